@@ -1,0 +1,137 @@
+"""The element that flows: consecutive rows of one chunk, as parallel lists.
+
+Python then costs per batch, not per row. A row that fails keeps its place with a `Status`;
+later steps work on the live rows only; nothing is dropped and nothing changes its order.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from beam_batch_predict.status import Status
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["Chunk", "InstanceBatch", "Predictions", "Span"]
+
+
+class Span(NamedTuple):
+    """A byte range of one input file.
+
+    Attributes:
+        uri: the file.
+        start: first byte.
+        stop: the byte behind the last; None where the file is read whole.
+
+    Example:
+        >>> Span("in.jsonl", 0, 7).stop
+        7
+    """
+
+    uri: str
+    start: int = 0
+    stop: int | None = None
+
+
+class Chunk(NamedTuple):
+    """A numbered piece of the input: what one part of the output is made from.
+
+    Attributes:
+        number: from 0, in input order.
+        total: how many chunks the plan has.
+        spans: the pieces of files to read, in order.
+
+    Example:
+        >>> Chunk(0, 1, (Span("in.jsonl"),)).number
+        0
+    """
+
+    number: int
+    total: int
+    spans: tuple[Span, ...]
+
+
+class Predictions(NamedTuple):
+    """What the model said about some rows of a batch, as columns.
+
+    Attributes:
+        rows: positions of the rows in the batch, ascending.
+        columns: one array per output of the signature, by name; the outer dimension of
+            each is `len(rows)`.
+    """
+
+    rows: Sequence[int]
+    columns: Mapping[str, NDArray[np.generic]]
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class InstanceBatch:
+    """Consecutive rows of one chunk, and all that is known about each.
+
+    Attributes:
+        rows: the rows as the source has them: bytes for a text format.
+        chunk: number of the chunk they come from; None outside a plan (`BatchInstances`).
+        chunks: how many chunks the plan has.
+        first_row: number, in the chunk, of the batch's first row.
+        last: whether this is the chunk's last batch. A chunk without rows has one
+            batch without rows.
+        origins: (position of the first row in the batch, URI), one for each file.
+        offsets: byte offset in its file of each row.
+        instances: what is sent to the model, row by row.
+        texts: the JSON text of each instance, where the source has it already.
+        keys: the value of the key field of each row; None for a row without one.
+        keyed_by_user: whether `keys` came beside the rows rather than out of a field.
+        attached: the excluded fields of each row that the output carries.
+        statuses: why a row failed, by position.
+        predictions: what the model said, in groups of rows of one shape.
+        source_failures: files that could not be read (to the end).
+
+    Example:
+        >>> batch = InstanceBatch(rows=[b"1", b"oops"], offsets=[0, 2], origins=((0, "a"),))
+        >>> batch.place(1)
+        'a, byte 2'
+        >>> len(batch)
+        2
+    """
+
+    rows: Sequence[Any]
+    chunk: int | None = None
+    chunks: int = 0
+    first_row: int = 0
+    last: bool = False
+    origins: tuple[tuple[int, str], ...] = ()
+    offsets: Sequence[int] = ()
+    instances: Sequence[Any] = ()
+    texts: Sequence[bytes] | None = None
+    keys: Sequence[Any] | None = None
+    keyed_by_user: bool = False
+    attached: Sequence[Mapping[str, Any]] | None = None
+    statuses: Mapping[int, Status] = dataclasses.field(default_factory=dict)
+    predictions: tuple[Predictions, ...] = ()
+    source_failures: tuple[Status, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def live(self) -> Sequence[int]:
+        """Positions of the rows that have not failed."""
+        everything = range(len(self.rows))
+        return [i for i in everything if i not in self.statuses] if self.statuses else everything
+
+    def place(self, position: int) -> str:
+        """Where a row stands in the input; empty where the batch does not know."""
+        if not self.origins:
+            return ""
+        file = bisect_right(self.origins, position, key=lambda origin: origin[0]) - 1
+        return f"{self.origins[file][1]}, byte {self.offsets[position]}"
+
+    def failing(self, failures: Iterable[tuple[int, Status]]) -> dict[int, Status]:
+        """The batch's statuses with new failures, each told where its row stands."""
+        placed = {position: status.at(self.place(position)) for position, status in failures}
+        return {**self.statuses, **placed}

@@ -1,0 +1,132 @@
+"""Columns of predictions as rows of JSON: the response side of TensorFlow Serving's format.
+
+One output is the prediction itself; several are an object by output name. Floats print
+as the shortest text that reads back to the same float32 or float64. Strings are text,
+or `{"b64": …}` where they are not UTF-8 or the output's name ends with `_bytes`.
+
+Source: https://www.tensorflow.org/tfx/serving/api_rest; the rule for strings that are not
+UTF-8, and the policy for NaN and infinities, are ours: theirs gives invalid JSON.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from beam_batch_predict.jsontext import dumps, quote
+from beam_batch_predict.spec import NonFinite
+
+__all__ = ["non_finite_rows", "row_texts", "row_values"]
+
+Columns = Mapping[str, NDArray[Any]]
+
+
+def row_values(columns: Columns) -> list[Any]:
+    """The prediction of each row as a Python value.
+
+    Example:
+        >>> row_values({"y": np.array([1.5, 2.5])})
+        [1.5, 2.5]
+    """
+    values = [_column_values(name, array) for name, array in columns.items()]
+    if len(values) == 1:
+        return values[0]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
+
+
+def row_texts(columns: Columns, non_finite: NonFinite = NonFinite.STRING) -> list[bytes]:
+    """The prediction of each row as JSON text.
+
+    Args:
+        columns: one array per output, rows in the outer dimension.
+        non_finite: NULL writes null for NaN and infinities; otherwise their names.
+
+    Example:
+        >>> row_texts({"y": np.array([[0.1, np.nan]], dtype=np.float32)})
+        [b'[0.1,"NaN"]']
+    """
+    texts = [_column_texts(name, array, non_finite) for name, array in columns.items()]
+    if len(texts) == 1:
+        return texts[0]
+    heads = [f"{',' if at else '{'}{quote(name)}:".encode() for at, name in enumerate(columns)]
+    return [
+        b"".join(part for pair in zip(heads, row, strict=True) for part in pair) + b"}"
+        for row in zip(*texts, strict=True)
+    ]
+
+
+def non_finite_rows(columns: Columns) -> dict[int, str]:
+    """The rows with a NaN or an infinity, and the output that has it.
+
+    Example:
+        >>> non_finite_rows({"y": np.array([1.0, np.inf])})
+        {1: 'y'}
+    """
+    found: dict[int, str] = {}
+    for name, array in columns.items():
+        if _is_float(array):
+            finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+            for row in np.flatnonzero(~finite).tolist():
+                found.setdefault(row, name)
+    return found
+
+
+def _is_float(array: NDArray[Any]) -> bool:
+    return array.dtype.kind == "f" or array.dtype == ml_dtypes.bfloat16
+
+
+def _column_values(name: str, array: NDArray[Any]) -> list[Any]:
+    values: list[Any] = array.tolist()
+    return [_strings(name, value) for value in values] if array.dtype == object else values
+
+
+def _column_texts(name: str, array: NDArray[Any], non_finite: NonFinite) -> list[bytes]:
+    if array.dtype == object:
+        return [dumps(value) for value in _column_values(name, array)]
+    if array.dtype == ml_dtypes.bfloat16:
+        array = array.astype(np.float32)
+    texts = _number_texts(array)
+    if non_finite is not NonFinite.NULL and _is_float(array) and not np.isfinite(array).all():
+        for row in non_finite_rows({name: array}):
+            texts[row] = _name_nulls(texts[row], array[row])
+    return texts
+
+
+def _number_texts(array: NDArray[Any]) -> list[bytes]:
+    """One text for the whole array, cut between the rows.
+
+    Between two rows stand as many brackets as the array has inner dimensions, and
+    nowhere else in it do that many.
+    """
+    if not array.size:
+        return [dumps(row) for row in array.tolist()]
+    text = orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY)
+    opening, closing = b"[" * (array.ndim - 1), b"]" * (array.ndim - 1)
+    rows = text[array.ndim : -array.ndim].split(closing + b"," + opening)
+    return [opening + row + closing for row in rows] if opening else rows
+
+
+def _name_nulls(text: bytes, row: NDArray[Any]) -> bytes:
+    """Put names where orjson, in a text of numbers, has put null."""
+    numbers = np.ravel(row)
+    names = map(dumps, numbers[~np.isfinite(numbers)].astype(np.float64).tolist())
+    pieces = text.split(b"null")
+    return b"".join(a + b for a, b in zip(pieces, [*names, b""], strict=True))
+
+
+def _strings(name: str, value: Any) -> Any:
+    if isinstance(value, list):
+        return [_strings(name, item) for item in value]
+    data = value.encode("utf-8") if isinstance(value, str) else bytes(value)
+    if not name.endswith("_bytes"):
+        try:
+            return data.decode("utf-8")
+        except UnicodeDecodeError:
+            pass
+    return {"b64": base64.b64encode(data).decode("ascii")}

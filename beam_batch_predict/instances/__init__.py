@@ -1,0 +1,1 @@
+"""Rows of a source to the instances that a model gets."""

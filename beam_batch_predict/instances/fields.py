@@ -1,0 +1,159 @@
+"""InstanceConfig applied to values: which part of a row is key, instance and attachment.
+
+The rules are those of the service's `InstanceConfig` (keyField, includedFields,
+excludedFields, instanceType); each function is pure and knows no file format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from beam_batch_predict.jsontext import quote, type_name
+from beam_batch_predict.spec import InstanceConfig
+from beam_batch_predict.status import Code, Status
+
+__all__ = ["Instance", "Instances", "RowError", "make_instance", "make_instances"]
+
+class RowError(Exception):
+    """A row that cannot become an instance; `status` says why.
+
+    `key` and `attached` hold what could be told of the row all the same.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        self.status = Status(Code.INVALID_ARGUMENT, message)
+        self.key: Any = None
+        self.attached: Mapping[str, Any] = {}
+
+
+class Instance(NamedTuple):
+    """One row: its key (None without a key field), instance and attached fields."""
+
+    key: Any
+    value: Any
+    attached: Mapping[str, Any]
+
+
+class Instances(NamedTuple):
+    """Rows as parallel lists; `keys` and `attached` only where the config asks for them."""
+
+    values: Sequence[Any]
+    keys: Sequence[Any] | None
+    attached: Sequence[Mapping[str, Any]] | None
+
+
+def make_instance(value: Any, config: InstanceConfig) -> Instance:
+    """One row's value as an instance.
+
+    Raises:
+        RowError: the value does not have what the config asks for.
+
+    Example:
+        >>> make_instance({"id": 7, "x": 1.5}, InstanceConfig(key_field="id"))
+        Instance(key=7, value={'x': 1.5}, attached={})
+    """
+    if value is None:
+        raise RowError("expected an instance, found null")
+    if not isinstance(value, dict):
+        return Instance(None, _unnamed(value, config), {})
+    key = _key(value, config.key_field) if config.key_field else None
+    attached = {name: value[name] for name in config.attached_fields if name in value}
+    try:
+        return Instance(key, _sent(value, config), attached)
+    except RowError as error:
+        error.key, error.attached = key, attached
+        raise
+
+
+def _sent(value: Mapping[str, Any], config: InstanceConfig) -> Any:
+    """The part of an object that the model gets."""
+    if config.included_fields:
+        chosen = {name: _included(value, name) for name in config.included_fields}
+        return list(chosen.values()) if config.instance_type == "array" else chosen
+    if config.instance_type == "array":
+        raise RowError(
+            "instanceType is array and the row is an object: includedFields must name its "
+            "fields in the order of the array"
+        )
+    return {name: item for name, item in value.items() if name not in config.unsent_fields}
+
+
+def _unnamed(value: Any, config: InstanceConfig) -> Any:
+    """A row without field names, which is sent as it is."""
+    for name, wanted in (
+        ("keyField", config.key_field),
+        ("includedFields", config.included_fields),
+        ("excludedFields", config.excluded_fields),
+    ):
+        if wanted:
+            raise RowError(f"{name} needs rows that are objects, found {type_name(value)}")
+    if config.instance_type == "object" or (
+        config.instance_type == "array" and not isinstance(value, list)
+    ):
+        raise RowError(f"instanceType is {config.instance_type}, found {type_name(value)}")
+    return value
+
+
+def _key(value: Mapping[str, Any], field: str) -> Any:
+    if field not in value:
+        raise RowError(f"key field {quote(field)} is missing; {_fields_of(value)}")
+    key = value[field]
+    if type(key) not in (str, int, float):
+        raise RowError(
+            f"key field {quote(field)}: expected a string or a number, found {type_name(key)}"
+        )
+    return key
+
+
+def _included(value: Mapping[str, Any], field: str) -> Any:
+    try:
+        return value[field]
+    except KeyError:
+        raise RowError(f"included field {quote(field)} is missing; {_fields_of(value)}") from None
+
+
+def _fields_of(value: Mapping[str, Any]) -> str:
+    names = ", ".join(map(quote, list(value)[:20])) or "no field"
+    return f"the row has {names}" + (", …" if len(value) > 20 else "")
+
+
+def make_instances(values: Sequence[Any], config: InstanceConfig) -> Instances | None:
+    """All rows at once, or None where any of them breaks a rule.
+
+    The columns are built by comprehensions: this is where a job's rows per second go.
+    Objects may lose fields to their columns: values are the caller's to give away.
+    """
+    if config == InstanceConfig():
+        return None if None in values else Instances(values, None, None)
+    if set(map(type, values)) != {dict}:
+        return None
+    if config.instance_type == "array" and not config.included_fields:
+        return None
+    keys = None
+    if config.key_field:
+        keys = [value.get(config.key_field) for value in values]
+        if not set(map(type, keys)) <= {str, int}:
+            return None
+    attached = None
+    if config.attached_fields:
+        names = config.attached_fields
+        attached = [{name: value[name] for name in names if name in value} for value in values]
+    chosen = _choose(values, config)
+    return None if chosen is None else Instances(chosen, keys, attached)
+
+
+def _choose(values: Sequence[dict[str, Any]], config: InstanceConfig) -> Sequence[Any] | None:
+    names = config.included_fields
+    if names:
+        try:
+            if config.instance_type == "array":
+                return [[value[name] for name in names] for value in values]
+            return [{name: value[name] for name in names} for value in values]
+        except KeyError:
+            return None
+    for name in config.unsent_fields:
+        for value in values:
+            value.pop(name, None)
+    return values

@@ -1,0 +1,120 @@
+"""Lines of JSON to instances.
+
+The instance that an output record echoes is the line's own text wherever nothing was
+taken out of it: no number is ever rewritten on the way through.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from beam_batch_predict import jsontext
+from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.instances.fields import (
+    Instance,
+    RowError,
+    make_instance,
+    make_instances,
+)
+from beam_batch_predict.spec import InstanceConfig, NonFinite
+from beam_batch_predict.status import Status
+
+__all__ = ["convert_json_lines"]
+
+_LONG_NUMBER = re.compile(rb"[0-9]{19}")
+"""Digits enough for an integer that 64 bits may not hold."""
+
+
+def convert_json_lines(
+    batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite = NonFinite.STRING
+) -> InstanceBatch:
+    """Give the rows of a batch their keys, instances and attached fields.
+
+    Args:
+        batch: rows are lines of JSON text.
+        config: how a row becomes an instance.
+        non_finite: how a NaN or an infinity of the input is echoed.
+
+    Returns:
+        The batch with `instances`, `texts`, `keys` and `attached`. A line that cannot be
+        parsed has its text, as a JSON string, for an instance.
+    """
+    reencoded = _is_reencoded(config)
+    exact = reencoded and any(map(_LONG_NUMBER.search, batch.rows))
+    values = None if exact else _parse(batch.rows)
+    made = values and make_instances(values, config)
+    if not made:
+        return _convert_rows(batch, config, non_finite)
+    texts = list(map(jsontext.dumps, made.values)) if reencoded else batch.rows
+    return dataclasses.replace(
+        batch, instances=made.values, keys=made.keys, attached=made.attached, texts=texts
+    )
+
+
+def _is_reencoded(config: InstanceConfig) -> bool:
+    """Whether the output echoes an instance that is not the line's own text."""
+    return not config.key_field and bool(config.included_fields or config.excluded_fields)
+
+
+def _parse(rows: Sequence[bytes]) -> list[Any] | None:
+    try:
+        return list(map(orjson.loads, rows))
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _convert_rows(
+    batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite
+) -> InstanceBatch:
+    """Row by row, for batches in which not everything is as it should be."""
+    made: list[Instance] = []
+    texts: list[bytes] = []
+    failures: list[tuple[int, Status]] = []
+    for position, row in enumerate(batch.rows):
+        instance, text, status = _convert_row(row, config, non_finite)
+        made.append(instance)
+        texts.append(text)
+        if status:
+            failures.append((position, status))
+    return dataclasses.replace(
+        batch,
+        instances=[instance.value for instance in made],
+        keys=[instance.key for instance in made] if config.key_field else None,
+        attached=[instance.attached for instance in made] if config.attached_fields else None,
+        texts=texts,
+        statuses=batch.failing(failures),
+    )
+
+
+def _convert_row(
+    row: bytes, config: InstanceConfig, non_finite: NonFinite
+) -> tuple[Instance, bytes, Status | None]:
+    """An instance, its JSON text, and what is wrong with it."""
+    try:
+        value = jsontext.loads(row)
+        text = row if _strict(row) else jsontext.dumps(value, non_finite)
+    except ValueError as error:
+        text = jsontext.echo_text(row)
+        return Instance(None, orjson.loads(text), {}), text, RowError(str(error)).status
+    if _LONG_NUMBER.search(row):
+        value = jsontext.loads_exact(row)
+    try:
+        instance = make_instance(value, config)
+    except RowError as error:
+        return Instance(error.key, value, error.attached), text, error.status
+    if _is_reencoded(config):
+        text = jsontext.dumps(instance.value, non_finite)
+    return instance, text, None
+
+
+def _strict(row: bytes) -> bool:
+    try:
+        orjson.loads(row)
+    except orjson.JSONDecodeError:
+        return False
+    return True

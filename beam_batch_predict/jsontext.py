@@ -1,0 +1,208 @@
+"""JSON text to values and back, with every number and every odd token accounted for.
+
+The fast path is orjson. What orjson does otherwise than users need is settled here:
+integers beyond 64 bits stay exact, the tokens NaN and Infinity are read (the service's
+model server reads them, and Python writes them), and none is ever written.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from beam_batch_predict.spec import NonFinite
+
+__all__ = [
+    "NonFiniteValue",
+    "NotJson",
+    "dumps",
+    "echo_text",
+    "loads",
+    "loads_exact",
+    "preview",
+    "quote",
+    "type_name",
+]
+
+_NAMES = {math.inf: "Infinity", -math.inf: "-Infinity"}
+
+_TYPES = {
+    dict: "an object",
+    list: "an array",
+    str: "a string",
+    bool: "a boolean",
+    int: "a number",
+    float: "a number",
+    type(None): "null",
+}
+
+_LONGEST_PREVIEW = 60
+
+
+class NotJson(ValueError):
+    """A text that is not one JSON value; the message says why and at which byte."""
+
+
+class NonFiniteValue(ValueError):
+    """A NaN or an infinity where the policy is `NonFinite.ERROR`."""
+
+
+def loads(text: bytes) -> Any:
+    """The value of one JSON text.
+
+    Where an object repeats a name the last value counts, as in most JSON readers. The
+    tokens NaN, Infinity and -Infinity are read as numbers. Integers beyond 64 bits come
+    back as floats; `loads_exact` keeps them.
+
+    Raises:
+        NotJson: the text is not valid JSON in valid UTF-8.
+
+    Example:
+        >>> loads(b'{"x": [1, 2.5]}')
+        {'x': [1, 2.5]}
+    """
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        return _loads_leniently(text, error)
+
+
+def _loads_leniently(text: bytes, error: orjson.JSONDecodeError) -> Any:
+    try:
+        decoded = text.decode("utf-8")
+    except UnicodeDecodeError as invalid:
+        raise NotJson(
+            f"invalid UTF-8: byte 0x{text[invalid.start]:02x} at column {invalid.start + 1}"
+        ) from None
+    if "NaN" in decoded or "Infinity" in decoded:
+        try:
+            value = json.loads(decoded)
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # refuses lone surrogates
+            return value
+        except (ValueError, RecursionError):
+            pass
+    raise NotJson(f"invalid JSON: {error.msg} at column {error.colno}") from None
+
+
+def loads_exact(text: bytes) -> Any:
+    """The value of a JSON text that `loads` accepts, integers of any size exact.
+
+    Example:
+        >>> loads_exact(b"36893488147419103232")
+        36893488147419103232
+    """
+    return json.loads(text)
+
+
+def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:
+    """The JSON text of a value: compact, UTF-8, always valid JSON.
+
+    Takes what JSON has, and NumPy scalars and arrays, bytes (`{"b64": …}`) and tuples.
+
+    Args:
+        value: the value.
+        non_finite: what becomes of NaN and infinities.
+
+    Raises:
+        NonFiniteValue: there is one, and the policy is ERROR.
+        TypeError: JSON has no form for a part of the value.
+
+    Example:
+        >>> dumps({"x": float("nan"), "y": 2**64})
+        b'{"x":"NaN","y":18446744073709551616}'
+    """
+    try:
+        text: bytes = orjson.dumps(value)
+        if b"null" not in text:
+            return text
+    except TypeError:
+        pass
+    try:
+        plain = _plain(value, non_finite)
+    except RecursionError:
+        # Only JSON from outside nests like this, and orjson has refused NaN in it.
+        return orjson.dumps(value)
+    try:
+        return orjson.dumps(plain)
+    except TypeError:
+        text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return text.encode("utf-8", "backslashreplace")
+
+
+def _plain(value: Any, non_finite: NonFinite) -> Any:
+    """The value in terms of what JSON has."""
+    if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else _non_finite(value, non_finite)
+    if isinstance(value, Mapping):
+        return {name: _plain(item, non_finite) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, non_finite) for item in value]
+    if isinstance(value, (bytes, bytearray)):
+        return {"b64": base64.b64encode(value).decode("ascii")}
+    if hasattr(value, "tolist"):  # NumPy, not imported for those who send none
+        return _plain(value.tolist(), non_finite)
+    raise TypeError(f"JSON has no form for a {type(value).__name__}")
+
+
+def _non_finite(value: float, policy: NonFinite) -> str | None:
+    name = _NAMES.get(value, "NaN")
+    if policy is NonFinite.ERROR:
+        raise NonFiniteValue(f"{name} is not a JSON number")
+    return name if policy is NonFinite.STRING else None
+
+
+def echo_text(text: bytes) -> bytes:
+    """A text that is not JSON as a JSON value: a string, or `{"b64": …}` if not UTF-8.
+
+    Example:
+        >>> echo_text(b"not json")
+        b'"not json"'
+    """
+    try:
+        return orjson.dumps(text.decode("utf-8"))
+    except UnicodeDecodeError:
+        return dumps(text)
+
+
+def type_name(value: Any) -> str:
+    """What JSON calls the type of a value.
+
+    Example:
+        >>> type_name({}), type_name(1.5)
+        ('an object', 'a number')
+    """
+    return _TYPES.get(type(value), f"a {type(value).__name__}")
+
+
+def quote(name: str) -> str:
+    """A name as messages show it.
+
+    Example:
+        >>> quote("x")
+        '"x"'
+    """
+    return json.dumps(name, ensure_ascii=False)
+
+
+def preview(value: Any) -> str:
+    """A value as messages show it: the start of its text, and its type.
+
+    Example:
+        >>> preview("five"), preview(None)
+        ('"five" (a string)', 'null')
+    """
+    if value is None:
+        return "null"
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=repr)
+    except (RecursionError, ValueError, TypeError):
+        return type_name(value)
+    text = text if len(text) <= _LONGEST_PREVIEW else text[:_LONGEST_PREVIEW] + "…"
+    return f"{text} ({type_name(value)})"

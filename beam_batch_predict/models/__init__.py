@@ -1,0 +1,1 @@
+"""Instances through a model: tensors in, columns of predictions out."""

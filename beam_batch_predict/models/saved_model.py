@@ -1,0 +1,243 @@
+"""TensorFlow SavedModels: found, copied here, loaded once per process, called.
+
+TensorFlow is imported when the first model is loaded, and not before.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beam_batch_predict import files
+from beam_batch_predict.errors import ModelError
+from beam_batch_predict.jsontext import dumps
+from beam_batch_predict.models.isolation import Caller
+from beam_batch_predict.models.signature import Signature, TensorInfo
+from beam_batch_predict.models.values import RowMisfit, check_value
+from beam_batch_predict.spec import SavedModel
+
+__all__ = ["LoadedModel", "OutputError", "load_model"]
+
+_loaded: weakref.WeakValueDictionary[tuple[str, str, bytes], Caller] = weakref.WeakValueDictionary()
+_lock = threading.Lock()
+
+
+class OutputError(Exception):
+    """The model's outputs do not have one entry per row; no row is at fault."""
+
+    error_code = 13
+
+
+class _Parameter:
+    """A value for an input that no row fills: as it is, or once per row."""
+
+    def __init__(self, value: NDArray[Any], per_row: bool) -> None:
+        self._value = value
+        self._per_row = per_row
+
+    def for_rows(self, count: int) -> NDArray[Any]:
+        if not self._per_row:
+            return self._value
+        return np.broadcast_to(self._value, (count, *self._value.shape))
+
+
+class LoadedModel:
+    """A signature of a SavedModel, ready to be called with NumPy arrays."""
+
+    def __init__(
+        self,
+        signature: Signature,
+        function: Callable[..., Mapping[str, Any]],
+        parameters: Mapping[str, _Parameter],
+        keep: Any = None,
+    ) -> None:
+        import tensorflow as tf
+
+        self.signature = signature
+        self._constant = tf.constant
+        self._function = function
+        self._parameters = parameters
+        self._dtypes = {tensor.name: tf.as_dtype(tensor.dtype) for tensor in signature.inputs}
+        self._static_rows = signature.static_rows
+        self._keep = keep  # variables live only as long as the object that was loaded
+
+    def call(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Predict rows.
+
+        A model with a fixed batch dimension gets calls of just that size: the last one
+        is filled up with copies of a row, whose predictions are thrown away.
+
+        Args:
+            inputs: an array for each input of the signature, rows in the outer dimension.
+
+        Returns:
+            An array for each output, rows in the outer dimension.
+
+        Raises:
+            OutputError: the outputs do not have one entry per row.
+        """
+        count = len(next(iter(inputs.values())))
+        size = self._static_rows or count
+        calls = [
+            self._call(
+                {name: _padded(array[at : at + size], size) for name, array in inputs.items()}, size
+            )
+            for at in range(0, count, size)
+        ]
+        if len(calls) == 1:
+            return {name: array[:count] for name, array in calls[0].items()}
+        return {
+            name: np.concatenate([columns[name] for columns in calls])[:count] for name in calls[0]
+        }
+
+    def _call(self, inputs: Mapping[str, NDArray[Any]], count: int) -> dict[str, NDArray[Any]]:
+        tensors = {
+            name: self._constant(array, self._dtypes[name]) for name, array in inputs.items()
+        }
+        for name, parameter in self._parameters.items():
+            tensors[name] = self._constant(parameter.for_rows(count))
+        outputs = self._function(**tensors)
+        columns = {
+            output.name: np.asarray(outputs[output.name]) for output in self.signature.outputs
+        }
+        for name, array in columns.items():
+            if array.ndim == 0 or len(array) != count:
+                raise OutputError(
+                    f"output {name!r} has shape {list(array.shape)} for {count} rows; "
+                    "its outer dimension must be the batch"
+                )
+        return columns
+
+
+def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:
+    missing = size - len(array)
+    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
+
+
+def load_model(model: SavedModel) -> Caller:
+    """Load a model, once per process however many ask for it.
+
+    The model stays loaded as long as anyone holds what this returned.
+
+    Raises:
+        ModelError: there is no SavedModel, it cannot be loaded, it lacks the signature
+            (the message lists those it has), the signature cannot predict row by row, or
+            a parameter is not one of its inputs.
+    """
+    key = (model.uri, model.signature_name, dumps(dict(model.parameters)))
+    with _lock:
+        caller = _loaded.get(key)
+        if caller is None:
+            caller = _loaded[key] = Caller(_load(model))
+        return caller
+
+
+def _load(model: SavedModel) -> LoadedModel:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import tensorflow as tf
+
+    directory, copied = _local_copy(model.uri)
+    try:
+        root = tf.saved_model.load(directory)
+    except Exception as error:
+        raise ModelError(
+            f"the model at {model.uri} cannot be loaded: {error}",
+            "artifactUri must name the directory of a TensorFlow SavedModel",
+        ) from error
+    finally:
+        if copied:
+            shutil.rmtree(directory, ignore_errors=True)
+    try:
+        return _with_signature(model, root)
+    except ModelError as error:
+        raise ModelError(f"the model at {model.uri}: {error.message}", error.hint) from error
+
+
+def _local_copy(uri: str) -> tuple[str, bool]:
+    """The model's directory on this machine, and whether it is a copy made for us."""
+    try:
+        if not (files.exists(files.join(uri, "saved_model.pb")) or files.exists(
+            files.join(uri, "saved_model.pbtxt")
+        )):
+            raise ModelError(
+                f"there is no SavedModel at {uri}: it holds no saved_model.pb",
+                "artifactUri must name the directory of a TensorFlow SavedModel",
+            )
+        return (uri, False) if files.is_local(uri) else (_download(uri), True)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the model at {uri} cannot be read: {error}") from error
+
+
+def _download(uri: str) -> str:
+    directory = tempfile.mkdtemp(prefix="beam-batch-predict-model-")
+    prefix = uri.rstrip("/") + "/"
+    for file in files.match(prefix + "**"):
+        target = os.path.join(directory, file.uri[len(prefix) :])
+        if file.uri.endswith("/"):  # the marker that some tools leave for a folder
+            continue
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        with files.open_file(file.uri) as source, open(target, "wb") as copy:
+            shutil.copyfileobj(source, copy, 1024 * 1024)
+    return directory
+
+
+def _with_signature(model: SavedModel, root: Any) -> LoadedModel:
+    if model.signature_name not in root.signatures:
+        names = ", ".join(map(repr, sorted(root.signatures))) or "none"
+        raise ModelError(
+            f"no signature {model.signature_name!r}; the model has {names}",
+            "choose one with --signature_name",
+        )
+    function = root.signatures[model.signature_name]
+    inputs = _tensor_infos(function.structured_input_signature[1])
+    outputs = _tensor_infos(function.structured_outputs)
+    names = {tensor.name for tensor in inputs}
+    unknown = [name for name in model.parameters if name not in names]
+    if unknown:
+        raise ModelError(
+            f"modelParameters has {', '.join(map(repr, unknown))}, but signature "
+            f"{model.signature_name!r} has the inputs {', '.join(map(repr, sorted(names)))}"
+        )
+    rows = tuple(tensor for tensor in inputs if tensor.name not in model.parameters)
+    signature = Signature(model.signature_name, rows, outputs)
+    signature.check()
+    parameters = {
+        tensor.name: _parameter(tensor, model.parameters[tensor.name])
+        for tensor in inputs
+        if tensor.name in model.parameters
+    }
+    return LoadedModel(signature, function, parameters, keep=root)
+
+
+def _tensor_infos(specs: Mapping[str, Any]) -> tuple[TensorInfo, ...]:
+    infos: Iterable[TensorInfo] = (
+        TensorInfo(
+            name,
+            spec.dtype.name,
+            None if spec.shape.rank is None else tuple(spec.shape.as_list()),
+        )
+        for name, spec in specs.items()
+    )
+    return tuple(sorted(infos))
+
+
+def _parameter(tensor: TensorInfo, value: Any) -> _Parameter:
+    """A parameter for an input with a batch dimension is repeated for each row.
+
+    It may also have the whole shape of the input, where that has no batch dimension.
+    """
+    whole = tensor._replace(shape=None if tensor.shape is None else (None, *tensor.shape))
+    batched = tensor.shape is not None and tensor.shape[:1] == (None,)
+    try:
+        return _Parameter(check_value(value, tensor if batched else whole), per_row=batched)
+    except RowMisfit as misfit:
+        message = str(misfit).replace("input ", "", 1)
+        raise ModelError(f"modelParameters does not fit the signature: {message}") from misfit

@@ -1,0 +1,161 @@
+"""Instances to tensors, by the row format of TensorFlow Serving's REST API.
+
+Source of the rules: https://www.tensorflow.org/tfx/serving/api_rest and
+`util/json_tensor.cc`. Better where theirs is weak: only the rows at fault fail, and rows
+of different shape go in separate calls instead of failing together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beam_batch_predict.models.signature import TensorInfo
+from beam_batch_predict.models.values import RowMisfit, as_bytes, check_value, name_values, overflows
+from beam_batch_predict.status import Code, Status
+
+__all__ = ["TensorBatch", "Tensors", "to_tensors"]
+
+_LEAVES: dict[str, frozenset[type]] = {
+    "float": frozenset({float, int}),
+    "int": frozenset({int}),
+    "bool": frozenset({bool}),
+    "string": frozenset({str, bytes, dict}),
+}
+
+
+class TensorBatch(NamedTuple):
+    """Rows of one shape, ready for the model: `rows` and one array per input."""
+
+    rows: Sequence[int]
+    inputs: dict[str, NDArray[Any]]
+
+
+class Tensors(NamedTuple):
+    """Rows by shape, and the rows that do not fit the signature."""
+
+    batches: list[TensorBatch]
+    failures: list[tuple[int, Status]]
+
+
+def to_tensors(
+    instances: Sequence[Any], rows: Sequence[int], inputs: Sequence[TensorInfo]
+) -> Tensors:
+    """Turn rows into arrays, one per input, rows in the outer dimension.
+
+    Args:
+        instances: the instances of a batch.
+        rows: positions of those to take.
+        inputs: the inputs that each instance must fill.
+
+    Example:
+        >>> x = TensorInfo("x", "int32", (None,))
+        >>> tensors = to_tensors([4, "five"], [0, 1], [x])
+        >>> tensors.batches[0].rows, tensors.batches[0].inputs["x"].tolist()
+        ([0], [4])
+        >>> tensors.failures[0][1].message
+        'input "x": expected int32, found "five" (a string)'
+    """
+    taken = instances if len(rows) == len(instances) else [instances[row] for row in rows]
+    if not taken:
+        return Tensors([], [])
+    columns = _columns(taken, inputs)
+    arrays = columns and _arrays(columns, inputs)
+    if arrays:
+        return Tensors([TensorBatch(rows, arrays)], [])
+    return _row_by_row(taken, rows, inputs)
+
+
+def _columns(
+    instances: Sequence[Any], inputs: Sequence[TensorInfo]
+) -> dict[str, Sequence[Any]] | None:
+    """The values of each input, or None where the instances do not all look alike."""
+    types = set(map(type, instances))
+    if dict not in types:
+        return {inputs[0].name: instances} if len(inputs) == 1 else None
+    if types != {dict} or set(map(len, instances)) != {len(inputs)}:
+        return None
+    try:
+        return {
+            tensor.name: [instance[tensor.name] for instance in instances] for tensor in inputs
+        }
+    except KeyError:
+        return None
+
+
+def _arrays(
+    columns: Mapping[str, Sequence[Any]], inputs: Sequence[TensorInfo]
+) -> dict[str, NDArray[Any]] | None:
+    arrays = {}
+    for tensor in inputs:
+        array = _array(columns[tensor.name], tensor)
+        if array is None:
+            return None
+        arrays[tensor.name] = array
+    return arrays
+
+
+def _array(values: Sequence[Any], tensor: TensorInfo) -> NDArray[Any] | None:
+    """Values of one shape and of fitting types as one array; None where they are not.
+
+    Types are looked at before NumPy is: it would take a boolean for a number, a
+    number in a string for a number, and null for NaN.
+    """
+    flat: Sequence[Any] = values
+    shape = [len(values)]
+    while set(map(type, flat)) == {list}:
+        lengths = set(map(len, flat))
+        if len(lengths) > 1:
+            return None
+        shape.append(lengths.pop())
+        flat = list(chain.from_iterable(flat))
+    if not flat or not set(map(type, flat)) <= _LEAVES[tensor.kind]:
+        return None
+    if not tensor.fits_row(shape[1:]):
+        return None
+    return _convert(flat, tensor, shape)
+
+
+def _convert(flat: Sequence[Any], tensor: TensorInfo, shape: Sequence[int]) -> NDArray[Any] | None:
+    try:
+        if tensor.kind == "string":
+            array = np.empty(len(flat), dtype=object)
+            array[:] = list(map(as_bytes, flat))
+        else:
+            with np.errstate(over="ignore"):
+                array = np.array(flat, dtype=tensor.numpy_dtype)
+    except (RowMisfit, OverflowError):
+        return None
+    if tensor.kind == "float" and overflows(array, flat):
+        return None
+    return array.reshape(shape)
+
+
+def _row_by_row(
+    instances: Sequence[Any], rows: Sequence[int], inputs: Sequence[TensorInfo]
+) -> Tensors:
+    """Find the rows at fault, and put the others together by shape."""
+    groups: dict[tuple[tuple[int, ...], ...], list[tuple[int, dict[str, Any]]]] = {}
+    failures = []
+    for row, instance in zip(rows, instances, strict=True):
+        try:
+            values = name_values(instance, inputs)
+            checked = {tensor.name: check_value(values[tensor.name], tensor) for tensor in inputs}
+        except RowMisfit as misfit:
+            failures.append((row, Status(Code.INVALID_ARGUMENT, str(misfit))))
+            continue
+        shapes = tuple(value.shape for value in checked.values())
+        groups.setdefault(shapes, []).append((row, checked))
+    return Tensors([_stack(members, inputs) for members in groups.values()], failures)
+
+
+def _stack(members: Sequence[tuple[int, dict[str, Any]]], inputs: Sequence[TensorInfo]) -> TensorBatch:
+    rows = [row for row, _ in members]
+    arrays = {
+        tensor.name: np.stack([values[tensor.name] for _, values in members]) for tensor in inputs
+    }
+    return TensorBatch(rows, arrays)

@@ -1,0 +1,182 @@
+"""One instance against the inputs of a signature: the rules, and their messages.
+
+This is the thorough path, for rows that need a closer look; whole batches of rows that
+are as they should be take the short one in `tensors`. Both obey the same rules.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beam_batch_predict.jsontext import preview, quote
+from beam_batch_predict.models.signature import TensorInfo, shape_text
+
+__all__ = ["RowMisfit", "as_bytes", "check_value", "name_values", "overflows"]
+
+_DEEPEST = 254
+"""TensorFlow's largest rank."""
+
+
+class RowMisfit(ValueError):
+    """An instance that does not fit the signature; the message says where and why."""
+
+
+def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any]:
+    """The value for each input.
+
+    For a signature with one input an instance is the value itself or an object that
+    names it; for several inputs it is an object with exactly their names.
+
+    Raises:
+        RowMisfit: a name is missing or unknown, or there are no names where there
+            must be.
+    """
+    if len(inputs) == 1:
+        name = inputs[0].name
+        if not isinstance(instance, Mapping) or (_is_b64(instance) and name != "b64"):
+            return {name: instance}
+        if set(instance) == {name}:
+            return instance
+        raise RowMisfit(f"expected an object with the one input {quote(name)}; {_found(instance)}")
+    if not isinstance(instance, Mapping):
+        names = ", ".join(quote(tensor.name) for tensor in inputs)
+        raise RowMisfit(f"expected an object with the inputs {names}, found {preview(instance)}")
+    missing = [quote(tensor.name) for tensor in inputs if tensor.name not in instance]
+    extra = [quote(name) for name in instance if name not in {tensor.name for tensor in inputs}]
+    if missing or extra:
+        parts = [f"input {', '.join(missing)} is missing"] if missing else []
+        parts += [f"the signature has no input {', '.join(extra[:20])}"] if extra else []
+        raise RowMisfit("; ".join(parts))
+    return instance
+
+
+def check_value(value: Any, tensor: TensorInfo) -> NDArray[Any]:
+    """One row's value as an array of the input's dtype.
+
+    Raises:
+        RowMisfit: a part of the value has the wrong type, range or shape.
+
+    Example:
+        >>> check_value([1, 2], TensorInfo("x", "float32", (None, 2))).tolist()
+        [1.0, 2.0]
+    """
+    if isinstance(value, (np.ndarray, np.generic)):
+        value = value.tolist()
+    leaves: list[Any] = []
+    shape = _flatten(value, tensor, "", leaves)
+    if not tensor.fits_row(shape):
+        raise RowMisfit(
+            f"input {quote(tensor.name)}: expected shape {shape_text(tensor.row_shape or ())}, "
+            f"found {shape_text(shape)}"
+        )
+    if tensor.kind == "string":
+        array = np.empty(len(leaves), dtype=object)
+        array[:] = leaves
+        return array.reshape(shape)
+    return np.array(leaves, dtype=tensor.numpy_dtype).reshape(shape)
+
+
+def _flatten(value: Any, tensor: TensorInfo, path: str, leaves: list[Any]) -> tuple[int, ...]:
+    """Append the leaves of a value to `leaves`; its shape."""
+    if not isinstance(value, (list, tuple)):
+        leaves.append(_leaf(value, tensor, path))
+        return ()
+    if path.count("[") >= _DEEPEST:
+        raise RowMisfit(f"input {quote(tensor.name)}: arrays nested deeper than {_DEEPEST}")
+    shapes = [
+        _flatten(item, tensor, f"{path}[{position}]", leaves) for position, item in enumerate(value)
+    ]
+    for position, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise RowMisfit(
+                f"input {quote(tensor.name)}{path}: arrays of different shapes, "
+                f"{shape_text(shapes[0])} at [0] and {shape_text(shape)} at [{position}]"
+            )
+    return (len(value), *(shapes[0] if shapes else ()))
+
+
+def _leaf(value: Any, tensor: TensorInfo, path: str) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if tensor.kind == "string":
+        try:
+            return as_bytes(value)
+        except RowMisfit as misfit:
+            raise _misfit(tensor, path, value, str(misfit)) from None
+    fits = {
+        "bool": isinstance(value, bool),
+        "int": isinstance(value, int) and not isinstance(value, bool),
+        "float": isinstance(value, (int, float)) and not isinstance(value, bool),
+    }
+    if not fits[tensor.kind]:
+        raise _misfit(tensor, path, value)
+    if tensor.kind == "int":
+        bounds = np.iinfo(tensor.numpy_dtype)
+        if not bounds.min <= value <= bounds.max:
+            raise _misfit(tensor, path, value, f"{bounds.min} to {bounds.max}")
+    if tensor.kind == "float":
+        return _fitting_float(value, tensor, path)
+    return value
+
+
+def _fitting_float(value: float, tensor: TensorInfo, path: str) -> float:
+    try:
+        number = float(value)
+    except OverflowError:
+        raise _misfit(tensor, path, value, "a finite number") from None
+    with np.errstate(over="ignore"):
+        stored = np.array(number, dtype=tensor.numpy_dtype)
+    if math.isfinite(number) and not np.isfinite(stored):
+        raise _misfit(tensor, path, value, "a number in its range")
+    return number
+
+
+def as_bytes(value: Any) -> bytes:
+    """The bytes of a string value: text as UTF-8, or what `{"b64": …}` encodes.
+
+    Raises:
+        RowMisfit: the value is neither, or is not valid base64.
+
+    Example:
+        >>> as_bytes({"b64": "aGk="}), as_bytes("hi")
+        (b'hi', b'hi')
+    """
+    if isinstance(value, str):
+        return value.encode("utf-8")
+    if isinstance(value, bytes):
+        return value
+    if _is_b64(value):
+        try:
+            return base64.b64decode(value["b64"], validate=True)
+        except (binascii.Error, ValueError):
+            raise RowMisfit("valid base64") from None
+    raise RowMisfit('a string or {"b64": …}')
+
+
+def overflows(array: NDArray[Any], numbers: Sequence[float]) -> bool:
+    """Whether a finite number became an infinity on its way into the array."""
+    if np.isfinite(array).all():
+        return False
+    return bool((~np.isfinite(array) & np.isfinite(np.array(numbers, dtype=np.float64))).any())
+
+
+def _is_b64(value: Any) -> bool:
+    return isinstance(value, Mapping) and len(value) == 1 and isinstance(value.get("b64"), str)
+
+
+def _misfit(tensor: TensorInfo, path: str, value: Any, wanted: str = "") -> RowMisfit:
+    expected = f"{tensor.dtype} ({wanted})" if wanted else tensor.dtype
+    return RowMisfit(
+        f"input {quote(tensor.name)}{path}: expected {expected}, found {preview(value)}"
+    )
+
+
+def _found(instance: Mapping[str, Any]) -> str:
+    return "found " + (", ".join(map(quote, list(instance)[:20])) or "an empty object")

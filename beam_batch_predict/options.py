@@ -1,0 +1,78 @@
+"""The options of a run, in one table: the command line and the docs are made from it.
+
+What the service's job resource has a field for is set in the job, not here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from beam_batch_predict.spec import DEFAULT_CHUNK_BYTES, DEFAULT_SIGNATURE, NonFinite
+
+__all__ = ["OPTIONS", "Option", "add_options"]
+
+
+class Option(NamedTuple):
+    """One option: its flag is `--name`.
+
+    Attributes:
+        name: of the flag, and of the value.
+        parse: text to value; a ValueError refuses the text.
+        default: the value where the flag is not given.
+        help: what it is for, in a sentence.
+        metavar: what stands for the value in help texts.
+    """
+
+    name: str
+    parse: Callable[[str], Any]
+    default: Any
+    help: str
+    metavar: str
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+OPTIONS = (
+    Option(
+        "signature_name",
+        str,
+        DEFAULT_SIGNATURE,
+        "The signature of the SavedModel to call.",
+        "NAME",
+    ),
+    Option(
+        "chunk_bytes",
+        _positive,
+        DEFAULT_CHUNK_BYTES,
+        "Bytes of input that make one unit of work, and one output file.",
+        "BYTES",
+    ),
+    Option(
+        "non_finite",
+        NonFinite,
+        NonFinite.STRING,
+        'How NaN and infinities are written: "string" (NaN, Infinity, -Infinity, as Protocol '
+        'Buffers do), "null", or "error": the row fails.',
+        "string|null|error",
+    ),
+)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of all options to a parser."""
+    for option in OPTIONS:
+        shown = getattr(option.default, "value", option.default)
+        parser.add_argument(
+            f"--{option.name}",
+            type=option.parse,
+            default=option.default,
+            metavar=option.metavar,
+            help=f"{option.help} Default: {shown}.",
+        )

@@ -1,0 +1,110 @@
+"""Runners by name, and what each can be asked.
+
+`local` is Beam's FnApiRunner, named explicitly: `DirectRunner` of Beam 2.77 picks an
+engine by looking at the pipeline and the network, and may try to download one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.portability.api import beam_provision_api_pb2
+from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
+from apache_beam.runners.runner import PipelineRunner, create_runner
+
+from beam_batch_predict.errors import InvalidArgument
+
+__all__ = ["is_local", "make_options", "make_runner", "waits_for_service"]
+
+_LOCAL = frozenset({"", "local", "directrunner", "fnapirunner"})
+_DATAFLOW = frozenset({"dataflowrunner"})
+
+
+def _runner_name(options: PipelineOptions) -> str:
+    return (options.view_as(StandardOptions).runner or "").lower().rpartition(".")[2]
+
+
+def is_local(options: PipelineOptions) -> bool:
+    """Whether the pipeline runs on this machine, in processes of ours.
+
+    Example:
+        >>> is_local(make_options(["--runner=DirectRunner"]))
+        True
+    """
+    return _runner_name(options) in _LOCAL
+
+
+def waits_for_service(options: PipelineOptions) -> bool:
+    """Whether the pipeline is handed to Dataflow."""
+    return _runner_name(options) in _DATAFLOW
+
+
+def make_options(flags: Sequence[str]) -> PipelineOptions:
+    """Beam's options, with misspelt flags refused.
+
+    Beam itself ignores flags that it does not know. Runners behind a job server have
+    flags that only the server knows: for those any flag goes.
+
+    Raises:
+        InvalidArgument: a flag is not known, or has a value that it cannot have.
+
+    Example:
+        >>> make_options(["--direct_num_worker=2"])
+        Traceback (most recent call last):
+        beam_batch_predict.errors.InvalidArgument: unknown option --direct_num_worker
+          hint: did you mean --direct_num_workers?
+    """
+    parser = _Parser(allow_abbrev=False, add_help=False)
+    for options_class in dict.fromkeys(_subclasses(PipelineOptions)):
+        options_class._add_argparse_args(parser)
+    _, unknown = parser.parse_known_args(list(flags))
+    options = PipelineOptions(list(flags))
+    if unknown and (is_local(options) or waits_for_service(options)):
+        _refuse(unknown, parser)
+    return options
+
+
+class _Parser(argparse.ArgumentParser):
+    """Raises where argparse would end the process; takes flags that classes share once."""
+
+    def error(self, message: str) -> Any:
+        raise InvalidArgument(message)
+
+    def add_argument(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super().add_argument(*args, **kwargs)
+        except argparse.ArgumentError:
+            return None
+
+
+def _subclasses(parent: type[Any]) -> Iterator[Any]:
+    for child in parent.__subclasses__():
+        yield child
+        yield from _subclasses(child)
+
+
+def _refuse(unknown: Sequence[str], parser: argparse.ArgumentParser) -> None:
+    flag = unknown[0].partition("=")[0]
+    known = itertools.chain.from_iterable(action.option_strings for action in parser._actions)
+    near = difflib.get_close_matches(flag, list(known), 1)
+    what = "option" if flag.startswith("-") else "argument"
+    raise InvalidArgument(f"unknown {what} {flag}", f"did you mean {near[0]}?" if near else "")
+
+
+def make_runner(options: PipelineOptions) -> PipelineRunner:
+    """The runner that the options name; ours by default.
+
+    The local runner's worker processes get the options too, which the bare runner
+    leaves out: file systems read theirs there.
+    """
+    if not is_local(options):
+        return create_runner(options.view_as(StandardOptions).runner)
+    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+    info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+    return fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(info))

@@ -1,0 +1,1 @@
+"""Outcomes to files: records, parts, publication, the job record."""

@@ -1,0 +1,51 @@
+"""Names of outputs.
+
+Source: `OutputConfig.gcsDestination` of the service's reference:
+`prediction-<model-display-name>-<job-create-time>`, and in it `predictions_0001.<ext>` and
+`errors_0001.<ext>`.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+
+from beam_batch_predict import files
+
+__all__ = ["JOB_RECORD", "PARTS", "numbered_files", "output_directory"]
+
+JOB_RECORD = "job.json"
+
+PARTS = "_parts"
+"""Where unpublished parts are. Readers of directories skip names with an underscore."""
+
+_UNUSUAL = re.compile(r"[^\w.-]+")
+
+
+def output_directory(prefix: str, display_name: str, create_time: datetime.datetime) -> str:
+    """The directory of one run.
+
+    Characters of the model's name other than letters, digits, `_`, `.` and `-` become `_`.
+
+    Example:
+        >>> time = datetime.datetime(2026, 1, 2, 3, 4, 5, 678000, datetime.timezone.utc)
+        >>> output_directory("out/", "my model", time)
+        'out/prediction-my_model-2026-01-02T03:04:05.678Z'
+    """
+    utc = create_time.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+    name = _UNUSUAL.sub("_", display_name)
+    return files.join(prefix, f"prediction-{name}-{utc.isoformat(timespec='milliseconds')}Z")
+
+
+def numbered_files(directory: str, kind: str, extension: str, count: int) -> list[str]:
+    """The URIs of `count` files of a kind, numbered so that they sort in order.
+
+    Example:
+        >>> numbered_files("out", "errors", "jsonl", 1)
+        ['out/errors_0001.jsonl']
+    """
+    digits = max(4, len(str(count)))
+    return [
+        files.join(directory, f"{kind}_{number:0{digits}d}.{extension}")
+        for number in range(1, count + 1)
+    ]

@@ -1,0 +1,149 @@
+"""Part files: what one chunk became, whole or not there at all.
+
+A part is written aside and moved in one step to a name made from its chunk and its first
+row alone, so that a chunk done twice leaves the same files once. Usually a part is a
+whole chunk; where a runner hands the batches of a chunk to several bundles, each bundle
+writes the runs of rows it saw.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from typing import BinaryIO, NamedTuple
+
+from beam_batch_predict import files
+from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.errors import LostRowsError
+from beam_batch_predict.sinks.records import error_lines, prediction_lines
+from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.status import Status
+
+__all__ = ["Part", "PartWriter"]
+
+
+class Part(NamedTuple):
+    """Consecutive rows of one chunk, written.
+
+    Attributes:
+        chunk: number of the chunk; -1 for rows outside a plan.
+        chunks: how many chunks the plan has.
+        first_row: number of the first row in the chunk.
+        rows: how many rows, predicted and failed.
+        last: whether the chunk ends with this part.
+        predictions: the file of predictions; empty where no row was predicted.
+        errors: the file of errors; empty where no row failed.
+        failed: how many of the rows failed.
+        source_failures: files that could not be read (to the end).
+        seconds: time spent on the part by its worker.
+    """
+
+    chunk: int
+    chunks: int
+    first_row: int
+    rows: int
+    last: bool
+    predictions: str
+    errors: str
+    failed: int
+    source_failures: tuple[Status, ...]
+    seconds: float
+
+
+class PartWriter:
+    """Writes the batches of one chunk, as they come in row order.
+
+    Args:
+        directory: where parts go.
+        first: the first batch; it is not written by this.
+        non_finite: how NaN and infinities are written.
+    """
+
+    def __init__(self, directory: str, first: InstanceBatch, non_finite: NonFinite) -> None:
+        self.next_row = first.first_row
+        self._since = time.perf_counter()
+        self._chunk = -1 if first.chunk is None else first.chunk
+        self._chunks = first.chunks
+        self._first_row = first.first_row
+        self._last = False
+        self._failed = 0
+        self._source_failures: list[Status] = []
+        name = f"chunk-{self._chunk:06d}-row-{self._first_row}"
+        if first.chunk is None:
+            name = f"rows-{uuid.uuid4().hex}"
+        self._predictions = _Aside(files.join(directory, f"{name}.predictions"))
+        self._errors = _Aside(files.join(directory, f"{name}.errors"))
+        self._non_finite = non_finite
+
+    def write(self, batch: InstanceBatch) -> None:
+        """Write the outcomes of a batch that begins where the last one ended.
+
+        Raises:
+            LostRowsError: a row of the batch has no outcome, or two.
+        """
+        _check_outcomes(batch)
+        self._predictions.write(prediction_lines(batch, self._non_finite))
+        self._errors.write(error_lines(batch, self._non_finite))
+        self.next_row += len(batch)
+        self._failed += len(batch.statuses)
+        self._source_failures += batch.source_failures
+        self._last = batch.last
+
+    def commit(self) -> Part:
+        """Make the part visible."""
+        rows = self.next_row - self._first_row
+        return Part(
+            chunk=self._chunk,
+            chunks=self._chunks,
+            first_row=self._first_row,
+            rows=rows,
+            last=self._last,
+            predictions=self._predictions.commit(),
+            errors=self._errors.commit(),
+            failed=self._failed,
+            source_failures=tuple(self._source_failures),
+            seconds=time.perf_counter() - self._since,
+        )
+
+    def abandon(self) -> None:
+        """Remove what was written: the bundle failed, and will be tried again."""
+        self._predictions.abandon()
+        self._errors.abandon()
+
+
+def _check_outcomes(batch: InstanceBatch) -> None:
+    outcomes = [row for group in batch.predictions for row in group.rows]
+    outcomes += batch.statuses
+    if len(outcomes) != len(batch) or set(outcomes) != set(range(len(batch))):
+        raise LostRowsError(
+            f"chunk {batch.chunk}, rows {batch.first_row} to {batch.first_row + len(batch)}: "
+            f"{len(set(outcomes))} of {len(batch)} rows have an outcome, {len(outcomes)} outcomes"
+        )
+
+
+class _Aside:
+    """A file under another name until it is whole; none at all if nothing is written."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._aside = f"{uri}.{uuid.uuid4().hex}.tmp"
+        self._file: BinaryIO | None = None
+
+    def write(self, content: bytes) -> None:
+        if not content:
+            return
+        if self._file is None:
+            self._file = files.create_file(self._aside)
+        self._file.write(content)
+
+    def commit(self) -> str:
+        if self._file is None:
+            return ""
+        self._file.close()
+        files.rename([self._aside], [self._uri])
+        return self._uri
+
+    def abandon(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            files.delete([self._aside])

@@ -1,0 +1,105 @@
+"""The plan: which files there are, and the chunks they are read in.
+
+Same inputs and options give the same chunks with the same numbers, wherever and however
+often the plan is made. Everything that is promised about order, retries and names of
+outputs rests on that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from beam_batch_predict.batch import Chunk, Span
+from beam_batch_predict.errors import SourceError
+from beam_batch_predict.files import File
+from beam_batch_predict.sources.compression import is_compressed
+from beam_batch_predict.spec import JsonLines
+
+__all__ = ["list_files", "make_chunks", "plan"]
+
+FILES_PER_CHUNK = 256
+"""Small files share a chunk, but never so many that opening them is most of the work."""
+
+
+def plan(source: JsonLines, match: Callable[[str], list[File]]) -> list[Chunk]:
+    """The chunks of a source, in input order.
+
+    Args:
+        source: what to read.
+        match: lists the files that a pattern matches.
+
+    Raises:
+        SourceError: a pattern matches nothing, or cannot be listed.
+    """
+    return make_chunks(list_files(source.uris, match), source.chunk_bytes)
+
+
+def list_files(patterns: Sequence[str], match: Callable[[str], list[File]]) -> list[File]:
+    """The files of several patterns, in the order of the patterns, each once.
+
+    Raises:
+        SourceError: patterns match nothing, or cannot be listed; the message names each.
+    """
+    found: dict[str, File] = {}
+    problems = []
+    for pattern in patterns:
+        try:
+            matched = match(pattern)
+        except (OSError, ValueError) as error:
+            problems.append(f"{pattern}: cannot be listed: {error}")
+            continue
+        if not matched:
+            problems.append(f"{pattern}: matches no file")
+        for file in matched:
+            found.setdefault(_identity(file.uri), file)
+    if problems:
+        raise SourceError(
+            "input not found: " + "; ".join(problems),
+            "check gcsSource.uris; a directory needs a wildcard behind it, as in dir/*",
+        )
+    return list(found.values())
+
+
+def _identity(uri: str) -> str:
+    """One name for one file: `a/x`, `./a/x` and `a//x` are the same local file."""
+    return uri if "://" in uri else os.path.abspath(uri)
+
+
+def make_chunks(files: Iterable[File], chunk_bytes: int) -> list[Chunk]:
+    """Cut large files into ranges and put small files together.
+
+    Compressed files are never cut. Empty files hold no rows and are in no chunk.
+
+    Example:
+        >>> [chunk.spans for chunk in make_chunks([File("a", 10), File("b", 3)], 8)]
+        [(Span(uri='a', start=0, stop=8),), (Span(uri='a', start=8, stop=10), Span(uri='b', start=0, stop=3))]
+    """  # noqa: E501 - a doctest's expected line cannot be broken
+    groups = list(_group(_spans(files, chunk_bytes), chunk_bytes))
+    return [Chunk(number, len(groups), tuple(group)) for number, group in enumerate(groups)]
+
+
+def _spans(files: Iterable[File], chunk_bytes: int) -> Iterator[tuple[Span, int]]:
+    """Pieces of files, each with its size in bytes."""
+    for file in files:
+        if is_compressed(file.uri):
+            if file.size:
+                yield Span(file.uri), file.size
+            continue
+        for start in range(0, file.size, chunk_bytes):
+            stop = min(start + chunk_bytes, file.size)
+            yield Span(file.uri, start, stop), stop - start
+
+
+def _group(spans: Iterable[tuple[Span, int]], chunk_bytes: int) -> Iterator[list[Span]]:
+    """Consecutive pieces that together fill a chunk."""
+    group: list[Span] = []
+    filled = 0
+    for span, size in spans:
+        if group and (filled + size > chunk_bytes or len(group) == FILES_PER_CHUNK):
+            yield group
+            group, filled = [], 0
+        group.append(span)
+        filled += size
+    if group:
+        yield group

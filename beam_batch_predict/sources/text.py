@@ -1,0 +1,127 @@
+"""Lines of text files, by byte range.
+
+A line belongs to the span in which its first byte lies, so spans that tile a file give
+each line exactly once, wherever the borders fall.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate, chain, repeat
+from operator import add
+from typing import BinaryIO, NamedTuple
+
+from beam_batch_predict.batch import Span
+from beam_batch_predict.sources.compression import blocks
+
+__all__ = ["Lines", "read_lines", "split_lines"]
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class Lines(NamedTuple):
+    """Some consecutive rows of one file, and the byte offset of each."""
+
+    rows: list[bytes]
+    offsets: list[int]
+
+
+def read_lines(span: Span, open_file: Callable[[str], BinaryIO]) -> Iterator[Lines]:
+    """The lines that begin in a span, without line ends; blank lines are no rows.
+
+    Lines end with LF or CRLF; the last may have no end. A UTF-8 byte order mark at the
+    start of the file is left out.
+
+    Args:
+        span: the byte range. `stop=None` reads to the end of the file, decompressing it
+            as its extension says; offsets then count decompressed bytes.
+        open_file: opens a URI for reading bytes, with `seek`.
+
+    Yields:
+        The lines of about a megabyte at a time.
+
+    Raises:
+        OSError, EOFError, zlib.error, zstandard.ZstdError: the file cannot be read (on).
+    """
+    with open_file(span.uri) as file:
+        if span.stop is None:
+            found = split_lines(blocks(file, span.uri), 0)
+        else:
+            found = _lines_of_range(file, span.start, span.stop)
+        for lines in found:
+            yield _rows(lines)
+
+
+def split_lines(content: Iterable[bytes], at: int) -> Iterator[Lines]:
+    r"""Cut blocks of bytes into lines, whatever the borders between blocks.
+
+    Args:
+        content: the blocks.
+        at: the offset of the first byte.
+
+    Example:
+        >>> list(split_lines([b"a\nb", b"c\n"], 10))
+        [Lines(rows=[b'a'], offsets=[10]), Lines(rows=[b'bc'], offsets=[12])]
+    """
+    unfinished: list[bytes] = []
+    for block in content:
+        rows = block.split(b"\n")
+        if len(rows) == 1:
+            unfinished.append(block)
+            continue
+        rows[0] = b"".join((*unfinished, rows[0]))
+        unfinished = [rows.pop()]
+        offsets = list(accumulate(map(add, map(len, rows), repeat(1)), initial=at))
+        at = offsets.pop()
+        yield Lines(rows, offsets)
+    if any(unfinished):
+        yield Lines([b"".join(unfinished)], [at])
+
+
+def _lines_of_range(file: BinaryIO, start: int, stop: int) -> Iterator[Lines]:
+    """Lines whose first byte lies in [start, stop)."""
+    content: Iterable[bytes] = blocks(file, "")
+    if start > 0:
+        file.seek(start - 1)
+        content, start = _skip_line(blocks(file, ""), start - 1, stop)
+    reached = start
+    for lines in split_lines(content, start):
+        inside = bisect_left(lines.offsets, stop)
+        yield Lines(lines.rows[:inside], lines.offsets[:inside])
+        reached = lines.offsets[-1] + len(lines.rows[-1])
+        if reached + 1 >= stop:
+            return
+    _check_length(reached, stop)
+
+
+def _skip_line(content: Iterator[bytes], at: int, stop: int) -> tuple[Iterable[bytes], int]:
+    """What follows the first line end, and its offset; nothing if that is behind `stop`."""
+    for block in content:
+        end = block.find(b"\n")
+        at += len(block) if end < 0 else end + 1
+        if at >= stop:
+            return (), stop
+        if end >= 0:
+            return chain((block[end + 1 :],), content), at
+    _check_length(at, stop)
+    return (), stop
+
+
+def _check_length(reached: int, stop: int) -> None:
+    """A file that lost its end since the plan was made must not pass for a shorter one."""
+    if reached < stop:
+        raise EOFError(f"the file ends at byte {reached}; byte {stop} was there at the start")
+
+
+def _rows(lines: Lines) -> Lines:
+    """Lines as rows: no carriage return at the end, no byte order mark, no blank line."""
+    rows, offsets = lines
+    if offsets and offsets[0] == 0 and rows[0].startswith(_BOM):
+        rows[0] = rows[0][len(_BOM) :]
+    if any(row.endswith(b"\r") for row in rows):
+        rows = [row[:-1] if row.endswith(b"\r") else row for row in rows]
+    if not all(rows) or any(map(bytes.isspace, rows)):
+        kept = [i for i, row in enumerate(rows) if row and not row.isspace()]
+        rows, offsets = [rows[i] for i in kept], [offsets[i] for i in kept]
+    return Lines(rows, offsets)

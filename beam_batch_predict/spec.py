@@ -1,0 +1,336 @@
+"""The neutral description of a batch prediction: what to read, ask, predict and write.
+
+Every job file becomes one `BatchPredictSpec`; no step of the pipeline knows which
+service the job came from except through the values here. Nothing in this module imports
+Beam or TensorFlow: describing work is cheap, doing it is not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import enum
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.status import Status
+
+if TYPE_CHECKING:
+    from beam_batch_predict.models.handler import SavedModelHandler
+
+__all__ = [
+    "BatchPredictSpec",
+    "GcsDestination",
+    "InstanceConfig",
+    "JobRecord",
+    "JsonLines",
+    "NonFinite",
+    "Outcome",
+    "SavedModel",
+]
+
+DEFAULT_BATCH_SIZE = 64
+"""`manualBatchTuningParameters.batchSize` where a job sets none (Vertex AI's default)."""
+
+DEFAULT_CHUNK_BYTES = 64 * 1024 * 1024
+"""How many bytes of input make one chunk, and so one output file."""
+
+DEFAULT_SIGNATURE = "serving_default"
+
+RESERVED_FIELDS = frozenset({"instance", "key", "prediction", "error", "explanation"})
+"""Names that an output record gives a meaning of its own."""
+
+
+class NonFinite(enum.Enum):
+    """How NaN and infinities are written, for which JSON has no number.
+
+    `STRING` follows the JSON mapping of Protocol Buffers: "NaN", "Infinity", "-Infinity".
+    `NULL` writes null. `ERROR` makes the row a failed row.
+    """
+
+    STRING = "string"
+    NULL = "null"
+    ERROR = "error"
+
+
+def _strings(value: str | Sequence[str], what: str) -> tuple[str, ...]:
+    values = (value,) if isinstance(value, str) else tuple(value)
+    for item in values:
+        if not isinstance(item, str) or not item:
+            raise InvalidArgument(f"{what}: expected a non-empty string, found {item!r}")
+    return values
+
+
+def _positive(value: int, what: str) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidArgument(f"{what}: expected a whole number from 1, found {value!r}")
+
+
+def check_batch_size(value: int) -> None:
+    """Refuse a batch size that is not a positive whole number.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    _positive(value, "batch_size")
+
+
+@dataclasses.dataclass(frozen=True)
+class JsonLines:
+    """JSON Lines files: one instance a line.
+
+    Files ending in `.gz`, `.bz2` or `.zst` are decompressed, each as one chunk.
+
+    Args:
+        uris: local paths or URIs of any file system that Beam knows, with wildcards.
+            Read in this order, the matches of one pattern by name; a file matched
+            twice is read once.
+        chunk_bytes: bytes of input in one chunk, and so behind one output file.
+
+    Raises:
+        InvalidArgument: no URI is given, or `chunk_bytes` is not positive.
+
+    Example:
+        >>> JsonLines("data/*.jsonl").uris
+        ('data/*.jsonl',)
+    """
+
+    format: ClassVar[str] = "jsonl"
+
+    uris: str | Sequence[str]
+    chunk_bytes: int = DEFAULT_CHUNK_BYTES
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "uris", _strings(self.uris, "uris"))
+        if not self.uris:
+            raise InvalidArgument("uris: expected at least one path or URI, found none")
+        _positive(self.chunk_bytes, "chunk_bytes")
+
+
+@dataclasses.dataclass(frozen=True)
+class InstanceConfig:
+    """How a row of the input becomes the instance that the model gets.
+
+    The rules are those of Vertex AI's `InstanceConfig`.
+
+    Args:
+        instance_type: "object", "array", or None: the row decides.
+        key_field: the field whose value identifies the row. It is not sent to the
+            model, and the output has it in place of the instance.
+        included_fields: only these fields are sent to the model, in this order where
+            the instance is an array.
+        excluded_fields: these fields are not sent to the model; they are attached to
+            the output where there is no `key_field`.
+
+    Raises:
+        InvalidArgument: the values contradict each other.
+
+    Example:
+        >>> InstanceConfig(key_field="id").key_field
+        'id'
+    """
+
+    instance_type: str | None = None
+    key_field: str | None = None
+    included_fields: str | Sequence[str] = ()
+    excluded_fields: str | Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("included_fields", "excluded_fields"):
+            object.__setattr__(self, name, _strings(getattr(self, name), name))
+        problems = [f"{path}: {problem}" for path, problem in self.problems()]
+        if problems:
+            raise InvalidArgument("InstanceConfig: " + "; ".join(problems))
+
+    def problems(self) -> list[tuple[str, str]]:
+        """What contradicts what: pairs of an attribute's name and what is wrong with it."""
+        found = []
+        if self.instance_type not in (None, "object", "array"):
+            found.append(
+                ("instance_type", f'expected "object" or "array", found {self.instance_type!r}')
+            )
+        if self.key_field == "":
+            found.append(("key_field", "expected the name of a field, found an empty string"))
+        if self.included_fields and self.excluded_fields:
+            found.append(("excluded_fields", "must be empty where included_fields is set"))
+        for name in ("included_fields", "excluded_fields"):
+            fields = tuple(getattr(self, name))
+            twice = sorted({field for field in fields if fields.count(field) > 1})
+            if twice:
+                found.append((name, f"names {', '.join(map(repr, twice))} more than once"))
+        if self.key_field and self.key_field in self.included_fields:
+            found.append(
+                ("included_fields", f"names the key_field {self.key_field!r}, never sent")
+            )
+        clash = [f for f in self.excluded_fields if f in RESERVED_FIELDS]
+        if clash and not self.key_field:
+            found.append(
+                (
+                    "excluded_fields",
+                    f"{', '.join(map(repr, clash))} cannot be attached to the output: the "
+                    "name has a meaning of its own there; set a key_field or rename the field",
+                )
+            )
+        return found
+
+    @property
+    def unsent_fields(self) -> frozenset[str]:
+        """The fields taken out of an object before it is sent."""
+        key = {self.key_field} if self.key_field else set()
+        return frozenset(self.excluded_fields) | key
+
+    @property
+    def attached_fields(self) -> tuple[str, ...]:
+        """The excluded fields that the output carries, in their order."""
+        return () if self.key_field else tuple(self.excluded_fields)
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModel:
+    """A TensorFlow SavedModel and the signature to call.
+
+    Args:
+        uri: the directory that holds `saved_model.pb`, on any file system Beam knows.
+        signature_name: the signature to call.
+        parameters: values for inputs of the signature that are the same in every call
+            (`modelParameters` of a job), by input name.
+        display_name: the name that output directories carry; by default the last
+            part of `uri`, or the one before where the last is a version number.
+
+    Raises:
+        InvalidArgument: `uri` or `signature_name` is empty, or a parameter has no name.
+
+    Example:
+        >>> SavedModel("gs://models/penguins/3").display_name
+        'penguins'
+    """
+
+    uri: str
+    signature_name: str = DEFAULT_SIGNATURE
+    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    display_name: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("uri", "signature_name"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise InvalidArgument(f"{name}: expected a non-empty string")
+        if not isinstance(self.parameters, Mapping):
+            raise InvalidArgument("parameters: expected an object of values by input name")
+        if not self.display_name:
+            object.__setattr__(self, "display_name", self._name_of_uri())
+
+    def _name_of_uri(self) -> str:
+        parts = [part for part in self.uri.replace("\\", "/").split("/") if part not in ("", ".")]
+        while len(parts) > 1 and parts[-1].isdigit():
+            parts.pop()
+        return parts[-1] if parts else "model"
+
+    def model_handler(self, **batching: Any) -> SavedModelHandler:
+        """A Beam `ModelHandler` of this model, for stock `RunInference`.
+
+        Elements may be rows (instances as JSON has them, or NumPy arrays), which come
+        back as `PredictionResult`s whose `inference` is the prediction or, for a row
+        that failed, its `Status`; or `InstanceBatch`es, which come back predicted.
+
+        Args:
+            **batching: `min_batch_size`, `max_batch_size` and the other keywords of
+                `apache_beam.ml.inference.base.ModelHandler`.
+        """
+        from beam_batch_predict.models.handler import SavedModelHandler
+
+        return SavedModelHandler(self, **batching)
+
+
+@dataclasses.dataclass(frozen=True)
+class GcsDestination:
+    """A directory under which each run creates an output directory of its own.
+
+    Args:
+        output_uri_prefix: a local path or a URI of any file system that Beam knows.
+
+    Raises:
+        InvalidArgument: the prefix is empty.
+
+    Example:
+        >>> GcsDestination("out/").output_uri_prefix
+        'out/'
+    """
+
+    output_uri_prefix: str
+
+    def __post_init__(self) -> None:
+        _strings(self.output_uri_prefix, "output_uri_prefix")
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """How a run ended: what a job's output-only fields are filled from.
+
+    Attributes:
+        output_directory: where predictions, errors and the job record are.
+        create_time: when the job was made.
+        start_time: when the first worker began; None where none did.
+        end_time: when the run ended; None while it runs.
+        successful_count: rows with a prediction.
+        failed_count: rows with an error.
+        incomplete_count: rows never attempted; -1 where nobody can know.
+        partial_failures: inputs that could not be read, at most 20.
+        error: why the job failed; None where it did not.
+        worker_seconds: time that workers spent on chunks, summed.
+    """
+
+    output_directory: str
+    create_time: datetime.datetime
+    start_time: datetime.datetime | None = None
+    end_time: datetime.datetime | None = None
+    successful_count: int = 0
+    failed_count: int = 0
+    incomplete_count: int = 0
+    partial_failures: tuple[Status, ...] = ()
+    error: Status | None = None
+    worker_seconds: float = 0.0
+
+
+class JobRecord(Protocol):
+    """What a service's job resource must be able to do for the pipeline."""
+
+    def record(self, outcome: Outcome) -> bytes:
+        """The whole resource as JSON, output-only fields filled from `outcome`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchPredictSpec:
+    """All of one batch prediction.
+
+    Args:
+        source: what to read.
+        model: what to ask.
+        destination: where to write.
+        instances: how rows become instances.
+        predictions_format: the format of the output files.
+        batch_size: the number of rows the model sees per call.
+        non_finite: how NaN and infinities are written.
+        job: the job that this run is for, which writes its own record.
+
+    Raises:
+        InvalidArgument: a value cannot work.
+
+    Example:
+        >>> spec = BatchPredictSpec(
+        ...     JsonLines("in.jsonl"), SavedModel("model"), GcsDestination("out"))
+        >>> spec.batch_size
+        64
+    """
+
+    source: JsonLines
+    model: SavedModel
+    destination: GcsDestination
+    instances: InstanceConfig = InstanceConfig()
+    predictions_format: str = "jsonl"
+    batch_size: int = DEFAULT_BATCH_SIZE
+    non_finite: NonFinite = NonFinite.STRING
+    job: JobRecord | None = None
+
+    def __post_init__(self) -> None:
+        check_batch_size(self.batch_size)

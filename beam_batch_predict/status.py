@@ -1,0 +1,68 @@
+"""What happened to a row: `google.rpc.Status`, the one status type of the library.
+
+Source: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto and
+`status.proto` beside it. Job records, errors files and partial failures all use it.
+"""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+__all__ = ["Code", "Status"]
+
+
+class Code(enum.IntEnum):
+    """The canonical codes of `google.rpc.Code`.
+
+    Example:
+        >>> Code.INVALID_ARGUMENT
+        <Code.INVALID_ARGUMENT: 3>
+    """
+
+    OK = 0
+    CANCELLED = 1
+    UNKNOWN = 2
+    INVALID_ARGUMENT = 3
+    DEADLINE_EXCEEDED = 4
+    NOT_FOUND = 5
+    ALREADY_EXISTS = 6
+    PERMISSION_DENIED = 7
+    RESOURCE_EXHAUSTED = 8
+    FAILED_PRECONDITION = 9
+    ABORTED = 10
+    OUT_OF_RANGE = 11
+    UNIMPLEMENTED = 12
+    INTERNAL = 13
+    UNAVAILABLE = 14
+    DATA_LOSS = 15
+    UNAUTHENTICATED = 16
+
+
+class Status(NamedTuple):
+    """A `google.rpc.Status` with the two fields that errors files hold.
+
+    Attributes:
+        code: one of the canonical codes.
+        message: what was expected, what came, and where it stands.
+
+    Example:
+        >>> Status(Code.INVALID_ARGUMENT, "expected int64, found a string").to_json()
+        {'code': 3, 'message': 'expected int64, found a string'}
+    """
+
+    code: Code
+    message: str
+
+    def at(self, place: str) -> Status:
+        """The same status with the place of the row behind its message.
+
+        Example:
+            >>> Status(Code.INVALID_ARGUMENT, "not JSON").at("a.jsonl, byte 0").message
+            'not JSON (a.jsonl, byte 0)'
+        """
+        return Status(self.code, f"{self.message} ({place})") if place else self
+
+    def to_json(self) -> dict[str, int | str]:
+        """The JSON form of the status: `{"code": …, "message": …}`."""
+        return {"code": int(self.code), "message": self.message}

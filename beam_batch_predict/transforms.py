@@ -1,0 +1,358 @@
+"""The PTransforms. They only wire: the work is in functions of the other modules.
+
+    ReadInstances → ConvertInstances → Predict → WriteResults
+
+carry `InstanceBatch`es; `BatchInstances` and `Unbatch` are the doors for pipelines of rows.
+`BatchPredict` is all of it, for a job.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import uuid
+from collections.abc import Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import RunInference
+from apache_beam.pvalue import AsIter, AsSingleton, DoOutputsTuple, PBegin, PCollection
+from apache_beam.transforms.window import GlobalWindows
+
+from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.dofns import (
+    BatchRows,
+    FinishRun,
+    ReadChunk,
+    UnbatchRows,
+    WriteParts,
+    begin_run,
+    chunks_of,
+)
+from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.instances.json_lines import convert_json_lines
+from beam_batch_predict.models.handler import BatchModelHandler
+from beam_batch_predict.sinks.naming import output_directory
+from beam_batch_predict.sinks.run_record import RunRecord, now
+from beam_batch_predict.spec import (
+    DEFAULT_BATCH_SIZE,
+    BatchPredictSpec,
+    GcsDestination,
+    InstanceConfig,
+    JsonLines,
+    NonFinite,
+    SavedModel,
+    check_batch_size,
+)
+
+__all__ = [
+    "BatchInstances",
+    "BatchPredict",
+    "ConvertInstances",
+    "Predict",
+    "ReadInstances",
+    "Unbatch",
+    "WriteResults",
+]
+
+
+@dataclasses.dataclass
+class ReadInstances(beam.PTransform):
+    """Read a source: `PBegin` to `InstanceBatch`es of rows as the source has them.
+
+    The input is listed when the pipeline runs, in a deterministic plan of chunks; only
+    descriptions of chunks are shuffled, never rows.
+
+    Args:
+        source: what to read.
+        batch_size: batches hold a multiple of so many rows, except a chunk's last.
+
+    Raises:
+        SourceError: when the pipeline runs, and a pattern matches nothing.
+
+    Example:
+        >>> ReadInstances(JsonLines("data/*.jsonl")).batch_size
+        64
+    """
+
+    source: JsonLines
+    batch_size: int = DEFAULT_BATCH_SIZE
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        check_batch_size(self.batch_size)
+
+    def expand(self, begin: PBegin) -> PCollection[InstanceBatch]:
+        """Plan, spread the chunks over the workers, read them."""
+        return (
+            begin
+            | "Source" >> beam.Create([self.source])
+            | "Plan" >> beam.FlatMap(chunks_of)
+            | _ReadChunks(self.batch_size)
+        )
+
+
+@dataclasses.dataclass
+class _ReadChunks(beam.PTransform):
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, chunks: PCollection[Any]) -> PCollection[InstanceBatch]:
+        return (
+            chunks
+            | "SpreadChunks" >> beam.Reshuffle()
+            | "ReadChunk" >> beam.ParDo(ReadChunk(self.batch_size))
+        )
+
+
+@dataclasses.dataclass
+class ConvertInstances(beam.PTransform):
+    """Convert the rows of batches to the instances that the model gets.
+
+    Args:
+        config: key field, included and excluded fields, instance type.
+        non_finite: how a NaN or an infinity of the input is echoed in the output.
+
+    Example:
+        >>> ConvertInstances(InstanceConfig(key_field="id")).config.key_field
+        'id'
+    """
+
+    config: InstanceConfig = InstanceConfig()
+    non_finite: NonFinite = NonFinite.STRING
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[InstanceBatch]:
+        """Convert each batch."""
+        return batches | "Convert" >> beam.Map(
+            convert_json_lines, config=self.config, non_finite=self.non_finite
+        )
+
+
+class Predict(beam.PTransform):
+    """Predict batches with a model, through Beam's RunInference.
+
+    Args:
+        model: the model.
+        batch_size: the number of rows the model sees per call.
+        non_finite: ERROR makes a row failed whose prediction has a NaN or an infinity.
+
+    Raises:
+        ModelError: when the pipeline runs, and the model cannot be loaded.
+
+    Example:
+        >>> Predict(SavedModel("models/penguins"), batch_size=512).batch_size
+        512
+    """
+
+    def __init__(
+        self,
+        model: SavedModel,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        non_finite: NonFinite = NonFinite.STRING,
+        *,
+        record: RunRecord | None = None,
+    ) -> None:
+        super().__init__()
+        check_batch_size(batch_size)
+        self.model = model
+        self.batch_size = batch_size
+        self.non_finite = non_finite
+        self._record = record
+
+    def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[InstanceBatch]:
+        """Run inference on each batch."""
+        guard = self._record.recording_failure if self._record else nullcontext
+        handler = BatchModelHandler(self.model, self.batch_size, self.non_finite, guard)
+        return batches | "RunInference" >> RunInference(handler)
+
+
+class WriteResults(beam.PTransform):
+    """Write predictions and errors as files, in input order where the input has one.
+
+    Each run gets a directory of its own, `prediction-<model-display-name>-<time>`, with
+    `predictions_0001.jsonl` and so on, and `errors_0001.jsonl` and so on if rows failed.
+    The files appear when all rows are done, each of them whole.
+
+    Args:
+        destination: where to make the directory.
+        predictions_format: "jsonl".
+        model_display_name: for the name of the directory.
+        non_finite: NULL writes null for NaN and infinities; otherwise their names.
+        create_time: for the name of the directory; by default the present time.
+
+    Returns:
+        A PCollection of the published files: (uri, rows) of each.
+
+    Raises:
+        InvalidArgument: the format is not supported.
+        LostRowsError: when the pipeline runs, and rows are missing: nothing is published.
+
+    Example:
+        >>> WriteResults(GcsDestination("out/")).predictions_format
+        'jsonl'
+    """
+
+    def __init__(
+        self,
+        destination: GcsDestination,
+        predictions_format: str = "jsonl",
+        *,
+        model_display_name: str = "model",
+        non_finite: NonFinite = NonFinite.STRING,
+        create_time: datetime.datetime | None = None,
+    ) -> None:
+        super().__init__()
+        if predictions_format != "jsonl":
+            raise InvalidArgument(
+                f"predictions_format: expected 'jsonl', found {predictions_format!r}"
+            )
+        self.predictions_format = predictions_format
+        self.non_finite = non_finite
+        time = create_time or now()
+        self.directory = output_directory(
+            destination.output_uri_prefix, model_display_name, time
+        )
+        self._record = RunRecord(self.directory, time)
+
+    def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
+        """Write parts, then publish them."""
+        return batches | _WriteRun(self._record, self.predictions_format, self.non_finite)
+
+
+class _WriteRun(beam.PTransform):
+    """Parts, then publication and record; `start` is a singleton, when the run began."""
+
+    def __init__(
+        self,
+        record: RunRecord,
+        extension: str,
+        non_finite: NonFinite,
+        start: PCollection[datetime.datetime] | None = None,
+    ) -> None:
+        super().__init__()
+        self._finish = FinishRun(record, uuid.uuid4().hex, extension)
+        self._non_finite = non_finite
+        self._start = start
+
+    def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
+        parts = (
+            batches
+            | "WriteParts" >> beam.ParDo(WriteParts(self._finish.parts_directory, self._non_finite))
+            | "InOneWindow" >> beam.WindowInto(GlobalWindows())
+        )
+        once = batches.pipeline | "Once" >> beam.Create([None])
+        start = AsSingleton(self._start) if self._start else None
+        return once | "Finish" >> beam.ParDo(self._finish, AsIter(parts), start)
+
+
+class BatchInstances(beam.PTransform):
+    """Rows to batches: the way into `Predict` for a pipeline that has rows already.
+
+    A row is an instance as JSON has it (dict, list, string, number, boolean), bytes, or
+    a NumPy array. An element that is a tuple of two is a key and a row; the key comes
+    out beside the row's prediction or error.
+
+    Args:
+        batch_size: rows in a batch; the last of a bundle may have fewer.
+
+    Example:
+        >>> BatchInstances(batch_size=32).batch_size
+        32
+    """
+
+    def __init__(self, batch_size: int = DEFAULT_BATCH_SIZE) -> None:
+        super().__init__()
+        check_batch_size(batch_size)
+        self.batch_size = batch_size
+
+    def expand(self, rows: PCollection[Any]) -> PCollection[InstanceBatch]:
+        """Group the rows of each bundle and window."""
+        return rows | "BatchRows" >> beam.ParDo(BatchRows(self.batch_size))
+
+
+class Unbatch(beam.PTransform):
+    """Batches to rows on two outputs, `predictions` and `errors`.
+
+    A row is the record that a file would have: `{"instance": …, "prediction": …}` or
+    `{"instance": …, "error": {"code": …, "message": …}}`, with `"key"` in place of the
+    instance where the rows were converted with a key field. Where the key came beside the
+    row (`BatchInstances`), an element is a tuple of the key and that record.
+
+    Example:
+        >>> Unbatch.PREDICTIONS, Unbatch.ERRORS
+        ('predictions', 'errors')
+    """
+
+    PREDICTIONS = UnbatchRows.PREDICTIONS
+    ERRORS = UnbatchRows.ERRORS
+
+    def expand(self, batches: PCollection[InstanceBatch]) -> DoOutputsTuple:
+        """Split each batch into its rows."""
+        return batches | "UnbatchRows" >> beam.ParDo(UnbatchRows()).with_outputs(
+            self.PREDICTIONS, self.ERRORS
+        )
+
+
+class BatchPredict(beam.PTransform):
+    """A whole batch prediction inside a pipeline: `p | BatchPredict(job)`.
+
+    Args:
+        job: a spec, or a job resource (anything with `to_spec()`, such as
+            `BatchPredictionJob`).
+        directory: the output directory; by default one of its own under the destination.
+        create_time: when the job was made; by default now.
+
+    Returns:
+        A PCollection of the published files: (uri, rows) of each.
+
+    Raises:
+        InvalidArgument: the job is neither.
+
+    Example:
+        >>> spec = BatchPredictSpec(
+        ...     JsonLines("in.jsonl"), SavedModel("model"), GcsDestination("out"))
+        >>> BatchPredict(spec).spec.batch_size
+        64
+    """
+
+    def __init__(
+        self,
+        job: Any,
+        *,
+        directory: str = "",
+        create_time: datetime.datetime | None = None,
+    ) -> None:
+        super().__init__()
+        self.spec: BatchPredictSpec = job.to_spec() if hasattr(job, "to_spec") else job
+        if not isinstance(self.spec, BatchPredictSpec):
+            raise InvalidArgument(f"job: expected a job or a spec, found {job!r}")
+        time = create_time or now()
+        self.directory = directory or output_directory(
+            self.spec.destination.output_uri_prefix, self.spec.model.display_name, time
+        )
+        self._record = RunRecord(self.directory, time, self.spec.job)
+
+    def expand(self, begin: PBegin) -> PCollection[Any]:
+        """Begin the record, then read, convert, predict and write."""
+        spec, record = self.spec, self._record
+        start = begin | "Run" >> beam.Create([record]) | "Begin" >> beam.Map(begin_run)
+        return (
+            start
+            | "Plan" >> beam.FlatMap(_plan, spec.source, record)
+            | "Read" >> _ReadChunks(spec.batch_size)
+            | ConvertInstances(spec.instances, spec.non_finite)
+            | Predict(spec.model, spec.batch_size, spec.non_finite, record=record)
+            | "WriteResults"
+            >> _WriteRun(record, spec.predictions_format, spec.non_finite, start=start)
+        )
+
+
+def _plan(start: datetime.datetime, source: JsonLines, record: RunRecord) -> Iterator[Any]:
+    with record.recording_failure():
+        yield from chunks_of(source)

@@ -1,0 +1,71 @@
+"""Where the generated files lie.
+
+A name holds every parameter that its content depends on, so a file that exists is a file
+that fits. Nothing here imports more than the standard library: the process that measures
+must stay small (see `benchmarks.measure`).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+__all__ = ["DEFAULT_CACHE", "FEATURES", "SEED", "Cache"]
+
+SEED = 20_240_229
+FEATURES = 8
+
+VERSION = 1
+"""Raise it when the generator writes something else for the same parameters."""
+
+DEFAULT_CACHE = Path(__file__).parent / ".cache"
+
+
+@dataclasses.dataclass(frozen=True)
+class Cache:
+    """The directory of generated inputs and models.
+
+    Attributes:
+        root: its absolute path.
+
+    Example:
+        >>> Cache(Path("/tmp/bench")).jsonl(100).name
+        'rows-100-seed-20240229-v1.jsonl'
+    """
+
+    root: Path
+
+    def jsonl(self, rows: int) -> Path:
+        """The input of `rows` rows as JSON lines."""
+        return self.root / f"{self._stem(rows)}.jsonl"
+
+    def examples(self, rows: int) -> Path:
+        """The same rows as `tf.train.Example` records in a TFRecord file."""
+        return self.root / f"{self._stem(rows)}.tfrecord"
+
+    def expected(self, rows: int) -> Path:
+        """What a sample of the rows must be predicted as, computed without TensorFlow."""
+        return self.root / f"{self._stem(rows)}.expected.jsonl"
+
+    def row_model(self) -> Path:
+        """The SavedModel that takes `x` as numbers."""
+        return self.root / f"model-of-rows-seed-{SEED}-v{VERSION}"
+
+    def example_model(self) -> Path:
+        """The SavedModel that takes serialized `tf.train.Example` messages."""
+        return self.root / f"model-of-examples-seed-{SEED}-v{VERSION}"
+
+    def results(self) -> Path:
+        """The directory of the raw numbers, one JSON file a run of the benchmark."""
+        return self.root / "results"
+
+    def scratch(self) -> Path:
+        """The directory in which contestants write; emptied after each of them."""
+        return self.root / "scratch"
+
+    def logs(self) -> Path:
+        """The directory of what the contestants print."""
+        return self.root / "logs"
+
+    def _stem(self, rows: int) -> str:
+        return f"rows-{rows}-seed-{SEED}-v{VERSION}"

@@ -1,0 +1,42 @@
+"""What all contestants share: their flags, and how they tell where their output is."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+
+__all__ = ["Flags", "finished", "parse"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Flags:
+    """What a contestant is told.
+
+    Attributes:
+        input: the file to read.
+        model: the SavedModel to load.
+        output: an existing, empty directory.
+        batch_size: how many rows one call of the model takes.
+    """
+
+    input: Path
+    model: Path
+    output: Path
+    batch_size: int
+
+
+def parse(argv: list[str] | None = None) -> Flags:
+    """Reads the command line of a contestant."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--input", type=Path, required=True)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--batch-size", type=int, required=True)
+    return Flags(**vars(parser.parse_args(argv)))
+
+
+def finished(output: Path) -> None:
+    """Prints where the predictions are, in the words of a finished job."""
+    print(json.dumps({"outputInfo": {"gcsOutputDirectory": str(output)}}))

@@ -1,0 +1,47 @@
+"""A loop as a good engineer writes it by hand for this one job: the speed to reach.
+
+It reads a line, parses it, calls the signature once a batch and dumps a line a row. It has
+no error handling, no resume and one output file. Where two ways were open, the one that
+measured faster stands here (`tf.constant` on lists, `tolist`, `gc.freeze`).
+"""
+
+from __future__ import annotations
+
+import gc
+from itertools import islice
+
+import orjson
+import tensorflow as tf
+
+from benchmarks.contestants.flags import Flags, finished, parse
+
+__all__ = ["main"]
+
+
+def _predict(flags: Flags) -> None:
+    model = tf.saved_model.load(str(flags.model))
+    signature = model.signatures["serving_default"]
+    # The half million objects of TensorFlow never die: every full collection that walks
+    # them costs as much as predicting 100,000 rows.
+    gc.freeze()
+    with flags.input.open("rb") as lines, (flags.output / "predictions.jsonl").open("wb") as out:
+        while rows := [orjson.loads(line) for line in islice(lines, flags.batch_size)]:
+            x = tf.constant([row["x"] for row in rows], tf.float32)
+            predictions = signature(x=x)["scores"].numpy().tolist()
+            out.writelines(
+                orjson.dumps(
+                    {"key": row["id"], "prediction": prediction}, option=orjson.OPT_APPEND_NEWLINE
+                )
+                for row, prediction in zip(rows, predictions, strict=True)
+            )
+
+
+def main() -> None:
+    """Runs the loop over one file."""
+    flags = parse()
+    _predict(flags)
+    finished(flags.output)
+
+
+if __name__ == "__main__":
+    main()
