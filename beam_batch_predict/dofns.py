@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -73,12 +74,14 @@ class WriteParts(beam.DoFn):
         self._directory = directory
         self._non_finite = non_finite
         self._open: OrderedDict[int, PartWriter] = OrderedDict()
+        self._since = 0.0
 
     def start_bundle(self) -> None:
         """Remove what a bundle that failed has left open in this instance."""
         for writer in self._open.values():
             writer.abandon()
         self._open = OrderedDict()
+        self._since = time.perf_counter()
 
     def process(self, batch: Any) -> Iterator[Any]:
         """Write one batch; parts come out as they are done."""
@@ -88,11 +91,13 @@ class WriteParts(beam.DoFn):
             yield writer.commit()
             writer = None
         if writer is None:
-            writer = PartWriter(self._directory, batch, self._non_finite)
+            writer = PartWriter(self._directory, batch, self._non_finite, self._since)
+            self._since = time.perf_counter()
         self._open[number] = writer
         writer.write(batch)
         if batch.last:
             yield self._open.pop(number).commit()
+            self._since = time.perf_counter()
         elif len(self._open) > OPEN_PARTS:
             yield self._open.popitem(last=False)[1].commit()
 

@@ -57,11 +57,14 @@ class PartWriter:
         directory: where parts go.
         first: the first batch; it is not written by this.
         non_finite: how NaN and infinities are written.
+        since: when work on the part began, by `time.perf_counter()`.
     """
 
-    def __init__(self, directory: str, first: InstanceBatch, non_finite: NonFinite) -> None:
+    def __init__(
+        self, directory: str, first: InstanceBatch, non_finite: NonFinite, since: float
+    ) -> None:
         self.next_row = first.first_row
-        self._since = time.perf_counter()
+        self._since = since
         self._chunk = -1 if first.chunk is None else first.chunk
         self._chunks = first.chunks
         self._first_row = first.first_row

@@ -6,10 +6,24 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import beam_batch_predict.jobs as jobs
 from beam_batch_predict.errors import InvalidJob, Violation
 from beam_batch_predict.jobs import BatchPredictionJob, JobState, parse_resource, read_job
+
+# The machines of CI are shared: how long an example takes says nothing.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+NAMES = st.sampled_from(
+    [
+        *BatchPredictionJob.json_names(),
+        *BatchPredictionJob.model_fields,
+        *("uris", "gcsSource", "gcs_source", "env", "containerSpec", "machineSpec", "inputs"),
+        *("parameters", "metadata", "examples", "nearestNeighborSearchConfig", "details", ""),
+    ]
+)
 
 
 def test_text_bytes_and_documents_are_read_alike(changed):
@@ -160,12 +174,12 @@ def test_documents_made_in_python_must_be_json_too(document, path, words, mistak
         (
             {"inputConfig": {"vertexMultimodalDatasetSource": {}}},
             "inputConfig.vertexMultimodalDatasetSource",
-            "Vertex AI has this field, but it is not part of the supported resource",
+            "the service has this field, but it is not part of the supported resource",
         ),
         (
             {"modelMonitoringConfig": {}},
             "modelMonitoringConfig",
-            "Vertex AI has this field, but it is not part of the supported resource",
+            "the service has this field, but it is not part of the supported resource",
         ),
     ],
 )
@@ -277,7 +291,8 @@ def test_the_report_names_the_job_and_one_mistake_a_line():
 
 
 def test_output_only_fields_are_ignored_even_where_they_are_wrong(changed):
-    job = read_job(changed({"state": 17, "outputInfo": {"new": 1}, "createTime": "then"}))
+    both = {"gcsOutputDirectory": "a", "bigqueryOutputDataset": "b", "new": 1}
+    job = read_job(changed({"state": 17, "outputInfo": both, "createTime": "then"}))
     assert job.to_json() == changed()
 
 
@@ -286,6 +301,33 @@ def test_resources_that_cannot_be_run_can_be_parsed():
     assert job.state is JobState.JOB_STATE_RUNNING
     with pytest.raises(InvalidJob, match="state: expected one of JOB_STATE_UNSPECIFIED"):
         parse_resource({"state": "RUNNING"})
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@PATIENT
+@given(st.dictionaries(NAMES, JSON, max_size=6))
+def test_whatever_the_document_the_answer_is_a_job_or_a_report(document):
+    with pytest.raises(InvalidJob) as caught:
+        read_job(json.dumps(document))
+    assert str(caught.value).encode()
+    try:
+        job = parse_resource(document)
+    except InvalidJob:
+        return
+    assert parse_resource(job.to_json_bytes()) == job
+
+
+@PATIENT
+@given(st.binary(max_size=30) | st.text(max_size=30))
+def test_whatever_the_text_the_answer_is_a_report(text):
+    with pytest.raises(InvalidJob):
+        read_job(text)
 
 
 def test_all_exported_names_are_sorted_and_exist():

@@ -3,7 +3,7 @@
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.jobs import (
@@ -16,6 +16,9 @@ from beam_batch_predict.jobs import (
 )
 from beam_batch_predict.jobs.vertex_limits import is_prebuilt_tensorflow
 from beam_batch_predict.jobs.vertex_rules import INSTANCES_FORMATS, PREDICTIONS_FORMATS
+
+# The machines of CI are shared: how long an example takes says nothing.
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 OUT = object()
 FORMAT = "inputConfig.instancesFormat"
@@ -286,6 +289,7 @@ def test_every_tensorflow_image_of_googles_sdk_is_prebuilt():
     assert not any(map(is_prebuilt_tensorflow, others))
 
 
+@PATIENT
 @given(st.text(min_size=1, max_size=64))
 def test_labels_of_words_digits_and_dashes_are_taken_in_any_language(text):
     categories = {unicodedata.category(char) for char in text if char not in "_-"}

@@ -1,0 +1,25 @@
+"""What the user asks for: the job resources of the services, and how they are read.
+
+One module (or family of modules) per service; `vertex` is Vertex AI's. Everything here
+works without Beam, TensorFlow or a client of Google Cloud.
+"""
+
+from beam_batch_predict.jobs.vertex import BatchPredictionJob, parse_resource, read_job
+from beam_batch_predict.jobs.vertex_limits import (
+    SUPPORTED_INSTANCES_FORMATS,
+    SUPPORTED_PREDICTIONS_FORMATS,
+    unsupported,
+)
+from beam_batch_predict.jobs.vertex_rules import breaches
+from beam_batch_predict.jobs.vertex_types import JobState
+
+__all__ = [
+    "SUPPORTED_INSTANCES_FORMATS",
+    "SUPPORTED_PREDICTIONS_FORMATS",
+    "BatchPredictionJob",
+    "JobState",
+    "breaches",
+    "parse_resource",
+    "read_job",
+    "unsupported",
+]

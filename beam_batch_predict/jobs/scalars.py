@@ -1,0 +1,276 @@
+"""The scalar types of Protocol Buffers' JSON mapping, as pydantic field types.
+
+Source: https://protobuf.dev/programming-guides/json/. Input is what Google's parsers
+take: an integer may be a JSON string, a whole float is an integer, a `double` may be
+`"NaN"`. Nothing else is converted: a bool is never a number, a number never a string.
+
+Unlike `google.protobuf.json_format`, enums of unknown names are refused by name with the
+nearest known one, and RFC 3339 times must be real times of day (no 24:00, no :60).
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+import enum
+import math
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer, StrictBool, StrictStr
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+__all__ = [
+    "Bool",
+    "Double",
+    "Duration",
+    "Float",
+    "Int32",
+    "Int64",
+    "NonEmptyText",
+    "ProtoEnum",
+    "Text",
+    "Timestamp",
+    "describe",
+    "format_timestamp",
+    "nearest",
+    "normalize_timestamp",
+]
+
+Text = StrictStr
+"""A `string`: only JSON strings."""
+
+Bool = StrictBool
+"""A `bool`: only true and false."""
+
+
+def describe(value: Any) -> str:
+    """Name a JSON value for a message, shortened where it is long.
+
+    Example:
+        >>> describe(5), describe("x"), describe([1]), describe(None)
+        ('the number 5', "the string 'x'", 'a list', 'null')
+    """
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, (int, float)):
+        return f"the number {value}" if abs(value) < 1e18 else "a huge number"
+    if isinstance(value, str):
+        return f"the string {value if len(value) <= 60 else value[:57] + '...'!r}"
+    if isinstance(value, dict):
+        return "an object"
+    return "a list" if isinstance(value, (list, tuple)) else f"a {type(value).__name__}"
+
+
+def nearest(word: str, known: list[str]) -> str | None:
+    """The known word that `word` was probably meant to be, or None.
+
+    Example:
+        >>> nearest("DisplayNmae", ["displayName", "name"])
+        'displayName'
+    """
+    folded = {name.casefold(): name for name in known}
+    found = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.7)
+    return folded[found[0]] if found else None
+
+
+def _wrong(expected: str, value: Any) -> PydanticCustomError:
+    # The message is an argument because braces in the template have a meaning of their own.
+    message = f"expected {expected}, found {describe(value)}"
+    return PydanticCustomError("wrong_value", "{message}", {"message": message})
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,20}", value):
+        return int(value)
+    number = _float_of_text(value) if isinstance(value, str) else None
+    # As protobuf has it: "1e3" is whole. Beyond 64 bits it does not matter which number it is.
+    return int(number) if number is not None and number.is_integer() else None
+
+
+def _integer(bits: int) -> Callable[[Any], int]:
+    low, high = -(2 ** (bits - 1)), 2 ** (bits - 1) - 1
+
+    def read(value: Any) -> int:
+        number = _whole(value)
+        if number is None or not low <= number <= high:
+            raise _wrong(f"a whole number of {bits} bits", value)
+        return number
+
+    return read
+
+
+def _floating(largest: float) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        if isinstance(value, str):
+            number = _float_of_text(value)
+        else:
+            number = None if isinstance(value, bool) else _float_of_number(value)
+        if number is None or (math.isfinite(number) and abs(number) > largest):
+            raise _wrong("a number", value)
+        return number
+
+    return read
+
+
+def _float_of_number(value: Any) -> float | None:
+    try:
+        return float(value) if isinstance(value, (int, float)) else None
+    except OverflowError:
+        return None
+
+
+def _float_of_text(text: str) -> float | None:
+    if text in ("NaN", "Infinity", "-Infinity"):
+        return float(text)
+    number = float(text) if re.fullmatch(r"-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?", text) else None
+    return number if number is not None and math.isfinite(number) else None
+
+
+def _write_float(value: float) -> float | str:
+    if math.isfinite(value):
+        return value
+    return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+
+
+_FLOAT_OUT = PlainSerializer(_write_float, when_used="json")
+
+Int32 = Annotated[int, BeforeValidator(_integer(32))]
+"""An `int32`: a whole number, also as a string."""
+
+Int64 = Annotated[int, BeforeValidator(_integer(64)), PlainSerializer(str, when_used="json")]
+"""An `int64`: read like `Int32`, written as a string as JSON's numbers lose digits."""
+
+Float = Annotated[float, BeforeValidator(_floating(3.4028234663852886e38)), _FLOAT_OUT]
+"""A `float`: also `"NaN"`, `"Infinity"` and `"-Infinity"`."""
+
+Double = Annotated[float, BeforeValidator(_floating(1.7976931348623157e308)), _FLOAT_OUT]
+"""A `double`, read and written like `Float`."""
+
+
+def _non_empty(value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise _wrong("a non-empty string", value)
+    return value
+
+
+NonEmptyText = Annotated[str, BeforeValidator(_non_empty)]
+"""A `string` that is not empty: the entries of lists whose empty entries mean nothing."""
+
+
+def _duration(value: Any) -> str:
+    expected = 'a duration in seconds such as "3.5s"'
+    if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,9})?s", value):
+        raise _wrong(expected, value)
+    if abs(float(value[:-1])) > 315_576_000_000:
+        raise _wrong(f"{expected} of at most 10,000 years", value)
+    return value
+
+
+Duration = Annotated[str, BeforeValidator(_duration)]
+"""A `google.protobuf.Duration`, kept as its JSON text: seconds with the suffix "s"."""
+
+_RFC_3339 = re.compile(
+    r"(?P<seconds>[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})"
+    r"(?:\.(?P<fraction>[0-9]{1,9}))?(?P<offset>Z|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+def normalize_timestamp(text: str) -> str:
+    """Rewrite an RFC 3339 time in UTC with 0, 3, 6 or 9 fractional digits.
+
+    Kept as text because Python's times have no nanoseconds.
+
+    Raises:
+        ValueError: the text is no RFC 3339 time, or lies outside the years 1 to 9999.
+
+    Example:
+        >>> normalize_timestamp("2014-10-02T15:01:23.50+05:30")
+        '2014-10-02T09:31:23.500Z'
+    """
+    match = _RFC_3339.fullmatch(text)
+    if not match:
+        raise ValueError(f"not an RFC 3339 time: {text!r}")
+    offset = match["offset"].replace("Z", "+00:00")
+    try:
+        moment = datetime.datetime.fromisoformat(match["seconds"] + offset)
+        seconds = moment.astimezone(datetime.timezone.utc).replace(tzinfo=None)
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"not a real time: {text!r} ({error})") from None
+    return f"{seconds.isoformat()}{_fraction(match['fraction'] or '')}Z"
+
+
+def _fraction(digits: str) -> str:
+    digits = digits.rstrip("0")
+    return "." + digits.ljust(-(-len(digits) // 3) * 3, "0") if digits else ""
+
+
+def format_timestamp(moment: datetime.datetime) -> str:
+    """Write a time as Google's JSON does; a time without a zone is taken for UTC.
+
+    Example:
+        >>> format_timestamp(datetime.datetime(2024, 5, 1, 12, 30, 0, 250_000))
+        '2024-05-01T12:30:00.250Z'
+    """
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.timezone.utc)
+    return normalize_timestamp(moment.isoformat())
+
+
+def _timestamp(value: Any) -> str:
+    try:
+        return normalize_timestamp(value)
+    except (TypeError, ValueError):
+        raise _wrong('an RFC 3339 time such as "2014-10-02T15:01:23Z"', value) from None
+
+
+Timestamp = Annotated[str, BeforeValidator(_timestamp)]
+"""A `google.protobuf.Timestamp`, kept as its normalised JSON text."""
+
+
+class ProtoEnum(enum.IntEnum):
+    """Base of the enums: read by name or by number, as protobuf's JSON is, written by name.
+
+    Example:
+        >>> class Colour(ProtoEnum):
+        ...     RED = 0
+        ...     GREEN = 1
+        >>> Colour.read("GREEN"), Colour.read(1)
+        (<Colour.GREEN: 1>, <Colour.GREEN: 1>)
+    """
+
+    @classmethod
+    def read(cls, value: Any) -> ProtoEnum:
+        """The member with this name or number.
+
+        Raises:
+            PydanticCustomError: there is none.
+        """
+        if isinstance(value, str) and value in cls.__members__:
+            return cls[value]
+        if isinstance(value, int) and not isinstance(value, bool) and value in list(cls):
+            return cls(value)
+        names = list(cls.__members__)
+        near = nearest(value, names) if isinstance(value, str) else None
+        hint = f"; did you mean {near!r}?" if near else ""
+        message = f"expected one of {', '.join(names)}; found {describe(value)}{hint}"
+        raise PydanticCustomError("wrong_value", "{message}", {"message": message})
+
+    @classmethod
+    def __get_pydantic_core_schema__(
+        cls, source: type[Any], handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """Tell pydantic to read with `read` and to write the member's name."""
+        return core_schema.no_info_plain_validator_function(
+            cls.read,
+            serialization=core_schema.plain_serializer_function_ser_schema(
+                lambda member: member.name, when_used="json"
+            ),
+        )

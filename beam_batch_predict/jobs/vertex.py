@@ -1,0 +1,336 @@
+"""The batch prediction job of Vertex AI: reading it, running it, and its record.
+
+Source: REST reference of projects.locations.batchPredictionJobs. Three things differ from
+the service, on purpose:
+
+- `manualBatchTuningParameters` is honoured without `dedicatedResources`, for our runners
+  have no tuning of their own; the service tunes by itself there.
+- Fields that the protos have and the reference does not (`vertexMultimodalDataset…`, the
+  `modelMonitoring…` fields of v1beta1) are refused as not part of the supported resource.
+- `input only` fields (`containerSpec`) stay in the record, so that it can be run again.
+
+Reading a job imports neither Beam nor TensorFlow nor any client of Google Cloud.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import JsonValue, PrivateAttr
+
+from beam_batch_predict import spec
+from beam_batch_predict.errors import InvalidJob, Violation
+from beam_batch_predict.jobs.json_tree import JsonSyntaxError, Location, parse_json
+from beam_batch_predict.jobs.resource import Resource, camel, read_resource, violations
+from beam_batch_predict.jobs.scalars import Bool, Text, Timestamp
+from beam_batch_predict.jobs.vertex_explanation import ExplanationSpec
+from beam_batch_predict.jobs.vertex_limits import unsupported
+from beam_batch_predict.jobs.vertex_record import OUTPUT_ONLY, output_fields
+from beam_batch_predict.jobs.vertex_rules import breaches
+from beam_batch_predict.jobs.vertex_types import (
+    BatchDedicatedResources,
+    CompletionStats,
+    EncryptionSpec,
+    InputConfig,
+    InstanceConfig,
+    JobState,
+    ManualBatchTuningParameters,
+    OutputConfig,
+    OutputInfo,
+    ResourcesConsumed,
+    RpcStatus,
+    UnmanagedContainerModel,
+)
+
+__all__ = ["BatchPredictionJob", "parse_resource", "read_job"]
+
+_OUTPUT_ONLY_NAMES = frozenset(map(camel, OUTPUT_ONLY))
+
+_NOTES = {
+    "service_account": "not used by this release; workers run as the runner decides",
+    "dedicated_resources": "not used by this release; the runner decides machines and workers",
+    "encryption_spec": "not used by this release; outputs are encrypted as their storage decides",
+    "disable_container_logging": "not used; there is no container, logs go where the runner's go",
+    "labels": "kept in the record of the job and used for nothing else",
+}
+
+_AS_VERTEX = "ignored, as Vertex AI does"
+_IGNORED = {"name": "its project and location are kept for the record, the rest is ignored"}
+
+T = TypeVar("T")
+
+
+class BatchPredictionJob(Resource):
+    """A batch prediction job as Vertex AI writes it; it is a `spec.JobRecord`.
+
+    `read_job` makes one that can be run, without the output-only fields. One that was made
+    otherwise, by `parse_resource` or by calling the class, is checked by `to_spec`.
+
+    Attributes:
+        display_name: the name that the user gave the job.
+        model: a model of the Model Registry.
+        unmanaged_container_model: a model given by its files.
+        input_config: where the instances are.
+        instance_config: how rows become instances.
+        model_parameters: values for the model that are the same for all instances.
+        output_config: where the predictions go.
+        dedicated_resources: the machines, and how many.
+        manual_batch_tuning_parameters: how many instances go in one call.
+        generate_explanation: whether predictions are explained.
+        explanation_spec: how predictions are explained.
+        labels: metadata of the user.
+
+    Example:
+        >>> job = read_job('''{
+        ...     "displayName": "penguins",
+        ...     "unmanagedContainerModel": {"artifactUri": "models/penguins"},
+        ...     "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["in.jsonl"]}},
+        ...     "outputConfig": {
+        ...         "predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": "out"}}
+        ... }''')
+        >>> job.display_name, job.to_spec().model.uri
+        ('penguins', 'models/penguins')
+    """
+
+    outside: ClassVar[frozenset[str]] = frozenset(
+        {"modelMonitoringConfig", "modelMonitoringStatsAnomalies", "modelMonitoringStatus"}
+    )
+
+    name: Text | None = None
+    display_name: Text | None = None
+    model: Text | None = None
+    model_version_id: Text | None = None
+    unmanaged_container_model: UnmanagedContainerModel | None = None
+    input_config: InputConfig | None = None
+    instance_config: InstanceConfig | None = None
+    model_parameters: JsonValue = None
+    output_config: OutputConfig | None = None
+    dedicated_resources: BatchDedicatedResources | None = None
+    service_account: Text | None = None
+    manual_batch_tuning_parameters: ManualBatchTuningParameters | None = None
+    generate_explanation: Bool | None = None
+    explanation_spec: ExplanationSpec | None = None
+    output_info: OutputInfo | None = None
+    state: JobState | None = None
+    error: RpcStatus | None = None
+    partial_failures: tuple[RpcStatus, ...] = ()
+    resources_consumed: ResourcesConsumed | None = None
+    completion_stats: CompletionStats | None = None
+    create_time: Timestamp | None = None
+    start_time: Timestamp | None = None
+    end_time: Timestamp | None = None
+    update_time: Timestamp | None = None
+    labels: dict[str, Text] = {}
+    encryption_spec: EncryptionSpec | None = None
+    disable_container_logging: Bool | None = None
+    satisfies_pzs: Bool | None = None
+    satisfies_pzi: Bool | None = None
+
+    _ignored: frozenset[str] = PrivateAttr(frozenset())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """One sentence for each field that is accepted and changes nothing here, or less.
+
+        Example:
+            >>> BatchPredictionJob(labels={"team": "a"}).notes
+            ('labels: kept in the record of the job and used for nothing else.',)
+        """
+        found = [f"{camel(name)}: {note}." for name, note in _NOTES.items() if self.has(name)]
+        found += _model_notes(self.unmanaged_container_model)
+        if self.manual_batch_tuning_parameters and self.dedicated_resources is None:
+            found.append(
+                "manualBatchTuningParameters: used, though dedicatedResources is not set; "
+                "Vertex AI would choose the batch size itself."
+            )
+        ignored = self._ignored | (self.model_fields_set & OUTPUT_ONLY)
+        ordered = (name for name in type(self).model_fields if name in ignored)
+        found += [
+            f"{camel(name)}: output only; {_IGNORED.get(name, _AS_VERTEX)}." for name in ordered
+        ]
+        return tuple(found)
+
+    def to_spec(
+        self,
+        *,
+        signature_name: str = spec.DEFAULT_SIGNATURE,
+        chunk_bytes: int = spec.DEFAULT_CHUNK_BYTES,
+        non_finite: spec.NonFinite = spec.NonFinite.STRING,
+    ) -> spec.BatchPredictSpec:
+        """The job in the terms of the pipeline.
+
+        Args:
+            signature_name: the signature to call; Vertex AI's jobs have no field for it.
+            chunk_bytes: bytes of input behind one output file.
+            non_finite: how NaN and infinities are written.
+
+        Raises:
+            InvalidJob: the job breaks a rule, or asks for what this release cannot do.
+            InvalidArgument: one of the arguments cannot work.
+        """
+        wrong = [*breaches(self), *unsupported(self)]
+        if wrong:
+            raise InvalidJob("job", wrong)
+        return spec.BatchPredictSpec(
+            source=self._source(chunk_bytes),
+            model=self._saved_model(signature_name),
+            destination=self._destination(),
+            instances=self._instances(),
+            predictions_format=_set(_set(self.output_config).predictions_format),
+            batch_size=self._batch_size(),
+            non_finite=non_finite,
+            job=self,
+        )
+
+    def _to_be_run(self, unread: set[str]) -> BatchPredictionJob:
+        """The job without its output-only fields, but with the memory of having had them.
+
+        Args:
+            unread: names in JSON of more such fields, whose values could not be read.
+        """
+        given = self.model_fields_set | {name for name in OUTPUT_ONLY if camel(name) in unread}
+        # The name stays: its project and location go into the record.
+        kept = self.model_fields_set - (OUTPUT_ONLY - {"name"})
+        job = type(self)(**{name: getattr(self, name) for name in kept})
+        job._ignored = OUTPUT_ONLY & given
+        return job
+
+    def _source(self, chunk_bytes: int) -> spec.JsonLines:
+        return spec.JsonLines(_set(_set(self.input_config).gcs_source).uris, chunk_bytes)
+
+    def _saved_model(self, signature_name: str) -> spec.SavedModel:
+        uri = _set(_set(self.unmanaged_container_model).artifact_uri)
+        parameters = self.model_parameters if isinstance(self.model_parameters, dict) else {}
+        return spec.SavedModel(uri, signature_name, parameters)
+
+    def _destination(self) -> spec.GcsDestination:
+        destination = _set(_set(self.output_config).gcs_destination)
+        return spec.GcsDestination(_set(destination.output_uri_prefix))
+
+    def _instances(self) -> spec.InstanceConfig:
+        config = self.instance_config or InstanceConfig()
+        return spec.InstanceConfig(
+            instance_type=config.instance_type,
+            key_field=config.key_field,
+            included_fields=config.included_fields,
+            excluded_fields=config.excluded_fields,
+        )
+
+    def _batch_size(self) -> int:
+        tuning = self.manual_batch_tuning_parameters
+        return (tuning.batch_size if tuning else None) or spec.DEFAULT_BATCH_SIZE
+
+    def record(self, outcome: spec.Outcome) -> bytes:
+        """The whole resource as indented JSON, its output-only fields filled.
+
+        Output-only fields of an earlier run are left out. `name` ends in the microseconds
+        from 1970 to the time of creation, as Google's ids are decimal numbers; its project
+        and location are those of an earlier `name` or of `model`, or else "local".
+
+        Args:
+            outcome: how the run ended, or how it stands.
+
+        Example:
+            >>> import datetime
+            >>> outcome = spec.Outcome("out/run", datetime.datetime(2024, 5, 1))
+            >>> json = BatchPredictionJob().record(outcome).decode()
+            >>> "projects/local/locations/local/batchPredictionJobs/1714521600000000" in json
+            True
+        """
+        kept = {name: getattr(self, name) for name in self.model_fields_set - OUTPUT_ONLY}
+        return type(self)(**kept, **output_fields(outcome, self.name, self.model)).to_json_bytes()
+
+
+def _set(value: T | None) -> T:
+    """A value that the rules have shown to be there."""
+    if value is None:
+        raise AssertionError("a required field is missing after all rules were checked")
+    return value
+
+
+def _model_notes(model: UnmanagedContainerModel | None) -> list[str]:
+    notes = []
+    if model and model.container_spec is not None:
+        fields = ", ".join(model.container_spec.to_json())
+        notes.append(
+            "unmanagedContainerModel.containerSpec: the SavedModel at artifactUri is run "
+            f"directly, without a container; not used: {fields}."
+        )
+    if model and model.predict_schemata is not None:
+        notes.append(
+            "unmanagedContainerModel.predictSchemata: not used; the SavedModel's signature "
+            "says what instances and predictions look like."
+        )
+    return notes
+
+
+def parse_resource(
+    source: str | bytes | Mapping[str, Any], where: str = "job"
+) -> BatchPredictionJob:
+    """Read a resource of any job, checking the types of its fields and nothing else.
+
+    It takes whatever Vertex AI may write: jobs of other kinds, and finished ones.
+
+    Args:
+        source: JSON text (not the path of a file), or a document already parsed.
+        where: what messages call the job.
+
+    Raises:
+        InvalidJob: the text is not JSON, or fields are unknown or of a wrong type.
+    """
+    job, mistakes = _read(source, where)
+    if mistakes:
+        raise InvalidJob(where, violations(mistakes))
+    return job
+
+
+def read_job(source: str | bytes | Mapping[str, Any], where: str = "job") -> BatchPredictionJob:
+    """Read a job that is to be run, and check all that can be checked without its data.
+
+    Output-only fields are ignored, as the service does in a request, so that the record of
+    a finished job can be run again; `BatchPredictionJob.notes` lists them.
+
+    Args:
+        source: JSON text (not the path of a file), or a document already parsed. Names may
+            be camelCase, or snake_case as in the proto.
+        where: what messages call the job, such as the name of its file.
+
+    Raises:
+        InvalidJob: it has every mistake of the job, each with the path of its field.
+
+    Example:
+        >>> try:
+        ...     read_job('{"displayNmae": "penguins", "inputConfig": 5}', "job.json")
+        ... except InvalidJob as error:
+        ...     print(error)
+        job.json is not a valid job:
+          inputConfig: expected an object, found the number 5
+          displayNmae: unknown field; did you mean 'displayName'?
+          displayName: required: the name of the job
+          unmanagedContainerModel: required: exactly one of model and unmanagedContainerModel
+          outputConfig: required: where the predictions go
+    """
+    given, mistakes = _read(source, where)
+    job = given._to_be_run({str(part) for location, _ in mistakes for part in location[:1]})
+    wrong = violations([each for each in mistakes if each[0][:1] not in _IGNORED_AT])
+    broken = {violation.path for violation in wrong}
+    # What is no object at all has no path, and no fields that rules could look at.
+    if "" not in broken:
+        wrong += [*breaches(job, broken), *unsupported(job, broken)]
+    if wrong:
+        raise InvalidJob(where, wrong)
+    return job
+
+
+_IGNORED_AT: frozenset[Location] = frozenset((name,) for name in _OUTPUT_ONLY_NAMES)
+
+
+def _read(
+    source: str | bytes | Mapping[str, Any], where: str
+) -> tuple[BatchPredictionJob, list[tuple[Location, str]]]:
+    try:
+        document = parse_json(source) if isinstance(source, (str, bytes)) else source
+    except JsonSyntaxError as error:
+        raise InvalidJob(where, [Violation("", str(error))]) from None
+    return read_resource(BatchPredictionJob, document)

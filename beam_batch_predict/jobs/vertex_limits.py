@@ -1,0 +1,149 @@
+"""What Vertex AI takes in a batch prediction job and this release does not.
+
+The one place to change when a format, a source or a kind of model is added. Each message
+says what to use instead. The rules of Vertex AI itself are in `vertex_rules`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from beam_batch_predict.errors import Violation
+from beam_batch_predict.jobs.vertex_rules import (
+    INSTANCES_FORMATS,
+    PREDICTIONS_FORMATS,
+    Rule,
+    apply_rules,
+)
+
+if TYPE_CHECKING:
+    from beam_batch_predict.jobs.vertex import BatchPredictionJob
+
+__all__ = [
+    "SUPPORTED_INSTANCES_FORMATS",
+    "SUPPORTED_PREDICTIONS_FORMATS",
+    "is_prebuilt_tensorflow",
+    "unsupported",
+]
+
+SUPPORTED_INSTANCES_FORMATS = ("jsonl",)
+"""The values of `inputConfig.instancesFormat` that this release can read."""
+
+SUPPORTED_PREDICTIONS_FORMATS = ("jsonl",)
+"""The values of `outputConfig.predictionsFormat` that this release can write."""
+
+_PREBUILT_TENSORFLOW = re.compile(
+    r"(?:[a-z0-9-]+-docker\.pkg\.dev/vertex-ai(?:-restricted)?"
+    r"|(?:[a-z]+\.)?gcr\.io/cloud-aiplatform)"
+    r"/prediction/(?:tf2?-[cg]pu\.[0-9]+-[0-9]+|tf_opt-[a-z]+\.[a-z0-9-]+)"
+    r"(?::[\w.-]+)?(?:@sha256:[0-9a-f]{64})?"
+)
+
+
+def unsupported(job: BatchPredictionJob, broken: Collection[str] = ()) -> list[Violation]:
+    """What Vertex AI takes and this release does not, with what to use instead.
+
+    Args:
+        job: the job, without the values that could not be read.
+        broken: the paths of those values, which count as given and are not judged again.
+    """
+    return apply_rules(job, broken, _LIMITS)
+
+
+def is_prebuilt_tensorflow(image_uri: str) -> bool:
+    """Whether an image is one of Google's prebuilt TensorFlow images for prediction.
+
+    These serve the SavedModel at `artifactUri` and nothing else, so running the SavedModel
+    directly gives the same predictions. `tensorflow/serving` is none of them: which model
+    it serves depends on its flags and on what was built into the image.
+
+    Source: https://cloud.google.com/vertex-ai/docs/predictions/pre-built-containers and
+    optimized-tensorflow-runtime beside it.
+
+    Example:
+        >>> is_prebuilt_tensorflow("us-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:latest")
+        True
+        >>> is_prebuilt_tensorflow("tensorflow/serving:2.15.0")
+        False
+    """
+    return bool(_PREBUILT_TENSORFLOW.fullmatch(image_uri))
+
+
+def _registered_model(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    if job.model:
+        message = (
+            "models of the Model Registry are not supported yet; "
+            "use unmanagedContainerModel.artifactUri with the model's directory"
+        )
+        yield Violation("model", message)
+
+
+def _artifact(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    model = job.unmanaged_container_model
+    if model is None:
+        return
+    if not model.artifact_uri:
+        message = "required: the directory of a SavedModel; no other models are supported yet"
+        yield Violation("unmanagedContainerModel.artifactUri", message)
+    image = model.container_spec.image_uri if model.container_spec else None
+    if image and not is_prebuilt_tensorflow(image):
+        message = (
+            f"containers of other kinds are not supported yet, found {image!r}; leave "
+            "containerSpec out to run the SavedModel at artifactUri, or name one of Google's "
+            "prebuilt TensorFlow images, as us-docker.pkg.dev/vertex-ai/prediction/"
+            "tf2-cpu.2-15:latest"
+        )
+        yield Violation("unmanagedContainerModel.containerSpec.imageUri", message)
+
+
+def _input_formats(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    config = job.input_config
+    if config is None:
+        return
+    name, supported = config.instances_format, ", ".join(SUPPORTED_INSTANCES_FORMATS)
+    if name in INSTANCES_FORMATS and name not in SUPPORTED_INSTANCES_FORMATS:
+        message = f"{name!r} is not supported yet; use {supported}"
+        yield Violation("inputConfig.instancesFormat", message)
+    if config.bigquery_source and "bigquery" not in SUPPORTED_INSTANCES_FORMATS:
+        message = f"tables are not supported yet; use gcsSource with {supported} files"
+        yield Violation("inputConfig.bigquerySource", message)
+
+
+def _output_formats(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    config = job.output_config
+    if config is None:
+        return
+    name, supported = config.predictions_format, ", ".join(SUPPORTED_PREDICTIONS_FORMATS)
+    if name in PREDICTIONS_FORMATS and name not in SUPPORTED_PREDICTIONS_FORMATS:
+        message = f"{name!r} is not supported yet; use {supported}"
+        yield Violation("outputConfig.predictionsFormat", message)
+    if config.bigquery_destination and "bigquery" not in SUPPORTED_PREDICTIONS_FORMATS:
+        message = f"tables are not supported yet; use gcsDestination with {supported} files"
+        yield Violation("outputConfig.bigqueryDestination", message)
+
+
+def _parameters(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    parameters = job.model_parameters
+    if parameters is not None and not isinstance(parameters, dict):
+        message = "only an object is supported: the values of further inputs of the model, by name"
+        yield Violation("modelParameters", message)
+    elif parameters and "" in parameters:
+        yield Violation("modelParameters", "the name of an input cannot be empty")
+
+
+def _explaining(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    if job.generate_explanation:
+        message = "explanations are not supported yet; leave it out or set it to false"
+        yield Violation("generateExplanation", message)
+
+
+_LIMITS: tuple[Rule, ...] = (
+    _registered_model,
+    _artifact,
+    _input_formats,
+    _output_formats,
+    _parameters,
+    _explaining,
+)

@@ -1,0 +1,330 @@
+"""The rules of a Vertex AI batch prediction job that no type can express.
+
+Source of each rule, unless it says otherwise: REST reference of
+projects.locations.batchPredictionJobs. A rule looks at one job and yields what is wrong;
+it keeps quiet about fields that are not there, because the rule on required fields
+speaks about those.
+
+A value that is written is checked even where protobuf takes it for "not set" (0 and ""):
+in a file that someone wrote, it is a mistake.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import unicodedata
+from collections.abc import Callable, Collection, Iterator
+from typing import TYPE_CHECKING
+
+from beam_batch_predict import spec
+from beam_batch_predict.errors import Violation
+from beam_batch_predict.jobs.json_tree import show_location
+from beam_batch_predict.jobs.resource import camel, walk
+from beam_batch_predict.jobs.scalars import nearest
+from beam_batch_predict.jobs.vertex_types import InstanceConfig
+
+if TYPE_CHECKING:
+    from beam_batch_predict.jobs.vertex import BatchPredictionJob
+
+__all__ = [
+    "INSTANCES_FORMATS",
+    "PREDICTIONS_FORMATS",
+    "Rule",
+    "apply_rules",
+    "breaches",
+]
+
+INSTANCES_FORMATS = ("jsonl", "csv", "bigquery", "tf-record", "tf-record-gzip", "file-list")
+"""The values of `inputConfig.instancesFormat`."""
+
+PREDICTIONS_FORMATS = ("jsonl", "csv", "bigquery")
+"""The values of `outputConfig.predictionsFormat`."""
+
+_TF_RECORDS = ("tf-record", "tf-record-gzip")
+
+_INSTANCE_TYPE_FORMATS = ("jsonl", "bigquery")
+_KEY_FIELD_FORMATS = ("jsonl", "csv", "bigquery", *_TF_RECORDS)
+_FIELD_LIST_FORMATS = ("jsonl", "bigquery", *_TF_RECORDS)
+
+MAX_DISPLAY_NAME = 128
+MAX_LABEL = 64
+MAX_LABELS = 64
+MAX_BIGQUERY_URI = 2000
+
+_PROJECT = r"(?:[^.:/\s]+(?:\.[^.:/\s]+)*:)?[^.:/\s]+"
+_BIGQUERY_TABLE = re.compile(rf"bq://{_PROJECT}\.\w+\.[^.:/]+")
+_BIGQUERY_PLACE = re.compile(rf"bq://{_PROJECT}(?:\.\w+(?:\.[^.:/]+)?)?")
+
+_ATTRIBUTE = re.compile(rf"(?<!')\b(?:{'|'.join(InstanceConfig.model_fields)})\b")
+
+Rule = Callable[["BatchPredictionJob", Collection[str]], Iterator[Violation]]
+"""Looks at a job and the paths that could not be read, and yields what is wrong."""
+
+
+def breaches(job: BatchPredictionJob, broken: Collection[str] = ()) -> list[Violation]:
+    """What breaks Vertex AI's rules.
+
+    Args:
+        job: the job, without the values that could not be read.
+        broken: the paths of those values, which count as given and are not judged again.
+    """
+    return apply_rules(job, broken, _RULES)
+
+
+def apply_rules(
+    job: BatchPredictionJob, broken: Collection[str], rules: tuple[Rule, ...]
+) -> list[Violation]:
+    """What the rules find, except at places that are known to be wrong already."""
+    # A list with a wrong entry is left out as a whole, so it may look empty.
+    hidden = {*broken, *(re.sub(r"\[[0-9]+\]$", "", path) for path in broken)}
+    found = [violation for rule in rules for violation in rule(job, broken)]
+    return [violation for violation in found if violation.path not in hidden]
+
+
+def _one_of(value: str, allowed: tuple[str, ...]) -> str:
+    near = nearest(value, list(allowed))
+    hint = f"; did you mean {near!r}?" if near else ""
+    return f"expected one of {', '.join(allowed)}; found {value!r}{hint}"
+
+
+def _display_name(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    name = job.display_name
+    if not name:
+        yield Violation("displayName", "required: the name of the job")
+    elif len(name) > MAX_DISPLAY_NAME:
+        # Source: the SDK and the documentation of display names, not this REST reference.
+        message = f"expected at most {MAX_DISPLAY_NAME} characters, found {len(name)}"
+        yield Violation("displayName", message)
+
+
+def _model(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    unmanaged = job.unmanaged_container_model is not None or "unmanagedContainerModel" in broken
+    registered = bool(job.model) or "model" in broken
+    if registered and unmanaged:
+        message = "exactly one of model and unmanagedContainerModel must be set, found both"
+        yield Violation("model", message)
+    elif not registered and not unmanaged:
+        message = "required: exactly one of model and unmanagedContainerModel"
+        yield Violation("unmanagedContainerModel", message)
+
+
+def _container(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    model = job.unmanaged_container_model
+    if model and model.container_spec and not model.container_spec.image_uri:
+        # Source: model.proto, ModelContainerSpec.image_uri.
+        path = "unmanagedContainerModel.containerSpec.imageUri"
+        yield Violation(path, "required: the container's image")
+
+
+def _unions(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    for location, resource in walk(job):
+        for group in resource.one_of:
+            paths = [(name, show_location((*location, camel(name)))) for name in group]
+            given = [path for name, path in paths if resource.has(name) or path in broken]
+            if len(given) > 1:
+                names = " and ".join(path.rsplit(".", 1)[-1] for path in given)
+                yield Violation(given[-1], f"only one can be set, found {names}")
+
+
+def _input(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    config = job.input_config
+    if config is None:
+        yield Violation("inputConfig", "required: where the instances are")
+        return
+    name = config.instances_format
+    tables, files = _sides(config, ("bigquery_source", "gcs_source"), "inputConfig", broken)
+    if not tables and not files:
+        yield Violation("inputConfig", "exactly one of gcsSource and bigquerySource must be set")
+    if not name:
+        message = f"required: one of {', '.join(INSTANCES_FORMATS)}"
+        yield Violation("inputConfig.instancesFormat", message)
+    elif name not in INSTANCES_FORMATS:
+        yield Violation("inputConfig.instancesFormat", _one_of(name, INSTANCES_FORMATS))
+    elif tables != files and tables != (name == "bigquery"):
+        needed = "bigquerySource" if name == "bigquery" else "gcsSource"
+        message = f"{name!r} is read from {needed}, which is not set"
+        yield Violation("inputConfig.instancesFormat", message)
+
+
+def _sides(
+    config: object, names: tuple[str, str], at: str, broken: Collection[str]
+) -> tuple[bool, bool]:
+    """Whether the tables' and the files' side of an input or output is given."""
+    given = [getattr(config, name) is not None or f"{at}.{camel(name)}" in broken for name in names]
+    return given[0], given[1]
+
+
+def _source(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    config = job.input_config
+    if config and config.gcs_source and not config.gcs_source.uris:
+        yield Violation("inputConfig.gcsSource.uris", "required: at least one path or URI")
+    if config and config.bigquery_source:
+        path = "inputConfig.bigquerySource.inputUri"
+        expected = "bq://project.dataset.table"
+        yield from _bigquery(path, config.bigquery_source.input_uri, _BIGQUERY_TABLE, expected)
+
+
+def _bigquery(
+    path: str, uri: str | None, pattern: re.Pattern[str], expected: str
+) -> Iterator[Violation]:
+    if not uri:
+        yield Violation(path, f"required: {expected}")
+        return
+    if not pattern.fullmatch(uri):
+        shown = uri if len(uri) <= 80 else f"{uri[:77]}..."
+        yield Violation(path, f"expected {expected}, found {shown!r}")
+    if len(uri) > MAX_BIGQUERY_URI:
+        message = f"expected at most {MAX_BIGQUERY_URI} characters, found {len(uri)}"
+        yield Violation(path, message)
+
+
+def _output(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    config = job.output_config
+    if config is None:
+        yield Violation("outputConfig", "required: where the predictions go")
+        return
+    name = config.predictions_format
+    sides = ("bigquery_destination", "gcs_destination")
+    tables, files = _sides(config, sides, "outputConfig", broken)
+    if not tables and not files:
+        message = "exactly one of gcsDestination and bigqueryDestination must be set"
+        yield Violation("outputConfig", message)
+    if not name:
+        message = f"required: one of {', '.join(PREDICTIONS_FORMATS)}"
+        yield Violation("outputConfig.predictionsFormat", message)
+    elif name not in PREDICTIONS_FORMATS:
+        yield Violation("outputConfig.predictionsFormat", _one_of(name, PREDICTIONS_FORMATS))
+    elif tables != files and tables != (name == "bigquery"):
+        needed = "bigqueryDestination" if name == "bigquery" else "gcsDestination"
+        message = f"{name!r} is written to {needed}, which is not set"
+        yield Violation("outputConfig.predictionsFormat", message)
+
+
+def _destination(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    config = job.output_config
+    if config and config.gcs_destination and not config.gcs_destination.output_uri_prefix:
+        path = "outputConfig.gcsDestination.outputUriPrefix"
+        yield Violation(path, "required: a directory, as a path or URI")
+    if config and config.bigquery_destination:
+        path = "outputConfig.bigqueryDestination.outputUri"
+        expected = "bq://project, bq://project.dataset or bq://project.dataset.table"
+        uri = config.bigquery_destination.output_uri
+        yield from _bigquery(path, uri, _BIGQUERY_PLACE, expected)
+
+
+def _instances(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    if job.instance_config:
+        for name, message in _instance_config_problems(job.instance_config):
+            # Names in quotes are the user's own.
+            named = _ATTRIBUTE.sub(lambda word: camel(word[0]), message)
+            yield Violation(f"instanceConfig.{camel(name)}", named)
+
+
+def _instance_config_problems(config: InstanceConfig) -> list[tuple[str, str]]:
+    # The spec's class refuses at its construction what it lists here one by one.
+    twin = object.__new__(spec.InstanceConfig)
+    for field in dataclasses.fields(spec.InstanceConfig):
+        object.__setattr__(twin, field.name, getattr(config, field.name))
+    return twin.problems()
+
+
+def _instance_formats(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    config = job.instance_config
+    name = job.input_config.instances_format if job.input_config else None
+    if config is None or name not in INSTANCES_FORMATS:
+        return
+    limits = (
+        ("instanceType", config.instance_type, _INSTANCE_TYPE_FORMATS),
+        ("keyField", config.key_field, _KEY_FIELD_FORMATS),
+        ("includedFields", config.included_fields, _FIELD_LIST_FORMATS),
+        ("excludedFields", config.excluded_fields, _FIELD_LIST_FORMATS),
+    )
+    for field, value, formats in limits:
+        if value and name not in formats:
+            message = f"does not apply to {name!r} instances, only to {', '.join(formats)}"
+            yield Violation(f"instanceConfig.{field}", message)
+
+
+def _resources(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    resources = job.dedicated_resources
+    if resources is None:
+        return
+    if resources.machine_spec is None:
+        yield Violation("dedicatedResources.machineSpec", "required: one machine")
+    start, most = resources.starting_replica_count, resources.max_replica_count
+    for name, count in (("startingReplicaCount", start), ("maxReplicaCount", most)):
+        if count is not None and count < 1:
+            message = f"expected a whole number from 1, found {count}"
+            yield Violation(f"dedicatedResources.{name}", message)
+    if start is not None and most is not None and start > most >= 1:
+        message = f"expected at most maxReplicaCount ({most}), found {start}"
+        yield Violation("dedicatedResources.startingReplicaCount", message)
+
+
+def _batching(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    tuning = job.manual_batch_tuning_parameters
+    if tuning and tuning.batch_size is not None and tuning.batch_size < 1:
+        message = f"expected a whole number from 1, found {tuning.batch_size}"
+        yield Violation("manualBatchTuningParameters.batchSize", message)
+
+
+def _explanation(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    output = job.output_config
+    if job.generate_explanation and output and output.predictions_format == "csv":
+        message = "explanations cannot be written as csv; use jsonl or bigquery"
+        yield Violation("generateExplanation", message)
+    wanted = job.generate_explanation or "generateExplanation" in broken
+    if job.explanation_spec is not None and not wanted:
+        message = "can be set only where generateExplanation is true"
+        yield Violation("explanationSpec", message)
+
+
+def _labels(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    # Source of the number of labels: https://cloud.google.com/resource-manager/docs/labels-overview
+    if len(job.labels) > MAX_LABELS:
+        yield Violation("labels", f"expected at most {MAX_LABELS} labels, found {len(job.labels)}")
+    for key, value in job.labels.items():
+        path = show_location(("labels", key))
+        if not key:
+            yield Violation(path, "expected a key, found an empty string")
+        for what, text in (("key", key), ("value", value)):
+            problem = _label_problem(text)
+            if problem:
+                yield Violation(path, f"the {what} {problem}")
+
+
+def _label_problem(text: str) -> str:
+    if len(text) > MAX_LABEL:
+        return f"has {len(text)} characters, expected at most {MAX_LABEL}"
+    bad = sorted({char for char in text if not _is_label_character(char)})
+    if not bad:
+        return ""
+    return (
+        f"holds {', '.join(map(repr, bad))}; expected only lowercase letters, digits, "
+        "underscores, dashes and letters without case"
+    )
+
+
+def _is_label_character(char: str) -> bool:
+    # Marks are the vowels and accents of many scripts, without which no word can be written.
+    category = unicodedata.category(char)
+    return char in "_-" or (category[0] in "LMN" and category not in ("Lu", "Lt"))
+
+
+_RULES: tuple[Rule, ...] = (
+    _display_name,
+    _model,
+    _container,
+    _input,
+    _source,
+    _instances,
+    _instance_formats,
+    _output,
+    _destination,
+    _resources,
+    _batching,
+    _explanation,
+    _labels,
+    _unions,
+)
