@@ -19,10 +19,10 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from beam_batch_predict.jsontext import dumps, quote
+from beam_batch_predict.jsontext import Piece, dumps, join_rows, quote
 from beam_batch_predict.spec import NonFinite
 
-__all__ = ["non_finite_rows", "row_texts", "row_values"]
+__all__ = ["non_finite_rows", "row_pieces", "row_texts", "row_values"]
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -51,14 +51,19 @@ def row_texts(columns: Columns, non_finite: NonFinite = NonFinite.STRING) -> lis
         >>> row_texts({"y": np.array([[0.1, np.nan]], dtype=np.float32)})
         [b'[0.1,"NaN"]']
     """
-    texts = [_column_texts(name, array, non_finite) for name, array in columns.items()]
-    if len(texts) == 1:
-        return texts[0]
-    heads = [f"{',' if at else '{'}{quote(name)}:".encode() for at, name in enumerate(columns)]
-    return [
-        b"".join(part for pair in zip(heads, row, strict=True) for part in pair) + b"}"
-        for row in zip(*texts, strict=True)
-    ]
+    return join_rows(row_pieces(columns, non_finite))
+
+
+def row_pieces(columns: Columns, non_finite: NonFinite = NonFinite.STRING) -> list[Piece]:
+    """The same texts in pieces: what all rows share, and columns of what they do not."""
+    if len(columns) == 1:
+        ((name, array),) = columns.items()
+        return _column_pieces(name, array, non_finite)
+    pieces: list[Piece] = []
+    for at, (name, array) in enumerate(columns.items()):
+        pieces.append(f"{',' if at else '{'}{quote(name)}:".encode())
+        pieces += _column_pieces(name, array, non_finite)
+    return [*pieces, b"}"]
 
 
 def non_finite_rows(columns: Columns) -> dict[int, str]:
@@ -86,30 +91,29 @@ def _column_values(name: str, array: NDArray[Any]) -> list[Any]:
     return [_strings(name, value) for value in values] if array.dtype == object else values
 
 
-def _column_texts(name: str, array: NDArray[Any], non_finite: NonFinite) -> list[bytes]:
+def _column_pieces(name: str, array: NDArray[Any], non_finite: NonFinite) -> list[Piece]:
     if array.dtype == object:
-        return [dumps(value) for value in _column_values(name, array)]
+        return [[dumps(value) for value in _column_values(name, array)]]
     if array.dtype == ml_dtypes.bfloat16:
         array = array.astype(np.float32)
-    texts = _number_texts(array)
+    if not array.size:
+        return [[dumps(row) for row in array.tolist()]]
+    opening, texts, closing = _number_pieces(array)
     if non_finite is not NonFinite.NULL and _is_float(array) and not np.isfinite(array).all():
         for row in non_finite_rows({name: array}):
             texts[row] = _name_nulls(texts[row], array[row])
-    return texts
+    return [opening, texts, closing]
 
 
-def _number_texts(array: NDArray[Any]) -> list[bytes]:
+def _number_pieces(array: NDArray[Any]) -> tuple[bytes, list[bytes], bytes]:
     """One text for the whole array, cut between the rows.
 
     Between two rows stand as many brackets as the array has inner dimensions, and
     nowhere else in it do that many.
     """
-    if not array.size:
-        return [dumps(row) for row in array.tolist()]
     text = orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY)
     opening, closing = b"[" * (array.ndim - 1), b"]" * (array.ndim - 1)
-    rows = text[array.ndim : -array.ndim].split(closing + b"," + opening)
-    return [opening + row + closing for row in rows] if opening else rows
+    return opening, text[array.ndim : -array.ndim].split(closing + b"," + opening), closing
 
 
 def _name_nulls(text: bytes, row: NDArray[Any]) -> bytes:

@@ -20,6 +20,7 @@ from apache_beam.ml.inference.base import RunInference
 from apache_beam.pvalue import AsIter, AsSingleton, DoOutputsTuple, PBegin, PCollection
 from apache_beam.transforms.window import GlobalWindows
 
+from beam_batch_predict import coders as _coders  # noqa: F401 - registers the batch's coder
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.dofns import (
     BatchRows,
@@ -104,7 +105,8 @@ class _ReadChunks(beam.PTransform):
         return (
             chunks
             | "SpreadChunks" >> beam.Reshuffle()
-            | "ReadChunk" >> beam.ParDo(ReadChunk(self.batch_size))
+            | "ReadChunk"
+            >> beam.ParDo(ReadChunk(self.batch_size)).with_output_types(InstanceBatch)
         )
 
 
@@ -131,7 +133,7 @@ class ConvertInstances(beam.PTransform):
         """Convert each batch."""
         return batches | "Convert" >> beam.Map(
             convert_json_lines, config=self.config, non_finite=self.non_finite
-        )
+        ).with_output_types(InstanceBatch)
 
 
 class Predict(beam.PTransform):
@@ -169,7 +171,7 @@ class Predict(beam.PTransform):
         """Run inference on each batch."""
         guard = self._record.recording_failure if self._record else nullcontext
         handler = BatchModelHandler(self.model, self.batch_size, self.non_finite, guard)
-        return batches | "RunInference" >> RunInference(handler)
+        return batches | "RunInference" >> RunInference(handler).with_output_types(InstanceBatch)
 
 
 class WriteResults(beam.PTransform):
@@ -273,7 +275,8 @@ class BatchInstances(beam.PTransform):
 
     def expand(self, rows: PCollection[Any]) -> PCollection[InstanceBatch]:
         """Group the rows of each bundle and window."""
-        return rows | "BatchRows" >> beam.ParDo(BatchRows(self.batch_size))
+        batched = beam.ParDo(BatchRows(self.batch_size)).with_output_types(InstanceBatch)
+        return rows | "BatchRows" >> batched
 
 
 class Unbatch(beam.PTransform):

@@ -123,7 +123,8 @@ def make_instances(values: Sequence[Any], config: InstanceConfig) -> Instances |
     """All rows at once, or None where any of them breaks a rule.
 
     The columns are built by comprehensions: this is where a job's rows per second go.
-    Objects may lose fields to their columns: values are the caller's to give away.
+    Objects lose fields to their columns, even where None is returned in the end: values
+    are the caller's to give away.
     """
     if config == InstanceConfig():
         return None if None in values else Instances(values, None, None)
@@ -131,29 +132,31 @@ def make_instances(values: Sequence[Any], config: InstanceConfig) -> Instances |
         return None
     if config.instance_type == "array" and not config.included_fields:
         return None
+    try:
+        return _columns(values, config)
+    except KeyError:
+        return None
+
+
+def _columns(values: Sequence[dict[str, Any]], config: InstanceConfig) -> Instances | None:
     keys = None
     if config.key_field:
-        keys = [value.get(config.key_field) for value in values]
+        keys = [value.pop(config.key_field) for value in values]
         if not set(map(type, keys)) <= {str, int}:
             return None
     attached = None
-    if config.attached_fields:
-        names = config.attached_fields
+    if names := config.attached_fields:
         attached = [{name: value[name] for name in names if name in value} for value in values]
-    chosen = _choose(values, config)
-    return None if chosen is None else Instances(chosen, keys, attached)
+    return Instances(_sent_columns(values, config), keys, attached)
 
 
-def _choose(values: Sequence[dict[str, Any]], config: InstanceConfig) -> Sequence[Any] | None:
+def _sent_columns(values: Sequence[dict[str, Any]], config: InstanceConfig) -> Sequence[Any]:
     names = config.included_fields
+    if names and config.instance_type == "array":
+        return [[value[name] for name in names] for value in values]
     if names:
-        try:
-            if config.instance_type == "array":
-                return [[value[name] for name in names] for value in values]
-            return [{name: value[name] for name in names} for value in values]
-        except KeyError:
-            return None
-    for name in config.unsent_fields:
+        return [{name: value[name] for name in names} for value in values]
+    for name in config.excluded_fields:
         for value in values:
             value.pop(name, None)
     return values

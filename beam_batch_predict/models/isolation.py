@@ -11,18 +11,25 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 
 from beam_batch_predict.batch import Predictions
 from beam_batch_predict.models.failures import is_out_of_memory, status_of
 from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.models.tensors import TensorBatch
-from beam_batch_predict.status import Status
+from beam_batch_predict.status import Code, Status
 
-__all__ = ["Caller", "Model", "Results"]
+__all__ = ["Caller", "Model", "OutputError", "Results"]
 
 HOPELESS_AFTER = 32
 """Rows that must fail alone, before any row ever succeeds, for the model to be hopeless."""
+
+
+class OutputError(Exception):
+    """The outputs do not have one entry per row: no row is at fault, and all fail."""
+
+    error_code = Code.INTERNAL
 
 
 class Model(Protocol):
@@ -34,6 +41,9 @@ class Model(Protocol):
 
     def call(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Predict rows: arrays with rows in the outer dimension, on both sides."""
+
+    def to_array(self, values: Sequence[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Nested lists of numbers as an array of floats, as quickly as the model can."""
 
 
 class Results(NamedTuple):
@@ -82,6 +92,8 @@ class Caller:
             return
         if len(batch.rows) == 1:
             results.failures.append((batch.rows[0], status_of(error)))
+        elif isinstance(error, OutputError):
+            results.failures.extend((row, status_of(error)) for row in batch.rows)
         elif is_out_of_memory(error):
             self.row_limit = min(self.row_limit or len(batch.rows), len(batch.rows) // 2)
             self._halve(batch, results)

@@ -32,7 +32,8 @@ def predict_batch(
         The batch with `predictions`; rows that do not fit the signature, or on which the
         model fails, have a status instead.
     """
-    tensors = to_tensors(batch.instances, batch.live, caller.model.signature.inputs)
+    model = caller.model
+    tensors = to_tensors(batch.instances, batch.live, model.signature.inputs, model.to_array)
     predictions: list[Predictions] = []
     failures: list[tuple[int, Status]] = list(tensors.failures)
     for rows_of_one_shape in tensors.batches:

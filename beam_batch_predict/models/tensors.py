@@ -7,7 +7,7 @@ of different shape go in separate calls instead of failing together.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -42,8 +42,15 @@ class Tensors(NamedTuple):
     failures: list[tuple[int, Status]]
 
 
+ToArray = Callable[[Sequence[Any], "np.dtype[Any]"], NDArray[Any]]
+"""Makes an array of nested lists of numbers, or raises."""
+
+
 def to_tensors(
-    instances: Sequence[Any], rows: Sequence[int], inputs: Sequence[TensorInfo]
+    instances: Sequence[Any],
+    rows: Sequence[int],
+    inputs: Sequence[TensorInfo],
+    to_array: ToArray | None = None,
 ) -> Tensors:
     """Turn rows into arrays, one per input, rows in the outer dimension.
 
@@ -51,6 +58,8 @@ def to_tensors(
         instances: the instances of a batch.
         rows: positions of those to take.
         inputs: the inputs that each instance must fill.
+        to_array: a quick way to make arrays of floats of nested lists. It may take
+            booleans for numbers, but nothing else that is not a number.
 
     Example:
         >>> x = TensorInfo("x", "int32", (None,))
@@ -64,7 +73,7 @@ def to_tensors(
     if not taken:
         return Tensors([], [])
     columns = _columns(taken, inputs)
-    arrays = columns and _arrays(columns, inputs)
+    arrays = columns and _arrays(columns, inputs, to_array)
     if arrays:
         return Tensors([TensorBatch(rows, arrays)], [])
     return _row_by_row(taken, rows, inputs)
@@ -88,15 +97,35 @@ def _columns(
 
 
 def _arrays(
-    columns: Mapping[str, Sequence[Any]], inputs: Sequence[TensorInfo]
+    columns: Mapping[str, Sequence[Any]], inputs: Sequence[TensorInfo], to_array: ToArray | None
 ) -> dict[str, NDArray[Any]] | None:
     arrays = {}
     for tensor in inputs:
-        array = _array(columns[tensor.name], tensor)
+        array = _floats(columns[tensor.name], tensor, to_array)
+        if array is None:
+            array = _array(columns[tensor.name], tensor)
         if array is None:
             return None
         arrays[tensor.name] = array
     return arrays
+
+
+def _floats(
+    values: Sequence[Any], tensor: TensorInfo, to_array: ToArray | None
+) -> NDArray[Any] | None:
+    """Values as an array of floats, looking at their types only where it matters.
+
+    A boolean is the one thing that could pass for a number here, and it would be a 0
+    or a 1: an array without those has none.
+    """
+    if to_array is None or tensor.dtype not in ("float32", "float64"):
+        return None
+    try:
+        array = to_array(values, tensor.numpy_dtype)
+    except Exception:  # whatever does not fit is looked at again, and told in our words
+        return None
+    suspicious = (array == 0) | (array == 1) | ~np.isfinite(array)
+    return array if tensor.fits_row(array.shape[1:]) and not suspicious.any() else None
 
 
 def _array(values: Sequence[Any], tensor: TensorInfo) -> NDArray[Any] | None:
@@ -127,7 +156,7 @@ def _convert(flat: Sequence[Any], tensor: TensorInfo, shape: Sequence[int]) -> N
             array[:] = list(map(as_bytes, flat))
         else:
             with np.errstate(over="ignore"):
-                array = np.array(flat, dtype=tensor.numpy_dtype)
+                array = np.fromiter(flat, tensor.numpy_dtype, len(flat))
     except (RowMisfit, OverflowError):
         return None
     if tensor.kind == "float" and overflows(array, flat):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from itertools import chain
 from typing import BinaryIO, NamedTuple
 
 from beam_batch_predict import files
@@ -115,13 +116,25 @@ class PartWriter:
 
 
 def _check_outcomes(batch: InstanceBatch) -> None:
-    outcomes = [row for group in batch.predictions for row in group.rows]
-    outcomes += batch.statuses
-    if len(outcomes) != len(batch) or set(outcomes) != set(range(len(batch))):
+    counted = sum(len(group.rows) for group in batch.predictions) + len(batch.statuses)
+    if counted == len(batch) and _is_whole(batch):
+        return
+    outcomes = [*chain.from_iterable(group.rows for group in batch.predictions), *batch.statuses]
+    if sorted(outcomes) != list(range(len(batch))):
         raise LostRowsError(
             f"chunk {batch.chunk}, rows {batch.first_row} to {batch.first_row + len(batch)}: "
             f"{len(set(outcomes))} of {len(batch)} rows have an outcome, {len(outcomes)} outcomes"
         )
+
+
+def _is_whole(batch: InstanceBatch) -> bool:
+    """Whether ranges of rows, one behind the other, make up the batch: the usual case."""
+    row = 0
+    for group in batch.predictions:
+        if not isinstance(group.rows, range) or group.rows.start != row:
+            return False
+        row = group.rows.stop
+    return row == len(batch)
 
 
 class _Aside:

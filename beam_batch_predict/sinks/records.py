@@ -7,15 +7,19 @@ stand between; errors have `"error": {"code", "message"}` in place of the predic
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from itertools import chain, repeat
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import orjson
-
-from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.columns import row_texts, row_values
-from beam_batch_predict.jsontext import dumps, quote
+from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.columns import row_pieces, row_values
+from beam_batch_predict.jsontext import (
+    Piece,
+    column_pieces,
+    dumps,
+    join_lines,
+    join_rows,
+    quote,
+)
 from beam_batch_predict.spec import NonFinite
 
 __all__ = ["error_lines", "error_records", "prediction_lines", "prediction_records"]
@@ -31,78 +35,73 @@ def prediction_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STR
         ...     predictions=(Predictions([0], {"y": np.array([0.5])}),)))
         b'{"instance": 3, "prediction": 0.5}\\n'
     """
-    predicted, texts = _predictions(batch, non_finite)
-    heads = _heads(batch, non_finite)
-    if len(predicted) < len(batch):
-        heads = map(list(heads).__getitem__, predicted)
-    lines = zip(heads, repeat(b', "prediction": '), texts, repeat(b"}\n"))
-    return b"".join(chain.from_iterable(lines))
+    groups = [group for group in batch.predictions if group.rows]
+    if all(a.rows[-1] < b.rows[0] for a, b in zip(groups, groups[1:])):
+        return b"".join(join_lines(_prediction_pieces(batch, g, non_finite)) for g in groups)
+    lines = {
+        row: line
+        for group in groups
+        for row, line in zip(
+            group.rows, join_rows(_prediction_pieces(batch, group, non_finite)), strict=True
+        )
+    }
+    return b"".join(lines[row] for row in sorted(lines))
 
 
-def _predictions(batch: InstanceBatch, non_finite: NonFinite) -> tuple[list[int], list[bytes]]:
-    """The rows that were predicted, in order, and the text of each prediction."""
-    rows: list[int] = []
-    texts: list[bytes] = []
-    for group in batch.predictions:
-        rows += group.rows
-        texts += row_texts(group.columns, non_finite)
-    if any(a > b for a, b in zip(rows, rows[1:])):
-        order = sorted(range(len(rows)), key=rows.__getitem__)
-        rows, texts = [rows[i] for i in order], [texts[i] for i in order]
-    return rows, texts
+def _prediction_pieces(
+    batch: InstanceBatch, group: Predictions, non_finite: NonFinite
+) -> list[Piece]:
+    head = _head_pieces(batch, group.rows, non_finite)
+    return [*head, b', "prediction": ', *row_pieces(group.columns, non_finite), b"}\n"]
 
 
 def error_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STRING) -> bytes:
     """The JSON Lines of the rows that failed, in row order."""
     if not batch.statuses:
         return b""
-    heads = list(_heads(batch, non_finite))
-    return b"".join(
-        heads[row] + b', "error": ' + _spaced(status.to_json()) + b"}\n"
-        for row, status in sorted(batch.statuses.items())
+    rows = sorted(batch.statuses)
+    statuses = [batch.statuses[row] for row in rows]
+    codes = [b"%d" % status.code for status in statuses]
+    messages = [dumps(status.message) for status in statuses]
+    keyed = [row for row in rows if batch.keys is not None and batch.keys[row] is not None]
+    if not keyed or len(keyed) == len(rows):
+        head = _head_pieces(batch, rows, non_finite)
+    else:  # a row whose key is what is wrong with it shows its instance
+        head = [
+            [join_rows(_head_pieces(batch, [row], non_finite))[0] for row in rows],
+        ]
+    return join_lines(
+        [*head, b', "error": {"code": ', codes, b', "message": ', messages, b"}}\n"]
     )
 
 
-def _spaced(status: Mapping[str, Any]) -> bytes:
-    return b'{"code": %d, "message": %b}' % (status["code"], dumps(status["message"]))
-
-
-def _heads(batch: InstanceBatch, non_finite: NonFinite) -> Iterator[bytes]:
-    """What stands before the prediction or the error of each row."""
-    if batch.keys is not None:
-        return _key_heads(batch, non_finite)
-    heads = map(b'{"instance": %b'.__mod__, _instance_texts(batch, non_finite))
-    if batch.attached is None:
-        return heads
-    return map(bytes.__add__, heads, (_attached(fields, non_finite) for fields in batch.attached))
-
-
-def _key_heads(batch: InstanceBatch, non_finite: NonFinite) -> Iterator[bytes]:
-    """A row whose key is what is wrong with it shows its instance."""
-    keys = batch.keys or ()
-    if None not in keys:
-        return map(b'{"key": %b'.__mod__, _key_texts(keys))
-    instances = _instance_texts(batch, non_finite)
-    return (
-        b'{"instance": %b' % instance if key is None else b'{"key": %b' % dumps(key)
-        for key, instance in zip(keys, instances, strict=True)
-    )
-
-
-def _key_texts(keys: Any) -> list[bytes]:
-    try:
-        return list(map(orjson.dumps, keys))
-    except TypeError:  # an integer beyond 64 bits
-        return list(map(dumps, keys))
-
-
-def _instance_texts(batch: InstanceBatch, non_finite: NonFinite) -> Any:
+def _head_pieces(
+    batch: InstanceBatch, rows: Sequence[int], non_finite: NonFinite
+) -> list[Piece]:
+    """What stands before the prediction or the error: the key, or instance and fields."""
+    keys = _take(batch.keys, rows)
+    if keys is not None and None not in keys:
+        return [b'{"key": ', *column_pieces(keys, non_finite)]
     if batch.texts is not None:
-        return batch.texts
-    return [dumps(instance, non_finite) for instance in batch.instances]
+        instances = _take(batch.texts, rows)
+    else:
+        instances = [dumps(batch.instances[row], non_finite) for row in rows]
+    attached = _take(batch.attached, rows)
+    if attached is None:
+        return [b'{"instance": ', instances]
+    return [b'{"instance": ', instances, [_fields(fields, non_finite) for fields in attached]]
 
 
-def _attached(fields: Mapping[str, Any], non_finite: NonFinite) -> bytes:
+def _take(column: Sequence[Any] | None, rows: Sequence[int]) -> Any:
+    """Some rows of a column, which is the column itself where they are all of it."""
+    if column is None or (len(rows) == len(column) and isinstance(column, list)):
+        return column
+    if isinstance(rows, range):
+        return column[rows.start : rows.stop]
+    return [column[row] for row in rows]
+
+
+def _fields(fields: Mapping[str, Any], non_finite: NonFinite) -> bytes:
     return b"".join(
         b", %b: %b" % (quote(name).encode(), dumps(value, non_finite))
         for name, value in fields.items()

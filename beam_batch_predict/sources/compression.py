@@ -17,7 +17,7 @@ import zstandard
 
 __all__ = ["READ_ERRORS", "blocks", "is_compressed"]
 
-BLOCK_BYTES = 1024 * 1024
+BLOCK_BYTES = 256 * 1024
 
 READ_ERRORS = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 """What reading a file, compressed or not, may raise when the file is at fault."""

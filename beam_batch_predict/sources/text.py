@@ -21,10 +21,14 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class Lines(NamedTuple):
-    """Some consecutive rows of one file, and the byte offset of each."""
+    """Some consecutive rows of one file, and the byte offset of each.
+
+    `returns` tells whether a row may have a carriage return.
+    """
 
     rows: list[bytes]
     offsets: list[int]
+    returns: bool = False
 
 
 def read_lines(span: Span, open_file: Callable[[str], BinaryIO]) -> Iterator[Lines]:
@@ -61,11 +65,13 @@ def split_lines(content: Iterable[bytes], at: int) -> Iterator[Lines]:
         at: the offset of the first byte.
 
     Example:
-        >>> list(split_lines([b"a\nb", b"c\n"], 10))
-        [Lines(rows=[b'a'], offsets=[10]), Lines(rows=[b'bc'], offsets=[12])]
+        >>> [lines.rows for lines in split_lines([b"a\nb", b"c\n"], 10)]
+        [[b'a'], [b'bc']]
     """
     unfinished: list[bytes] = []
+    returns = False
     for block in content:
+        returns = returns or b"\r" in block
         rows = block.split(b"\n")
         if len(rows) == 1:
             unfinished.append(block)
@@ -74,9 +80,10 @@ def split_lines(content: Iterable[bytes], at: int) -> Iterator[Lines]:
         unfinished = [rows.pop()]
         offsets = list(accumulate(map(add, map(len, rows), repeat(1)), initial=at))
         at = offsets.pop()
-        yield Lines(rows, offsets)
+        yield Lines(rows, offsets, returns)
+        returns = b"\r" in unfinished[0]
     if any(unfinished):
-        yield Lines([b"".join(unfinished)], [at])
+        yield Lines([b"".join(unfinished)], [at], returns)
 
 
 def _lines_of_range(file: BinaryIO, start: int, stop: int) -> Iterator[Lines]:
@@ -88,7 +95,7 @@ def _lines_of_range(file: BinaryIO, start: int, stop: int) -> Iterator[Lines]:
     reached = start
     for lines in split_lines(content, start):
         inside = bisect_left(lines.offsets, stop)
-        yield Lines(lines.rows[:inside], lines.offsets[:inside])
+        yield Lines(lines.rows[:inside], lines.offsets[:inside], lines.returns)
         reached = lines.offsets[-1] + len(lines.rows[-1])
         if reached + 1 >= stop:
             return
@@ -116,10 +123,10 @@ def _check_length(reached: int, stop: int) -> None:
 
 def _rows(lines: Lines) -> Lines:
     """Lines as rows: no carriage return at the end, no byte order mark, no blank line."""
-    rows, offsets = lines
+    rows, offsets, returns = lines
     if offsets and offsets[0] == 0 and rows[0].startswith(_BOM):
         rows[0] = rows[0][len(_BOM) :]
-    if any(row.endswith(b"\r") for row in rows):
+    if returns:
         rows = [row[:-1] if row.endswith(b"\r") else row for row in rows]
     if not all(rows) or any(map(bytes.isspace, rows)):
         kept = [i for i, row in enumerate(rows) if row and not row.isspace()]
