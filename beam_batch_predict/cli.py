@@ -134,9 +134,13 @@ def summary(record: bytes) -> str:
     """
     job = json.loads(record)
     stats = job.get("completionStats", {})
-    counts = f"{stats.get('successfulCount', 0)} rows predicted, {stats.get('failedCount', 0)} failed"
+    counts = (
+        f"{stats.get('successfulCount', 0)} rows predicted, {stats.get('failedCount', 0)} failed"
+    )
     lines = [f"{job['state']}: {counts}"]
     if "error" in job:
         lines = [f"{job['state']}: {job['error']['message']}"]
-    lines += [f"partial failure: {failure['message']}" for failure in job.get("partialFailures", [])]
+    lines += [
+        f"partial failure: {failure['message']}" for failure in job.get("partialFailures", [])
+    ]
     return "\n".join([*lines, job.get("outputInfo", {}).get("gcsOutputDirectory", "")])

@@ -176,16 +176,19 @@ def column_pieces(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRIN
         >>> column_pieces(["a", "b"])
         [b'"', [b'a', b'b'], b'"']
     """
-    types = set(map(type, values))
-    if types == {str} or types == {int}:
-        try:
-            text = orjson.dumps(values)
-        except TypeError:  # an integer beyond 64 bits
-            return [[dumps(value) for value in values]]
-        if types == {int}:
-            return [text[1:-1].split(b",")]
-        if b"\\" not in text:
-            return [b'"', text[2:-2].split(b'","'), b'"']
+    first = type(values[0]) if values else None
+    if first not in (str, int):
+        return [[dumps(value, non_finite) for value in values]]
+    try:
+        text = orjson.dumps(values)
+    except TypeError:  # such as an integer beyond 64 bits
+        return [[dumps(value, non_finite) for value in values]]
+    if first is str:
+        texts = text[2:-2].split(b'","')
+        if b"\\" not in text and len(texts) == len(values):
+            return [b'"', texts, b'"']
+    elif set(map(type, values)) == {int}:
+        return [text[1:-1].split(b",")]
     return [[dumps(value, non_finite) for value in values]]
 
 

@@ -105,9 +105,7 @@ def _run_pipeline(spec: BatchPredictSpec, record: RunRecord, options: PipelineOp
     # Held until the end, so that a local run's worker in this process finds it loaded.
     model = load_model(spec.model) if is_local(options) else None
     pipeline = beam.Pipeline(runner=make_runner(options), options=options)
-    _ = pipeline | BatchPredict(
-        spec, directory=record.directory, create_time=record.create_time
-    )
+    _ = pipeline | BatchPredict(spec, directory=record.directory, create_time=record.create_time)
     result = pipeline.run()
     # A flex template's launcher only writes the graph: there is no job to wait for.
     if getattr(result, "has_job", True):

@@ -160,9 +160,7 @@ class InstanceConfig:
             if twice:
                 found.append((name, f"names {', '.join(map(repr, twice))} more than once"))
         if self.key_field and self.key_field in self.included_fields:
-            found.append(
-                ("included_fields", f"names the key_field {self.key_field!r}, never sent")
-            )
+            found.append(("included_fields", f"names the key_field {self.key_field!r}, never sent"))
         clash = [f for f in self.excluded_fields if f in RESERVED_FIELDS]
         if clash and not self.key_field:
             found.append(

@@ -105,8 +105,7 @@ class _ReadChunks(beam.PTransform):
         return (
             chunks
             | "SpreadChunks" >> beam.Reshuffle()
-            | "ReadChunk"
-            >> beam.ParDo(ReadChunk(self.batch_size)).with_output_types(InstanceBatch)
+            | "ReadChunk" >> beam.ParDo(ReadChunk(self.batch_size)).with_output_types(InstanceBatch)
         )
 
 
@@ -217,9 +216,7 @@ class WriteResults(beam.PTransform):
         self.predictions_format = predictions_format
         self.non_finite = non_finite
         time = create_time or now()
-        self.directory = output_directory(
-            destination.output_uri_prefix, model_display_name, time
-        )
+        self.directory = output_directory(destination.output_uri_prefix, model_display_name, time)
         self._record = RunRecord(self.directory, time)
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:

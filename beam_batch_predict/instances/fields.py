@@ -15,6 +15,7 @@ from beam_batch_predict.status import Code, Status
 
 __all__ = ["Instance", "Instances", "RowError", "make_instance", "make_instances"]
 
+
 class RowError(Exception):
     """A row that cannot become an instance; `status` says why.
 
@@ -128,9 +129,9 @@ def make_instances(values: Sequence[Any], config: InstanceConfig) -> Instances |
     """
     if config == InstanceConfig():
         return None if None in values else Instances(values, None, None)
-    if set(map(type, values)) != {dict}:
-        return None
     if config.instance_type == "array" and not config.included_fields:
+        return None
+    if set(map(type, values)) != {dict}:
         return None
     try:
         return _columns(values, config)

@@ -9,7 +9,9 @@ from beam_batch_predict.status import Code, Status
 __all__ = ["is_out_of_memory", "status_of"]
 
 _HEAD = re.compile(r"\AGraph execution error:\s+Detected at node .*?(?:\n\n|unavailable>\n)", re.S)
-_TAIL = re.compile(r"\s*(?:\[\[\{\{node |\[Op:|\n\nCaused by op|\n\nOriginal stack trace).*\Z", re.S)
+_TAIL = re.compile(
+    r"\s*(?:\[\[\{\{node |\[Op:|\n\nCaused by op|\n\nOriginal stack trace).*\Z", re.S
+)
 _LONGEST = 1000
 
 

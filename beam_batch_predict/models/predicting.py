@@ -58,7 +58,9 @@ def _without_non_finite(group: Predictions) -> tuple[Predictions, list[tuple[int
     failures = [
         (
             group.rows[position],
-            Status(Code.OUT_OF_RANGE, f"output {name!r} is not finite, and JSON has no such number"),
+            Status(
+                Code.OUT_OF_RANGE, f"output {name!r} is not finite, and JSON has no such number"
+            ),
         )
         for position, name in bad.items()
     ]

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from beam_batch_predict import files
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.jsontext import dumps
+from beam_batch_predict.models.direct_call import make_caller
 from beam_batch_predict.models.isolation import Caller, OutputError
 from beam_batch_predict.models.signature import Signature, TensorInfo
 from beam_batch_predict.models.values import RowMisfit, check_value
@@ -168,9 +169,10 @@ def _load(model: SavedModel) -> LoadedModel:
 def _local_copy(uri: str) -> tuple[str, bool]:
     """The model's directory on this machine, and whether it is a copy made for us."""
     try:
-        if not (files.exists(files.join(uri, "saved_model.pb")) or files.exists(
-            files.join(uri, "saved_model.pbtxt")
-        )):
+        if not (
+            files.exists(files.join(uri, "saved_model.pb"))
+            or files.exists(files.join(uri, "saved_model.pbtxt"))
+        ):
             raise ModelError(
                 f"there is no SavedModel at {uri}: it holds no saved_model.pb",
                 "artifactUri must name the directory of a TensorFlow SavedModel",
@@ -218,7 +220,8 @@ def _with_signature(model: SavedModel, root: Any) -> LoadedModel:
         for tensor in inputs
         if tensor.name in model.parameters
     }
-    return LoadedModel(signature, function, parameters, keep=root)
+    call = make_caller(function, sorted(names))
+    return LoadedModel(signature, call, parameters, keep=root)
 
 
 def _tensor_infos(specs: Mapping[str, Any]) -> tuple[TensorInfo, ...]:

@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beam_batch_predict.models.signature import TensorInfo
-from beam_batch_predict.models.values import RowMisfit, as_bytes, check_value, name_values, overflows
+from beam_batch_predict.models.values import (
+    RowMisfit,
+    as_bytes,
+    check_value,
+    name_values,
+    overflows,
+)
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["TensorBatch", "Tensors", "to_tensors"]
@@ -83,16 +89,13 @@ def _columns(
     instances: Sequence[Any], inputs: Sequence[TensorInfo]
 ) -> dict[str, Sequence[Any]] | None:
     """The values of each input, or None where the instances do not all look alike."""
-    types = set(map(type, instances))
-    if dict not in types:
+    if not isinstance(instances[0], dict):
         return {inputs[0].name: instances} if len(inputs) == 1 else None
-    if types != {dict} or set(map(len, instances)) != {len(inputs)}:
-        return None
     try:
-        return {
-            tensor.name: [instance[tensor.name] for instance in instances] for tensor in inputs
-        }
-    except KeyError:
+        if set(map(len, instances)) != {len(inputs)}:
+            return None
+        return {tensor.name: [instance[tensor.name] for instance in instances] for tensor in inputs}
+    except (KeyError, TypeError, IndexError):  # another name, or no object
         return None
 
 
@@ -182,7 +185,9 @@ def _row_by_row(
     return Tensors([_stack(members, inputs) for members in groups.values()], failures)
 
 
-def _stack(members: Sequence[tuple[int, dict[str, Any]]], inputs: Sequence[TensorInfo]) -> TensorBatch:
+def _stack(
+    members: Sequence[tuple[int, dict[str, Any]]], inputs: Sequence[TensorInfo]
+) -> TensorBatch:
     rows = [row for row, _ in members]
     arrays = {
         tensor.name: np.stack([values[tensor.name] for _, values in members]) for tensor in inputs

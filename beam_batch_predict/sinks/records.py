@@ -70,14 +70,10 @@ def error_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STRING) 
         head = [
             [join_rows(_head_pieces(batch, [row], non_finite))[0] for row in rows],
         ]
-    return join_lines(
-        [*head, b', "error": {"code": ', codes, b', "message": ', messages, b"}}\n"]
-    )
+    return join_lines([*head, b', "error": {"code": ', codes, b', "message": ', messages, b"}}\n"])
 
 
-def _head_pieces(
-    batch: InstanceBatch, rows: Sequence[int], non_finite: NonFinite
-) -> list[Piece]:
+def _head_pieces(batch: InstanceBatch, rows: Sequence[int], non_finite: NonFinite) -> list[Piece]:
     """What stands before the prediction or the error: the key, or instance and fields."""
     keys = _take(batch.keys, rows)
     if keys is not None and None not in keys:

@@ -63,6 +63,7 @@ class _Buffer:
         self.batch_size = batch_size
         self.failures: list[Status] = []
         self._rows: list[bytes] = []
+        self._bytes_per_row = 1
         self._offsets: list[int] = []
         self._origins: list[tuple[int, str]] = []
         self._first_row = 0
@@ -70,6 +71,10 @@ class _Buffer:
     def add(self, uri: str, lines: Lines) -> None:
         if not self._origins or self._origins[-1][1] != uri:
             self._origins.append((len(self._rows), uri))
+        if not lines.rows:
+            return
+        size = lines.offsets[-1] - lines.offsets[0] + len(lines.rows[-1])
+        self._bytes_per_row = size // len(lines.rows) + 1
         self._rows += lines.rows
         self._offsets += lines.offsets
 
@@ -86,10 +91,8 @@ class _Buffer:
         return self._batch(0, len(self._rows), last=True)
 
     def _rows_per_batch(self) -> int:
-        if not self._rows:
-            return self.batch_size
-        bytes_per_row = sum(map(len, self._rows)) // len(self._rows) + 1
-        rows = min(ROWS_PER_BATCH, BYTES_PER_BATCH // bytes_per_row)
+        """As many as are a multiple of the batch size, judging by the rows added last."""
+        rows = min(ROWS_PER_BATCH, BYTES_PER_BATCH // self._bytes_per_row)
         return max(rows // self.batch_size, 1) * self.batch_size
 
     def _batch(self, start: int, stop: int, last: bool = False) -> InstanceBatch:

@@ -1,0 +1,42 @@
+# make demo and make test are all that a fresh clone needs: both set up .venv first.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test check bench test-all-pythons lock clean
+
+demo: $(VENV)/ready  ## Run a real job on sample data and show what came of it.
+	$(BIN)/beam-batch-predict run examples/penguins/job.json | $(BIN)/python examples/show_results.py -
+
+test: $(VENV)/ready  ## Pass the tests.
+	$(BIN)/python -m pytest
+
+check: $(VENV)/ready  ## Lint and types.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/ready  ## Compare the speed with a hand-written loop and with usual pipelines.
+	$(BIN)/python -m benchmarks.jsonl
+
+test-all-pythons:  ## The tests on every Python from 3.10 to 3.13 that is here.
+	@for version in 3.10 3.11 3.12 3.13; do \
+	  if command -v python$$version > /dev/null; then \
+	    echo "== Python $$version"; \
+	    $(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit 1; \
+	  else echo "== Python $$version: not on this machine, skipped"; fi; \
+	done
+
+lock:  ## Write requirements.lock anew, for every supported Python.
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
+	  --no-header --no-annotate --quiet --upgrade --output-file requirements.lock
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+clean:
+	rm -rf .venv .venv-* build out *.egg-info

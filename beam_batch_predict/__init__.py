@@ -1,0 +1,104 @@
+"""Vertex AI batch prediction jobs on Apache Beam.
+
+    import beam_batch_predict as bbp
+
+gives the descriptions of work (`JsonLines`, `InstanceConfig`, `SavedModel`,
+`GcsDestination`), the PTransforms that do it (`ReadInstances`, `ConvertInstances`, `Predict`,
+`WriteResults`, `BatchInstances`, `Unbatch`, `BatchPredict`) and the jobs of the service
+(`read_job`, `BatchPredictionJob`). Beam is imported when the first transform is asked for,
+TensorFlow when the first model is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.errors import (
+    BatchPredictError,
+    DestinationError,
+    InvalidArgument,
+    InvalidJob,
+    LostRowsError,
+    ModelError,
+    SourceError,
+)
+from beam_batch_predict.spec import (
+    BatchPredictSpec,
+    GcsDestination,
+    InstanceConfig,
+    JsonLines,
+    NonFinite,
+    SavedModel,
+)
+from beam_batch_predict.status import Code, Status
+
+if TYPE_CHECKING:
+    from beam_batch_predict.jobs import BatchPredictionJob, read_job
+    from beam_batch_predict.models.handler import SavedModelHandler
+    from beam_batch_predict.transforms import (
+        BatchInstances,
+        BatchPredict,
+        ConvertInstances,
+        Predict,
+        ReadInstances,
+        Unbatch,
+        WriteResults,
+    )
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "BatchInstances",
+    "BatchPredict",
+    "BatchPredictError",
+    "BatchPredictSpec",
+    "BatchPredictionJob",
+    "Code",
+    "ConvertInstances",
+    "DestinationError",
+    "GcsDestination",
+    "InstanceBatch",
+    "InstanceConfig",
+    "InvalidArgument",
+    "InvalidJob",
+    "JsonLines",
+    "LostRowsError",
+    "ModelError",
+    "NonFinite",
+    "Predict",
+    "ReadInstances",
+    "SavedModel",
+    "SavedModelHandler",
+    "SourceError",
+    "Status",
+    "Unbatch",
+    "WriteResults",
+    "read_job",
+]
+
+_LATE = {
+    "BatchPredictionJob": "jobs",
+    "read_job": "jobs",
+    "SavedModelHandler": "models.handler",
+    "BatchInstances": "transforms",
+    "BatchPredict": "transforms",
+    "ConvertInstances": "transforms",
+    "Predict": "transforms",
+    "ReadInstances": "transforms",
+    "Unbatch": "transforms",
+    "WriteResults": "transforms",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is expensive to import when it is first asked for."""
+    if name not in _LATE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """All public names, imported or not."""
+    return sorted({*globals(), *_LATE})
