@@ -108,8 +108,10 @@ def _read_job_file(uri: str) -> BatchPredictionJob:
 
 @contextlib.contextmanager
 def _result_on_stdout() -> Iterator[BinaryIO]:
-    """Keep standard output for the result: all else that is printed there, by this
-    process, by its children or by native code, goes to standard error.
+    """Keep standard output for the result.
+
+    All else that is printed there, by this process, by its children or by native code,
+    goes to standard error.
     """
     sys.stdout.flush()
     with os.fdopen(os.dup(1), "wb") as result:

@@ -125,7 +125,7 @@ def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:
         b'{"x":"NaN","y":18446744073709551616}'
     """
     try:
-        text: bytes = orjson.dumps(value)
+        text = orjson.dumps(value)
         if b"null" not in text:
             return text
     except TypeError:
@@ -138,8 +138,8 @@ def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:
     try:
         return orjson.dumps(plain)
     except TypeError:
-        text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return text.encode("utf-8", "backslashreplace")
+        exact = json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return exact.encode("utf-8", "backslashreplace")
 
 
 def _plain(value: Any, non_finite: NonFinite) -> Any:
@@ -199,7 +199,7 @@ def join_rows(pieces: Sequence[Piece]) -> list[bytes]:
         >>> join_rows([b"<", [b"1", b"2"], b">"])
         [b'<1>', b'<2>']
     """
-    return list(map(b"".join, zip(*_columns(pieces))))
+    return list(map(b"".join, zip(*_columns(pieces), strict=True)))
 
 
 def join_lines(pieces: Sequence[Piece]) -> bytes:
@@ -212,9 +212,9 @@ def join_lines(pieces: Sequence[Piece]) -> bytes:
     head, *rest = _merged(pieces)
     if len(rest) == 4:  # two columns: fewer objects for each row
         first, between, second, tail = rest
-        rows = map(between.join, zip(first, second))
+        rows = map(between.join, zip(first, second, strict=True))
         return head + (tail + head).join(rows) + tail if first else b""
-    return b"".join(chain.from_iterable(zip(*_columns(pieces))))
+    return b"".join(chain.from_iterable(zip(*_columns(pieces), strict=True)))
 
 
 def _merged(pieces: Sequence[Piece]) -> list[Any]:
@@ -229,7 +229,8 @@ def _merged(pieces: Sequence[Piece]) -> list[Any]:
 
 
 def _columns(pieces: Sequence[Piece]) -> Iterator[Iterable[bytes]]:
-    return (repeat(piece) if isinstance(piece, bytes) else piece for piece in pieces)
+    count = next(len(piece) for piece in pieces if not isinstance(piece, bytes))
+    return (repeat(piece, count) if isinstance(piece, bytes) else piece for piece in pieces)
 
 
 def echo_text(text: bytes) -> bytes:

@@ -1,0 +1,1 @@
+"""Pipelines to start: the mains of templates."""

@@ -11,9 +11,9 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.columns import row_values
 from beam_batch_predict.models.isolation import Caller
 from beam_batch_predict.models.predicting import predict_batch
-from beam_batch_predict.columns import row_values
 from beam_batch_predict.models.saved_model import load_model
 from beam_batch_predict.spec import DEFAULT_BATCH_SIZE, NonFinite, SavedModel
 
@@ -124,7 +124,7 @@ class BatchModelHandler(ModelHandler[InstanceBatch, InstanceBatch, Caller]):
         with self._record_failure():
             return load_model(self._model)
 
-    def run_inference(  # type: ignore[override]  # the element is the batch
+    def run_inference(
         self,
         batch: InstanceBatch,
         model: Caller,

@@ -205,12 +205,12 @@ def _with_signature(model: SavedModel, root: Any) -> LoadedModel:
     function = root.signatures[model.signature_name]
     inputs = _tensor_infos(function.structured_input_signature[1])
     outputs = _tensor_infos(function.structured_outputs)
-    names = {tensor.name for tensor in inputs}
-    unknown = [name for name in model.parameters if name not in names]
+    known = {tensor.name for tensor in inputs}
+    unknown = [name for name in model.parameters if name not in known]
     if unknown:
         raise ModelError(
             f"modelParameters has {', '.join(map(repr, unknown))}, but signature "
-            f"{model.signature_name!r} has the inputs {', '.join(map(repr, sorted(names)))}"
+            f"{model.signature_name!r} has the inputs {', '.join(map(repr, sorted(known)))}"
         )
     rows = tuple(tensor for tensor in inputs if tensor.name not in model.parameters)
     signature = Signature(model.signature_name, rows, outputs)
@@ -220,7 +220,7 @@ def _with_signature(model: SavedModel, root: Any) -> LoadedModel:
         for tensor in inputs
         if tensor.name in model.parameters
     }
-    call = make_caller(function, sorted(names))
+    call = make_caller(function, sorted(known))
     return LoadedModel(signature, call, parameters, keep=root)
 
 

@@ -107,7 +107,7 @@ class Signature(NamedTuple):
         ]
         if not self.inputs:
             problems.append("it has no input that a row could fill")
-        sizes = {tensor.shape[0] for tensor in self.inputs if tensor.shape} - {None}
+        sizes = {size for tensor in self.inputs for size in (tensor.shape or ())[:1] if size}
         if len(sizes) > 1:
             problems.append(f"its inputs want {' and '.join(map(str, sorted(sizes)))} rows")
         if problems:

@@ -8,6 +8,7 @@ stand between; errors have `"error": {"code", "message"}` in place of the predic
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
@@ -26,17 +27,17 @@ __all__ = ["error_lines", "error_records", "prediction_lines", "prediction_recor
 
 
 def prediction_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STRING) -> bytes:
-    """The JSON Lines of the rows that were predicted, in row order.
+    r"""The JSON Lines of the rows that were predicted, in row order.
 
     Example:
         >>> import numpy as np
         >>> from beam_batch_predict.batch import Predictions
         >>> prediction_lines(InstanceBatch([b"3"], texts=[b"3"],
         ...     predictions=(Predictions([0], {"y": np.array([0.5])}),)))
-        b'{"instance": 3, "prediction": 0.5}\\n'
+        b'{"instance": 3, "prediction": 0.5}\n'
     """
     groups = [group for group in batch.predictions if group.rows]
-    if all(a.rows[-1] < b.rows[0] for a, b in zip(groups, groups[1:])):
+    if all(a.rows[-1] < b.rows[0] for a, b in pairwise(groups)):
         return b"".join(join_lines(_prediction_pieces(batch, g, non_finite)) for g in groups)
     lines = {
         row: line
