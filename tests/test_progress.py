@@ -1,0 +1,38 @@
+"""Progress of a run, as any process can see it."""
+
+import time
+
+from beam_batch_predict.progress import chunks_done, showing_progress
+
+
+def make_part(directory, name):
+    path = directory / "_parts" / "run" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(b"{}\n")
+
+
+def test_a_chunk_counts_once_however_many_files_it_has(tmp_path):
+    assert chunks_done(str(tmp_path)) == 0
+    make_part(tmp_path, "chunk-000000-row-0.predictions")
+    make_part(tmp_path, "chunk-000000-row-0.errors")
+    make_part(tmp_path, "chunk-000003-row-0.predictions")
+    make_part(tmp_path, "chunk-000003-row-512.predictions")
+    assert chunks_done(str(tmp_path)) == 2
+
+
+def test_a_part_being_written_does_not_count(tmp_path):
+    make_part(tmp_path, "chunk-000000-row-0.predictions.0f.tmp")
+    assert chunks_done(str(tmp_path)) == 0
+
+
+def test_lines_are_shown_while_the_block_runs_and_not_after(tmp_path):
+    lines = []
+    make_part(tmp_path, "chunk-000001-row-0.predictions")
+    with showing_progress(str(tmp_path), 4, lines.append, seconds=0.01):
+        deadline = time.monotonic() + 5
+        while not lines and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert lines[0].startswith("1 of 4 chunks done after ")
+    shown = len(lines)
+    time.sleep(0.05)
+    assert len(lines) == shown
