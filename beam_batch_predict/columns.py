@@ -19,7 +19,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from beam_batch_predict.jsontext import Piece, dumps, join_rows, quote
+from beam_batch_predict.jsontext import Piece, column_pieces, dumps, join_rows, quote
 from beam_batch_predict.spec import NonFinite
 
 __all__ = ["non_finite_rows", "row_pieces", "row_texts", "row_values"]
@@ -76,7 +76,7 @@ def non_finite_rows(columns: Columns) -> dict[int, str]:
     found: dict[int, str] = {}
     for name, array in columns.items():
         if _is_float(array):
-            finite = np.isfinite(array).reshape(len(array), -1).all(axis=1)
+            finite = np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
             for row in np.flatnonzero(~finite).tolist():
                 found.setdefault(row, name)
     return found
@@ -86,14 +86,18 @@ def _is_float(array: NDArray[Any]) -> bool:
     return array.dtype.kind == "f" or array.dtype == ml_dtypes.bfloat16
 
 
+def _is_string(array: NDArray[Any]) -> bool:
+    return array.dtype.kind in "OSU"
+
+
 def _column_values(name: str, array: NDArray[Any]) -> list[Any]:
     values: list[Any] = array.tolist()
-    return [_strings(name, value) for value in values] if array.dtype == object else values
+    return [_strings(name, value) for value in values] if _is_string(array) else values
 
 
 def _column_pieces(name: str, array: NDArray[Any], non_finite: NonFinite) -> list[Piece]:
-    if array.dtype == object:
-        return [[dumps(value) for value in _column_values(name, array)]]
+    if _is_string(array):
+        return column_pieces(_column_values(name, array))
     if array.dtype == ml_dtypes.bfloat16:
         array = array.astype(np.float32)
     if not array.size:
@@ -111,7 +115,8 @@ def _number_pieces(array: NDArray[Any]) -> tuple[bytes, list[bytes], bytes]:
     Between two rows stand as many brackets as the array has inner dimensions, and
     nowhere else in it do that many.
     """
-    text = orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY)
+    native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    text = orjson.dumps(native, option=orjson.OPT_SERIALIZE_NUMPY)
     opening, closing = b"[" * (array.ndim - 1), b"]" * (array.ndim - 1)
     return opening, text[array.ndim : -array.ndim].split(closing + b"," + opening), closing
 

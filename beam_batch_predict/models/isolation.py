@@ -91,12 +91,12 @@ class Caller:
         if error is None:
             return
         if len(batch.rows) == 1:
+            self._failed_alone += is_out_of_memory(error)
             results.failures.append((batch.rows[0], status_of(error)))
         elif isinstance(error, OutputError):
             results.failures.extend((row, status_of(error)) for row in batch.rows)
-        elif is_out_of_memory(error):
-            self.row_limit = min(self.row_limit or len(batch.rows), len(batch.rows) // 2)
-            self._halve(batch, results)
+        elif is_out_of_memory(error) and (self.succeeded or self._failed_alone < HOPELESS_AFTER):
+            self._halve_for_memory(batch, results)
         elif self.succeeded or self._probe(batch):
             self._halve(batch, results)
         else:
@@ -117,6 +117,14 @@ class Caller:
         middle = (len(batch.rows) + 1) // 2
         self._predict_piece(_slice(batch, 0, middle), results)
         self._predict_piece(_slice(batch, middle, len(batch.rows)), results)
+
+    def _halve_for_memory(self, batch: TensorBatch, results: Results) -> None:
+        """Halve, and remember the size, unless it was a single row that was too big."""
+        limit, failed = self.row_limit, len(results.failures)
+        self.row_limit = min(limit or len(batch.rows), len(batch.rows) // 2)
+        self._halve(batch, results)
+        if any(s.code is Code.RESOURCE_EXHAUSTED for _, s in results.failures[failed:]):
+            self.row_limit = limit
 
     def _probe(self, batch: TensorBatch) -> bool:
         """Whether any of some rows, taken at random, succeeds alone.

@@ -184,6 +184,15 @@ def _local_copy(uri: str) -> tuple[str, bool]:
 
 def _download(uri: str) -> str:
     directory = tempfile.mkdtemp(prefix="beam-batch-predict-model-")
+    try:
+        _copy_tree(uri, directory)
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+    return directory
+
+
+def _copy_tree(uri: str, directory: str) -> None:
     prefix = uri.rstrip("/") + "/"
     for file in files.match(prefix + "**"):
         target = os.path.join(directory, file.uri[len(prefix) :])
@@ -192,7 +201,6 @@ def _download(uri: str) -> str:
         os.makedirs(os.path.dirname(target), exist_ok=True)
         with files.open_file(file.uri) as source, open(target, "wb") as copy:
             shutil.copyfileobj(source, copy, 1024 * 1024)
-    return directory
 
 
 def _with_signature(model: SavedModel, root: Any) -> LoadedModel:

@@ -10,7 +10,10 @@ import numpy as np
 
 from beam_batch_predict.errors import ModelError
 
-__all__ = ["Signature", "TensorInfo", "shape_text"]
+__all__ = ["HIGHEST_RANK", "Signature", "TensorInfo", "shape_text"]
+
+HIGHEST_RANK = 63
+"""Of a row: with the batch it makes 64, the most that NumPy has."""
 
 _DTYPES: dict[str, np.dtype[Any]] = {
     name: np.dtype(name)
@@ -59,9 +62,10 @@ class TensorInfo(NamedTuple):
             False
         """
         wanted = self.row_shape
-        return wanted is None or (
-            len(shape) == len(wanted)
-            and all(size in (None, found) for found, size in zip(shape, wanted, strict=True))
+        if wanted is None:
+            return len(shape) <= HIGHEST_RANK
+        return len(shape) == len(wanted) and all(
+            size in (None, found) for found, size in zip(shape, wanted, strict=True)
         )
 
     @property

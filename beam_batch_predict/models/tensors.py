@@ -14,10 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from beam_batch_predict.models.signature import TensorInfo
+from beam_batch_predict.models.signature import HIGHEST_RANK, TensorInfo
 from beam_batch_predict.models.values import (
     RowMisfit,
     as_bytes,
+    cast,
     check_value,
     name_values,
     overflows,
@@ -65,7 +66,8 @@ def to_tensors(
         rows: positions of those to take.
         inputs: the inputs that each instance must fill.
         to_array: a quick way to make arrays of floats of nested lists. It may take
-            booleans for numbers, but nothing else that is not a number.
+            booleans for numbers, but nothing else that is not a number; it goes by the
+            first item of each list, and may drop what comes behind an empty one.
 
     Example:
         >>> x = TensorInfo("x", "int32", (None,))
@@ -88,9 +90,13 @@ def to_tensors(
 def _columns(
     instances: Sequence[Any], inputs: Sequence[TensorInfo]
 ) -> dict[str, Sequence[Any]] | None:
-    """The values of each input, or None where the instances do not all look alike."""
-    if not isinstance(instances[0], dict):
-        return {inputs[0].name: instances} if len(inputs) == 1 else None
+    """The values of each input, or None where the instances do not all look alike.
+
+    Objects for an input named `b64` are values at first sight: `name_values` knows better.
+    """
+    only = inputs[0].name if len(inputs) == 1 else None
+    if only == "b64" or not isinstance(instances[0], dict):
+        return None if only is None else {only: instances}
     try:
         if set(map(len, instances)) != {len(inputs)}:
             return None
@@ -104,13 +110,26 @@ def _arrays(
 ) -> dict[str, NDArray[Any]] | None:
     arrays = {}
     for tensor in inputs:
-        array = _floats(columns[tensor.name], tensor, to_array)
-        if array is None:
-            array = _array(columns[tensor.name], tensor)
+        values = columns[tensor.name]
+        if isinstance(values[0], np.ndarray):
+            array = _stacked(values, tensor)
+        else:
+            array = _floats(values, tensor, to_array)
+            if array is None:
+                array = _array(values, tensor)
         if array is None:
             return None
         arrays[tensor.name] = array
     return arrays
+
+
+def _stacked(values: Sequence[Any], tensor: TensorInfo) -> NDArray[Any] | None:
+    """Values that are arrays already, all of one dtype and shape."""
+    if set(map(type, values)) != {np.ndarray} or not tensor.fits_row(values[0].shape):
+        return None
+    if len({(value.dtype, value.shape) for value in values}) > 1:
+        return None
+    return cast(np.stack(values), tensor)
 
 
 def _floats(
@@ -119,16 +138,28 @@ def _floats(
     """Values as an array of floats, looking at their types only where it matters.
 
     A boolean is the one thing that could pass for a number here, and it would be a 0
-    or a 1: an array without those has none.
+    or a 1: an array without those has none. TensorFlow's converter drops what follows an
+    empty list, and ends the process over lists nested too deep: neither comes from here.
     """
-    if to_array is None or tensor.dtype not in ("float32", "float64"):
+    if to_array is None or tensor.dtype not in ("float32", "float64") or _too_deep(values[0]):
         return None
     try:
         array = to_array(values, tensor.numpy_dtype)
     except Exception:  # whatever does not fit is looked at again, and told in our words
         return None
+    if not array.size or not tensor.fits_row(array.shape[1:]):
+        return None
     suspicious = (array == 0) | (array == 1) | ~np.isfinite(array)
-    return array if tensor.fits_row(array.shape[1:]) and not suspicious.any() else None
+    return None if suspicious.any() else array
+
+
+def _too_deep(value: Any) -> bool:
+    """Whether a value, going by the first item of each list in it, has too many ranks."""
+    for _ in range(HIGHEST_RANK + 1):
+        if not isinstance(value, (list, tuple)) or not value:
+            return False
+        value = value[0]
+    return True
 
 
 def _array(values: Sequence[Any], tensor: TensorInfo) -> NDArray[Any] | None:
@@ -160,7 +191,7 @@ def _convert(flat: Sequence[Any], tensor: TensorInfo, shape: Sequence[int]) -> N
         else:
             with np.errstate(over="ignore"):
                 array = np.fromiter(flat, tensor.numpy_dtype, len(flat))
-    except (RowMisfit, OverflowError):
+    except (RowMisfit, OverflowError, TypeError):  # bfloat16 takes no integer beyond 64 bits
         return None
     if tensor.kind == "float" and overflows(array, flat):
         return None
@@ -176,13 +207,19 @@ def _row_by_row(
     for row, instance in zip(rows, instances, strict=True):
         try:
             values = name_values(instance, inputs)
-            checked = {tensor.name: check_value(values[tensor.name], tensor) for tensor in inputs}
+            checked = {tensor.name: _row_array(values[tensor.name], tensor) for tensor in inputs}
         except RowMisfit as misfit:
             failures.append((row, Status(Code.INVALID_ARGUMENT, str(misfit))))
             continue
         shapes = tuple(value.shape for value in checked.values())
         groups.setdefault(shapes, []).append((row, checked))
     return Tensors([_stack(members, inputs) for members in groups.values()], failures)
+
+
+def _row_array(value: Any, tensor: TensorInfo) -> NDArray[Any]:
+    """One row's value as an array: most rows beside a bad one are as they should be."""
+    array = _array([value], tensor)
+    return check_value(value, tensor) if array is None else array.reshape(array.shape[1:])
 
 
 def _stack(

@@ -8,20 +8,21 @@ from __future__ import annotations
 
 import base64
 import binascii
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beam_batch_predict.jsontext import preview, quote
-from beam_batch_predict.models.signature import TensorInfo, shape_text
+from beam_batch_predict.models.signature import HIGHEST_RANK, TensorInfo, shape_text
 
-__all__ = ["RowMisfit", "as_bytes", "check_value", "name_values", "overflows"]
+__all__ = ["RowMisfit", "as_bytes", "cast", "check_value", "name_values", "overflows"]
 
-_DEEPEST = 254
-"""TensorFlow's largest rank."""
+
+_CASTS = {("f", "float"), ("i", "float"), ("u", "float"), ("i", "int"), ("u", "int")}
+"""NumPy's letter of an array and the kind of input that its numbers can be."""
 
 
 class RowMisfit(ValueError):
@@ -32,7 +33,8 @@ def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any
     """The value for each input.
 
     For a signature with one input an instance is the value itself or an object that
-    names it; for several inputs it is an object with exactly their names.
+    names it; for several inputs it is an object with exactly their names. `{"b64": "…"}`
+    is an encoded value even where an input is named b64, as in TensorFlow Serving.
 
     Raises:
         RowMisfit: a name is missing or unknown, or there are no names where there
@@ -40,19 +42,20 @@ def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any
     """
     if len(inputs) == 1:
         name = inputs[0].name
-        if not isinstance(instance, Mapping) or (_is_b64(instance) and name != "b64"):
+        if not isinstance(instance, Mapping) or _is_b64(instance):
             return {name: instance}
         if set(instance) == {name}:
             return instance
         raise RowMisfit(f"expected an object with the one input {quote(name)}; {_found(instance)}")
     if not isinstance(instance, Mapping):
-        names = ", ".join(quote(tensor.name) for tensor in inputs)
+        names = ", ".join(_names([tensor.name for tensor in inputs]))
         raise RowMisfit(f"expected an object with the inputs {names}, found {preview(instance)}")
-    missing = [quote(tensor.name) for tensor in inputs if tensor.name not in instance]
-    extra = [quote(name) for name in instance if name not in {tensor.name for tensor in inputs}]
+    known = [tensor.name for tensor in inputs]
+    missing = [name for name in known if name not in instance]
+    extra = [name for name in instance if name not in known]
     if missing or extra:
-        parts = [f"input {', '.join(missing)} is missing"] if missing else []
-        parts += [f"the signature has no input {', '.join(extra[:20])}"] if extra else []
+        parts = [f"input {', '.join(_names(missing))} is missing"] if missing else []
+        parts += [f"the signature has no input {', '.join(_names(extra))}"] if extra else []
         raise RowMisfit("; ".join(parts))
     return instance
 
@@ -67,8 +70,10 @@ def check_value(value: Any, tensor: TensorInfo) -> NDArray[Any]:
         >>> check_value([1, 2], TensorInfo("x", "float32", (None, 2))).tolist()
         [1.0, 2.0]
     """
-    if isinstance(value, (np.ndarray, np.generic)):
-        value = value.tolist()
+    if isinstance(value, np.ndarray):
+        array = cast(value, tensor)
+        if array is not None and tensor.fits_row(array.shape):
+            return array
     leaves: list[Any] = []
     shape = _flatten(value, tensor, "", leaves)
     if not tensor.fits_row(shape):
@@ -80,16 +85,24 @@ def check_value(value: Any, tensor: TensorInfo) -> NDArray[Any]:
         array = np.empty(len(leaves), dtype=object)
         array[:] = leaves
         return array.reshape(shape)
-    return np.array(leaves, dtype=tensor.numpy_dtype).reshape(shape)
+    with np.errstate(over="ignore"):
+        array = np.array(leaves, dtype=tensor.numpy_dtype)
+    if tensor.kind == "float" and overflows(array, leaves):
+        at = next(at for at, number in enumerate(leaves) if overflows(array[at : at + 1], [number]))
+        path = "".join(f"[{index}]" for index in np.unravel_index(at, shape))
+        raise _misfit(tensor, path, leaves[at], "a number in its range")
+    return array.reshape(shape)
 
 
 def _flatten(value: Any, tensor: TensorInfo, path: str, leaves: list[Any]) -> tuple[int, ...]:
     """Append the leaves of a value to `leaves`; its shape."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if not isinstance(value, (list, tuple)):
         leaves.append(_leaf(value, tensor, path))
         return ()
-    if path.count("[") >= _DEEPEST:
-        raise RowMisfit(f"input {quote(tensor.name)}: arrays nested deeper than {_DEEPEST}")
+    if path.count("[") >= HIGHEST_RANK:
+        raise RowMisfit(f"input {quote(tensor.name)}: arrays nested deeper than {HIGHEST_RANK}")
     shapes = [
         _flatten(item, tensor, f"{path}[{position}]", leaves) for position, item in enumerate(value)
     ]
@@ -122,20 +135,11 @@ def _leaf(value: Any, tensor: TensorInfo, path: str) -> Any:
         if not bounds.min <= value <= bounds.max:
             raise _misfit(tensor, path, value, f"{bounds.min} to {bounds.max}")
     if tensor.kind == "float":
-        return _fitting_float(value, tensor, path)
+        try:
+            return float(value)
+        except OverflowError:
+            raise _misfit(tensor, path, value, "a number in its range") from None
     return value
-
-
-def _fitting_float(value: float, tensor: TensorInfo, path: str) -> float:
-    try:
-        number = float(value)
-    except OverflowError:
-        raise _misfit(tensor, path, value, "a finite number") from None
-    with np.errstate(over="ignore"):
-        stored = np.array(number, dtype=tensor.numpy_dtype)
-    if math.isfinite(number) and not np.isfinite(stored):
-        raise _misfit(tensor, path, value, "a number in its range")
-    return number
 
 
 def as_bytes(value: Any) -> bytes:
@@ -149,7 +153,10 @@ def as_bytes(value: Any) -> bytes:
         (b'hi', b'hi')
     """
     if isinstance(value, str):
-        return value.encode("utf-8")
+        try:
+            return value.encode("utf-8")
+        except UnicodeEncodeError:  # half of a surrogate pair
+            raise RowMisfit("valid Unicode") from None
     if isinstance(value, bytes):
         return value
     if _is_b64(value):
@@ -158,6 +165,18 @@ def as_bytes(value: Any) -> bytes:
         except (binascii.Error, ValueError):
             raise RowMisfit("valid base64") from None
     raise RowMisfit('a string or {"b64": …}')
+
+
+def cast(value: NDArray[Any], tensor: TensorInfo) -> NDArray[Any] | None:
+    """An array as one of the input's dtype; None where only its items can tell."""
+    if value.dtype == tensor.numpy_dtype and tensor.kind != "string":
+        return value
+    if (value.dtype.kind, tensor.kind) not in _CASTS:
+        return None
+    with np.errstate(over="ignore"):
+        array = value.astype(tensor.numpy_dtype)
+    kept = np.isfinite(array) >= np.isfinite(value) if tensor.kind == "float" else array == value
+    return array if kept.all() else None
 
 
 def overflows(array: NDArray[Any], numbers: Sequence[float]) -> bool:
@@ -179,4 +198,9 @@ def _misfit(tensor: TensorInfo, path: str, value: Any, wanted: str = "") -> RowM
 
 
 def _found(instance: Mapping[str, Any]) -> str:
-    return "found " + (", ".join(map(quote, list(instance)[:20])) or "an empty object")
+    return "found " + (", ".join(_names(instance)) or "an empty object")
+
+
+def _names(names: Iterable[Any]) -> list[str]:
+    """The first names as messages show them; outside JSON a name can be anything."""
+    return [quote(name) if isinstance(name, str) else repr(name) for name in islice(names, 20)]
