@@ -6,10 +6,11 @@ sends them. Every failure is an `OSError` with the path in it.
 
 from __future__ import annotations
 
+import errno
 import os
 import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import BinaryIO, NamedTuple
 
 from apache_beam.io.filesystem import BeamIOError, CompressionTypes
@@ -37,14 +38,31 @@ class File(NamedTuple):
     size: int
 
 
+_HTTP_ERRORS = {
+    403: (PermissionError, errno.EACCES),
+    404: (FileNotFoundError, errno.ENOENT),
+}
+
+
 @contextmanager
-def _as_os_error() -> Iterator[None]:
-    """Beam's errors hold one exception per path: raise that, or say them all."""
+def _as_os_error(uri: str = "") -> Iterator[None]:
+    """Beam's errors hold one exception per path: say them all.
+
+    Clients of object stores raise errors of their own, with HTTP codes, through Beam.
+    """
     try:
         yield
     except BeamIOError as error:
         causes = [f"{path}: {cause}" for path, cause in (error.exception_details or {}).items()]
         raise OSError("; ".join(causes) or str(error)) from error
+    except OSError:
+        raise
+    except Exception as error:
+        code = getattr(error, "code", None)
+        if not isinstance(code, int) or code not in _HTTP_ERRORS:
+            raise
+        kind, number = _HTTP_ERRORS[code]
+        raise kind(number, str(error), uri) from error
 
 
 def is_local(uri: str) -> bool:
@@ -70,22 +88,28 @@ def join(directory: str, name: str) -> str:
 def match(pattern: str) -> list[File]:
     """The files that a path, URI or glob names, sorted by URI.
 
-    A file whose name is the pattern itself is that file, whatever characters it has.
+    A file whose name is the pattern itself is that file, whatever characters it has. A
+    directory is no file.
 
     Raises:
         OSError: the file system cannot be listed.
     """
-    with _as_os_error():
+    local = is_local(pattern)
+    if not pattern or (local and not pattern.endswith("/") and os.path.isdir(pattern)):
+        return []
+    with _as_os_error(pattern):
         if any(sign in pattern for sign in "*?[") and FileSystems.exists(pattern):
             size = FileSystems.get_filesystem(pattern).size(pattern)
             return [File(pattern, size)]
-        found = FileSystems.match([pattern])[0].metadata_list
-    return sorted(File(item.path, item.size_in_bytes) for item in found)
+        # Beam lists nothing for a pattern whose first part has a wildcard.
+        here = "./" if local and not os.path.isabs(pattern) else ""
+        found = FileSystems.match([here + pattern])[0].metadata_list
+    return sorted(File(item.path.removeprefix(here), item.size_in_bytes) for item in found)
 
 
 def open_file(uri: str) -> BinaryIO:
     """A file's bytes as they are stored, without any decompression."""
-    with _as_os_error():
+    with _as_os_error(uri):
         file: BinaryIO = FileSystems.open(uri, compression_type=CompressionTypes.UNCOMPRESSED)
     return file
 
@@ -102,9 +126,14 @@ def create_file(uri: str) -> BinaryIO:
 def write_file(uri: str, content: bytes) -> None:
     """Write a whole file so that no reader ever sees a half of it."""
     aside = f"{uri}.{uuid.uuid4().hex}.tmp"
-    with create_file(aside) as file:
-        file.write(content)
-    rename([aside], [uri])
+    try:
+        with create_file(aside) as file:
+            file.write(content)
+        rename([aside], [uri])
+    except BaseException:
+        with suppress(OSError):
+            delete([aside])
+        raise
 
 
 def exists(uri: str) -> bool:

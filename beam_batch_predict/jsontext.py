@@ -12,7 +12,7 @@ import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import orjson
 
@@ -87,14 +87,37 @@ def _loads_leniently(text: bytes, error: orjson.JSONDecodeError) -> Any:
         raise NotJson(
             f"invalid UTF-8: byte 0x{text[invalid.start]:02x} at column {invalid.start + 1}"
         ) from None
+    reason, column = error.msg, error.colno
     if "NaN" in decoded or "Infinity" in decoded:
         try:
-            value = json.loads(decoded)
+            value = json.loads(decoded, parse_float=_number, parse_int=_number)
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # refuses lone surrogates
             return value
-        except (ValueError, RecursionError):
-            pass
-    raise NotJson(f"invalid JSON: {error.msg} at column {error.colno}") from None
+        except json.JSONDecodeError as other:
+            reason, column = other.msg, other.colno
+        except _TooLarge as other:
+            raise NotJson(f"invalid JSON: {other}") from None
+        except UnicodeEncodeError:
+            raise NotJson("invalid JSON: half of a surrogate pair in a string") from None
+        except RecursionError:
+            raise NotJson("invalid JSON: nested too deeply") from None
+    raise NotJson(f"invalid JSON: {reason} at column {column}") from None
+
+
+class _TooLarge(ValueError):
+    pass
+
+
+def _number(text: str) -> float:
+    """A number as orjson reads it."""
+    if text.lstrip("-").isdigit() and len(text) <= 20:
+        value = int(text)
+        if -(2**63) <= value < 2**64:
+            return value
+    number = float(text)
+    if math.isinf(number):
+        raise _TooLarge("a number is infinity when parsed as double")
+    return number
 
 
 def loads_exact(text: bytes) -> Any:
@@ -132,14 +155,13 @@ def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:
         pass
     try:
         plain = _plain(value, non_finite)
+        try:
+            return orjson.dumps(plain)
+        except TypeError:
+            exact = json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+            return exact.encode("utf-8", "backslashreplace")
     except RecursionError:
-        # Only JSON from outside nests like this, and orjson has refused NaN in it.
-        return orjson.dumps(value)
-    try:
-        return orjson.dumps(plain)
-    except TypeError:
-        exact = json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-        return exact.encode("utf-8", "backslashreplace")
+        return _dumps_deep(value, non_finite)
 
 
 def _plain(value: Any, non_finite: NonFinite) -> Any:
@@ -152,11 +174,49 @@ def _plain(value: Any, non_finite: NonFinite) -> Any:
         return {name: _plain(item, non_finite) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(item, non_finite) for item in value]
-    if isinstance(value, (bytes, bytearray)):
+    if isinstance(value, (bytes, bytearray, memoryview)):
         return {"b64": base64.b64encode(value).decode("ascii")}
     if hasattr(value, "tolist"):  # NumPy, not imported for those who send none
-        return _plain(value.tolist(), non_finite)
+        plain = value.tolist()
+        if type(plain) is not type(value):  # as a longdouble's is
+            return _plain(plain, non_finite)
     raise TypeError(f"JSON has no form for a {type(value).__name__}")
+
+
+def _dumps_deep(value: Any, non_finite: NonFinite) -> bytes:
+    """The text of a value in which objects and arrays nest deeper than calls may.
+
+    Raises:
+        ValueError: it contains itself.
+    """
+    texts: list[bytes] = []
+    around: set[int] = set()
+    stack: list[tuple[Any, Any]] = [(b"", value)]  # a text, and the value or end behind it
+    while stack:
+        before, item = stack.pop()
+        texts.append(before)
+        if isinstance(item, _End):
+            around.discard(item.of)
+        elif not isinstance(item, (dict, list, tuple)):
+            texts.append(dumps(item, non_finite))
+        elif id(item) in around:
+            raise ValueError("JSON has no form for a value that contains itself")
+        else:
+            around.add(id(item))
+            named = isinstance(item, dict)
+            labels = [dumps({name: 0})[1:-2] if named else b"" for name in item]
+            labels[1:] = [b"," + label for label in labels[1:]]
+            parts = item.values() if isinstance(item, dict) else item
+            texts.append(b"{" if named else b"[")
+            stack.append((b"}" if named else b"]", _End(id(item))))
+            stack += reversed(list(zip(labels, parts, strict=True)))
+    return b"".join(texts)
+
+
+class _End(NamedTuple):
+    """Where a container ends."""
+
+    of: int
 
 
 def _non_finite(value: float, policy: NonFinite) -> str | None:
@@ -176,19 +236,16 @@ def column_pieces(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRIN
         >>> column_pieces(["a", "b"])
         [b'"', [b'a', b'b'], b'"']
     """
-    first = type(values[0]) if values else None
-    if first not in (str, int):
-        return [[dumps(value, non_finite) for value in values]]
+    types = set(map(type, values))
     try:
-        text = orjson.dumps(values)
+        if types == {str}:
+            text = orjson.dumps(values)
+            if b"\\" not in text:
+                return [b'"', text[2:-2].split(b'","'), b'"']
+        elif types == {int}:
+            return [orjson.dumps(values)[1:-1].split(b",")]
     except TypeError:  # such as an integer beyond 64 bits
-        return [[dumps(value, non_finite) for value in values]]
-    if first is str:
-        texts = text[2:-2].split(b'","')
-        if b"\\" not in text and len(texts) == len(values):
-            return [b'"', texts, b'"']
-    elif set(map(type, values)) == {int}:
-        return [text[1:-1].split(b",")]
+        pass
     return [[dumps(value, non_finite) for value in values]]
 
 

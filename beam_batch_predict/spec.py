@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -36,6 +37,8 @@ DEFAULT_BATCH_SIZE = 64
 DEFAULT_CHUNK_BYTES = 64 * 1024 * 1024
 """How many bytes of input make one chunk, and so one output file."""
 
+PREDICTIONS_FORMATS = ("jsonl",)
+
 DEFAULT_SIGNATURE = "serving_default"
 
 RESERVED_FIELDS = frozenset({"instance", "key", "prediction", "error", "explanation"})
@@ -55,7 +58,10 @@ class NonFinite(enum.Enum):
 
 
 def _strings(value: str | Sequence[str], what: str) -> tuple[str, ...]:
-    values = (value,) if isinstance(value, str) else tuple(value)
+    try:
+        values = (value,) if isinstance(value, str) else tuple(value)
+    except TypeError:
+        raise InvalidArgument(f"{what}: expected strings, found {value!r}") from None
     for item in values:
         if not isinstance(item, str) or not item:
             raise InvalidArgument(f"{what}: expected a non-empty string, found {item!r}")
@@ -139,38 +145,12 @@ class InstanceConfig:
     def __post_init__(self) -> None:
         for name in ("included_fields", "excluded_fields"):
             object.__setattr__(self, name, _strings(getattr(self, name), name))
-        problems = [f"{path}: {problem}" for path, problem in self.problems()]
-        if problems:
-            raise InvalidArgument("InstanceConfig: " + "; ".join(problems))
-
-    def problems(self) -> list[tuple[str, str]]:
-        """What contradicts what: pairs of an attribute's name and what is wrong with it."""
-        found = []
-        if self.instance_type not in (None, "object", "array"):
-            found.append(
-                ("instance_type", f'expected "object" or "array", found {self.instance_type!r}')
-            )
-        if self.key_field == "":
-            found.append(("key_field", "expected the name of a field, found an empty string"))
-        if self.included_fields and self.excluded_fields:
-            found.append(("excluded_fields", "must be empty where included_fields is set"))
-        for name in ("included_fields", "excluded_fields"):
-            fields = tuple(getattr(self, name))
-            twice = sorted({field for field in fields if fields.count(field) > 1})
-            if twice:
-                found.append((name, f"names {', '.join(map(repr, twice))} more than once"))
-        if self.key_field and self.key_field in self.included_fields:
-            found.append(("included_fields", f"names the key_field {self.key_field!r}, never sent"))
-        clash = [f for f in self.excluded_fields if f in RESERVED_FIELDS]
-        if clash and not self.key_field:
-            found.append(
-                (
-                    "excluded_fields",
-                    f"{', '.join(map(repr, clash))} cannot be attached to the output: the "
-                    "name has a meaning of its own there; set a key_field or rename the field",
-                )
-            )
-        return found
+        found = instance_config_problems(
+            self.instance_type, self.key_field, self.included_fields, self.excluded_fields
+        )
+        if found:
+            problems = "; ".join(f"{name}: {problem}" for name, problem in found)
+            raise InvalidArgument(f"InstanceConfig: {problems}")
 
     @property
     def unsent_fields(self) -> frozenset[str]:
@@ -182,6 +162,50 @@ class InstanceConfig:
     def attached_fields(self) -> tuple[str, ...]:
         """The excluded fields that the output carries, in their order."""
         return () if self.key_field else tuple(self.excluded_fields)
+
+
+def instance_config_problems(
+    instance_type: str | None,
+    key_field: str | None,
+    included_fields: Sequence[str],
+    excluded_fields: Sequence[str],
+) -> list[tuple[str, str]]:
+    """What contradicts what among the arguments of an `InstanceConfig`.
+
+    Returns:
+        Pairs of an argument's name and what is wrong with it.
+
+    Example:
+        >>> instance_config_problems(None, "", [], [])
+        [('key_field', 'expected the name of a field, found an empty string')]
+    """
+    found = []
+    if instance_type not in (None, "object", "array"):
+        found.append(("instance_type", f'expected "object" or "array", found {instance_type!r}'))
+    if key_field is not None and (not isinstance(key_field, str) or not key_field):
+        what = "an empty string" if key_field == "" else repr(key_field)
+        found.append(("key_field", f"expected the name of a field, found {what}"))
+    if included_fields and excluded_fields:
+        found.append(("excluded_fields", "must be empty where included_fields is set"))
+    for name, fields in (
+        ("included_fields", included_fields),
+        ("excluded_fields", excluded_fields),
+    ):
+        twice = sorted(field for field, count in Counter(fields).items() if count > 1)
+        if twice:
+            found.append((name, f"names {', '.join(map(repr, twice))} more than once"))
+    if key_field and key_field in included_fields:
+        found.append(("included_fields", f"names the key_field {key_field!r}, never sent"))
+    clash = [field for field in excluded_fields if field in RESERVED_FIELDS]
+    if clash and not key_field:
+        found.append(
+            (
+                "excluded_fields",
+                f"{', '.join(map(repr, clash))} cannot be attached to the output: the "
+                "name has a meaning of its own there; set a key_field or rename the field",
+            )
+        )
+    return found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -215,11 +239,14 @@ class SavedModel:
                 raise InvalidArgument(f"{name}: expected a non-empty string")
         if not isinstance(self.parameters, Mapping):
             raise InvalidArgument("parameters: expected an object of values by input name")
+        if not all(isinstance(name, str) and name for name in self.parameters):
+            raise InvalidArgument("parameters: expected an input name with each value")
         if not self.display_name:
             object.__setattr__(self, "display_name", self._name_of_uri())
 
     def _name_of_uri(self) -> str:
-        parts = [part for part in self.uri.replace("\\", "/").split("/") if part not in ("", ".")]
+        path = self.uri.rpartition("://")[2].replace("\\", "/")
+        parts = [part for part in path.split("/") if part not in ("", ".")]
         while len(parts) > 1 and parts[-1].isdigit():
             parts.pop()
         return parts[-1] if parts else "model"
@@ -332,3 +359,8 @@ class BatchPredictSpec:
 
     def __post_init__(self) -> None:
         check_batch_size(self.batch_size)
+        if self.predictions_format not in PREDICTIONS_FORMATS:
+            raise InvalidArgument(
+                f"predictions_format: expected {' or '.join(map(repr, PREDICTIONS_FORMATS))}, "
+                f"found {self.predictions_format!r}"
+            )

@@ -6,10 +6,11 @@ excludedFields, instanceType); each function is pure and knows no file format.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from beam_batch_predict.jsontext import quote, type_name
+from beam_batch_predict.jsontext import preview, quote, type_name
 from beam_batch_predict.spec import InstanceConfig
 from beam_batch_predict.status import Code, Status
 
@@ -78,7 +79,8 @@ def _sent(value: Mapping[str, Any], config: InstanceConfig) -> Any:
             "instanceType is array and the row is an object: includedFields must name its "
             "fields in the order of the array"
         )
-    return {name: item for name, item in value.items() if name not in config.unsent_fields}
+    unsent = config.unsent_fields
+    return {name: item for name, item in value.items() if name not in unsent}
 
 
 def _unnamed(value: Any, config: InstanceConfig) -> Any:
@@ -105,6 +107,10 @@ def _key(value: Mapping[str, Any], field: str) -> Any:
         raise RowError(
             f"key field {quote(field)}: expected a string or a number, found {type_name(key)}"
         )
+    if isinstance(key, float) and not math.isfinite(key):
+        raise RowError(
+            f"key field {quote(field)}: expected a string or a finite number, found {preview(key)}"
+        )
     return key
 
 
@@ -129,9 +135,10 @@ def make_instances(values: Sequence[Any], config: InstanceConfig) -> Instances |
     """
     if config == InstanceConfig():
         return None if None in values else Instances(values, None, None)
-    if config.instance_type == "array" and not config.included_fields:
-        return None
-    if set(map(type, values)) != {dict}:
+    types = set(map(type, values))
+    if config == InstanceConfig(instance_type="array") and types == {list}:
+        return Instances(values, None, None)
+    if types != {dict} or (config.instance_type == "array" and not config.included_fields):
         return None
     try:
         return _columns(values, config)

@@ -29,6 +29,8 @@ __all__ = ["convert_json_lines"]
 _LONG_NUMBER = re.compile(rb"[0-9]{19}")
 """Digits enough for an integer that 64 bits may not hold."""
 
+_TOO_DEEP = "the row is nested too deeply for its integers beyond 64 bits to stay exact"
+
 
 def convert_json_lines(
     batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite = NonFinite.STRING
@@ -96,25 +98,38 @@ def _convert_row(
 ) -> tuple[Instance, bytes, Status | None]:
     """An instance, its JSON text, and what is wrong with it."""
     try:
-        value = jsontext.loads(row)
-        text = row if _strict(row) else jsontext.dumps(value, non_finite)
+        value, text = _load(row, non_finite)
     except ValueError as error:
         text = jsontext.echo_text(row)
         return Instance(None, orjson.loads(text), {}), text, RowError(str(error)).status
-    if _LONG_NUMBER.search(row):
-        value = jsontext.loads_exact(row)
     try:
-        instance = make_instance(value, config)
+        exact = _exact(row, value, config)
+        echoed = make_instance(exact, config)
+        sent = echoed.value if exact is value else make_instance(value, config).value
     except RowError as error:
         return Instance(error.key, value, error.attached), text, error.status
     if _is_reencoded(config):
-        text = jsontext.dumps(instance.value, non_finite)
-    return instance, text, None
+        text = jsontext.dumps(echoed.value, non_finite)
+    return echoed._replace(value=sent), text, None
 
 
-def _strict(row: bytes) -> bool:
+def _load(row: bytes, non_finite: NonFinite) -> tuple[Any, bytes]:
+    """A line's value, and its text: another one if it has a token that JSON has not."""
     try:
-        orjson.loads(row)
+        return orjson.loads(row), row
     except orjson.JSONDecodeError:
-        return False
-    return True
+        value = jsontext.loads(row)
+    return value, jsontext.dumps(value, non_finite)
+
+
+def _exact(row: bytes, value: Any, config: InstanceConfig) -> Any:
+    """A line's value with its integers exact, where the output has not just the line."""
+    if not _LONG_NUMBER.search(row):
+        return value
+    key = value.get(config.key_field) if isinstance(value, dict) else None
+    if not _is_reencoded(config) and not isinstance(key, float):
+        return value
+    try:
+        return jsontext.loads_exact(row)
+    except RecursionError:
+        raise RowError(_TOO_DEEP) from None

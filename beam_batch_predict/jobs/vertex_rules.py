@@ -11,7 +11,6 @@ in a file that someone wrote, it is a mistake.
 
 from __future__ import annotations
 
-import dataclasses
 import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterator
@@ -215,18 +214,16 @@ def _destination(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[V
 
 def _instances(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
     if job.instance_config:
-        for name, message in _instance_config_problems(job.instance_config):
+        config = job.instance_config
+        for name, message in spec.instance_config_problems(
+            config.instance_type,
+            config.key_field,
+            config.included_fields,
+            config.excluded_fields,
+        ):
             # Names in quotes are the user's own.
             named = _ATTRIBUTE.sub(lambda word: camel(word[0]), message)
             yield Violation(f"instanceConfig.{camel(name)}", named)
-
-
-def _instance_config_problems(config: InstanceConfig) -> list[tuple[str, str]]:
-    # The spec's class refuses at its construction what it lists here one by one.
-    twin = object.__new__(spec.InstanceConfig)
-    for field in dataclasses.fields(spec.InstanceConfig):
-        object.__setattr__(twin, field.name, getattr(config, field.name))
-    return twin.problems()
 
 
 def _instance_formats(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:

@@ -88,18 +88,29 @@ def split_lines(content: Iterable[bytes], at: int) -> Iterator[Lines]:
 
 def _lines_of_range(file: BinaryIO, start: int, stop: int) -> Iterator[Lines]:
     """Lines whose first byte lies in [start, stop)."""
-    content: Iterable[bytes] = blocks(file, "")
+    first = max(start - 1, 0)
+    file.seek(first)
+    content: Iterable[bytes] = _reaching(blocks(file, ""), first, stop)
     if start > 0:
-        file.seek(start - 1)
-        content, start = _skip_line(blocks(file, ""), start - 1, stop)
-    reached = start
+        content, start = _skip_line(iter(content), first, stop)
     for lines in split_lines(content, start):
         inside = bisect_left(lines.offsets, stop)
         yield Lines(lines.rows[:inside], lines.offsets[:inside], lines.returns)
-        reached = lines.offsets[-1] + len(lines.rows[-1])
-        if reached + 1 >= stop:
+        if lines.offsets[-1] + len(lines.rows[-1]) + 1 >= stop:
             return
-    _check_length(reached, stop)
+
+
+def _reaching(content: Iterable[bytes], at: int, stop: int) -> Iterator[bytes]:
+    """The same blocks, of a file that must have `stop` bytes as it had for the plan.
+
+    One that lost its end since must not pass for a shorter one, nor its last, cut line
+    for a row.
+    """
+    for block in content:
+        at += len(block)
+        yield block
+    if at < stop:
+        raise EOFError(f"the file has become shorter: it had {stop} bytes or more")
 
 
 def _skip_line(content: Iterator[bytes], at: int, stop: int) -> tuple[Iterable[bytes], int]:
@@ -111,14 +122,7 @@ def _skip_line(content: Iterator[bytes], at: int, stop: int) -> tuple[Iterable[b
             return (), stop
         if end >= 0:
             return chain((block[end + 1 :],), content), at
-    _check_length(at, stop)
     return (), stop
-
-
-def _check_length(reached: int, stop: int) -> None:
-    """A file that lost its end since the plan was made must not pass for a shorter one."""
-    if reached < stop:
-        raise EOFError(f"the file ends at byte {reached}; byte {stop} was there at the start")
 
 
 def _rows(lines: Lines) -> Lines:

@@ -1,0 +1,133 @@
+"""The plan: the same chunks every time, every byte in one of them, each file once."""
+
+import os
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from beam_batch_predict import files
+from beam_batch_predict.batch import Chunk, Span
+from beam_batch_predict.errors import SourceError
+from beam_batch_predict.files import File
+from beam_batch_predict.sources.planning import FILES_PER_CHUNK, list_files, make_chunks, plan
+from beam_batch_predict.sources.reading import read_chunk
+from beam_batch_predict.spec import JsonLines
+
+SIZES = st.lists(st.tuples(st.integers(0, 60), st.sampled_from(["", ".gz", ".zst"])), max_size=40)
+
+
+@given(sizes=SIZES, chunk_bytes=st.integers(1, 100))
+def test_every_byte_is_in_one_chunk_and_in_order(sizes, chunk_bytes):
+    inputs = [File(f"{at:03}{ext}", size) for at, (size, ext) in enumerate(sizes)]
+    chunks = make_chunks(inputs, chunk_bytes)
+    assert chunks == make_chunks(iter(inputs), chunk_bytes)
+    assert [chunk.number for chunk in chunks] == list(range(len(chunks)))
+    assert {chunk.total for chunk in chunks} <= {len(chunks)}
+    spans = [span for chunk in chunks for span in chunk.spans]
+    bytes_planned = [
+        (span.uri, at)
+        for span in spans
+        for at in range(span.start, files_size(inputs, span) if span.stop is None else span.stop)
+    ]
+    assert bytes_planned == [(file.uri, at) for file in inputs for at in range(file.size)]
+    assert all((span.stop is None) == span.uri.endswith((".gz", ".zst")) for span in spans)
+    for chunk in chunks:
+        filled = sum((span.stop or files_size(inputs, span)) - span.start for span in chunk.spans)
+        assert filled <= chunk_bytes or len(chunk.spans) == 1
+
+
+def files_size(inputs, span):
+    return dict(inputs)[span.uri]
+
+
+@given(sizes=st.lists(st.integers(1, 60), min_size=2), chunk_bytes=st.integers(1, 100))
+def test_neighbours_that_fit_together_share_a_chunk(sizes, chunk_bytes):
+    chunks = make_chunks([File(str(at), size) for at, size in enumerate(sizes)], chunk_bytes)
+    filled = [sum(span.stop - span.start for span in chunk.spans) for chunk in chunks]
+    firsts = [chunk.spans[0].stop - chunk.spans[0].start for chunk in chunks[1:]]
+    assert all(size + more > chunk_bytes for size, more in zip(filled, firsts, strict=False))
+
+
+def test_many_tiny_files_share_chunks_but_not_without_end():
+    chunks = make_chunks([File(str(at), 1) for at in range(FILES_PER_CHUNK * 2 + 1)], 10**9)
+    assert [len(chunk.spans) for chunk in chunks] == [FILES_PER_CHUNK, FILES_PER_CHUNK, 1]
+
+
+def test_empty_files_are_in_no_chunk():
+    assert make_chunks([File("a", 0), File("b.gz", 0)], 10) == []
+    assert make_chunks([File("a", 0), File("b", 2), File("c", 0)], 10) == [
+        Chunk(0, 1, (Span("b", 0, 2),))
+    ]
+
+
+def test_an_input_of_three_chunks_cut_at_seven_bytes_reads_in_order(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'{"a":1}\n[2]\n3\n4567\n')
+    chunks = plan(JsonLines(str(path), chunk_bytes=7), files.match)
+    assert [span.stop for chunk in chunks for span in chunk.spans] == [7, 14, 19]
+    rows = [
+        [bytes(row) for batch in read_chunk(chunk, files.open_file, 2) for row in batch.rows]
+        for chunk in chunks
+    ]
+    assert rows == [[b'{"a":1}'], [b"[2]", b"3"], [b"4567"]]
+
+
+@pytest.fixture
+def inputs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("b.jsonl", "a.jsonl", "sub/a.jsonl", "sub/c [1].jsonl", "new\nline.jsonl"):
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        with open(name, "wb") as file:
+            file.write(b"1\n")
+    return tmp_path
+
+
+def names(*patterns):
+    return [file.uri for file in list_files(patterns, files.match)]
+
+
+def test_files_come_in_the_order_of_patterns_then_of_names(inputs):
+    assert names("sub/*", "*.jsonl") == [
+        "sub/a.jsonl", "sub/c [1].jsonl", "a.jsonl", "b.jsonl", "new\nline.jsonl",
+    ]  # fmt: skip
+
+
+def test_a_file_matched_twice_is_read_once_where_it_first_came(inputs):
+    assert names("b.jsonl", "./b.jsonl", f"{inputs}/b.jsonl", "sub/../b.jsonl") == ["b.jsonl"]
+    assert names("./*.jsonl", "b.jsonl", "a.*") == ["./a.jsonl", "./b.jsonl", "./new\nline.jsonl"]
+
+
+def test_remote_names_are_taken_as_they_are():
+    matches = {
+        "gs://b/*": [File("gs://b/x", 1), File("gs://b//x", 1)],
+        "gs://b/x": [File("gs://b/x", 1)],
+    }
+    found = list_files(list(matches), matches.__getitem__)
+    assert [file.uri for file in found] == ["gs://b/x", "gs://b//x"]
+
+
+def test_a_file_may_have_the_name_of_a_pattern(inputs):
+    assert names("sub/c [1].jsonl") == ["sub/c [1].jsonl"]
+    assert names("sub/c ?1*") == ["sub/c [1].jsonl"]
+    assert names("new\nline.jsonl") == ["new\nline.jsonl"]
+
+
+def test_everything_that_is_not_found_is_in_one_message(inputs):
+    with pytest.raises(SourceError) as error:
+        names("nothing/*.jsonl", "b.jsonl", "sub", "missing.jsonl", "nofs://x/y")
+    message = error.value.message
+    assert message.startswith("input not found: nothing/*.jsonl: matches no file; sub: matches no")
+    assert "missing.jsonl: matches no file" in message
+    assert "nofs://x/y: cannot be listed: " in message
+    assert "b.jsonl" not in message
+    assert "wildcard" in error.value.hint
+
+
+def test_the_plan_of_a_source_is_the_same_every_time(inputs):
+    source = JsonLines(["*.jsonl", "sub/*"], chunk_bytes=3)
+    assert plan(source, files.match) == plan(source, files.match)
+    assert [chunk.spans for chunk in plan(source, files.match)] == [
+        (Span(name, 0, 2),)
+        for name in ("a.jsonl", "b.jsonl", "new\nline.jsonl", "sub/a.jsonl", "sub/c [1].jsonl")
+    ]

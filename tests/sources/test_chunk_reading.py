@@ -1,0 +1,176 @@
+"""Chunks to batches: every row once, in order, at its place, whatever happens to files."""
+
+import os
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from beam_batch_predict.batch import Chunk, Span
+from beam_batch_predict.files import File, open_file
+from beam_batch_predict.sources import compression, reading
+from beam_batch_predict.sources.planning import make_chunks
+from beam_batch_predict.sources.reading import read_chunk
+from beam_batch_predict.status import Code
+
+
+def store(directory, contents):
+    """Files, and one chunk of all of them."""
+    found = []
+    for at, content in enumerate(contents):
+        path = directory / f"{at}.jsonl"
+        path.write_bytes(content)
+        found.append(File(str(path), len(content)))
+    return found
+
+
+def chunk_of(files, total=1):
+    return Chunk(0, total, tuple(Span(file.uri, 0, file.size) for file in files))
+
+
+def check_batches(batches, batch_size):
+    """What holds for the batches of any chunk."""
+    assert [batch.last for batch in batches] == [False] * (len(batches) - 1) + [True]
+    assert all(len(batch) and len(batch) % batch_size == 0 for batch in batches[:-1])
+    row = 0
+    for batch in batches:
+        assert batch.first_row == row
+        assert len(batch.offsets) == len(batch)
+        row += len(batch)
+
+
+@settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200
+)
+@given(
+    counts=st.lists(st.integers(0, 30), min_size=1, max_size=6),
+    batch_size=st.integers(1, 9),
+    rows_per_batch=st.integers(1, 20),
+    block=st.integers(5, 200),
+    chunk_bytes=st.integers(1, 300),
+)
+def test_rows_come_once_in_order_and_know_their_place(
+    counts, batch_size, rows_per_batch, block, chunk_bytes, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(reading, "ROWS_PER_BATCH", rows_per_batch)
+    monkeypatch.setattr(compression, "BLOCK_BYTES", block)
+    contents, expected = [], []
+    for file, count in enumerate(counts):
+        content = b"\n \n"
+        for row in range(count):
+            text = b"[%d, %d]" % (file, row)
+            expected.append((text, f"{tmp_path}/{file}.jsonl, byte {len(content)}"))
+            content += text + b"\n"
+        contents.append(content)
+    found = []
+    for chunk in make_chunks(store(tmp_path, contents), chunk_bytes):
+        batches = list(read_chunk(chunk, open_file, batch_size))
+        check_batches(batches, batch_size)
+        assert {(batch.chunk, batch.chunks) for batch in batches} == {(chunk.number, chunk.total)}
+        assert not any(batch.source_failures for batch in batches)
+        found += [(b.rows[at], b.place(at)) for b in batches for at in range(len(b))]
+    assert found == expected
+
+
+@pytest.mark.parametrize("content", [b"\n\n \r\n", b"\xef\xbb\xbf\n"])
+def test_a_chunk_without_rows_has_one_batch_without_rows(tmp_path, content):
+    chunk = chunk_of(store(tmp_path, [content]), total=7)
+    (batch,) = read_chunk(chunk, open_file, 64)
+    assert (batch.rows, batch.last, batch.first_row, batch.chunks) == ([], True, 0, 7)
+
+
+def test_a_chunk_that_fills_its_batches_ends_with_an_empty_one(tmp_path):
+    chunk = chunk_of(store(tmp_path, [b"1\n" * 4096]))
+    batches = list(read_chunk(chunk, open_file, 64))
+    check_batches(batches, 64)
+    assert [len(batch) for batch in batches] == [1024] * 4 + [0]
+
+
+def test_batches_are_near_a_thousand_rows_and_a_multiple_of_the_batch_size(tmp_path):
+    chunk = chunk_of(store(tmp_path, [b"1\n" * 5000]))
+    for batch_size, usual in ((1, 1024), (64, 1024), (100, 1000), (1024, 1024), (3000, 3000)):
+        batches = list(read_chunk(chunk, open_file, batch_size))
+        check_batches(batches, batch_size)
+        assert {len(batch) for batch in batches[:-1]} == {usual}
+
+
+def test_large_rows_come_in_small_batches(tmp_path):
+    row = b"x" * 300_000 + b"\n"
+    chunk = chunk_of(store(tmp_path, [row * 40, b"1\n" * 2048]))
+    batches = list(read_chunk(chunk, open_file, 4))
+    check_batches(batches, 4)
+    assert [len(batch) for batch in batches[:3]] == [12, 12, 12]
+    assert max(len(batch) for batch in batches) >= 1000
+
+
+@pytest.mark.parametrize("large", [100_000, 3_000_000, 50_000_000])
+def test_no_batch_has_less_than_the_model_takes(tmp_path, large):
+    chunk = chunk_of(store(tmp_path, [b"1\n" * 10 + b"x" * large + b"\n" + b"2\n" * 10]))
+    batches = list(read_chunk(chunk, open_file, 8))
+    check_batches(batches, 8)
+    assert sum(map(len, batches)) == 21
+
+
+def read_around_fault(directory, break_second):
+    files = store(directory, [b"1\n2\n", b"3\n4\n", b"5\n6\n"])
+    chunk = chunk_of(files)
+    break_second(files[1].uri)
+    batches = list(read_chunk(chunk, open_file, 1))
+    check_batches(batches, 1)
+    (failure,) = [failure for batch in batches for failure in batch.source_failures]
+    return files[1].uri, failure, [row for batch in batches for row in batch.rows]
+
+
+def test_a_file_that_vanished_is_a_failure_and_the_rest_goes_on(tmp_path):
+    uri, failure, rows = read_around_fault(tmp_path, os.remove)
+    assert failure == (
+        Code.NOT_FOUND,
+        f"{uri}, bytes 0 to 4: cannot be read: No such file or directory",
+    )
+    assert rows == [b"1", b"2", b"5", b"6"]
+
+
+def test_a_dangling_link_is_a_failure_and_the_rest_goes_on(tmp_path):
+    def dangle(uri):
+        os.remove(uri)
+        os.symlink("nowhere", uri)
+
+    _, failure, rows = read_around_fault(tmp_path, dangle)
+    assert failure.code is Code.NOT_FOUND
+    assert rows == [b"1", b"2", b"5", b"6"]
+
+
+def test_a_file_that_became_a_directory_is_a_failure_and_the_rest_goes_on(tmp_path):
+    def to_directory(uri):
+        os.remove(uri)
+        os.mkdir(uri)
+
+    uri, failure, rows = read_around_fault(tmp_path, to_directory)
+    assert failure == (Code.DATA_LOSS, f"{uri}, bytes 0 to 4: cannot be read: Is a directory")
+    assert rows == [b"1", b"2", b"5", b"6"]
+
+
+def test_a_file_that_may_not_be_read_is_said_to_be_so(tmp_path):
+    def refuse(uri):
+        if uri.endswith("1.jsonl"):
+            raise PermissionError(13, "Permission denied", uri)
+        return open_file(uri)
+
+    chunk = chunk_of(store(tmp_path, [b"1\n", b"2\n"]))
+    (batch,) = read_chunk(chunk, refuse, 2)
+    assert [status.code for status in batch.source_failures] == [Code.PERMISSION_DENIED]
+    assert batch.rows == [b"1"]
+
+
+def test_a_file_that_was_cut_keeps_the_rows_before_the_fault(tmp_path):
+    uri, failure, rows = read_around_fault(tmp_path, lambda uri: os.truncate(uri, 3))
+    assert failure.code is Code.DATA_LOSS
+    assert failure.message.startswith(f"{uri}, bytes 0 to 4: cannot be read: the file has become")
+    assert rows == [b"1", b"2", b"3", b"5", b"6"]
+
+
+def test_a_failure_of_the_last_file_is_in_the_last_batch(tmp_path):
+    files = store(tmp_path, [b"1\n" * 1024, b"2\n"])
+    os.remove(files[1].uri)
+    batches = list(read_chunk(chunk_of(files), open_file, 1))
+    assert [len(batch.source_failures) for batch in batches] == [0, 1]

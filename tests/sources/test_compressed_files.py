@@ -1,0 +1,142 @@
+"""Compressed files: whole, of several members, cut, damaged; never shorter without a word."""
+
+import bz2
+import gzip
+import random
+
+import pytest
+import zstandard
+
+from beam_batch_predict.batch import Chunk, Span
+from beam_batch_predict.files import open_file
+from beam_batch_predict.sources import compression
+from beam_batch_predict.sources.reading import read_chunk
+from beam_batch_predict.status import Code
+
+COMPRESS = {
+    ".gz": lambda data: gzip.compress(data, mtime=0),
+    ".bz2": bz2.compress,
+    ".zst": zstandard.compress,
+}
+KINDS = pytest.mark.parametrize("kind", COMPRESS)
+
+LINES = [b'{"id": %d}' % number for number in range(20)]
+
+
+def read(path):
+    """Rows, offsets and failures of a file."""
+    chunk = Chunk(0, 1, (Span(str(path)),))
+    batches = list(read_chunk(chunk, open_file, 4))
+    assert [batch.last for batch in batches] == [False] * (len(batches) - 1) + [True]
+    return (
+        [row for batch in batches for row in batch.rows],
+        [offset for batch in batches for offset in batch.offsets],
+        [failure for batch in batches for failure in batch.source_failures],
+    )
+
+
+@pytest.fixture
+def stored(tmp_path):
+    def store(kind, content):
+        path = tmp_path / f"in.jsonl{kind}"
+        path.write_bytes(content)
+        return path
+
+    return store
+
+
+@KINDS
+@pytest.mark.parametrize("ending", [b"\n", b""])
+def test_a_compressed_file_reads_as_its_content(stored, kind, ending):
+    content = b"\xef\xbb\xbf" + b"\r\n".join(LINES) + ending
+    rows, offsets, failures = read(stored(kind, COMPRESS[kind](content)))
+    assert (rows, failures) == (LINES, [])
+    assert all(content[at:].startswith(row) for at, row in zip(offsets[1:], rows[1:], strict=True))
+
+
+@KINDS
+def test_members_are_one_content_wherever_they_are_cut(stored, kind):
+    content = b"\n".join(LINES)
+    compress = COMPRESS[kind]
+    for cut in (0, 1, 5, 11, 12, len(content)):
+        path = stored(kind, compress(content[:cut]) + compress(b"") + compress(content[cut:]))
+        assert read(path)[::2] == (LINES, [])
+
+
+@KINDS
+@pytest.mark.parametrize("taken", [1, 3, 64])
+def test_borders_between_compressed_blocks_do_not_show(stored, kind, taken, monkeypatch):
+    monkeypatch.setattr(compression, "PRESSED_BYTES", taken)
+    monkeypatch.setattr(compression, "BLOCK_BYTES", taken)
+    twice = COMPRESS[kind](b"\n".join(LINES) + b"\n") * 2
+    assert read(stored(kind, twice))[::2] == (LINES * 2, [])
+
+
+@KINDS
+def test_a_file_cut_anywhere_keeps_whole_rows_and_is_a_failure(stored, kind):
+    first, second = (COMPRESS[kind](b"\n".join(part) + b"\n") for part in (LINES[:10], LINES[10:]))
+    whole = first + second
+    for left in range(len(whole)):
+        path = stored(kind, whole[:left])
+        rows, _, failures = read(path)
+        assert rows == LINES[: len(rows)]
+        assert len(rows) >= (10 if left >= len(first) else 0)
+        if left == len(first):  # a file that is whole in itself
+            assert (len(rows), failures) == (10, [])
+            continue
+        (failure,) = failures
+        assert failure.code is Code.DATA_LOSS
+        assert failure.message.startswith(f"{path}: cannot be read: ")
+
+
+@KINDS
+@pytest.mark.parametrize(
+    "garbage",
+    [b"{}\n", b"\x1f\x8b\x08\xff garbage", b"BZh9 garbage", b"\x28\xb5\x2f\xfd\xff?", b"\0"],
+)
+def test_garbage_in_place_of_compressed_data_is_a_failure(stored, kind, garbage):
+    rows, _, failures = read(stored(kind, garbage))
+    assert rows == []
+    assert [failure.code for failure in failures] == [Code.DATA_LOSS]
+
+
+@KINDS
+def test_garbage_behind_compressed_data_is_a_failure_and_keeps_the_rows(stored, kind):
+    whole = COMPRESS[kind](b"\n".join(LINES) + b"\n")
+    rows, _, failures = read(stored(kind, whole + b"garbage of some length"))
+    assert rows == LINES
+    assert len(failures) == 1
+
+
+@pytest.mark.parametrize("kind", [".gz", ".bz2"])  # zstandard checks sums only if it has them
+def test_a_flipped_bit_is_never_silent(stored, kind):
+    whole = COMPRESS[kind](b"\n".join(LINES))
+    for at in random.Random(7).sample(range(len(whole) - 20, len(whole)), 8):
+        damaged = bytearray(whole)
+        damaged[at] ^= 0x10
+        rows, _, failures = read(stored(kind, bytes(damaged)))
+        assert failures or rows == LINES
+
+
+def test_zeros_behind_gzip_members_are_padding(stored):
+    member = COMPRESS[".gz"](b"1\n")
+    path = stored(".gz", member + bytes(5) + member + bytes(10_000))
+    assert read(path)[::2] == ([b"1", b"1"], [])
+
+
+@KINDS
+def test_an_empty_file_is_a_failure_and_a_compressed_nothing_is_none(stored, kind):
+    rows, _, failures = read(stored(kind, b""))
+    assert (rows, len(failures)) == ([], 1)
+    assert read(stored(kind, COMPRESS[kind](b""))) == ([], [], [])
+
+
+@KINDS
+def test_equal_rows_come_out_in_blocks_of_bounded_size(stored, kind):
+    content = b'{"x": 1}\n' * 1_000_000
+    path = stored(kind, COMPRESS[kind](content))
+    assert path.stat().st_size < len(content) / 200
+    with open_file(str(path)) as file:
+        sizes = [len(block) for block in compression.blocks(file, str(path))]
+    assert sum(sizes) == len(content)
+    assert max(sizes) <= compression.BLOCK_BYTES

@@ -1,0 +1,172 @@
+"""Files: whole or not there, claimed once, found by name and pattern."""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+import pytest
+from apache_beam.io.localfilesystem import LocalFileSystem
+from google.api_core.exceptions import Forbidden, NotFound, ServiceUnavailable
+
+from beam_batch_predict import files
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def put(*names):
+    for name in names:
+        os.makedirs(os.path.dirname(name) or ".", exist_ok=True)
+        with open(name, "wb") as file:
+            file.write(name.encode())
+
+
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("*.jsonl", ["a.jsonl", "b c.jsonl"]),
+        ("./*.jsonl", ["./a.jsonl", "./b c.jsonl"]),
+        ("x/*", ["x/1.jsonl", "x/n\nl.jsonl"]),
+        ("./x/*", ["./x/1.jsonl", "./x/n\nl.jsonl"]),
+        ("x/**", ["x/1.jsonl", "x/n\nl.jsonl", "x/y/2.jsonl"]),
+        ("*/1.jsonl", ["x/1.jsonl"]),
+        ("?.jsonl", ["a.jsonl"]),
+        ("[ab]*.jsonl", ["a.jsonl", "b c.jsonl"]),
+        ("a.jsonl", ["a.jsonl"]),
+        ("./a.jsonl", ["./a.jsonl"]),
+        ("[1] *.txt", ["[1] *.txt"]),
+        ("x/n\nl.jsonl", ["x/n\nl.jsonl"]),
+        ("x", []),
+        ("d.jsonl", []),
+        ("missing", []),
+        ("missing/*", []),
+        ("dangling", []),
+        ("", []),
+    ],
+)
+def test_a_pattern_finds_files_under_the_working_directory(here, pattern, found):
+    put("a.jsonl", "b c.jsonl", "[1] *.txt", "1 a.txt", "x/1.jsonl", "x/n\nl.jsonl", "x/y/2.jsonl")
+    os.mkdir("d.jsonl")
+    os.symlink("nowhere", "dangling")
+    assert files.match(pattern) == [
+        files.File(name, len(name.removeprefix("./"))) for name in found
+    ]
+    whole = os.path.join(here, pattern)
+    if pattern and not pattern.startswith("."):
+        assert [file.uri for file in files.match(whole)] == [f"{here}/{name}" for name in found]
+
+
+def test_a_file_is_written_whole_over_another_and_leaves_nothing_beside_it(tmp_path):
+    target = tmp_path / "new" / "job.json"
+    for content in (b"first", b"second" * 10_000, b""):
+        files.write_file(str(target), content)
+        assert target.read_bytes() == content
+        assert os.listdir(target.parent) == ["job.json"]
+
+
+def test_no_reader_sees_half_a_file(tmp_path):
+    target = str(tmp_path / "job.json")
+    versions = [bytes([at]) * 300_000 for at in range(20)]
+    files.write_file(target, versions[0])
+    with ThreadPoolExecutor(2) as pool:
+        writing = pool.submit(lambda: [files.write_file(target, version) for version in versions])
+        while not writing.done():
+            with files.open_file(target) as file:
+                content = file.read()
+            assert len(content) == 300_000
+            assert len(set(content)) == 1
+        writing.result()
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing_and_an_error_with_its_path(tmp_path):
+    target = tmp_path / "taken"
+    target.mkdir()
+    with pytest.raises(OSError, match="taken"):
+        files.write_file(str(target), b"content")
+    assert os.listdir(tmp_path) == ["taken"]
+
+
+def test_one_of_many_racing_runs_claims_a_directory(tmp_path):
+    racers, start = 20, Barrier(20)
+
+    def claim(_):
+        start.wait()
+        return files.claim_directory(str(tmp_path / "deep" / "out"))
+
+    with ThreadPoolExecutor(racers) as pool:
+        claims = list(pool.map(claim, range(racers)))
+    assert sorted(claims) == [False] * 19 + [True]
+    assert (tmp_path / "deep" / "out").is_dir()
+
+
+def test_a_directory_cannot_be_claimed_where_a_file_stands(here):
+    put("out")
+    assert not files.claim_directory("out")
+    with pytest.raises(OSError, match="out"):
+        files.claim_directory("out/below")
+    assert files.claim_directory("relative/")
+
+
+def test_renaming_replaces_what_stands_at_the_destination(here):
+    put("a", "b", "c")
+    files.rename(["a", "b"], ["c", "d"])
+    assert sorted(os.listdir()) == ["c", "d"]
+    with open("c") as file:
+        assert file.read() == "a"
+    files.rename([], [])
+    with pytest.raises(OSError, match="missing"):
+        files.rename(["missing"], ["e"])
+    with pytest.raises(ValueError, match="zip"):
+        files.rename(["c", "d"], ["e"])
+
+
+def test_deleting_takes_files_and_directories_and_minds_nothing_missing(here):
+    put("a", "dir/b", "dir/deep/c", "kept")
+    files.delete(["a", "dir", "missing"])
+    files.delete([])
+    assert os.listdir() == ["kept"]
+    assert files.exists("kept")
+    assert not files.exists("a")
+
+
+def test_compressed_files_are_opened_as_they_are_stored(here):
+    put("x.gz")
+    with files.open_file("x.gz") as file:
+        assert file.read() == b"x.gz"
+    with files.create_file("y.gz") as file:
+        file.write(b"plain")
+    with open("y.gz", "rb") as file:
+        assert file.read() == b"plain"
+
+
+@pytest.mark.parametrize(
+    ("directory", "joined"),
+    [("out", "out/x"), ("out/", "out/x"), ("gs://b/", "gs://b/x"), ("/", "/x"), ("", "x")],
+)
+def test_names_are_joined_to_directories(directory, joined):
+    assert files.join(directory, "x") == joined
+
+
+class StoreOfErrors(LocalFileSystem):
+    """A file system whose opening fails as Google's client does, by the name of the file."""
+
+    ERRORS = {"gone": NotFound, "refused": Forbidden, "down": ServiceUnavailable}
+
+    @classmethod
+    def scheme(cls):
+        return "errors"
+
+    def open(self, path, *_, **__):
+        raise self.ERRORS[path.rpartition("/")[2]](f"GET {path}")
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("gone", FileNotFoundError), ("refused", PermissionError), ("down", ServiceUnavailable)],
+)
+def test_errors_of_an_object_store_are_those_of_files_unless_they_may_pass(name, kind):
+    with pytest.raises(kind, match=f"errors://b/{name}"):
+        files.open_file(f"errors://b/{name}")

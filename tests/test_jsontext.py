@@ -1,0 +1,235 @@
+"""JSON text: numbers exact, NaN never written, columns joined as they were."""
+
+import json
+import math
+
+import ml_dtypes
+import numpy as np
+import orjson
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from beam_batch_predict.jsontext import (
+    NonFiniteValue,
+    NotJson,
+    column_pieces,
+    dumps,
+    echo_text,
+    join_lines,
+    join_rows,
+    loads,
+    loads_exact,
+    preview,
+    quote,
+)
+from beam_batch_predict.spec import NonFinite
+
+NAN, INF = math.nan, math.inf
+
+WRITTEN = [
+    ({"x": [1, 2.5, "é\n", None, True]}, '{"x":[1,2.5,"é\\n",null,true]}'),
+    ((1, (2,)), "[1,[2]]"),
+    (2**64 - 1, "18446744073709551615"),
+    ([2**64, -(2**63) - 1, None], "[18446744073709551616,-9223372036854775809,null]"),
+    (b"\xff\x00", '{"b64":"/wA="}'),
+    ([b"", bytearray(b"a"), memoryview(b"a")], '[{"b64":""},{"b64":"YQ=="},{"b64":"YQ=="}]'),
+    ("null", '"null"'),
+    ({"null": "null"}, '{"null":"null"}'),
+    (np.float64(0.1), "0.1"),
+    (np.float32(0.5), "0.5"),
+    (ml_dtypes.bfloat16(1.5), "1.5"),
+    (np.int64(-3), "-3"),
+    (np.bool_(True), "true"),
+    (np.str_("a"), '"a"'),
+    (np.array(7), "7"),
+    (np.array([[1, 2], [3, 4]], dtype=np.int8), "[[1,2],[3,4]]"),
+    (np.array([b"a", "b"], dtype=object), '[{"b64":"YQ=="},"b"]'),
+    (np.zeros((2, 0)), "[[],[]]"),
+    ({1: "x", 2: None}, '{"1":"x","2":null}'),
+    (0.1 + 0.2, "0.30000000000000004"),
+    (5e-324, "5e-324"),
+    ("\ud800", '"\\ud800"'),
+]
+
+
+@pytest.mark.parametrize(("value", "text"), WRITTEN)
+def test_values_are_written_compactly_and_exactly(value, text):
+    assert dumps(value) == text.encode()
+    assert dumps([value, 2**70]) == b"[%b,%d]" % (text.encode(), 2**70)
+
+
+@pytest.mark.parametrize("value", [NAN, INF, -INF, np.float32(NAN), np.float64(-INF)])
+@pytest.mark.parametrize("wrap", [lambda v: v, lambda v: {"x": [None, v]}, lambda v: np.array([v])])
+def test_no_policy_writes_a_number_that_json_has_not(value, wrap):
+    name = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    as_null = dumps(wrap(value), NonFinite.NULL)
+    as_string = dumps(wrap(value), NonFinite.STRING)
+    assert as_string == dumps(wrap(0.25)).replace(b"0.25", f'"{name}"'.encode())
+    assert as_null == as_string.replace(f'"{name}"'.encode(), b"null")
+    with pytest.raises(NonFiniteValue, match=f"^{name} is not a JSON number"):
+        dumps(wrap(value), NonFinite.ERROR)
+
+
+def test_null_is_no_error_where_nan_is_one():
+    assert dumps([None, "null", 1.0], NonFinite.ERROR) == b'[null,"null",1.0]'
+
+
+@pytest.mark.parametrize("value", [1j, object(), {1, 2}, np.longdouble(1), [np.complex64(1)]])
+def test_what_json_has_no_form_for_is_a_type_error(value):
+    with pytest.raises(TypeError):
+        dumps(value)
+
+
+@pytest.mark.parametrize("depth", [200, 260, 500, 900, 1500, 20_000])
+@pytest.mark.parametrize(
+    ("leaf", "text"),
+    [(1, b"1"), (NAN, b'"NaN"'), (2**70, b"%d" % 2**70), (b"a", b'{"b64":"YQ=="}')],
+)
+def test_depth_is_no_limit_to_what_is_written(depth, leaf, text):
+    value = leaf
+    for _ in range(depth // 2):
+        value = [0, {"k": value, "": ()}]
+    around = b'[0,{"k":' * (depth // 2), b',"":[]}]' * (depth // 2)
+    assert dumps(value) == text.join(around)
+
+
+def test_deep_objects_may_share_parts_but_not_contain_themselves():
+    shared = {1: "one"}
+    deep = [shared, shared]
+    for _ in range(2000):
+        deep = [deep]
+    assert dumps(deep) == b"[" * 2001 + b'{"1":"one"},{"1":"one"}' + b"]" * 2001
+    endless = []
+    endless.append(endless)
+    with pytest.raises(ValueError, match="contains itself"):
+        dumps(endless)
+
+
+READABLE = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**80), 2**80) | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda inside: st.lists(inside) | st.dictionaries(st.text(), inside),
+    max_leaves=10,
+)  # fmt: skip
+
+
+@given(value=READABLE)
+def test_what_is_written_reads_back(value):
+    text = dumps(value)
+    assert loads_exact(text) == value
+    assert b"\n" not in text
+    assert loads(text) == orjson.loads(json.dumps(value))
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        (b"[NaN, Infinity, -Infinity]", [NAN, INF, -INF]),
+        (b'{"NaN": -Infinity}', {"NaN": -INF}),
+        (b"[NaN, 18446744073709551616]", [NAN, 2.0**64]),
+        (b"[NaN, 18446744073709551615, 1e2, -7]", [NAN, 2**64 - 1, 100.0, -7]),
+        (b'{"a": 1, "a": 2}', {"a": 2}),
+        (b"18446744073709551616", 2.0**64),
+    ],
+)
+def test_odd_tokens_are_read_and_numbers_are_alike_beside_them(text, value):
+    assert repr(loads(text)) == repr(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"", "invalid JSON: .* at column 1"),
+        (b"[1", "invalid JSON: .* at column "),
+        (b"-NaN", "invalid JSON: Expecting value at column 1"),
+        (b"[nan]", "invalid JSON: .* at column 2"),
+        (b"ab\xffc", "invalid UTF-8: byte 0xff at column 3"),
+        (b"1\x00", "invalid JSON: .* at column 2"),
+        (b'["\\udc00", NaN]', "surrogate"),
+        (b"[NaN, %s]" % (b"9" * 400), "infinity"),
+        (b"[NaN, %s]" % (b"9" * 5000), "infinity"),
+    ],
+)
+def test_what_is_not_json_says_why_and_where(text, message):
+    with pytest.raises(NotJson, match=message):
+        loads(text)
+
+
+@given(text=st.binary())
+@example(text=b"\xff")
+@example(text=b'"\\')
+def test_any_text_can_be_echoed(text):
+    echoed = orjson.loads(echo_text(text))
+    try:
+        assert echoed == text.decode()
+    except UnicodeDecodeError:
+        assert list(echoed) == ["b64"]
+
+
+STRINGS = st.text() | st.sampled_from(['","', '"', "\\", "a,b", "null", "", "é", "\x7f", "\n", "]"])
+COLUMNS = st.one_of(
+    st.lists(STRINGS),
+    st.lists(st.integers()),
+    st.lists(st.integers(-10, 10) | st.booleans()),
+    st.lists(STRINGS | st.integers() | st.none() | st.lists(st.text("pq", max_size=1))),
+)
+
+
+@given(values=COLUMNS)
+@example(values=["a", ["p", "q", "r"], "b"])
+@example(values=["a", 1])
+@example(values=[1, True])
+@example(values=[2**64, 1])
+@example(values=["\ud800"])
+@example(values=[""])
+@example(values=["", ""])
+def test_a_column_in_pieces_is_its_values_in_order(values):
+    texts = join_rows([b"", *column_pieces(values)])
+    assert [repr(json.loads(text)) for text in texts] == [repr(value) for value in values]
+
+
+TEXTS = st.binary(max_size=3)
+
+
+@given(
+    shape=st.lists(st.none() | TEXTS, max_size=7),
+    rows=st.integers(0, 4),
+    data=st.data(),
+)
+def test_pieces_are_joined_row_by_row(shape, rows, data):
+    column = st.lists(TEXTS, min_size=rows, max_size=rows)
+    pieces = [data.draw(column) if piece is None else piece for piece in [*shape, None]]
+    expected = [
+        b"".join(piece if isinstance(piece, bytes) else piece[row] for piece in pieces)
+        for row in range(rows)
+    ]
+    assert join_rows(pieces) == expected
+    assert join_lines(pieces) == b"".join(expected)
+
+
+@pytest.mark.parametrize("rows", range(4))
+def test_two_columns_between_constants_are_joined_row_by_row(rows):
+    first, second = ([b"%s%d" % (name, row) for row in range(rows)] for name in (b"a", b"b"))
+    lines = b"".join(b"<a%d|b%d>" % (row, row) for row in range(rows))
+    assert join_lines([b"<", first, b"|", second, b">"]) == lines
+
+
+@pytest.mark.parametrize(
+    "pieces", [[[b"a"], [b"b", b"c"]], [[b"a"], b"", [b"b", b"c"], b"", [b"d", b"e"]]]
+)
+def test_columns_of_different_length_are_never_joined(pieces):
+    for join in (join_rows, join_lines):
+        with pytest.raises(ValueError, match="zip"):
+            join(pieces)
+
+
+def test_previews_are_short_and_say_the_type():
+    assert preview([1, 2]) == "[1, 2] (an array)"
+    assert preview("x" * 1000) == '"' + "x" * 59 + "… (a string)"
+    assert preview(b"\xff") == "\"b'\\\\xff'\" (a bytes)"
+    deep = []
+    for _ in range(5000):
+        deep = [deep]
+    assert preview(deep) == "an array"
+    assert quote('é"') == '"é\\""'
