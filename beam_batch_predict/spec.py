@@ -12,16 +12,20 @@ import datetime
 import enum
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from beam_batch_predict.arguments import check_batch_size, check_strings
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.inputs import DEFAULT_CHUNK_BYTES, FileSource, JsonLines
 from beam_batch_predict.status import Status
 
 if TYPE_CHECKING:
     from beam_batch_predict.models.handler import SavedModelHandler
 
 __all__ = [
+    "DEFAULT_CHUNK_BYTES",
     "BatchPredictSpec",
+    "FileSource",
     "GcsDestination",
     "InstanceConfig",
     "JobRecord",
@@ -34,12 +38,10 @@ __all__ = [
 DEFAULT_BATCH_SIZE = 64
 """`manualBatchTuningParameters.batchSize` where a job sets none (Vertex AI's default)."""
 
-DEFAULT_CHUNK_BYTES = 64 * 1024 * 1024
-"""How many bytes of input make one chunk, and so one output file."""
+DEFAULT_SIGNATURE = "serving_default"
 
 PREDICTIONS_FORMATS = ("jsonl",)
-
-DEFAULT_SIGNATURE = "serving_default"
+"""The formats in which output files can be written."""
 
 RESERVED_FIELDS = frozenset({"instance", "key", "prediction", "error", "explanation"})
 """Names that an output record gives a meaning of its own."""
@@ -55,63 +57,6 @@ class NonFinite(enum.Enum):
     STRING = "string"
     NULL = "null"
     ERROR = "error"
-
-
-def _strings(value: str | Sequence[str], what: str) -> tuple[str, ...]:
-    try:
-        values = (value,) if isinstance(value, str) else tuple(value)
-    except TypeError:
-        raise InvalidArgument(f"{what}: expected strings, found {value!r}") from None
-    for item in values:
-        if not isinstance(item, str) or not item:
-            raise InvalidArgument(f"{what}: expected a non-empty string, found {item!r}")
-    return values
-
-
-def _positive(value: int, what: str) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidArgument(f"{what}: expected a whole number from 1, found {value!r}")
-
-
-def check_batch_size(value: int) -> None:
-    """Refuse a batch size that is not a positive whole number.
-
-    Raises:
-        InvalidArgument: it is not.
-    """
-    _positive(value, "batch_size")
-
-
-@dataclasses.dataclass(frozen=True)
-class JsonLines:
-    """JSON Lines files: one instance a line.
-
-    Files ending in `.gz`, `.bz2` or `.zst` are decompressed, each as one chunk.
-
-    Args:
-        uris: local paths or URIs of any file system that Beam knows, with wildcards.
-            Read in this order, the matches of one pattern by name; a file matched
-            twice is read once.
-        chunk_bytes: bytes of input in one chunk, and so behind one output file.
-
-    Raises:
-        InvalidArgument: no URI is given, or `chunk_bytes` is not positive.
-
-    Example:
-        >>> JsonLines("data/*.jsonl").uris
-        ('data/*.jsonl',)
-    """
-
-    format: ClassVar[str] = "jsonl"
-
-    uris: str | Sequence[str]
-    chunk_bytes: int = DEFAULT_CHUNK_BYTES
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "uris", _strings(self.uris, "uris"))
-        if not self.uris:
-            raise InvalidArgument("uris: expected at least one path or URI, found none")
-        _positive(self.chunk_bytes, "chunk_bytes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +89,7 @@ class InstanceConfig:
 
     def __post_init__(self) -> None:
         for name in ("included_fields", "excluded_fields"):
-            object.__setattr__(self, name, _strings(getattr(self, name), name))
+            object.__setattr__(self, name, check_strings(getattr(self, name), name))
         found = instance_config_problems(
             self.instance_type, self.key_field, self.included_fields, self.excluded_fields
         )
@@ -285,7 +230,7 @@ class GcsDestination:
     output_uri_prefix: str
 
     def __post_init__(self) -> None:
-        _strings(self.output_uri_prefix, "output_uri_prefix")
+        check_strings(self.output_uri_prefix, "output_uri_prefix")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -348,7 +293,7 @@ class BatchPredictSpec:
         64
     """
 
-    source: JsonLines
+    source: FileSource
     model: SavedModel
     destination: GcsDestination
     instances: InstanceConfig = InstanceConfig()

@@ -1,0 +1,48 @@
+"""Checks of arguments that several descriptions of work share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from beam_batch_predict.errors import InvalidArgument
+
+__all__ = ["check_batch_size", "check_positive", "check_strings"]
+
+
+def check_strings(value: str | Sequence[str], what: str) -> tuple[str, ...]:
+    """One string or several as a tuple.
+
+    Raises:
+        InvalidArgument: there is something else, or an empty string, among them.
+
+    Example:
+        >>> check_strings("a.jsonl", "uris")
+        ('a.jsonl',)
+    """
+    try:
+        values = (value,) if isinstance(value, str) else tuple(value)
+    except TypeError:
+        raise InvalidArgument(f"{what}: expected strings, found {value!r}") from None
+    for item in values:
+        if not isinstance(item, str) or not item:
+            raise InvalidArgument(f"{what}: expected a non-empty string, found {item!r}")
+    return values
+
+
+def check_positive(value: int, what: str) -> None:
+    """Refuse what is not a positive whole number.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InvalidArgument(f"{what}: expected a whole number from 1, found {value!r}")
+
+
+def check_batch_size(value: int) -> None:
+    """Refuse a batch size that is not a positive whole number.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    check_positive(value, "batch_size")
