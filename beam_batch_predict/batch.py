@@ -45,6 +45,8 @@ class Chunk(NamedTuple):
         number: from 0, in input order.
         total: how many chunks the plan has.
         spans: the pieces of files to read, in order.
+        format: the service's name of their format.
+        columns: the names of the columns, where the format has such for all files.
 
     Example:
         >>> Chunk(0, 1, (Span("in.jsonl"),)).number
@@ -54,6 +56,8 @@ class Chunk(NamedTuple):
     number: int
     total: int
     spans: tuple[Span, ...]
+    format: str = "jsonl"
+    columns: tuple[str, ...] = ()
 
 
 class Predictions(NamedTuple):
@@ -74,7 +78,8 @@ class InstanceBatch:
     """Consecutive rows of one chunk, and all that is known about each.
 
     Attributes:
-        rows: the rows as the source has them: bytes for a text format.
+        rows: the rows as the source has them: bytes for a text format. A row that the
+            source could not read is a `Status`.
         chunk: number of the chunk they come from; None outside a plan (`BatchInstances`).
         chunks: how many chunks the plan has.
         first_row: number, in the chunk, of the batch's first row.
@@ -82,6 +87,8 @@ class InstanceBatch:
             batch without rows.
         origins: (position of the first row in the batch, URI), one for each file.
         offsets: byte offset in its file of each row.
+        format: the service's name of the rows' format.
+        columns: the names of the columns of rows that are arrays, where they have any.
         instances: what is sent to the model, row by row.
         texts: the JSON text of each instance, where the source has it already.
         keys: the value of the key field of each row; None for a row without one.
@@ -106,6 +113,8 @@ class InstanceBatch:
     last: bool = False
     origins: tuple[tuple[int, str], ...] = ()
     offsets: Sequence[int] = ()
+    format: str = "jsonl"
+    columns: tuple[str, ...] = ()
     instances: Sequence[Any] = ()
     texts: Sequence[bytes] | None = None
     keys: Sequence[Any] | None = None

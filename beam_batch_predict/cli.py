@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _result_on_stdout() as result:
             finished = _run(arguments, beam_flags)
-            result.write(finished.record)
+            result.write(finished.record.rstrip() + b"\n")
     except InvalidArgument as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -81,14 +81,26 @@ def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
     # Beam takes seconds to import, which neither --help nor a wrong job file should cost.
     from beam_batch_predict.running import run_job
 
-    logging.getLogger().addFilter(_is_news)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(_is_news)
     options = {option.name: getattr(arguments, option.name) for option in OPTIONS}
-    return run_job(job, options, beam_flags)
+    return run_job(job, options, beam_flags, show=_show)
+
+
+def _show(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+_OLD_NEWS = (
+    "Resource module is not available",  # torch, which nobody asked for, is not installed
+    "No semi_persistent_directory found",  # a local worker has none
+    "Discarding unparseable args",  # options of the runner, which workers do not know
+)
+"""What Beam warns of at every start, and nobody can do anything about."""
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Beam warns at every start that torch, which nobody asked for, is not installed."""
-    return "Resource module is not available" not in record.getMessage()
+    return not any(text in record.getMessage() for text in _OLD_NEWS)
 
 
 def _read_job_file(uri: str) -> BatchPredictionJob:
@@ -129,7 +141,7 @@ def summary(record: bytes) -> str:
 
     Example:
         >>> print(summary(b'{"state": "JOB_STATE_SUCCEEDED", "outputInfo": '
-        ...     b'{"gcsOutputDirectory": "out/prediction-m-1"}, "completionStats": '
+        ...     b'{"gcsOutputDirectory": "out/prediction-m-1"}, "endTime": "", "completionStats": '
         ...     b'{"successfulCount": "3", "failedCount": "1"}}'))
         JOB_STATE_SUCCEEDED: 3 rows predicted, 1 failed
         out/prediction-m-1
@@ -140,6 +152,8 @@ def summary(record: bytes) -> str:
         f"{stats.get('successfulCount', 0)} rows predicted, {stats.get('failedCount', 0)} failed"
     )
     lines = [f"{job['state']}: {counts}"]
+    if "endTime" not in job:  # handed to a runner that goes on without us
+        lines = [job["state"]]
     if "error" in job:
         lines = [f"{job['state']}: {job['error']['message']}"]
     lines += [

@@ -20,7 +20,7 @@ from beam_batch_predict.models.handler import NAMESPACE
 from beam_batch_predict.sinks.finishing import finish_run
 from beam_batch_predict.sinks.naming import PARTS
 from beam_batch_predict.sinks.parts import Part, PartWriter
-from beam_batch_predict.sinks.publishing import PublishedFile
+from beam_batch_predict.sinks.publishing import PublishedFile, refuse_published, remove_parts
 from beam_batch_predict.sinks.records import error_records, prediction_records
 from beam_batch_predict.sinks.run_record import RunRecord
 from beam_batch_predict.sources.planning import plan
@@ -35,6 +35,7 @@ __all__ = [
     "WriteParts",
     "begin_run",
     "chunks_of",
+    "clean_up",
 ]
 
 OPEN_PARTS = 64
@@ -42,13 +43,18 @@ OPEN_PARTS = 64
 
 
 def begin_run(record: RunRecord) -> datetime.datetime:
-    """Record that a run has begun; when."""
+    """Record that a run has begun; when.
+
+    Raises:
+        DestinationError: another run has published in the directory.
+    """
+    refuse_published(record.directory)
     return record.running()
 
 
 def chunks_of(source: JsonLines) -> list[Chunk]:
-    """The plan of a source."""
-    return plan(source, files.match)
+    """The plan of a source, of one chunk at least, so that no part at all is always a loss."""
+    return plan(source, files.match) or [Chunk(0, 1, ())]
 
 
 class ReadChunk(beam.DoFn):
@@ -115,10 +121,13 @@ class WriteParts(beam.DoFn):
 class FinishRun(beam.DoFn):
     """All parts of a run to its published files and its record."""
 
-    def __init__(self, record: RunRecord, run: str, extension: str) -> None:
+    def __init__(
+        self, record: RunRecord, run: str, extension: str, planned_input: bool = False
+    ) -> None:
         self._record = record
         self._run = run
         self._extension = extension
+        self._planned_input = planned_input
 
     @property
     def parts_directory(self) -> str:
@@ -129,7 +138,14 @@ class FinishRun(beam.DoFn):
         self, _: Any, parts: Iterable[Part], start: datetime.datetime | None
     ) -> Iterable[PublishedFile]:
         """Finish the run."""
-        return finish_run(parts, self._record, self._run, self._extension, start)
+        return finish_run(
+            parts, self._record, self._run, self._extension, start, self._planned_input
+        )
+
+
+def clean_up(_: Any, published: Iterable[PublishedFile], parts_directory: str) -> None:
+    """Remove the parts of a run, once its publication can no longer be tried again."""
+    remove_parts(parts_directory)
 
 
 class _Rows(NamedTuple):

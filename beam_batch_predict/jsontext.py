@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from typing import Any, NamedTuple, TypeAlias
@@ -19,6 +20,7 @@ import orjson
 from beam_batch_predict.spec import NonFinite
 
 __all__ = [
+    "LONG_NUMBER",
     "NonFiniteValue",
     "NotJson",
     "Piece",
@@ -36,6 +38,9 @@ __all__ = [
 
 Piece: TypeAlias = "bytes | Sequence[bytes]"
 """A part of the text of many rows: the same for all of them, or a column, one for each."""
+
+LONG_NUMBER = re.compile(rb"[0-9]{19}")
+"""Digits enough for an integer that 64 bits may not hold."""
 
 _NAMES = {math.inf: "Infinity", -math.inf: "-Infinity"}
 

@@ -18,7 +18,7 @@ __all__ = ["chunks_done", "showing_progress"]
 
 SECONDS_BETWEEN = 10.0
 
-_PART = re.compile(r"chunk-(\d+)-row-\d+\.(?:predictions|errors)$")
+_PART = re.compile(r"chunk-(\d+)-rows-\d+-\d+\.(?:predictions|errors)$")
 
 
 def chunks_done(directory: str) -> int:

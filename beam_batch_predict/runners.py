@@ -19,6 +19,7 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.runner import PipelineRunner, create_runner
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.options import OPTIONS
 
 __all__ = ["is_local", "make_options", "make_runner", "waits_for_service"]
 
@@ -91,7 +92,10 @@ def _subclasses(parent: type[Any]) -> Iterator[Any]:
 
 def _refuse(unknown: Sequence[str], parser: argparse.ArgumentParser) -> None:
     flag = unknown[0].partition("=")[0]
-    known = itertools.chain.from_iterable(action.option_strings for action in parser._actions)
+    known = itertools.chain(
+        (f"--{option.name}" for option in OPTIONS),
+        *(action.option_strings for action in parser._actions),
+    )
     near = difflib.get_close_matches(flag, list(known), 1)
     what = "option" if flag.startswith("-") else "argument"
     raise InvalidArgument(f"unknown {what} {flag}", f"did you mean {near[0]}?" if near else "")

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import datetime
+import importlib
 import logging
+import os
 import re
-from collections.abc import Mapping, Sequence
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import orjson
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
+from apache_beam.runners.runner import PipelineState
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import BatchPredictError, DestinationError
 from beam_batch_predict.jobs import BatchPredictionJob
+from beam_batch_predict.models.isolation import Caller
 from beam_batch_predict.models.saved_model import load_model
-from beam_batch_predict.runners import is_local, make_options, make_runner, waits_for_service
+from beam_batch_predict.progress import showing_progress
+from beam_batch_predict.runners import make_options, make_runner, waits_for_service
 from beam_batch_predict.sinks.naming import JOB_RECORD, output_directory
 from beam_batch_predict.sinks.run_record import RunRecord, now, status_of_error
-from beam_batch_predict.sources.planning import list_files
+from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.spec import BatchPredictSpec
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.transforms import BatchPredict
@@ -39,7 +46,10 @@ class Finished(NamedTuple):
 
 
 def run_job(
-    job: BatchPredictionJob, options: Mapping[str, Any], beam_flags: Sequence[str]
+    job: BatchPredictionJob,
+    options: Mapping[str, Any],
+    beam_flags: Sequence[str],
+    show: Callable[[str], None] = _logger.info,
 ) -> Finished:
     """Run a job, and wait for its end where there is one to wait for.
 
@@ -47,6 +57,7 @@ def run_job(
         job: the job.
         options: values of the options in `beam_batch_predict.options`, by name.
         beam_flags: Beam's own options, as on a command line.
+        show: takes a line about the progress of the run, every few seconds.
 
     Raises:
         InvalidArgument: an option is wrong; nothing was started.
@@ -57,14 +68,16 @@ def run_job(
     beam_options.view_as(SetupOptions).save_main_session = False
     spec = job.to_spec(**options)
     record = _claim(spec)
-    record.pending()
     try:
-        _preflight(spec, beam_options)
-        _run_pipeline(spec, record, beam_options)
+        record.pending()
+        checked = _preflight(spec, beam_options)
+        with showing_progress(record.directory, checked.chunks, show):
+            _run_pipeline(spec, record, beam_options)
+        del checked
+        text = _read_bytes(files.join(record.directory, JOB_RECORD))
     except Exception as error:
         _logger.debug("the job failed", exc_info=True)
-        _record_failure(record, error)
-    text = _read_bytes(files.join(record.directory, JOB_RECORD))
+        text = _record_failure(record, error)
     return Finished(text, orjson.loads(text)["state"] in _FAILED_STATES)
 
 
@@ -94,33 +107,77 @@ def _claim(spec: BatchPredictSpec) -> RunRecord:
         ) from error
 
 
-def _preflight(spec: BatchPredictSpec, options: PipelineOptions) -> None:
+class _Checked(NamedTuple):
+    """What there is to do, and the model: held, a local run's worker finds it loaded."""
+
+    chunks: int
+    model: Caller | None
+
+
+def _preflight(spec: BatchPredictSpec, options: PipelineOptions) -> _Checked:
     """Fail on what can be known before any worker starts."""
-    list_files(spec.source.uris, files.match)
-    if not waits_for_service(options):
-        load_model(spec.model)
+    chunks = len(plan(spec.source, files.match))
+    if waits_for_service(options):
+        return _Checked(chunks, None)
+    _import_tensorflow()
+    return _Checked(chunks, load_model(spec.model))
+
+
+def _import_tensorflow() -> None:
+    """Import TensorFlow without what its native code logs meanwhile, unless that fails."""
+    if "tensorflow" in sys.modules:
+        return
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as noise:
+        os.dup2(noise.fileno(), 2)
+        try:
+            importlib.import_module("tensorflow")
+        except BaseException:
+            noise.seek(0)
+            os.write(shown, noise.read())
+            raise
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)
 
 
 def _run_pipeline(spec: BatchPredictSpec, record: RunRecord, options: PipelineOptions) -> None:
-    # Held until the end, so that a local run's worker in this process finds it loaded.
-    model = load_model(spec.model) if is_local(options) else None
     pipeline = beam.Pipeline(runner=make_runner(options), options=options)
     _ = pipeline | BatchPredict(spec, directory=record.directory, create_time=record.create_time)
     result = pipeline.run()
     # A flex template's launcher only writes the graph: there is no job to wait for.
     if getattr(result, "has_job", True):
-        result.wait_until_finish()
-    del model
+        state = result.wait_until_finish()
+        if state not in (None, PipelineState.DONE):
+            cancelled = state == PipelineState.CANCELLED
+            raise _PipelineEnded(
+                Code.CANCELLED if cancelled else Code.ABORTED, f"the runner's job ended as {state}"
+            )
 
 
-def _record_failure(record: RunRecord, error: Exception) -> None:
+class _PipelineEnded(BatchPredictError):
+    """The pipeline ended otherwise than done, and raised nothing."""
+
+    def __init__(self, code: Code, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def _record_failure(record: RunRecord, error: Exception) -> bytes:
     """Record why the run failed, unless the worker that failed has done so itself."""
     try:
-        recorded = orjson.loads(_read_bytes(files.join(record.directory, JOB_RECORD)))
+        text = _read_bytes(files.join(record.directory, JOB_RECORD))
+        if orjson.loads(text)["state"] in _FAILED_STATES:
+            return text
     except (OSError, ValueError):
-        recorded = {}
-    if recorded.get("state") not in _FAILED_STATES:
-        record.failed(_status_of_pipeline_error(error))
+        pass
+    failure = record.failure(_status_of_pipeline_error(error))
+    try:
+        return record.write(failure)
+    except OSError as unwritten:
+        _logger.error("the job record in %s cannot be written: %s", record.directory, unwritten)
+        return record.render(failure)
 
 
 def _status_of_pipeline_error(error: Exception) -> Status:

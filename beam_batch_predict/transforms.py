@@ -21,6 +21,7 @@ from apache_beam.pvalue import AsIter, AsSingleton, DoOutputsTuple, PBegin, PCol
 from apache_beam.transforms.window import GlobalWindows
 
 from beam_batch_predict import coders as _coders  # noqa: F401 - registers the batch's coder
+from beam_batch_predict.arguments import check_batch_size
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.dofns import (
     BatchRows,
@@ -30,12 +31,13 @@ from beam_batch_predict.dofns import (
     WriteParts,
     begin_run,
     chunks_of,
+    clean_up,
 )
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.instances.json_lines import convert_json_lines
 from beam_batch_predict.models.handler import BatchModelHandler
 from beam_batch_predict.sinks.naming import output_directory
-from beam_batch_predict.sinks.run_record import RunRecord, now
+from beam_batch_predict.sinks.run_record import RunRecord, fresh_time
 from beam_batch_predict.spec import (
     DEFAULT_BATCH_SIZE,
     BatchPredictSpec,
@@ -44,7 +46,6 @@ from beam_batch_predict.spec import (
     JsonLines,
     NonFinite,
     SavedModel,
-    check_batch_size,
 )
 
 __all__ = [
@@ -90,7 +91,7 @@ class ReadInstances(beam.PTransform):
             begin
             | "Source" >> beam.Create([self.source])
             | "Plan" >> beam.FlatMap(chunks_of)
-            | _ReadChunks(self.batch_size)
+            | "Read" >> _ReadChunks(self.batch_size)
         )
 
 
@@ -215,13 +216,15 @@ class WriteResults(beam.PTransform):
             )
         self.predictions_format = predictions_format
         self.non_finite = non_finite
-        time = create_time or now()
+        time = create_time or fresh_time()
         self.directory = output_directory(destination.output_uri_prefix, model_display_name, time)
         self._record = RunRecord(self.directory, time)
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
         """Write parts, then publish them."""
-        return batches | _WriteRun(self._record, self.predictions_format, self.non_finite)
+        return batches | "WriteRun" >> _WriteRun(
+            self._record, self.predictions_format, self.non_finite
+        )
 
 
 class _WriteRun(beam.PTransform):
@@ -235,19 +238,24 @@ class _WriteRun(beam.PTransform):
         start: PCollection[datetime.datetime] | None = None,
     ) -> None:
         super().__init__()
-        self._finish = FinishRun(record, uuid.uuid4().hex, extension)
+        self._finish = FinishRun(record, uuid.uuid4().hex, extension, start is not None)
         self._non_finite = non_finite
         self._start = start
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
         parts = (
             batches
-            | "WriteParts" >> beam.ParDo(WriteParts(self._finish.parts_directory, self._non_finite))
             | "InOneWindow" >> beam.WindowInto(GlobalWindows())
+            | "WriteParts" >> beam.ParDo(WriteParts(self._finish.parts_directory, self._non_finite))
         )
         once = batches.pipeline | "Once" >> beam.Create([None])
         start = AsSingleton(self._start) if self._start else None
-        return once | "Finish" >> beam.ParDo(self._finish, AsIter(parts), start)
+        published = once | "Finish" >> beam.ParDo(self._finish, AsIter(parts), start)
+        # A side input comes from a step that is done: it is not tried again behind this one.
+        _ = once | "CleanUp" >> beam.Map(
+            clean_up, AsIter(published), parts_directory=self._finish.parts_directory
+        )
+        return published
 
 
 class BatchInstances(beam.PTransform):
@@ -332,7 +340,7 @@ class BatchPredict(beam.PTransform):
         self.spec: BatchPredictSpec = job.to_spec() if hasattr(job, "to_spec") else job
         if not isinstance(self.spec, BatchPredictSpec):
             raise InvalidArgument(f"job: expected a job or a spec, found {job!r}")
-        time = create_time or now()
+        time = create_time or fresh_time()
         self.directory = directory or output_directory(
             self.spec.destination.output_uri_prefix, self.spec.model.display_name, time
         )

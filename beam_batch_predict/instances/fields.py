@@ -23,9 +23,9 @@ class RowError(Exception):
     `key` and `attached` hold what could be told of the row all the same.
     """
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, code: Code = Code.INVALID_ARGUMENT) -> None:
         super().__init__(message)
-        self.status = Status(Code.INVALID_ARGUMENT, message)
+        self.status = Status(code, message)
         self.key: Any = None
         self.attached: Mapping[str, Any] = {}
 

@@ -7,7 +7,6 @@ taken out of it: no number is ever rewritten on the way through.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,13 +20,11 @@ from beam_batch_predict.instances.fields import (
     make_instance,
     make_instances,
 )
+from beam_batch_predict.jsontext import LONG_NUMBER
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 
 __all__ = ["convert_json_lines"]
-
-_LONG_NUMBER = re.compile(rb"[0-9]{19}")
-"""Digits enough for an integer that 64 bits may not hold."""
 
 _TOO_DEEP = "the row is nested too deeply for its integers beyond 64 bits to stay exact"
 
@@ -47,7 +44,7 @@ def convert_json_lines(
         parsed has its text, as a JSON string, for an instance.
     """
     reencoded = _is_reencoded(config)
-    exact = reencoded and any(map(_LONG_NUMBER.search, batch.rows))
+    exact = reencoded and any(map(LONG_NUMBER.search, batch.rows))
     values = None if exact else _parse(batch.rows)
     made = values and make_instances(values, config)
     if not made:
@@ -124,7 +121,7 @@ def _load(row: bytes, non_finite: NonFinite) -> tuple[Any, bytes]:
 
 def _exact(row: bytes, value: Any, config: InstanceConfig) -> Any:
     """A line's value with its integers exact, where the output has not just the line."""
-    if not _LONG_NUMBER.search(row):
+    if not LONG_NUMBER.search(row):
         return value
     key = value.get(config.key_field) if isinstance(value, dict) else None
     if not _is_reencoded(config) and not isinstance(key, float):

@@ -146,7 +146,6 @@ def load_model(model: SavedModel) -> Caller:
 
 
 def _load(model: SavedModel) -> LoadedModel:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     import tensorflow as tf
 
     directory, copied = _local_copy(model.uri)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from beam_batch_predict import files
 from beam_batch_predict.sinks.naming import PARTS
 from beam_batch_predict.sinks.parts import Part
-from beam_batch_predict.sinks.publishing import PublishedFile, check_parts, publish, remove_parts
+from beam_batch_predict.sinks.publishing import PublishedFile, check_parts, publish
 from beam_batch_predict.sinks.run_record import RunRecord, now
 from beam_batch_predict.spec import Outcome
 from beam_batch_predict.status import Code, Status
@@ -28,8 +28,12 @@ def finish_run(
     run: str,
     extension: str,
     start: datetime.datetime | None = None,
+    planned_input: bool = False,
 ) -> list[PublishedFile]:
     """Publish the parts of a run and write its record.
+
+    Done again, after a failure or after it had succeeded, it comes to the same end as
+    long as the directory of parts is left; `remove_parts` is for a later step.
 
     Args:
         parts: every part that was written.
@@ -37,6 +41,7 @@ def finish_run(
         run: the name of the run's directory of parts.
         extension: of the published files.
         start: when the run began.
+        planned_input: whether the run's input had a plan.
 
     Returns:
         The published files.
@@ -47,10 +52,9 @@ def finish_run(
     """
     parts_directory = files.join(files.join(record.directory, PARTS), run)
     with record.recording_failure():
-        complete = check_parts(parts)
+        complete = check_parts(parts, planned_input)
         published = publish(complete, record.directory, parts_directory, extension)
         record.write(outcome_of(complete, record, start))
-        remove_parts(parts_directory)
     return published
 
 

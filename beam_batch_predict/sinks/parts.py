@@ -1,13 +1,14 @@
 """Part files: what one chunk became, whole or not there at all.
 
-A part is written aside and moved in one step to a name made from its chunk and its first
-row alone, so that a chunk done twice leaves the same files once. Usually a part is a
+A part is written aside and moved in one step to a name made from its chunk and its rows
+alone, so that a chunk done twice leaves the same files once. Usually a part is a
 whole chunk; where a runner hands the batches of a chunk to several bundles, each bundle
 writes the runs of rows it saw.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
 import uuid
 from itertools import chain
@@ -72,11 +73,9 @@ class PartWriter:
         self._last = False
         self._failed = 0
         self._source_failures: list[Status] = []
-        name = f"chunk-{self._chunk:06d}-row-{self._first_row}"
-        if first.chunk is None:
-            name = f"rows-{uuid.uuid4().hex}"
-        self._predictions = _Aside(files.join(directory, f"{name}.predictions"))
-        self._errors = _Aside(files.join(directory, f"{name}.errors"))
+        self._directory = directory
+        self._predictions = _Aside(directory)
+        self._errors = _Aside(directory)
         self._non_finite = non_finite
 
     def write(self, batch: InstanceBatch) -> None:
@@ -96,14 +95,19 @@ class PartWriter:
     def commit(self) -> Part:
         """Make the part visible."""
         rows = self.next_row - self._first_row
+        # Both ends: another attempt may have been given more or fewer rows of the chunk.
+        name = f"chunk-{self._chunk:06d}-rows-{self._first_row}-{self.next_row}"
+        if self._chunk < 0:
+            name = f"rows-{uuid.uuid4().hex}"
+        uri = files.join(self._directory, name)
         return Part(
             chunk=self._chunk,
             chunks=self._chunks,
             first_row=self._first_row,
             rows=rows,
             last=self._last,
-            predictions=self._predictions.commit(),
-            errors=self._errors.commit(),
+            predictions=self._predictions.commit(f"{uri}.predictions"),
+            errors=self._errors.commit(f"{uri}.errors"),
             failed=self._failed,
             source_failures=tuple(self._source_failures),
             seconds=time.perf_counter() - self._since,
@@ -140,9 +144,8 @@ def _is_whole(batch: InstanceBatch) -> bool:
 class _Aside:
     """A file under another name until it is whole; none at all if nothing is written."""
 
-    def __init__(self, uri: str) -> None:
-        self._uri = uri
-        self._aside = f"{uri}.{uuid.uuid4().hex}.tmp"
+    def __init__(self, directory: str) -> None:
+        self._aside = files.join(directory, f"{uuid.uuid4().hex}.tmp")
         self._file: BinaryIO | None = None
 
     def write(self, content: bytes) -> None:
@@ -152,14 +155,18 @@ class _Aside:
             self._file = files.create_file(self._aside)
         self._file.write(content)
 
-    def commit(self) -> str:
+    def commit(self, uri: str) -> str:
         if self._file is None:
             return ""
         self._file.close()
-        files.rename([self._aside], [self._uri])
-        return self._uri
+        files.rename([self._aside], [uri])
+        self._file = None
+        return uri
 
     def abandon(self) -> None:
-        if self._file is not None:
+        if self._file is None:
+            return
+        with contextlib.suppress(OSError):  # a full disk refuses what was still to be written
             self._file.close()
-            files.delete([self._aside])
+        files.delete([self._aside])
+        self._file = None

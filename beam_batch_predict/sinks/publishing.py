@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
@@ -13,7 +16,15 @@ from beam_batch_predict.errors import DestinationError, LostRowsError
 from beam_batch_predict.sinks.naming import numbered_files
 from beam_batch_predict.sinks.parts import Part
 
-__all__ = ["PublishedFile", "check_parts", "publish", "remove_parts"]
+__all__ = [
+    "PublishedFile",
+    "check_parts",
+    "publish",
+    "refuse_published",
+    "remove_parts",
+]
+
+_logger = logging.getLogger(__name__)
 
 _MARK = "publishing"
 
@@ -25,26 +36,38 @@ class PublishedFile(NamedTuple):
     rows: int
 
 
-def check_parts(parts: Iterable[Part]) -> list[Part]:
+def check_parts(parts: Iterable[Part], planned_input: bool = False) -> list[Part]:
     """The parts that make up the whole input, in its order.
 
     Of parts that hold the same rows, as retries may leave, one is taken.
 
+    Args:
+        parts: every part that was written.
+        planned_input: whether there was a plan, which always has a chunk and so a part.
+
     Raises:
         LostRowsError: a chunk, or some rows of one, are in no part.
     """
-    planned = sorted({part for part in parts if part.chunk >= 0}, key=_position)
-    unplanned = sorted({part for part in parts if part.chunk < 0}, key=lambda p: p.predictions)
+    given = set(parts)
+    planned = sorted((part for part in given if part.chunk >= 0), key=_position)
+    unplanned = sorted((part for part in given if part.chunk < 0), key=lambda p: p.predictions)
+    if planned_input and not planned:
+        raise LostRowsError("no chunk of the input left a part; nothing was published")
     taken: list[Part] = []
     done = set()
     for number, group in groupby(planned, key=lambda part: part.chunk):
         taken += _tile(number, list(group))
         done.add(number)
     expected = {part.chunks for part in planned}
-    if planned and (len(expected) > 1 or done != set(range(max(expected)))):
+    if len(expected) > 1:
+        raise LostRowsError(
+            f"parts of different plans came together, of {sorted(expected)} chunks; "
+            "nothing was published"
+        )
+    if planned and done != set(range(max(expected))):
         missing = sorted(set(range(max(expected))) - done)
         raise LostRowsError(
-            f"of {max(expected)} chunks {len(missing)} left no part, the first is {missing[:1]}; "
+            f"of {max(expected)} chunks {len(missing)} left no part, such as {missing[:1]}; "
             "nothing was published"
         )
     return taken + unplanned
@@ -95,7 +118,15 @@ def publish(
     """
     predictions = [_Source(p.chunk, p.predictions, p.rows - p.failed) for p in parts]
     errors = [_Source(p.chunk, p.errors, p.failed) for p in parts]
-    _refuse_foreign_files(directory, parts_directory)
+    mark = files.join(parts_directory, _MARK)
+    # Set before the first file moves, by this or another attempt, it tells ours from others'.
+    if not files.exists(mark):
+        try:
+            refuse_published(directory)
+        except DestinationError:
+            if not files.exists(mark):
+                raise
+        files.write_file(mark, b"")
     published = _publish_kind(predictions, directory, "predictions", extension)
     if not published:
         published = [PublishedFile(numbered_files(directory, "predictions", extension, 1)[0], 0)]
@@ -109,23 +140,30 @@ class _Source(NamedTuple):
     rows: int
 
 
-def _refuse_foreign_files(directory: str, parts_directory: str) -> None:
-    """A mark, set before the first file moves, tells our own half-done work from others'."""
-    mark = files.join(parts_directory, _MARK)
-    if files.exists(mark):
-        return
+def refuse_published(directory: str) -> None:
+    """Refuse a directory in which another run has published.
+
+    Raises:
+        DestinationError: there are predictions or errors files.
+    """
     for kind in ("predictions", "errors"):
-        if found := files.match(files.join(_literal(directory), f"{kind}_*")):
+        if found := _match_in(directory, f"{kind}_*"):
             raise DestinationError(
                 f"{found[0].uri} exists already: another run has published in {directory}",
                 "start the job again; it will get a directory of its own",
             )
-    files.write_file(mark, b"")
 
 
-def _literal(directory: str) -> str:
-    """A directory's name as a pattern that matches only itself."""
-    return "".join(f"[{sign}]" if sign in "*?[" else sign for sign in directory)
+def _match_in(directory: str, pattern: str) -> list[files.File]:
+    """The files in a directory that match, whatever characters its own name has.
+
+    Beam has no way to quote them that every regular expression takes without a warning.
+    """
+    anything = "".join("?" if sign in "*?[" else sign for sign in directory)
+    inside = files.join(directory, "")
+    return [
+        file for file in files.match(files.join(anything, pattern)) if file.uri.startswith(inside)
+    ]
 
 
 def _publish_kind(
@@ -156,30 +194,38 @@ def _merged(sources: Sequence[_Source]) -> _Source:
     uri = f"{sources[0].uri}.whole"
     rows = sum(source.rows for source in sources)
     if all(files.exists(source.uri) for source in sources):
-        with files.create_file(uri) as whole:
+        aside = f"{uri}.{uuid.uuid4().hex}.tmp"
+        with files.create_file(aside) as whole:
             for source in sources:
                 with files.open_file(source.uri) as part:
                     shutil.copyfileobj(part, whole, 1024 * 1024)
+        files.rename([aside], [uri])
     return _Source(sources[0].chunk, uri, rows)
 
 
 def _move(sources: Sequence[str], names: Sequence[str]) -> None:
-    try:
-        files.rename(sources, names)
-    except OSError:
-        # An earlier attempt may have moved some: those are where they should be.
-        left = {s: name for s, name in zip(sources, names, strict=True) if files.exists(s)}
-        if not all(map(files.exists, set(names) - set(left.values()))):
-            raise
-        files.rename(list(left), list(left.values()))
+    left = dict(zip(sources, names, strict=True))
+    while left:
+        try:
+            files.rename(list(left), list(left.values()))
+            return
+        except OSError:
+            # Another attempt may have moved some, before this one or beside it: those
+            # are where they should be.
+            waiting = {s: n for s, n in left.items() if files.exists(s) or not files.exists(n)}
+            if len(waiting) == len(left):
+                raise
+            left = waiting
 
 
 def remove_parts(directory: str) -> None:
-    """Delete a directory of parts that is no longer needed."""
+    """Delete a directory of parts that is no longer needed, or what can be of it."""
     if files.is_local(directory):
         shutil.rmtree(directory, ignore_errors=True)
-        parent = os.path.dirname(directory)
-        if os.path.isdir(parent) and not os.listdir(parent):
-            os.rmdir(parent)
-    else:
-        files.delete(file.uri for file in files.match(files.join(directory, "**")))
+        with contextlib.suppress(OSError):  # another run has parts beside it
+            os.rmdir(os.path.dirname(directory))
+        return
+    try:
+        files.delete(file.uri for file in _match_in(directory, "**"))
+    except OSError as error:
+        _logger.warning("parts that are no longer needed are left behind: %s", error)

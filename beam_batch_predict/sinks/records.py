@@ -52,7 +52,7 @@ def prediction_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STR
 def _prediction_pieces(
     batch: InstanceBatch, group: Predictions, non_finite: NonFinite
 ) -> list[Piece]:
-    head = _head_pieces(batch, group.rows, non_finite)
+    head = _head_pieces(batch, group.rows, _in_echoes(non_finite))
     return [*head, b', "prediction": ', *row_pieces(group.columns, non_finite), b"}\n"]
 
 
@@ -64,8 +64,9 @@ def error_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STRING) 
     statuses = [batch.statuses[row] for row in rows]
     codes = [b"%d" % status.code for status in statuses]
     messages = [dumps(status.message) for status in statuses]
-    keyed = [row for row in rows if batch.keys is not None and batch.keys[row] is not None]
-    if not keyed or len(keyed) == len(rows):
+    non_finite = _in_echoes(non_finite)
+    unkeyed = [batch.keys is not None and batch.keys[row] is None for row in rows]
+    if batch.keyed_by_user or all(unkeyed) or not any(unkeyed):
         head = _head_pieces(batch, rows, non_finite)
     else:  # a row whose key is what is wrong with it shows its instance
         head = [
@@ -74,19 +75,32 @@ def error_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STRING) 
     return join_lines([*head, b', "error": {"code": ', codes, b', "message": ', messages, b"}}\n"])
 
 
+def _in_echoes(non_finite: NonFinite) -> NonFinite:
+    """ERROR is about what the model gives; what came in is echoed all the same."""
+    return NonFinite.STRING if non_finite is NonFinite.ERROR else non_finite
+
+
 def _head_pieces(batch: InstanceBatch, rows: Sequence[int], non_finite: NonFinite) -> list[Piece]:
     """What stands before the prediction or the error: the key, or instance and fields."""
     keys = _take(batch.keys, rows)
-    if keys is not None and None not in keys:
+    if keys is not None and (batch.keyed_by_user or None not in keys):
         return [b'{"key": ', *column_pieces(keys, non_finite)]
     if batch.texts is not None:
         instances = _take(batch.texts, rows)
     else:
-        instances = [dumps(batch.instances[row], non_finite) for row in rows]
+        instances = [_instance_text(batch.instances[row], non_finite) for row in rows]
     attached = _take(batch.attached, rows)
     if attached is None:
         return [b'{"instance": ', instances]
     return [b'{"instance": ', instances, [_fields(fields, non_finite) for fields in attached]]
+
+
+def _instance_text(instance: Any, non_finite: NonFinite) -> bytes:
+    """An instance as JSON, or as a string what has no form in JSON: such a row has failed."""
+    try:
+        return dumps(instance, non_finite)
+    except (TypeError, ValueError, RecursionError):
+        return dumps(repr(instance))
 
 
 def _take(column: Sequence[Any] | None, rows: Sequence[int]) -> Any:

@@ -4,21 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from beam_batch_predict import files
-from beam_batch_predict.errors import BatchPredictError
+from beam_batch_predict.errors import BatchPredictError, DestinationError
 from beam_batch_predict.sinks.naming import JOB_RECORD
 from beam_batch_predict.spec import JobRecord, Outcome
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["RunRecord", "now"]
+__all__ = ["RunRecord", "fresh_time", "now"]
+
+_last = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
+_lock = threading.Lock()
 
 
 def now() -> datetime.datetime:
     """The present time, in UTC."""
     return datetime.datetime.now(datetime.timezone.utc)
+
+
+def fresh_time() -> datetime.datetime:
+    """The present time, or a little later, to a millisecond that this process never had.
+
+    Directories are named after it: two runs of one pipeline must not share one.
+    """
+    global _last
+    with _lock:
+        present = now()
+        present = present.replace(microsecond=present.microsecond // 1000 * 1000)
+        _last = max(present, _last + datetime.timedelta(milliseconds=1))
+        return _last
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,11 +54,15 @@ class RunRecord:
 
     def write(self, outcome: Outcome) -> bytes:
         """Write the record, in place of the one before it; returns it too."""
-        if self.job is None:
+        record = self.render(outcome)
+        if not record:
             return b""
-        record = self.job.record(outcome)
         files.write_file(files.join(self.directory, JOB_RECORD), record)
         return record
+
+    def render(self, outcome: Outcome) -> bytes:
+        """The record as text; empty where there is no job."""
+        return b"" if self.job is None else self.job.record(outcome)
 
     def pending(self) -> bytes:
         """Record that the job was made."""
@@ -55,17 +76,24 @@ class RunRecord:
 
     def failed(self, status: Status, start: datetime.datetime | None = None) -> bytes:
         """Record that the job failed, and why."""
-        return self.write(
-            Outcome(
-                self.directory, self.create_time, start, now(), incomplete_count=-1, error=status
-            )
+        return self.write(self.failure(status, start))
+
+    def failure(self, status: Status, start: datetime.datetime | None = None) -> Outcome:
+        """The outcome of a job that failed now."""
+        return Outcome(
+            self.directory, self.create_time, start, now(), incomplete_count=-1, error=status
         )
 
     @contextmanager
     def recording_failure(self) -> Iterator[None]:
-        """Record whatever goes wrong inside, then let it go on its way."""
+        """Record whatever goes wrong inside, then let it go on its way.
+
+        Except that the directory is another run's: then so is the record in it.
+        """
         try:
             yield
+        except DestinationError:
+            raise
         except Exception as error:
             self.failed(status_of_error(error))
             raise

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from beam_batch_predict.batch import Chunk, InstanceBatch, Span
 from beam_batch_predict.sources.compression import READ_ERRORS
-from beam_batch_predict.sources.text import Lines, read_lines
+from beam_batch_predict.sources.csv_files import read_csv_lines, read_csv_records
+from beam_batch_predict.sources.file_lists import read_listed_files
+from beam_batch_predict.sources.rows import Rows
+from beam_batch_predict.sources.text import read_lines
+from beam_batch_predict.sources.tf_records import read_records
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["read_chunk"]
@@ -19,10 +23,24 @@ BYTES_PER_BATCH = 4 * 1024 * 1024
 """Rows are large if a full batch has more bytes; batches then hold as few as they may."""
 
 
+Reader = Callable[[Span, "tuple[str, ...]", Callable[[str], BinaryIO]], Iterator[Rows]]
+"""Yields the rows of a span: of the span, the plan's columns, and a way to open a URI."""
+
+READERS: dict[str, Reader] = {
+    "jsonl": lambda span, _, open_file: read_lines(span, open_file),
+    "csv": read_csv_lines,
+    "csv-multiline": read_csv_records,
+    "tf-record": lambda span, _, open_file: read_records(span, open_file),
+    "tf-record-gzip": lambda span, _, open_file: read_records(span, open_file, gzip=True),
+    "file-list": lambda span, _, open_file: read_listed_files(span, open_file),
+}
+"""The reader of each format."""
+
+
 def read_chunk(
     chunk: Chunk, open_file: Callable[[str], BinaryIO], batch_size: int
 ) -> Iterator[InstanceBatch]:
-    """The batches of a chunk of JSON Lines.
+    """The batches of a chunk.
 
     A file that cannot be read, or not to its end, is noted in `source_failures` of the
     next batch; the rows before the fault and the other files of the chunk go on.
@@ -38,8 +56,8 @@ def read_chunk(
     buffer = _Buffer(chunk, batch_size)
     for span in chunk.spans:
         try:
-            for lines in read_lines(span, open_file):
-                buffer.add(span.uri, lines)
+            for found in READERS[chunk.format](span, chunk.columns, open_file):
+                buffer.add(span.uri, found)
                 yield from buffer.full_batches()
         except READ_ERRORS as error:
             buffer.failures.append(_failure(span, error))
@@ -62,21 +80,19 @@ class _Buffer:
         self.chunk = chunk
         self.batch_size = batch_size
         self.failures: list[Status] = []
-        self._rows: list[bytes] = []
+        self._rows: list[Any] = []
         self._bytes_per_row = 1
         self._offsets: list[int] = []
         self._origins: list[tuple[int, str]] = []
         self._first_row = 0
 
-    def add(self, uri: str, lines: Lines) -> None:
+    def add(self, uri: str, found: Rows) -> None:
         if not self._origins or self._origins[-1][1] != uri:
             self._origins.append((len(self._rows), uri))
-        if not lines.rows:
-            return
-        size = lines.offsets[-1] - lines.offsets[0] + len(lines.rows[-1])
-        self._bytes_per_row = size // len(lines.rows) + 1
-        self._rows += lines.rows
-        self._offsets += lines.offsets
+        if found.rows:
+            self._bytes_per_row = found.size // len(found.rows) + 1
+            self._rows += found.rows
+            self._offsets += found.offsets
 
     def full_batches(self) -> Iterator[InstanceBatch]:
         size = self._rows_per_batch()
@@ -101,6 +117,8 @@ class _Buffer:
             rows=self._rows[start:stop],
             offsets=self._offsets[start:stop],
             origins=_origins_of(self._origins, start, stop),
+            format=self.chunk.format,
+            columns=self.chunk.columns,
             chunk=self.chunk.number,
             chunks=self.chunk.total,
             first_row=self._first_row + start,

@@ -14,16 +14,17 @@ from typing import BinaryIO, NamedTuple
 
 from beam_batch_predict.batch import Span
 from beam_batch_predict.sources.compression import blocks
+from beam_batch_predict.sources.rows import Rows
 
-__all__ = ["Lines", "read_lines", "split_lines"]
+__all__ = ["Lines", "as_rows", "read_lines", "split_lines"]
 
 _BOM = b"\xef\xbb\xbf"
 
 
 class Lines(NamedTuple):
-    """Some consecutive rows of one file, and the byte offset of each.
+    """Some consecutive lines of one file, and the byte offset of each.
 
-    `returns` tells whether a row may have a carriage return.
+    `returns` tells whether a line may have a carriage return.
     """
 
     rows: list[bytes]
@@ -31,7 +32,7 @@ class Lines(NamedTuple):
     returns: bool = False
 
 
-def read_lines(span: Span, open_file: Callable[[str], BinaryIO]) -> Iterator[Lines]:
+def read_lines(span: Span, open_file: Callable[[str], BinaryIO]) -> Iterator[Rows]:
     """The lines that begin in a span, without line ends; blank lines are no rows.
 
     Lines end with LF or CRLF; the last may have no end. A UTF-8 byte order mark at the
@@ -54,7 +55,7 @@ def read_lines(span: Span, open_file: Callable[[str], BinaryIO]) -> Iterator[Lin
         else:
             found = _lines_of_range(file, span.start, span.stop)
         for lines in found:
-            yield _rows(lines)
+            yield as_rows(lines)
 
 
 def split_lines(content: Iterable[bytes], at: int) -> Iterator[Lines]:
@@ -125,9 +126,10 @@ def _skip_line(content: Iterator[bytes], at: int, stop: int) -> tuple[Iterable[b
     return (), stop
 
 
-def _rows(lines: Lines) -> Lines:
+def as_rows(lines: Lines) -> Rows:
     """Lines as rows: no carriage return at the end, no byte order mark, no blank line."""
     rows, offsets, returns = lines
+    size = offsets[-1] - offsets[0] + len(rows[-1]) if rows else 0
     if offsets and offsets[0] == 0 and rows[0].startswith(_BOM):
         rows[0] = rows[0][len(_BOM) :]
     if returns:
@@ -135,4 +137,4 @@ def _rows(lines: Lines) -> Lines:
     if not all(rows) or any(map(bytes.isspace, rows)):
         kept = [i for i, row in enumerate(rows) if row and not row.isspace()]
         rows, offsets = [rows[i] for i in kept], [offsets[i] for i in kept]
-    return Lines(rows, offsets)
+    return Rows(rows, offsets, size)

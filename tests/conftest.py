@@ -1,0 +1,56 @@
+"""What tests of whole pipelines share: a tiny model, a local runner, published files."""
+
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam_batch_predict.runners import make_runner
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory):
+    """A SavedModel: y is twice x, and more signatures for other types of instances."""
+    import tensorflow as tf
+
+    class Tiny(tf.Module):
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.float32, name="x")])
+        def twice(self, x):
+            return {"y": 2 * x}
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="s")])
+        def length(self, s):
+            return {"n": tf.strings.length(s)}
+
+        @tf.function(input_signature=[tf.TensorSpec([None, 2], tf.float32, name="v")])
+        def total(self, v):
+            return {"t": tf.reduce_sum(v, axis=1)}
+
+    tiny = Tiny()
+    path = tmp_path_factory.mktemp("model") / "tiny"
+    signatures = {"serving_default": tiny.twice, "length": tiny.length, "total": tiny.total}
+    tf.saved_model.save(tiny, str(path), signatures=signatures)
+    return str(path)
+
+
+@pytest.fixture
+def pipeline():
+    """A function that makes a pipeline on the local runner, with some of Beam's flags."""
+
+    def make(*flags):
+        options = PipelineOptions(list(flags))
+        return beam.Pipeline(runner=make_runner(options), options=options)
+
+    return make
+
+
+@pytest.fixture
+def published():
+    """A function from a directory to the published files in it: bytes by name."""
+
+    def read(directory):
+        found = sorted(Path(directory).glob("*.jsonl"))
+        return {path.name: path.read_bytes() for path in found}
+
+    return read

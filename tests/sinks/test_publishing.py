@@ -1,0 +1,256 @@
+"""From parts to published files: complete, in order, and never half there."""
+
+import itertools
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from beam_batch_predict import files
+from beam_batch_predict.errors import DestinationError, LostRowsError
+from beam_batch_predict.sinks import publishing
+from beam_batch_predict.sinks.finishing import finish_run
+from beam_batch_predict.sinks.naming import numbered_files
+from beam_batch_predict.sinks.parts import PartWriter
+from beam_batch_predict.sinks.publishing import check_parts, publish, remove_parts
+from beam_batch_predict.sinks.run_record import RunRecord, fresh_time, now
+from beam_batch_predict.spec import NonFinite
+
+
+@pytest.fixture
+def parts_directory(tmp_path):
+    return str(tmp_path / "_parts" / "run")
+
+
+@pytest.fixture
+def part(parts_directory, predicted):
+    """A function that writes a part of one batch."""
+
+    def write(count, **how):
+        batch = predicted(count, **how)
+        writer = PartWriter(parts_directory, batch, NonFinite.STRING, time.perf_counter())
+        writer.write(batch)
+        return writer.commit()
+
+    return write
+
+
+def three_chunks(part):
+    return [
+        part(2, chunk=0, chunks=3, last=True, bad=[1]),
+        part(3, chunk=1, chunks=3, last=True),
+        part(1, chunk=2, chunks=3, last=True, bad=[0]),
+    ]
+
+
+def test_files_are_numbered_in_input_order(tmp_path, parts_directory, part, published):
+    parts = three_chunks(part)
+    found = publish(check_parts(reversed(parts)), str(tmp_path), parts_directory, "jsonl")
+    assert [(Path(file.uri).name, file.rows) for file in found] == [
+        ("predictions_0001.jsonl", 1),
+        ("predictions_0002.jsonl", 3),
+        ("errors_0001.jsonl", 1),
+        ("errors_0002.jsonl", 1),
+    ]
+    content = published(tmp_path)
+    assert b'"instance": 0' in content["predictions_0001.jsonl"]
+    assert b'"instance": 1000' in content["predictions_0002.jsonl"]
+    assert b"bad 2000" in content["errors_0002.jsonl"]
+
+
+def test_fragments_of_a_chunk_give_the_bytes_of_the_whole(
+    tmp_path, parts_directory, part, published
+):
+    fragments = [
+        part(2, first_row=2, bad=[0]),
+        part(2, bad=[1]),
+        part(1, first_row=4),
+        part(0, first_row=5, last=True),
+    ]
+    found = publish(check_parts(fragments), str(tmp_path), parts_directory, "jsonl")
+    in_fragments = published(tmp_path)
+    other = tmp_path / "other"
+    whole = [part(5, bad=[1, 2], last=True)]
+    publish(check_parts(whole), str(other), str(other / "_parts"), "jsonl")
+    assert in_fragments == published(other)
+    assert [file.rows for file in found] == [3, 2]
+
+
+@pytest.mark.parametrize("lost", [0, 1, 2])
+def test_a_chunk_that_is_missing_is_a_loss(lost, part):
+    parts = three_chunks(part)
+    del parts[lost]
+    with pytest.raises(LostRowsError, match=r"of 3 chunks 1 left no part"):
+        check_parts(parts)
+
+
+def test_a_gap_in_a_chunk_is_a_loss(part):
+    with pytest.raises(LostRowsError, match="chunk 0 is incomplete: its parts end at row 2"):
+        check_parts([part(2), part(2, first_row=3, last=True)])
+
+
+def test_a_chunk_without_its_end_is_a_loss(part):
+    with pytest.raises(LostRowsError, match="chunk 0 is incomplete"):
+        check_parts([part(2), part(2, first_row=2)])
+
+
+def test_parts_of_different_plans_are_refused(part):
+    with pytest.raises(LostRowsError, match=r"different plans .* \[1, 2\]"):
+        check_parts([part(1, chunks=1, last=True), part(1, chunk=1, chunks=2, last=True)])
+
+
+def test_no_part_of_a_plan_is_a_loss():
+    assert check_parts([]) == []
+    with pytest.raises(LostRowsError, match="no chunk"):
+        check_parts([], planned_input=True)
+
+
+def test_a_loss_publishes_nothing(tmp_path, part, published):
+    record = RunRecord(str(tmp_path), now())
+    with pytest.raises(LostRowsError):
+        finish_run(three_chunks(part)[1:], record, "run", "jsonl")
+    assert published(tmp_path) == {}
+
+
+def test_parts_that_came_twice_are_taken_once(part):
+    once = three_chunks(part)
+    again = [each._replace(seconds=each.seconds + 1) for each in once]
+    assert [each.chunk for each in check_parts(itertools.chain(once, again, once))] == [0, 1, 2]
+    fragment = part(1, chunk=0, chunks=3)
+    assert len(check_parts([*once, fragment])) == 3
+
+
+def test_rows_outside_a_plan_are_a_file_for_each_part(tmp_path, parts_directory, part, published):
+    parts = [part(2, chunk=-1, chunks=0), part(1, chunk=-1, chunks=0)]
+    publish(check_parts(parts), str(tmp_path), parts_directory, "jsonl")
+    assert sorted(len(text.splitlines()) for text in published(tmp_path).values()) == [1, 2]
+
+
+def test_without_rows_there_is_an_empty_predictions_file(
+    tmp_path, parts_directory, part, published
+):
+    parts = check_parts([part(0, last=True)])
+    assert [file.rows for file in publish(parts, str(tmp_path), parts_directory, "jsonl")] == [0]
+    assert published(tmp_path) == {"predictions_0001.jsonl": b""}
+
+
+@pytest.mark.parametrize("fragmented", [False, True])
+@pytest.mark.parametrize("renames", range(5))
+def test_a_publication_that_broke_off_goes_on(
+    renames, fragmented, tmp_path, parts_directory, part, published, monkeypatch
+):
+    parts = three_chunks(part)
+    if fragmented:
+        parts[1:2] = [
+            part(1, chunk=1, chunks=3),
+            part(2, chunk=1, chunks=3, first_row=1, last=True),
+        ]
+    parts = check_parts(parts)
+    rename, done = files.rename, itertools.count()
+
+    def rename_some(sources, destinations):
+        for source, destination in zip(sources, destinations, strict=True):
+            if next(done) == renames:
+                raise KeyboardInterrupt
+            rename([source], [destination])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publishing.files, "rename", rename_some)
+        with pytest.raises(KeyboardInterrupt):
+            publish(parts, str(tmp_path), parts_directory, "jsonl")
+    assert len(published(tmp_path)) < 4
+    found = publish(parts, str(tmp_path), parts_directory, "jsonl")
+    assert [file.rows for file in found] == [1, 3, 1, 1]
+    assert len(published(tmp_path)) == 4
+    assert len(published(tmp_path)["predictions_0002.jsonl"].splitlines()) == 3
+
+
+def test_a_publication_done_twice_is_the_same(tmp_path, parts_directory, part, published):
+    record = RunRecord(str(tmp_path), now())
+    parts = three_chunks(part)
+    first = finish_run(parts, record, "run", "jsonl")
+    before = published(tmp_path)
+    assert finish_run(parts, record, "run", "jsonl") == first
+    assert published(tmp_path) == before
+
+
+def test_two_publications_at_the_same_time_both_succeed(tmp_path, parts_directory, part, published):
+    parts = [part(2, chunk=number, chunks=40, bad=[0]) for number in range(40)]
+    parts += [part(1, chunk=n, chunks=40, first_row=2, last=True) for n in range(40)]
+    results = []
+
+    def run():
+        results.append(publish(check_parts(parts), str(tmp_path), parts_directory, "jsonl"))
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(results) == 4
+    assert all(result == results[0] for result in results)
+    assert len(published(tmp_path)) == 80
+
+
+def test_a_part_that_is_gone_is_an_error(tmp_path, parts_directory, part):
+    parts = check_parts(three_chunks(part))
+    Path(parts[1].predictions).unlink()
+    with pytest.raises(OSError, match="chunk-000001"):
+        publish(parts, str(tmp_path), parts_directory, "jsonl")
+
+
+@pytest.mark.parametrize("kind", ["predictions", "errors"])
+def test_files_of_another_run_are_not_overwritten(kind, tmp_path, part, published):
+    (tmp_path / f"{kind}_0001.jsonl").write_bytes(b"theirs")
+    (tmp_path / "job.json").write_bytes(b"theirs too")
+
+    class Job:
+        def record(self, outcome):
+            return b"{}"
+
+    record = RunRecord(str(tmp_path), now(), Job())
+    with pytest.raises(DestinationError, match="another run has published"):
+        finish_run(three_chunks(part), record, "run", "jsonl")
+    assert published(tmp_path) == {f"{kind}_0001.jsonl": b"theirs"}
+    assert (tmp_path / "job.json").read_bytes() == b"theirs too"
+
+
+def test_names_sort_in_order_beyond_9999():
+    names = numbered_files("out", "predictions", "jsonl", 12_345)
+    assert names == sorted(names)
+    assert names[0] == "out/predictions_00001.jsonl"
+    assert numbered_files("out", "errors", "jsonl", 9999)[-1] == "out/errors_9999.jsonl"
+
+
+@pytest.mark.parametrize("name", ["a[1]", "a*", "a?b", "[!x]"])
+def test_a_directory_may_have_characters_of_patterns(name, tmp_path, predicted, published):
+    (tmp_path / "a1").mkdir()
+    (tmp_path / "a1" / "predictions_0001.jsonl").write_bytes(b"of a neighbour")
+    record = RunRecord(str(tmp_path / name), now())
+    batch = predicted(2, last=True)
+    directory = str(tmp_path / name / "_parts" / "run")
+    writer = PartWriter(directory, batch, NonFinite.STRING, time.perf_counter())
+    writer.write(batch)
+    parts = [writer.commit()]
+    finish_run(parts, record, "run", "jsonl")
+    assert list(published(tmp_path / name)) == ["predictions_0001.jsonl"]
+    with pytest.raises(DestinationError):
+        finish_run(parts, record, "another", "jsonl")
+    remove_parts(directory)
+    assert not (tmp_path / name / "_parts" / "run").exists()
+
+
+def test_parts_of_another_run_are_left(tmp_path, parts_directory, part):
+    part(1)
+    other = tmp_path / "_parts" / "other"
+    other.mkdir()
+    remove_parts(parts_directory)
+    assert [path.name for path in (tmp_path / "_parts").iterdir()] == ["other"]
+    remove_parts(str(other))
+    assert not (tmp_path / "_parts").exists()
+
+
+def test_times_for_directories_are_never_the_same():
+    times = [fresh_time() for _ in range(50)]
+    assert len({time.isoformat(timespec="milliseconds") for time in times}) == 50

@@ -1,0 +1,83 @@
+"""Runners by name, and Beam's options."""
+
+import pytest
+from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions
+from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.runners.portability.portable_runner import JobServiceHandle, PortableRunner
+
+from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.runners import is_local, make_options, make_runner, waits_for_service
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        [],
+        ["--runner=local"],
+        ["--runner=DirectRunner"],
+        ["--runner", "directrunner"],
+        ["--runner=FnApiRunner"],
+        ["--runner=apache_beam.runners.direct.direct_runner.DirectRunner"],
+    ],
+)
+def test_local_means_the_runner_in_this_process(flags):
+    options = make_options(flags)
+    assert is_local(options)
+    assert not waits_for_service(options)
+    assert type(make_runner(options)) is FnApiRunner
+
+
+def test_workers_of_the_local_runner_get_the_options():
+    options = make_options(["--project=some-project", "--job_name=a"])
+    info = make_runner(options)._provision_info.provision_info
+    expected = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+    assert info.pipeline_options == expected
+    assert "some-project" in str(info.pipeline_options)
+
+
+def test_other_runners_are_those_of_beam():
+    dataflow = make_options(["--runner=DataflowRunner", "--project=p"])
+    assert waits_for_service(dataflow)
+    assert not is_local(dataflow)
+    assert isinstance(make_runner(dataflow), DataflowRunner)
+    portable = make_options(["--runner=PortableRunner", "--job_endpoint=embed"])
+    assert isinstance(make_runner(portable), PortableRunner)
+
+
+def test_options_have_their_values():
+    options = make_options(["--direct_num_workers=3", "--temp_location=gs://bucket/tmp"])
+    assert options.view_as(DirectOptions).direct_num_workers == 3
+    assert options.view_as(GoogleCloudOptions).temp_location == "gs://bucket/tmp"
+
+
+@pytest.mark.parametrize(
+    ("flag", "near"),
+    [
+        ("--direct_num_worker=2", "--direct_num_workers"),
+        ("--temp_locatoin=x", "--temp_location"),
+        ("--chunk_byte=7", "--chunk_bytes"),
+        ("--signature-name=x", "--signature_name"),
+    ],
+)
+@pytest.mark.parametrize("runner", ["local", "DataflowRunner"])
+def test_a_misspelt_option_is_refused_with_the_nearest(flag, near, runner):
+    with pytest.raises(InvalidArgument, match=f"did you mean {near}") as caught:
+        make_options([f"--runner={runner}", flag])
+    assert caught.value.message == f"unknown option {flag.partition('=')[0]}"
+
+
+def test_a_stray_argument_and_a_strange_option_are_refused():
+    with pytest.raises(InvalidArgument, match="unknown argument other.json"):
+        make_options(["other.json"])
+    with pytest.raises(InvalidArgument, match="unknown option --zzzzzzzz$"):
+        make_options(["--zzzzzzzz"])
+
+
+def test_a_value_that_an_option_cannot_have_is_refused():
+    with pytest.raises(InvalidArgument, match="direct_num_workers"):
+        make_options(["--direct_num_workers=many"])
+
+
+def test_a_runner_behind_a_job_server_may_have_options_of_its_own():
+    make_options(["--runner=PortableRunner", "--job_endpoint=embed", "--flink_something=1"])
