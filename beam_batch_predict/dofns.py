@@ -25,7 +25,7 @@ from beam_batch_predict.sinks.records import error_records, prediction_records
 from beam_batch_predict.sinks.run_record import RunRecord
 from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.sources.reading import read_chunk
-from beam_batch_predict.spec import JsonLines, NonFinite
+from beam_batch_predict.spec import FileSource, NonFinite
 
 __all__ = [
     "BatchRows",
@@ -52,7 +52,7 @@ def begin_run(record: RunRecord) -> datetime.datetime:
     return record.running()
 
 
-def chunks_of(source: JsonLines) -> list[Chunk]:
+def chunks_of(source: FileSource) -> list[Chunk]:
     """The plan of a source, of one chunk at least, so that no part at all is always a loss."""
     return plan(source, files.match) or [Chunk(0, 1, ())]
 

@@ -12,10 +12,13 @@ from typing import ClassVar
 from beam_batch_predict.arguments import check_positive, check_strings
 from beam_batch_predict.errors import InvalidArgument
 
-__all__ = ["DEFAULT_CHUNK_BYTES", "FileSource", "JsonLines"]
+__all__ = ["DEFAULT_CHUNK_BYTES", "Csv", "FileList", "FileSource", "JsonLines", "TfRecord"]
 
 DEFAULT_CHUNK_BYTES = 64 * 1024 * 1024
 """How many bytes of input make one chunk, and so one output file."""
+
+LIST_CHUNK_BYTES = 16 * 1024
+"""The same for lists of files, whose bytes stand for many more."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +27,9 @@ class FileSource:
 
     Attributes:
         format: the service's name of the format.
-        splits_files: whether a file may be read in pieces.
     """
 
     format: ClassVar[str]
-    splits_files: ClassVar[bool] = True
 
     uris: str | Sequence[str]
     chunk_bytes: int = DEFAULT_CHUNK_BYTES
@@ -38,6 +39,16 @@ class FileSource:
         if not self.uris:
             raise InvalidArgument("uris: expected at least one path or URI, found none")
         check_positive(self.chunk_bytes, "chunk_bytes")
+
+    @property
+    def reader(self) -> str:
+        """Which reader the files need."""
+        return self.format
+
+    @property
+    def splits_files(self) -> bool:
+        """Whether a file may be read in pieces."""
+        return True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,3 +72,84 @@ class JsonLines(FileSource):
     """
 
     format: ClassVar[str] = "jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class Csv(FileSource):
+    """CSV files: one instance a row, an array of its cells in the order of the columns.
+
+    The names of the columns are the first row of the first file. Later files may begin
+    with the same row, which is a header there too.
+
+    Args:
+        uris: as for `JsonLines`; `.gz`, `.bz2` and `.zst` are decompressed.
+        chunk_bytes: as for `JsonLines`.
+        multiline: cells may hold line breaks. Files are then read whole, each by one
+            worker: in the middle of a file nobody can tell whether a quote is open.
+
+    Example:
+        >>> Csv("data/*.csv").reader
+        'csv'
+    """
+
+    format: ClassVar[str] = "csv"
+
+    multiline: bool = False
+
+    @property
+    def reader(self) -> str:
+        """Which reader the files need."""
+        return "csv-multiline" if self.multiline else "csv"
+
+    @property
+    def splits_files(self) -> bool:
+        """Whether a file may be read in pieces."""
+        return not self.multiline
+
+
+@dataclasses.dataclass(frozen=True)
+class TfRecord(FileSource):
+    """TFRecord files: one instance a record, each file read whole.
+
+    Args:
+        uris: as for `JsonLines`.
+        chunk_bytes: files are put together until they have so many bytes.
+        gzip: whether files are compressed with gzip, whatever their names are. Names
+            in `.gz`, `.bz2` and `.zst` are decompressed in any case.
+
+    Example:
+        >>> TfRecord("data/*.tfrecord.gz", gzip=True).reader
+        'tf-record-gzip'
+    """
+
+    format: ClassVar[str] = "tf-record"
+
+    gzip: bool = False
+
+    @property
+    def reader(self) -> str:
+        """Which reader the files need."""
+        return "tf-record-gzip" if self.gzip else "tf-record"
+
+    @property
+    def splits_files(self) -> bool:
+        """Whether a file may be read in pieces."""
+        return False
+
+
+@dataclasses.dataclass(frozen=True)
+class FileList(FileSource):
+    """Lists of files: one instance a file, whose content goes to the model as bytes.
+
+    Args:
+        uris: the lists, as for `JsonLines`: text files with a URI a line.
+        chunk_bytes: bytes of a list in one chunk; a few hundred files by default.
+
+    Example:
+        >>> FileList("images.txt").reader
+        'file-list'
+    """
+
+    format: ClassVar[str] = "file-list"
+
+    chunk_bytes: int = LIST_CHUNK_BYTES

@@ -31,12 +31,24 @@ class Option(NamedTuple):
     help: str
     metavar: str
 
+    @property
+    def default_text(self) -> str:
+        """The default as it would be given on a command line."""
+        value = getattr(self.default, "value", self.default)
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
 
 def _positive(text: str) -> int:
     value = int(text)
     if value < 1:
         raise ValueError(text)
     return value
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
 
 
 OPTIONS = (
@@ -62,17 +74,23 @@ OPTIONS = (
         'Buffers do), "null", or "error": the row fails.',
         "string|null|error",
     ),
+    Option(
+        "csv_multiline",
+        _boolean,
+        False,
+        "Whether cells of CSV files may hold line breaks; each file is then read by one worker.",
+        "true|false",
+    ),
 )
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the flags of all options to a parser."""
     for option in OPTIONS:
-        shown = getattr(option.default, "value", option.default)
         parser.add_argument(
             f"--{option.name}",
             type=option.parse,
             default=option.default,
             metavar=option.metavar,
-            help=f"{option.help} Default: {shown}.",
+            help=f"{option.help} Default: {option.default_text}.",
         )

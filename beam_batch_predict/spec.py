@@ -16,7 +16,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from beam_batch_predict.arguments import check_batch_size, check_strings
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.inputs import DEFAULT_CHUNK_BYTES, FileSource, JsonLines
+from beam_batch_predict.inputs import (
+    DEFAULT_CHUNK_BYTES,
+    Csv,
+    FileList,
+    FileSource,
+    JsonLines,
+    TfRecord,
+)
 from beam_batch_predict.status import Status
 
 if TYPE_CHECKING:
@@ -25,6 +32,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_CHUNK_BYTES",
     "BatchPredictSpec",
+    "Csv",
+    "FileList",
     "FileSource",
     "GcsDestination",
     "InstanceConfig",
@@ -33,6 +42,7 @@ __all__ = [
     "NonFinite",
     "Outcome",
     "SavedModel",
+    "TfRecord",
 ]
 
 DEFAULT_BATCH_SIZE = 64

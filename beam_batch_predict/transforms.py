@@ -34,16 +34,16 @@ from beam_batch_predict.dofns import (
     clean_up,
 )
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.instances.json_lines import convert_json_lines
+from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.models.handler import BatchModelHandler
 from beam_batch_predict.sinks.naming import output_directory
 from beam_batch_predict.sinks.run_record import RunRecord, fresh_time
 from beam_batch_predict.spec import (
     DEFAULT_BATCH_SIZE,
     BatchPredictSpec,
+    FileSource,
     GcsDestination,
     InstanceConfig,
-    JsonLines,
     NonFinite,
     SavedModel,
 )
@@ -78,7 +78,7 @@ class ReadInstances(beam.PTransform):
         64
     """
 
-    source: JsonLines
+    source: FileSource
     batch_size: int = DEFAULT_BATCH_SIZE
 
     def __post_init__(self) -> None:
@@ -132,7 +132,7 @@ class ConvertInstances(beam.PTransform):
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[InstanceBatch]:
         """Convert each batch."""
         return batches | "Convert" >> beam.Map(
-            convert_json_lines, config=self.config, non_finite=self.non_finite
+            convert, config=self.config, non_finite=self.non_finite
         ).with_output_types(InstanceBatch)
 
 
@@ -361,6 +361,6 @@ class BatchPredict(beam.PTransform):
         )
 
 
-def _plan(start: datetime.datetime, source: JsonLines, record: RunRecord) -> Iterator[Any]:
+def _plan(start: datetime.datetime, source: FileSource, record: RunRecord) -> Iterator[Any]:
     with record.recording_failure():
         yield from chunks_of(source)

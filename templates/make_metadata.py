@@ -28,6 +28,9 @@ _JOB = {
 }
 
 
+_KINDS = {int: "NUMBER", bool: "BOOLEAN"}
+
+
 def metadata() -> dict[str, Any]:
     """The template's metadata as JSON has it."""
     return {
@@ -38,14 +41,13 @@ def metadata() -> dict[str, Any]:
 
 
 def _parameter(option: Option) -> dict[str, Any]:
-    default = getattr(option.default, "value", option.default)
     parameter = {
         "name": option.name,
         "label": option.name.replace("_", " ").capitalize(),
         "helpText": option.help,
         "isOptional": True,
-        "paramType": "NUMBER" if isinstance(default, int) else "TEXT",
-        "defaultValue": str(default),
+        "paramType": _KINDS.get(type(option.default), "TEXT"),
+        "defaultValue": option.default_text,
     }
     if isinstance(option.default, NonFinite):
         choices = [{"value": choice.value, "label": choice.value} for choice in NonFinite]

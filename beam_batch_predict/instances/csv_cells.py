@@ -69,6 +69,6 @@ def _quoting(row: str, position: int) -> str:
     if opened and row.count('"', position) % 2:
         return (
             f"the quote at character {position + 1} is not closed in this line; if cells hold "
-            "line breaks, set --csv_multiline"
+            "line breaks, set --csv_multiline=true"
         )
     return f'a quote stands inside the cell at character {position + 1}; write it as ""'

@@ -21,6 +21,7 @@ from pydantic import JsonValue, PrivateAttr
 
 from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidJob, Violation
+from beam_batch_predict.inputs import LIST_CHUNK_BYTES
 from beam_batch_predict.jobs.json_tree import JsonSyntaxError, Location, parse_json
 from beam_batch_predict.jobs.resource import Resource, camel, read_resource, violations
 from beam_batch_predict.jobs.scalars import Bool, Text, Timestamp
@@ -157,6 +158,7 @@ class BatchPredictionJob(Resource):
         signature_name: str = spec.DEFAULT_SIGNATURE,
         chunk_bytes: int = spec.DEFAULT_CHUNK_BYTES,
         non_finite: spec.NonFinite = spec.NonFinite.STRING,
+        csv_multiline: bool = False,
     ) -> spec.BatchPredictSpec:
         """The job in the terms of the pipeline.
 
@@ -164,6 +166,7 @@ class BatchPredictionJob(Resource):
             signature_name: the signature to call; Vertex AI's jobs have no field for it.
             chunk_bytes: bytes of input behind one output file.
             non_finite: how NaN and infinities are written.
+            csv_multiline: whether cells of CSV files may hold line breaks.
 
         Raises:
             InvalidJob: the job breaks a rule, or asks for what this release cannot do.
@@ -173,7 +176,7 @@ class BatchPredictionJob(Resource):
         if wrong:
             raise InvalidJob("job", wrong)
         return spec.BatchPredictSpec(
-            source=self._source(chunk_bytes),
+            source=self._source(chunk_bytes, csv_multiline),
             model=self._saved_model(signature_name),
             destination=self._destination(),
             instances=self._instances(),
@@ -196,8 +199,16 @@ class BatchPredictionJob(Resource):
         job._ignored = OUTPUT_ONLY & given
         return job
 
-    def _source(self, chunk_bytes: int) -> spec.JsonLines:
-        return spec.JsonLines(_set(_set(self.input_config).gcs_source).uris, chunk_bytes)
+    def _source(self, chunk_bytes: int, csv_multiline: bool) -> spec.FileSource:
+        config = _set(self.input_config)
+        uris = _set(config.gcs_source).uris
+        if config.instances_format == "csv":
+            return spec.Csv(uris, chunk_bytes, csv_multiline)
+        if config.instances_format == "file-list":
+            return spec.FileList(uris, min(chunk_bytes, LIST_CHUNK_BYTES))
+        if config.instances_format in ("tf-record", "tf-record-gzip"):
+            return spec.TfRecord(uris, chunk_bytes, config.instances_format == "tf-record-gzip")
+        return spec.JsonLines(uris, chunk_bytes)
 
     def _saved_model(self, signature_name: str) -> spec.SavedModel:
         uri = _set(_set(self.unmanaged_container_model).artifact_uri)

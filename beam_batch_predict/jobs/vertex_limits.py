@@ -28,7 +28,7 @@ __all__ = [
     "unsupported",
 ]
 
-SUPPORTED_INSTANCES_FORMATS = ("jsonl",)
+SUPPORTED_INSTANCES_FORMATS = ("jsonl", "csv", "tf-record", "tf-record-gzip", "file-list")
 """The values of `inputConfig.instancesFormat` that this release can read."""
 
 SUPPORTED_PREDICTIONS_FORMATS = ("jsonl",)

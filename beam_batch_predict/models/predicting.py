@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.columns import non_finite_rows
@@ -33,7 +35,8 @@ def predict_batch(
         model fails, have a status instead.
     """
     model = caller.model
-    tensors = to_tensors(batch.instances, batch.live, model.signature.inputs, model.to_array)
+    inputs = model.signature.inputs
+    tensors = to_tensors(_fitting(batch, len(inputs)), batch.live, inputs, model.to_array)
     predictions: list[Predictions] = []
     failures: list[tuple[int, Status]] = list(tensors.failures)
     for rows_of_one_shape in tensors.batches:
@@ -47,6 +50,16 @@ def predict_batch(
     return dataclasses.replace(
         batch, predictions=tuple(predictions), statuses=batch.failing(failures)
     )
+
+
+def _fitting(batch: InstanceBatch, inputs: int) -> Sequence[Any]:
+    """The instances; arrays under column names as objects where only objects can fit."""
+    if inputs < 2 or not batch.columns:
+        return batch.instances
+    return [
+        dict(zip(batch.columns, instance, strict=True)) if isinstance(instance, list) else instance
+        for instance in batch.instances
+    ]
 
 
 def _without_non_finite(group: Predictions) -> tuple[Predictions, list[tuple[int, Status]]]:

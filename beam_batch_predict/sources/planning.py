@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import BinaryIO
 
 from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.errors import SourceError
-from beam_batch_predict.files import File
+from beam_batch_predict.files import File, open_file
+from beam_batch_predict.inputs import Csv, FileSource
 from beam_batch_predict.sources.compression import is_compressed
-from beam_batch_predict.spec import JsonLines
+from beam_batch_predict.sources.csv_files import read_columns
 
 __all__ = ["list_files", "make_chunks", "plan"]
 
@@ -22,17 +24,26 @@ FILES_PER_CHUNK = 256
 """Small files share a chunk, but never so many that opening them is most of the work."""
 
 
-def plan(source: JsonLines, match: Callable[[str], list[File]]) -> list[Chunk]:
+def plan(
+    source: FileSource,
+    match: Callable[[str], list[File]],
+    open_file: Callable[[str], BinaryIO] = open_file,
+) -> list[Chunk]:
     """The chunks of a source, in input order.
 
     Args:
         source: what to read.
         match: lists the files that a pattern matches.
+        open_file: opens a URI for reading bytes.
 
     Raises:
-        SourceError: a pattern matches nothing, or cannot be listed.
+        SourceError: a pattern matches nothing, or cannot be listed; or the source needs a
+            header, and the first file has none.
     """
-    return make_chunks(list_files(source.uris, match), source.chunk_bytes)
+    files = list_files(source.uris, match)
+    columns = read_columns(files, open_file) if isinstance(source, Csv) else ()
+    chunks = make_chunks(files, source.chunk_bytes, source.splits_files)
+    return [chunk._replace(format=source.reader, columns=columns) for chunk in chunks]
 
 
 def list_files(patterns: Sequence[str], match: Callable[[str], list[File]]) -> list[File]:
@@ -66,7 +77,7 @@ def _identity(uri: str) -> str:
     return uri if "://" in uri else os.path.abspath(uri)
 
 
-def make_chunks(files: Iterable[File], chunk_bytes: int) -> list[Chunk]:
+def make_chunks(files: Iterable[File], chunk_bytes: int, splits_files: bool = True) -> list[Chunk]:
     """Cut large files into ranges and put small files together.
 
     Compressed files are never cut. Empty files hold no rows and are in no chunk.
@@ -75,14 +86,16 @@ def make_chunks(files: Iterable[File], chunk_bytes: int) -> list[Chunk]:
         >>> [chunk.spans for chunk in make_chunks([File("a", 10), File("b", 3)], 8)]
         [(Span(uri='a', start=0, stop=8),), (Span(uri='a', start=8, stop=10), Span(uri='b', start=0, stop=3))]
     """  # noqa: E501 - a doctest's expected line cannot be broken
-    groups = list(_group(_spans(files, chunk_bytes), chunk_bytes))
+    groups = list(_group(_spans(files, chunk_bytes, splits_files), chunk_bytes))
     return [Chunk(number, len(groups), tuple(group)) for number, group in enumerate(groups)]
 
 
-def _spans(files: Iterable[File], chunk_bytes: int) -> Iterator[tuple[Span, int]]:
+def _spans(
+    files: Iterable[File], chunk_bytes: int, splits_files: bool
+) -> Iterator[tuple[Span, int]]:
     """Pieces of files, each with its size in bytes."""
     for file in files:
-        if is_compressed(file.uri):
+        if not splits_files or is_compressed(file.uri):
             if file.size:
                 yield Span(file.uri), file.size
             continue
