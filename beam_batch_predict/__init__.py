@@ -26,11 +26,14 @@ from beam_batch_predict.errors import (
 )
 from beam_batch_predict.spec import (
     BatchPredictSpec,
+    Csv,
+    FileList,
     GcsDestination,
     InstanceConfig,
     JsonLines,
     NonFinite,
     SavedModel,
+    TfRecord,
 )
 from beam_batch_predict.status import Code, Status
 
@@ -57,7 +60,9 @@ __all__ = [
     "BatchPredictionJob",
     "Code",
     "ConvertInstances",
+    "Csv",
     "DestinationError",
+    "FileList",
     "GcsDestination",
     "InstanceBatch",
     "InstanceConfig",
@@ -73,6 +78,7 @@ __all__ = [
     "SavedModelHandler",
     "SourceError",
     "Status",
+    "TfRecord",
     "Unbatch",
     "WriteResults",
     "read_job",
