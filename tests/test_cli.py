@@ -43,6 +43,8 @@ def job_file(tmp_path, tiny_model):
 
 
 def run(*arguments, command=COMMAND, **how):
+    # A user's shell, which knows nothing of how loud these tests want TensorFlow to be.
+    how.setdefault("env", {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"})
     return subprocess.run(
         [*command, *map(str, arguments)],
         capture_output=True,
