@@ -2,6 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 BIN := $(VENV)/bin
+PYENVS := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
 
 .PHONY: demo test check bench test-all-pythons lock clean
 
@@ -19,11 +20,15 @@ check: $(VENV)/ready  ## Lint and types.
 bench: $(VENV)/ready  ## Compare the speed with a hand-written loop and with usual pipelines.
 	$(BIN)/python -m benchmarks.jsonl
 
-test-all-pythons:  ## The tests on every Python from 3.10 to 3.13 that is here.
+test-all-pythons:  ## The tests on every Python from 3.10 to 3.13 that is here (pyenv's too).
 	@for version in 3.10 3.11 3.12 3.13; do \
-	  if command -v python$$version > /dev/null; then \
-	    echo "== Python $$version"; \
-	    $(MAKE) test PYTHON=python$$version VENV=.venv-$$version || exit 1; \
+	  found=; \
+	  for python in python$$version $(PYENVS)/$$version.*/bin/python; do \
+	    if [ -z "$$found" ] && $$python -c "" 2> /dev/null; then found=$$python; fi; \
+	  done; \
+	  if [ -n "$$found" ]; then \
+	    echo "== Python $$version: $$found"; \
+	    $(MAKE) test PYTHON=$$found VENV=.venv-$$version || exit 1; \
 	  else echo "== Python $$version: not on this machine, skipped"; fi; \
 	done
 

@@ -74,6 +74,7 @@ class ReadInstances(beam.PTransform):
         SourceError: when the pipeline runs, and a pattern matches nothing.
 
     Example:
+        >>> from beam_batch_predict.spec import JsonLines
         >>> ReadInstances(JsonLines("data/*.jsonl")).batch_size
         64
     """
@@ -323,6 +324,7 @@ class BatchPredict(beam.PTransform):
         InvalidArgument: the job is neither.
 
     Example:
+        >>> from beam_batch_predict.spec import JsonLines
         >>> spec = BatchPredictSpec(
         ...     JsonLines("in.jsonl"), SavedModel("model"), GcsDestination("out"))
         >>> BatchPredict(spec).spec.batch_size
