@@ -22,7 +22,16 @@ from numpy.typing import NDArray
 from beam_batch_predict.jsontext import Piece, column_pieces, dumps, join_rows, quote
 from beam_batch_predict.spec import NonFinite
 
-__all__ = ["non_finite_rows", "row_pieces", "row_texts", "row_values"]
+__all__ = [
+    "is_float",
+    "is_string",
+    "non_finite_rows",
+    "output_pieces",
+    "output_values",
+    "row_pieces",
+    "row_texts",
+    "row_values",
+]
 
 Columns = Mapping[str, NDArray[Any]]
 
@@ -34,7 +43,7 @@ def row_values(columns: Columns) -> list[Any]:
         >>> row_values({"y": np.array([1.5, 2.5])})
         [1.5, 2.5]
     """
-    values = [_column_values(name, array) for name, array in columns.items()]
+    values = [output_values(name, array) for name, array in columns.items()]
     if len(values) == 1:
         return values[0]
     return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
@@ -58,11 +67,11 @@ def row_pieces(columns: Columns, non_finite: NonFinite = NonFinite.STRING) -> li
     """The same texts in pieces: what all rows share, and columns of what they do not."""
     if len(columns) == 1:
         ((name, array),) = columns.items()
-        return _column_pieces(name, array, non_finite)
+        return output_pieces(name, array, non_finite)
     pieces: list[Piece] = []
     for at, (name, array) in enumerate(columns.items()):
         pieces.append(f"{',' if at else '{'}{quote(name)}:".encode())
-        pieces += _column_pieces(name, array, non_finite)
+        pieces += output_pieces(name, array, non_finite)
     return [*pieces, b"}"]
 
 
@@ -75,35 +84,39 @@ def non_finite_rows(columns: Columns) -> dict[int, str]:
     """
     found: dict[int, str] = {}
     for name, array in columns.items():
-        if _is_float(array):
+        if is_float(array):
             finite = np.isfinite(array).all(axis=tuple(range(1, array.ndim)))
             for row in np.flatnonzero(~finite).tolist():
                 found.setdefault(row, name)
     return found
 
 
-def _is_float(array: NDArray[Any]) -> bool:
+def is_float(array: NDArray[Any]) -> bool:
+    """Whether an array holds floats, of any kind."""
     return array.dtype.kind == "f" or array.dtype == ml_dtypes.bfloat16
 
 
-def _is_string(array: NDArray[Any]) -> bool:
+def is_string(array: NDArray[Any]) -> bool:
+    """Whether an array holds strings."""
     return array.dtype.kind in "OSU"
 
 
-def _column_values(name: str, array: NDArray[Any]) -> list[Any]:
+def output_values(name: str, array: NDArray[Any]) -> list[Any]:
+    """The values of one output, row by row; its name says whether strings are bytes."""
     values: list[Any] = array.tolist()
-    return [_strings(name, value) for value in values] if _is_string(array) else values
+    return [_strings(name, value) for value in values] if is_string(array) else values
 
 
-def _column_pieces(name: str, array: NDArray[Any], non_finite: NonFinite) -> list[Piece]:
-    if _is_string(array):
-        return column_pieces(_column_values(name, array))
+def output_pieces(name: str, array: NDArray[Any], non_finite: NonFinite) -> list[Piece]:
+    """The JSON texts of one output, row by row, in pieces."""
+    if is_string(array):
+        return column_pieces(output_values(name, array))
     if array.dtype == ml_dtypes.bfloat16:
         array = array.astype(np.float32)
     if not array.size:
         return [[dumps(row) for row in array.tolist()]]
     opening, texts, closing = _number_pieces(array)
-    if non_finite is not NonFinite.NULL and _is_float(array) and not np.isfinite(array).all():
+    if non_finite is not NonFinite.NULL and is_float(array) and not np.isfinite(array).all():
         for row in non_finite_rows({name: array}):
             texts[row] = _name_nulls(texts[row], array[row])
     return [opening, texts, closing]

@@ -16,6 +16,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_batch_predict import files
 from beam_batch_predict.batch import Chunk, InstanceBatch
+from beam_batch_predict.instances.csv_rows import check_columns
 from beam_batch_predict.models.handler import NAMESPACE
 from beam_batch_predict.sinks.finishing import finish_run
 from beam_batch_predict.sinks.naming import PARTS
@@ -25,7 +26,7 @@ from beam_batch_predict.sinks.records import error_records, prediction_records
 from beam_batch_predict.sinks.run_record import RunRecord
 from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.sources.reading import read_chunk
-from beam_batch_predict.spec import FileSource, NonFinite
+from beam_batch_predict.spec import FileSource, InstanceConfig, NonFinite
 
 __all__ = [
     "BatchRows",
@@ -52,9 +53,16 @@ def begin_run(record: RunRecord) -> datetime.datetime:
     return record.running()
 
 
-def chunks_of(source: FileSource) -> list[Chunk]:
-    """The plan of a source, of one chunk at least, so that no part at all is always a loss."""
-    return plan(source, files.match) or [Chunk(0, 1, ())]
+def chunks_of(source: FileSource, config: InstanceConfig = InstanceConfig()) -> list[Chunk]:  # noqa: B008 - frozen
+    """The plan of a source, of one chunk at least, so that no part at all is always a loss.
+
+    Raises:
+        SourceError: inputs cannot be found, or lack a header.
+        InvalidArgument: the config names what the inputs have no column for.
+    """
+    chunks = plan(source, files.match) or [Chunk(0, 1, ())]
+    check_columns(chunks[0].columns, config)
+    return chunks
 
 
 class ReadChunk(beam.DoFn):
@@ -76,9 +84,12 @@ class ReadChunk(beam.DoFn):
 class WriteParts(beam.DoFn):
     """Batches to parts: one a chunk, as long as the chunk's batches come in a row."""
 
-    def __init__(self, directory: str, non_finite: NonFinite) -> None:
+    def __init__(
+        self, directory: str, non_finite: NonFinite, predictions_format: str = "jsonl"
+    ) -> None:
         self._directory = directory
         self._non_finite = non_finite
+        self._format = predictions_format
         self._open: OrderedDict[int, PartWriter] = OrderedDict()
         self._since = 0.0
 
@@ -97,7 +108,7 @@ class WriteParts(beam.DoFn):
             yield writer.commit()
             writer = None
         if writer is None:
-            writer = PartWriter(self._directory, batch, self._non_finite, self._since)
+            writer = PartWriter(self._directory, batch, self._non_finite, self._since, self._format)
             self._since = time.perf_counter()
         self._open[number] = writer
         writer.write(batch)
@@ -122,11 +133,11 @@ class FinishRun(beam.DoFn):
     """All parts of a run to its published files and its record."""
 
     def __init__(
-        self, record: RunRecord, run: str, extension: str, planned_input: bool = False
+        self, record: RunRecord, run: str, predictions_format: str, planned_input: bool = False
     ) -> None:
         self._record = record
         self._run = run
-        self._extension = extension
+        self._format = predictions_format
         self._planned_input = planned_input
 
     @property
@@ -138,9 +149,7 @@ class FinishRun(beam.DoFn):
         self, _: Any, parts: Iterable[Part], start: datetime.datetime | None
     ) -> Iterable[PublishedFile]:
         """Finish the run."""
-        return finish_run(
-            parts, self._record, self._run, self._extension, start, self._planned_input
-        )
+        return finish_run(parts, self._record, self._run, self._format, start, self._planned_input)
 
 
 def clean_up(_: Any, published: Iterable[PublishedFile], parts_directory: str) -> None:

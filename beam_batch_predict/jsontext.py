@@ -56,6 +56,9 @@ _TYPES = {
 
 _LONGEST_PREVIEW = 60
 
+_DEEPEST = 1024
+"""Levels of nesting that orjson reads."""
+
 
 class NotJson(ValueError):
     """A text that is not one JSON value; the message says why and at which byte."""
@@ -97,6 +100,8 @@ def _loads_leniently(text: bytes, error: orjson.JSONDecodeError) -> Any:
         try:
             value = json.loads(decoded, parse_float=_number, parse_int=_number)
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # refuses lone surrogates
+            if _is_deep(value):  # orjson's limit, which newer Pythons do not have
+                raise RecursionError
             return value
         except json.JSONDecodeError as other:
             reason, column = other.msg, other.colno
@@ -107,6 +112,20 @@ def _loads_leniently(text: bytes, error: orjson.JSONDecodeError) -> Any:
         except RecursionError:
             raise NotJson("invalid JSON: nested too deeply") from None
     raise NotJson(f"invalid JSON: {reason} at column {column}") from None
+
+
+def _is_deep(value: Any) -> bool:
+    level = [[value]]
+    for _ in range(_DEEPEST + 1):
+        level = [
+            item if isinstance(item, list) else list(item.values())
+            for holder in level
+            for item in holder
+            if isinstance(item, (dict, list))
+        ]
+        if not level:
+            return False
+    return True
 
 
 class _TooLarge(ValueError):
@@ -337,6 +356,8 @@ def preview(value: Any) -> str:
     """
     if value is None:
         return "null"
+    if isinstance(value, (bytes, str)):  # of which some have many megabytes
+        value = value[: _LONGEST_PREVIEW + 1]
     try:
         text = json.dumps(value, ensure_ascii=False, default=repr)
     except (RecursionError, ValueError, TypeError):

@@ -18,6 +18,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 from apache_beam.runners.runner import PipelineState
 
 from beam_batch_predict import files
+from beam_batch_predict.dofns import chunks_of
 from beam_batch_predict.errors import BatchPredictError, DestinationError
 from beam_batch_predict.jobs import BatchPredictionJob
 from beam_batch_predict.models.isolation import Caller
@@ -26,7 +27,6 @@ from beam_batch_predict.progress import showing_progress
 from beam_batch_predict.runners import make_options, make_runner, waits_for_service
 from beam_batch_predict.sinks.naming import JOB_RECORD, output_directory
 from beam_batch_predict.sinks.run_record import RunRecord, now, status_of_error
-from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.spec import BatchPredictSpec
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.transforms import BatchPredict
@@ -116,7 +116,7 @@ class _Checked(NamedTuple):
 
 def _preflight(spec: BatchPredictSpec, options: PipelineOptions) -> _Checked:
     """Fail on what can be known before any worker starts."""
-    chunks = len(plan(spec.source, files.match))
+    chunks = len(chunks_of(spec.source, spec.instances))
     if waits_for_service(options):
         return _Checked(chunks, None)
     _import_tensorflow()

@@ -50,8 +50,27 @@ DEFAULT_BATCH_SIZE = 64
 
 DEFAULT_SIGNATURE = "serving_default"
 
-PREDICTIONS_FORMATS = ("jsonl",)
+PREDICTIONS_FORMATS = ("jsonl", "csv")
 """The formats in which output files can be written."""
+
+
+def check_predictions_format(value: str) -> str:
+    """The value if it is the name of a format in which output files can be written.
+
+    Raises:
+        InvalidArgument: it is not.
+
+    Example:
+        >>> check_predictions_format("csv")
+        'csv'
+    """
+    if value not in PREDICTIONS_FORMATS:
+        raise InvalidArgument(
+            f"predictions_format: expected {' or '.join(map(repr, PREDICTIONS_FORMATS))}, "
+            f"found {value!r}"
+        )
+    return value
+
 
 RESERVED_FIELDS = frozenset({"instance", "key", "prediction", "error", "explanation"})
 """Names that an output record gives a meaning of its own."""
@@ -314,8 +333,4 @@ class BatchPredictSpec:
 
     def __post_init__(self) -> None:
         check_batch_size(self.batch_size)
-        if self.predictions_format not in PREDICTIONS_FORMATS:
-            raise InvalidArgument(
-                f"predictions_format: expected {' or '.join(map(repr, PREDICTIONS_FORMATS))}, "
-                f"found {self.predictions_format!r}"
-            )
+        check_predictions_format(self.predictions_format)

@@ -46,6 +46,7 @@ from beam_batch_predict.spec import (
     InstanceConfig,
     NonFinite,
     SavedModel,
+    check_predictions_format,
 )
 
 __all__ = [
@@ -179,12 +180,13 @@ class WriteResults(beam.PTransform):
     """Write predictions and errors as files, in input order where the input has one.
 
     Each run gets a directory of its own, `prediction-<model-display-name>-<time>`, with
-    `predictions_0001.jsonl` and so on, and `errors_0001.jsonl` and so on if rows failed.
+    `predictions_0001.jsonl` and so on, and `errors_0001.jsonl` and so on if rows failed;
+    with the format "csv" their names end in `.csv`, and each begins with the same header.
     The files appear when all rows are done, each of them whole.
 
     Args:
         destination: where to make the directory.
-        predictions_format: "jsonl".
+        predictions_format: "jsonl" or "csv".
         model_display_name: for the name of the directory.
         non_finite: NULL writes null for NaN and infinities; otherwise their names.
         create_time: for the name of the directory; by default the present time.
@@ -211,11 +213,7 @@ class WriteResults(beam.PTransform):
         create_time: datetime.datetime | None = None,
     ) -> None:
         super().__init__()
-        if predictions_format != "jsonl":
-            raise InvalidArgument(
-                f"predictions_format: expected 'jsonl', found {predictions_format!r}"
-            )
-        self.predictions_format = predictions_format
+        self.predictions_format = check_predictions_format(predictions_format)
         self.non_finite = non_finite
         time = create_time or fresh_time()
         self.directory = output_directory(destination.output_uri_prefix, model_display_name, time)
@@ -234,12 +232,13 @@ class _WriteRun(beam.PTransform):
     def __init__(
         self,
         record: RunRecord,
-        extension: str,
+        predictions_format: str,
         non_finite: NonFinite,
         start: PCollection[datetime.datetime] | None = None,
     ) -> None:
         super().__init__()
-        self._finish = FinishRun(record, uuid.uuid4().hex, extension, start is not None)
+        self._finish = FinishRun(record, uuid.uuid4().hex, predictions_format, start is not None)
+        self._format = predictions_format
         self._non_finite = non_finite
         self._start = start
 
@@ -247,7 +246,8 @@ class _WriteRun(beam.PTransform):
         parts = (
             batches
             | "InOneWindow" >> beam.WindowInto(GlobalWindows())
-            | "WriteParts" >> beam.ParDo(WriteParts(self._finish.parts_directory, self._non_finite))
+            | "WriteParts"
+            >> beam.ParDo(WriteParts(self._finish.parts_directory, self._non_finite, self._format))
         )
         once = batches.pipeline | "Once" >> beam.Create([None])
         start = AsSingleton(self._start) if self._start else None
@@ -354,7 +354,7 @@ class BatchPredict(beam.PTransform):
         start = begin | "Run" >> beam.Create([record]) | "Begin" >> beam.Map(begin_run)
         return (
             start
-            | "Plan" >> beam.FlatMap(_plan, spec.source, record)
+            | "Plan" >> beam.FlatMap(_plan, spec.source, spec.instances, record)
             | "Read" >> _ReadChunks(spec.batch_size)
             | ConvertInstances(spec.instances, spec.non_finite)
             | Predict(spec.model, spec.batch_size, spec.non_finite, record=record)
@@ -363,6 +363,8 @@ class BatchPredict(beam.PTransform):
         )
 
 
-def _plan(start: datetime.datetime, source: FileSource, record: RunRecord) -> Iterator[Any]:
+def _plan(
+    start: datetime.datetime, source: FileSource, config: InstanceConfig, record: RunRecord
+) -> Iterator[Any]:
     with record.recording_failure():
-        yield from chunks_of(source)
+        yield from chunks_of(source, config)

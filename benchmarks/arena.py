@@ -66,10 +66,12 @@ class Arena:
     batch_size: int
     timeout: float
 
-    def prepare(self, jsonl: Iterable[int], examples: Iterable[int]) -> None:
+    def prepare(
+        self, jsonl: Iterable[int], examples: Iterable[int], csv: Iterable[int] = ()
+    ) -> None:
         """Generates the inputs of these many rows, where the cache lacks them."""
         command = [sys.executable, "-m", "benchmarks.generate", "--cache", str(self.cache.root)]
-        for flag, sizes in (("--jsonl", jsonl), ("--examples", examples)):
+        for flag, sizes in (("--jsonl", jsonl), ("--examples", examples), ("--csv", csv)):
             for rows in sorted(set(sizes)):
                 command += [flag, str(rows)]
         subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, **ENVIRONMENT})
@@ -122,4 +124,6 @@ class Arena:
         ]
 
     def _source(self, contestant: Contestant, rows: int) -> Path:
-        return self.cache.examples(rows) if contestant.examples else self.cache.jsonl(rows)
+        if contestant.examples:
+            return self.cache.examples(rows)
+        return self.cache.csv(rows) if contestant.csv else self.cache.jsonl(rows)

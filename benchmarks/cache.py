@@ -39,6 +39,10 @@ class Cache:
         """The input of `rows` rows as JSON lines."""
         return self.root / f"{self._stem(rows)}.jsonl"
 
+    def csv(self, rows: int) -> Path:
+        """The same rows as CSV: a header, an id without quotes, a column for each feature."""
+        return self.root / f"{self._stem(rows)}.csv"
+
     def examples(self, rows: int) -> Path:
         """The same rows as `tf.train.Example` records in a TFRecord file."""
         return self.root / f"{self._stem(rows)}.tfrecord"

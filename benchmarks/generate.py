@@ -52,6 +52,17 @@ def _write_jsonl(path: Path, rows: int) -> None:
             )
 
 
+def _write_csv(path: Path, rows: int) -> None:
+    with path.open("wb") as file:
+        file.write(f"id,{','.join(f'x{at}' for at in range(FEATURES))}\n".encode())
+        for start, values in _blocks(rows):
+            dump = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
+            file.writelines(
+                b"row-%07d,%s\n" % (start + offset, array)
+                for offset, array in enumerate(dump[2:-2].split(b"],["))
+            )
+
+
 def _write_expected(path: Path, rows: int) -> None:
     step = max(1, rows // SAMPLES)
     with path.open("wb") as file:
@@ -89,6 +100,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Generate the inputs and the models.")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE)
     parser.add_argument("--jsonl", type=int, action="append", default=[], metavar="ROWS")
+    parser.add_argument("--csv", type=int, action="append", default=[], metavar="ROWS")
     parser.add_argument("--examples", type=int, action="append", default=[], metavar="ROWS")
     args = parser.parse_args(argv)
     cache = Cache(args.cache.absolute())
@@ -96,9 +108,11 @@ def main(argv: list[str] | None = None) -> None:
     save_models(cache.row_model(), cache.example_model())
     for rows in args.jsonl:
         _once(cache.jsonl(rows), rows, _write_jsonl)
+    for rows in args.csv:
+        _once(cache.csv(rows), rows, _write_csv)
     for rows in args.examples:
         _once(cache.examples(rows), rows, _write_examples)
-    for rows in {*args.jsonl, *args.examples}:
+    for rows in {*args.jsonl, *args.csv, *args.examples}:
         _once(cache.expected(rows), rows, _write_expected)
 
 

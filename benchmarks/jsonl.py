@@ -1,6 +1,7 @@
-"""Compares the contestants on JSON lines, or shows that memory does not grow.
+"""Compares the contestants on JSON lines or CSV, or shows that memory does not grow.
 
     python -m benchmarks.jsonl                  # the comparison, some minutes
+    python -m benchmarks.jsonl --contestants ours_csv loop_csv loop_arrow
     python -m benchmarks.jsonl --memory         # the peak at 1x and 10x the rows
 
 Tables go to standard output as Markdown, progress to standard error, and every raw number
@@ -26,6 +27,8 @@ from benchmarks.measure import BenchmarkError, Measurement
 
 __all__ = ["main"]
 
+JSON_LINES = [name for name, contestant in CONTESTANTS.items() if not contestant.csv]
+
 
 def _progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
@@ -34,9 +37,11 @@ def _progress(text: str) -> None:
 def _compare(args: argparse.Namespace, arena: Arena) -> dict[str, Any]:
     chosen = [CONTESTANTS[name] for name in dict.fromkeys(args.contestants)]
     rows = {each.name: args.slow_rows if each.slow else args.rows for each in chosen}
+    of_csv = [rows[each.name] for each in chosen if each.csv]
     arena.prepare(
-        [TINY_ROWS, *(rows[each.name] for each in chosen if not each.examples)],
+        [TINY_ROWS, *(rows[each.name] for each in chosen if not each.examples and not each.csv)],
         [TINY_ROWS, *(rows[each.name] for each in chosen if each.examples)],
+        [TINY_ROWS, *of_csv] if of_csv else [],
     )
     for contestant in chosen:
         arena.warm_up(contestant, rows[contestant.name])
@@ -47,8 +52,9 @@ def _compare(args: argparse.Namespace, arena: Arena) -> dict[str, Any]:
             runs[contestant.name].append(run)
             _progress(f"{repeat + 1}/{args.repeat} {_cost(contestant, run.rows, run.full)}")
     print(report.result_table(runs))
-    if "ours" in runs and len(runs) > 1:
-        print(f"\n{report.ratio_table(runs)}")
+    ours = next((name for name in runs if name.startswith("ours")), None)
+    if ours and len(runs) > 1:
+        print(f"\n{report.ratio_table(runs, ours)}")
     return runs
 
 
@@ -79,7 +85,7 @@ def _save(results: Path, kind: str, content: dict[str, Any]) -> Path:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.jsonl",
-        description="Compare batch prediction of JSON lines with its rivals, in one run.",
+        description="Compare batch prediction of files with its rivals, in one run.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
@@ -87,7 +93,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--slow-rows", type=int, default=100_000, help="rows for beam_usual and tfx_bsl")
     add("--batch-size", type=int, default=512, help="rows of one call of the model")
     add("--repeat", type=int, default=3, help="rounds, each with every contestant once")
-    add("--contestants", nargs="+", choices=CONTESTANTS, default=[*CONTESTANTS], help="who runs")
+    add("--contestants", nargs="+", choices=CONTESTANTS, default=JSON_LINES, help="who runs")
     add("--memory", action="store_true", help="instead: the peak of ours at 1x and 10x rows")
     add("--timeout", type=float, default=1800.0, help="seconds before a contestant is killed")
     add("--cache", type=Path, default=DEFAULT_CACHE, help="where generated files lie")

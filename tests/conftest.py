@@ -50,7 +50,8 @@ def published():
     """A function from a directory to the published files in it: bytes by name."""
 
     def read(directory):
-        found = sorted(Path(directory).glob("*.jsonl"))
+        kinds = ("errors_*", "predictions_*")
+        found = [path for kind in kinds for path in sorted(Path(directory).glob(kind))]
         return {path.name: path.read_bytes() for path in found}
 
     return read

@@ -34,8 +34,8 @@ REFUSED = [
     (lambda: SavedModel("m", parameters={1: 1}), "parameters: expected an input name with each"),
     (lambda: BatchPredictSpec(*PARTS, batch_size=0), "batch_size: expected a whole number from 1"),
     (
-        lambda: BatchPredictSpec(*PARTS, predictions_format="csv"),
-        "predictions_format: expected 'jsonl', found 'csv'",
+        lambda: BatchPredictSpec(*PARTS, predictions_format="xlsx"),
+        "predictions_format: expected 'jsonl' or 'csv', found 'xlsx'",
     ),
     (
         lambda: InstanceConfig("list", included_fields=["a"], excluded_fields=["b", "b"]),

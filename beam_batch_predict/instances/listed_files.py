@@ -33,7 +33,7 @@ def convert_listed_files(
     ]
     return dataclasses.replace(
         batch,
-        instances=[content for _, content in batch.rows],
+        instances=[b"" if isinstance(content, Status) else content for _, content in batch.rows],
         texts=[dumps(uri) for uri, _ in batch.rows],
         statuses=batch.failing(failed),
     )

@@ -8,11 +8,14 @@ field is found among its features and taken out or kept; the rest goes on as an 
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-from collections.abc import Mapping
+import math
+from binascii import b2a_base64
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.instances.fields import Instance, RowError
@@ -34,19 +37,38 @@ def convert_records(
         non_finite: not used: what a record holds is shown as `{"b64": …}`.
 
     Returns:
-        The batch with `instances` (bytes), `keys` and `attached`.
+        The batch with `instances` (bytes), and `keys` and `attached` or the `texts` to show.
     """
-    takes_apart = bool(config.key_field or config.included_fields or config.excluded_fields)
+    if config.key_field or config.included_fields or config.excluded_fields:
+        return _convert_examples(batch, config)
+    failures = _unread(batch.rows)
+    rows = [b"" if isinstance(row, Status) else row for row in batch.rows]
+    return dataclasses.replace(
+        batch,
+        instances=rows if failures else batch.rows,
+        texts=[b'{"b64":"%b"}' % b2a_base64(row, newline=False) for row in rows],
+        statuses=batch.failing(failures),
+    )
+
+
+def _unread(rows: Sequence[bytes | Status]) -> list[tuple[int, Status]]:
+    """Why records could not be read, by position."""
+    if set(map(type, rows)) <= {bytes}:
+        return []
+    return [(position, row) for position, row in enumerate(rows) if isinstance(row, Status)]
+
+
+def _convert_examples(batch: InstanceBatch, config: InstanceConfig) -> InstanceBatch:
+    failures = _unread(batch.rows)
     made: list[Instance] = []
-    failures: list[tuple[int, Status]] = []
     for position, row in enumerate(batch.rows):
+        if isinstance(row, Status):
+            made.append(Instance(None, b"", {}))
+            continue
         try:
-            if isinstance(row, Status):
-                raise RowError(row.message, row.code)
-            made.append(_take_apart(row, config) if takes_apart else Instance(None, row, {}))
+            made.append(_take_apart(row, config))
         except RowError as error:
-            shown = b"" if isinstance(row, Status) else row
-            made.append(Instance(error.key, shown, error.attached))
+            made.append(Instance(error.key, row, error.attached))
             failures.append((position, error.status))
     return dataclasses.replace(
         batch,
@@ -93,27 +115,35 @@ def _key(features: Mapping[str, Any], field: str) -> Any:
         raise RowError(f"key feature {quote(field)} is missing; {_names(features)}")
     value = _value(features[field])
     if type(value) not in (str, int, float):
+        found = "bytes that are not UTF-8 text" if isinstance(value, dict) else _count(value)
+        raise RowError(f"key feature {quote(field)}: expected one string or number, found {found}")
+    if isinstance(value, float) and not math.isfinite(value):
         raise RowError(
-            f"key feature {quote(field)}: expected one string or number, found "
-            f"{'bytes' if isinstance(value, dict) else f'{len(value)} values'}"
+            f"key feature {quote(field)}: expected a string or a finite number, found {value}"
         )
     return value
+
+
+def _count(values: Sequence[Any]) -> str:
+    return f"{len(values)} values" if values else "no value"
 
 
 def _value(feature: Any) -> Any:
     """A feature as JSON has it: a value where it has one, an array where it has more."""
     kind = feature.WhichOneof("kind")
-    values = [_text(item) for item in getattr(feature, kind).value] if kind else []
-    return values[0] if len(values) == 1 else values
+    values: Sequence[Any] = getattr(feature, kind).value if kind else []
+    if kind == "float_list":  # 0.1 rather than the 0.10000000149011612 nearest to it
+        values = [float(str(np.float32(value))) for value in values]
+    elif kind == "bytes_list":
+        values = [_text(value) for value in values]
+    return values[0] if len(values) == 1 else list(values)
 
 
-def _text(value: Any) -> Any:
-    if not isinstance(value, bytes):
-        return value
+def _text(value: bytes) -> Any:
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
-        return {"b64": base64.b64encode(value).decode("ascii")}
+        return {"b64": b2a_base64(value, newline=False).decode("ascii")}
 
 
 def _names(features: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ __all__ = [
 SUPPORTED_INSTANCES_FORMATS = ("jsonl", "csv", "tf-record", "tf-record-gzip", "file-list")
 """The values of `inputConfig.instancesFormat` that this release can read."""
 
-SUPPORTED_PREDICTIONS_FORMATS = ("jsonl",)
+SUPPORTED_PREDICTIONS_FORMATS = ("jsonl", "csv")
 """The values of `outputConfig.predictionsFormat` that this release can write."""
 
 _PREBUILT_TENSORFLOW = re.compile(

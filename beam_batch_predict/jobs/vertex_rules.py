@@ -42,9 +42,11 @@ PREDICTIONS_FORMATS = ("jsonl", "csv", "bigquery")
 
 _TF_RECORDS = ("tf-record", "tf-record-gzip")
 
-_INSTANCE_TYPE_FORMATS = ("jsonl", "bigquery")
+# The service has neither instanceType nor lists of fields for csv. The names of the columns
+# are there, so both mean something here.
+_INSTANCE_TYPE_FORMATS = ("jsonl", "csv", "bigquery")
 _KEY_FIELD_FORMATS = ("jsonl", "csv", "bigquery", *_TF_RECORDS)
-_FIELD_LIST_FORMATS = ("jsonl", "bigquery", *_TF_RECORDS)
+_FIELD_LIST_FORMATS = ("jsonl", "csv", "bigquery", *_TF_RECORDS)
 
 MAX_DISPLAY_NAME = 128
 MAX_LABEL = 64

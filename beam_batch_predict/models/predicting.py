@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.columns import non_finite_rows
-from beam_batch_predict.models.isolation import Caller
-from beam_batch_predict.models.tensors import to_tensors
+from beam_batch_predict.models.examples import examples_to_tensors, takes_examples
+from beam_batch_predict.models.isolation import Caller, Model
+from beam_batch_predict.models.signature import TensorInfo
+from beam_batch_predict.models.tensors import Tensors, to_tensors
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
 
@@ -35,8 +36,7 @@ def predict_batch(
         model fails, have a status instead.
     """
     model = caller.model
-    inputs = model.signature.inputs
-    tensors = to_tensors(_fitting(batch, len(inputs)), batch.live, inputs, model.to_array)
+    tensors = _tensors(batch, model)
     predictions: list[Predictions] = []
     failures: list[tuple[int, Status]] = list(tensors.failures)
     for rows_of_one_shape in tensors.batches:
@@ -52,14 +52,36 @@ def predict_batch(
     )
 
 
-def _fitting(batch: InstanceBatch, inputs: int) -> Sequence[Any]:
-    """The instances; arrays under column names as objects where only objects can fit."""
-    if inputs < 2 or not batch.columns:
-        return batch.instances
-    return [
-        dict(zip(batch.columns, instance, strict=True)) if isinstance(instance, list) else instance
-        for instance in batch.instances
-    ]
+def _tensors(batch: InstanceBatch, model: Model) -> Tensors:
+    inputs, instances = model.signature.inputs, batch.instances
+    names = _names(batch, len(inputs))
+    examples = _examples(batch, inputs)
+    if not examples:
+        return to_tensors(instances, batch.live, inputs, model.to_array, names)
+    found = examples_to_tensors([instances[row] for row in examples], examples, inputs)
+    if len(examples) == len(batch.live):
+        return found
+    others = [row for row in batch.live if type(instances[row]) is not bytes]
+    rest = to_tensors([instances[row] for row in others], others, inputs, model.to_array, names)
+    return Tensors(found.batches + rest.batches, found.failures + rest.failures)
+
+
+def _examples(batch: InstanceBatch, inputs: Sequence[TensorInfo]) -> Sequence[int]:
+    """The live rows that are serialized Examples. A listed file is none: it is one value."""
+    if batch.format == "file-list" or not takes_examples(inputs):
+        return []
+    types = set(map(type, batch.instances))
+    if bytes not in types:
+        return []
+    live = batch.live
+    if len(types) == 1:
+        return live
+    return [row for row in live if type(batch.instances[row]) is bytes]
+
+
+def _names(batch: InstanceBatch, inputs: int) -> Sequence[str]:
+    """The names of what stands in arrays, where only objects can fit."""
+    return batch.columns if inputs > 1 else ()
 
 
 def _without_non_finite(group: Predictions) -> tuple[Predictions, list[tuple[int, Status]]]:

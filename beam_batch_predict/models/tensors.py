@@ -58,6 +58,7 @@ def to_tensors(
     rows: Sequence[int],
     inputs: Sequence[TensorInfo],
     to_array: ToArray | None = None,
+    names: Sequence[str] = (),
 ) -> Tensors:
     """Turn rows into arrays, one per input, rows in the outer dimension.
 
@@ -68,6 +69,7 @@ def to_tensors(
         to_array: a quick way to make arrays of floats of nested lists. It may take
             booleans for numbers, but nothing else that is not a number; it goes by the
             first item of each list, and may drop what comes behind an empty one.
+        names: of the items of instances that are arrays and stand for objects.
 
     Example:
         >>> x = TensorInfo("x", "int32", (None,))
@@ -80,11 +82,28 @@ def to_tensors(
     taken = instances if len(rows) == len(instances) else [instances[row] for row in rows]
     if not taken:
         return Tensors([], [])
-    columns = _columns(taken, inputs)
+    columns = _named_columns(taken, inputs, names) if names else _columns(taken, inputs)
     arrays = columns and _arrays(columns, inputs, to_array)
     if arrays:
         return Tensors([TensorBatch(rows, arrays)], [])
-    return _row_by_row(taken, rows, inputs)
+    return _row_by_row([_named(row, names) for row in taken] if names else taken, rows, inputs)
+
+
+def _named_columns(
+    instances: Sequence[Any], inputs: Sequence[TensorInfo], names: Sequence[str]
+) -> dict[str, Sequence[Any]] | None:
+    """The values of each input out of arrays, without an object for each row."""
+    if set(map(type, instances)) != {list} or set(names) != {tensor.name for tensor in inputs}:
+        return _columns([_named(instance, names) for instance in instances], inputs)
+    if set(map(len, instances)) != {len(names)}:
+        return None
+    return dict(zip(names, zip(*instances, strict=True), strict=True))
+
+
+def _named(instance: Any, names: Sequence[str]) -> Any:
+    if not isinstance(instance, list) or len(instance) != len(names):
+        return instance
+    return dict(zip(names, instance, strict=True))
 
 
 def _columns(

@@ -26,7 +26,7 @@ def finish_run(
     parts: Iterable[Part],
     record: RunRecord,
     run: str,
-    extension: str,
+    predictions_format: str,
     start: datetime.datetime | None = None,
     planned_input: bool = False,
 ) -> list[PublishedFile]:
@@ -39,7 +39,7 @@ def finish_run(
         parts: every part that was written.
         record: where to record the outcome.
         run: the name of the run's directory of parts.
-        extension: of the published files.
+        predictions_format: of the parts; also the extension of the published files.
         start: when the run began.
         planned_input: whether the run's input had a plan.
 
@@ -53,7 +53,7 @@ def finish_run(
     parts_directory = files.join(files.join(record.directory, PARTS), run)
     with record.recording_failure():
         complete = check_parts(parts, planned_input)
-        published = publish(complete, record.directory, parts_directory, extension)
+        published = publish(complete, record.directory, parts_directory, predictions_format)
         record.write(outcome_of(complete, record, start))
     return published
 

@@ -17,7 +17,8 @@ from typing import BinaryIO, NamedTuple
 from beam_batch_predict import files
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import LostRowsError
-from beam_batch_predict.sinks.records import error_lines, prediction_lines
+from beam_batch_predict.sinks.formats import RECORD_FORMATS
+from beam_batch_predict.sinks.tables import RecordFormat, Rows, Section, union
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Status
 
@@ -38,6 +39,9 @@ class Part(NamedTuple):
         failed: how many of the rows failed.
         source_failures: files that could not be read (to the end).
         seconds: time spent on the part by its worker.
+        prediction_sections: the columns of the file of predictions, section by section;
+            where it is empty, those that it might have had.
+        error_sections: the same for the file of errors.
     """
 
     chunk: int
@@ -50,6 +54,8 @@ class Part(NamedTuple):
     failed: int
     source_failures: tuple[Status, ...]
     seconds: float
+    prediction_sections: tuple[Section, ...] = ()
+    error_sections: tuple[Section, ...] = ()
 
 
 class PartWriter:
@@ -60,11 +66,18 @@ class PartWriter:
         first: the first batch; it is not written by this.
         non_finite: how NaN and infinities are written.
         since: when work on the part began, by `time.perf_counter()`.
+        predictions_format: of the files.
     """
 
     def __init__(
-        self, directory: str, first: InstanceBatch, non_finite: NonFinite, since: float
+        self,
+        directory: str,
+        first: InstanceBatch,
+        non_finite: NonFinite,
+        since: float,
+        predictions_format: str = "jsonl",
     ) -> None:
+        self._format = RECORD_FORMATS[predictions_format]
         self.next_row = first.first_row
         self._since = since
         self._chunk = -1 if first.chunk is None else first.chunk
@@ -74,8 +87,8 @@ class PartWriter:
         self._failed = 0
         self._source_failures: list[Status] = []
         self._directory = directory
-        self._predictions = _Aside(directory)
-        self._errors = _Aside(directory)
+        self._predictions = _Table(_Aside(directory), self._format)
+        self._errors = _Table(_Aside(directory), self._format)
         self._non_finite = non_finite
 
     def write(self, batch: InstanceBatch) -> None:
@@ -85,8 +98,8 @@ class PartWriter:
             LostRowsError: a row of the batch has no outcome, or two.
         """
         _check_outcomes(batch)
-        self._predictions.write(prediction_lines(batch, self._non_finite))
-        self._errors.write(error_lines(batch, self._non_finite))
+        self._predictions.write(self._format.predictions(batch, self._non_finite))
+        self._errors.write(self._format.errors(batch, self._non_finite))
         self.next_row += len(batch)
         self._failed += len(batch.statuses)
         self._source_failures += batch.source_failures
@@ -106,17 +119,19 @@ class PartWriter:
             first_row=self._first_row,
             rows=rows,
             last=self._last,
-            predictions=self._predictions.commit(f"{uri}.predictions"),
-            errors=self._errors.commit(f"{uri}.errors"),
+            predictions=self._predictions.file.commit(f"{uri}.predictions"),
+            errors=self._errors.file.commit(f"{uri}.errors"),
             failed=self._failed,
             source_failures=tuple(self._source_failures),
             seconds=time.perf_counter() - self._since,
+            prediction_sections=tuple(self._predictions.sections),
+            error_sections=tuple(self._errors.sections),
         )
 
     def abandon(self) -> None:
         """Remove what was written: the bundle failed, and will be tried again."""
-        self._predictions.abandon()
-        self._errors.abandon()
+        self._predictions.file.abandon()
+        self._errors.file.abandon()
 
 
 def _check_outcomes(batch: InstanceBatch) -> None:
@@ -141,12 +156,37 @@ def _is_whole(batch: InstanceBatch) -> bool:
     return row == len(batch)
 
 
+class _Table:
+    """A header, then rows of columns that can only become more."""
+
+    def __init__(self, file: _Aside, record_format: RecordFormat) -> None:
+        self.file = file
+        self.sections: list[Section] = []
+        self._format = record_format
+
+    def write(self, rows: Rows) -> None:
+        last = self.sections[-1] if self.sections else Section((), 0)
+        layout = union(last.layout, rows.layout) if rows.layout != last.layout else last.layout
+        text = rows.text(layout)
+        if text and not self.file.began:
+            self.file.write(self._format.header(layout))
+        self.file.write(text)
+        if self.sections and (layout == last.layout or not last.size):
+            self.sections[-1] = Section(layout, last.size + len(text))
+        else:
+            self.sections.append(Section(layout, len(text)))
+
+
 class _Aside:
     """A file under another name until it is whole; none at all if nothing is written."""
 
     def __init__(self, directory: str) -> None:
         self._aside = files.join(directory, f"{uuid.uuid4().hex}.tmp")
         self._file: BinaryIO | None = None
+
+    @property
+    def began(self) -> bool:
+        return self._file is not None
 
     def write(self, content: bytes) -> None:
         if not content:

@@ -7,7 +7,7 @@ stand between; errors have `"error": {"code", "message"}` in place of the predic
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -19,11 +19,50 @@ from beam_batch_predict.jsontext import (
     dumps,
     join_lines,
     join_rows,
+    loads,
     quote,
 )
+from beam_batch_predict.sinks.tables import Layout, Rows
 from beam_batch_predict.spec import NonFinite
 
-__all__ = ["error_lines", "error_records", "prediction_lines", "prediction_records"]
+__all__ = [
+    "JsonLineRecords",
+    "error_lines",
+    "error_records",
+    "in_echoes",
+    "prediction_lines",
+    "prediction_records",
+    "take",
+]
+
+
+class JsonLineRecords:
+    """JSON Lines: each row says what it has, so there are no columns.
+
+    Example:
+        >>> JsonLineRecords().header(())
+        b''
+    """
+
+    def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+        """The rows that were predicted, in row order."""
+        return Rows((), lambda _: prediction_lines(batch, non_finite))
+
+    def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+        """The rows that failed, in row order."""
+        return Rows((), lambda _: error_lines(batch, non_finite))
+
+    def header(self, layout: Layout, taken: Layout = ()) -> bytes:
+        """Nothing."""
+        return b""
+
+    def empty(self, layout: Layout) -> Layout:
+        """No columns."""
+        return ()
+
+    def rearranged(self, blocks: Iterable[bytes], old: Layout, new: Layout) -> Iterator[bytes]:
+        """The same text."""
+        yield from blocks
 
 
 def prediction_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STRING) -> bytes:
@@ -52,7 +91,7 @@ def prediction_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STR
 def _prediction_pieces(
     batch: InstanceBatch, group: Predictions, non_finite: NonFinite
 ) -> list[Piece]:
-    head = _head_pieces(batch, group.rows, _in_echoes(non_finite))
+    head = _head_pieces(batch, group.rows, in_echoes(non_finite))
     return [*head, b', "prediction": ', *row_pieces(group.columns, non_finite), b"}\n"]
 
 
@@ -64,7 +103,7 @@ def error_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STRING) 
     statuses = [batch.statuses[row] for row in rows]
     codes = [b"%d" % status.code for status in statuses]
     messages = [dumps(status.message) for status in statuses]
-    non_finite = _in_echoes(non_finite)
+    non_finite = in_echoes(non_finite)
     unkeyed = [batch.keys is not None and batch.keys[row] is None for row in rows]
     if batch.keyed_by_user or all(unkeyed) or not any(unkeyed):
         head = _head_pieces(batch, rows, non_finite)
@@ -75,21 +114,21 @@ def error_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STRING) 
     return join_lines([*head, b', "error": {"code": ', codes, b', "message": ', messages, b"}}\n"])
 
 
-def _in_echoes(non_finite: NonFinite) -> NonFinite:
+def in_echoes(non_finite: NonFinite) -> NonFinite:
     """ERROR is about what the model gives; what came in is echoed all the same."""
     return NonFinite.STRING if non_finite is NonFinite.ERROR else non_finite
 
 
 def _head_pieces(batch: InstanceBatch, rows: Sequence[int], non_finite: NonFinite) -> list[Piece]:
     """What stands before the prediction or the error: the key, or instance and fields."""
-    keys = _take(batch.keys, rows)
+    keys = take(batch.keys, rows)
     if keys is not None and (batch.keyed_by_user or None not in keys):
         return [b'{"key": ', *column_pieces(keys, non_finite)]
     if batch.texts is not None:
-        instances = _take(batch.texts, rows)
+        instances = take(batch.texts, rows)
     else:
         instances = [_instance_text(batch.instances[row], non_finite) for row in rows]
-    attached = _take(batch.attached, rows)
+    attached = take(batch.attached, rows)
     if attached is None:
         return [b'{"instance": ', instances]
     return [b'{"instance": ', instances, [_fields(fields, non_finite) for fields in attached]]
@@ -103,7 +142,7 @@ def _instance_text(instance: Any, non_finite: NonFinite) -> bytes:
         return dumps(repr(instance))
 
 
-def _take(column: Sequence[Any] | None, rows: Sequence[int]) -> Any:
+def take(column: Sequence[Any] | None, rows: Sequence[int]) -> Any:
     """Some rows of a column, which is the column itself where they are all of it."""
     if column is None or (len(rows) == len(column) and isinstance(column, list)):
         return column
@@ -136,4 +175,7 @@ def _record(batch: InstanceBatch, row: int) -> dict[str, Any]:
     if batch.keys is not None and batch.keys[row] is not None and not batch.keyed_by_user:
         return {"key": batch.keys[row]}
     attached = batch.attached[row] if batch.attached is not None else {}
-    return {"instance": batch.instances[row], **attached}
+    instance = batch.instances[row]
+    if batch.format == "file-list" and batch.texts is not None:
+        instance = loads(batch.texts[row])  # the URI: the content is not for showing
+    return {"instance": instance, **attached}

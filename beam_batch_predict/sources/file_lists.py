@@ -5,8 +5,9 @@ The list is a text file of URIs, one a line, or a CSV file with one column.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, NamedTuple
 
 from beam_batch_predict.batch import Span
@@ -19,6 +20,12 @@ __all__ = ["ListedFile", "read_listed_files"]
 FILES_AT_ONCE = 16
 """Files read at the same time, so that storage's latency is paid once for so many."""
 
+BYTES_AT_ONCE = 4 * 1024 * 1024
+"""Bytes of a file that are read ahead of its turn; what a larger one has more comes then."""
+
+BYTES_TOGETHER = 4 * 1024 * 1024
+"""Files are handed on when they have so many bytes together, or are `FILES_AT_ONCE`."""
+
 LARGEST_FILE = 256 * 1024 * 1024
 """Bytes of a file that are taken; a larger one is a row error."""
 
@@ -30,45 +37,126 @@ class ListedFile(NamedTuple):
     content: bytes | Status
 
 
-def read_listed_files(span: Span, open_file: Callable[[str], BinaryIO]) -> Iterator[Rows]:
+class _Begun(NamedTuple):
+    """A file of which the beginning is read; `file` is open where there is more of it."""
+
+    uri: str
+    content: bytes | Status
+    file: BinaryIO | None = None
+
+
+Open = Callable[[str], BinaryIO]
+
+
+def read_listed_files(span: Span, open_file: Open) -> Iterator[Rows]:
     """The files whose lines begin in a span, in the order of the list.
 
     A file that cannot be read is a row with a `Status`: the others go on. At most
-    `FILES_AT_ONCE` contents are on their way at a time.
+    `FILES_AT_ONCE` are on their way at a time, none with more than `BYTES_AT_ONCE`
+    but the one whose turn it is.
 
     Raises:
         OSError, EOFError, zlib.error, zstandard.ZstdError: the list cannot be read (on).
     """
     with ThreadPoolExecutor(FILES_AT_ONCE, "listed-files") as pool:
         for lines in read_lines(span, open_file):
-            for start in range(0, len(lines.rows), FILES_AT_ONCE):
-                some = slice(start, start + FILES_AT_ONCE)
-                read: list[Any] = list(
-                    pool.map(lambda row: _read(row, open_file), lines.rows[some])
-                )
-                size = sum(len(file.content) for file in read)
-                yield Rows(read, lines.offsets[some], size)
+            yield from _together(_in_order(pool, lines.rows, open_file), lines.offsets)
 
 
-def _read(row: bytes, open_file: Callable[[str], BinaryIO]) -> ListedFile:
+def _together(files: Iterator[ListedFile], offsets: Sequence[int]) -> Iterator[Rows]:
+    some: list[Any] = []
+    first = size = 0
+    for file in files:
+        some.append(file)
+        size += 0 if isinstance(file.content, Status) else len(file.content)
+        if size >= BYTES_TOGETHER or len(some) == FILES_AT_ONCE:
+            yield Rows(some, list(offsets[first : first + len(some)]), size)
+            first, some, size = first + len(some), [], 0
+    if some:
+        yield Rows(some, list(offsets[first:]), size)
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, lines: Sequence[bytes], open_file: Open
+) -> Iterator[ListedFile]:
+    """The files of some lines; others are begun while one is waited for."""
+    begun: deque[Future[_Begun]] = deque()
     try:
-        uri = _unquoted(row.decode("utf-8").strip())
+        for line in lines:
+            begun.append(pool.submit(_begin, line, open_file))
+            if len(begun) == FILES_AT_ONCE:
+                yield _end(begun.popleft().result())
+        while begun:
+            yield _end(begun.popleft().result())
+    finally:  # where the reader of these rows has stopped
+        for future in begun:
+            file = future.result().file
+            if file is not None:
+                file.close()
+
+
+def _begin(line: bytes, open_file: Open) -> _Begun:
+    try:
+        uri = _unquoted(line.decode("utf-8").strip())
     except UnicodeDecodeError:
-        text = row.decode("utf-8", "backslashreplace")
-        return ListedFile(text, Status(Code.INVALID_ARGUMENT, "the URI is not valid UTF-8"))
+        shown = line.decode("utf-8", "backslashreplace")
+        return _Begun(shown, Status(Code.INVALID_ARGUMENT, "the URI is not valid UTF-8"))
+    if not uri:
+        return _Begun(uri, Status(Code.INVALID_ARGUMENT, "the line has no URI"))
     try:
-        with open_file(uri) as file:
-            content = file.read(LARGEST_FILE + 1)
-    except FileNotFoundError:
-        return ListedFile(uri, Status(Code.NOT_FOUND, "there is no such file"))
-    except PermissionError:
-        return ListedFile(uri, Status(Code.PERMISSION_DENIED, "the file may not be read"))
-    except (OSError, ValueError) as error:
-        return ListedFile(uri, Status(Code.UNAVAILABLE, f"the file cannot be read: {error}"))
-    if len(content) > LARGEST_FILE:
-        message = f"the file is larger than {LARGEST_FILE} bytes"
-        return ListedFile(uri, Status(Code.OUT_OF_RANGE, message))
-    return ListedFile(uri, content)
+        file = open_file(uri)
+        try:
+            content = _read(file, BYTES_AT_ONCE)
+        except BaseException:
+            file.close()
+            raise
+        if len(content) == BYTES_AT_ONCE:
+            return _Begun(uri, content, file)
+        file.close()
+    except Exception as error:  # clients of storage have errors of their own
+        return _Begun(uri, _status(error))
+    return _Begun(uri, _within_limit(content))
+
+
+def _end(begun: _Begun) -> ListedFile:
+    """The rest of a file that has been begun."""
+    content = begun.content
+    if begun.file is not None and isinstance(content, bytes):
+        try:
+            with begun.file as file:
+                content += _read(file, max(LARGEST_FILE + 1 - len(content), 0))
+            content = _within_limit(content)
+        except Exception as error:
+            content = _status(error)
+    return ListedFile(begun.uri, content)
+
+
+def _read(file: BinaryIO, size: int) -> bytes:
+    """So many bytes of a file, or all it has: one call may give fewer."""
+    parts: list[bytes] = []
+    while size and (part := file.read(size)):
+        parts.append(part)
+        size -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _within_limit(content: bytes) -> bytes | Status:
+    if len(content) <= LARGEST_FILE:
+        return content
+    message = f"the file is larger than the {LARGEST_FILE} bytes that are taken"
+    return Status(Code.OUT_OF_RANGE, message)
+
+
+def _status(error: Exception) -> Status:
+    """Why a file could not be read."""
+    if isinstance(error, FileNotFoundError):
+        return Status(Code.NOT_FOUND, "there is no such file")
+    if isinstance(error, PermissionError):
+        return Status(Code.PERMISSION_DENIED, "the file may not be read")
+    if isinstance(error, IsADirectoryError):
+        return Status(Code.INVALID_ARGUMENT, "the URI names a directory, not a file")
+    code = Code.INVALID_ARGUMENT if isinstance(error, ValueError) else Code.UNAVAILABLE
+    return Status(code, f"the file cannot be read: {error or type(error).__name__}")
 
 
 def _unquoted(text: str) -> str:

@@ -41,7 +41,7 @@ def plan(
             header, and the first file has none.
     """
     files = list_files(source.uris, match)
-    columns = read_columns(files, open_file) if isinstance(source, Csv) else ()
+    columns = read_columns(files, open_file, source.multiline) if isinstance(source, Csv) else ()
     chunks = make_chunks(files, source.chunk_bytes, source.splits_files)
     return [chunk._replace(format=source.reader, columns=columns) for chunk in chunks]
 

@@ -8,21 +8,48 @@ CRC-32C of the data.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, BinaryIO, NamedTuple
 
 import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
 
 from beam_batch_predict.batch import Span
 from beam_batch_predict.sources.compression import blocks, is_compressed
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["read_records"]
+__all__ = ["LARGEST_RECORD", "read_records"]
+
+LARGEST_RECORD = 256 * 1024 * 1024
+"""Bytes of a record that are taken; a larger one is a row error, and is not kept."""
 
 _HEAD = struct.Struct("<QI")
 _TAIL = struct.Struct("<I")
 _AROUND = _HEAD.size + _TAIL.size
+
+_MOST_HEADS = 4096
+"""Sound heads remembered: records of a length known already cost a look-up."""
+
+_DAMAGED = Status(Code.DATA_LOSS, "the record's data does not match its checksum")
+
+
+class _Cut(NamedTuple):
+    """The records that begin in some bytes.
+
+    Attributes:
+        found: the records.
+        used: how many bytes they are; more than there are where the end of a record
+            that is too large is still to come.
+        missing: how many more bytes the next record needs, at least.
+        damaged: whether the length of the next record is.
+    """
+
+    found: Rows
+    used: int
+    missing: int = 0
+    damaged: bool = False
 
 
 def read_records(
@@ -30,8 +57,9 @@ def read_records(
 ) -> Iterator[Rows]:
     """The records of a whole file; offsets count decompressed bytes.
 
-    A record whose data does not match its checksum is a row with a `Status`. Where a
-    length does not match its checksum, nothing behind it can be found: reading ends.
+    A record whose data does not match its checksum, or that is larger than
+    `LARGEST_RECORD`, is a row with a `Status`. Where a length does not match its
+    checksum, nothing behind it can be found: reading ends.
 
     Args:
         span: the file.
@@ -49,51 +77,100 @@ def read_records(
 
 
 def _records(content: Iterator[bytes]) -> Iterator[Rows]:
-    rest, at = b"", 0
-    waiting: list[bytes] = []
-    missing = 0
+    """The records of a file's content, whatever the borders between blocks."""
+    waiting: list[bytes] = []  # the beginning of a record, from byte `at` on
+    at = skip = missing = 0
+    heads: dict[bytes, int] = {}
     for block in content:
+        if skip:
+            skip, block = max(skip - len(block), 0), block[skip:]
         waiting.append(block)
         missing -= len(block)
-        if missing > 0:  # a record of many blocks is put together once
+        if missing > 0 or not block:  # a record of many blocks is put together once
             continue
-        rest = b"".join((rest, *waiting))
-        waiting = []
-        found, used, missing = _cut(rest, at)
-        if found.rows:
-            yield found
-        rest, at = rest[used:], at + used
-    if rest and not waiting:
-        _cut(rest, at)  # raises where the fault is a damaged length
-    if rest or waiting:
+        rest = b"".join(waiting)
+        cut = _cut(rest, at, heads)
+        if cut.found.rows:
+            yield cut.found
+        if cut.damaged:
+            raise OSError(f"the length of the record at byte {at + cut.used} is damaged")
+        at, skip, missing = at + cut.used, max(cut.used - len(rest), 0), cut.missing
+        waiting = [rest[cut.used :]] if cut.used < len(rest) else []
+    if skip:
+        raise EOFError(f"the record that ends before byte {at} is cut short")
+    if any(waiting):
         raise EOFError(f"the record at byte {at} is cut short")
 
 
-def _cut(content: bytes, at: int) -> tuple[Rows, int, int]:
-    """The whole records in some bytes, how many bytes they are, how many more are needed."""
-    rows: list[Any] = []
-    offsets: list[int] = []
-    position, end = 0, len(content)
-    while end - position >= _HEAD.size:
-        length, checksum = _HEAD.unpack_from(content, position)
-        if _masked_crc(content[position : position + 8]) != checksum:
-            if rows:  # these first; what follows is met again with the next block
+def _cut(content: bytes, at: int, heads: dict[bytes, int]) -> _Cut:
+    """Cut bytes into records.
+
+    Args:
+        content: the bytes; a record begins with the first.
+        at: where they stand in the file.
+        heads: lengths by head, of heads that are known to be sound.
+    """
+    starts: list[int] = []
+    position, end, head_size, around = 0, len(content), _HEAD.size, _AROUND
+    too_large: dict[int, Status] = {}
+    missing, damaged = 0, False
+    while position + head_size <= end:
+        head = content[position : position + head_size]
+        length = heads.get(head)
+        if length is None:
+            length = _sound_length(head)
+            if length is None:
+                damaged = True
                 break
-            raise OSError(f"the length of the record at byte {at + position} is damaged")
-        stop = position + _AROUND + length
-        if stop > end:
-            return Rows(rows, offsets, position), position, stop - end
-        data = content[position + _HEAD.size : stop - _TAIL.size]
-        (expected,) = _TAIL.unpack_from(content, stop - _TAIL.size)
-        rows.append(data if _masked_crc(data) == expected else _DAMAGED)
-        offsets.append(at + position)
+            heads[head] = length
+        stop = position + around + length
+        if length > LARGEST_RECORD:
+            too_large[len(starts)] = _too_large(length)
+        elif stop > end:
+            missing = stop - end
+            break
+        starts.append(position)
         position = stop
-    return Rows(rows, offsets, position), position, 0
+    if len(heads) > _MOST_HEADS:
+        heads.clear()
+    rows = _checked(content, starts, position, too_large)
+    offsets = [at + start for start in starts]
+    return _Cut(Rows(rows, offsets, min(position, end)), position, missing, damaged)
 
 
-_DAMAGED = Status(Code.DATA_LOSS, "the record's data does not match its checksum")
+def _sound_length(head: bytes) -> int | None:
+    """The length that a head gives; None where it does not match its checksum."""
+    length, expected = _HEAD.unpack(head)
+    crc = np.array([google_crc32c.value(head[:8])], dtype=np.uint32)
+    return int(length) if int(_masked(crc)[0]) == expected else None
 
 
-def _masked_crc(data: bytes) -> int:
-    crc: int = google_crc32c.value(data)
-    return (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF
+def _checked(
+    content: bytes, starts: Sequence[int], stop: int, too_large: dict[int, Status]
+) -> list[Any]:
+    """The data of the records that start at some positions, the last up to `stop`.
+
+    A last record that is too large may end behind the content.
+    """
+    if not starts:
+        return []
+    head, tail = _HEAD.size, _TAIL.size
+    stops = [*starts[1:], stop]
+    rows: list[Any] = [content[a + head : b - tail] for a, b in zip(starts, stops, strict=True)]
+    crcs = np.fromiter(map(google_crc32c.value, rows), np.uint32, len(rows))
+    tails = b"".join([content[b - tail : b] for b in stops]).ljust(tail * len(rows))
+    for bad in np.flatnonzero(_masked(crcs) != np.frombuffer(tails, "<u4")).tolist():
+        rows[bad] = _DAMAGED
+    for position, status in too_large.items():
+        rows[position] = status
+    return rows
+
+
+def _too_large(length: int) -> Status:
+    message = f"the record has {length} bytes, more than the {LARGEST_RECORD} that are taken"
+    return Status(Code.OUT_OF_RANGE, message)
+
+
+def _masked(crcs: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Checksums as the format stores them; arithmetic modulo 2 ** 32."""
+    return ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(0xA282EAD8)

@@ -20,21 +20,25 @@ class Contestant:
     """One program of the comparison.
 
     Attributes:
-        name: its module, and its name in the table.
+        name: its name in the table, and of its module.
         what: one line for the reader of the table.
         slow: whether it runs on fewer rows.
         examples: whether it reads `tf.train.Example` records instead of JSON lines.
+        csv: whether it reads CSV instead of JSON lines.
+        program: its module, where that is not its name.
     """
 
     name: str
     what: str
     slow: bool = False
     examples: bool = False
+    csv: bool = False
+    program: str = ""
 
     @property
     def module(self) -> str:
         """The module to run."""
-        return f"benchmarks.contestants.{self.name}"
+        return f"benchmarks.contestants.{self.program or self.name}"
 
 
 CONTESTANTS = {
@@ -44,5 +48,8 @@ CONTESTANTS = {
         Contestant("loop", "a loop written by hand, no Beam"),
         Contestant("beam_usual", "the usual Beam pipeline, a row an element", slow=True),
         Contestant("tfx_bsl", "tfx_bsl's model handler", slow=True, examples=True),
+        Contestant("ours_csv", "the same command on CSV", csv=True, program="ours"),
+        Contestant("loop_csv", "a loop written by hand over Python's csv", csv=True),
+        Contestant("loop_arrow", "a loop written by hand over pyarrow.csv", csv=True),
     )
 }

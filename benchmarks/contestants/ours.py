@@ -18,7 +18,7 @@ def job(flags: Flags) -> dict[str, Any]:
         "displayName": "bench",
         "unmanagedContainerModel": {"artifactUri": str(flags.model)},
         "inputConfig": {
-            "instancesFormat": "jsonl",
+            "instancesFormat": "csv" if flags.input.suffix == ".csv" else "jsonl",
             "gcsSource": {"uris": [str(flags.input)]},
         },
         "instanceConfig": {"keyField": "id"},

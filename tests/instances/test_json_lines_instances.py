@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import pytest
 from hypothesis import example, given, settings
@@ -231,8 +232,11 @@ def test_a_line_nested_as_deeply_as_can_be_parsed_is_sent(depth, config):
 def test_a_deep_line_whose_long_integer_cannot_stay_exact_is_a_row_error():
     row = b'{"a": 1, "b": [' + b"[" * 1000 + b"18446744073709551616" + b"]" * 1000 + b"]}"
     assert alone(row)[1] == row
-    assert "nested too deeply" in alone(row, INCLUDED)
-    assert convert(row, config=INCLUDED).texts == [row]
+    if sys.version_info < (3, 12):
+        assert "nested too deeply" in alone(row, INCLUDED)
+        assert convert(row, config=INCLUDED).texts == [row]
+    else:  # whose parser goes deeper
+        assert b"[18446744073709551616]" in convert(row, config=INCLUDED).texts[0]
 
 
 @pytest.mark.parametrize("config", [Config(), KEYED, INCLUDED, ARRAY, EXCLUDED])

@@ -194,11 +194,11 @@ def test_a_job_that_keeps_the_rules_is_read(changes, changed, mistakes):
 @pytest.mark.parametrize(
     ("field", "value", "formats"),
     [
-        ("instanceType", "object", {"jsonl", "bigquery"}),
-        ("instanceType", "array", {"jsonl", "bigquery"}),
+        ("instanceType", "object", {"jsonl", "csv", "bigquery"}),
+        ("instanceType", "array", {"jsonl", "csv", "bigquery"}),
         ("keyField", "id", {"jsonl", "csv", "bigquery", "tf-record", "tf-record-gzip"}),
-        ("includedFields", ["a"], {"jsonl", "bigquery", "tf-record", "tf-record-gzip"}),
-        ("excludedFields", ["a"], {"jsonl", "bigquery", "tf-record", "tf-record-gzip"}),
+        ("includedFields", ["a"], {"jsonl", "csv", "bigquery", "tf-record", "tf-record-gzip"}),
+        ("excludedFields", ["a"], {"jsonl", "csv", "bigquery", "tf-record", "tf-record-gzip"}),
     ],
 )
 def test_instance_fields_apply_to_the_documented_formats(

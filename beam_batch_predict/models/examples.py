@@ -1,0 +1,344 @@
+"""Serialized tf.train.Examples to tensors, by way of Arrow.
+
+tfx_bsl decodes a batch of Examples into one Arrow column for each feature in C++; its
+values are the tensor's already, and the offsets beside them tell which rows do not fit.
+Python runs for each batch and input, and for each row only where a row is at fault.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from math import prod
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beam_batch_predict.errors import ModelError
+from beam_batch_predict.jsontext import quote
+from beam_batch_predict.models.signature import TensorInfo, shape_text
+from beam_batch_predict.models.tensors import TensorBatch, Tensors
+from beam_batch_predict.status import Code, Status
+
+__all__ = ["examples_to_tensors", "takes_examples"]
+
+_FEATURES = {"float": "FLOAT", "int": "INT", "bool": "INT", "string": "BYTES"}
+"""Names of tensorflow_metadata's feature types, by kind of input."""
+
+_LISTS = {"FLOAT": "float_list", "INT": "int64_list", "BYTES": "bytes_list"}
+"""The field of a feature that holds values of a type."""
+
+
+class _Column(NamedTuple):
+    """The values of one input for some rows, one row behind the other.
+
+    Attributes:
+        values: as the input wants them.
+        starts: where the values of each row begin.
+        lengths: how many each row has.
+    """
+
+    values: NDArray[Any]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+
+_Failures = dict[int, str]
+"""Why rows fail, by position among the rows looked at."""
+
+
+def takes_examples(inputs: Sequence[TensorInfo]) -> bool:
+    """Whether bytes are Examples to a signature, rather than values of its one input.
+
+    Example:
+        >>> takes_examples([TensorInfo("x", "string", (None,))])
+        False
+        >>> takes_examples([TensorInfo("x", "float32", (None,))])
+        True
+    """
+    return len(inputs) > 1 or inputs[0].kind != "string" or not inputs[0].fits_row(())
+
+
+def examples_to_tensors(
+    records: Sequence[bytes], rows: Sequence[int], inputs: Sequence[TensorInfo]
+) -> Tensors:
+    """Turn serialized Examples into arrays, one per input, rows in the outer dimension.
+
+    A feature's list of values is a row of the input's shape, in row-major order; one
+    dimension may be unknown. Rows of different shape go in separate batches. Features
+    that are no inputs are not looked at.
+
+    Args:
+        records: an Example for each row.
+        rows: positions of the rows in their batch.
+        inputs: the inputs, each named as a feature.
+
+    Raises:
+        ModelError: tfx-bsl is not installed.
+    """
+    decoded, failures = _decode(records, inputs)
+    looked_at = _others(len(records), failures)
+    columns: dict[str, _Column] = {}
+    for tensor in inputs:
+        columns[tensor.name], wrong = _column(decoded, tensor)
+        for at, why in wrong.items():
+            failures.setdefault(int(looked_at[at]), why)
+    good = np.arange(len(looked_at))
+    if failures:
+        good = np.flatnonzero(~np.isin(looked_at, list(failures)))
+        taken: Sequence[int] = [rows[at] for at in looked_at[good].tolist()]
+    else:
+        taken = rows
+    return Tensors(
+        list(_batches(columns, taken, good, inputs)),
+        [
+            (rows[at], Status(Code.INVALID_ARGUMENT, why or _explain(records[at], inputs)))
+            for at, why in sorted(failures.items())
+        ],
+    )
+
+
+def _others(count: int, failures: _Failures) -> NDArray[np.int64]:
+    """The positions of the rows that have not failed."""
+    return np.delete(np.arange(count), list(failures)) if failures else np.arange(count)
+
+
+def _decode(records: Sequence[bytes], inputs: Sequence[TensorInfo]) -> tuple[Any, _Failures]:
+    """The Arrow columns of the Examples that have any, and which have not.
+
+    The decoder takes all of its Examples or none; those at fault are found by halving.
+    """
+    decode = _decoder(tuple(inputs))
+    found = decode(records)
+    if found is not None:
+        return found, {}
+    guilty = dict.fromkeys(_guilty(records, 0, decode), "")
+    return decode([record for at, record in enumerate(records) if at not in guilty]), guilty
+
+
+def _guilty(
+    records: Sequence[bytes], first: int, decode: Callable[[Sequence[bytes]], Any]
+) -> Iterator[int]:
+    """Those of some records, which cannot be decoded together, that cannot be alone."""
+    if len(records) == 1:
+        yield first
+        return
+    middle = len(records) // 2
+    for start, half in ((0, records[:middle]), (middle, records[middle:])):
+        if decode(half) is None:
+            yield from _guilty(half, first + start, decode)
+
+
+@lru_cache(maxsize=16)
+def _decoder(inputs: tuple[TensorInfo, ...]) -> Callable[[Sequence[bytes]], Any]:
+    """A function from Examples to an Arrow record batch, or None where one is at fault."""
+    try:
+        # Takes seconds, and only Examples need it.
+        from tensorflow_metadata.proto.v0 import schema_pb2
+        from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
+    except ImportError as error:
+        raise ModelError(
+            f"tf.train.Examples for a signature with tensors need tfx-bsl: {error}",
+            "pip install 'tfx-bsl>=1.21,<1.22' on Python 3.11 or later; on Python 3.10, use a "
+            "signature that takes serialized Examples as its only, string input",
+        ) from error
+    schema = schema_pb2.Schema()
+    for tensor in inputs:
+        kind = getattr(schema_pb2, _FEATURES[tensor.kind])
+        schema.feature.add(name=tensor.name, type=kind)
+    serialized = schema.SerializeToString()
+
+    def decode(records: Sequence[bytes]) -> Any:
+        # Always a new one, for 2 µs: after a failure the decoder keeps the values of rows
+        # before it, and gives them to the rows of the next call.
+        decoder = ExamplesToRecordBatchDecoder(serialized)
+        try:
+            return decoder.DecodeBatch(records)
+        except RuntimeError:
+            return None
+
+    return decode
+
+
+def _column(decoded: Any, tensor: TensorInfo) -> tuple[_Column, _Failures]:
+    """The values of an input, and the rows that do not fit it."""
+    arrow = decoded.column(decoded.schema.get_field_index(tensor.name))
+    offsets = np.asarray(arrow.offsets)
+    starts, lengths = offsets[:-1], np.diff(offsets)
+    values = arrow.values.to_numpy(zero_copy_only=False)
+    failures: _Failures = {}
+    if arrow.null_count:
+        missing = np.flatnonzero(np.asarray(arrow.is_null()))
+        failures.update(dict.fromkeys(missing.tolist(), ""))
+    for row in np.flatnonzero(~_fits(lengths, tensor)).tolist():
+        failures.setdefault(row, _misshapen(tensor, int(lengths[row])))
+    converted, bad = _convert(values, tensor)
+    for row, at in _first_in_rows(bad, offsets):
+        failures.setdefault(row, _unfit(tensor, values[at], int(at - offsets[row]), lengths[row]))
+    return _Column(converted, starts, lengths), failures
+
+
+def _fits(lengths: NDArray[np.int64], tensor: TensorInfo) -> NDArray[np.bool_]:
+    """Whether rows with so many values can have the shape of the input."""
+    shape = tensor.row_shape
+    if shape is None:
+        return np.ones(len(lengths), dtype=bool)
+    known, unknown = _known(shape)
+    if unknown > 1:  # one list does not tell two dimensions
+        return np.zeros(len(lengths), dtype=bool)
+    if unknown == 1 and known:
+        lengths = lengths % known
+        known = 0
+    fits: NDArray[np.bool_] = lengths == known
+    return fits
+
+
+def _known(shape: Sequence[int | None]) -> tuple[int, int]:
+    """The product of the known dimensions, and how many are not known."""
+    return prod(size for size in shape if size is not None), sum(size is None for size in shape)
+
+
+def _convert(values: NDArray[Any], tensor: TensorInfo) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """Values in the input's dtype, and positions of those that it has no place for."""
+    if tensor.kind == "string":
+        return values, np.zeros(0, dtype=np.int64)
+    dtype = tensor.numpy_dtype
+    if values.dtype == dtype:
+        return values, np.zeros(0, dtype=np.int64)
+    with np.errstate(over="ignore"):
+        converted = values.astype(dtype)
+    if tensor.kind == "float":
+        wrong = ~np.isfinite(converted)
+        if wrong.any():  # it may have been so before
+            wrong &= np.isfinite(values)
+    else:
+        bounds = (0, 1) if tensor.kind == "bool" else _bounds(dtype)
+        wrong = (values < bounds[0]) | (values > bounds[1])
+    return converted, np.flatnonzero(wrong)
+
+
+def _bounds(dtype: np.dtype[Any]) -> tuple[int, int]:
+    """The whole numbers of a dtype that an int64 can hold."""
+    return int(np.iinfo(dtype).min), min(int(np.iinfo(dtype).max), 2**63 - 1)
+
+
+def _first_in_rows(
+    positions: NDArray[np.int64], offsets: NDArray[np.int64]
+) -> Iterator[tuple[int, int]]:
+    """(row, position) of the first of some values in each row that has any."""
+    if len(positions):
+        rows, firsts = np.unique(
+            np.searchsorted(offsets, positions, side="right") - 1, return_index=True
+        )
+        yield from zip(rows.tolist(), positions[firsts].tolist(), strict=True)
+
+
+def _batches(
+    columns: dict[str, _Column],
+    rows: Sequence[int],
+    good: NDArray[np.int64],
+    inputs: Sequence[TensorInfo],
+) -> Iterator[TensorBatch]:
+    """Rows of the same shapes together; `good` are their positions in the columns."""
+    if not len(good):
+        return
+    ragged = [tensor for tensor in inputs if None in (tensor.row_shape or (None,))]
+    if not ragged:
+        yield _batch(columns, rows, good, inputs)
+        return
+    lengths = np.stack([columns[tensor.name].lengths[good] for tensor in ragged], axis=1)
+    if (lengths == lengths[0]).all():
+        yield _batch(columns, rows, good, inputs)
+        return
+    _, group_of = np.unique(lengths, axis=0, return_inverse=True)
+    order = np.argsort(group_of.ravel(), kind="stable")
+    borders = np.flatnonzero(np.diff(group_of.ravel()[order])) + 1
+    for members in np.split(order, borders):
+        yield _batch(columns, [rows[at] for at in members.tolist()], good[members], inputs)
+
+
+def _batch(
+    columns: dict[str, _Column],
+    rows: Sequence[int],
+    members: NDArray[np.int64],
+    inputs: Iterable[TensorInfo],
+) -> TensorBatch:
+    arrays = {tensor.name: _array(columns[tensor.name], members, tensor) for tensor in inputs}
+    return TensorBatch(rows, arrays)
+
+
+def _array(column: _Column, members: NDArray[np.int64], tensor: TensorInfo) -> NDArray[Any]:
+    """The values of rows that all have as many of them, in the shape of the input."""
+    length = int(column.lengths[members[0]])
+    shape = _row_shape(tensor, length)
+    if len(column.values) == length * len(members):  # no other row has any
+        return column.values.reshape((len(members), *shape))
+    places = column.starts[members][:, None] + np.arange(length)
+    taken: NDArray[Any] = column.values[places].reshape((len(members), *shape))
+    return taken
+
+
+def _row_shape(tensor: TensorInfo, length: int) -> tuple[int, ...]:
+    """The shape of a row with so many values.
+
+    Example:
+        >>> _row_shape(TensorInfo("x", "float32", (None, None, 2)), 6)
+        (3, 2)
+    """
+    wanted = tensor.row_shape
+    if wanted is None:
+        return (length,)
+    known, _ = _known(wanted)
+    return tuple(length // (known or 1) if size is None else size for size in wanted)
+
+
+def _misshapen(tensor: TensorInfo, length: int) -> str:
+    shape = tensor.row_shape or ()
+    known, unknown = _known(shape)
+    if unknown > 1:
+        return (
+            f"input {quote(tensor.name)}: a feature is a list of values, which does not tell the "
+            f"dimensions of shape {shape_text(shape)}"
+        )
+    wanted = f"a multiple of {known} values" if unknown else f"{known} values"
+    return (
+        f"input {quote(tensor.name)}: expected {'1 value' if wanted == '1 values' else wanted} for "
+        f"shape {shape_text(shape)}, found {length}"
+    )
+
+
+def _unfit(tensor: TensorInfo, value: Any, at: int, length: int) -> str:
+    index = f"[{at}]" if length > 1 else ""
+    if tensor.kind == "float":
+        wanted = "a number in its range"
+    else:
+        low, high = (0, 1) if tensor.kind == "bool" else _bounds(tensor.numpy_dtype)
+        wanted = f"{low} to {high}"
+    return f"input {quote(tensor.name)}{index}: expected {tensor.dtype} ({wanted}), found {value}"
+
+
+def _explain(record: bytes, inputs: Sequence[TensorInfo]) -> str:
+    """Why a record cannot be decoded into the inputs: what it should have, what it has."""
+    from tensorflow.core.example.example_pb2 import Example
+
+    try:
+        features = Example.FromString(record).features.feature
+    except Exception as error:  # protobuf's error class depends on its implementation
+        return f"the record is not a tf.train.Example: {error}"
+    for tensor in inputs:
+        wanted = _LISTS[_FEATURES[tensor.kind]]
+        kind = features[tensor.name].WhichOneof("kind") if tensor.name in features else None
+        if kind is None:
+            return (
+                f"input {quote(tensor.name)}: the Example has no such feature; {_names(features)}"
+            )
+        if kind != wanted:
+            return f"input {quote(tensor.name)}: expected a feature of {wanted}, found {kind}"
+    return "the record is not a tf.train.Example that tfx-bsl can decode"
+
+
+def _names(features: Iterable[str]) -> str:
+    names = sorted(features)
+    shown = ", ".join(map(quote, names[:20])) or "no feature"
+    return f"it has {shown}" + (", …" if len(names) > 20 else "")

@@ -1,0 +1,12 @@
+"""The formats in which predictions and errors can be written: one table."""
+
+from __future__ import annotations
+
+from beam_batch_predict.sinks.csv_records import CsvRecords
+from beam_batch_predict.sinks.records import JsonLineRecords
+from beam_batch_predict.sinks.tables import RecordFormat
+
+__all__ = ["RECORD_FORMATS"]
+
+RECORD_FORMATS: dict[str, RecordFormat] = {"jsonl": JsonLineRecords(), "csv": CsvRecords()}
+"""By `spec.predictions_format`, which is also the extension of the files."""

@@ -1,0 +1,449 @@
+"""Rows of CSV to instances: types of cells, agreement of the quick ways and the slow one."""
+
+import json
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.instances.convert import convert
+from beam_batch_predict.instances.csv_rows import check_columns
+from beam_batch_predict.models.signature import TensorInfo
+from beam_batch_predict.models.tensors import to_tensors
+from beam_batch_predict.sinks.records import error_lines, prediction_lines
+from beam_batch_predict.spec import InstanceConfig, NonFinite
+from beam_batch_predict.status import Code
+
+Config = InstanceConfig
+OBJECT = Config(instance_type="object")
+
+
+def batch_of(*rows, columns=("a", "b"), multiline=False):
+    offsets = [sum(len(row) + 1 for row in rows[:at]) for at in range(len(rows))]
+    return InstanceBatch(
+        list(rows),
+        offsets=offsets,
+        origins=((0, "in.csv"),),
+        columns=columns,
+        format="csv-multiline" if multiline else "csv",
+    )
+
+
+def convert_rows(*rows, config=Config(), non_finite=NonFinite.STRING, **batch):  # noqa: B008
+    return convert(batch_of(*rows, **batch), config, non_finite)
+
+
+def lines_of(batch, non_finite=NonFinite.STRING):
+    """What the output would say of each row, in row order, and the texts of errors."""
+    predicted = batch.live
+    columns = {"y": np.zeros(len(predicted))}
+    done = InstanceBatch(
+        **{
+            name: getattr(batch, name)
+            for name in ("rows", "instances", "texts", "keys", "attached", "statuses")
+        },
+        predictions=(Predictions(predicted, columns),),
+    )
+    good = prediction_lines(done, non_finite).splitlines()
+    bad = error_lines(done, non_finite).splitlines()
+    lines = dict(zip(predicted, good, strict=True))
+    lines.update(zip(sorted(batch.statuses), bad, strict=True))
+    return [lines[at] for at in range(len(batch))]
+
+
+def same(a, b):
+    """Equal as values and as types; a NaN equals a NaN."""
+    return repr(a) == repr(b)
+
+
+def cell_value(text):
+    """The value of a single cell, in a row of its own and in two kinds of company."""
+    found = []
+    for head in (b"7,", b"x,"):
+        for others in ([], [b"1,2"], [b'7,"x"'], [b"7,x"], [b"x,7"]):
+            batch = convert_rows(head + text.encode(), *others)
+            assert not batch.statuses, batch.statuses
+            found.append(batch.instances[0][1])
+    assert all(same(value, found[0]) for value in found)
+    return found[0]
+
+
+INF, NAN = math.inf, math.nan
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("7", 7),
+        ("-7", -7),
+        ("+5", 5),
+        ("0", 0),
+        ("-0", 0),
+        ("-0.0", -0.0),
+        ("007", 7),
+        ("1.0", 1.0),
+        ("1.", 1.0),
+        (".5", 0.5),
+        ("-.5", -0.5),
+        ("1e5", 100000.0),
+        ("1E+5", 100000.0),
+        ("+1.5e-3", 0.0015),
+        ("1e-999", 0.0),
+        ("0.1234567890123456789", 0.1234567890123456789),
+        ("0.00012345678901234567", 0.00012345678901234567),
+        ("9223372036854775807", 2**63 - 1),
+        ("18446744073709551616", 2**64),
+        ("-123456789012345678901234567890", -123456789012345678901234567890),
+        ("NaN", NAN),
+        ("nan", NAN),
+        ("inf", INF),
+        ("-inf", -INF),
+        ("Infinity", INF),
+        ("+INFINITY", INF),
+        (" 7 ", 7),
+        ("\t1.5\t", 1.5),
+        (" nan ", NAN),
+        ("", None),
+        (" ", None),
+        ("\t \t", None),
+        ('""', ""),
+        ('"7"', "7"),
+        (' "7" ', "7"),
+        ('\t"7"', "7"),
+        ('" 7 "', " 7 "),
+        ('"say ""hi"""', 'say "hi"'),
+        ('""""', '"'),
+        ('"a,b"', "a,b"),
+        ('"1],[2"', "1],[2"),
+        ('"null"', "null"),
+        ('"NaN"', "NaN"),
+        ('"C:\\new"', "C:\\new"),
+        ('"\\"', "\\"),
+        ('"\\u0041"', "\\u0041"),
+        ('"größe 名前 \U0001f427"', "größe 名前 \U0001f427"),
+        ('"a\tb"', "a\tb"),
+        ('"\x00"', "\x00"),
+        ("\x00", "\x00"),
+        ("Adelie", "Adelie"),
+        (" Adelie ", " Adelie "),
+        ("Zürich", "Zürich"),
+        ("C:\\new", "C:\\new"),
+        ("true", "true"),
+        ("false", "false"),
+        ("null", "null"),
+        ("None", "None"),
+        ("NA", "NA"),
+        ("N/A", "N/A"),
+        ("[1", "[1"),
+        ("1]", "1]"),
+        ("[]", "[]"),
+        ("{}", "{}"),
+        ("-", "-"),
+        (".", "."),
+        ("e5", "e5"),
+        ("1_000", "1_000"),
+        ("0x10", "0x10"),
+        ("1 000", "1 000"),
+        ("12%", "12%"),
+        ("$5", "$5"),
+        ("2024-05-01", "2024-05-01"),
+        ("10:30", "10:30"),
+        ("1.2.3", "1.2.3"),
+        ("--1", "--1"),
+        ("٣", "٣"),
+        ("１", "１"),
+        ("\u00a0", "\u00a0"),
+        ("'7'", "'7'"),
+        ("infinite", "infinite"),
+        ("it's", "it's"),
+        ("1\r", "1\r"),
+        ("7" * 4000 + ".0e-3999", float("7" * 4000 + ".0e-3999")),
+    ],
+)
+def test_cells_have_the_values_of_the_table(text, value):
+    assert same(cell_value(text), value)
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        (b"1,1e999", "invalid CSV: the number 1e999 is larger than any double"),
+        (b"1," + b"9" * 5000, "is larger than any double"),
+        (b"1", 'expected 2 cells ("a", "b"), found 1'),
+        (b"1,2,3", 'expected 2 cells ("a", "b"), found 3'),
+        (b"1,2,", 'expected 2 cells ("a", "b"), found 3'),
+        (b'1,"2",""', 'expected 2 cells ("a", "b"), found 3'),
+        (b"1;2", 'expected 2 cells ("a", "b"), found 1'),
+        (b'1,5" pipe', "a quote stands inside the cell at character 3"),
+        (b'"a"b,2', "a quote stands inside the cell at character 1"),
+        (b'"a" "b",2', "a quote stands inside the cell at character 1"),
+        (b'{"x": 1},2', "a quote stands inside the cell at character 1"),
+        (b'1,"a', "the quote at character 3 is not closed; if cells hold line breaks, set"),
+        (b'b",2', "a quote stands inside the cell at character 1"),
+        (b'1,"a""', "the quote at character 3 is not closed"),
+        (b"1,caf\xe9", "invalid UTF-8: byte 0xe9 at column 6"),
+        (b"1,\xed\xa0\x80", "invalid UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("other", [b'"3","4"', b"3,4", b"x,4"])
+def test_a_wrong_row_fails_alone_and_is_told_with_its_place(row, words, other):
+    batch = convert_rows(other, row, other)
+    (status,) = batch.statuses.values()
+    assert list(batch.statuses) == [1]
+    assert status.code is Code.INVALID_ARGUMENT
+    assert words in status.message
+    assert f"in.csv, byte {len(other) + 1}" in status.message
+    assert same(batch.instances[0], convert_rows(other).instances[0])
+    assert same(batch.instances[2], batch.instances[0])
+    (line,) = error_lines(batch).splitlines()
+    shown = json.loads(line)["instance"]
+    assert shown == row.decode() if row.isascii() else set(shown) == {"b64"}
+
+
+def test_both_halves_of_a_broken_cell_name_the_option():
+    batch = convert_rows(b'1,"a', b'b",2')
+    assert all("--csv_multiline=true" in status.message for status in batch.statuses.values())
+    batch = convert_rows(b'1,"a', multiline=True)
+    assert "--csv_multiline" not in batch.statuses[0].message
+
+
+def test_many_columns_are_not_all_named_in_an_error():
+    columns = tuple(f"c{number}" for number in range(50))
+    (status,) = convert_rows(b"1,2", columns=columns).statuses.values()
+    assert '"c19" and 30 more), found 2' in status.message
+
+
+def test_cells_with_line_breaks_are_whole():
+    row = b'1,"two\r\n\r\nlines, ""and""\nmore"'
+    batch = convert_rows(b"1,2", row, multiline=True)
+    assert batch.instances == [[1, 2], [1, 'two\r\n\r\nlines, "and"\nmore']]
+
+
+HOSTILE = st.text('0179,"[]{}\\ +-.eEnulltrfasiNI\t\r\x00é名\u2028:', max_size=7)
+QUOTED = HOSTILE.map(lambda text: '"{}"'.format(text.replace('"', '""')))
+NUMBERS = st.integers(-(10**20), 10**20).map(str) | st.floats(allow_nan=False).map(repr)
+ROWS = st.lists(HOSTILE | QUOTED | NUMBERS, min_size=1, max_size=3).map(",".join).map(str.encode)
+CONFIGS = st.sampled_from(
+    [
+        Config(),
+        OBJECT,
+        Config(key_field="a"),
+        Config(key_field="b", instance_type="object"),
+        Config(included_fields=["b", "a"]),
+        Config(included_fields=["a", "b"]),
+        Config(included_fields="b"),
+        Config(excluded_fields="a"),
+        Config(excluded_fields=["b", "a"], instance_type="object"),
+        Config(key_field="b", excluded_fields="a"),
+    ]
+)
+
+
+@settings(deadline=None, max_examples=1500)
+@given(
+    rows=st.lists(ROWS.filter(bytes.strip), min_size=1, max_size=6),
+    config=CONFIGS,
+    non_finite=st.sampled_from(NonFinite),
+)
+@example(rows=[b"1,2],[3,4", b"1,2"], config=Config(), non_finite=NonFinite.STRING)
+@example(rows=[b'1,"a', b'b",2', b"1,2],[3,4"], config=Config(), non_finite=NonFinite.STRING)
+@example(rows=[b"1.50,2", b"x,2"], config=Config(), non_finite=NonFinite.STRING)
+@example(rows=[b"1.50,2", b"x,2", b"1,y"], config=Config(), non_finite=NonFinite.STRING)
+@example(rows=[b"1,\r2", b"1,2"], config=Config(), non_finite=NonFinite.STRING)
+@example(rows=[b"x,[1", b"y,2]"], config=Config(), non_finite=NonFinite.STRING)
+@example(rows=[b'x,"1"', b"y,2"], config=Config(), non_finite=NonFinite.STRING)
+@example(rows=[b'x"y,1', b"y,2"], config=Config(), non_finite=NonFinite.STRING)
+@example(rows=[b"x", b"y,2"], config=Config(), non_finite=NonFinite.STRING)
+@example(rows=[b"x,1.50", b"y,2e3"], config=Config(excluded_fields="a"), non_finite=NonFinite.NULL)
+@example(rows=[b"nan,2", b"1,2"], config=Config(key_field="a"), non_finite=NonFinite.ERROR)
+@example(rows=[b",2", b"1.5,2"], config=Config(key_field="a"), non_finite=NonFinite.NULL)
+def test_what_becomes_of_a_row_depends_on_the_row_alone(rows, config, non_finite):
+    together = convert_rows(*rows, config=config, non_finite=non_finite)
+    alone = [convert_rows(row, config=config, non_finite=non_finite) for row in rows]
+    assert same(list(together.instances), [batch.instances[0] for batch in alone])
+    assert set(together.statuses) == {at for at, batch in enumerate(alone) if batch.statuses}
+    for name in ("keys", "attached"):
+        column = getattr(together, name)
+        assert same(column, column and [getattr(batch, name)[0] for batch in alone])
+    assert {batch.columns for batch in alone} == {together.columns}
+    strip = re.compile(rb" ?in\.csv, byte [0-9]+")
+    lines = [strip.sub(b"", line) for line in lines_of(together, non_finite)]
+    assert lines == [strip.sub(b"", lines_of(batch, non_finite)[0]) for batch in alone]
+    assert all(json.loads(line) for line in lines)
+
+
+def split_slowly(row):
+    """The cells of a row, character by character: (text, quoted), or None if it is wrong."""
+    cells, state, text = [], "start", ""
+    for c in [*row, "end"]:
+        border = c in (",", "end")
+        if state == "start" and c in (" ", "\t"):
+            text += c
+        elif state == "start" and c == '"':
+            state, text = "quoted", ""
+        elif state in ("start", "plain"):
+            if c == '"':
+                return None
+            state, text = ("start", text) if border else ("plain", text + c)
+            if border:
+                cells.append((text, False))
+                text = ""
+        elif state == "quoted":
+            if c == "end":
+                return None
+            state, text = ("closing", text) if c == '"' else ("quoted", text + c)
+        elif state == "closing" and c == '"':
+            state, text = "quoted", text + '"'
+        elif border:
+            cells.append((text, True))
+            state, text = "start", ""
+        elif c in (" ", "\t"):
+            state = "closed"
+        else:
+            return None
+    return cells
+
+
+@settings(deadline=None, max_examples=1500)
+@given(row=ROWS.filter(bytes.strip))
+@example(row=b'"a" "b"')
+@example(row=b'" "')
+def test_rows_are_cut_into_cells_as_the_grammar_says(row):
+    cells = split_slowly(row.decode())
+    columns = tuple(f"c{at}" for at in range(len(cells or "1")))
+    batch = convert_rows(row, columns=columns)
+    if cells is None:
+        assert "quote" in batch.statuses[0].message
+    elif not batch.statuses:
+        values = batch.instances[0]
+        assert len(values) == len(cells)
+        for (text, quoted), value in zip(cells, values, strict=True):
+            if quoted:
+                assert same(value, text)
+            elif isinstance(value, str):
+                assert value == text
+            elif value is None:
+                assert not text.strip(" \t")
+            else:
+                assert same(value, int(text) if isinstance(value, int) else float(text))
+
+
+def test_the_output_shows_the_own_text_of_plain_rows():
+    batch = convert_rows(b"1.50, 2e3", b'"x",1', b"x,1.50", b",1.50")
+    assert [json.loads(line)["instance"] for line in lines_of(batch)] == [
+        [1.5, 2000.0],
+        ["x", 1],
+        ["x", 1.5],
+        [None, 1.5],
+    ]
+    assert lines_of(batch)[0].startswith(b'{"instance": [1.50, 2e3],')
+    assert lines_of(batch)[2].startswith(b'{"instance": ["x",1.5],')
+
+
+IDS = b'"k1",1,2'
+
+
+@pytest.mark.parametrize(
+    ("config", "instance", "key", "attached"),
+    [
+        (Config(), ["k1", 1, 2], None, None),
+        (Config("array"), ["k1", 1, 2], None, None),
+        (OBJECT, {"id": "k1", "a": 1, "b": 2}, None, None),
+        (Config(key_field="id"), [1, 2], "k1", None),
+        (Config(key_field="a"), ["k1", 2], 1, None),
+        (Config("object", key_field="id"), {"a": 1, "b": 2}, "k1", None),
+        (Config(included_fields=["b", "a"]), [2, 1], None, None),
+        (Config("array", included_fields=["b", "id"]), [2, "k1"], None, None),
+        (Config("object", included_fields=["b", "id"]), {"b": 2, "id": "k1"}, None, None),
+        (Config(key_field="id", included_fields=["b"]), [2], "k1", None),
+        (Config(excluded_fields=["a", "id"]), [2], None, {"a": 1, "id": "k1"}),
+        (Config("object", excluded_fields="id"), {"a": 1, "b": 2}, None, {"id": "k1"}),
+        (Config(key_field="id", excluded_fields="a"), [2], "k1", None),
+    ],
+)
+@pytest.mark.parametrize("odd", [None, b"", b"x", b'"z",1,"\\"'])
+def test_fields_are_taken_out_of_rows_as_the_config_says(config, instance, key, attached, odd):
+    rows = [IDS] if odd is None else [IDS, odd]
+    batch = convert_rows(*rows, config=config, columns=("id", "a", "b"))
+    assert same(batch.instances[0], instance)
+    if isinstance(instance, dict):
+        assert list(batch.instances[0]) == list(instance) == list(batch.columns)
+    assert (batch.keys and batch.keys[0]) == key
+    assert (batch.attached and batch.attached[0]) == attached
+    shown = json.loads(lines_of(batch)[0])
+    assert shown.pop("prediction") == 0
+    assert shown == ({"key": key} if key else {"instance": instance, **(attached or {})})
+
+
+@pytest.mark.parametrize(
+    ("cell", "found"), [(b"", "null"), (b"nan", "NaN"), (b"inf", "Infinity"), (b"-inf", "-Inf")]
+)
+def test_a_cell_that_cannot_be_a_key_is_an_error_that_shows_the_row(cell, found):
+    batch = convert_rows(b"1,2", cell + b",3", b"k,4", config=Config(key_field="a"))
+    assert batch.keys == [1, None, "k"]
+    assert batch.statuses[1].message.startswith('key field "a": expected a string or a')
+    assert found in batch.statuses[1].message
+    assert json.loads(error_lines(batch))["instance"][1] == 3
+
+
+@pytest.mark.parametrize("key", [b"1.5", b"-7", b"12345678901234567890123", b'"x"', b"x", b'""'])
+def test_keys_are_exact(key):
+    for rows in ([key + b",1"], [key + b",1", b"other,2"], [key + b",1", b'"other",2']):
+        line = lines_of(convert_rows(*rows, config=Config(key_field="a")))[0]
+        expected = key if key != b"x" else b'"x"'
+        assert line.startswith(b'{"key": ' + expected + b",")
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        (Config(key_field="ID"), 'instanceConfig.keyField: "ID" is not a column'),
+        (Config(included_fields=["a", "z", "y"]), 'includedFields: "z", "y" is not a column'),
+        (Config(key_field="id", excluded_fields="z"), 'excludedFields: "z" is not a column'),
+    ],
+)
+def test_a_field_that_is_no_column_is_refused_with_the_names_there_are(config, words):
+    with pytest.raises(InvalidArgument) as caught:
+        check_columns(("id", "a"), config)
+    assert words in caught.value.message
+    assert caught.value.message.endswith('which have "id", "a"')
+    check_columns((), config)  # files without rows need no columns
+
+
+def test_without_a_plan_rows_tell_which_field_is_missing():
+    batch = convert_rows(b"1,2", config=Config(key_field="id"))
+    assert 'key field "id" is missing; the row has "a", "b"' in batch.statuses[0].message
+
+
+def test_a_batch_without_rows_stays_one():
+    batch = convert_rows(config=Config(key_field="a"))
+    assert (list(batch.instances), batch.keys, batch.columns) == ([], [], ("b",))
+
+
+TWO_INPUTS = [TensorInfo("b", "float32", (None,)), TensorInfo("a", "string", (None,))]
+
+
+def test_arrays_fill_several_inputs_by_the_names_of_their_columns():
+    batch = convert_rows(b"x,1", b"y,2.5")
+    (made,) = to_tensors(batch.instances, [0, 1], TWO_INPUTS, None, batch.columns).batches
+    assert made.inputs["b"].tolist() == [1.0, 2.5]
+    assert made.inputs["a"].tolist() == [b"x", b"y"]
+
+
+def test_a_row_that_does_not_fit_several_inputs_fails_alone():
+    batch = convert_rows(b"x,1", b"3,1", b",", b"y,2", b"1,2,3")
+    made = to_tensors(batch.instances, batch.live, TWO_INPUTS, None, batch.columns)
+    assert [group.rows for group in made.batches] == [[0, 3]]
+    assert [row for row, _ in made.failures] == [1, 2]
+    assert 'input "a": expected string' in made.failures[0][1].message
+
+
+def test_columns_that_are_no_inputs_are_named():
+    batch = convert_rows(b"x,1", columns=("a", "z"))
+    made = to_tensors(batch.instances, [0], TWO_INPUTS, None, batch.columns)
+    assert '"z"' in made.failures[0][1].message

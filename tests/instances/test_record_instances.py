@@ -1,0 +1,184 @@
+"""Records and listed files to instances: bytes as they are, Examples taken apart."""
+
+import base64
+import json
+
+import pytest
+
+from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.instances.convert import convert
+from beam_batch_predict.sinks.records import error_lines
+from beam_batch_predict.sources.file_lists import ListedFile
+from beam_batch_predict.spec import InstanceConfig
+from beam_batch_predict.status import Code, Status
+
+DAMAGED = Status(Code.DATA_LOSS, "damaged")
+
+
+def example(**features):
+    from tensorflow.train import BytesList, Example, Feature, Features, FloatList, Int64List
+
+    def feature(values):
+        if values is None:
+            return Feature()
+        if isinstance(values[0], float):
+            return Feature(float_list=FloatList(value=values))
+        if isinstance(values[0], int):
+            return Feature(int64_list=Int64List(value=values))
+        return Feature(bytes_list=BytesList(value=values))
+
+    found = {name: feature(values) for name, values in features.items()}
+    return Example(features=Features(feature=found)).SerializeToString(deterministic=True)
+
+
+def batch_of(*rows):
+    offsets = [100 * at for at in range(len(rows))]
+    return InstanceBatch(rows, origins=((0, "a"),), offsets=offsets, format="tf-record")
+
+
+def outcome(row, **config):
+    """Key, instance and attached fields of one row that does not fail."""
+    batch = convert(batch_of(row), InstanceConfig(**config))
+    assert batch.statuses == {}
+    return (
+        batch.keys and batch.keys[0],
+        batch.instances[0],
+        batch.attached and batch.attached[0],
+    )
+
+
+def message(row, **config):
+    batch = convert(batch_of(row), InstanceConfig(**config))
+    assert batch.instances == [row]  # what the errors file shows
+    (status,) = batch.statuses.values()
+    assert status.code is Code.INVALID_ARGUMENT
+    assert status.message.endswith(" (a, byte 0)")
+    return status.message.removesuffix(" (a, byte 0)")
+
+
+def test_records_are_sent_as_they_are_and_shown_in_base64():
+    rows = [b"\xff\x00", b"", b"text" * 100]
+    batch = convert(batch_of(*rows), InstanceConfig())
+    assert batch.instances is batch.rows
+    assert [json.loads(text) for text in batch.texts] == [
+        {"b64": base64.b64encode(row).decode()} for row in rows
+    ]
+    assert (batch.keys, batch.attached, batch.statuses) == (None, None, {})
+
+
+def test_records_that_could_not_be_read_keep_their_place():
+    batch = convert(batch_of(b"a", DAMAGED, b"b"), InstanceConfig())
+    assert batch.instances == [b"a", b"", b"b"]
+    assert batch.statuses == {1: Status(Code.DATA_LOSS, "damaged (a, byte 100)")}
+    assert json.loads(error_lines(batch)) == {
+        "instance": {"b64": ""},
+        "error": {"code": 15, "message": "damaged (a, byte 100)"},
+    }
+
+
+def test_with_a_key_field_they_do_too():
+    rows = example(k=[1]), DAMAGED, b"?", example(k=[b"z"])
+    batch = convert(batch_of(*rows), InstanceConfig(key_field="k"))
+    assert batch.keys == [1, None, None, "z"]
+    assert batch.statuses[1] == Status(Code.DATA_LOSS, "damaged (a, byte 100)")
+    assert sorted(batch.statuses) == [1, 2]
+    shown = [json.loads(line) for line in error_lines(batch).splitlines()]
+    assert [line["instance"] for line in shown] == [{"b64": ""}, {"b64": "Pw=="}]
+
+
+@pytest.mark.parametrize(
+    ("values", "key"),
+    [
+        ([b"id-7"], "id-7"),
+        (["é".encode()], "é"),
+        ([b""], ""),
+        ([7], 7),
+        ([-(2**63)], -(2**63)),
+        ([0.5], 0.5),
+        ([0.1], 0.1),  # as the float32 of the Example prints, not as the nearest float64
+        ([1e-8], 1e-8),
+    ],
+)
+def test_the_key_is_taken_out_of_the_example(values, key):
+    row = example(k=values, x=[1.5, 2.5])
+    assert outcome(row, key_field="k") == (key, example(x=[1.5, 2.5]), None)
+    assert type(outcome(row, key_field="k")[0]) is type(key)
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        (example(x=[1.0], y=[2]), 'key feature "k" is missing; the Example has "x", "y"'),
+        (b"", 'key feature "k" is missing; the Example has no feature'),
+        (
+            example(k=[1, 2]),
+            'key feature "k": expected one string or number, found 2 values',
+        ),
+        (example(k=None), 'key feature "k": expected one string or number, found no value'),
+        (
+            example(k=[b"\xff"]),
+            'key feature "k": expected one string or number, found bytes that are not UTF-8 text',
+        ),
+        (
+            example(k=[float("nan")]),
+            'key feature "k": expected a string or a finite number, found nan',
+        ),
+    ],
+)
+def test_a_key_that_cannot_be_one_is_an_error(row, expected):
+    assert message(row, key_field="k") == expected
+
+
+@pytest.mark.parametrize(
+    "config", [{"key_field": "k"}, {"included_fields": ["k"]}, {"excluded_fields": ["k"]}]
+)
+@pytest.mark.parametrize("row", [b"no Example", b"\x0a", example(k=[1])[:-1]])
+def test_a_record_that_is_no_example_is_an_error(row, config):
+    assert message(row, **config).startswith("the record is not a tf.train.Example: ")
+
+
+def test_included_features_are_kept_and_the_others_left_out():
+    row = example(a=[1], b=[2.0], c=[b"3"], k=[4])
+    assert outcome(row, included_fields=["c", "a"]) == (None, example(a=[1], c=[b"3"]), None)
+
+
+def test_a_key_goes_with_included_features():
+    row = example(a=[1], b=[2.0], k=[4])
+    assert outcome(row, included_fields=["a"], key_field="k") == (4, example(a=[1]), None)
+
+
+def test_an_included_feature_that_is_missing_is_an_error_of_a_row_with_its_key():
+    rows = example(k=[5], a=[1]), example(k=[6], b=[1])
+    batch = convert(batch_of(*rows), InstanceConfig(key_field="k", included_fields=["a"]))
+    assert batch.keys == [5, 6]
+    assert batch.statuses[1].message == (
+        'included feature "a" is missing; the Example has "b", "k" (a, byte 100)'
+    )
+
+
+def test_excluded_features_are_attached_to_the_output():
+    row = example(a=[1], b=[0.1, 2.0], c=[b"t"], d=[b"\xff"], e=None)
+    key, sent, attached = outcome(row, excluded_fields=["d", "c", "b", "e", "not there"])
+    assert (key, sent) == (None, example(a=[1]))
+    assert attached == {"d": {"b64": "/w=="}, "c": "t", "b": [0.1, 2.0], "e": []}
+    assert list(attached) == ["d", "c", "b", "e"]
+
+
+def test_excluded_features_are_not_attached_beside_a_key():
+    row = example(k=[1], a=[1], b=[2.0])
+    assert outcome(row, excluded_fields=["b"], key_field="k") == (1, example(a=[1]), None)
+
+
+def test_long_lists_of_features_are_cut_short():
+    row = example(**{f"f{at:02}": [at] for at in range(30)})
+    assert message(row, key_field="k").endswith('"f18", "f19", …')
+
+
+def test_listed_files_are_sent_as_they_are_and_shown_by_their_uris():
+    gone = Status(Code.NOT_FOUND, "there is no such file")
+    rows = [ListedFile('a "b".jpg', b"\xff"), ListedFile("gone", gone), ListedFile("empty", b"")]
+    batch = InstanceBatch(rows, origins=((0, "list"),), offsets=[0, 9, 14], format="file-list")
+    batch = convert(batch, InstanceConfig())
+    assert batch.instances == [b"\xff", b"", b""]
+    assert [json.loads(text) for text in batch.texts] == ['a "b".jpg', "gone", "empty"]
+    assert batch.statuses == {1: gone.at("list, byte 9")}

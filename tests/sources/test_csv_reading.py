@@ -1,0 +1,314 @@
+"""CSV files to records: headers, borders of chunks, and cells with line breaks."""
+
+import csv
+import gzip
+import io
+from itertools import pairwise
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from beam_batch_predict import files
+from beam_batch_predict.batch import Span
+from beam_batch_predict.csvtext import CsvError, leaves_open, split_cells
+from beam_batch_predict.errors import SourceError
+from beam_batch_predict.files import File, open_file
+from beam_batch_predict.inputs import Csv
+from beam_batch_predict.sources import compression, csv_files
+from beam_batch_predict.sources.csv_files import read_columns, read_csv_lines, read_csv_records
+from beam_batch_predict.sources.planning import plan
+from beam_batch_predict.sources.reading import read_chunk
+
+BOM = b"\xef\xbb\xbf"
+FROM_FILE = settings(
+    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A function from contents to a pattern of files, in this order."""
+
+    def write(*contents, suffix=""):
+        for at, content in enumerate(contents):
+            content = gzip.compress(content) if suffix == ".gz" else content
+            (tmp_path / f"{at}.csv{suffix}").write_bytes(content)
+        return str(tmp_path / f"*.csv{suffix}")
+
+    return write
+
+
+def columns_of(pattern, multiline=False):
+    return read_columns(files.match(pattern), open_file, multiline)
+
+
+def placed_rows(pattern, **options):
+    """The rows of all chunks of a plan with (file, offset), and no file failed."""
+    found = []
+    for chunk in plan(Csv(pattern, **options), files.match):
+        for batch in read_chunk(chunk, open_file, 3):
+            assert not batch.source_failures
+            assert batch.columns == chunk.columns
+            places = [batch.place(at).rpartition("/")[2] for at in range(len(batch))]
+            found += zip(places, batch.rows, strict=True)
+    return found
+
+
+def rows_of(pattern, **options):
+    return [row for _, row in placed_rows(pattern, **options)]
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (b"id,x\n1,2\n", ("id", "x")),
+        (b"id,x", ("id", "x")),
+        (b"id,x\r\n1,2\r\n", ("id", "x")),
+        (BOM + b"id,x\r\n1,2\r\n", ("id", "x")),
+        (BOM + b'"id","x"\n', ("id", "x")),
+        (b'"a, b","say ""hi"""\n', ("a, b", 'say "hi"')),
+        (b'id, x ,\t"y " \n', ("id", "x", "y ")),
+        (b"\n\r\n  \nid,x\n1,2\n", ("id", "x")),
+        ("größe,名前\n".encode(), ("größe", "名前")),
+        (b"1,2\n", ("1", "2")),
+        (b"only\n", ("only",)),
+    ],
+)
+@pytest.mark.parametrize("multiline", [False, True])
+def test_the_first_row_names_the_columns(store, content, names, multiline):
+    assert columns_of(store(content), multiline) == names
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"id,x,id\n1,2,3\n", '"id" is there twice'),
+        (b'id, x,"x"\n', '"x" is there twice'),
+        (b"id,,x\n", "the name of column 2 of 3 is empty"),
+        (b"id,x,\n", "the name of column 3 of 3 is empty"),
+        (b"id,,\n", "the name of column 2 of 3 is empty"),
+        (b'id,""\n', "the name of column 2 of 2 is empty"),
+        (b'id,"x\n1,2\n', "is not closed"),
+        (b'id,x"y\n', "a quote stands inside the cell"),
+        (b"id,caf\xe9\n", "invalid UTF-8: byte 0xe9 at column 7"),
+        ("id,x\n".encode("utf-16"), "invalid UTF-8"),
+    ],
+)
+def test_a_first_row_that_is_no_header_stops_the_job(store, content, words):
+    with pytest.raises(SourceError, match=r"0\.csv: the first row is no header") as caught:
+        columns_of(store(content))
+    assert words in caught.value.message
+    assert "header" in caught.value.hint
+
+
+def test_a_name_with_a_line_break_needs_the_option(store):
+    pattern = store(b'id,"width\r\n(cm)"\n1,2\n')
+    with pytest.raises(SourceError, match="--csv_multiline=true"):
+        columns_of(pattern)
+    assert columns_of(pattern, multiline=True) == ("id", "width\r\n(cm)")
+    assert rows_of(pattern, multiline=True) == [b"1,2"]
+
+
+def test_a_header_that_cannot_be_read_stops_the_job(tmp_path):
+    with pytest.raises(SourceError, match="header cannot be read"):
+        read_columns([File(str(tmp_path / "gone.csv"), 7)], open_file)
+
+
+@pytest.mark.parametrize("blank", [b"", b"\n", b" \r\n\r\n", BOM + b"\n"])
+def test_the_header_is_that_of_the_first_file_with_a_row(store, blank):
+    pattern = store(blank, b"id,x\n1,2\n", b"3,4\n")
+    assert columns_of(pattern) == ("id", "x")
+    assert rows_of(pattern) == [b"1,2", b"3,4"]
+
+
+@pytest.mark.parametrize("multiline", [False, True])
+def test_empty_files_have_neither_columns_nor_rows(store, multiline):
+    pattern = store(b"", b"\n\n", b"")
+    assert columns_of(pattern, multiline) == ()
+    assert rows_of(pattern, multiline=multiline) == []
+
+
+@pytest.mark.parametrize("multiline", [False, True])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("chunk_bytes", [1, 7, 1000])
+def test_later_files_may_have_the_header_or_not(store, suffix, multiline, chunk_bytes):
+    pattern = store(
+        b"id,x\n1,2\n",
+        b"id,x\n3,4\n",  # the same
+        b'\xef\xbb\xbf"id", "x"\r\n5,6\r\n',  # the same, written in another way
+        b"7,8\n9,10\n",  # none
+        b"id,y\n",  # another: data
+        b"x,id\n",
+        b"id,x\n",  # nothing else
+        b"\n\n id,x\n11,12\nid,x\n",  # below blank lines; and not in the first row
+        suffix=suffix,
+    )
+    expected = [b"1,2", b"3,4", b"5,6", b"7,8", b"9,10", b"id,y", b"x,id", b"11,12", b"id,x"]
+    assert rows_of(pattern, chunk_bytes=chunk_bytes, multiline=multiline) == expected
+
+
+@pytest.mark.parametrize("header", [b"id,x", b"id,x\n", BOM + b'"id","x"\r\n'])
+@pytest.mark.parametrize("multiline", [False, True])
+def test_a_file_of_a_header_alone_has_no_rows(store, header, multiline):
+    pattern = store(header)
+    assert rows_of(pattern, multiline=multiline, chunk_bytes=3) == []
+    assert columns_of(pattern) == ("id", "x")
+
+
+def test_a_header_may_be_longer_than_chunks_and_blocks(store, monkeypatch):
+    monkeypatch.setattr(compression, "BLOCK_BYTES", 5)
+    names = [f"column {number}" for number in range(100)]
+    row = b",".join([b"1"] * 100)
+    pattern = store(",".join(names).encode() + b"\n" + row + b"\n" + row)
+    for chunk_bytes in (7, 100, 10_000):
+        assert rows_of(pattern, chunk_bytes=chunk_bytes) == [row, row]
+    assert columns_of(pattern) == tuple(names)
+
+
+def test_a_header_of_megabytes_is_read(store):
+    name = b"x" * 3_000_000  # the csv module of Python stops at 131,072
+    pattern = store(b"id," + name + b"\n1,2\n")
+    assert columns_of(pattern) == ("id", name.decode())
+    assert rows_of(pattern) == [b"1,2"]
+
+
+def test_rows_know_their_file_and_byte(store):
+    pattern = store(BOM + b"id,x\r\n1,2\r\n\r\n3,4", b"id,x\n5,6\n")
+    expected = [("0.csv, byte 9", b"1,2"), ("0.csv, byte 16", b"3,4"), ("1.csv, byte 5", b"5,6")]
+    for options in ({}, {"chunk_bytes": 4}, {"multiline": True}):
+        assert placed_rows(pattern, **options) == expected
+
+
+CELLS = st.text('ab1,." \t;é\u2028\x00{[\\', max_size=6)
+RECORDS = st.lists(st.lists(CELLS, min_size=2, max_size=2), max_size=12)
+ENDS = st.sampled_from(["\n", "\r\n"])
+
+
+def written(records, end, header=("id", "x")):
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator=end, quoting=csv.QUOTE_ALL)
+    writer.writerows([header, *records])
+    return out.getvalue().encode()
+
+
+def cells_of(row):
+    return [cell.text for cell in split_cells(row.decode())]
+
+
+@FROM_FILE
+@given(
+    records=RECORDS,
+    end=ENDS,
+    borders=st.lists(st.integers(1, 300), max_size=8),
+    block=st.integers(1, 40),
+)
+@example(records=[["id", "x"]], end="\n", borders=[10], block=3)
+def test_any_tiling_gives_each_record_once(records, end, borders, block, tmp_path, monkeypatch):
+    monkeypatch.setattr(compression, "BLOCK_BYTES", block)
+    path = tmp_path / "in.csv"
+    content = written(records, end)
+    path.write_bytes(content)
+    cuts = sorted({0, len(content), *(border for border in borders if border < len(content))})
+    found, offsets = [], []
+    for start, stop in pairwise(cuts):
+        for part in read_csv_lines(Span(str(path), start, stop), ("id", "x"), open_file):
+            found += map(cells_of, part.rows)
+            offsets += part.offsets
+    oracle = list(csv.reader(io.StringIO(content.decode(), newline=""), strict=True))[1:]
+    assert found == oracle == records
+    assert all(content[at - 1 : at] == b"\n" for at in offsets)
+    assert offsets == sorted(set(offsets))
+
+
+@FROM_FILE
+@given(
+    records=st.lists(
+        st.lists(st.text('a1," \r\n', max_size=8), min_size=2, max_size=2), max_size=10
+    ),
+    end=ENDS,
+    block=st.integers(1, 30),
+    bom=st.booleans(),
+)
+def test_records_of_several_lines_are_those_of_the_csv_module(
+    records, end, block, bom, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(compression, "BLOCK_BYTES", block)
+    path = tmp_path / "in.csv"
+    content = written(records, end)
+    path.write_bytes(BOM * bom + content)
+    parts = list(read_csv_records(Span(str(path)), ("id", "x"), open_file))
+    assert [cells_of(row) for part in parts for row in part.rows] == records
+    offsets = [at - 3 * bom for part in parts for at in part.offsets]
+    assert all(content[at - 1 : at] == b"\n" for at in offsets)
+
+
+@FROM_FILE
+@given(content=st.text('a1,"\n', max_size=40), block=st.integers(1, 9))
+def test_no_byte_of_a_file_is_lost_or_doubled(content, block, tmp_path, monkeypatch):
+    monkeypatch.setattr(compression, "BLOCK_BYTES", block)
+    path = tmp_path / "in.csv"
+    path.write_text(content)
+    parts = list(read_csv_records(Span(str(path)), (), open_file)) if content else []
+    joined = "\n".join(row.decode() for part in parts for row in part.rows)
+    assert [line for line in joined.split("\n") if line] == [x for x in content.split("\n") if x]
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_cells_hold_line_breaks_and_blank_lines(store, suffix):
+    note = b'2,"two\r\n\r\nlines, ""and""\n\n more"'
+    pattern = store(b'id,note\r\n"1",a\r\n' + note + b"\r\n\r\n3,b\r\n", suffix=suffix)
+    assert rows_of(pattern, multiline=True, chunk_bytes=7) == [b'"1",a', note, b"3,b"]
+
+
+def test_without_the_option_a_line_is_a_record(store):
+    pattern = store(b'id,note\n1,"a\nb"\n2,c\n')
+    assert rows_of(pattern) == [b'1,"a', b'b"', b"2,c"]
+
+
+@pytest.mark.parametrize("bad", [b'1,"open', b'1,5" pipe', b'1,"a"b"'])
+def test_a_wrong_quote_spoils_its_own_line_alone(store, bad):
+    lines = [b"2,b", b'3,"c"', b'"4","d, e"', b"5,f"]
+    pattern = store(b"id,x\n" + bad + b"\n" + b"\n".join(lines) + b"\n")
+    assert rows_of(pattern, multiline=True) == [bad, *lines]
+
+
+def test_a_quote_that_nobody_closes_takes_no_more_memory_than_a_record_may(store, monkeypatch):
+    monkeypatch.setattr(csv_files, "LONGEST_RECORD", 1000)
+    monkeypatch.setattr(compression, "BLOCK_BYTES", 64)
+    lines = [b"%d,x" % number for number in range(1000)]
+    pattern = store(b'id,x\n0,"open\n' + b"\n".join(lines))
+    assert rows_of(pattern, multiline=True) == [b'0,"open', *lines]
+    assert rows_of(store(b'id,x\n0,"' + b"\n" * 900 + b'"\n1,2')) != []
+
+
+def test_multiline_files_are_never_cut(store):
+    pattern = store(b'id,x\n1,"\n"\n', b'2,"\n"\n')
+    chunks = plan(Csv(pattern, chunk_bytes=3, multiline=True), files.match)
+    assert [[(s.start, s.stop) for s in chunk.spans] for chunk in chunks] == [[(0, None)]] * 2
+
+
+def test_a_row_like_the_header_in_the_middle_of_a_file_is_a_row(store):
+    pattern = store(b"id,x\n1,2\nid,x\n3,4\n")
+    for chunk_bytes in range(1, 20):
+        assert rows_of(pattern, chunk_bytes=chunk_bytes) == [b"1,2", b"id,x", b"3,4"]
+
+
+@given(st.text('a1," \t', max_size=12))
+@settings(deadline=None, max_examples=500)
+def test_a_line_leaves_a_cell_open_if_a_quote_can_still_close_it(line):
+    def is_valid(text):
+        try:
+            split_cells(text)
+        except CsvError:
+            return False
+        return True
+
+    assert leaves_open(line.encode()) == (not is_valid(line) and is_valid(line + '"'))
+
+
+def test_millions_of_quotes_are_told_apart_quickly():
+    cell = '"' + '""' * 5_000_000
+    with pytest.raises(CsvError, match="character 3 is not closed"):
+        split_cells("1," + cell)
+    assert leaves_open(cell.encode())

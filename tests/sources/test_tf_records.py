@@ -1,0 +1,248 @@
+"""TFRecord files, written by TensorFlow: whole, cut, damaged, large, many."""
+
+import bz2
+import gzip
+import os
+import struct
+import tracemalloc
+
+import google_crc32c
+import pytest
+
+from beam_batch_predict.batch import Chunk, Span
+from beam_batch_predict.files import match, open_file
+from beam_batch_predict.inputs import TfRecord
+from beam_batch_predict.sources import compression, tf_records
+from beam_batch_predict.sources.planning import plan
+from beam_batch_predict.sources.reading import read_chunk
+from beam_batch_predict.status import Code, Status
+
+RECORDS = [b"one", b"", b"three" * 5, b"\x00\xff", b"", b"last"]
+DAMAGED = "the record's data does not match its checksum"
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A function from records to the bytes of a file that TensorFlow writes of them."""
+    import tensorflow as tf
+
+    directory = tmp_path_factory.mktemp("tf-records")
+
+    def write(records, compressed=""):
+        path = str(directory / "written")
+        with tf.io.TFRecordWriter(path, compressed) as writer:
+            for record in records:
+                writer.write(record)
+        with open(path, "rb") as file:
+            return file.read()
+
+    return write
+
+
+@pytest.fixture
+def stored(tmp_path):
+    def store(content, name="in.tfrecord"):
+        path = tmp_path / name
+        path.write_bytes(content)
+        return str(path)
+
+    return store
+
+
+def read(*paths, form="tf-record", batch_size=4):
+    """Rows, offsets and failures of files."""
+    batches = list(read_chunk(Chunk(0, 1, tuple(map(Span, paths)), form), open_file, batch_size))
+    assert [batch.last for batch in batches] == [False] * (len(batches) - 1) + [True]
+    return (
+        [row for batch in batches for row in batch.rows],
+        [offset for batch in batches for offset in batch.offsets],
+        [failure for batch in batches for failure in batch.source_failures],
+    )
+
+
+def offsets_of(records):
+    """Where records begin, and where the last ends."""
+    found = [0]
+    for record in records:
+        found.append(found[-1] + 16 + len(record))
+    return found
+
+
+def head(length):
+    packed = struct.pack("<Q", length)
+    crc = google_crc32c.value(packed)
+    return packed + struct.pack("<I", (((crc >> 15) | (crc << 17)) + 0xA282EAD8) & 0xFFFFFFFF)
+
+
+def test_records_are_read_as_they_were_written(written, stored):
+    rows, offsets, failures = read(stored(written(RECORDS)))
+    assert (rows, offsets, failures) == (RECORDS, offsets_of(RECORDS)[:-1], [])
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 7, 11, 12, 13, 16, 17, 64, 10_000])
+def test_borders_between_blocks_do_not_show(written, stored, block, monkeypatch):
+    monkeypatch.setattr(compression, "BLOCK_BYTES", block)
+    content = written(RECORDS)
+    assert read(stored(content)) == (RECORDS, offsets_of(RECORDS)[:-1], [])
+    pressed = stored(gzip.compress(content), "in.gz")
+    assert read(pressed) == (RECORDS, offsets_of(RECORDS)[:-1], [])
+
+
+@pytest.mark.parametrize("block", [5, 1000])
+def test_a_file_cut_anywhere_keeps_whole_records_and_is_a_failure(
+    written, stored, block, monkeypatch
+):
+    monkeypatch.setattr(compression, "BLOCK_BYTES", block)
+    content, borders = written(RECORDS), offsets_of(RECORDS)
+    for left in range(len(content)):
+        path = stored(content[:left])
+        whole = sum(border <= left for border in borders) - 1
+        rows, offsets, failures = read(path)
+        assert (rows, offsets) == (RECORDS[:whole], borders[:whole])
+        if left in borders:
+            assert failures == []
+            continue
+        message = f"{path}: cannot be read: the record at byte {borders[whole]} is cut short"
+        assert failures == [Status(Code.DATA_LOSS, message)]
+
+
+@pytest.mark.parametrize("block", [5, 1000])
+@pytest.mark.parametrize("flip", [0x01, 0x80, 0xFF])
+def test_a_flipped_byte_anywhere_is_an_error_of_its_record(
+    written, stored, block, flip, monkeypatch
+):
+    monkeypatch.setattr(compression, "BLOCK_BYTES", block)
+    content, borders = written(RECORDS), offsets_of(RECORDS)
+    for at in range(len(content)):
+        damaged = bytearray(content)
+        damaged[at] ^= flip
+        path = stored(damaged)
+        rows, offsets, failures = read(path)
+        hit = sum(border <= at for border in borders) - 1
+        if at - borders[hit] < 12:  # in the length or its checksum
+            assert (rows, offsets) == (RECORDS[:hit], borders[:hit])
+            message = f"the length of the record at byte {borders[hit]} is damaged"
+            assert failures == [Status(Code.DATA_LOSS, f"{path}: cannot be read: {message}")]
+        else:
+            expected = [*RECORDS]
+            expected[hit] = Status(Code.DATA_LOSS, DAMAGED)
+            assert (rows, offsets, failures) == (expected, borders[:-1], [])
+
+
+def test_a_damaged_file_does_not_touch_those_beside_it(written, stored):
+    content = written(RECORDS)
+    damaged = content[:3] + b"?" + content[4:]
+    paths = [stored(c, name) for name, c in (("a", content), ("b", damaged), ("c", content))]
+    rows, _, failures = read(*paths)
+    assert rows == RECORDS * 2
+    (failure,) = failures
+    assert failure.message.startswith(f"{paths[1]}: cannot be read: the length of the record at")
+
+
+def test_an_empty_file_has_no_records(stored):
+    assert read(stored(b"")) == ([], [], [])
+
+
+def test_a_record_of_many_blocks_is_read(written, stored, monkeypatch):
+    monkeypatch.setattr(compression, "BLOCK_BYTES", 1024)
+    large = os.urandom(3_000_000)
+    path = stored(written([b"a", large, b"b"]))
+    rows, offsets, failures = read(path)
+    assert rows == [b"a", large, b"b"]
+    assert (offsets, failures) == ([0, 17, 17 + 16 + len(large)], [])
+
+
+def test_a_record_of_many_blocks_is_put_together_once(written, stored, monkeypatch):
+    monkeypatch.setattr(compression, "BLOCK_BYTES", 1024)
+    cut, cuts = tf_records._cut, []
+    monkeypatch.setattr(tf_records, "_cut", lambda *arguments: cuts.append(1) or cut(*arguments))
+    rows, _, _ = read(stored(written([b"a", bytes(3_000_000), b"b"])))
+    assert len(rows) == 3
+    assert len(cuts) <= 3
+
+
+def test_the_length_of_a_file_that_is_no_tf_record_is_damaged(stored):
+    path = stored(b'{"x": 1}\n' * 10)
+    assert read(path)[2][0].message.endswith("the length of the record at byte 0 is damaged")
+
+
+def test_bogus_lengths_are_not_allocated(stored, written):
+    """Neither a damaged one nor one whose checksum says that it is right."""
+    for first in (struct.pack("<QI", 2**62, 1), head(2**62), head(2**64 - 1)):
+        path = stored(written([b"a"]) + first + bytes(20_000_000))
+        tracemalloc.start()
+        rows, _, failures = read(path)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert rows[0] == b"a"
+        assert len(failures) == 1
+        assert peak < 4_000_000
+
+
+@pytest.mark.parametrize("block", [1, 7, 20, 64, 100_000])
+def test_a_record_that_is_too_large_is_an_error_and_the_rest_goes_on(
+    written, stored, block, monkeypatch
+):
+    monkeypatch.setattr(compression, "BLOCK_BYTES", block)
+    monkeypatch.setattr(tf_records, "LARGEST_RECORD", 30)
+    records = [b"a", b"x" * 30, b"y" * 31, b"b", b"z" * 500, b"w" * 40, b"c", b"v" * 99]
+    error = "the record has {} bytes, more than the 30 that are taken".format
+    expected = [
+        record if len(record) <= 30 else Status(Code.OUT_OF_RANGE, error(len(record)))
+        for record in records
+    ]
+    content = written(records)
+    assert read(stored(content)) == (expected, offsets_of(records)[:-1], [])
+    rows, _, failures = read(stored(content[:-1]))
+    assert rows == expected
+    (failure,) = failures
+    assert failure.message.endswith(f"the record that ends before byte {len(content)} is cut short")
+
+
+def test_gzip_is_read_with_and_without_the_extension(written, stored):
+    content = written(RECORDS, "GZIP")
+    expected = (RECORDS, offsets_of(RECORDS)[:-1], [])
+    assert read(stored(content, "a.tfrecord"), form="tf-record-gzip") == expected
+    assert read(stored(content, "a.tfrecord.gz"), form="tf-record-gzip") == expected
+    assert read(stored(content, "b.tfrecord.gz")) == expected
+    other = stored(bz2.compress(written(RECORDS)), "c.tfrecord.bz2")
+    assert read(other) == read(other, form="tf-record-gzip") == expected
+
+
+def test_files_that_are_not_compressed_as_the_format_says_are_failures(written, stored):
+    plain, pressed = written(RECORDS), written(RECORDS, "GZIP")
+    assert len(read(stored(plain), form="tf-record-gzip")[2]) == 1
+    (failure,) = read(stored(pressed))[2]
+    assert failure.message.endswith("the length of the record at byte 0 is damaged")
+
+
+def test_gzip_cut_anywhere_keeps_whole_records_and_is_a_failure(written, stored):
+    content = written(RECORDS, "GZIP")
+    for left in range(1, len(content)):
+        rows, _, failures = read(stored(content[:left]), form="tf-record-gzip")
+        assert rows == RECORDS[: len(rows)]
+        assert len(failures) == 1
+
+
+def test_a_plan_reads_each_file_whole_and_small_files_together(tmp_path, written):
+    content = written(RECORDS)
+    for number in range(5):
+        (tmp_path / f"{number}").write_bytes(content)
+    source = TfRecord(str(tmp_path / "*"), chunk_bytes=len(content) * 2)
+    chunks = plan(source, match)
+    assert [[span.stop for span in chunk.spans] for chunk in chunks] == [[None] * 2] * 2 + [[None]]
+    assert {chunk.format for chunk in chunks} == {"tf-record"}
+
+
+def test_ten_thousand_tiny_files(tmp_path, written):
+    content = written([b"a", b"bc"])
+    for number in range(10_000):
+        (tmp_path / f"{number:05}").write_bytes(content)
+    rows = 0
+    for chunk in plan(TfRecord(str(tmp_path / "*")), match):
+        for batch in read_chunk(chunk, open_file, 64):
+            rows += len(batch)
+            assert not batch.source_failures
+            if len(batch):
+                assert batch.place(0).endswith((", byte 0", ", byte 17"))
+    assert rows == 20_000
