@@ -6,15 +6,17 @@ excludedFields, instanceType); each function is pure and knows no file format.
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.jsontext import preview, quote, type_name
 from beam_batch_predict.spec import InstanceConfig
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["Instance", "Instances", "RowError", "make_instance", "make_instances"]
+__all__ = ["Instance", "Instances", "RowError", "make_instance", "make_instances", "with_rows"]
 
 
 class RowError(Exception):
@@ -168,3 +170,33 @@ def _sent_columns(values: Sequence[dict[str, Any]], config: InstanceConfig) -> S
         for value in values:
             value.pop(name, None)
     return values
+
+
+def with_rows(
+    batch: InstanceBatch,
+    config: InstanceConfig,
+    converted: Iterable[tuple[Instance, bytes, Status | None]],
+) -> InstanceBatch:
+    """A batch with rows that were converted one by one.
+
+    Args:
+        batch: the batch.
+        config: says whether there are keys and attached fields.
+        converted: for each row its instance, the JSON text of that, and what is wrong.
+    """
+    made: list[Instance] = []
+    texts: list[bytes] = []
+    failures: list[tuple[int, Status]] = []
+    for position, (instance, text, status) in enumerate(converted):
+        made.append(instance)
+        texts.append(text)
+        if status:
+            failures.append((position, status))
+    return dataclasses.replace(
+        batch,
+        instances=[instance.value for instance in made],
+        keys=[instance.key for instance in made] if config.key_field else None,
+        attached=[instance.attached for instance in made] if config.attached_fields else None,
+        texts=texts,
+        statuses=batch.failing(failures),
+    )

@@ -19,6 +19,7 @@ from beam_batch_predict.instances.fields import (
     RowError,
     make_instance,
     make_instances,
+    with_rows,
 )
 from beam_batch_predict.jsontext import LONG_NUMBER
 from beam_batch_predict.spec import InstanceConfig, NonFinite
@@ -71,23 +72,8 @@ def _convert_rows(
     batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite
 ) -> InstanceBatch:
     """Row by row, for batches in which not everything is as it should be."""
-    made: list[Instance] = []
-    texts: list[bytes] = []
-    failures: list[tuple[int, Status]] = []
-    for position, row in enumerate(batch.rows):
-        instance, text, status = _convert_row(row, config, non_finite)
-        made.append(instance)
-        texts.append(text)
-        if status:
-            failures.append((position, status))
-    return dataclasses.replace(
-        batch,
-        instances=[instance.value for instance in made],
-        keys=[instance.key for instance in made] if config.key_field else None,
-        attached=[instance.attached for instance in made] if config.attached_fields else None,
-        texts=texts,
-        statuses=batch.failing(failures),
-    )
+    rows = (_convert_row(row, config, non_finite) for row in batch.rows)
+    return with_rows(batch, config, rows)
 
 
 def _convert_row(

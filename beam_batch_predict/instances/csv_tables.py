@@ -1,0 +1,205 @@
+"""Batches of CSV rows as tables of values, by the quickest way that is right for them.
+
+Three ways lead to the same values, each slower than the one before:
+
+1. A row's text, in brackets, is JSON with only numbers and strings in it: its meanings as
+   CSV and as JSON are the same. The JSON parser reads the rows of a batch in one call.
+2. The same behind a first cell without quotes, which is text: an identifier, as a rule.
+3. No row of a batch has a quote: commas are borders of cells, read column by column.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from itertools import chain
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import orjson
+
+from beam_batch_predict import jsontext
+from beam_batch_predict.instances.csv_cells import are_text, column_values
+from beam_batch_predict.spec import NonFinite
+
+__all__ = ["HeadedTable", "JsonTable", "PlainTable", "json_table", "read_table"]
+
+_LONG_INTEGER = re.compile(rb"(?<![0-9.])[0-9]{19}")
+_TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
+_NEITHER_NUMBER_NOR_STRING = (b"null", b"true", b"false", b"{")
+
+
+def read_table(rows: Sequence[bytes], width: int) -> JsonTable | HeadedTable | PlainTable | None:
+    """All rows at once, or None where any of them needs a closer look.
+
+    Args:
+        rows: CSV text without line ends.
+        width: how many cells each must have.
+
+    Example:
+        >>> table = read_table([b"1,a", b"2,b"], 2)
+        >>> table and table.column(1)
+        ['a', 'b']
+    """
+    return json_table(rows, width) or _headed_table(rows, width) or _plain_table(rows, width)
+
+
+class JsonTable(NamedTuple):
+    """Values of rows that are JSON, row by row."""
+
+    values: list[list[Any]]
+
+    def column(self, at: int) -> list[Any]:
+        """The values of one column."""
+        return list(map(itemgetter(at), self.values))
+
+    def rows(self, columns: Sequence[int]) -> list[list[Any]]:
+        """The values of some columns."""
+        first, behind = (columns[0], columns[-1] + 1) if columns else (0, 0)
+        if list(columns) != list(range(first, behind)):
+            return [[row[at] for at in columns] for row in self.values]
+        if self.values and behind - first == len(self.values[0]):
+            return self.values
+        return list(map(itemgetter(slice(first, behind)), self.values))
+
+    def texts(self, rows: Sequence[bytes], non_finite: NonFinite) -> list[bytes]:
+        """What the output shows."""
+        return [b"[%b]" % row for row in rows]
+
+    def is_finite(self) -> bool:
+        """JSON has no other numbers."""
+        return True
+
+
+class HeadedTable(NamedTuple):
+    """Values of rows that are JSON behind a first cell of text without quotes."""
+
+    heads: list[str]
+    rest: JsonTable
+
+    def column(self, at: int) -> list[Any]:
+        """The values of one column."""
+        return self.rest.column(at - 1) if at else list(self.heads)
+
+    def rows(self, columns: Sequence[int]) -> list[list[Any]]:
+        """The values of some columns, row by row."""
+        if 0 not in columns:
+            return self.rest.rows([at - 1 for at in columns])
+        values = [[head, *row] for head, row in zip(self.heads, self.rest.values, strict=True)]
+        return JsonTable(values).rows(columns)
+
+    def texts(self, rows: Sequence[bytes], non_finite: NonFinite) -> None:
+        """The JSON text of the values, as the output makes it: no row is JSON."""
+
+    def is_finite(self) -> bool:
+        """JSON has no other numbers."""
+        return True
+
+
+class PlainTable(NamedTuple):
+    """Values of rows without quotes, column by column."""
+
+    values: list[list[Any]]
+
+    def column(self, at: int) -> list[Any]:
+        """The values of one column."""
+        return self.values[at]
+
+    def rows(self, columns: Sequence[int]) -> list[list[Any]]:
+        """The values of some columns, row by row."""
+        if not columns:
+            return [[] for _ in self.values[0]]
+        return list(map(list, zip(*(self.values[at] for at in columns), strict=True)))
+
+    def texts(self, rows: Sequence[bytes], non_finite: NonFinite) -> list[bytes] | None:
+        """What the output shows; None for the JSON text of the values, as the output makes it."""
+        kinds = {str, type(None)}
+        if any(set(map(type, column)) <= kinds for column in self.values):
+            return None  # each row has a cell that keeps it from being JSON
+        width = len(self.values)
+        return [
+            b"[%b]" % row if json_table([row], width) else jsontext.dumps(values, non_finite)
+            for row, values in zip(rows, self.rows(range(width)), strict=True)
+        ]
+
+    def is_finite(self) -> bool:
+        """Whether no cell is a NaN or an infinity."""
+        numbers = (value for column in self.values for value in column if type(value) is float)
+        return all(map(math.isfinite, numbers))
+
+
+def _has_long_integer(text: bytes) -> bool:
+    """Whether a number may have an integer beyond 64 bits, which JSON parsers round.
+
+    Zeros are quicker found than digits: the expression looks where there are so many.
+    """
+    return b"0" * 19 in text.translate(_TO_ZERO) and bool(_LONG_INTEGER.search(text))
+
+
+def json_table(rows: Sequence[bytes], width: int) -> JsonTable | None:
+    """All rows by the JSON parser, or None where any of them needs a closer look."""
+    together = b"],[".join(rows)
+    # A backslash means something else in JSON, and a carriage return there means nothing.
+    if b"\\" in together or b"\r" in together or _has_long_integer(together):
+        return None
+    # Brackets of a row's own could make one row look like two.
+    if together.count(b"[") != len(rows) - 1 or together.count(b"]") != len(rows) - 1:
+        return _json_table_of_each(rows, width)
+    try:
+        values = orjson.loads(b"[[%b]]" % together)
+    except orjson.JSONDecodeError:
+        return None
+    return _checked(values, rows, width, together)
+
+
+def _json_table_of_each(rows: Sequence[bytes], width: int) -> JsonTable | None:
+    try:
+        values = [orjson.loads(b"[%b]" % row) for row in rows]
+    except orjson.JSONDecodeError:
+        return None
+    return _checked(values, rows, width, b"{")
+
+
+def _checked(
+    values: list[list[Any]], rows: Sequence[bytes], width: int, together: bytes
+) -> JsonTable | None:
+    # A quote that one row opens and the next one closes makes them one.
+    if len(values) != len(rows) or set(map(len, values)) != {width}:
+        return None
+    doubtful = any(word in together for word in _NEITHER_NUMBER_NOR_STRING)
+    if doubtful and not set(map(type, chain.from_iterable(values))) <= {int, float, str}:
+        return None
+    return JsonTable(values)
+
+
+def _headed_table(rows: Sequence[bytes], width: int) -> HeadedTable | None:
+    """All rows as an identifier and JSON, or None where any of them needs a closer look."""
+    parts = [row.partition(b",") for row in rows]
+    together = b",".join([head for head, _, _ in parts])
+    if width < 2 or b'"' in together:
+        return None
+    try:
+        heads = together.decode("utf-8").split(",")
+    except UnicodeDecodeError:
+        return None
+    if not are_text(heads):
+        return None
+    rest = json_table([tail for _, _, tail in parts], width - 1)
+    return rest and HeadedTable(heads, rest)
+
+
+def _plain_table(rows: Sequence[bytes], width: int) -> PlainTable | None:
+    """All rows column by column, or None where any of them needs a closer look."""
+    together = b",".join(rows)
+    if b'"' in together or b"\r" in together:
+        return None
+    if {row.count(b",") for row in rows} != {width - 1}:
+        return None
+    long_integers = _has_long_integer(together)
+    try:
+        cells = together.decode("utf-8").split(",")
+        columns = [column_values(cells[at::width], long_integers) for at in range(width)]
+    except ValueError:  # one row is not UTF-8, or has a number beyond all doubles
+        return None
+    return PlainTable(columns)
