@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import os
+import pathlib
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -312,7 +314,8 @@ class BatchPredict(beam.PTransform):
     """A whole batch prediction inside a pipeline: `p | BatchPredict(job)`.
 
     Args:
-        job: a spec, or a job resource (anything with `to_spec()`, such as
+        job: a job file's JSON text, or its parsed object, or its `pathlib.Path`; or a
+            spec, or a job resource (anything with `to_spec()`, such as
             `BatchPredictionJob`).
         directory: the output directory; by default one of its own under the destination.
         create_time: when the job was made; by default now.
@@ -339,9 +342,7 @@ class BatchPredict(beam.PTransform):
         create_time: datetime.datetime | None = None,
     ) -> None:
         super().__init__()
-        self.spec: BatchPredictSpec = job.to_spec() if hasattr(job, "to_spec") else job
-        if not isinstance(self.spec, BatchPredictSpec):
-            raise InvalidArgument(f"job: expected a job or a spec, found {job!r}")
+        self.spec = _spec_of(job)
         time = create_time or fresh_time()
         self.directory = directory or output_directory(
             self.spec.destination.output_uri_prefix, self.spec.model.display_name, time
@@ -368,3 +369,16 @@ def _plan(
 ) -> Iterator[Any]:
     with record.recording_failure():
         yield from chunks_of(source, config)
+
+
+def _spec_of(job: Any) -> BatchPredictSpec:
+    from beam_batch_predict.jobs import read_job  # pydantic, for those who bring a job
+
+    if isinstance(job, os.PathLike):
+        job = read_job(pathlib.Path(job).read_bytes(), where=os.fspath(job))
+    elif isinstance(job, (str, bytes, Mapping)):
+        job = read_job(job)
+    spec = job.to_spec() if hasattr(job, "to_spec") else job
+    if not isinstance(spec, BatchPredictSpec):
+        raise InvalidArgument(f"job: expected a job or a spec, found {job!r}")
+    return spec

@@ -207,6 +207,19 @@ def test_a_job_runs_beside_another_branch(job, pipeline):
     assert record["startTime"] <= record["endTime"]
 
 
+def test_a_job_comes_as_text_as_an_object_or_as_a_path(job, tmp_path):
+    text = job.to_json_bytes()
+    path = tmp_path / "job.json"
+    path.write_bytes(text)
+    wanted = bbp.BatchPredict(job).spec
+    for form in (text, text.decode(), json.loads(text), path, wanted):
+        assert bbp.BatchPredict(form).spec == wanted
+    with pytest.raises(bbp.InvalidJob, match="displayName"):
+        bbp.BatchPredict({})
+    with pytest.raises(bbp.InvalidArgument, match="expected a job or a spec, found 5"):
+        bbp.BatchPredict(5)
+
+
 def test_a_spec_without_a_job_leaves_no_record(pipeline, tiny_model, tmp_path):
     (tmp_path / "in.jsonl").write_text("1\n2\n")
     spec = BatchPredictSpec(
