@@ -14,6 +14,7 @@ import logging
 import os
 import pathlib
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -78,6 +79,8 @@ def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
     for note in job.notes:
         print(f"note: {note}", file=sys.stderr)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Google's libraries say on Python 3.10, each of them, that they will not support it for ever.
+    warnings.filterwarnings("ignore", "You are using a (non-supported )?Python", FutureWarning)
     # Beam takes seconds to import, which neither --help nor a wrong job file should cost.
     from beam_batch_predict.running import run_job
 

@@ -141,6 +141,7 @@ def test_records_of_both_formats(run, write, form, compression, names):
     assert record["completionStats"]["successfulCount"] == "150"
 
 
+@pytest.mark.tfx_bsl
 def test_examples_into_a_signature_of_several_inputs(run, write):
     write("in", [example(row) for row in range(150)])
     predictions, errors, _ = run("in", "tf-record", "several", keyField="id")
@@ -158,6 +159,7 @@ def test_examples_into_a_signature_of_several_inputs(run, write):
     ]
 
 
+@pytest.mark.tfx_bsl
 def test_included_fields_reach_the_model_alone(run, write):
     write("in", [example(1)])
     predictions, errors, _ = run("in", "tf-record", "several", includedFields=["x", "word"])
@@ -168,6 +170,7 @@ def test_included_fields_reach_the_model_alone(run, write):
     )
 
 
+@pytest.mark.tfx_bsl
 def test_excluded_fields_stand_in_the_output(run, write):
     write("in", [example(3)])
     predictions, errors, _ = run("in", "tf-record", "floats", excludedFields=["tags", "id"])
@@ -176,7 +179,9 @@ def test_excluded_fields_stand_in_the_output(run, write):
     assert predictions[0]["prediction"] == 3.5
 
 
-@pytest.mark.parametrize("signature", ["serving_default", "several"])
+@pytest.mark.parametrize(
+    "signature", ["serving_default", pytest.param("several", marks=pytest.mark.tfx_bsl)]
+)
 def test_a_damaged_file_loses_no_row_without_a_word(run, write, signature):
     rows = [example(row) for row in range(200)]
     rows[7] = b"no Example"

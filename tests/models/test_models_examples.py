@@ -17,6 +17,8 @@ from beam_batch_predict.models.signature import TensorInfo
 from beam_batch_predict.models.tensors import to_tensors
 from beam_batch_predict.status import Code, Status
 
+pytestmark = pytest.mark.tfx_bsl
+
 LISTS = {float: "float_list", int: "int64_list", bytes: "bytes_list"}
 
 

@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import sys
 from itertools import pairwise
 
 import pytest
@@ -180,7 +181,9 @@ def test_rows_know_their_file_and_byte(store):
         assert placed_rows(pattern, **options) == expected
 
 
-CELLS = st.text('ab1,." \t;é\u2028\x00{[\\', max_size=6)
+# Python 3.10's own csv module, the oracle, cannot write NUL.
+NUL = "\x00" if sys.version_info >= (3, 11) else ""
+CELLS = st.text('ab1,." \t;é\u2028{[\\' + NUL, max_size=6)
 RECORDS = st.lists(st.lists(CELLS, min_size=2, max_size=2), max_size=12)
 ENDS = st.sampled_from(["\n", "\r\n"])
 
