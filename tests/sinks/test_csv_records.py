@@ -5,11 +5,12 @@ import dataclasses
 import io
 import json
 import math
+import sys
 
 import ml_dtypes
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
@@ -218,6 +219,7 @@ def test_cells_are_read_back_with_their_types(rows):
     batch = InstanceBatch(rows, columns=("a", "b"), instances=[list(row) for row in rows])
     one_column = value_cells([row[0] for row in rows], NonFinite.NULL)
     text = predictions(answered(batch), NonFinite.NULL)
+    assume(sys.version_info >= (3, 11) or "\x00" not in text)  # before, csv takes no NUL
     parsed = list(csv.reader(io.StringIO(text, newline=""), strict=True))
     assert len(parsed) == len(rows) + 1
     for (value, _), cell in zip(rows, join_rows(one_column), strict=True):
