@@ -347,3 +347,14 @@ def test_a_pattern_without_a_match_fails_a_job_and_its_record(job, pipeline, tmp
     record = json.loads((Path(batch_predict.directory) / "job.json").read_bytes())
     assert record["state"] == "JOB_STATE_FAILED"
     assert "matches no file" in record["error"]["message"]
+
+
+def test_batches_that_are_not_converted_are_refused_with_the_step_that_is_missing(
+    pipeline, tiny_model, tmp_path
+):
+    (tmp_path / "in.jsonl").write_text("1\n")
+    p = pipeline()
+    batches = p | bbp.ReadInstances(bbp.JsonLines(str(tmp_path / "in.jsonl")))
+    _ = batches | bbp.Predict(bbp.SavedModel(tiny_model))
+    with pytest.raises(Exception, match="put ConvertInstances between ReadInstances and Predict"):
+        p.run()

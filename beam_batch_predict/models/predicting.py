@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.columns import non_finite_rows
+from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.models.examples import examples_to_tensors, takes_examples
 from beam_batch_predict.models.isolation import Caller, Model
 from beam_batch_predict.models.signature import TensorInfo
@@ -34,7 +35,15 @@ def predict_batch(
     Returns:
         The batch with `predictions`; rows that do not fit the signature, or on which the
         model fails, have a status instead.
+
+    Raises:
+        InvalidArgument: the rows have not been converted to instances.
     """
+    if len(batch.instances) != len(batch):
+        raise InvalidArgument(
+            "the rows of this batch are not instances yet",
+            "put ConvertInstances between ReadInstances and Predict",
+        )
     model = caller.model
     tensors = _tensors(batch, model)
     predictions: list[Predictions] = []

@@ -66,7 +66,7 @@ class RunRecord:
 
     def pending(self) -> bytes:
         """Record that the job was made."""
-        return self.write(Outcome(self.directory, self.create_time))
+        return self.write(Outcome(self.directory, self.create_time, incomplete_count=-1))
 
     def running(self) -> datetime.datetime:
         """Record that the job runs; the time at which it began to."""
