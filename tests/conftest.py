@@ -1,5 +1,6 @@
 """What tests of whole pipelines share: a tiny model, a local runner, published files."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -17,6 +18,20 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("tfx_bsl"):
                 item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture
+def outcome_in():
+    """A function that gives what a finished run left: predictions, errors and job record."""
+
+    def read(directory):
+        found = {"predictions": [], "errors": []}
+        for path in sorted(Path(directory).glob("*_*.jsonl")):
+            found[path.name.split("_")[0]] += map(json.loads, path.read_bytes().splitlines())
+        record = json.loads((Path(directory) / "job.json").read_text())
+        return found["predictions"], found["errors"], record
+
+    return read
 
 
 @pytest.fixture(scope="session")

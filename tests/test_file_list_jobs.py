@@ -1,6 +1,5 @@
 """Jobs on lists of images, end to end, with a model that decodes them."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -49,7 +48,7 @@ def images(tmp_path):
 
 
 @pytest.fixture
-def run(pipeline, tmp_path, model):
+def run(pipeline, tmp_path, model, outcome_in):
     """A function that runs a job on a list: its predictions, errors and record."""
 
     def run_job(*lines):
@@ -71,12 +70,7 @@ def run(pipeline, tmp_path, model):
         with pipeline() as p:
             predict = BatchPredict(job)
             _ = p | predict
-        found = {"predictions": [], "errors": []}
-        for path in sorted(Path(predict.directory).glob("*_*.jsonl")):
-            lines = path.read_bytes().splitlines()
-            found[path.name.split("_")[0]] += map(json.loads, lines)
-        record = json.loads((Path(predict.directory) / "job.json").read_text())
-        return found["predictions"], found["errors"], record
+        return outcome_in(predict.directory)
 
     return run_job
 

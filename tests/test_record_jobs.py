@@ -1,8 +1,6 @@
 """Jobs on TFRecord files, end to end: rows in are predictions and errors out."""
 
 import base64
-import json
-from pathlib import Path
 
 import pytest
 
@@ -86,7 +84,7 @@ def write(tmp_path):
 
 
 @pytest.fixture
-def run(pipeline, tmp_path, model):
+def run(pipeline, tmp_path, model, outcome_in):
     """A function that runs a job: its predictions, errors and record."""
 
     def run_job(pattern, form, signature="serving_default", **instance_config):
@@ -108,12 +106,7 @@ def run(pipeline, tmp_path, model):
         with pipeline() as p:
             predict = BatchPredict(job.to_spec(signature_name=signature))
             _ = p | predict
-        found = {"predictions": [], "errors": []}
-        for path in sorted(Path(predict.directory).glob("*_*.jsonl")):
-            lines = path.read_bytes().splitlines()
-            found[path.name.split("_")[0]] += map(json.loads, lines)
-        record = json.loads((Path(predict.directory) / "job.json").read_text())
-        return found["predictions"], found["errors"], record
+        return outcome_in(predict.directory)
 
     return run_job
 

@@ -82,13 +82,13 @@ def column_values(cells: Sequence[str], long_integers: bool) -> list[Any]:
     """
     if not long_integers:
         try:
-            values = orjson.loads(f"[{','.join(cells)}]")
+            values: list[Any] = orjson.loads(f"[{','.join(cells)}]")
         except orjson.JSONDecodeError:
             pass
         else:
             # Lists and objects, which could hide commas, are no numbers either.
             if len(values) == len(cells) and set(map(type, values)) <= {int, float}:
-                return values  # type: ignore[no-any-return]
+                return values
     return list(cells) if are_text(cells) else list(map(plain_value, cells))
 
 

@@ -22,6 +22,7 @@ def make_caller(function: Any, names: Sequence[str]) -> Callable[..., Mapping[st
         function: a signature of a loaded SavedModel.
         names: its inputs.
     """
+    public: Callable[..., Mapping[str, Any]] = function
     try:
         inference = function.inference_fn
         order = [parameter.name for parameter in function.function_type._sorted_parameters]
@@ -29,9 +30,9 @@ def make_caller(function: Any, names: Sequence[str]) -> Callable[..., Mapping[st
         call = inference.call_preflattened
         expected = len(inference.cached_definition.signature.input_arg)
     except AttributeError:
-        return function  # type: ignore[no-any-return]
+        return public
     if sorted(order) != sorted(names) or expected != len(order) + len(captures):
-        return function  # type: ignore[no-any-return]
+        return public
 
     def directly(**tensors: Any) -> Mapping[str, Any]:
         outputs: Mapping[str, Any] = call([*(tensors[name] for name in order), *captures])
