@@ -29,13 +29,13 @@ class Run:
     """A run of one contestant, and the run on next to nothing that went before it.
 
     Attributes:
-        contestant: its name.
+        contestant: who ran.
         rows: how many rows the long run had.
         startup: the cost of `TINY_ROWS` rows.
         full: the cost of `rows` rows.
     """
 
-    contestant: str
+    contestant: Contestant
     rows: int
     startup: Measurement
     full: Measurement
@@ -51,6 +51,12 @@ class Run:
         seconds = self.full.wall - self.startup.wall
         return (self.rows - TINY_ROWS) / seconds if seconds > 0 else None
 
+    @property
+    def cpu_rate(self) -> float | None:
+        """Rows per second of CPU time net of start-up: hardly moved by other processes."""
+        seconds = self.full.cpu - self.startup.cpu
+        return (self.rows - TINY_ROWS) / seconds if seconds > 0 else None
+
 
 @dataclasses.dataclass(frozen=True)
 class Arena:
@@ -58,22 +64,26 @@ class Arena:
 
     Attributes:
         cache: the generated inputs and models.
+        file_format: what the comparison is about.
+        echo: whether the outputs show the instances instead of keys.
         batch_size: how many rows one call of the model takes.
         timeout: seconds after which a contestant is killed.
     """
 
     cache: Cache
+    file_format: str
+    echo: bool
     batch_size: int
     timeout: float
 
-    def prepare(
-        self, jsonl: Iterable[int], examples: Iterable[int], csv: Iterable[int] = ()
-    ) -> None:
+    def prepare(self, file_format: str, sizes: Iterable[int]) -> None:
         """Generates the inputs of these many rows, where the cache lacks them."""
-        command = [sys.executable, "-m", "benchmarks.generate", "--cache", str(self.cache.root)]
-        for flag, sizes in (("--jsonl", jsonl), ("--examples", examples), ("--csv", csv)):
-            for rows in sorted(set(sizes)):
-                command += [flag, str(rows)]
+        command = [
+            *(sys.executable, "-m", "benchmarks.generate"),
+            *("--cache", str(self.cache.root)),
+            *("--format", file_format),
+            *("--rows", *map(str, sorted(set(sizes)))),
+        ]
         subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, **ENVIRONMENT})
 
     def warm_up(self, contestant: Contestant, rows: int) -> None:
@@ -86,7 +96,7 @@ class Arena:
     def compete(self, contestant: Contestant, rows: int) -> Run:
         """Runs a contestant on next to nothing, then on an input."""
         startup = self.measure(contestant, TINY_ROWS)
-        return Run(contestant.name, rows, startup, self.measure(contestant, rows))
+        return Run(contestant, rows, startup, self.measure(contestant, rows))
 
     def measure(self, contestant: Contestant, rows: int) -> Measurement:
         """Runs a contestant once and checks what it wrote.
@@ -98,7 +108,7 @@ class Arena:
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir(parents=True)
         self.cache.logs().mkdir(exist_ok=True)
-        log = self.cache.logs() / f"{contestant.name}-{rows}"
+        log = self.cache.logs() / f"{contestant.name}-{self.file_format}-{rows}"
         measurement = run(
             self._command(contestant, rows, output),
             cwd=ROOT,
@@ -106,7 +116,9 @@ class Arena:
             timeout=self.timeout,
             environment=ENVIRONMENT,
         )
-        check(output_directory(log.with_suffix(".stdout")), rows, self.cache.expected(rows))
+        check(
+            output_directory(log.with_suffix(".stdout")), rows, self.cache.expected(rows), self.echo
+        )
         shutil.rmtree(output)
         return measurement
 
@@ -114,16 +126,15 @@ class Arena:
         cache = self.cache
         flags = {
             "--input": self._source(contestant, rows),
-            "--model": cache.example_model() if contestant.examples else cache.row_model(),
+            "--model": cache.example_model() if contestant.example_model else cache.row_model(),
             "--output": output,
             "--batch-size": self.batch_size,
         }
         return [
             *(sys.executable, "-m", contestant.module),
             *(str(word) for flag in flags.items() for word in flag),
+            *(["--echo"] if self.echo else []),
         ]
 
     def _source(self, contestant: Contestant, rows: int) -> Path:
-        if contestant.examples:
-            return self.cache.examples(rows)
-        return self.cache.csv(rows) if contestant.csv else self.cache.jsonl(rows)
+        return self.cache.input(contestant.input_format(self.file_format), rows)

@@ -10,12 +10,15 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-__all__ = ["DEFAULT_CACHE", "FEATURES", "SEED", "Cache"]
+__all__ = ["DEFAULT_CACHE", "FEATURES", "FORMATS", "SEED", "Cache"]
 
 SEED = 20_240_229
 FEATURES = 8
 
-VERSION = 1
+FORMATS = ("jsonl", "csv", "tf-record", "parquet")
+"""The formats of the input, as a job's `instancesFormat` names them."""
+
+VERSION = 2
 """Raise it when the generator writes something else for the same parameters."""
 
 DEFAULT_CACHE = Path(__file__).parent / ".cache"
@@ -29,23 +32,15 @@ class Cache:
         root: its absolute path.
 
     Example:
-        >>> Cache(Path("/tmp/bench")).jsonl(100).name
-        'rows-100-seed-20240229-v1.jsonl'
+        >>> Cache(Path("/tmp/bench")).input("csv", 100).name
+        'rows-100-seed-20240229-v2.csv'
     """
 
     root: Path
 
-    def jsonl(self, rows: int) -> Path:
-        """The input of `rows` rows as JSON lines."""
-        return self.root / f"{self._stem(rows)}.jsonl"
-
-    def csv(self, rows: int) -> Path:
-        """The same rows as CSV: a header, an id without quotes, a column for each feature."""
-        return self.root / f"{self._stem(rows)}.csv"
-
-    def examples(self, rows: int) -> Path:
-        """The same rows as `tf.train.Example` records in a TFRecord file."""
-        return self.root / f"{self._stem(rows)}.tfrecord"
+    def input(self, file_format: str, rows: int) -> Path:
+        """The input of `rows` rows: the same rows in every format, which is the suffix."""
+        return self.root / f"{self._stem(rows)}.{file_format}"
 
     def expected(self, rows: int) -> Path:
         """What a sample of the rows must be predicted as, computed without TensorFlow."""

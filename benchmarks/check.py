@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
+import struct
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import orjson
 
@@ -12,6 +17,8 @@ from benchmarks.measure import BenchmarkError
 __all__ = ["TOLERANCE", "check", "output_directory"]
 
 TOLERANCE = 1e-5
+
+_ID = re.compile(rb"row-[0-9]{7}")
 
 
 def output_directory(stdout: Path) -> Path:
@@ -34,16 +41,17 @@ def output_directory(stdout: Path) -> Path:
     return directory
 
 
-def check(directory: Path, rows: int, expected: Path) -> None:
+def check(directory: Path, rows: int, expected: Path, echo: bool = False) -> None:
     """Compares the predictions with what they must be.
 
     Args:
         directory: where the `predictions*.jsonl` files are.
         rows: how many rows the input has.
-        expected: the right predictions of a sample of them.
+        expected: a sample of the rows and their right predictions.
+        echo: whether lines show the instance instead of the key.
 
     Raises:
-        BenchmarkError: a row is missing, there twice, unknown or predicted wrong.
+        BenchmarkError: a row is missing, there twice, unknown, predicted or shown wrong.
     """
     samples = _samples(expected)
     seen = bytearray(rows)
@@ -51,7 +59,7 @@ def check(directory: Path, rows: int, expected: Path) -> None:
     for file in files:
         with file.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                _check_line(line, seen, samples, f"{file}:{number}")
+                _check_line(line, seen, samples, echo, f"{file}:{number}")
     missing = seen.count(0)
     if missing:
         raise BenchmarkError(
@@ -60,16 +68,18 @@ def check(directory: Path, rows: int, expected: Path) -> None:
         )
 
 
-def _samples(expected: Path) -> dict[str, list[float]]:
+def _samples(expected: Path) -> dict[str, dict[str, Any]]:
     with expected.open("rb") as lines:
         records = map(orjson.loads, lines)
-        return {record["key"]: record["prediction"] for record in records}
+        return {record["key"]: record for record in records}
 
 
-def _check_line(line: bytes, seen: bytearray, samples: dict[str, list[float]], place: str) -> None:
+def _check_line(
+    line: bytes, seen: bytearray, samples: Mapping[str, Any], echo: bool, place: str
+) -> None:
     try:
         record = orjson.loads(line)
-        key, prediction = record["key"], record["prediction"]
+        key, prediction = _echoed_id(record) if echo else record["key"], record["prediction"]
         number = int(key.removeprefix("row-"))
         repeated = seen[number]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
@@ -77,15 +87,41 @@ def _check_line(line: bytes, seen: bytearray, samples: dict[str, list[float]], p
     if repeated or key != f"row-{number:07d}":
         raise BenchmarkError(f"{place}: {key} is there a second time, or not a row of the input")
     seen[number] = 1
-    wanted = samples.get(key)
-    if wanted is not None and not _close(prediction, wanted):
-        raise BenchmarkError(f"{place}: {key} must be {wanted}, found {prediction}")
+    sample = samples.get(key)
+    if sample is None:
+        return
+    if not _close(prediction, sample["prediction"]):
+        raise BenchmarkError(f"{place}: {key} must be {sample['prediction']}, found {prediction}")
+    if echo and not _shows(record["instance"], sample["x"]):
+        raise BenchmarkError(f"{place}: {key} has {sample['x']}, shown as {record['instance']}")
 
 
-def _close(prediction: object, wanted: list[float]) -> bool:
+def _echoed_id(record: Mapping[str, Any]) -> str:
+    """The id beside the instance, or in the bytes of the Example that is the instance."""
+    if "id" in record:
+        return str(record["id"])
+    found = _ID.search(_record_bytes(record["instance"]))
+    if found is None:
+        raise ValueError("no id in the instance")
+    return found.group().decode()
+
+
+def _record_bytes(instance: Mapping[str, str]) -> bytes:
+    return base64.b64decode(instance["b64"], validate=True)
+
+
+def _shows(instance: Any, x: list[float]) -> bool:
+    """Whether an instance is these features: a record, an object or an array of them."""
+    if isinstance(instance, dict) and "b64" in instance:
+        # An Example stores floats one behind the other, as the machine does.
+        return struct.pack(f"<{len(x)}f", *x) in _record_bytes(instance)
+    return _close(instance["x"] if isinstance(instance, dict) else instance, x)
+
+
+def _close(found: object, wanted: list[float]) -> bool:
     return (
-        isinstance(prediction, list)
-        and len(prediction) == len(wanted)
-        and all(isinstance(value, float) for value in prediction)
-        and all(abs(a - b) <= TOLERANCE for a, b in zip(prediction, wanted, strict=True))
+        isinstance(found, list)
+        and len(found) == len(wanted)
+        and all(isinstance(value, float) for value in found)
+        and all(abs(a - b) <= TOLERANCE for a, b in zip(found, wanted, strict=True))
     )

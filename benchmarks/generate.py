@@ -1,9 +1,9 @@
 """Writes the inputs, the expected predictions and the models into the cache.
 
-    python -m benchmarks.generate --jsonl 100 --jsonl 1000000 --examples 100
+    python -m benchmarks.generate --format csv --rows 100 1000000
 
 A process of its own, because numpy and TensorFlow would make the measuring process large.
-An input of fewer rows is a prefix of one with more.
+An input of fewer rows is a prefix of one with more; every format has the same rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import orjson
 
-from benchmarks.cache import DEFAULT_CACHE, FEATURES, SEED, Cache
+from benchmarks.cache import DEFAULT_CACHE, FEATURES, FORMATS, SEED, Cache
 from benchmarks.model import predict, save_models
 
 if TYPE_CHECKING:
@@ -26,6 +26,12 @@ __all__ = ["main"]
 
 BLOCK = 10_000
 SAMPLES = 1_000
+
+ROW_GROUP = 10 * BLOCK
+"""Rows of a row group of a Parquet file."""
+
+COLUMNS = [f"x{at}" for at in range(FEATURES)]
+"""The features, where each is a column of its own."""
 
 
 def _blocks(rows: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
@@ -54,7 +60,7 @@ def _write_jsonl(path: Path, rows: int) -> None:
 
 def _write_csv(path: Path, rows: int) -> None:
     with path.open("wb") as file:
-        file.write(f"id,{','.join(f'x{at}' for at in range(FEATURES))}\n".encode())
+        file.write(f"id,{','.join(COLUMNS)}\n".encode())
         for start, values in _blocks(rows):
             dump = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
             file.writelines(
@@ -63,17 +69,7 @@ def _write_csv(path: Path, rows: int) -> None:
             )
 
 
-def _write_expected(path: Path, rows: int) -> None:
-    step = max(1, rows // SAMPLES)
-    with path.open("wb") as file:
-        for start, values in _blocks(rows):
-            predictions = predict(values.astype(np.float32)).tolist()
-            for offset in range(-start % step, len(values), step):
-                record = {"key": row_id(start + offset), "prediction": predictions[offset]}
-                file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
-
-
-def _write_examples(path: Path, rows: int) -> None:
+def _write_tf_record(path: Path, rows: int) -> None:
     import tensorflow as tf
 
     with tf.io.TFRecordWriter(str(path)) as writer:
@@ -84,6 +80,45 @@ def _write_examples(path: Path, rows: int) -> None:
                 feature["id"].bytes_list.value.append(row_id(start + offset).encode())
                 feature["x"].float_list.value.extend(floats)
                 writer.write(example.SerializeToString())
+
+
+def _write_parquet(path: Path, rows: int) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([("id", pa.string()), *((name, pa.float32()) for name in COLUMNS)])
+    waiting: list[pa.RecordBatch] = []
+    with pq.ParquetWriter(path, schema, compression="snappy") as writer:
+        for start, values in _blocks(rows):
+            ids = pa.array(map(row_id, range(start, start + len(values))))
+            columns = [pa.array(column) for column in values.T.astype(np.float32)]
+            waiting.append(pa.record_batch([ids, *columns], schema=schema))
+            stop = start + len(values)
+            if stop % ROW_GROUP == 0 or stop == rows:
+                writer.write_table(pa.Table.from_batches(waiting), row_group_size=ROW_GROUP)
+                waiting = []
+
+
+WRITERS: dict[str, Callable[[Path, int], None]] = {
+    "jsonl": _write_jsonl,
+    "csv": _write_csv,
+    "tf-record": _write_tf_record,
+    "parquet": _write_parquet,
+}
+
+
+def _write_expected(path: Path, rows: int) -> None:
+    step = max(1, rows // SAMPLES)
+    with path.open("wb") as file:
+        for start, values in _blocks(rows):
+            predictions = predict(values.astype(np.float32)).tolist()
+            for offset in range(-start % step, len(values), step):
+                record = {
+                    "key": row_id(start + offset),
+                    "x": values[offset].tolist(),
+                    "prediction": predictions[offset],
+                }
+                file.write(orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE))
 
 
 def _once(path: Path, rows: int, write: Callable[[Path, int], None]) -> None:
@@ -99,20 +134,14 @@ def main(argv: list[str] | None = None) -> None:
     """Generates what the flags name and the cache lacks."""
     parser = argparse.ArgumentParser(description="Generate the inputs and the models.")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE)
-    parser.add_argument("--jsonl", type=int, action="append", default=[], metavar="ROWS")
-    parser.add_argument("--csv", type=int, action="append", default=[], metavar="ROWS")
-    parser.add_argument("--examples", type=int, action="append", default=[], metavar="ROWS")
+    parser.add_argument("--format", choices=FORMATS, required=True)
+    parser.add_argument("--rows", type=int, nargs="+", required=True)
     args = parser.parse_args(argv)
     cache = Cache(args.cache.absolute())
     cache.root.mkdir(parents=True, exist_ok=True)
     save_models(cache.row_model(), cache.example_model())
-    for rows in args.jsonl:
-        _once(cache.jsonl(rows), rows, _write_jsonl)
-    for rows in args.csv:
-        _once(cache.csv(rows), rows, _write_csv)
-    for rows in args.examples:
-        _once(cache.examples(rows), rows, _write_examples)
-    for rows in {*args.jsonl, *args.csv, *args.examples}:
+    for rows in args.rows:
+        _once(cache.input(args.format, rows), rows, WRITERS[args.format])
         _once(cache.expected(rows), rows, _write_expected)
 
 

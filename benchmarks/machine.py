@@ -9,7 +9,7 @@ from pathlib import Path
 
 __all__ = ["describe"]
 
-PACKAGES = ("apache-beam", "tensorflow", "tfx-bsl", "orjson", "numpy")
+PACKAGES = ("apache-beam", "tensorflow", "tfx-bsl", "orjson", "numpy", "pyarrow")
 
 
 def describe() -> dict[str, str | int | float]:

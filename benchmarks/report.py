@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
 
 from benchmarks.arena import Run
-from benchmarks.contestants import CONTESTANTS
 from benchmarks.measure import Measurement
 
 __all__ = ["Ratio", "machine_line", "memory_table", "ratio", "ratio_table", "result_table"]
@@ -53,7 +52,7 @@ def result_table(runs: Mapping[str, Sequence[Run]]) -> str:
 def _result_line(name: str, runs: Sequence[Run]) -> tuple[str, ...]:
     net = [run.net_rate for run in runs if run.net_rate is not None]
     return (
-        f"`{name}`: {CONTESTANTS[name].what}",
+        f"`{name}`: {runs[0].contestant.what}",
         f"{runs[0].rows:,}",
         f"{median(run.full.wall for run in runs):.2f}",
         f"{median(run.startup.wall for run in runs):.2f}",
@@ -75,8 +74,12 @@ def ratio_table(runs: Mapping[str, Sequence[Run]], name: str = "ours") -> str:
         equal = theirs[0].rows == own[0].rows
         whole = str(ratio(own, theirs, lambda run: run.rate)) if equal else "-"
         net = str(ratio(own, theirs, lambda run: run.net_rate))
-        lines.append((f"`{name}` / `{other}`", net, whole))
-    header = ("ratio of rows/s", "net of start-up (range)", "whole process (range)")
+        cpu = str(ratio(own, theirs, lambda run: run.cpu_rate))
+        lines.append((f"`{name}` / `{other}`", net, whole, cpu))
+    header = (
+        *("ratio of rows/s", "net of start-up (range)", "whole process (range)"),
+        "per CPU second, net (range)",
+    )
     return _table(header, lines)
 
 
@@ -99,7 +102,8 @@ def machine_line(machine: Mapping[str, object]) -> str:
         f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']} GiB,"
         f" load {machine['load_average']} before; Python {machine['python']},"
         f" Beam {machine['apache-beam']}, TensorFlow {machine['tensorflow']},"
-        f" tfx_bsl {machine['tfx-bsl']}, orjson {machine['orjson']}, numpy {machine['numpy']}."
+        f" tfx_bsl {machine['tfx-bsl']}, orjson {machine['orjson']}, numpy {machine['numpy']},"
+        f" pyarrow {machine['pyarrow']}."
     )
 
 

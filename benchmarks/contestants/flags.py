@@ -15,16 +15,18 @@ class Flags:
     """What a contestant is told.
 
     Attributes:
-        input: the file to read.
+        input: the file to read; its suffix is its format.
         model: the SavedModel to load.
         output: an existing, empty directory.
         batch_size: how many rows one call of the model takes.
+        echo: whether the output shows the instances, as it does for a job without keyField.
     """
 
     input: Path
     model: Path
     output: Path
     batch_size: int
+    echo: bool
 
 
 def parse(argv: list[str] | None = None) -> Flags:
@@ -34,6 +36,7 @@ def parse(argv: list[str] | None = None) -> Flags:
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--batch-size", type=int, required=True)
+    parser.add_argument("--echo", action="store_true")
     return Flags(**vars(parser.parse_args(argv)))
 
 

@@ -14,6 +14,7 @@ import orjson
 import tensorflow as tf
 
 from benchmarks.contestants.flags import Flags, finished, parse
+from benchmarks.contestants.lines import echoed, keyed
 
 __all__ = ["main"]
 
@@ -28,12 +29,11 @@ def _predict(flags: Flags) -> None:
         while rows := [orjson.loads(line) for line in islice(lines, flags.batch_size)]:
             x = tf.constant([row["x"] for row in rows], tf.float32)
             predictions = signature(x=x)["scores"].numpy().tolist()
-            out.writelines(
-                orjson.dumps(
-                    {"key": row["id"], "prediction": prediction}, option=orjson.OPT_APPEND_NEWLINE
-                )
-                for row, prediction in zip(rows, predictions, strict=True)
-            )
+            ids = [row["id"] for row in rows]
+            if flags.echo:
+                out.writelines(echoed(({"x": row["x"]} for row in rows), ids, predictions))
+            else:
+                out.writelines(keyed(ids, predictions))
 
 
 def main() -> None:

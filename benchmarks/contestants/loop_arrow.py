@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 
 import numpy as np
-import orjson
 import pyarrow as pa
 import pyarrow.csv
 import tensorflow as tf
 
 from benchmarks.contestants.flags import Flags, finished, parse
+from benchmarks.contestants.lines import echoed, keyed
 
 __all__ = ["main"]
 
@@ -25,16 +25,14 @@ def _predict(flags: Flags) -> None:
         for block in reader:
             for start in range(0, block.num_rows, flags.batch_size):
                 rows = block.slice(start, flags.batch_size)
-                keys = rows.column(0).to_pylist()
-                columns = [column.to_numpy() for column in rows.columns[1:]]
-                x = tf.constant(np.column_stack(columns), tf.float32)
+                ids = rows.column(0).to_pylist()
+                values = np.column_stack([column.to_numpy() for column in rows.columns[1:]])
+                x = tf.constant(values, tf.float32)
                 predictions = signature(x=x)["scores"].numpy().tolist()
-                out.writelines(
-                    orjson.dumps(
-                        {"key": key, "prediction": prediction}, option=orjson.OPT_APPEND_NEWLINE
-                    )
-                    for key, prediction in zip(keys, predictions, strict=True)
-                )
+                if flags.echo:
+                    out.writelines(echoed(values.tolist(), ids, predictions))
+                else:
+                    out.writelines(keyed(ids, predictions))
 
 
 def main() -> None:

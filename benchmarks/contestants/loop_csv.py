@@ -6,10 +6,10 @@ import csv
 import gc
 from itertools import islice
 
-import orjson
 import tensorflow as tf
 
 from benchmarks.contestants.flags import Flags, finished, parse
+from benchmarks.contestants.lines import echoed, keyed
 
 __all__ = ["main"]
 
@@ -24,14 +24,14 @@ def _predict(flags: Flags) -> None:
         reader = csv.reader(lines)
         next(reader)
         while rows := list(islice(reader, flags.batch_size)):
-            x = tf.constant([list(map(float, row[1:])) for row in rows], tf.float32)
+            values = [list(map(float, row[1:])) for row in rows]
+            x = tf.constant(values, tf.float32)
             predictions = signature(x=x)["scores"].numpy().tolist()
-            out.writelines(
-                orjson.dumps(
-                    {"key": row[0], "prediction": prediction}, option=orjson.OPT_APPEND_NEWLINE
-                )
-                for row, prediction in zip(rows, predictions, strict=True)
-            )
+            ids = [row[0] for row in rows]
+            if flags.echo:
+                out.writelines(echoed(values, ids, predictions))
+            else:
+                out.writelines(keyed(ids, predictions))
 
 
 def main() -> None:

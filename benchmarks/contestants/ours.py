@@ -14,20 +14,28 @@ __all__ = ["job", "main"]
 
 def job(flags: Flags) -> dict[str, Any]:
     """The `BatchPredictionJob` that does what the other contestants do."""
+    instances_format = flags.input.suffix.removeprefix(".")
     return {
         "displayName": "bench",
         "unmanagedContainerModel": {"artifactUri": str(flags.model)},
         "inputConfig": {
-            "instancesFormat": "csv" if flags.input.suffix == ".csv" else "jsonl",
+            "instancesFormat": instances_format,
             "gcsSource": {"uris": [str(flags.input)]},
         },
-        "instanceConfig": {"keyField": "id"},
+        "instanceConfig": _instance_config(instances_format, flags.echo),
         "outputConfig": {
             "predictionsFormat": "jsonl",
             "gcsDestination": {"outputUriPrefix": str(flags.output)},
         },
         "manualBatchTuningParameters": {"batchSize": flags.batch_size},
     }
+
+
+def _instance_config(instances_format: str, echo: bool) -> dict[str, Any]:
+    """What the output shows: the key, a whole record, or a row of which the id is not sent."""
+    if not echo:
+        return {"keyField": "id"}
+    return {} if instances_format == "tf-record" else {"excludedFields": ["id"]}
 
 
 def main() -> None:

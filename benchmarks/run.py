@@ -1,8 +1,9 @@
-"""Compares the contestants on JSON lines or CSV, or shows that memory does not grow.
+"""Compares the contestants on one format of input, or shows that memory does not grow.
 
-    python -m benchmarks.jsonl                  # the comparison, some minutes
-    python -m benchmarks.jsonl --contestants ours_csv loop_csv loop_arrow
-    python -m benchmarks.jsonl --memory         # the peak at 1x and 10x the rows
+    python -m benchmarks.run                            # the comparison on JSON lines, some minutes
+    python -m benchmarks.run --format csv               # on CSV, tf-record or parquet
+    python -m benchmarks.run --format csv --echo        # the output shows instances, not keys
+    python -m benchmarks.run --format csv --memory      # the peak at 1x and 10x the rows
 
 Tables go to standard output as Markdown, progress to standard error, and every raw number
 into a JSON file in the cache.
@@ -11,38 +12,53 @@ into a JSON file in the cache.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import datetime
+import fcntl
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from benchmarks import machine, report
 from benchmarks.arena import TINY_ROWS, Arena, Run
-from benchmarks.cache import DEFAULT_CACHE, Cache
-from benchmarks.contestants import CONTESTANTS, Contestant
+from benchmarks.cache import DEFAULT_CACHE, FORMATS, Cache
+from benchmarks.contestants import Contestant, of_format
 from benchmarks.measure import BenchmarkError, Measurement
 
 __all__ = ["main"]
 
-JSON_LINES = [name for name, contestant in CONTESTANTS.items() if not contestant.csv]
+OURS = "ours"
 
 
 def _progress(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+@contextlib.contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Holds the cache: two benchmarks at once spoil each other's numbers, and outputs too."""
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BenchmarkError(f"another benchmark runs in {root}: wait for its end") from error
+        yield
+
+
 def _compare(args: argparse.Namespace, arena: Arena) -> dict[str, Any]:
-    chosen = [CONTESTANTS[name] for name in dict.fromkeys(args.contestants)]
+    known = of_format(args.format, args.echo)
+    chosen = [known[name] for name in dict.fromkeys(args.contestants or known)]
     rows = {each.name: args.slow_rows if each.slow else args.rows for each in chosen}
-    of_csv = [rows[each.name] for each in chosen if each.csv]
-    arena.prepare(
-        [TINY_ROWS, *(rows[each.name] for each in chosen if not each.examples and not each.csv)],
-        [TINY_ROWS, *(rows[each.name] for each in chosen if each.examples)],
-        [TINY_ROWS, *of_csv] if of_csv else [],
-    )
+    for file_format in FORMATS:
+        sizes = [
+            rows[each.name] for each in chosen if each.input_format(args.format) == file_format
+        ]
+        if sizes:
+            arena.prepare(file_format, [TINY_ROWS, *sizes])
     for contestant in chosen:
         arena.warm_up(contestant, rows[contestant.name])
     runs: dict[str, list[Run]] = {each.name: [] for each in chosen}
@@ -52,19 +68,19 @@ def _compare(args: argparse.Namespace, arena: Arena) -> dict[str, Any]:
             runs[contestant.name].append(run)
             _progress(f"{repeat + 1}/{args.repeat} {_cost(contestant, run.rows, run.full)}")
     print(report.result_table(runs))
-    ours = next((name for name in runs if name.startswith("ours")), None)
-    if ours and len(runs) > 1:
-        print(f"\n{report.ratio_table(runs, ours)}")
+    if OURS in runs and len(runs) > 1:
+        print(f"\n{report.ratio_table(runs, OURS)}")
     return runs
 
 
 def _memory(args: argparse.Namespace, arena: Arena) -> dict[str, Any]:
+    ours = of_format(args.format)[OURS]
     sizes = [args.rows, 10 * args.rows]
-    arena.prepare(sizes, [])
+    arena.prepare(args.format, sizes)
     costs = {}
     for rows in sizes:
-        costs[rows] = arena.measure(CONTESTANTS["ours"], rows)
-        _progress(_cost(CONTESTANTS["ours"], rows, costs[rows]))
+        costs[rows] = arena.measure(ours, rows)
+        _progress(_cost(ours, rows, costs[rows]))
     print(report.memory_table(costs))
     return costs
 
@@ -84,16 +100,18 @@ def _save(results: Path, kind: str, content: dict[str, Any]) -> Path:
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.jsonl",
+        prog="python -m benchmarks.run",
         description="Compare batch prediction of files with its rivals, in one run.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
+    add("--format", choices=FORMATS, default="jsonl", help="the format of the input")
+    add("--echo", action="store_true", help="show instances in the output instead of keys")
     add("--rows", type=int, default=1_000_000, help="rows of the input")
     add("--slow-rows", type=int, default=100_000, help="rows for beam_usual and tfx_bsl")
     add("--batch-size", type=int, default=512, help="rows of one call of the model")
     add("--repeat", type=int, default=3, help="rounds, each with every contestant once")
-    add("--contestants", nargs="+", choices=CONTESTANTS, default=JSON_LINES, help="who runs")
+    add("--contestants", nargs="+", help="who runs, of those of the format; all if not given")
     add("--memory", action="store_true", help="instead: the peak of ours at 1x and 10x rows")
     add("--timeout", type=float, default=1800.0, help="seconds before a contestant is killed")
     add("--cache", type=Path, default=DEFAULT_CACHE, help="where generated files lie")
@@ -102,6 +120,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--rows and --slow-rows must be above {TINY_ROWS}, the rows of start-up")
     if min(args.batch_size, args.repeat) < 1:
         parser.error("--batch-size and --repeat must be at least 1")
+    known = of_format(args.format, args.echo)
+    if not set(args.contestants or ()) <= set(known):
+        parser.error(f"--contestants: with these flags there are {', '.join(known)}")
     return args
 
 
@@ -112,18 +133,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, or 1 if a contestant failed or its output is wrong.
     """
     args = _parse(argv)
-    arena = Arena(Cache(args.cache.absolute()), args.batch_size, args.timeout)
+    arena = Arena(
+        Cache(args.cache.absolute()), args.format, args.echo, args.batch_size, args.timeout
+    )
     here = machine.describe()
     kind = "memory" if args.memory else "comparison"
     try:
-        numbers = (_memory if args.memory else _compare)(args, arena)
+        with _alone(arena.cache.root):
+            numbers = (_memory if args.memory else _compare)(args, arena)
     except BenchmarkError as error:
         _progress(f"benchmark failed: {error}")
         return 1
     print(f"\n{report.machine_line(here)}")
     settings = {name: value for name, value in vars(args).items() if name != "cache"}
     content = {"settings": settings, "machine": here, kind: numbers}
-    _progress(f"raw numbers: {_save(arena.cache.results(), kind, content)}")
+    _progress(f"raw numbers: {_save(arena.cache.results(), f'{args.format}-{kind}', content)}")
     return 0
 
 
