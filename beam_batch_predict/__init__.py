@@ -25,6 +25,7 @@ from beam_batch_predict.errors import (
     SourceError,
 )
 from beam_batch_predict.spec import (
+    Avro,
     BatchPredictSpec,
     Csv,
     FileList,
@@ -32,6 +33,7 @@ from beam_batch_predict.spec import (
     InstanceConfig,
     JsonLines,
     NonFinite,
+    Parquet,
     SavedModel,
     TfRecord,
 )
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "Avro",
     "BatchInstances",
     "BatchPredict",
     "BatchPredictError",
@@ -72,6 +75,7 @@ __all__ = [
     "LostRowsError",
     "ModelError",
     "NonFinite",
+    "Parquet",
     "Predict",
     "ReadInstances",
     "SavedModel",

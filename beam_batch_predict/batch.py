@@ -11,11 +11,15 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from beam_batch_predict.inputs import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.status import Status
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from beam_batch_predict.example_columns import FeatureFilter
+    from beam_batch_predict.tensor_info import TensorInfo
 
 __all__ = ["Chunk", "InstanceBatch", "Predictions", "Span"]
 
@@ -46,7 +50,9 @@ class Chunk(NamedTuple):
         total: how many chunks the plan has.
         spans: the pieces of files to read, in order.
         format: the service's name of their format.
-        columns: the names of the columns, where the format has such for all files.
+        columns: the names of the columns, where the format has such for all files, or of
+            those to read, where a file says itself which it has.
+        max_instance_bytes: of a record or a listed file; a larger one is a row error.
 
     Example:
         >>> Chunk(0, 1, (Span("in.jsonl"),)).number
@@ -58,6 +64,7 @@ class Chunk(NamedTuple):
     spans: tuple[Span, ...]
     format: str = "jsonl"
     columns: tuple[str, ...] = ()
+    max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
 
 
 class Predictions(NamedTuple):
@@ -78,24 +85,29 @@ class InstanceBatch:
     """Consecutive rows of one chunk, and all that is known about each.
 
     Attributes:
-        rows: the rows as the source has them: bytes for a text format. A row that the
-            source could not read is a `Status`.
+        rows: the rows as the source has them: bytes for a text format, `ArrowRows` for
+            a columnar one. A row that the source could not read is a `Status`.
         chunk: number of the chunk they come from; None outside a plan (`BatchInstances`).
         chunks: how many chunks the plan has.
         first_row: number, in the chunk, of the batch's first row.
         last: whether this is the chunk's last batch. A chunk without rows has one
             batch without rows.
         origins: (position of the first row in the batch, URI), one for each file.
-        offsets: byte offset in its file of each row.
+        offsets: where in its file each row stands, counted in `unit`s, or text behind one.
+        unit: what `offsets` count: "byte" or "row".
         format: the service's name of the rows' format.
         columns: the names of the columns of rows that are arrays, where they have any.
-        instances: what is sent to the model, row by row.
+        instances: what is sent to the model, row by row: a list, or `ArrowRows`.
+        sent_features: which features of `instances` the model gets, where those are all
+            serialized Examples that may have more; None where they have just these.
         texts: the JSON text of each instance, where the source has it already.
         keys: the value of the key field of each row; None for a row without one.
         keyed_by_user: whether `keys` came beside the rows rather than out of a field.
-        attached: the excluded fields of each row that the output carries.
+        attached: the excluded fields of each row that the output carries: a list, or
+            `ArrowRows`.
         statuses: why a row failed, by position.
         predictions: what the model said, in groups of rows of one shape.
+        outputs: what the signature says of the model's outputs, sorted by name.
         source_failures: files that could not be read (to the end).
 
     Example:
@@ -112,16 +124,19 @@ class InstanceBatch:
     first_row: int = 0
     last: bool = False
     origins: tuple[tuple[int, str], ...] = ()
-    offsets: Sequence[int] = ()
+    offsets: Sequence[int | str] = ()
+    unit: str = "byte"
     format: str = "jsonl"
     columns: tuple[str, ...] = ()
     instances: Sequence[Any] = ()
+    sent_features: FeatureFilter | None = None
     texts: Sequence[bytes] | None = None
     keys: Sequence[Any] | None = None
     keyed_by_user: bool = False
     attached: Sequence[Mapping[str, Any]] | None = None
     statuses: Mapping[int, Status] = dataclasses.field(default_factory=dict)
     predictions: tuple[Predictions, ...] = ()
+    outputs: tuple[TensorInfo, ...] = ()
     source_failures: tuple[Status, ...] = ()
 
     def __len__(self) -> int:
@@ -138,7 +153,7 @@ class InstanceBatch:
         if not self.origins:
             return ""
         file = bisect_right(self.origins, position, key=lambda origin: origin[0]) - 1
-        return f"{self.origins[file][1]}, byte {self.offsets[position]}"
+        return f"{self.origins[file][1]}, {self.unit} {self.offsets[position]}"
 
     def failing(self, failures: Iterable[tuple[int, Status]]) -> dict[int, Status]:
         """The batch's statuses with new failures, each told where its row stands."""

@@ -16,7 +16,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_batch_predict import files
 from beam_batch_predict.batch import Chunk, InstanceBatch
-from beam_batch_predict.instances.csv_rows import check_columns
+from beam_batch_predict.instances.fields import check_columns, sent_names
 from beam_batch_predict.models.handler import NAMESPACE
 from beam_batch_predict.sinks.finishing import finish_run
 from beam_batch_predict.sinks.naming import PARTS
@@ -62,7 +62,16 @@ def chunks_of(source: FileSource, config: InstanceConfig = InstanceConfig()) -> 
     """
     chunks = plan(source, files.match) or [Chunk(0, 1, ())]
     check_columns(chunks[0].columns, config)
+    if source.selects_columns:
+        needed = _needed_columns(chunks[0].columns, config)
+        chunks = [chunk._replace(columns=needed) for chunk in chunks]
     return chunks
+
+
+def _needed_columns(columns: tuple[str, ...], config: InstanceConfig) -> tuple[str, ...]:
+    """The columns to read, in the order of the first file, which holds for all files."""
+    kept = {config.key_field, *config.attached_fields, *sent_names(columns, config)}
+    return tuple(name for name in columns if name in kept)
 
 
 class ReadChunk(beam.DoFn):

@@ -1,6 +1,7 @@
 """Descriptions of what to read: one class for each `instancesFormat`.
 
-Source of the formats: `InputConfig` and `InstanceConfig` of Vertex AI's REST reference.
+Source of the formats: `InputConfig` and `InstanceConfig` of Vertex AI's REST reference;
+Avro and Parquet are ours.
 """
 
 from __future__ import annotations
@@ -12,10 +13,23 @@ from typing import ClassVar
 from beam_batch_predict.arguments import check_positive, check_strings
 from beam_batch_predict.errors import InvalidArgument
 
-__all__ = ["DEFAULT_CHUNK_BYTES", "Csv", "FileList", "FileSource", "JsonLines", "TfRecord"]
+__all__ = [
+    "DEFAULT_CHUNK_BYTES",
+    "DEFAULT_MAX_INSTANCE_BYTES",
+    "Avro",
+    "Csv",
+    "FileList",
+    "FileSource",
+    "JsonLines",
+    "Parquet",
+    "TfRecord",
+]
 
 DEFAULT_CHUNK_BYTES = 64 * 1024 * 1024
 """How many bytes of input make one chunk, and so one output file."""
+
+DEFAULT_MAX_INSTANCE_BYTES = 256 * 1024 * 1024
+"""Bytes of a record, or of a listed file, that are taken; a larger one is a row error."""
 
 LIST_CHUNK_BYTES = 16 * 1024
 """The same for lists of files, whose bytes stand for many more."""
@@ -49,6 +63,11 @@ class FileSource:
     def splits_files(self) -> bool:
         """Whether a file may be read in pieces."""
         return True
+
+    @property
+    def selects_columns(self) -> bool:
+        """Whether each file says which columns it has, and those not needed can be left out."""
+        return False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +135,7 @@ class TfRecord(FileSource):
         chunk_bytes: files are put together until they have so many bytes.
         gzip: whether files are compressed with gzip, whatever their names are. Names
             in `.gz`, `.bz2` and `.zst` are decompressed in any case.
+        max_instance_bytes: a record with more is an error, and is not kept in memory.
 
     Example:
         >>> TfRecord("data/*.tfrecord.gz", gzip=True).reader
@@ -125,6 +145,11 @@ class TfRecord(FileSource):
     format: ClassVar[str] = "tf-record"
 
     gzip: bool = False
+    max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(self.max_instance_bytes, "max_instance_bytes")
 
     @property
     def reader(self) -> str:
@@ -144,6 +169,7 @@ class FileList(FileSource):
     Args:
         uris: the lists, as for `JsonLines`: text files with a URI a line.
         chunk_bytes: bytes of a list in one chunk; a few hundred files by default.
+        max_instance_bytes: a file with more is an error, and is not kept in memory.
 
     Example:
         >>> FileList("images.txt").reader
@@ -153,3 +179,50 @@ class FileList(FileSource):
     format: ClassVar[str] = "file-list"
 
     chunk_bytes: int = LIST_CHUNK_BYTES
+    max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(self.max_instance_bytes, "max_instance_bytes")
+
+
+@dataclasses.dataclass(frozen=True)
+class Avro(FileSource):
+    """Avro files: one instance a record, an array of its fields in the order of the schema.
+
+    Args:
+        uris: as for `JsonLines`.
+        chunk_bytes: as for `JsonLines`; a block goes to the chunk in which it begins.
+
+    Example:
+        >>> Avro("data/*.avro").reader
+        'avro'
+    """
+
+    format: ClassVar[str] = "avro"
+
+    @property
+    def selects_columns(self) -> bool:
+        """Whether each file says which columns it has, and those not needed can be left out."""
+        return True
+
+
+@dataclasses.dataclass(frozen=True)
+class Parquet(FileSource):
+    """Parquet files: one instance a row, an array of its cells in the order of the columns.
+
+    Args:
+        uris: as for `JsonLines`.
+        chunk_bytes: as for `JsonLines`; a row group goes to the chunk in which it begins.
+
+    Example:
+        >>> Parquet("data/*.parquet").reader
+        'parquet'
+    """
+
+    format: ClassVar[str] = "parquet"
+
+    @property
+    def selects_columns(self) -> bool:
+        """Whether each file says which columns it has, and those not needed can be left out."""
+        return True

@@ -9,7 +9,12 @@ import argparse
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from beam_batch_predict.spec import DEFAULT_CHUNK_BYTES, DEFAULT_SIGNATURE, NonFinite
+from beam_batch_predict.spec import (
+    DEFAULT_CHUNK_BYTES,
+    DEFAULT_MAX_INSTANCE_BYTES,
+    DEFAULT_SIGNATURE,
+    NonFinite,
+)
 
 __all__ = ["OPTIONS", "Option", "add_options"]
 
@@ -73,6 +78,14 @@ OPTIONS = (
         'How NaN and infinities are written: "string" (NaN, Infinity, -Infinity, as Protocol '
         'Buffers do), "null", or "error": the row fails.',
         "string|null|error",
+    ),
+    Option(
+        "max_instance_bytes",
+        _positive,
+        DEFAULT_MAX_INSTANCE_BYTES,
+        "Bytes of a TFRecord, or of a file of a file list, that are taken; a larger one is an "
+        "error of its row.",
+        "BYTES",
     ),
     Option(
         "csv_multiline",

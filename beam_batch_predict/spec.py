@@ -18,10 +18,13 @@ from beam_batch_predict.arguments import check_batch_size, check_strings
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.inputs import (
     DEFAULT_CHUNK_BYTES,
+    DEFAULT_MAX_INSTANCE_BYTES,
+    Avro,
     Csv,
     FileList,
     FileSource,
     JsonLines,
+    Parquet,
     TfRecord,
 )
 from beam_batch_predict.status import Status
@@ -31,6 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_CHUNK_BYTES",
+    "DEFAULT_MAX_INSTANCE_BYTES",
+    "Avro",
     "BatchPredictSpec",
     "Csv",
     "FileList",
@@ -41,6 +46,7 @@ __all__ = [
     "JsonLines",
     "NonFinite",
     "Outcome",
+    "Parquet",
     "SavedModel",
     "TfRecord",
 ]
@@ -50,7 +56,7 @@ DEFAULT_BATCH_SIZE = 64
 
 DEFAULT_SIGNATURE = "serving_default"
 
-PREDICTIONS_FORMATS = ("jsonl", "csv")
+PREDICTIONS_FORMATS = ("jsonl", "csv", "parquet", "tf-record")
 """The formats in which output files can be written."""
 
 
@@ -66,8 +72,7 @@ def check_predictions_format(value: str) -> str:
     """
     if value not in PREDICTIONS_FORMATS:
         raise InvalidArgument(
-            f"predictions_format: expected {' or '.join(map(repr, PREDICTIONS_FORMATS))}, "
-            f"found {value!r}"
+            f"predictions_format: expected one of {', '.join(PREDICTIONS_FORMATS)}; found {value!r}"
         )
     return value
 
@@ -136,6 +141,43 @@ class InstanceConfig:
     def attached_fields(self) -> tuple[str, ...]:
         """The excluded fields that the output carries, in their order."""
         return () if self.key_field else tuple(self.excluded_fields)
+
+
+_FIELDS_OF_RECORDS = ("key_field", "included_fields", "excluded_fields")
+
+_APPLICABLE_FIELDS = {
+    "tf-record": _FIELDS_OF_RECORDS,
+    "tf-record-gzip": _FIELDS_OF_RECORDS,
+    "file-list": (),
+}
+"""The fields of `InstanceConfig` that mean something in a format, where not all of them do."""
+
+
+def applies(field: str, instances_format: str) -> bool:
+    """Whether a field of `InstanceConfig` means something in a format of instances.
+
+    Source: `InstanceConfig`: a record and a file's content are bytes, not objects or arrays,
+    and a file has no fields. Where columns or features have names, all fields apply.
+
+    Example:
+        >>> applies("key_field", "tf-record"), applies("key_field", "file-list")
+        (True, False)
+    """
+    return field in _APPLICABLE_FIELDS.get(instances_format, (field,))
+
+
+def check_applicable(config: InstanceConfig, instances_format: str) -> None:
+    """Refuse a config that asks for what a format does not have.
+
+    Raises:
+        InvalidArgument: a field of it does not apply to the format.
+    """
+    for field in dataclasses.fields(config):
+        if getattr(config, field.name) and not applies(field.name, instances_format):
+            raise InvalidArgument(
+                f"InstanceConfig.{field.name} does not apply to {instances_format!r} instances",
+                "leave it out",
+            )
 
 
 def instance_config_problems(
@@ -334,3 +376,4 @@ class BatchPredictSpec:
     def __post_init__(self) -> None:
         check_batch_size(self.batch_size)
         check_predictions_format(self.predictions_format)
+        check_applicable(self.instances, self.source.format)

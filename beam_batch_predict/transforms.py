@@ -183,12 +183,13 @@ class WriteResults(beam.PTransform):
 
     Each run gets a directory of its own, `prediction-<model-display-name>-<time>`, with
     `predictions_0001.jsonl` and so on, and `errors_0001.jsonl` and so on if rows failed;
-    with the format "csv" their names end in `.csv`, and each begins with the same header.
+    with the format "csv" their names end in `.csv`, and each begins with the same header;
+    with "parquet" in `.parquet`, typed; with "tf-record" in `.tfrecord`, of tf.train.Examples.
     The files appear when all rows are done, each of them whole.
 
     Args:
         destination: where to make the directory.
-        predictions_format: "jsonl" or "csv".
+        predictions_format: "jsonl", "csv", "parquet" or "tf-record".
         model_display_name: for the name of the directory.
         non_finite: NULL writes null for NaN and infinities; otherwise their names.
         create_time: for the name of the directory; by default the present time.

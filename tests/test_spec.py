@@ -5,14 +5,18 @@ import sys
 
 import pytest
 
+from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.spec import (
     RESERVED_FIELDS,
     BatchPredictSpec,
+    FileList,
     GcsDestination,
     InstanceConfig,
     JsonLines,
     SavedModel,
+    TfRecord,
     instance_config_problems,
 )
 
@@ -35,7 +39,7 @@ REFUSED = [
     (lambda: BatchPredictSpec(*PARTS, batch_size=0), "batch_size: expected a whole number from 1"),
     (
         lambda: BatchPredictSpec(*PARTS, predictions_format="xlsx"),
-        "predictions_format: expected 'jsonl' or 'csv', found 'xlsx'",
+        "predictions_format: expected one of jsonl, csv, parquet, tf-record; found 'xlsx'",
     ),
     (
         lambda: InstanceConfig("list", included_fields=["a"], excluded_fields=["b", "b"]),
@@ -118,3 +122,19 @@ def test_describing_work_imports_neither_beam_nor_tensorflow():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
     assert found.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("source", "config"),
+    [
+        (FileList("files.txt"), InstanceConfig(key_field="id")),
+        (FileList("files.txt"), InstanceConfig(excluded_fields=["id"])),
+        (TfRecord("a.tfrecord"), InstanceConfig(instance_type="array")),
+        (TfRecord("a.tfrecord", gzip=True), InstanceConfig(instance_type="object")),
+    ],
+)
+def test_a_config_that_means_nothing_in_the_format_is_refused(source, config):
+    with pytest.raises(InvalidArgument, match="does not apply to .* instances\n.*leave it out"):
+        BatchPredictSpec(source, SavedModel("m"), GcsDestination("out"), config)
+    with pytest.raises(InvalidArgument, match="does not apply to .* instances\n.*leave it out"):
+        convert(InstanceBatch([], format=source.reader), config)

@@ -9,7 +9,8 @@ from beam_batch_predict.instances.csv_rows import convert_csv
 from beam_batch_predict.instances.json_lines import convert_json_lines
 from beam_batch_predict.instances.listed_files import convert_listed_files
 from beam_batch_predict.instances.records import convert_records
-from beam_batch_predict.spec import InstanceConfig, NonFinite
+from beam_batch_predict.instances.tables import convert_tables
+from beam_batch_predict.spec import InstanceConfig, NonFinite, check_applicable
 
 __all__ = ["convert"]
 
@@ -20,6 +21,8 @@ _CONVERTERS: dict[str, Callable[[InstanceBatch, InstanceConfig, NonFinite], Inst
     "tf-record": convert_records,
     "tf-record-gzip": convert_records,
     "file-list": convert_listed_files,
+    "parquet": convert_tables,
+    "avro": convert_tables,
 }
 
 
@@ -32,5 +35,9 @@ def convert(
         batch: rows as the source has them.
         config: how a row becomes an instance.
         non_finite: how a NaN or an infinity of the input is shown in the output.
+
+    Raises:
+        InvalidArgument: the config asks for what the format does not have.
     """
+    check_applicable(config, batch.format)
     return _CONVERTERS[batch.format](batch, config, non_finite)

@@ -19,51 +19,22 @@ import orjson
 from beam_batch_predict import jsontext
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.csvtext import CsvError
-from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.instances.csv_cells import parse_cells
 from beam_batch_predict.instances.csv_tables import json_table, read_table
-from beam_batch_predict.instances.fields import Instance, RowError, make_instance, with_rows
-from beam_batch_predict.jsontext import quote
+from beam_batch_predict.instances.fields import (
+    Instance,
+    RowError,
+    listed,
+    make_instance,
+    sent_names,
+    with_rows,
+)
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 
-__all__ = ["check_columns", "convert_csv"]
+__all__ = ["convert_csv"]
 
-_MOST_NAMES = 20
 _MULTILINE = "csv-multiline"
-
-
-def check_columns(columns: Sequence[str], config: InstanceConfig) -> None:
-    """Refuse a config that names what is no column: no row at all could be predicted.
-
-    Args:
-        columns: the names of the header; none where all files are empty.
-        config: how a row becomes an instance.
-
-    Raises:
-        InvalidArgument: a field is not among the columns.
-
-    Example:
-        >>> check_columns(["id", "x"], InstanceConfig(key_field="id"))
-    """
-    if not columns:
-        return
-    for name, fields in (
-        ("keyField", [config.key_field] if config.key_field else []),
-        ("includedFields", config.included_fields),
-        ("excludedFields", config.excluded_fields),
-    ):
-        missing = [field for field in fields if field not in columns]
-        if missing:
-            raise InvalidArgument(
-                f"instanceConfig.{name}: {', '.join(map(quote, missing))} is not a column of the "
-                f"CSV files, which have {_names(columns)}"
-            )
-
-
-def _names(columns: Sequence[str]) -> str:
-    more = f" and {len(columns) - _MOST_NAMES} more" if len(columns) > _MOST_NAMES else ""
-    return ", ".join(map(quote, columns[:_MOST_NAMES])) + more
 
 
 class _Layout(NamedTuple):
@@ -102,15 +73,8 @@ def _layout(columns: tuple[str, ...], config: InstanceConfig) -> _Layout | None:
     if not columns or not named <= set(columns):
         return None
     key = at[config.key_field] if config.key_field else None
-    sent = [at[name] for name in _sent_names(columns, config)]
+    sent = [at[name] for name in sent_names(columns, config)]
     return _Layout(key, sent, [at[name] for name in config.attached_fields])
-
-
-def _sent_names(columns: Sequence[str], config: InstanceConfig) -> tuple[str, ...]:
-    if config.included_fields:
-        return tuple(config.included_fields)
-    unsent = config.unsent_fields
-    return tuple(name for name in columns if name not in unsent)
 
 
 def _convert_together(
@@ -159,7 +123,7 @@ def _convert_rows(
     shape = dict if config.instance_type == "object" else _array
     rows = (_convert_row(row, batch, by_name, shape, non_finite) for row in batch.rows)
     converted = with_rows(batch, config, rows)
-    return dataclasses.replace(converted, columns=_sent_names(batch.columns, config))
+    return dataclasses.replace(converted, columns=sent_names(batch.columns, config))
 
 
 def _convert_row(
@@ -206,7 +170,7 @@ def _values(row: bytes, batch: InstanceBatch) -> list[Any]:
         raise RowError(f"invalid CSV: {error}{_advice(row, batch.format)}") from None
     if len(values) != len(batch.columns):
         raise RowError(
-            f"expected {len(batch.columns)} cells ({_names(batch.columns)}), found {len(values)}"
+            f"expected {len(batch.columns)} cells ({listed(batch.columns)}), found {len(values)}"
         )
     return values
 

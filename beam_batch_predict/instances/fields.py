@@ -12,11 +12,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.jsontext import preview, quote, type_name
 from beam_batch_predict.spec import InstanceConfig
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["Instance", "Instances", "RowError", "make_instance", "make_instances", "with_rows"]
+__all__ = [
+    "Instance",
+    "Instances",
+    "RowError",
+    "check_columns",
+    "fields_of",
+    "key_of",
+    "listed",
+    "make_instance",
+    "make_instances",
+    "sent_names",
+    "with_rows",
+]
+
+_MOST_NAMES = 20
 
 
 class RowError(Exception):
@@ -48,6 +63,58 @@ class Instances(NamedTuple):
     attached: Sequence[Mapping[str, Any]] | None
 
 
+def check_columns(columns: Sequence[str], config: InstanceConfig) -> None:
+    """Refuse a config that names what is no column: no row at all could be predicted.
+
+    Args:
+        columns: the names of the input's columns; none where it has no rows to tell.
+        config: how a row becomes an instance.
+
+    Raises:
+        InvalidArgument: a field is not among the columns.
+
+    Example:
+        >>> check_columns(["id", "x"], InstanceConfig(key_field="id"))
+    """
+    if not columns:
+        return
+    for name, fields in (
+        ("keyField", [config.key_field] if config.key_field else []),
+        ("includedFields", config.included_fields),
+        ("excludedFields", config.excluded_fields),
+    ):
+        missing = [field for field in fields if field not in columns]
+        if missing:
+            raise InvalidArgument(
+                f"instanceConfig.{name}: {', '.join(map(quote, missing))} is not a column of the "
+                f"rows, which have {listed(columns)}"
+            )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names as messages show them: the first, and how many more.
+
+    Example:
+        >>> listed(["id", "x"])
+        '"id", "x"'
+    """
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(map(quote, names[:_MOST_NAMES])) + more
+
+
+def sent_names(columns: Sequence[str], config: InstanceConfig) -> tuple[str, ...]:
+    """The columns that are sent to the model, in their order.
+
+    Example:
+        >>> sent_names(["id", "x", "y"], InstanceConfig(key_field="id"))
+        ('x', 'y')
+    """
+    if config.included_fields:
+        return tuple(config.included_fields)
+    unsent = config.unsent_fields
+    return tuple(name for name in columns if name not in unsent)
+
+
 def make_instance(value: Any, config: InstanceConfig) -> Instance:
     """One row's value as an instance.
 
@@ -62,7 +129,7 @@ def make_instance(value: Any, config: InstanceConfig) -> Instance:
         raise RowError("expected an instance, found null")
     if not isinstance(value, dict):
         return Instance(None, _unnamed(value, config), {})
-    key = _key(value, config.key_field) if config.key_field else None
+    key = key_of(value, config.key_field) if config.key_field else None
     attached = {name: value[name] for name in config.attached_fields if name in value}
     try:
         return Instance(key, _sent(value, config), attached)
@@ -101,9 +168,18 @@ def _unnamed(value: Any, config: InstanceConfig) -> Any:
     return value
 
 
-def _key(value: Mapping[str, Any], field: str) -> Any:
+def key_of(value: Mapping[str, Any], field: str) -> Any:
+    """The key of a row.
+
+    Raises:
+        RowError: the row has none, or it is neither a string nor a finite number.
+
+    Example:
+        >>> key_of({"id": 7, "x": 1.5}, "id")
+        7
+    """
     if field not in value:
-        raise RowError(f"key field {quote(field)} is missing; {_fields_of(value)}")
+        raise RowError(f"key field {quote(field)} is missing; {fields_of(value)}")
     key = value[field]
     if type(key) not in (str, int, float):
         raise RowError(
@@ -120,12 +196,18 @@ def _included(value: Mapping[str, Any], field: str) -> Any:
     try:
         return value[field]
     except KeyError:
-        raise RowError(f"included field {quote(field)} is missing; {_fields_of(value)}") from None
+        raise RowError(f"included field {quote(field)} is missing; {fields_of(value)}") from None
 
 
-def _fields_of(value: Mapping[str, Any]) -> str:
-    names = ", ".join(map(quote, list(value)[:20])) or "no field"
-    return f"the row has {names}" + (", …" if len(value) > 20 else "")
+def fields_of(value: Mapping[str, Any]) -> str:
+    """What a message says of the fields of a row that lacks one.
+
+    Example:
+        >>> fields_of({"id": 1, "x": 2})
+        'the row has "id", "x"'
+    """
+    names = ", ".join(map(quote, list(value)[:_MOST_NAMES])) or "no field"
+    return f"the row has {names}" + (", …" if len(value) > _MOST_NAMES else "")
 
 
 def make_instances(values: Sequence[Any], config: InstanceConfig) -> Instances | None:

@@ -158,6 +158,7 @@ class BatchPredictionJob(Resource):
         signature_name: str = spec.DEFAULT_SIGNATURE,
         chunk_bytes: int = spec.DEFAULT_CHUNK_BYTES,
         non_finite: spec.NonFinite = spec.NonFinite.STRING,
+        max_instance_bytes: int = spec.DEFAULT_MAX_INSTANCE_BYTES,
         csv_multiline: bool = False,
     ) -> spec.BatchPredictSpec:
         """The job in the terms of the pipeline.
@@ -166,6 +167,7 @@ class BatchPredictionJob(Resource):
             signature_name: the signature to call; Vertex AI's jobs have no field for it.
             chunk_bytes: bytes of input behind one output file.
             non_finite: how NaN and infinities are written.
+            max_instance_bytes: of a record, or of a file of a file list.
             csv_multiline: whether cells of CSV files may hold line breaks.
 
         Raises:
@@ -176,7 +178,7 @@ class BatchPredictionJob(Resource):
         if wrong:
             raise InvalidJob("job", wrong)
         return spec.BatchPredictSpec(
-            source=self._source(chunk_bytes, csv_multiline),
+            source=self._source(chunk_bytes, max_instance_bytes, csv_multiline),
             model=self._saved_model(signature_name),
             destination=self._destination(),
             instances=self._instances(),
@@ -199,15 +201,22 @@ class BatchPredictionJob(Resource):
         job._ignored = OUTPUT_ONLY & given
         return job
 
-    def _source(self, chunk_bytes: int, csv_multiline: bool) -> spec.FileSource:
+    def _source(
+        self, chunk_bytes: int, max_instance_bytes: int, csv_multiline: bool
+    ) -> spec.FileSource:
         config = _set(self.input_config)
         uris = _set(config.gcs_source).uris
         if config.instances_format == "csv":
             return spec.Csv(uris, chunk_bytes, csv_multiline)
         if config.instances_format == "file-list":
-            return spec.FileList(uris, min(chunk_bytes, LIST_CHUNK_BYTES))
+            return spec.FileList(uris, min(chunk_bytes, LIST_CHUNK_BYTES), max_instance_bytes)
         if config.instances_format in ("tf-record", "tf-record-gzip"):
-            return spec.TfRecord(uris, chunk_bytes, config.instances_format == "tf-record-gzip")
+            gzip = config.instances_format == "tf-record-gzip"
+            return spec.TfRecord(uris, chunk_bytes, gzip, max_instance_bytes)
+        if config.instances_format == "parquet":
+            return spec.Parquet(uris, chunk_bytes)
+        if config.instances_format == "avro":
+            return spec.Avro(uris, chunk_bytes)
         return spec.JsonLines(uris, chunk_bytes)
 
     def _saved_model(self, signature_name: str) -> spec.SavedModel:

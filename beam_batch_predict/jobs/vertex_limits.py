@@ -28,10 +28,13 @@ __all__ = [
     "unsupported",
 ]
 
-SUPPORTED_INSTANCES_FORMATS = ("jsonl", "csv", "tf-record", "tf-record-gzip", "file-list")
+SUPPORTED_INSTANCES_FORMATS = (
+    *("jsonl", "csv", "tf-record", "tf-record-gzip", "file-list"),
+    *("parquet", "avro"),
+)
 """The values of `inputConfig.instancesFormat` that this release can read."""
 
-SUPPORTED_PREDICTIONS_FORMATS = ("jsonl", "csv")
+SUPPORTED_PREDICTIONS_FORMATS = ("jsonl", "csv", "parquet", "tf-record")
 """The values of `outputConfig.predictionsFormat` that this release can write."""
 
 _PREBUILT_TENSORFLOW = re.compile(

@@ -16,12 +16,11 @@ import unicodedata
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
-from beam_batch_predict import spec
 from beam_batch_predict.errors import Violation
 from beam_batch_predict.jobs.json_tree import show_location
 from beam_batch_predict.jobs.resource import camel, walk
 from beam_batch_predict.jobs.scalars import nearest
-from beam_batch_predict.jobs.vertex_types import InstanceConfig
+from beam_batch_predict.jobs.vertex_instances import INSTANCE_RULES, INSTANCES_FORMATS
 
 if TYPE_CHECKING:
     from beam_batch_predict.jobs.vertex import BatchPredictionJob
@@ -34,19 +33,8 @@ __all__ = [
     "breaches",
 ]
 
-INSTANCES_FORMATS = ("jsonl", "csv", "bigquery", "tf-record", "tf-record-gzip", "file-list")
-"""The values of `inputConfig.instancesFormat`."""
-
-PREDICTIONS_FORMATS = ("jsonl", "csv", "bigquery")
-"""The values of `outputConfig.predictionsFormat`."""
-
-_TF_RECORDS = ("tf-record", "tf-record-gzip")
-
-# The service has neither instanceType nor lists of fields for csv. The names of the columns
-# are there, so both mean something here.
-_INSTANCE_TYPE_FORMATS = ("jsonl", "csv", "bigquery")
-_KEY_FIELD_FORMATS = ("jsonl", "csv", "bigquery", *_TF_RECORDS)
-_FIELD_LIST_FORMATS = ("jsonl", "csv", "bigquery", *_TF_RECORDS)
+PREDICTIONS_FORMATS = ("jsonl", "csv", "bigquery", "parquet", "tf-record")
+"""The values of `outputConfig.predictionsFormat`; parquet and tf-record are ours."""
 
 MAX_DISPLAY_NAME = 128
 MAX_LABEL = 64
@@ -56,8 +44,6 @@ MAX_BIGQUERY_URI = 2000
 _PROJECT = r"(?:[^.:/\s]+(?:\.[^.:/\s]+)*:)?[^.:/\s]+"
 _BIGQUERY_TABLE = re.compile(rf"bq://{_PROJECT}\.\w+\.[^.:/]+")
 _BIGQUERY_PLACE = re.compile(rf"bq://{_PROJECT}(?:\.\w+(?:\.[^.:/]+)?)?")
-
-_ATTRIBUTE = re.compile(rf"(?<!')\b(?:{'|'.join(InstanceConfig.model_fields)})\b")
 
 Rule = Callable[["BatchPredictionJob", Collection[str]], Iterator[Violation]]
 """Looks at a job and the paths that could not be read, and yields what is wrong."""
@@ -214,37 +200,6 @@ def _destination(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[V
         yield from _bigquery(path, uri, _BIGQUERY_PLACE, expected)
 
 
-def _instances(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
-    if job.instance_config:
-        config = job.instance_config
-        for name, message in spec.instance_config_problems(
-            config.instance_type,
-            config.key_field,
-            config.included_fields,
-            config.excluded_fields,
-        ):
-            # Names in quotes are the user's own.
-            named = _ATTRIBUTE.sub(lambda word: camel(word[0]), message)
-            yield Violation(f"instanceConfig.{camel(name)}", named)
-
-
-def _instance_formats(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
-    config = job.instance_config
-    name = job.input_config.instances_format if job.input_config else None
-    if config is None or name not in INSTANCES_FORMATS:
-        return
-    limits = (
-        ("instanceType", config.instance_type, _INSTANCE_TYPE_FORMATS),
-        ("keyField", config.key_field, _KEY_FIELD_FORMATS),
-        ("includedFields", config.included_fields, _FIELD_LIST_FORMATS),
-        ("excludedFields", config.excluded_fields, _FIELD_LIST_FORMATS),
-    )
-    for field, value, formats in limits:
-        if value and name not in formats:
-            message = f"does not apply to {name!r} instances, only to {', '.join(formats)}"
-            yield Violation(f"instanceConfig.{field}", message)
-
-
 def _resources(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
     resources = job.dedicated_resources
     if resources is None:
@@ -317,8 +272,7 @@ _RULES: tuple[Rule, ...] = (
     _container,
     _input,
     _source,
-    _instances,
-    _instance_formats,
+    *INSTANCE_RULES,
     _output,
     _destination,
     _resources,

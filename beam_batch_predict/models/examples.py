@@ -8,7 +8,6 @@ Python runs for each batch and input, and for each row only where a row is at fa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import lru_cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -16,15 +15,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beam_batch_predict.errors import ModelError
+from beam_batch_predict.example_columns import (
+    FeatureFilter,
+    example_class,
+    examples_decoder,
+    filter_examples,
+)
 from beam_batch_predict.jsontext import quote
-from beam_batch_predict.models.signature import TensorInfo, shape_text
+from beam_batch_predict.models.signature import shape_text
 from beam_batch_predict.models.tensors import TensorBatch, Tensors
 from beam_batch_predict.status import Code, Status
+from beam_batch_predict.tensor_info import TensorInfo
 
 __all__ = ["examples_to_tensors", "takes_examples"]
 
-_FEATURES = {"float": "FLOAT", "int": "INT", "bool": "INT", "string": "BYTES"}
-"""Names of tensorflow_metadata's feature types, by kind of input."""
+_KINDS = {"float": "FLOAT", "int": "INT", "bool": "INT", "string": "BYTES"}
+"""The kinds of features, by kind of input."""
 
 _LISTS = {"FLOAT": "float_list", "INT": "int64_list", "BYTES": "bytes_list"}
 """The field of a feature that holds values of a type."""
@@ -61,7 +67,10 @@ def takes_examples(inputs: Sequence[TensorInfo]) -> bool:
 
 
 def examples_to_tensors(
-    records: Sequence[bytes], rows: Sequence[int], inputs: Sequence[TensorInfo]
+    records: Sequence[bytes],
+    rows: Sequence[int],
+    inputs: Sequence[TensorInfo],
+    sent: FeatureFilter | None = None,
 ) -> Tensors:
     """Turn serialized Examples into arrays, one per input, rows in the outer dimension.
 
@@ -73,10 +82,13 @@ def examples_to_tensors(
         records: an Example for each row.
         rows: positions of the rows in their batch.
         inputs: the inputs, each named as a feature.
+        sent: which features are sent; the others count as missing. None for all.
 
     Raises:
         ModelError: tfx-bsl is not installed.
     """
+    if sent and not all(sent.passes(tensor.name) for tensor in inputs):
+        records, sent = filter_examples(records, sent), None
     decoded, failures = _decode(records, inputs)
     looked_at = _others(len(records), failures)
     columns: dict[str, _Column] = {}
@@ -93,7 +105,7 @@ def examples_to_tensors(
     return Tensors(
         list(_batches(columns, taken, good, inputs)),
         [
-            (rows[at], Status(Code.INVALID_ARGUMENT, why or _explain(records[at], inputs)))
+            (rows[at], Status(Code.INVALID_ARGUMENT, why or _explain(records[at], inputs, sent)))
             for at, why in sorted(failures.items())
         ],
     )
@@ -130,35 +142,16 @@ def _guilty(
             yield from _guilty(half, first + start, decode)
 
 
-@lru_cache(maxsize=16)
-def _decoder(inputs: tuple[TensorInfo, ...]) -> Callable[[Sequence[bytes]], Any]:
+def _decoder(inputs: Sequence[TensorInfo]) -> Callable[[Sequence[bytes]], Any]:
     """A function from Examples to an Arrow record batch, or None where one is at fault."""
     try:
-        # Takes seconds, and only Examples need it.
-        from tensorflow_metadata.proto.v0 import schema_pb2
-        from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
+        return examples_decoder(tuple((tensor.name, _KINDS[tensor.kind]) for tensor in inputs))
     except ImportError as error:
         raise ModelError(
             f"tf.train.Examples for a signature with tensors need tfx-bsl: {error}",
             "pip install 'tfx-bsl>=1.21,<1.22' on Python 3.11 or later; on Python 3.10, use a "
             "signature that takes serialized Examples as its only, string input",
         ) from error
-    schema = schema_pb2.Schema()
-    for tensor in inputs:
-        kind = getattr(schema_pb2, _FEATURES[tensor.kind])
-        schema.feature.add(name=tensor.name, type=kind)
-    serialized = schema.SerializeToString()
-
-    def decode(records: Sequence[bytes]) -> Any:
-        # Always a new one, for 2 µs: after a failure the decoder keeps the values of rows
-        # before it, and gives them to the rows of the next call.
-        decoder = ExamplesToRecordBatchDecoder(serialized)
-        try:
-            return decoder.DecodeBatch(records)
-        except RuntimeError:
-            return None
-
-    return decode
 
 
 def _column(decoded: Any, tensor: TensorInfo) -> tuple[_Column, _Failures]:
@@ -318,16 +311,16 @@ def _unfit(tensor: TensorInfo, value: Any, at: int, length: int) -> str:
     return f"input {quote(tensor.name)}{index}: expected {tensor.dtype} ({wanted}), found {value}"
 
 
-def _explain(record: bytes, inputs: Sequence[TensorInfo]) -> str:
+def _explain(record: bytes, inputs: Sequence[TensorInfo], sent: FeatureFilter | None) -> str:
     """Why a record cannot be decoded into the inputs: what it should have, what it has."""
-    from tensorflow.core.example.example_pb2 import Example
-
     try:
-        features = Example.FromString(record).features.feature
+        if sent:
+            (record,) = filter_examples([record], sent)
+        features = example_class().FromString(record).features.feature
     except Exception as error:  # protobuf's error class depends on its implementation
         return f"the record is not a tf.train.Example: {error}"
     for tensor in inputs:
-        wanted = _LISTS[_FEATURES[tensor.kind]]
+        wanted = _LISTS[_KINDS[tensor.kind]]
         kind = features[tensor.name].WhichOneof("kind") if tensor.name in features else None
         if kind is None:
             return (

@@ -5,15 +5,17 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.columns import non_finite_rows
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.example_columns import filter_examples
 from beam_batch_predict.models.examples import examples_to_tensors, takes_examples
 from beam_batch_predict.models.isolation import Caller, Model
-from beam_batch_predict.models.signature import TensorInfo
 from beam_batch_predict.models.tensors import Tensors, to_tensors
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
+from beam_batch_predict.tensor_info import TensorInfo
 
 __all__ = ["predict_batch"]
 
@@ -33,8 +35,8 @@ def predict_batch(
         non_finite: ERROR fails a row whose prediction has a NaN or an infinity.
 
     Returns:
-        The batch with `predictions`; rows that do not fit the signature, or on which the
-        model fails, have a status instead.
+        The batch with `predictions` and `outputs`; rows that do not fit the signature, or on
+        which the model fails, have a status instead.
 
     Raises:
         InvalidArgument: the rows have not been converted to instances.
@@ -57,27 +59,35 @@ def predict_batch(
         predictions = [group for group, _ in split]
         failures += [failure for _, failed in split for failure in failed]
     return dataclasses.replace(
-        batch, predictions=tuple(predictions), statuses=batch.failing(failures)
+        batch,
+        predictions=tuple(predictions),
+        outputs=model.signature.outputs,
+        statuses=batch.failing(failures),
     )
 
 
 def _tensors(batch: InstanceBatch, model: Model) -> Tensors:
     inputs, instances = model.signature.inputs, batch.instances
-    names = _names(batch, len(inputs))
     examples = _examples(batch, inputs)
     if not examples:
-        return to_tensors(instances, batch.live, inputs, model.to_array, names)
-    found = examples_to_tensors([instances[row] for row in examples], examples, inputs)
+        if batch.sent_features:
+            instances = filter_examples(instances, batch.sent_features)
+        return to_tensors(instances, batch.live, inputs, model.to_array, batch.columns)
+    records = [instances[row] for row in examples]
+    found = examples_to_tensors(records, examples, inputs, batch.sent_features)
     if len(examples) == len(batch.live):
         return found
     others = [row for row in batch.live if type(instances[row]) is not bytes]
-    rest = to_tensors([instances[row] for row in others], others, inputs, model.to_array, names)
+    values = [instances[row] for row in others]
+    rest = to_tensors(values, others, inputs, model.to_array, batch.columns)
     return Tensors(found.batches + rest.batches, found.failures + rest.failures)
 
 
 def _examples(batch: InstanceBatch, inputs: Sequence[TensorInfo]) -> Sequence[int]:
     """The live rows that are serialized Examples. A listed file is none: it is one value."""
     if batch.format == "file-list" or not takes_examples(inputs):
+        return []
+    if isinstance(batch.instances, ArrowRows):  # bytes in columns are values
         return []
     types = set(map(type, batch.instances))
     if bytes not in types:
@@ -86,11 +96,6 @@ def _examples(batch: InstanceBatch, inputs: Sequence[TensorInfo]) -> Sequence[in
     if len(types) == 1:
         return live
     return [row for row in live if type(batch.instances[row]) is bytes]
-
-
-def _names(batch: InstanceBatch, inputs: int) -> Sequence[str]:
-    """The names of what stands in arrays, where only objects can fit."""
-    return batch.columns if inputs > 1 else ()
 
 
 def _without_non_finite(group: Predictions) -> tuple[Predictions, list[tuple[int, Status]]]:

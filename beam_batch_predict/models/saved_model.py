@@ -22,9 +22,10 @@ from beam_batch_predict.errors import ModelError
 from beam_batch_predict.jsontext import dumps
 from beam_batch_predict.models.direct_call import make_caller
 from beam_batch_predict.models.isolation import Caller, OutputError
-from beam_batch_predict.models.signature import Signature, TensorInfo
+from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.models.values import RowMisfit, check_value
 from beam_batch_predict.spec import SavedModel
+from beam_batch_predict.tensor_info import TensorInfo
 
 __all__ = ["LoadedModel", "load_model"]
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from beam_batch_predict.models.signature import HIGHEST_RANK, TensorInfo
+from beam_batch_predict.arrow_rows import ArrowRows
+from beam_batch_predict.models.arrow_tensors import arrow_arrays
 from beam_batch_predict.models.values import (
     RowMisfit,
     as_bytes,
@@ -24,6 +25,7 @@ from beam_batch_predict.models.values import (
     overflows,
 )
 from beam_batch_predict.status import Code, Status
+from beam_batch_predict.tensor_info import HIGHEST_RANK, TensorInfo
 
 __all__ = ["TensorBatch", "Tensors", "to_tensors"]
 
@@ -63,13 +65,15 @@ def to_tensors(
     """Turn rows into arrays, one per input, rows in the outer dimension.
 
     Args:
-        instances: the instances of a batch.
+        instances: the instances of a batch, a list or `ArrowRows`.
         rows: positions of those to take.
         inputs: the inputs that each instance must fill.
         to_array: a quick way to make arrays of floats of nested lists. It may take
             booleans for numbers, but nothing else that is not a number; it goes by the
             first item of each list, and may drop what comes behind an empty one.
-        names: of the items of instances that are arrays and stand for objects.
+        names: of the cells of rows that are arrays, where those have columns. Several inputs
+            take the cells by name. One input takes the array, or the only cell of a row
+            where it has the rank of that.
 
     Example:
         >>> x = TensorInfo("x", "int32", (None,))
@@ -79,14 +83,60 @@ def to_tensors(
         >>> tensors.failures[0][1].message
         'input "x": expected int32, found "five" (a string)'
     """
-    taken = instances if len(rows) == len(instances) else [instances[row] for row in rows]
-    if not taken:
+    if not len(rows):
         return Tensors([], [])
+    if isinstance(instances, ArrowRows):
+        live = instances if len(rows) == len(instances) else instances.take(rows)
+        return _of_columns(live, rows, inputs, to_array)
+    taken = instances if len(rows) == len(instances) else [instances[row] for row in rows]
+    return _of_values(taken, rows, inputs, to_array, names)
+
+
+def _of_columns(
+    taken: ArrowRows, rows: Sequence[int], inputs: Sequence[TensorInfo], to_array: ToArray | None
+) -> Tensors:
+    """Rows that are columns, without a look at values where none is needed.
+
+    A null fits no input: rows with one do not keep the others from being taken together.
+    """
+    whole = taken.without_null()
+    together, bad = np.flatnonzero(whole).tolist(), np.flatnonzero(~whole).tolist()
+    arrays = arrow_arrays(taken.take(together) if bad else taken, inputs) if together else None
+    names = taken.names if taken.as_arrays else ()
+    if arrays is None:
+        return _of_values(taken.values(), rows, inputs, to_array, names)
+    if not bad:
+        return Tensors([TensorBatch(rows, arrays)], [])
+    others = _of_values(taken.take(bad).values(), [rows[at] for at in bad], inputs, None, names)
+    good = TensorBatch([rows[at] for at in together], arrays)
+    return Tensors([good, *others.batches], others.failures)
+
+
+def _of_values(
+    taken: Sequence[Any],
+    rows: Sequence[int],
+    inputs: Sequence[TensorInfo],
+    to_array: ToArray | None,
+    names: Sequence[str],
+) -> Tensors:
+    if len(inputs) == 1:
+        taken = [_cell(row, inputs[0]) for row in taken] if len(names) == 1 else taken
+        names = ()
     columns = _named_columns(taken, inputs, names) if names else _columns(taken, inputs)
     arrays = columns and _arrays(columns, inputs, to_array)
     if arrays:
         return Tensors([TensorBatch(rows, arrays)], [])
     return _row_by_row([_named(row, names) for row in taken] if names else taken, rows, inputs)
+
+
+def _cell(row: Any, tensor: TensorInfo) -> Any:
+    """The only cell of a row, where the input has the cell's rank rather than the array's."""
+    if type(row) is not list or len(row) != 1 or tensor.row_shape is None:
+        return row
+    rank, item = 0, row[0]
+    while isinstance(item, list):
+        rank, item = rank + 1, item[0] if item else None
+    return row[0] if rank == len(tensor.row_shape) else row
 
 
 def _named_columns(
@@ -168,8 +218,19 @@ def _floats(
         return None
     if not array.size or not tensor.fits_row(array.shape[1:]):
         return None
-    suspicious = (array == 0) | (array == 1) | ~np.isfinite(array)
-    return None if suspicious.any() else array
+    if not np.isfinite(array).all():
+        return None
+    suspicious = (array == 0) | (array == 1)
+    return None if suspicious.any() and not _are_numbers(values, array.ndim) else array
+
+
+def _are_numbers(values: Sequence[Any], rank: int) -> bool:
+    """Whether no leaf of nested lists is a boolean."""
+    for _ in range(rank - 1):
+        if set(map(type, values)) != {list}:
+            return False
+        values = list(chain.from_iterable(values))
+    return set(map(type, values)) <= _LEAVES["float"]
 
 
 def _too_deep(value: Any) -> bool:

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beam_batch_predict.jsontext import preview, quote
-from beam_batch_predict.models.signature import HIGHEST_RANK, TensorInfo, shape_text
+from beam_batch_predict.models.signature import shape_text
+from beam_batch_predict.tensor_info import HIGHEST_RANK, TensorInfo
 
 __all__ = ["RowMisfit", "as_bytes", "cast", "check_value", "name_values", "overflows"]
 

@@ -39,7 +39,7 @@ def finish_run(
         parts: every part that was written.
         record: where to record the outcome.
         run: the name of the run's directory of parts.
-        predictions_format: of the parts; also the extension of the published files.
+        predictions_format: of the parts.
         start: when the run began.
         planned_input: whether the run's input had a plan.
 

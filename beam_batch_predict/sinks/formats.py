@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 from beam_batch_predict.sinks.csv_records import CsvRecords
+from beam_batch_predict.sinks.example_records import ExampleRecords
+from beam_batch_predict.sinks.parquet_records import ParquetRecords
 from beam_batch_predict.sinks.records import JsonLineRecords
 from beam_batch_predict.sinks.tables import RecordFormat
 
 __all__ = ["RECORD_FORMATS"]
 
-RECORD_FORMATS: dict[str, RecordFormat] = {"jsonl": JsonLineRecords(), "csv": CsvRecords()}
-"""By `spec.predictions_format`, which is also the extension of the files."""
+RECORD_FORMATS: dict[str, RecordFormat] = {
+    "jsonl": JsonLineRecords(),
+    "csv": CsvRecords(),
+    "parquet": ParquetRecords(),
+    "tf-record": ExampleRecords(),
+}
+"""By `spec.predictions_format`."""

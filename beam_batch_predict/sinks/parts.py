@@ -18,7 +18,8 @@ from beam_batch_predict import files
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import LostRowsError
 from beam_batch_predict.sinks.formats import RECORD_FORMATS
-from beam_batch_predict.sinks.tables import RecordFormat, Rows, Section, union
+from beam_batch_predict.sinks.sections import Section, SectionWriter, copy_sections
+from beam_batch_predict.sinks.tables import Layout, RecordFormat, Rows, union
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Status
 
@@ -40,7 +41,7 @@ class Part(NamedTuple):
         source_failures: files that could not be read (to the end).
         seconds: time spent on the part by its worker.
         prediction_sections: the columns of the file of predictions, section by section;
-            where it is empty, those that it might have had.
+            where there is none, those that it might have had.
         error_sections: the same for the file of errors.
     """
 
@@ -87,8 +88,8 @@ class PartWriter:
         self._failed = 0
         self._source_failures: list[Status] = []
         self._directory = directory
-        self._predictions = _Table(_Aside(directory), self._format)
-        self._errors = _Table(_Aside(directory), self._format)
+        self._predictions = _Table(directory, self._format)
+        self._errors = _Table(directory, self._format)
         self._non_finite = non_finite
 
     def write(self, batch: InstanceBatch) -> None:
@@ -119,8 +120,8 @@ class PartWriter:
             first_row=self._first_row,
             rows=rows,
             last=self._last,
-            predictions=self._predictions.file.commit(f"{uri}.predictions"),
-            errors=self._errors.file.commit(f"{uri}.errors"),
+            predictions=self._predictions.commit(f"{uri}.predictions"),
+            errors=self._errors.commit(f"{uri}.errors"),
             failed=self._failed,
             source_failures=tuple(self._source_failures),
             seconds=time.perf_counter() - self._since,
@@ -130,8 +131,8 @@ class PartWriter:
 
     def abandon(self) -> None:
         """Remove what was written: the bundle failed, and will be tried again."""
-        self._predictions.file.abandon()
-        self._errors.file.abandon()
+        self._predictions.abandon()
+        self._errors.abandon()
 
 
 def _check_outcomes(batch: InstanceBatch) -> None:
@@ -157,56 +158,82 @@ def _is_whole(batch: InstanceBatch) -> bool:
 
 
 class _Table:
-    """A header, then rows of columns that can only become more."""
+    """A file of rows, of columns that can only become more."""
 
-    def __init__(self, file: _Aside, record_format: RecordFormat) -> None:
-        self.file = file
+    def __init__(self, directory: str, record_format: RecordFormat) -> None:
         self.sections: list[Section] = []
+        self._directory = directory
         self._format = record_format
+        self._layout: Layout = ()
+        self._file: _Aside | None = None
+        self._section: SectionWriter | None = None
 
     def write(self, rows: Rows) -> None:
-        last = self.sections[-1] if self.sections else Section((), 0)
-        layout = union(last.layout, rows.layout) if rows.layout != last.layout else last.layout
-        text = rows.text(layout)
-        if text and not self.file.began:
-            self.file.write(self._format.header(layout))
-        self.file.write(text)
-        if self.sections and (layout == last.layout or not last.size):
-            self.sections[-1] = Section(layout, last.size + len(text))
-        else:
-            self.sections.append(Section(layout, len(text)))
-
-
-class _Aside:
-    """A file under another name until it is whole; none at all if nothing is written."""
-
-    def __init__(self, directory: str) -> None:
-        self._aside = files.join(directory, f"{uuid.uuid4().hex}.tmp")
-        self._file: BinaryIO | None = None
-
-    @property
-    def began(self) -> bool:
-        return self._file is not None
-
-    def write(self, content: bytes) -> None:
-        if not content:
+        if rows.layout != self._layout:
+            self._layout = union(self._layout, rows.layout)
+        if rows.content is None:
             return
-        if self._file is None:
-            self._file = files.create_file(self._aside)
-        self._file.write(content)
+        if self._section is None or self._section.layout != self._layout:
+            self._end_section()
+            self._file = self._file or _Aside(self._directory)
+            self._section = self._begin(self._file)
+        self._section.write(rows)
 
     def commit(self, uri: str) -> str:
+        """Move the file to its name; empty where there is none."""
+        self._end_section()
         if self._file is None:
+            self.sections = [Section(self._layout, 0)] if self._layout else []
             return ""
-        self._file.close()
-        files.rename([self._aside], [uri])
+        written = [self._format.schema(section.layout) for section in self.sections]
+        if not self._format.fits(written, self._format.schema(self._layout)):
+            self._file.close()
+            self._merge(self._file)
+        self._file.commit(uri)
         self._file = None
         return uri
 
     def abandon(self) -> None:
-        if self._file is None:
-            return
+        if self._section is not None:
+            self._section.abandon()
+        if self._file is not None:
+            self._file.abandon()
+        self._file = self._section = None
+
+    def _begin(self, file: _Aside) -> SectionWriter:
+        return SectionWriter(file.file, self._format, self._format.schema(self._layout))
+
+    def _end_section(self) -> None:
+        if self._section is not None:
+            self.sections.append(self._section.close())
+            self._section = None
+
+    def _merge(self, written: _Aside) -> None:
+        """Write all sections again, as one."""
+        self._file = _Aside(self._directory)
+        try:
+            with self._begin(self._file) as section:
+                copy_sections(self._format, written.uri, self.sections, section)
+                self.sections = [section.close()]
+        finally:
+            written.abandon()
+
+
+class _Aside:
+    """A file under another name until it is whole."""
+
+    def __init__(self, directory: str) -> None:
+        self.uri = files.join(directory, f"{uuid.uuid4().hex}.tmp")
+        self.file: BinaryIO = files.create_file(self.uri)
+
+    def close(self) -> None:
+        self.file.close()
+
+    def commit(self, uri: str) -> None:
+        self.file.close()
+        files.rename([self.uri], [uri])
+
+    def abandon(self) -> None:
         with contextlib.suppress(OSError):  # a full disk refuses what was still to be written
-            self._file.close()
-        files.delete([self._aside])
-        self._file = None
+            self.file.close()
+        files.delete([self.uri])

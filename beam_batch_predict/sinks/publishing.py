@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import logging
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from itertools import groupby
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError, LostRowsError
 from beam_batch_predict.sinks.formats import RECORD_FORMATS
 from beam_batch_predict.sinks.naming import numbered_files
 from beam_batch_predict.sinks.parts import Part
-from beam_batch_predict.sinks.tables import OUTCOME, Layout, RecordFormat, Section, union
+from beam_batch_predict.sinks.sections import Section, SectionWriter, copy_sections
+from beam_batch_predict.sinks.tables import OUTCOME, Layout, RecordFormat, Schema, union
 
 __all__ = [
     "PublishedFile",
@@ -30,9 +32,6 @@ __all__ = [
 _logger = logging.getLogger(__name__)
 
 _MARK = "publishing"
-
-BLOCK_BYTES = 1024 * 1024
-"""What is held at a time of a part that is not published as it is."""
 
 
 class PublishedFile(NamedTuple):
@@ -108,13 +107,13 @@ def publish(
     """Give the parts their final names, one file a chunk, numbered in input order.
 
     There is always a first predictions file, if one without rows. All files of a kind
-    have the same header. Done again after a failure half way, it goes on where it stopped.
+    have the same columns. Done again after a failure half way, it goes on where it stopped.
 
     Args:
         parts: complete and in order, as `check_parts` returns them.
         directory: where the files go.
         parts_directory: where the parts are.
-        predictions_format: of the parts; also the extension of the published files.
+        predictions_format: of the parts.
 
     Returns:
         The files: predictions in order, then errors in order.
@@ -126,7 +125,8 @@ def publish(
         _Source(p.chunk, p.predictions, p.rows - p.failed, p.prediction_sections) for p in parts
     ]
     errors = [_Source(p.chunk, p.errors, p.failed, p.error_sections) for p in parts]
-    of_predictions, of_errors = _heads(predictions, errors, RECORD_FORMATS[predictions_format])
+    record_format = RECORD_FORMATS[predictions_format]
+    of_predictions, of_errors = _forms(predictions, errors, record_format)
     mark = files.join(parts_directory, _MARK)
     # Set before the first file moves, by this or another attempt, it tells ours from others'.
     if not files.exists(mark):
@@ -136,11 +136,11 @@ def publish(
             if not files.exists(mark):
                 raise
         files.write_file(mark, b"")
-    names = partial(numbered_files, directory, extension=predictions_format)
+    names = partial(numbered_files, directory, extension=record_format.extension)
     published = _publish_kind(predictions, of_predictions, partial(names, "predictions"))
     if not published:
         published = [PublishedFile(names("predictions", count=1)[0], 0)]
-        files.write_file(published[0].uri, of_predictions.text)
+        files.write_file(published[0].uri, of_predictions.empty_file())
     return published + _publish_kind(errors, of_errors, partial(names, "errors"))
 
 
@@ -151,26 +151,36 @@ class _Source(NamedTuple):
     sections: tuple[Section, ...] = ()
 
 
-class _Head(NamedTuple):
-    """What all published files of a kind begin with, and the columns that it names."""
+class _Form(NamedTuple):
+    """What all published files of a kind are: their format, and their columns."""
 
     format: RecordFormat
-    layout: Layout
-    text: bytes
+    schema: Schema
+
+    def is_published(self, source: _Source) -> bool:
+        """Whether a part's file is as it will be published: usually, and then it only moves."""
+        written = [self.format.schema(section.layout) for section in source.sections]
+        return self.format.fits(written, self.schema)
+
+    def empty_file(self) -> bytes:
+        """A file without rows."""
+        content = io.BytesIO()
+        self.format.writer(content, self.schema).close()
+        return content.getvalue()
 
 
-def _heads(
+def _forms(
     predictions: Sequence[_Source], errors: Sequence[_Source], record_format: RecordFormat
-) -> tuple[_Head, _Head]:
-    """The heads of predictions and of errors, whose rows have the same columns and more."""
+) -> tuple[_Form, _Form]:
+    """The forms of predictions and of errors, whose rows have the same columns and more."""
     layout = union(*_layouts(predictions))
     same = [column for column in layout if column.role != OUTCOME]
     failed = union(same, *_layouts(errors))
     if not any(source.uri for source in predictions):
         layout = record_format.empty(layout)
     return (
-        _Head(record_format, layout, record_format.header(layout)),
-        _Head(record_format, failed, record_format.header(failed, layout)),
+        _Form(record_format, record_format.schema(layout)),
+        _Form(record_format, record_format.schema(failed, layout)),
     )
 
 
@@ -206,11 +216,11 @@ def _match_in(directory: str, pattern: str) -> list[files.File]:
 
 
 def _publish_kind(
-    sources: Iterable[_Source], head: _Head, names_of: Callable[..., list[str]]
+    sources: Iterable[_Source], form: _Form, names_of: Callable[..., list[str]]
 ) -> list[PublishedFile]:
     chunks = _by_chunk([source for source in sources if source.uri])
     names = names_of(count=len(chunks))
-    whole = [_whole(chunk, head) for chunk in chunks]
+    whole = [_whole(chunk, form) for chunk in chunks]
     _move([chunk.uri for chunk in whole], names)
     return [PublishedFile(name, chunk.rows) for name, chunk in zip(names, whole, strict=True)]
 
@@ -226,50 +236,23 @@ def _by_chunk(sources: Sequence[_Source]) -> list[list[_Source]]:
     return groups
 
 
-def _whole(sources: Sequence[_Source], head: _Head) -> _Source:
+def _whole(sources: Sequence[_Source], form: _Form) -> _Source:
     """One file for a chunk: that of its only part, or one as if there were but one."""
-    if len(sources) == 1 and _is_published(sources[0], head):
+    if len(sources) == 1 and form.is_published(sources[0]):
         return sources[0]
     uri = f"{sources[0].uri}.whole"
     rows = sum(source.rows for source in sources)
     if all(files.exists(source.uri) for source in sources):
         aside = f"{uri}.{uuid.uuid4().hex}.tmp"
-        with files.create_file(aside) as whole:
-            whole.write(head.text)
+        with (
+            files.create_file(aside) as file,
+            SectionWriter(file, form.format, form.schema) as whole,
+        ):
             for source in sources:
-                with files.open_file(source.uri) as part:
-                    _copy(source, part, whole, head)
+                copy_sections(form.format, source.uri, source.sections, whole)
+            whole.close()
         files.rename([aside], [uri])
     return _Source(sources[0].chunk, uri, rows)
-
-
-def _is_published(source: _Source, head: _Head) -> bool:
-    """Whether a part's file is as it will be published: usually, and then it only moves."""
-    layouts = {section.layout for section in source.sections if section.size}
-    return layouts <= {head.layout} and head.format.header(head.layout) == head.text
-
-
-def _copy(source: _Source, part: BinaryIO, whole: BinaryIO, head: _Head) -> None:
-    """The rows of a part, in the columns of the published files."""
-    written = [section for section in source.sections if section.size]
-    if written:
-        part.read(len(head.format.header(written[0].layout)))
-    for layout, size in written:
-        blocks = _blocks(part, size)
-        if layout != head.layout:
-            blocks = head.format.rearranged(blocks, layout, head.layout)
-        for block in blocks:
-            whole.write(block)
-
-
-def _blocks(file: BinaryIO, size: int) -> Iterator[bytes]:
-    """The next bytes of a file, some at a time."""
-    while size:
-        block = file.read(min(size, BLOCK_BYTES))
-        if not block:
-            raise LostRowsError("a part is shorter than it was when it was written")
-        size -= len(block)
-        yield block
 
 
 def _move(sources: Sequence[str], names: Sequence[str]) -> None:

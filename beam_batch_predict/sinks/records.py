@@ -7,10 +7,12 @@ stand between; errors have `"error": {"code", "message"}` in place of the predic
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain, pairwise
+from typing import Any, BinaryIO
 
+from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.columns import row_pieces, row_values
 from beam_batch_predict.jsontext import (
@@ -22,7 +24,7 @@ from beam_batch_predict.jsontext import (
     loads,
     quote,
 )
-from beam_batch_predict.sinks.tables import Layout, Rows
+from beam_batch_predict.sinks.tables import BytesWriter, Layout, Rows, Schema, blocks
 from beam_batch_predict.spec import NonFinite
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "in_echoes",
     "prediction_lines",
     "prediction_records",
+    "predicted_rows",
     "take",
 ]
 
@@ -40,29 +43,48 @@ class JsonLineRecords:
     """JSON Lines: each row says what it has, so there are no columns.
 
     Example:
-        >>> JsonLineRecords().header(())
-        b''
+        >>> JsonLineRecords().schema(())
+        Schema(layout=(), names=())
     """
+
+    extension = "jsonl"
 
     def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
         """The rows that were predicted, in row order."""
+        if len(batch.statuses) == len(batch):
+            return Rows(())
         return Rows((), lambda _: prediction_lines(batch, non_finite))
 
     def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
         """The rows that failed, in row order."""
+        if not batch.statuses:
+            return Rows(())
         return Rows((), lambda _: error_lines(batch, non_finite))
 
-    def header(self, layout: Layout, taken: Layout = ()) -> bytes:
-        """Nothing."""
-        return b""
+    def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
+        """No columns."""
+        return Schema((), ())
 
     def empty(self, layout: Layout) -> Layout:
         """No columns."""
         return ()
 
-    def rearranged(self, blocks: Iterable[bytes], old: Layout, new: Layout) -> Iterator[bytes]:
+    def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
+        """Always."""
+        return True
+
+    def writer(self, file: BinaryIO, schema: Schema) -> BytesWriter:
+        """Begin with nothing."""
+        return BytesWriter(file, schema)
+
+    def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
         """The same text."""
-        yield from blocks
+        for block in blocks(file):
+            yield Rows((), partial(_same, block))
+
+
+def _same(block: bytes, schema: Schema) -> bytes:
+    return block
 
 
 def prediction_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STRING) -> bytes:
@@ -114,6 +136,14 @@ def error_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STRING) 
     return join_lines([*head, b', "error": {"code": ', codes, b', "message": ', messages, b"}}\n"])
 
 
+def predicted_rows(batch: InstanceBatch) -> tuple[list[Predictions], Sequence[int]]:
+    """The groups that have rows, and the rows of all of them, in order."""
+    groups = [group for group in batch.predictions if group.rows]
+    if len(groups) == 1:
+        return groups, groups[0].rows
+    return groups, sorted(chain.from_iterable(group.rows for group in groups))
+
+
 def in_echoes(non_finite: NonFinite) -> NonFinite:
     """ERROR is about what the model gives; what came in is echoed all the same."""
     return NonFinite.STRING if non_finite is NonFinite.ERROR else non_finite
@@ -124,14 +154,42 @@ def _head_pieces(batch: InstanceBatch, rows: Sequence[int], non_finite: NonFinit
     keys = take(batch.keys, rows)
     if keys is not None and (batch.keyed_by_user or None not in keys):
         return [b'{"key": ', *column_pieces(keys, non_finite)]
+    return [
+        b'{"instance": ',
+        *_instance_pieces(batch, rows, non_finite),
+        *_attached_pieces(take(batch.attached, rows), non_finite),
+    ]
+
+
+def _instance_pieces(
+    batch: InstanceBatch, rows: Sequence[int], non_finite: NonFinite
+) -> list[Piece]:
     if batch.texts is not None:
-        instances = take(batch.texts, rows)
-    else:
-        instances = [_instance_text(batch.instances[row], non_finite) for row in rows]
-    attached = take(batch.attached, rows)
+        return [take(batch.texts, rows)]
+    instances = take(batch.instances, rows)
+    if isinstance(instances, ArrowRows):
+        return instances.pieces(non_finite)
+    return [[_instance_text(instance, non_finite) for instance in instances]]
+
+
+def _attached_pieces(
+    attached: Sequence[Mapping[str, Any]] | None, non_finite: NonFinite
+) -> list[Piece]:
     if attached is None:
-        return [b'{"instance": ', instances]
-    return [b'{"instance": ', instances, [_fields(fields, non_finite) for fields in attached]]
+        return []
+    if isinstance(attached, ArrowRows):
+        columns = {name: attached.column_pieces(name, non_finite) for name in attached.names}
+    elif len(names := set(map(tuple, attached))) == 1:
+        columns = {
+            name: column_pieces([fields[name] for fields in attached], non_finite)
+            for name in names.pop()
+        }
+    else:
+        return [[_fields(fields, non_finite) for fields in attached]]
+    pieces: list[Piece] = []
+    for name, texts in columns.items():
+        pieces += [f", {quote(name)}: ".encode(), *texts]
+    return pieces
 
 
 def _instance_text(instance: Any, non_finite: NonFinite) -> bytes:
@@ -144,8 +202,10 @@ def _instance_text(instance: Any, non_finite: NonFinite) -> bytes:
 
 def take(column: Sequence[Any] | None, rows: Sequence[int]) -> Any:
     """Some rows of a column, which is the column itself where they are all of it."""
-    if column is None or (len(rows) == len(column) and isinstance(column, list)):
+    if column is None or (len(rows) == len(column) and isinstance(column, (list, ArrowRows))):
         return column
+    if isinstance(column, ArrowRows):
+        return column.take(rows)
     if isinstance(rows, range):
         return column[rows.start : rows.stop]
     return [column[row] for row in rows]

@@ -7,24 +7,34 @@ at publication only, and is what every published file has.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import DestinationError
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import RESERVED_FIELDS, NonFinite
 
 __all__ = [
     "ATTACHED",
+    "ERROR_COLUMN",
     "FIELD",
     "INSTANCE",
+    "INSTANCE_COLUMN",
     "KEY",
+    "KEY_COLUMN",
     "OUTCOME",
+    "PREDICTION_COLUMN",
+    "BytesWriter",
     "Column",
+    "ColumnType",
     "Layout",
     "RecordFormat",
+    "RowWriter",
     "Rows",
-    "Section",
+    "Schema",
+    "blocks",
+    "check_columns",
+    "column_names",
     "union",
 ]
 
@@ -35,8 +45,24 @@ MOST_COLUMNS = 5_000
 """Rows of ever new fields would make files grow with the square of the rows."""
 
 
+BLOCK_BYTES = 1024 * 1024
+"""What is held at a time of a file that is written again."""
+
+
+class ColumnType(Protocol):
+    """What the values of a column are. It is the same for any order of unifications."""
+
+    def unify(self, other: Any) -> ColumnType:
+        """The type that holds the values of both."""
+
+
 class Column(NamedTuple):
     """A column: what it holds, and the name that the data or the format give it.
+
+    Attributes:
+        role: what it holds.
+        name: its name, before clashes are resolved.
+        type: what its values are, where the format has types.
 
     Example:
         >>> Column(FIELD, "mass").name
@@ -45,39 +71,61 @@ class Column(NamedTuple):
 
     role: int
     name: str
+    type: ColumnType | None = None
+
+    def of(self, type: ColumnType) -> Column:
+        """The column with a type."""
+        return Column(self.role, self.name, type)
 
 
 Layout: TypeAlias = tuple[Column, ...]
 """The columns of a table, in their order."""
 
+KEY_COLUMN = Column(KEY, "key")
+INSTANCE_COLUMN = Column(INSTANCE, "instance")
+PREDICTION_COLUMN = Column(OUTCOME, "prediction")
+ERROR_COLUMN = Column(OUTCOME, "error")
 
-class Section(NamedTuple):
-    """Rows of one layout in a file of a part.
 
-    Attributes:
-        layout: their columns.
-        size: their bytes.
-    """
+class Schema(NamedTuple):
+    """The columns of a file, and the names that they have in it."""
 
     layout: Layout
-    size: int
+    names: tuple[str, ...]
 
 
 class Rows(NamedTuple):
-    """The rows of a batch that go to one kind of file.
+    """Rows that go to one kind of file.
 
     Attributes:
         layout: the columns that they need; where there are no rows, those that any
             would need.
-        text: the rows as text, in any layout that has those columns.
+        content: the rows as the writer of their format takes them, in any schema that
+            has those columns; None where there are no rows.
     """
 
     layout: Layout
-    text: Callable[[Layout], bytes]
+    content: Callable[[Schema], Any] | None = None
+
+
+class RowWriter(Protocol):
+    """Writes one file."""
+
+    def write(self, rows: Rows) -> None:
+        """Add some rows, whose columns the file's schema has."""
+
+    def close(self) -> None:
+        """Write what is left to be written. The file itself stays open."""
 
 
 class RecordFormat(Protocol):
-    """What a format of predictions and errors files must be able to do."""
+    """What a format of predictions and errors files must be able to do.
+
+    The same rows in the same schema are the same bytes, however they come in pieces.
+    """
+
+    extension: str
+    """Of the published files."""
 
     def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
         """The rows that were predicted, in row order."""
@@ -85,14 +133,90 @@ class RecordFormat(Protocol):
     def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
         """The rows that failed, in row order."""
 
-    def header(self, layout: Layout, taken: Layout = ()) -> bytes:
-        """What stands first in a file; `taken` are columns whose names no other may have."""
+    def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
+        """The schema of a file; `taken` are columns whose names no other may have."""
 
     def empty(self, layout: Layout) -> Layout:
         """The layout of a file of predictions without rows, where batches say this much."""
 
-    def rearranged(self, blocks: Iterable[bytes], old: Layout, new: Layout) -> Iterator[bytes]:
-        """Rows of one layout in another that has all its columns and more."""
+    def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
+        """Whether files, one behind the other, are what one file in a schema would be."""
+
+    def writer(self, file: BinaryIO, schema: Schema) -> RowWriter:
+        """Begin a file."""
+
+    def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
+        """The rows of a file that was written in a schema, some at a time."""
+
+
+class BytesWriter:
+    """A file that is a beginning, then the bytes of rows."""
+
+    def __init__(self, file: BinaryIO, schema: Schema, beginning: bytes = b"") -> None:
+        self._file = file
+        self._schema = schema
+        if beginning:
+            file.write(beginning)
+
+    def write(self, rows: Rows) -> None:
+        """Add some rows."""
+        if rows.content is not None:
+            self._file.write(rows.content(self._schema))
+
+    def close(self) -> None:
+        """Nothing is left to be written."""
+
+
+def blocks(file: BinaryIO) -> Iterator[bytes]:
+    """The bytes of a file, some at a time."""
+    while block := file.read(BLOCK_BYTES):
+        yield block
+
+
+def column_names(layout: Layout, used: Iterable[str]) -> tuple[str, ...]:
+    """The names of columns in a file.
+
+    A column of the data whose name has a meaning of its own in the output, or is
+    taken by a column that came before, gets `_` behind it until it has not.
+
+    Args:
+        layout: the columns.
+        used: names that outcomes have. Those of `layout` are among them.
+
+    Example:
+        >>> column_names((Column(FIELD, "error"), Column(OUTCOME, "error")), ["error"])
+        ('error_', 'error')
+    """
+    taken = set(used)
+    names = {column: column.name for column in layout if column.role == OUTCOME}
+    for column in layout:
+        if column.role in (KEY, INSTANCE):
+            names[column] = _free(column.name, taken)
+    taken |= RESERVED_FIELDS | set(names.values())
+    for column in layout:
+        if column not in names:
+            names[column] = _free(column.name, taken)
+            taken.add(names[column])
+    return tuple(names[column] for column in layout)
+
+
+def _free(name: str, used: Iterable[str]) -> str:
+    while not name or name in used:
+        name += "_"
+    return name
+
+
+def check_columns(count: int) -> None:
+    """Refuse more columns than anyone could want.
+
+    Raises:
+        DestinationError: there are.
+    """
+    if count > MOST_COLUMNS:
+        raise DestinationError(
+            f"the rows have more than {MOST_COLUMNS} different fields: too many for columns",
+            "write jsonl, or name the fields to send with includedFields",
+        )
 
 
 def union(*layouts: Iterable[Column]) -> Layout:
@@ -103,12 +227,13 @@ def union(*layouts: Iterable[Column]) -> Layout:
 
     Example:
         >>> union([Column(FIELD, "b"), Column(OUTCOME, "prediction")], [Column(FIELD, "a")])[:2]
-        (Column(role=1, name='b'), Column(role=1, name='a'))
+        (Column(role=1, name='b', type=None), Column(role=1, name='a', type=None))
     """
-    found = dict.fromkeys(column for layout in layouts for column in layout)
-    if len(found) > MOST_COLUMNS:
-        raise DestinationError(
-            f"the rows have more than {MOST_COLUMNS} different fields: too many for columns",
-            "write jsonl, or name the fields to send with includedFields",
-        )
-    return tuple(sorted(found, key=lambda column: column.role))
+    found: dict[tuple[int, str], Column] = {}
+    for layout in layouts:
+        for column in layout:
+            known = found.setdefault((column.role, column.name), column)
+            if known.type != column.type and known.type is not None:
+                found[column.role, column.name] = known.of(known.type.unify(column.type))
+    check_columns(len(found))
+    return tuple(sorted(found.values(), key=lambda column: column.role))

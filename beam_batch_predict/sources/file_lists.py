@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, NamedTuple
 
 from beam_batch_predict.batch import Span
+from beam_batch_predict.inputs import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.sources.text import read_lines
 from beam_batch_predict.status import Code, Status
@@ -25,9 +26,6 @@ BYTES_AT_ONCE = 4 * 1024 * 1024
 
 BYTES_TOGETHER = 4 * 1024 * 1024
 """Files are handed on when they have so many bytes together, or are `FILES_AT_ONCE`."""
-
-LARGEST_FILE = 256 * 1024 * 1024
-"""Bytes of a file that are taken; a larger one is a row error."""
 
 
 class ListedFile(NamedTuple):
@@ -48,19 +46,21 @@ class _Begun(NamedTuple):
 Open = Callable[[str], BinaryIO]
 
 
-def read_listed_files(span: Span, open_file: Open) -> Iterator[Rows]:
+def read_listed_files(
+    span: Span, open_file: Open, max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
+) -> Iterator[Rows]:
     """The files whose lines begin in a span, in the order of the list.
 
-    A file that cannot be read is a row with a `Status`: the others go on. At most
-    `FILES_AT_ONCE` are on their way at a time, none with more than `BYTES_AT_ONCE`
-    but the one whose turn it is.
+    A file that cannot be read, or has more than `max_bytes`, is a row with a `Status`: the
+    others go on. At most `FILES_AT_ONCE` are on their way at a time, none with more than
+    `BYTES_AT_ONCE` but the one whose turn it is.
 
     Raises:
         OSError, EOFError, zlib.error, zstandard.ZstdError: the list cannot be read (on).
     """
     with ThreadPoolExecutor(FILES_AT_ONCE, "listed-files") as pool:
         for lines in read_lines(span, open_file):
-            yield from _together(_in_order(pool, lines.rows, open_file), lines.offsets)
+            yield from _together(_in_order(pool, lines.rows, open_file, max_bytes), lines.offsets)
 
 
 def _together(files: Iterator[ListedFile], offsets: Sequence[int]) -> Iterator[Rows]:
@@ -77,17 +77,17 @@ def _together(files: Iterator[ListedFile], offsets: Sequence[int]) -> Iterator[R
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, lines: Sequence[bytes], open_file: Open
+    pool: ThreadPoolExecutor, lines: Sequence[bytes], open_file: Open, max_bytes: int
 ) -> Iterator[ListedFile]:
     """The files of some lines; others are begun while one is waited for."""
     begun: deque[Future[_Begun]] = deque()
     try:
         for line in lines:
-            begun.append(pool.submit(_begin, line, open_file))
+            begun.append(pool.submit(_begin, line, open_file, max_bytes))
             if len(begun) == FILES_AT_ONCE:
-                yield _end(begun.popleft().result())
+                yield _end(begun.popleft().result(), max_bytes)
         while begun:
-            yield _end(begun.popleft().result())
+            yield _end(begun.popleft().result(), max_bytes)
     finally:  # where the reader of these rows has stopped
         for future in begun:
             file = future.result().file
@@ -95,7 +95,7 @@ def _in_order(
                 file.close()
 
 
-def _begin(line: bytes, open_file: Open) -> _Begun:
+def _begin(line: bytes, open_file: Open, max_bytes: int) -> _Begun:
     try:
         uri = _unquoted(line.decode("utf-8").strip())
     except UnicodeDecodeError:
@@ -115,17 +115,17 @@ def _begin(line: bytes, open_file: Open) -> _Begun:
         file.close()
     except Exception as error:  # clients of storage have errors of their own
         return _Begun(uri, _status(error))
-    return _Begun(uri, _within_limit(content))
+    return _Begun(uri, _within_limit(content, max_bytes))
 
 
-def _end(begun: _Begun) -> ListedFile:
+def _end(begun: _Begun, max_bytes: int) -> ListedFile:
     """The rest of a file that has been begun."""
     content = begun.content
     if begun.file is not None and isinstance(content, bytes):
         try:
             with begun.file as file:
-                content += _read(file, max(LARGEST_FILE + 1 - len(content), 0))
-            content = _within_limit(content)
+                content += _read(file, max(max_bytes + 1 - len(content), 0))
+            content = _within_limit(content, max_bytes)
         except Exception as error:
             content = _status(error)
     return ListedFile(begun.uri, content)
@@ -140,10 +140,10 @@ def _read(file: BinaryIO, size: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def _within_limit(content: bytes) -> bytes | Status:
-    if len(content) <= LARGEST_FILE:
+def _within_limit(content: bytes, max_bytes: int) -> bytes | Status:
+    if len(content) <= max_bytes:
         return content
-    message = f"the file is larger than the {LARGEST_FILE} bytes that are taken"
+    message = f"the file is larger than the {max_bytes} bytes that --max_instance_bytes allows"
     return Status(Code.OUT_OF_RANGE, message)
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File, open_file
-from beam_batch_predict.inputs import Csv, FileSource
+from beam_batch_predict.inputs import Avro, Csv, FileList, FileSource, Parquet, TfRecord
+from beam_batch_predict.sources.avro_files import read_avro_columns
 from beam_batch_predict.sources.compression import is_compressed
 from beam_batch_predict.sources.csv_files import read_columns
+from beam_batch_predict.sources.parquet_files import read_parquet_columns
 
 __all__ = ["list_files", "make_chunks", "plan"]
 
@@ -37,13 +39,28 @@ def plan(
         open_file: opens a URI for reading bytes.
 
     Raises:
-        SourceError: a pattern matches nothing, or cannot be listed; or the source needs a
-            header, and the first file has none.
+        SourceError: a pattern matches nothing, or cannot be listed; or the first file that
+            is not empty lacks the header or the schema that the format needs.
     """
     files = list_files(source.uris, match)
-    columns = read_columns(files, open_file, source.multiline) if isinstance(source, Csv) else ()
+    what: dict[str, Any] = {"format": source.reader, "columns": _columns(source, files, open_file)}
+    if isinstance(source, (FileList, TfRecord)):
+        what["max_instance_bytes"] = source.max_instance_bytes
     chunks = make_chunks(files, source.chunk_bytes, source.splits_files)
-    return [chunk._replace(format=source.reader, columns=columns) for chunk in chunks]
+    return [chunk._replace(**what) for chunk in chunks]
+
+
+def _columns(
+    source: FileSource, files: Sequence[File], open_file: Callable[[str], BinaryIO]
+) -> tuple[str, ...]:
+    """The names of the columns, of the first file that has some."""
+    if isinstance(source, Csv):
+        return read_columns(files, open_file, source.multiline)
+    if isinstance(source, Parquet):
+        return read_parquet_columns(files, open_file)
+    if isinstance(source, Avro):
+        return read_avro_columns(files, open_file)
+    return ()
 
 
 def list_files(patterns: Sequence[str], match: Callable[[str], list[File]]) -> list[File]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
+from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import Chunk, InstanceBatch, Span
+from beam_batch_predict.sources.avro_files import read_avro
 from beam_batch_predict.sources.compression import READ_ERRORS
 from beam_batch_predict.sources.csv_files import read_csv_lines, read_csv_records
 from beam_batch_predict.sources.file_lists import read_listed_files
+from beam_batch_predict.sources.parquet_files import read_parquet
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.sources.text import read_lines
 from beam_batch_predict.sources.tf_records import read_records
@@ -23,18 +26,31 @@ BYTES_PER_BATCH = 4 * 1024 * 1024
 """Rows are large if a full batch has more bytes; batches then hold as few as they may."""
 
 
-Reader = Callable[[Span, "tuple[str, ...]", Callable[[str], BinaryIO]], Iterator[Rows]]
-"""Yields the rows of a span: of the span, the plan's columns, and a way to open a URI."""
+Reader = Callable[[Span, Chunk, Callable[[str], BinaryIO]], Iterator[Rows]]
+"""Yields the rows of a span of a chunk, which it opens with the function."""
 
 READERS: dict[str, Reader] = {
     "jsonl": lambda span, _, open_file: read_lines(span, open_file),
-    "csv": read_csv_lines,
-    "csv-multiline": read_csv_records,
-    "tf-record": lambda span, _, open_file: read_records(span, open_file),
-    "tf-record-gzip": lambda span, _, open_file: read_records(span, open_file, gzip=True),
-    "file-list": lambda span, _, open_file: read_listed_files(span, open_file),
+    "csv": lambda span, chunk, open_file: read_csv_lines(span, chunk.columns, open_file),
+    "csv-multiline": lambda span, chunk, open_file: read_csv_records(
+        span, chunk.columns, open_file
+    ),
+    "tf-record": lambda span, chunk, open_file: read_records(
+        span, open_file, max_bytes=chunk.max_instance_bytes
+    ),
+    "tf-record-gzip": lambda span, chunk, open_file: read_records(
+        span, open_file, gzip=True, max_bytes=chunk.max_instance_bytes
+    ),
+    "file-list": lambda span, chunk, open_file: read_listed_files(
+        span, open_file, chunk.max_instance_bytes
+    ),
+    "parquet": lambda span, chunk, open_file: read_parquet(span, chunk.columns, open_file),
+    "avro": lambda span, chunk, open_file: read_avro(span, chunk.columns, open_file),
 }
 """The reader of each format."""
+
+_UNITS = {"parquet": "row"}
+"""What offsets count, where it is not bytes."""
 
 
 def read_chunk(
@@ -56,9 +72,8 @@ def read_chunk(
     buffer = _Buffer(chunk, batch_size)
     for span in chunk.spans:
         try:
-            for found in READERS[chunk.format](span, chunk.columns, open_file):
-                buffer.add(span.uri, found)
-                yield from buffer.full_batches()
+            for found in READERS[chunk.format](span, chunk, open_file):
+                yield from buffer.add(span.uri, found)
         except READ_ERRORS as error:
             buffer.failures.append(_failure(span, error))
     yield buffer.last_batch()
@@ -80,24 +95,29 @@ class _Buffer:
         self.chunk = chunk
         self.batch_size = batch_size
         self.failures: list[Status] = []
-        self._rows: list[Any] = []
+        self._rows: Any = []
         self._bytes_per_row = 1
-        self._offsets: list[int] = []
+        self._offsets: list[Any] = []
         self._origins: list[tuple[int, str]] = []
         self._first_row = 0
 
-    def add(self, uri: str, found: Rows) -> None:
-        if not self._origins or self._origins[-1][1] != uri:
-            self._origins.append((len(self._rows), uri))
-        if found.rows:
+    def add(self, uri: str, found: Rows) -> Iterator[InstanceBatch]:
+        """Take rows; batches come out as they are full, or of another kind than these rows."""
+        self.failures += found.failures
+        if len(found.rows):
+            if not _joins(self._rows, found.rows):
+                yield from self._batches(len(self._rows))
+            if not self._origins or self._origins[-1][1] != uri:
+                self._origins.append((len(self._rows), uri))
             self._bytes_per_row = found.size // len(found.rows) + 1
-            self._rows += found.rows
+            self._rows = self._rows + found.rows if len(self._rows) else found.rows
             self._offsets += found.offsets
+        yield from self._batches(self._rows_per_batch())
 
-    def full_batches(self) -> Iterator[InstanceBatch]:
-        size = self._rows_per_batch()
+    def _batches(self, size: int) -> Iterator[InstanceBatch]:
+        """The batches of so many rows that are full."""
         start = 0
-        while len(self._rows) - start >= size:
+        while len(self._rows) - start >= max(size, 1):
             yield self._batch(start, start + size)
             start += size
         if start:
@@ -116,6 +136,7 @@ class _Buffer:
         return InstanceBatch(
             rows=self._rows[start:stop],
             offsets=self._offsets[start:stop],
+            unit=_UNITS.get(self.chunk.format, "byte"),
             origins=_origins_of(self._origins, start, stop),
             format=self.chunk.format,
             columns=self.chunk.columns,
@@ -128,8 +149,26 @@ class _Buffer:
 
     def _drop(self, count: int) -> None:
         self._origins = list(_origins_of(self._origins, count, len(self._rows)))
-        del self._rows[:count], self._offsets[:count]
+        self._rows, self._offsets = self._rows[count:], self._offsets[count:]
         self._first_row += count
+
+
+def _joins(rows: Any, more: Any) -> bool:
+    """Whether rows can stand in one batch behind others."""
+    if not len(rows):
+        return True
+    if isinstance(rows, ArrowRows):
+        return rows.joins(more)
+    return isinstance(more, list) and _fields(reversed(rows)) in (None, _fields(more))
+
+
+def _fields(rows: Iterable[Any]) -> tuple[str, ...] | None:
+    """The names in rows that are objects of one schema; None where rows are no objects."""
+    # Of text rows the first one tells; a row that could not be read is no object either.
+    for row in rows:
+        if not isinstance(row, Status):
+            return tuple(row) if isinstance(row, dict) else None
+    return None
 
 
 def _origins_of(

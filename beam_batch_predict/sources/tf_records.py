@@ -16,14 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beam_batch_predict.batch import Span
+from beam_batch_predict.inputs import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.sources.compression import blocks, is_compressed
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["LARGEST_RECORD", "read_records"]
-
-LARGEST_RECORD = 256 * 1024 * 1024
-"""Bytes of a record that are taken; a larger one is a row error, and is not kept."""
+__all__ = ["read_records"]
 
 _HEAD = struct.Struct("<QI")
 _TAIL = struct.Struct("<I")
@@ -53,18 +51,22 @@ class _Cut(NamedTuple):
 
 
 def read_records(
-    span: Span, open_file: Callable[[str], BinaryIO], gzip: bool = False
+    span: Span,
+    open_file: Callable[[str], BinaryIO],
+    gzip: bool = False,
+    max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
 ) -> Iterator[Rows]:
     """The records of a whole file; offsets count decompressed bytes.
 
     A record whose data does not match its checksum, or that is larger than
-    `LARGEST_RECORD`, is a row with a `Status`. Where a length does not match its
+    `max_bytes`, is a row with a `Status`. Where a length does not match its
     checksum, nothing behind it can be found: reading ends.
 
     Args:
         span: the file.
         open_file: opens a URI for reading bytes.
         gzip: whether the file is compressed whatever its extension says.
+        max_bytes: of a record.
 
     Raises:
         OSError, EOFError, zlib.error, zstandard.ZstdError: the file is damaged, cut
@@ -73,10 +75,10 @@ def read_records(
     with open_file(span.uri) as file:
         compressed = gzip and not is_compressed(span.uri)
         content = blocks(file, f"{span.uri}.gz" if compressed else span.uri)
-        yield from _records(content)
+        yield from _records(content, max_bytes)
 
 
-def _records(content: Iterator[bytes]) -> Iterator[Rows]:
+def _records(content: Iterator[bytes], max_bytes: int) -> Iterator[Rows]:
     """The records of a file's content, whatever the borders between blocks."""
     waiting: list[bytes] = []  # the beginning of a record, from byte `at` on
     at = skip = missing = 0
@@ -89,7 +91,7 @@ def _records(content: Iterator[bytes]) -> Iterator[Rows]:
         if missing > 0 or not block:  # a record of many blocks is put together once
             continue
         rest = b"".join(waiting)
-        cut = _cut(rest, at, heads)
+        cut = _cut(rest, at, heads, max_bytes)
         if cut.found.rows:
             yield cut.found
         if cut.damaged:
@@ -102,13 +104,14 @@ def _records(content: Iterator[bytes]) -> Iterator[Rows]:
         raise EOFError(f"the record at byte {at} is cut short")
 
 
-def _cut(content: bytes, at: int, heads: dict[bytes, int]) -> _Cut:
+def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int) -> _Cut:
     """Cut bytes into records.
 
     Args:
         content: the bytes; a record begins with the first.
         at: where they stand in the file.
         heads: lengths by head, of heads that are known to be sound.
+        max_bytes: of a record.
     """
     starts: list[int] = []
     position, end, head_size, around = 0, len(content), _HEAD.size, _AROUND
@@ -124,8 +127,8 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int]) -> _Cut:
                 break
             heads[head] = length
         stop = position + around + length
-        if length > LARGEST_RECORD:
-            too_large[len(starts)] = _too_large(length)
+        if length > max_bytes:
+            too_large[len(starts)] = _too_large(length, max_bytes)
         elif stop > end:
             missing = stop - end
             break
@@ -166,8 +169,8 @@ def _checked(
     return rows
 
 
-def _too_large(length: int) -> Status:
-    message = f"the record has {length} bytes, more than the {LARGEST_RECORD} that are taken"
+def _too_large(length: int, max_bytes: int) -> Status:
+    message = f"the record has {length} bytes, more than --max_instance_bytes={max_bytes} allows"
     return Status(Code.OUT_OF_RANGE, message)
 
 

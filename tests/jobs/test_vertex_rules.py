@@ -44,7 +44,7 @@ BROKEN = [
     ({"inputConfig": OUT}, "inputConfig", "required"),
     ({FORMAT: OUT}, FORMAT, "required: one of jsonl, csv"),
     ({FORMAT: "JSONL"}, FORMAT, "did you mean 'jsonl'?"),
-    ({FORMAT: "parquet"}, FORMAT, "expected one of jsonl, csv, bigquery, tf-record"),
+    ({FORMAT: "orc"}, FORMAT, "expected one of jsonl, csv, bigquery, tf-record"),
     ({SOURCE: OUT}, "inputConfig", "exactly one of gcsSource and bigquerySource"),
     ({TABLE: {"inputUri": "bq://p.d.t"}}, TABLE, "only one can be set, found gcsSource and"),
     ({FORMAT: "bigquery"}, FORMAT, "'bigquery' is read from bigquerySource"),
@@ -79,7 +79,7 @@ BROKEN = [
     ),
     ({"outputConfig": OUT}, "outputConfig", "required"),
     ({PREDICTIONS: OUT}, PREDICTIONS, "required: one of jsonl, csv, bigquery"),
-    ({PREDICTIONS: "tf-record"}, PREDICTIONS, "expected one of jsonl, csv, bigquery"),
+    ({PREDICTIONS: "avro"}, PREDICTIONS, "expected one of jsonl, csv, bigquery"),
     ({DESTINATION: OUT}, "outputConfig", "exactly one of gcsDestination and bigqueryDest"),
     ({DATASET: {"outputUri": "bq://p"}}, DATASET, "found gcsDestination and bigqueryDest"),
     ({PREDICTIONS: "bigquery"}, PREDICTIONS, "is written to bigqueryDestination"),
@@ -190,15 +190,18 @@ def test_a_job_that_keeps_the_rules_is_read(changes, changed, mistakes):
     assert mistakes(changed(changes)) == []
 
 
+NAMED = {"jsonl", "csv", "bigquery", "parquet", "avro"}
+
+
 @pytest.mark.parametrize("name", INSTANCES_FORMATS)
 @pytest.mark.parametrize(
     ("field", "value", "formats"),
     [
-        ("instanceType", "object", {"jsonl", "csv", "bigquery"}),
-        ("instanceType", "array", {"jsonl", "csv", "bigquery"}),
-        ("keyField", "id", {"jsonl", "csv", "bigquery", "tf-record", "tf-record-gzip"}),
-        ("includedFields", ["a"], {"jsonl", "csv", "bigquery", "tf-record", "tf-record-gzip"}),
-        ("excludedFields", ["a"], {"jsonl", "csv", "bigquery", "tf-record", "tf-record-gzip"}),
+        ("instanceType", "object", NAMED),
+        ("instanceType", "array", NAMED),
+        ("keyField", "id", NAMED | {"tf-record", "tf-record-gzip"}),
+        ("includedFields", ["a"], NAMED | {"tf-record", "tf-record-gzip"}),
+        ("excludedFields", ["a"], NAMED | {"tf-record", "tf-record-gzip"}),
     ],
 )
 def test_instance_fields_apply_to_the_documented_formats(

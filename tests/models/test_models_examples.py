@@ -13,9 +13,9 @@ from beam_batch_predict.errors import ModelError
 from beam_batch_predict.models import examples
 from beam_batch_predict.models.examples import examples_to_tensors, takes_examples
 from beam_batch_predict.models.predicting import predict_batch
-from beam_batch_predict.models.signature import TensorInfo
 from beam_batch_predict.models.tensors import to_tensors
 from beam_batch_predict.status import Code, Status
+from beam_batch_predict.tensor_info import TensorInfo
 
 pytestmark = pytest.mark.tfx_bsl
 

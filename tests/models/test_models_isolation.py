@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.models.isolation import HOPELESS_AFTER, Caller, OutputError
-from beam_batch_predict.models.signature import Signature, TensorInfo
+from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.models.tensors import TensorBatch
 from beam_batch_predict.status import Code
+from beam_batch_predict.tensor_info import TensorInfo
 
 
 class OutOfMemory(Exception):

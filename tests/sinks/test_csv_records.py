@@ -18,6 +18,7 @@ from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.instances.csv_cells import parse_cells
 from beam_batch_predict.instances.json_lines import convert_json_lines
 from beam_batch_predict.jsontext import join_rows
+from beam_batch_predict.sinks import tables
 from beam_batch_predict.sinks.cells import array_cells, value_cells
 from beam_batch_predict.sinks.csv_records import CsvRecords
 from beam_batch_predict.sinks.tables import (
@@ -38,7 +39,11 @@ CSV = CsvRecords()
 
 
 def file_of(rows):
-    return (CSV.header(rows.layout) + rows.text(rows.layout)).decode()
+    file = io.BytesIO()
+    writer = CSV.writer(file, CSV.schema(rows.layout))
+    writer.write(rows)
+    writer.close()
+    return file.getvalue().decode()
 
 
 def predictions(batch, policy=NonFinite.STRING):
@@ -158,7 +163,7 @@ def test_infinity_is_a_number(policy, cell, inside, dtype):
 
 def names(*columns, taken=()):
     layout = union(Column(role, name) for role, name in columns)
-    return next(csv.reader([CSV.header(layout, taken).decode()]))
+    return list(CSV.schema(layout, taken).names)
 
 
 def test_names_with_a_meaning_of_their_own_get_an_underscore():
@@ -247,7 +252,9 @@ def test_rows_in_more_columns_are_the_same_rows(rows, block):
     """Whatever is in the cells, and wherever blocks of the file end."""
     batch = answered(InstanceBatch(rows, columns=("a", "b"), instances=rows))
     written = CSV.predictions(batch, NonFinite.STRING)
-    text = written.text(written.layout)
-    more = union([Column(FIELD, "new"), Column(KEY, "key")], written.layout)
-    blocks = [text[at : at + block] for at in range(0, len(text), block)]
-    assert b"".join(CSV.rearranged(blocks, written.layout, more)) == written.text(more)
+    more = CSV.schema(union([Column(FIELD, "new"), Column(KEY, "key")], written.layout))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tables, "BLOCK_BYTES", block)
+        file = io.BytesIO(file_of(written).encode())
+        found = list(CSV.rows(file, CSV.schema(written.layout)))
+    assert b"".join(piece.content(more) for piece in found) == written.content(more)

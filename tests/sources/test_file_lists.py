@@ -38,10 +38,11 @@ def stored(tmp_path):
     return store
 
 
-def read(path, opened=open_file, batch_size=4, stop=None):
+def read(path, opened=open_file, batch_size=4, stop=None, **limit):
     """(URI, content) of each row, and its offset."""
     span = Span(path, 0, stop or os.path.getsize(path))
-    batches = list(read_chunk(Chunk(0, 1, (span,), "file-list"), opened, batch_size))
+    chunk = Chunk(0, 1, (span,), "file-list")._replace(**limit)
+    batches = list(read_chunk(chunk, opened, batch_size))
     assert not any(batch.source_failures for batch in batches)
     return (
         [tuple(row) for batch in batches for row in batch.rows],
@@ -190,15 +191,14 @@ def test_a_file_that_gives_few_bytes_a_call_is_read_to_its_end(listed):
 @pytest.mark.parametrize("ahead", [3, 10, 11, 100])
 def test_a_file_that_is_too_large_is_a_row_error(listed, stored, ahead, monkeypatch):
     monkeypatch.setattr(file_lists, "BYTES_AT_ONCE", ahead)
-    monkeypatch.setattr(file_lists, "LARGEST_FILE", 10)
     paths = [stored(f"f{size}", b"x" * size) for size in (9, 10, 11, 12, 99, 1)]
-    rows, _ = read(listed(*paths))
-    error = Status(Code.OUT_OF_RANGE, "the file is larger than the 10 bytes that are taken")
+    rows, _ = read(listed(*paths), max_instance_bytes=10)
+    message = "the file is larger than the 10 bytes that --max_instance_bytes allows"
+    error = Status(Code.OUT_OF_RANGE, message)
     assert [content for _, content in rows] == [b"x" * 9, b"x" * 10, error, error, error, b"x"]
 
 
 def test_no_more_than_the_limit_is_read_of_a_large_file(listed, monkeypatch):
-    monkeypatch.setattr(file_lists, "LARGEST_FILE", 10)
     monkeypatch.setattr(file_lists, "BYTES_AT_ONCE", 4)
     files = {}
 
@@ -208,7 +208,7 @@ def test_no_more_than_the_limit_is_read_of_a_large_file(listed, monkeypatch):
         return files.setdefault(uri, Broken(b"x" * 1000, None))
 
     path = listed("a")
-    assert read(path, endless)[0][0][1].code is Code.OUT_OF_RANGE
+    assert read(path, endless, max_instance_bytes=10)[0][0][1].code is Code.OUT_OF_RANGE
     assert len(files["a"].good) == 1000 - 11
 
 
@@ -274,8 +274,7 @@ def test_a_reader_that_stops_leaves_no_file_open(listed, monkeypatch):
 
     monkeypatch.setattr(file_lists, "BYTES_TOGETHER", 1)
     monkeypatch.setattr(Broken, "read", lambda self, size=-1: self.good[:size] or b"")
-    monkeypatch.setattr(file_lists, "LARGEST_FILE", 4)
-    found = file_lists.read_listed_files(Span(path, 0, os.path.getsize(path)), counting)
+    found = file_lists.read_listed_files(Span(path, 0, os.path.getsize(path)), counting, 4)
     next(found)
     found.close()
     assert opened

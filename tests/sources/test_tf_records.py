@@ -49,9 +49,10 @@ def stored(tmp_path):
     return store
 
 
-def read(*paths, form="tf-record", batch_size=4):
+def read(*paths, form="tf-record", batch_size=4, **limit):
     """Rows, offsets and failures of files."""
-    batches = list(read_chunk(Chunk(0, 1, tuple(map(Span, paths)), form), open_file, batch_size))
+    chunk = Chunk(0, 1, tuple(map(Span, paths)), form)._replace(**limit)
+    batches = list(read_chunk(chunk, open_file, batch_size))
     assert [batch.last for batch in batches] == [False] * (len(batches) - 1) + [True]
     return (
         [row for batch in batches for row in batch.rows],
@@ -184,16 +185,15 @@ def test_a_record_that_is_too_large_is_an_error_and_the_rest_goes_on(
     written, stored, block, monkeypatch
 ):
     monkeypatch.setattr(compression, "BLOCK_BYTES", block)
-    monkeypatch.setattr(tf_records, "LARGEST_RECORD", 30)
     records = [b"a", b"x" * 30, b"y" * 31, b"b", b"z" * 500, b"w" * 40, b"c", b"v" * 99]
-    error = "the record has {} bytes, more than the 30 that are taken".format
+    error = "the record has {} bytes, more than --max_instance_bytes=30 allows".format
     expected = [
         record if len(record) <= 30 else Status(Code.OUT_OF_RANGE, error(len(record)))
         for record in records
     ]
     content = written(records)
-    assert read(stored(content)) == (expected, offsets_of(records)[:-1], [])
-    rows, _, failures = read(stored(content[:-1]))
+    assert read(stored(content), max_instance_bytes=30) == (expected, offsets_of(records)[:-1], [])
+    rows, _, failures = read(stored(content[:-1]), max_instance_bytes=30)
     assert rows == expected
     (failure,) = failures
     assert failure.message.endswith(f"the record that ends before byte {len(content)} is cut short")

@@ -1,0 +1,241 @@
+"""Outcomes as tf.train.Examples in TFRecord files.
+
+A feature for each column: the key, or the instance's columns and the excluded fields; then
+`prediction`, or a feature for each of several outputs; in errors files `error/code` and
+`error/message`. Where the instance is itself an Example, its features are the columns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+
+from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.sinks.example_encoding import Values, encoded_examples
+from beam_batch_predict.sinks.example_features import example_columns, is_example
+from beam_batch_predict.sinks.features import (
+    Feature,
+    FeatureKind,
+    of_arrow,
+    of_output,
+    of_values,
+    output_kind,
+    rendered,
+    with_kind,
+)
+from beam_batch_predict.sinks.heads import Heads, expected_heads, head_columns
+from beam_batch_predict.sinks.records import in_echoes, predicted_rows
+from beam_batch_predict.sinks.tables import (
+    BLOCK_BYTES,
+    FIELD,
+    INSTANCE_COLUMN,
+    OUTCOME,
+    PREDICTION_COLUMN,
+    BytesWriter,
+    Column,
+    Layout,
+    Rows,
+    Schema,
+    column_names,
+    union,
+)
+from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.tf_framing import HEAD, TAIL, framed
+
+__all__ = ["ExampleRecords"]
+
+_Features: TypeAlias = dict[Column, Feature]
+
+_ERROR_CODE = Column(OUTCOME, "error/code")
+_ERROR_MESSAGE = Column(OUTCOME, "error/message")
+
+
+class ExampleRecords:
+    """TFRecord files of tf.train.Examples.
+
+    Example:
+        >>> ExampleRecords().extension
+        'tfrecord'
+    """
+
+    extension = "tfrecord"
+
+    def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+        """The rows that were predicted, in row order."""
+        groups, rows = predicted_rows(batch)
+        heads = head_columns(batch, rows) if groups else expected_heads(batch)
+        features = _head_features(batch, heads, in_echoes(non_finite))
+        return _rows(features | _output_features(batch, groups, non_finite), len(rows))
+
+    def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+        """The rows that failed, in row order."""
+        if not batch.statuses:
+            return Rows(())
+        rows = sorted(batch.statuses)
+        statuses = [batch.statuses[row] for row in rows]
+        features = _head_features(batch, head_columns(batch, rows), in_echoes(non_finite))
+        features[_ERROR_CODE] = of_values([int(status.code) for status in statuses])
+        features[_ERROR_MESSAGE] = of_values([status.message for status in statuses])
+        return _rows(features, len(rows))
+
+    def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
+        """The columns with their names."""
+        outcomes = {column.name for column in (*layout, *taken) if column.role == OUTCOME}
+        used = outcomes | {_ERROR_CODE.name, _ERROR_MESSAGE.name}
+        return Schema(layout, column_names(layout, used))
+
+    def empty(self, layout: Layout) -> Layout:
+        """The same: a file without rows has no features."""
+        return layout
+
+    def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
+        """Whether all features have the names and kinds that they would have."""
+        lists = _lists(schema)
+        return all(
+            name == "" or lists[column] == (file_name, name)
+            for part in written
+            for column, (file_name, name) in _lists(part).items()
+        )
+
+    def writer(self, file: BinaryIO, schema: Schema) -> BytesWriter:
+        """Begin with nothing."""
+        return BytesWriter(file, schema)
+
+    def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
+        """The records of a file."""
+        for records in _blocks_of_records(file):
+            yield Rows(schema.layout, partial(_rewritten, records, schema))
+
+
+def _kind(column: Column) -> FeatureKind:
+    assert isinstance(column.type, FeatureKind)
+    return column.type
+
+
+def _lists(schema: Schema) -> dict[tuple[int, str], tuple[str, str]]:
+    """The name and the kind of list of each column."""
+    return {
+        (column.role, column.name): (name, _kind(column).list_name)
+        for column, name in zip(schema.layout, schema.names, strict=True)
+    }
+
+
+def _rows(features: _Features, count: int) -> Rows:
+    typed = {column.of(feature.kind): feature for column, feature in features.items()}
+    return Rows(union(typed), partial(_records, features, count) if count else None)
+
+
+def _records(features: _Features, count: int, schema: Schema) -> bytes:
+    """Rows as records in a schema."""
+    columns = []
+    for column, name in zip(schema.layout, schema.names, strict=True):
+        feature = features.get(Column(column.role, column.name))
+        kind = _kind(column)
+        if feature is not None and kind.list_name:
+            values = rendered(feature.values, kind)
+            columns.append((_text(name), kind.list_name, values))
+    return framed(encoded_examples(columns, count))
+
+
+def _text(name: str) -> str:
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _head_features(batch: InstanceBatch, heads: Heads, non_finite: NonFinite) -> _Features:
+    found: _Features = {}
+    for column, values in heads.items():
+        if isinstance(values, pa.Array):
+            found[column] = of_arrow(values, non_finite)
+            continue
+        if column == INSTANCE_COLUMN and batch.format.startswith("tf-record"):
+            fields, values = _taken_apart(values)
+            found |= fields
+            if fields and not any(value is not None for value in values):
+                continue
+        found[column] = of_values(values, non_finite)
+    return found
+
+
+def _taken_apart(instances: Sequence[Any]) -> tuple[_Features, Sequence[Any]]:
+    """The features of instances that are Examples, and the instances that are not."""
+    rows = [row for row, value in enumerate(instances) if is_example(value)]
+    columns = example_columns([instances[row] for row in rows])
+    fields = {
+        Column(FIELD, name): with_kind(_spread(columns[name], rows, len(instances)))
+        for name in sorted(columns)
+    }
+    taken = set(rows)
+    return fields, [None if row in taken else value for row, value in enumerate(instances)]
+
+
+def _spread(values: Values, rows: Sequence[int], count: int) -> Values:
+    """The values of some rows, nothing for the others."""
+    if len(rows) == count:
+        return values
+    listed = values.tolist() if isinstance(values, np.ndarray) else values
+    value_of = dict(zip(rows, listed, strict=True))
+    return [value_of.get(row) for row in range(count)]
+
+
+def _output_features(
+    batch: InstanceBatch, groups: Sequence[Predictions], non_finite: NonFinite
+) -> _Features:
+    """A feature for each output, or one alone for the only output."""
+    known = {info.name: output_kind(info.numpy_dtype) for info in batch.outputs}
+    names = list(groups[0].columns if groups else known)
+    return {
+        PREDICTION_COLUMN if len(names) == 1 else Column(OUTCOME, name): (
+            _output(name, groups, non_finite) if groups else Feature(known[name], [])
+        )
+        for name in names
+    }
+
+
+def _output(name: str, groups: Sequence[Predictions], non_finite: NonFinite) -> Feature:
+    """An output of all rows, in row order."""
+    found = [of_output(name, group.columns[name], non_finite) for group in groups]
+    if len(found) == 1:
+        return found[0]
+    values: dict[int, list[Any] | None] = {}
+    for group, feature in zip(groups, found, strict=True):
+        of_rows = feature.values
+        values.update(
+            zip(
+                group.rows,
+                of_rows.tolist() if isinstance(of_rows, np.ndarray) else of_rows,
+                strict=True,
+            )
+        )
+    return Feature(found[0].kind, [values[row] for row in sorted(values)])
+
+
+def _blocks_of_records(file: BinaryIO) -> Iterator[list[bytes]]:
+    """The records of a file that was written here, some at a time."""
+    records: list[bytes] = []
+    size = 0
+    while head := file.read(HEAD.size):
+        length, _ = HEAD.unpack(head)
+        records.append(file.read(length))
+        file.read(TAIL.size)
+        size += length
+        if size >= BLOCK_BYTES:
+            yield records
+            records, size = [], 0
+    yield records
+
+
+def _rewritten(records: Sequence[bytes], old: Schema, schema: Schema) -> bytes:
+    """Records that were written in one schema in another."""
+    if ExampleRecords().fits([old], schema):
+        return framed(records)
+    columns = example_columns(records)
+    features = {
+        Column(column.role, column.name): Feature(_kind(column), columns[_text(name)])
+        for column, name in zip(old.layout, old.names, strict=True)
+        if _text(name) in columns
+    }
+    return _records(features, len(records), schema)

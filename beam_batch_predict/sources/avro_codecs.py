@@ -1,0 +1,129 @@
+"""What the blocks of Avro object container files are compressed with.
+
+Source: https://avro.apache.org/docs/1.11.1/specification/#required-codecs and the optional
+ones behind them. No block is inflated beyond `LARGEST_CONTENT`, whatever it claims to hold.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+import pyarrow as pa
+import zstandard
+
+__all__ = ["CODECS", "LARGEST_CONTENT", "decompress"]
+
+LARGEST_CONTENT = 256 * 1024 * 1024
+"""Bytes that a block may hold, decompressed."""
+
+_XZ_MEMORY = 2 * LARGEST_CONTENT
+"""Bytes that xz may take for its dictionary; the highest preset takes 65 MiB."""
+
+_ZSTD_BYTES = 1024
+"""Compressed bytes taken at a time: four may come out as 128 KiB, so these as 32 MiB."""
+
+
+def decompress(codec: str, data: bytes) -> bytes:
+    """The content of a block.
+
+    Raises:
+        ValueError: the data is damaged, cut short, or more than `LARGEST_CONTENT`.
+
+    Example:
+        >>> decompress("bzip2", __import__("bz2").compress(b"rows"))
+        b'rows'
+    """
+    try:
+        return CODECS[codec](data)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+        raise ValueError(f"its {codec} data is damaged: {error}") from error
+
+
+def _null(data: bytes) -> bytes:
+    return data
+
+
+def _deflate(data: bytes) -> bytes:
+    """Deflate without zlib's header; what follows is not for us: some write its checksum."""
+    return _bounded(zlib.decompressobj(wbits=-zlib.MAX_WBITS), data)
+
+
+def _bzip2(data: bytes) -> bytes:
+    return _bounded(bz2.BZ2Decompressor(), data)
+
+
+def _xz(data: bytes) -> bytes:
+    return _bounded(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY), data)
+
+
+class _Inflater(Protocol):
+    @property
+    def eof(self) -> bool: ...
+
+    def decompress(self, data: bytes, most: int, /) -> bytes: ...
+
+
+def _bounded(inflater: _Inflater, data: bytes) -> bytes:
+    content = inflater.decompress(data, LARGEST_CONTENT + 1)
+    if len(content) > LARGEST_CONTENT:
+        raise _too_large()
+    if not inflater.eof:
+        raise EOFError("it is cut short")
+    return content
+
+
+def _zstandard(data: bytes) -> bytes:
+    """A frame, a few bytes at a time: zstandard knows no other bound on what comes out."""
+    frame = zstandard.ZstdDecompressor().decompressobj()
+    found, size = [], 0
+    for start in range(0, len(data), _ZSTD_BYTES):
+        found.append(frame.decompress(data[start : start + _ZSTD_BYTES]))
+        size += len(found[-1])
+        if size > LARGEST_CONTENT:
+            raise _too_large()
+        if frame.eof:
+            return b"".join(found)
+    raise EOFError("it is cut short")
+
+
+def _snappy(data: bytes) -> bytes:
+    """Snappy without framing, and the CRC-32 of the content behind it."""
+    size = _snappy_size(data)
+    if size > LARGEST_CONTENT:
+        raise _too_large()
+    content: bytes = pa.decompress(data[:-4], size, codec="snappy", asbytes=True)
+    if zlib.crc32(content) != int.from_bytes(data[-4:], "big"):
+        raise OSError("the checksum does not match")
+    return content
+
+
+def _snappy_size(data: bytes) -> int:
+    """The decompressed size, which comes first: 7 bits a byte, the lowest first.
+
+    Source: https://github.com/google/snappy/blob/main/format_description.txt.
+    """
+    size = 0
+    for position, byte in enumerate(data[:5]):
+        size |= (byte & 0x7F) << (7 * position)
+        if byte < 0x80:
+            return size
+    raise OSError("it does not begin with a size")
+
+
+def _too_large() -> ValueError:
+    return ValueError(f"it holds more than the {LARGEST_CONTENT} bytes that are taken")
+
+
+CODECS: dict[str, Callable[[bytes], bytes]] = {
+    "null": _null,
+    "deflate": _deflate,
+    "bzip2": _bzip2,
+    "snappy": _snappy,
+    "xz": _xz,
+    "zstandard": _zstandard,
+}
+"""How to decompress a block, by the name of the codec in the file's header."""

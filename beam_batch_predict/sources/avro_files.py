@@ -1,0 +1,176 @@
+"""Rows of Avro object container files, from any byte on.
+
+A row is what the file's schema makes it: of a record, an object of its fields in their
+order. Where a row stands in its file is told by the byte where its block begins and its
+number in the block, from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
+
+from beam_batch_predict.batch import Span
+from beam_batch_predict.errors import SourceError
+from beam_batch_predict.files import File
+from beam_batch_predict.jsontext import quote
+from beam_batch_predict.sources.avro_blocks import (
+    Block,
+    Content,
+    Damage,
+    Header,
+    blocks_inside,
+    read_blocks,
+    read_header,
+)
+from beam_batch_predict.sources.avro_codecs import CODECS, decompress
+from beam_batch_predict.sources.avro_values import RowDecoder
+from beam_batch_predict.sources.compression import READ_ERRORS, blocks, is_compressed
+from beam_batch_predict.sources.rows import Rows
+from beam_batch_predict.status import Code, Status
+
+__all__ = ["read_avro", "read_avro_columns"]
+
+BYTES_AT_ONCE = 64 * 1024
+"""Decompressed bytes of blocks whose rows are converted and handed on together."""
+
+_NUMBERS = [str(number) for number in range(4096)]
+
+
+def read_avro_columns(
+    files: Iterable[File], open_file: Callable[[str], BinaryIO]
+) -> tuple[str, ...]:
+    """The names of the fields of the first file; none where its rows are no records.
+
+    Args:
+        files: the files of the source, in order.
+        open_file: opens a URI for reading bytes.
+
+    Raises:
+        SourceError: the file cannot be read: it is no Avro file, its schema is wrong, or
+            its codec is not known.
+    """
+    for file in files:
+        if not file.size:
+            continue
+        try:
+            with open_file(file.uri) as stream:
+                packed = file.uri if is_compressed(file.uri) else ""
+                return _read_start(Content(blocks(stream, packed)))[1].names
+        except READ_ERRORS as error:
+            raise SourceError(f"{file.uri}: cannot be read: {error}") from error
+    return ()
+
+
+def read_avro(
+    span: Span, columns: tuple[str, ...], open_file: Callable[[str], BinaryIO]
+) -> Iterator[Rows]:
+    """The rows of the blocks that begin in a span.
+
+    A block that is damaged is noted in `failures`, and reading goes on behind it as far
+    as blocks can be found.
+
+    Args:
+        span: the piece of a file; a whole file is decompressed as its extension says.
+        columns: the fields to give, in this order, as far as a record has them; empty
+            for all.
+        open_file: opens a URI for reading bytes.
+
+    Raises:
+        OSError, EOFError, zlib.error, zstandard.ZstdError: the file is no Avro file, or
+            unreadable as a whole; rows before the fault have been yielded.
+    """
+    with open_file(span.uri) as file:
+        packed = span.uri if span.stop is None else ""
+        content = Content(blocks(file, packed))
+        header, decoder = _read_start(content, columns)
+        waiting = _Waiting(span, header, decoder)
+        found = read_blocks(span, header, content, file, open_file)
+        while True:
+            try:
+                block = next(found, None)
+            except READ_ERRORS:
+                yield waiting.take()
+                raise
+            if block is None:
+                break
+            waiting.add(block)
+            if waiting.size >= BYTES_AT_ONCE:
+                yield waiting.take()
+        yield waiting.take()
+
+
+def _read_start(content: Content, columns: tuple[str, ...] = ()) -> tuple[Header, RowDecoder]:
+    """The header of a file, and the decoder of its rows.
+
+    Raises:
+        OSError: the file is no Avro file that can be read.
+    """
+    try:
+        header = read_header(content)
+        decoder = RowDecoder(header.schema, columns)
+    except ValueError as error:
+        raise OSError(str(error)) from error
+    if header.codec not in CODECS:
+        known = ", ".join(CODECS)
+        raise OSError(f"the codec {quote(header.codec)} is not known: it must be one of {known}")
+    return header, decoder
+
+
+class _Waiting:
+    """Rows of some blocks, decoded and not yet handed on."""
+
+    def __init__(self, span: Span, header: Header, decoder: RowDecoder) -> None:
+        self._span = span
+        self._header = header
+        self._decoder = decoder
+        self._clear()
+
+    def _clear(self) -> None:
+        self.size = 0
+        self._rows: list[Any] = []
+        self._offsets: list[str] = []
+        self._failures: list[Status] = []
+
+    def add(self, block: Block | Damage) -> None:
+        if isinstance(block, Block) and not self._decode(block):
+            for inner in blocks_inside(block, self._header.sync, self._span.stop):
+                if isinstance(inner, Block):
+                    self._decode(inner)
+        if isinstance(block, Damage):
+            upto = "" if block.stop is None else f" up to byte {block.stop}"
+            self._fail(block.start, f"no block can be read{upto}: {block.reason}")
+
+    def _decode(self, block: Block) -> bool:
+        """Take the rows of a block, or note why there are none."""
+        try:
+            content = decompress(self._header.codec, block.data)
+            rows = self._decoder.decode(block.row_count, content)
+        except ValueError as error:
+            self._fail(block.start, f"the block and its {block.row_count} rows are lost: {error}")
+            return False
+        self.size += len(content)
+        self._rows += rows
+        self._offsets += _places(block.start, len(rows))
+        return True
+
+    def take(self) -> Rows:
+        """The rows that wait, as JSON values."""
+        rows = self._decoder.to_json(self._rows)
+        taken = Rows(rows, self._offsets, self.size, tuple(self._failures))
+        self._clear()
+        return taken
+
+    def _fail(self, start: int, reason: str) -> None:
+        self._failures.append(Status(Code.DATA_LOSS, f"{self._span.uri}, byte {start}: {reason}"))
+
+
+def _places(start: int, count: int) -> Iterable[str]:
+    """Where the rows of a block stand.
+
+    Example:
+        >>> list(_places(96, 2))
+        ['96, record 0', '96, record 1']
+    """
+    numbers = _NUMBERS[:count] if count <= len(_NUMBERS) else map(str, range(count))
+    return map(f"{start}, record ".__add__, numbers)

@@ -1,0 +1,44 @@
+"""The frame of a TFRecord: what stands around the data of each record in a file.
+
+Source: https://www.tensorflow.org/tutorials/load_data/tfrecord: each record is its length
+(8 bytes, little endian), the masked CRC-32C of that, the data, and the masked CRC-32C of
+the data.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from itertools import chain
+
+import google_crc32c
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["HEAD", "TAIL", "framed", "masked"]
+
+HEAD = struct.Struct("<QI")
+TAIL = struct.Struct("<I")
+
+
+def framed(records: Sequence[bytes]) -> bytes:
+    """Records as they stand in a file.
+
+    Example:
+        >>> framed([b"hi"]).hex()
+        '020000000000000078270b34686913d60856'
+    """
+    lengths = [struct.pack("<Q", len(record)) for record in records]
+    heads = _tails(lengths)
+    return b"".join(chain.from_iterable(zip(lengths, heads, records, _tails(records), strict=True)))
+
+
+def masked(crcs: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    """Checksums as the format stores them; arithmetic modulo 2 ** 32."""
+    return ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(0xA282EAD8)
+
+
+def _tails(texts: Sequence[bytes]) -> list[bytes]:
+    crcs = np.fromiter(map(google_crc32c.value, texts), np.uint32, len(texts))
+    tails = masked(crcs).astype("<u4").tobytes()
+    return [tails[at : at + TAIL.size] for at in range(0, len(tails), TAIL.size)]

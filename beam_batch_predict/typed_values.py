@@ -1,0 +1,125 @@
+"""Values of typed formats as JSON has them: one table for Avro, Parquet and BigQuery.
+
+| type | JSON |
+|---|---|
+| null | null |
+| boolean, integers, strings, enums | the same |
+| float of 64 bits | the same |
+| float of 16 or 32 bits | the shortest number that reads back to the same float: 0.1 |
+| decimal (NUMERIC) | a float |
+| bytes | `{"b64": "…"}` |
+| timestamp, an instant | a string in UTC: "2019-01-01 23:59:59.999999+00:00" |
+| timestamp without time zone (DATETIME) | a string: "2019-01-01T00:00:00" |
+| date, time | strings: "2018-12-31", "23:59:59.999999" |
+| duration | a string of seconds, as Protocol Buffers have it: "3.5s" |
+| UUID | a string |
+| struct, record | an object |
+| map | an object; an array of `{"key": …, "value": …}` where keys are no strings |
+| list, array | an array |
+
+Source: the service's table of BigQuery types. Bytes, durations, UUIDs and maps, of which it
+says nothing, are ours.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import decimal
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+__all__ = ["json_value", "shortest_floats"]
+
+
+def json_value(value: Any) -> Any:
+    """A Python value, as readers of typed formats give it, as JSON has it.
+
+    NaN and infinities stay floats: how they are written is decided where they are written.
+
+    Raises:
+        TypeError: there is no JSON value for it.
+        OverflowError, ValueError: an instant is beyond what a date can say in UTC.
+
+    Example:
+        >>> json_value({"at": datetime.date(2018, 12, 31), "raw": b"hi", "n": [1, None]})
+        {'at': '2018-12-31', 'raw': {'b64': 'aGk='}, 'n': [1, None]}
+        >>> json_value(datetime.datetime(2019, 1, 1, 1, 30, tzinfo=datetime.timezone.utc))
+        '2019-01-01 01:30:00+00:00'
+        >>> json_value(decimal.Decimal("4925.50"))
+        4925.5
+    """
+    kind = type(value)
+    if kind in _SAME:
+        return value
+    convert = _CONVERTERS.get(kind)
+    if convert is not None:
+        return convert(value)
+    for base, convert in _CONVERTERS.items():
+        if isinstance(value, base):
+            return convert(value)
+    raise TypeError(f"JSON has no value for a {kind.__name__}")
+
+
+def shortest_floats(array: NDArray[Any]) -> list[float]:
+    """Floats of few bits as the shortest numbers that read back to the same.
+
+    Example:
+        >>> shortest_floats(np.array([0.1, 2.0], dtype=np.float32))
+        [0.1, 2.0]
+    """
+    if array.dtype == np.float32:
+        text = orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY)
+        if b"null" not in text:  # which stands for NaN and infinities
+            return orjson.loads(text)  # type: ignore[no-any-return]
+    return array.astype(np.str_).astype(np.float64).tolist()  # type: ignore[no-any-return]
+
+
+def _bytes(value: bytes) -> dict[str, str]:
+    return {"b64": base64.b64encode(value).decode("ascii")}
+
+
+def _datetime(value: datetime.datetime) -> str:
+    if value.tzinfo is None:
+        return value.isoformat()
+    return str(value.astimezone(datetime.timezone.utc))
+
+
+def _duration(value: datetime.timedelta) -> str:
+    microseconds = value // datetime.timedelta(microseconds=1)
+    seconds, rest = divmod(abs(microseconds), 1_000_000)
+    fraction = f".{rest:06d}".rstrip("0") if rest else ""
+    return f"{'-' if microseconds < 0 else ''}{seconds}{fraction}s"
+
+
+def _object(value: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): json_value(item) for name, item in value.items()}
+
+
+def _array(value: Sequence[Any]) -> list[Any]:
+    return [json_value(item) for item in value]
+
+
+_SAME = frozenset({type(None), bool, int, float, str})
+
+_CONVERTERS: dict[type, Callable[[Any], Any]] = {
+    bytes: _bytes,
+    bytearray: _bytes,
+    memoryview: _bytes,
+    decimal.Decimal: float,
+    datetime.datetime: _datetime,
+    datetime.date: datetime.date.isoformat,
+    datetime.time: datetime.time.isoformat,
+    datetime.timedelta: _duration,
+    uuid.UUID: str,
+    dict: _object,
+    list: _array,
+    tuple: _array,
+    np.ndarray: lambda value: _array(value.tolist()),
+    np.generic: lambda value: json_value(value.item()),
+}
