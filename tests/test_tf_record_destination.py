@@ -147,6 +147,12 @@ def test_a_key_stands_in_place_of_the_features(run, model):
     assert "x" not in found[0]
 
 
+def test_no_two_keys_become_one(run):
+    rows = "".join(f'{{"id": {key}, "x": 1}}\n' for key in ("1700000000.5", "1700000001.5", "7"))
+    found = examples(run(bbp.JsonLines, rows, key_field="id"))
+    assert [row["key"] for row in found] == [[b"1700000000.5"], [b"1700000001.5"], [b"7"]]
+
+
 def test_excluded_features_follow(run, model):
     rows = [example(x=[1.0, 0.0], id=[7], note=[b"a"])]
     (found,) = examples(run(bbp.TfRecord, rows, model=model, excluded_fields=["id", "note"]))

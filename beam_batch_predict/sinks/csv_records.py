@@ -99,7 +99,7 @@ class CsvRecords:
 
 
 def _header(schema: Schema) -> bytes:
-    cells = [quoted(name.encode("utf-8", "backslashreplace")) for name in schema.names]
+    cells = [quoted(name.encode()) for name in schema.names]
     return b",".join(cells) + b"\n" if cells else b""
 
 

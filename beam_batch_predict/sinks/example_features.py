@@ -6,35 +6,27 @@ in another row, protobuf decodes them one by one, to the same values.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from beam_batch_predict.example_columns import can_decode_examples, example_class
 from beam_batch_predict.sinks.example_encoding import Values
 
-__all__ = ["example_class", "example_columns", "is_example"]
+__all__ = ["example_columns", "is_example"]
 
 _TAG = 0x0A
 """Of an Example's only field."""
 
 
-@lru_cache(maxsize=1)
-def example_class() -> Any:
-    """The class of Examples; TensorFlow takes seconds to import."""
-    from tensorflow.core.example.example_pb2 import Example
-
-    return Example
-
-
 def is_example(data: Any) -> bool:
-    """Whether something is bytes that are an Example with features, and nothing else.
+    r"""Whether something is bytes that are an Example with features, and nothing else.
 
     Example:
-        >>> is_example(b"\\x0a\\x00"), is_example(b"text")
+        >>> is_example(b"\x0a\x00"), is_example(b"text")
         (False, False)
     """
     if type(data) is not bytes or len(data) < 3 or data[0] != _TAG or not _is_one_field(data):
@@ -62,23 +54,20 @@ def example_columns(records: Sequence[bytes]) -> dict[str, Values]:
     Args:
         records: Examples, for all of which `is_example` holds.
     """
-    decode = _decoder()
-    if decode is not None and records:
-        try:
-            return _of_table(decode(records))
-        except RuntimeError:  # rows of different kinds
-            pass
-    return _one_by_one(records)
+    table = _decoded(records) if records and can_decode_examples() else None
+    return _one_by_one(records) if table is None else _of_table(table)
 
 
-@lru_cache(maxsize=1)
-def _decoder() -> Callable[[Sequence[bytes]], pa.RecordBatch] | None:
+def _decoded(records: Sequence[bytes]) -> pa.RecordBatch | None:
+    """A column of lists for each feature; None where rows have features of different kinds."""
+    from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
+
+    # Always a new one: after a failure it gives the next batch values of the one that failed.
+    decoder = ExamplesToRecordBatchDecoder()
     try:
-        from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
-    except ImportError:
+        return decoder.DecodeBatch(records)
+    except RuntimeError:
         return None
-    decode: Callable[[Sequence[bytes]], pa.RecordBatch] = ExamplesToRecordBatchDecoder().DecodeBatch
-    return decode
 
 
 def _of_table(table: pa.RecordBatch) -> dict[str, Values]:

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.jsontext import dumps
 from beam_batch_predict.sinks.example_encoding import Values, encoded_examples
 from beam_batch_predict.sinks.example_features import example_columns, is_example
 from beam_batch_predict.sinks.features import (
@@ -33,6 +34,7 @@ from beam_batch_predict.sinks.tables import (
     BLOCK_BYTES,
     FIELD,
     INSTANCE_COLUMN,
+    KEY_COLUMN,
     OUTCOME,
     PREDICTION_COLUMN,
     BytesWriter,
@@ -96,9 +98,9 @@ class ExampleRecords:
         """Whether all features have the names and kinds that they would have."""
         lists = _lists(schema)
         return all(
-            name == "" or lists[column] == (file_name, name)
+            not kind or lists[column] == (name, kind)
             for part in written
-            for column, (file_name, name) in _lists(part).items()
+            for column, (name, kind) in _lists(part).items()
         )
 
     def writer(self, file: BinaryIO, schema: Schema) -> BytesWriter:
@@ -137,12 +139,8 @@ def _records(features: _Features, count: int, schema: Schema) -> bytes:
         kind = _kind(column)
         if feature is not None and kind.list_name:
             values = rendered(feature.values, kind)
-            columns.append((_text(name), kind.list_name, values))
+            columns.append((name, kind.list_name, values))
     return framed(encoded_examples(columns, count))
-
-
-def _text(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _head_features(batch: InstanceBatch, heads: Heads, non_finite: NonFinite) -> _Features:
@@ -156,8 +154,15 @@ def _head_features(batch: InstanceBatch, heads: Heads, non_finite: NonFinite) ->
             found |= fields
             if fields and not any(value is not None for value in values):
                 continue
+        if column == KEY_COLUMN:
+            values = list(map(_exact_key, values))
         found[column] = of_values(values, non_finite)
     return found
+
+
+def _exact_key(key: Any) -> Any:
+    """A key that a feature can hold: its floats have 32 bits, too few to tell keys apart."""
+    return dumps(key).decode() if isinstance(key, float) else key
 
 
 def _taken_apart(instances: Sequence[Any]) -> tuple[_Features, Sequence[Any]]:
@@ -234,8 +239,8 @@ def _rewritten(records: Sequence[bytes], old: Schema, schema: Schema) -> bytes:
         return framed(records)
     columns = example_columns(records)
     features = {
-        Column(column.role, column.name): Feature(_kind(column), columns[_text(name)])
+        Column(column.role, column.name): Feature(_kind(column), columns[name])
         for column, name in zip(old.layout, old.names, strict=True)
-        if _text(name) in columns
+        if name in columns
     }
     return _records(features, len(records), schema)

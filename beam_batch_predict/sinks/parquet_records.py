@@ -89,7 +89,7 @@ class ParquetWriter:
         self._schema = schema
         nothing = [_stored(pa.nulls(0, arrow_type(type_of(c))), type_of(c)) for c in schema.layout]
         fields = zip(schema.names, nested(schema.layout, nothing), strict=True)
-        self._arrow = pa.schema([(_text(name), array.type) for name, array in fields])
+        self._arrow = pa.schema([(name, array.type) for name, array in fields])
         self._writer = pq.ParquetWriter(file, self._arrow, compression="snappy")
         self._waiting: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
@@ -140,10 +140,6 @@ def _arrays(typed: TypedRows, schema: Schema) -> list[pa.Array]:
     arrays = typed.arranged(schema.layout)
     columns = zip(arrays, schema.layout, strict=True)
     return nested(schema.layout, [_stored(array, type_of(column)) for array, column in columns])
-
-
-def _text(name: str) -> str:
-    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _row_bytes(array: pa.Array) -> NDArray[np.int64]:

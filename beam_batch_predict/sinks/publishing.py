@@ -9,7 +9,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterable, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from typing import NamedTuple
 
@@ -159,14 +159,18 @@ class _Form(NamedTuple):
 
     def is_published(self, source: _Source) -> bool:
         """Whether a part's file is as it will be published: usually, and then it only moves."""
-        written = [self.format.schema(section.layout) for section in source.sections]
-        return self.format.fits(written, self.schema)
+        return _fits(self, tuple(section.layout for section in source.sections))
 
     def empty_file(self) -> bytes:
         """A file without rows."""
         content = io.BytesIO()
         self.format.writer(content, self.schema).close()
         return content.getvalue()
+
+
+@lru_cache(maxsize=64)
+def _fits(form: _Form, layouts: tuple[Layout, ...]) -> bool:
+    return form.format.fits([form.format.schema(layout) for layout in layouts], form.schema)
 
 
 def _forms(

@@ -169,7 +169,10 @@ def _instance_pieces(
     instances = take(batch.instances, rows)
     if isinstance(instances, ArrowRows):
         return instances.pieces(non_finite)
-    return [[_instance_text(instance, non_finite) for instance in instances]]
+    try:
+        return column_pieces(instances, non_finite)
+    except (TypeError, ValueError, RecursionError):  # one of them has no form in JSON
+        return [[_instance_text(instance, non_finite) for instance in instances]]
 
 
 def _attached_pieces(

@@ -201,6 +201,7 @@ def column_names(layout: Layout, used: Iterable[str]) -> tuple[str, ...]:
 
 
 def _free(name: str, used: Iterable[str]) -> str:
+    name = name.encode("utf-8", "backslashreplace").decode()  # half of a surrogate pair
     while not name or name in used:
         name += "_"
     return name

@@ -1,31 +1,23 @@
-"""Records of TFRecord files, checksums verified.
-
-Source of the form: https://www.tensorflow.org/tutorials/load_data/tfrecord: each record is
-its length (8 bytes, little endian), the masked CRC-32C of that, the data, and the masked
-CRC-32C of the data.
-"""
+"""Records of TFRecord files, checksums verified."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import google_crc32c
 import numpy as np
-from numpy.typing import NDArray
 
 from beam_batch_predict.batch import Span
 from beam_batch_predict.inputs import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.sources.compression import blocks, is_compressed
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.status import Code, Status
+from beam_batch_predict.tf_framing import HEAD, TAIL, masked
 
 __all__ = ["read_records"]
 
-_HEAD = struct.Struct("<QI")
-_TAIL = struct.Struct("<I")
-_AROUND = _HEAD.size + _TAIL.size
+_AROUND = HEAD.size + TAIL.size
 
 _MOST_HEADS = 4096
 """Sound heads remembered: records of a length known already cost a look-up."""
@@ -114,7 +106,7 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int) -> _C
         max_bytes: of a record.
     """
     starts: list[int] = []
-    position, end, head_size, around = 0, len(content), _HEAD.size, _AROUND
+    position, end, head_size, around = 0, len(content), HEAD.size, _AROUND
     too_large: dict[int, Status] = {}
     missing, damaged = 0, False
     while position + head_size <= end:
@@ -143,9 +135,9 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int) -> _C
 
 def _sound_length(head: bytes) -> int | None:
     """The length that a head gives; None where it does not match its checksum."""
-    length, expected = _HEAD.unpack(head)
+    length, expected = HEAD.unpack(head)
     crc = np.array([google_crc32c.value(head[:8])], dtype=np.uint32)
-    return int(length) if int(_masked(crc)[0]) == expected else None
+    return int(length) if int(masked(crc)[0]) == expected else None
 
 
 def _checked(
@@ -157,12 +149,12 @@ def _checked(
     """
     if not starts:
         return []
-    head, tail = _HEAD.size, _TAIL.size
+    head, tail = HEAD.size, TAIL.size
     stops = [*starts[1:], stop]
     rows: list[Any] = [content[a + head : b - tail] for a, b in zip(starts, stops, strict=True)]
     crcs = np.fromiter(map(google_crc32c.value, rows), np.uint32, len(rows))
     tails = b"".join([content[b - tail : b] for b in stops]).ljust(tail * len(rows))
-    for bad in np.flatnonzero(_masked(crcs) != np.frombuffer(tails, "<u4")).tolist():
+    for bad in np.flatnonzero(masked(crcs) != np.frombuffer(tails, "<u4")).tolist():
         rows[bad] = _DAMAGED
     for position, status in too_large.items():
         rows[position] = status
@@ -172,8 +164,3 @@ def _checked(
 def _too_large(length: int, max_bytes: int) -> Status:
     message = f"the record has {length} bytes, more than --max_instance_bytes={max_bytes} allows"
     return Status(Code.OUT_OF_RANGE, message)
-
-
-def _masked(crcs: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Checksums as the format stores them; arithmetic modulo 2 ** 32."""
-    return ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(0xA282EAD8)

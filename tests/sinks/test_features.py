@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beam_batch_predict.sinks import example_features
 from beam_batch_predict.sinks.example_encoding import encoded_examples
+from beam_batch_predict.sinks.example_features import example_columns, is_example
 from beam_batch_predict.sinks.features import (
     FeatureKind,
     of_arrow,
@@ -18,6 +20,7 @@ from beam_batch_predict.sinks.features import (
     of_values,
     output_kind,
     rendered,
+    with_kind,
 )
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.tf_framing import framed
@@ -141,6 +144,67 @@ def test_protobuf_reads_what_it_would_write(features):
     expected = example.SerializeToString(deterministic=True)
     assert Example.FromString(encoded).SerializeToString(deterministic=True) == expected
     assert (len(encoded), without) == (len(expected), b"")
+
+
+def example_of(features):
+    from tensorflow.core.example.example_pb2 import Example
+
+    example = Example()
+    for name, (kind, values) in features.items():
+        feature = example.features.feature[name]
+        if kind:
+            getattr(feature, kind).SetInParent()
+            getattr(feature, kind).value.extend(values)
+    return example.SerializeToString()
+
+
+FEATURE_MAPS = st.dictionaries(
+    st.sampled_from("ab"), LISTS | st.just(("", [])), min_size=1, max_size=2
+)
+
+
+@pytest.mark.tfx_bsl
+@settings(deadline=None)
+@given(st.lists(FEATURE_MAPS, min_size=1, max_size=4))
+def test_examples_are_taken_apart_alike_with_and_without_tfx_bsl(rows):
+    records = [example_of(row) for row in rows]
+    assert all(map(is_example, records))
+
+    def encoded():
+        columns = example_columns(records)
+        features = {name: with_kind(columns[name]) for name in sorted(columns)}
+        return encoded_examples(
+            [
+                (name, kind.list_name, rendered(values, kind))
+                for name, (kind, values) in features.items()
+                if kind.list_name
+            ],
+            len(records),
+        )
+
+    found = encoded()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(example_features, "can_decode_examples", lambda: False)
+        assert encoded() == found
+
+
+def test_a_batch_of_different_kinds_leaves_nothing_to_the_next():
+    mixed = [example_of({"a": (kind, [1])}) for kind in ("int64_list", "int64_list", "float_list")]
+    assert example_columns(mixed) == {"a": [[1], [1], [1.0]]}
+    assert as_lists(example_columns(mixed[:1])["a"]) == [[1]]
+
+
+def test_what_is_more_or_less_than_an_example_is_none():
+    import tensorflow as tf
+
+    example = example_of({"a": ("int64_list", [1])})
+    assert is_example(example)
+    sequence = tf.train.SequenceExample()
+    sequence.context.feature["a"].int64_list.value.append(1)
+    sequence.feature_lists.feature_list["b"].feature.add().int64_list.value.append(1)
+    others = (sequence.SerializeToString(), example + example, example[:-1], b"", b"text", "text")
+    assert not any(map(is_example, others))
+    assert not is_example(tf.train.Example().SerializeToString())
 
 
 def test_frames_are_those_of_tensorflow(tmp_path):
