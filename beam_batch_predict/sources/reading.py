@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
 from beam_batch_predict.arrow_rows import ArrowRows
@@ -28,6 +28,9 @@ BYTES_PER_BATCH = 4 * 1024 * 1024
 
 Reader = Callable[[Span, Chunk, Callable[[str], BinaryIO]], Iterator[Rows]]
 """Yields the rows of a span of a chunk, which it opens with the function."""
+
+MOST_FAILURES = 100
+"""Failures told of one chunk. A file can have one for each few bytes; a job's record has 20."""
 
 READERS: dict[str, Reader] = {
     "jsonl": lambda span, _, open_file: read_lines(span, open_file),
@@ -75,7 +78,7 @@ def read_chunk(
             for found in READERS[chunk.format](span, chunk, open_file):
                 yield from buffer.add(span.uri, found)
         except READ_ERRORS as error:
-            buffer.failures.append(_failure(span, error))
+            buffer.fail([_failure(span, error)])
     yield buffer.last_batch()
 
 
@@ -94,16 +97,22 @@ class _Buffer:
     def __init__(self, chunk: Chunk, batch_size: int) -> None:
         self.chunk = chunk
         self.batch_size = batch_size
-        self.failures: list[Status] = []
+        self._failures: list[Status] = []
+        self._failures_left = MOST_FAILURES
         self._rows: Any = []
         self._bytes_per_row = 1
         self._offsets: list[Any] = []
         self._origins: list[tuple[int, str]] = []
         self._first_row = 0
 
+    def fail(self, failures: Sequence[Status]) -> None:
+        """Note what could not be read."""
+        self._failures += failures[: self._failures_left]
+        self._failures_left -= min(len(failures), self._failures_left)
+
     def add(self, uri: str, found: Rows) -> Iterator[InstanceBatch]:
         """Take rows; batches come out as they are full, or of another kind than these rows."""
-        self.failures += found.failures
+        self.fail(found.failures)
         if len(found.rows):
             if not _joins(self._rows, found.rows):
                 yield from self._batches(len(self._rows))
@@ -132,7 +141,7 @@ class _Buffer:
         return max(rows // self.batch_size, 1) * self.batch_size
 
     def _batch(self, start: int, stop: int, last: bool = False) -> InstanceBatch:
-        failures, self.failures = tuple(self.failures), []
+        failures, self._failures = tuple(self._failures), []
         return InstanceBatch(
             rows=self._rows[start:stop],
             offsets=self._offsets[start:stop],
