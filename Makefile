@@ -1,15 +1,16 @@
 # make demo and make test are all that a fresh clone needs: both set up .venv first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
+EMULATORS := .venv-emulators
 BIN := $(VENV)/bin
 PYENVS := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
 
-.PHONY: demo test check bench test-all-pythons lock clean
+.PHONY: demo test check bench emulators test-all-pythons lock clean
 
 demo: $(VENV)/ready  ## Run a real job on sample data and show what came of it.
 	$(BIN)/beam-batch-predict run examples/penguins/job.json | $(BIN)/python examples/show_results.py -
 
-test: $(VENV)/ready  ## Pass the tests.
+test: $(VENV)/ready emulators  ## Pass the tests.
 	$(BIN)/python -m pytest
 
 check: $(VENV)/ready  ## Lint and types.
@@ -18,7 +19,21 @@ check: $(VENV)/ready  ## Lint and types.
 	$(BIN)/mypy
 
 bench: $(VENV)/ready  ## Compare the speed with a hand-written loop and with usual pipelines.
-	$(BIN)/python -m benchmarks.jsonl
+	$(BIN)/python -m benchmarks.run
+
+emulators: $(EMULATORS)/ready  ## What tests of BigQuery need beside the rest: a server on Python 3.13.
+
+$(EMULATORS)/ready: tests/cloud/requirements-emulators.lock
+	@for python in python3.13 $(PYENVS)/3.13.*/bin/python; do \
+	  if $$python -c "" 2> /dev/null; then \
+	    echo "== Emulators: $$python"; \
+	    if $$python -m venv --clear $(EMULATORS) && $(EMULATORS)/bin/python -m pip install \
+	      --quiet --disable-pip-version-check --requirement $<; \
+	    then touch $@; else echo "== Emulators: cannot be installed; tests of BigQuery will be skipped"; fi; \
+	    exit 0; \
+	  fi; \
+	done; \
+	echo "== Emulators: Python 3.13 is not on this machine; tests of BigQuery will be skipped"
 
 test-all-pythons:  ## The tests on every Python from 3.10 to 3.13 that is here (pyenv's too).
 	@for version in 3.10 3.11 3.12 3.13; do \

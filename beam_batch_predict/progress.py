@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from beam_batch_predict import files
+from beam_batch_predict.file_errors import StorageUnavailable
 from beam_batch_predict.sinks.naming import PARTS
 
 __all__ = ["chunks_done", "showing_progress"]
@@ -46,7 +47,7 @@ def showing_progress(
         while not stop.wait(seconds):
             try:
                 done = chunks_done(directory)
-            except OSError:
+            except (OSError, StorageUnavailable):
                 continue  # a listing that fails is worth no line, and the job no harm
             show(f"{done} of {chunks} chunks done after {time.monotonic() - start:.0f} s")
 

@@ -69,7 +69,6 @@ def run_job(
     spec = job.to_spec(**options)
     record = _claim(spec)
     try:
-        record.pending()
         checked = _preflight(spec, beam_options)
         with showing_progress(record.directory, checked.chunks, show):
             _run_pipeline(spec, record, beam_options)
@@ -96,8 +95,9 @@ def _claim(spec: BatchPredictSpec) -> RunRecord:
             directory = output_directory(
                 spec.destination.output_uri_prefix, spec.model.display_name, time
             )
-            if files.claim_directory(directory):
-                return RunRecord(directory, time, spec.job)
+            record = RunRecord(directory, time, spec.job)
+            if record.claim():
+                return record
             time += datetime.timedelta(milliseconds=1)
     except (OSError, ValueError) as error:
         prefix = spec.destination.output_uri_prefix

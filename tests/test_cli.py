@@ -298,9 +298,13 @@ def test_a_record_that_cannot_be_written_is_shown_all_the_same(job_file, tmp_pat
         with contextlib.suppress(OSError), (tmp_path / "disk" / "fill").open("wb", 0) as fill:
             while True:
                 fill.write(b" " * 4096)
+        full = run(job_file(out=str(tmp_path / "disk" / "out")))
+        os.truncate(tmp_path / "disk" / "full", 4096)  # enough for the record of a job that begins
         done = run(job_file(out=str(tmp_path / "disk" / "out")))
+        assert (full.returncode, full.stdout) == (1, "")
+        assert "No space left on device" in full.stderr
+        assert "Traceback" not in full.stderr
         job_failed(done, "No space left on device")
-        assert "Traceback" not in done.stderr
         assert "cannot be written" in done.stderr
 
 

@@ -59,6 +59,20 @@ def test_a_pattern_finds_files_under_the_working_directory(here, pattern, found)
         assert [file.uri for file in files.match(whole)] == [f"{here}/{name}" for name in found]
 
 
+@pytest.mark.parametrize("name", ["plain", "a[1]", "[!x]", "s*", "q?"])
+def test_a_directory_may_have_characters_of_patterns(here, name):
+    put(
+        f"{name}/1.jsonl",
+        f"{name}/y/2.jsonl",
+        "a1/1.jsonl",
+        "y/1.jsonl",
+        "ss/1.jsonl",
+        "qq/1.jsonl",
+    )
+    assert [file.uri for file in files.match_in(name, "*.jsonl")] == [f"{name}/1.jsonl"]
+    assert len(files.match_in(f"{here}/{name}/", "**")) == 2
+
+
 def test_a_file_is_written_whole_over_another_and_leaves_nothing_beside_it(tmp_path):
     target = tmp_path / "new" / "job.json"
     for content in (b"first", b"second" * 10_000, b""):
@@ -110,6 +124,75 @@ def test_a_directory_cannot_be_claimed_where_a_file_stands(here):
     assert files.claim_directory("relative/")
 
 
+def test_one_of_many_racing_processes_creates_a_file(tmp_path):
+    racers, start = 20, Barrier(20)
+    mark = tmp_path / "deep" / "mark"
+
+    def create(number):
+        start.wait()
+        return files.create_exclusively(str(mark), b"%d" % number)
+
+    with ThreadPoolExecutor(racers) as pool:
+        created = list(pool.map(create, range(racers)))
+    assert sum(created) == 1
+    assert mark.read_bytes() == b"%d" % created.index(True)
+    assert files.create_exclusively(str(mark), mark.read_bytes())
+    assert os.listdir(mark.parent) == ["mark"]
+
+
+def test_a_claimed_directory_begins_with_a_file_of_its_run(here):
+    assert files.claim_directory("out", "job.json", b"{}")
+    assert not files.claim_directory("out", "job.json", b"{}")
+    with open("out/job.json", "rb") as file:
+        assert file.read() == b"{}"
+
+
+def test_a_new_file_is_seen_when_it_is_committed_and_not_before(here):
+    put("out/x")
+    for content, end in [(b"new", files.NewFile.commit), (b"newer", files.NewFile.abandon)]:
+        file = files.NewFile("out/x")
+        file.write(content)
+        with open("out/x", "rb") as seen:
+            assert seen.read() == (b"out/x" if content == b"new" else b"new")
+        end(file)
+        assert os.listdir("out") == ["x"]
+    with open("out/x", "rb") as file:
+        assert file.read() == b"new"
+
+
+def test_renaming_may_be_done_again_and_leaves_other_files_alone(here):
+    put("parts/a", "parts/b", "other")
+    for _ in range(2):
+        files.rename(["parts/a", "parts/b"], ["a", "b"], replace=False)
+    assert sorted(os.listdir()) == ["a", "b", "other", "parts"]
+    assert os.listdir("parts") == []
+    os.link("a", "parts/a")  # an attempt that ended half way
+    files.rename(["parts/a"], ["a"], replace=False)
+    assert os.listdir("parts") == []
+    with pytest.raises(FileExistsError, match="other"):
+        files.rename(["a"], ["other"], replace=False)
+    with pytest.raises(FileNotFoundError, match="missing"):
+        files.rename(["missing"], ["c"], replace=False)
+    assert sorted(os.listdir()) == ["a", "b", "other", "parts"]
+
+
+def test_attempts_that_rename_at_the_same_time_all_succeed(here):
+    for turn in range(30):
+        names = [f"{turn}/{at}" for at in range(10)]
+        put(*(f"parts/{name}" for name in names))
+        os.makedirs(str(turn))
+        start = Barrier(4)
+
+        def attempt(_, names=names, start=start):
+            start.wait()
+            files.rename([f"parts/{name}" for name in names], names, replace=False)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(attempt, range(4)))
+        assert sorted(os.listdir(str(turn))) == sorted(map(str, range(10)))
+        assert os.listdir(f"parts/{turn}") == []
+
+
 def test_renaming_replaces_what_stands_at_the_destination(here):
     put("a", "b", "c")
     files.rename(["a", "b"], ["c", "d"])
@@ -130,6 +213,14 @@ def test_deleting_takes_files_and_directories_and_minds_nothing_missing(here):
     assert os.listdir() == ["kept"]
     assert files.exists("kept")
     assert not files.exists("a")
+
+
+def test_deleting_takes_a_name_for_a_name_and_not_for_a_pattern(here):
+    put("a*", "ab", "[d]/x", "d/x", "?")
+    os.symlink("d", "link")
+    files.delete(["a*", "[d]", "?", "[ab]*", "link"])
+    assert sorted(os.listdir()) == ["ab", "d"]
+    assert os.listdir("d") == ["x"]
 
 
 def test_compressed_files_are_opened_as_they_are_stored(here):
@@ -165,7 +256,7 @@ class StoreOfErrors(LocalFileSystem):
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("gone", FileNotFoundError), ("refused", PermissionError), ("down", ServiceUnavailable)],
+    [("gone", FileNotFoundError), ("refused", PermissionError), ("down", files.StorageUnavailable)],
 )
 def test_errors_of_an_object_store_are_those_of_files_unless_they_may_pass(name, kind):
     with pytest.raises(kind, match=f"errors://b/{name}"):

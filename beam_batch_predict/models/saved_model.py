@@ -12,6 +12,7 @@ import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,9 @@ from beam_batch_predict.tensor_info import TensorInfo
 __all__ = ["LoadedModel", "load_model"]
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
+
+FILES_AT_ONCE = 16
+"""Files of a remote model that are copied at the same time."""
 
 _loaded: weakref.WeakValueDictionary[tuple[str, str, bytes], Caller] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
@@ -207,14 +211,33 @@ def _download(uri: str) -> str:
 
 
 def _copy_tree(uri: str, directory: str) -> None:
+    """Copy all files below a URI, or raise what the first that cannot be copied raised."""
     prefix = uri.rstrip("/") + "/"
-    for file in files.match(prefix + "**"):
-        target = os.path.join(directory, file.uri[len(prefix) :])
-        if file.uri.endswith("/"):  # the marker that some tools leave for a folder
-            continue
-        os.makedirs(os.path.dirname(target), exist_ok=True)
-        with files.open_file(file.uri) as source, open(target, "wb") as copy:
-            shutil.copyfileobj(source, copy, 1024 * 1024)
+    # Some tools leave a marker for a folder: an object whose name ends with a slash.
+    found = [file.uri for file in files.match_in(uri, "**") if not file.uri.endswith("/")]
+    targets = [_below(directory, source[len(prefix) :]) for source in found]
+    with ThreadPoolExecutor(FILES_AT_ONCE, "model-copy") as pool:
+        copies = [pool.submit(_copy_file, *pair) for pair in zip(found, targets, strict=True)]
+        try:
+            for copy in copies:
+                copy.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _below(directory: str, name: str) -> str:
+    """The path of a name, which may have slashes, in a directory and not outside of it."""
+    path = os.path.normpath(f"{directory}/{name}")
+    if not path.startswith(directory + os.sep):
+        raise OSError(f"the model has a file whose name leads out of it: {name!r}")
+    return path
+
+
+def _copy_file(source: str, target: str) -> None:
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with files.open_file(source) as file, open(target, "wb") as copy:
+        shutil.copyfileobj(file, copy, 1024 * 1024)
 
 
 def _with_signature(model: SavedModel, root: Any) -> LoadedModel:

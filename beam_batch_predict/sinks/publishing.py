@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError, LostRowsError
+from beam_batch_predict.file_errors import StorageUnavailable
 from beam_batch_predict.sinks.formats import RECORD_FORMATS
 from beam_batch_predict.sinks.naming import numbered_files
 from beam_batch_predict.sinks.parts import Part
@@ -127,21 +128,41 @@ def publish(
     errors = [_Source(p.chunk, p.errors, p.failed, p.error_sections) for p in parts]
     record_format = RECORD_FORMATS[predictions_format]
     of_predictions, of_errors = _forms(predictions, errors, record_format)
-    mark = files.join(parts_directory, _MARK)
-    # Set before the first file moves, by this or another attempt, it tells ours from others'.
-    if not files.exists(mark):
-        try:
-            refuse_published(directory)
-        except DestinationError:
-            if not files.exists(mark):
-                raise
-        files.write_file(mark, b"")
+    _claim(directory, parts_directory)
     names = partial(numbered_files, directory, extension=record_format.extension)
     published = _publish_kind(predictions, of_predictions, partial(names, "predictions"))
     if not published:
         published = [PublishedFile(names("predictions", count=1)[0], 0)]
         files.write_file(published[0].uri, of_predictions.empty_file())
     return published + _publish_kind(errors, of_errors, partial(names, "errors"))
+
+
+def _claim(directory: str, parts_directory: str) -> None:
+    """Make sure that this run and no other publishes in the directory.
+
+    Raises:
+        DestinationError: another run does, or has.
+    """
+    claim = _claim_in(parts_directory)
+    if not files.create_exclusively(claim, parts_directory.encode()):
+        raise DestinationError(
+            f"another run publishes in {directory}",
+            "start the job again; it will get a directory of its own",
+        )
+    # Set before the first file moves, by this or another attempt, it tells ours from others'.
+    mark = files.join(parts_directory, _MARK)
+    if not files.exists(mark):
+        try:
+            refuse_published(directory)
+        except DestinationError:
+            if not files.exists(mark):
+                files.delete([claim])
+                raise
+        files.write_file(mark, b"")
+
+
+def _claim_in(parts_directory: str) -> str:
+    return files.join(parts_directory.rpartition("/")[0], _MARK)
 
 
 class _Source(NamedTuple):
@@ -260,22 +281,19 @@ def _whole(sources: Sequence[_Source], form: _Form) -> _Source:
 
 
 def _move(sources: Sequence[str], names: Sequence[str]) -> None:
-    left = dict(zip(sources, names, strict=True))
-    while left:
-        try:
-            files.rename(list(left), list(left.values()))
-            return
-        except OSError:
-            # Another attempt may have moved some, before this one or beside it: those
-            # are where they should be.
-            waiting = {s: n for s, n in left.items() if files.exists(s) or not files.exists(n)}
-            if len(waiting) == len(left):
-                raise
-            left = waiting
+    try:
+        files.rename(sources, names, replace=False)
+    except FileExistsError as error:
+        raise DestinationError(f"another run has published beside this one: {error}") from error
 
 
 def remove_parts(directory: str) -> None:
     """Delete a directory of parts that is no longer needed, or what can be of it."""
+    with contextlib.suppress(OSError, StorageUnavailable):
+        with files.open_file(_claim_in(directory)) as claim:
+            ours = claim.read() == directory.encode()
+        if ours:
+            files.delete([_claim_in(directory)])
     if files.is_local(directory):
         shutil.rmtree(directory, ignore_errors=True)
         with contextlib.suppress(OSError):  # another run has parts beside it
@@ -283,5 +301,5 @@ def remove_parts(directory: str) -> None:
         return
     try:
         files.delete(file.uri for file in _match_in(directory, "**"))
-    except OSError as error:
+    except (OSError, StorageUnavailable) as error:
         _logger.warning("parts that are no longer needed are left behind: %s", error)

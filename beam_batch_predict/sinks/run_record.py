@@ -64,9 +64,14 @@ class RunRecord:
         """The record as text; empty where there is no job."""
         return b"" if self.job is None else self.job.record(outcome)
 
-    def pending(self) -> bytes:
-        """Record that the job was made."""
-        return self.write(Outcome(self.directory, self.create_time, incomplete_count=-1))
+    def claim(self) -> bool:
+        """Make the directory, with the record of a job that was made.
+
+        Returns:
+            False if another run has it.
+        """
+        pending = Outcome(self.directory, self.create_time, incomplete_count=-1)
+        return files.claim_directory(self.directory, JOB_RECORD, self.render(pending))
 
     def running(self) -> datetime.datetime:
         """Record that the job runs; the time at which it began to."""

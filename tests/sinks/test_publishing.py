@@ -149,11 +149,11 @@ def test_a_publication_that_broke_off_goes_on(
     parts = check_parts(parts)
     rename, done = files.rename, itertools.count()
 
-    def rename_some(sources, destinations):
+    def rename_some(sources, destinations, replace=True):
         for source, destination in zip(sources, destinations, strict=True):
             if next(done) == renames:
                 raise KeyboardInterrupt
-            rename([source], [destination])
+            rename([source], [destination], replace)
 
     with monkeypatch.context() as patch:
         patch.setattr(publishing.files, "rename", rename_some)

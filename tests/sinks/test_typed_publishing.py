@@ -225,7 +225,7 @@ def test_a_publication_that_broke_off_goes_on(form, tmp_path, published, monkeyp
     parts = parts_of(finish, [batches_of(chunks, 1)], form)
     rename = publishing.files.rename
 
-    def rename_some(sources, destinations):
+    def rename_some(sources, destinations, replace=True):
         rename(sources[:1], destinations[:1])
         if len(sources) > 1:
             raise KeyboardInterrupt

@@ -1,0 +1,208 @@
+"""What Beam's FileSystems cannot do on Cloud Storage: preconditions, and batches that tell.
+
+Requests go through the client that Beam makes, with its options and credentials. An
+object appears whole or not at all, so nothing needs to be written aside first.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.io.gcp.gcsio import MAX_BATCH_OPERATION_SIZE, parse_gcs_path
+from google.api_core.exceptions import PreconditionFailed, from_http_response
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from beam_batch_predict.file_errors import TRANSIENT, as_os_error, error_of_code
+
+__all__ = ["create", "create_exclusively", "delete", "is_cloud_storage", "rename", "write"]
+
+# For traces that nobody has asked for, each new client asks in a thread of its own about
+# the bucket; and Beam makes a client for each call.
+os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
+
+BATCHES_AT_ONCE = 8
+"""Batch requests under way at a time."""
+
+CHUNK_BYTES = 16 * 1024 * 1024
+"""Bytes of a large object that are uploaded at a time."""
+
+
+def is_cloud_storage(uri: str) -> bool:
+    """Whether a URI is one of Cloud Storage.
+
+    Example:
+        >>> is_cloud_storage("gs://bucket/a"), is_cloud_storage("s3://bucket/a")
+        (True, False)
+    """
+    return uri.startswith("gs://")
+
+
+def create(uri: str) -> Any:
+    """A writer of an object, which appears when it is closed, and never after `terminate`."""
+    with as_os_error(uri):
+        blob = _blob(_client(uri), uri)
+        return blob.open("wb", chunk_size=CHUNK_BYTES, ignore_flush=True, retry=DEFAULT_RETRY)
+
+
+def write(uri: str, content: bytes) -> None:
+    """Write a whole object in one request, in place of what is there."""
+    with as_os_error(uri):
+        _upload(_blob(_client(uri), uri), content)
+
+
+def create_exclusively(uri: str, content: bytes) -> bool:
+    """Write an object where there is none; False where there is one with other content."""
+    with as_os_error(uri):
+        blob = _blob(_client(uri), uri)
+        try:
+            _upload(blob, content, if_generation_match=0)
+        except PreconditionFailed:
+            # Maybe by this very call: a request that is sent again finds its own object.
+            found: bytes = blob.download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
+            return found == content
+        return True
+
+
+def rename(sources: Sequence[str], destinations: Sequence[str], replace: bool = True) -> None:
+    """Rename objects, in batch requests: all are copied, then those are deleted that were.
+
+    Args:
+        sources: objects there are.
+        destinations: a new name for each.
+        replace: whether an object under the new name is replaced. If not, one with the same
+            content may stand there, and then also the source may be gone: another attempt
+            has done the same.
+
+    Raises:
+        OSError: some cannot be renamed; the others are.
+        FileExistsError: another object stands at a destination that must not be replaced.
+    """
+    pairs = [_Pair(*pair) for pair in zip(sources, destinations, strict=True)]
+    _raise(_in_batches(lambda client, batch: _rename_batch(client, batch, replace), pairs))
+
+
+def delete(uris: Iterable[str]) -> None:
+    """Delete objects, in batch requests; one that is not there counts as deleted."""
+    _raise(_in_batches(_delete_batch, list(uris)))
+
+
+class _Pair(NamedTuple):
+    source: str
+    destination: str
+
+
+def _client(uri: str) -> Any:
+    return FileSystems.get_filesystem(uri)._gcsIO().client
+
+
+def _blob(client: Any, uri: str) -> Any:
+    bucket, name = parse_gcs_path(uri)
+    return client.bucket(bucket).blob(name)
+
+
+def _upload(blob: Any, content: bytes, **preconditions: Any) -> None:
+    kind = "application/octet-stream"
+    blob.upload_from_string(content, content_type=kind, retry=DEFAULT_RETRY, **preconditions)
+
+
+def _in_batches(
+    work: Callable[[Any, Sequence[Any]], list[Exception]], items: Sequence[Any]
+) -> list[Exception]:
+    """The errors of all batches, each done with a client of its own."""
+    size = MAX_BATCH_OPERATION_SIZE
+    batches = [items[start : start + size] for start in range(0, len(items), size)]
+
+    def run(batch: Sequence[Any]) -> list[Exception]:
+        first = batch[0].source if isinstance(batch[0], _Pair) else batch[0]
+        try:
+            with as_os_error(first):
+                return work(_client(first), batch)
+        except Exception as error:
+            return [error]
+
+    if len(batches) < 2:
+        return [error for batch in batches for error in run(batch)]
+    with ThreadPoolExecutor(BATCHES_AT_ONCE, "cloud-storage") as pool:
+        return [error for errors in pool.map(run, batches) for error in errors]
+
+
+def _raise(errors: Sequence[Exception]) -> None:
+    if errors:
+        raise errors[0]
+
+
+def _send(client: Any, requests: Sequence[Callable[[], Any]]) -> list[Any]:
+    """The responses to requests sent as one; those that fail for a time are sent again."""
+    responses: list[Any] = [None] * len(requests)
+    waiting = list(range(len(requests)))
+
+    def attempt() -> None:
+        with client.batch(raise_exception=False) as batch:
+            for number in waiting:
+                requests[number]()
+        for number, response in zip(waiting, batch._responses, strict=True):
+            responses[number] = response
+        waiting[:] = [n for n in waiting if responses[n].status_code in TRANSIENT]
+        if waiting:
+            raise _http_error(responses[waiting[0]])
+
+    if requests:
+        DEFAULT_RETRY(attempt)()
+    return responses
+
+
+def _rename_batch(client: Any, pairs: Sequence[_Pair], replace: bool) -> list[Exception]:
+    responses = _send(client, [_copying(client, pair, replace) for pair in pairs])
+    copied, errors = [], []
+    for pair, response in zip(pairs, responses, strict=True):
+        error = _error(response, " to ".join(pair))
+        moved = isinstance(error, (FileExistsError, FileNotFoundError)) and not replace
+        if error is None or (moved and _is_settled(client, pair)):
+            copied.append(pair.source)
+        else:
+            errors.append(error)
+    return errors + _delete_batch(client, copied)
+
+
+def _copying(client: Any, pair: _Pair, replace: bool) -> Callable[[], Any]:
+    source, destination = (_blob(client, uri) for uri in pair)
+    return lambda: source.bucket.copy_blob(
+        source,
+        destination.bucket,
+        destination.name,
+        if_generation_match=None if replace else 0,
+        retry=None,
+    )
+
+
+def _is_settled(client: Any, pair: _Pair) -> bool:
+    """Whether the destination is there already and is, as far as can be seen, the source."""
+    source, destination = (
+        blob.bucket.get_blob(blob.name, retry=DEFAULT_RETRY)
+        for blob in (_blob(client, uri) for uri in pair)
+    )
+    if destination is None:
+        return False
+    return source is None or (source.size, source.crc32c) == (destination.size, destination.crc32c)
+
+
+def _delete_batch(client: Any, uris: Sequence[str]) -> list[Exception]:
+    blobs = [_blob(client, uri) for uri in uris]
+    requests = [lambda blob=blob: blob.bucket.delete_blob(blob.name, retry=None) for blob in blobs]
+    responses = _send(client, requests)
+    errors = (_error(r, uri) for r, uri in zip(responses, uris, strict=True))
+    return [e for e in errors if e is not None and not isinstance(e, FileNotFoundError)]
+
+
+def _error(response: Any, uri: str) -> Exception | None:
+    if response.status_code < 400:
+        return None
+    return error_of_code(response.status_code, uri, _http_error(response).message)
+
+
+def _http_error(response: Any) -> Any:
+    return from_http_response(response)  # type: ignore[no-untyped-call]

@@ -1,0 +1,1 @@
+"""Servers that speak Google's protocols on this machine, for the tests beside this package."""
