@@ -16,6 +16,7 @@ from beam_batch_predict.status import Status
 
 if TYPE_CHECKING:
     import numpy as np
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from beam_batch_predict.example_columns import FeatureFilter
@@ -100,6 +101,8 @@ class InstanceBatch:
         instances: what is sent to the model, row by row: a list, or `ArrowRows`.
         sent_features: which features of `instances` the model gets, where those are all
             serialized Examples that may have more; None where they have just these.
+        features: the features that the model gets as Arrow columns of lists, where Examples
+            have been decoded already.
         texts: the JSON text of each instance, where the source has it already.
         keys: the value of the key field of each row; None for a row without one.
         keyed_by_user: whether `keys` came beside the rows rather than out of a field.
@@ -130,6 +133,7 @@ class InstanceBatch:
     columns: tuple[str, ...] = ()
     instances: Sequence[Any] = ()
     sent_features: FeatureFilter | None = None
+    features: pa.RecordBatch | None = None
     texts: Sequence[bytes] | None = None
     keys: Sequence[Any] | None = None
     keyed_by_user: bool = False

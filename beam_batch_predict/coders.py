@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 
 from apache_beam import coders
@@ -19,6 +20,8 @@ class InstanceBatchCoder(coders.Coder):
 
     def encode(self, value: InstanceBatch) -> bytes:
         """The batch as bytes."""
+        # The decoded features stand in `instances` too.
+        value = dataclasses.replace(value, features=None) if value.features is not None else value
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 
     def decode(self, encoded: bytes) -> InstanceBatch:

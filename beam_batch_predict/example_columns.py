@@ -10,9 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import pyarrow as pa
+
 __all__ = [
     "FeatureFilter",
     "can_decode_examples",
+    "decode_examples",
     "example_class",
     "examples_decoder",
     "filter_examples",
@@ -55,22 +58,29 @@ def example_class() -> Any:
     return Example
 
 
-def filter_examples(records: Iterable[bytes], sent: FeatureFilter) -> list[bytes]:
+def filter_examples(
+    records: Sequence[bytes], sent: FeatureFilter
+) -> tuple[list[bytes], dict[int, str]]:
     """Serialized Examples without the features that are not sent.
 
-    Raises:
-        Exception: protobuf's for a record that is not an Example; its class depends on
-            protobuf's implementation.
+    Returns:
+        The Examples, and why records are none, by position; those are empty.
     """
     parse = example_class().FromString
-    filtered = []
+    filtered: list[bytes] = []
+    failures: dict[int, str] = {}
     for record in records:
-        example = parse(record)
+        try:
+            example = parse(record)
+        except Exception as error:  # protobuf's error class depends on its implementation
+            failures[len(filtered)] = f"the record is not a tf.train.Example: {error}"
+            filtered.append(b"")
+            continue
         features = example.features.feature
         for name in sent.unsent(features):
             del features[name]
         filtered.append(example.SerializeToString(deterministic=True))
-    return filtered
+    return filtered, failures
 
 
 @lru_cache(maxsize=1)
@@ -83,10 +93,22 @@ def can_decode_examples() -> bool:
     return True
 
 
+def decode_examples(records: Sequence[bytes]) -> pa.RecordBatch | None:
+    """All features of serialized Examples as Arrow columns of lists.
+
+    Null stands for a feature that is missing or has no kind.
+
+    Returns:
+        None where that cannot be told: a record is not an Example, rows have a feature of
+        different kinds, or tfx_bsl is not installed.
+    """
+    return examples_decoder(())(records) if can_decode_examples() else None
+
+
 @lru_cache(maxsize=16)
 def examples_decoder(
     features: tuple[tuple[str, str], ...],
-) -> Callable[[Sequence[bytes]], Any]:
+) -> Callable[[Sequence[bytes]], pa.RecordBatch | None]:
     """A function from serialized Examples to an Arrow record batch.
 
     The batch has a column of lists for each feature; null stands for a feature that is
@@ -94,7 +116,8 @@ def examples_decoder(
     has values of another kind: it takes all of its records or none.
 
     Args:
-        features: names and kinds ("FLOAT", "INT" or "BYTES"); others are not looked at.
+        features: names and kinds ("FLOAT", "INT" or "BYTES"); others are not looked at. All
+            features that there are, where none is named.
 
     Raises:
         ImportError: tfx_bsl is not installed.
@@ -105,9 +128,9 @@ def examples_decoder(
     schema = schema_pb2.Schema()
     for name, kind in features:
         schema.feature.add(name=name, type=getattr(schema_pb2, kind))
-    serialized = schema.SerializeToString()
+    serialized = schema.SerializeToString() if features else None
 
-    def decode(records: Sequence[bytes]) -> Any:
+    def decode(records: Sequence[bytes]) -> pa.RecordBatch | None:
         # Always a new one, for 2 µs: after a failure the decoder keeps the values of rows
         # before it, and gives them to the rows of the next call.
         decoder = ExamplesToRecordBatchDecoder(serialized)

@@ -27,6 +27,7 @@ __all__ = [
     "column_pieces",
     "dumps",
     "echo_text",
+    "has_long_integer",
     "join_lines",
     "join_rows",
     "loads",
@@ -42,6 +43,12 @@ Piece: TypeAlias = "bytes | Sequence[bytes]"
 LONG_NUMBER = re.compile(rb"[0-9]{19}")
 """Digits enough for an integer that 64 bits may not hold."""
 
+_DIGITS = bytes(
+    byte if byte == ord(b".") else ord(b"0") if byte in b"0123456789" else ord(b"x")
+    for byte in range(256)
+)
+"""Translates digits to 0, and all else but the point to x."""
+
 _NAMES = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 _TYPES = {
@@ -53,6 +60,17 @@ _TYPES = {
     float: "a number",
     type(None): "null",
 }
+
+_SCALARS = frozenset({int, float, bool, type(None)})
+"""Types whose JSON texts have no comma."""
+
+_BRACKETS: dict[type, tuple[bytes, bytes]] = {
+    float: (b"", b""),
+    str: (b'"', b'"'),
+    list: (b"[", b"]"),
+    dict: (b"{", b"}"),
+}
+"""How the JSON texts of a type begin and end."""
 
 _LONGEST_PREVIEW = 60
 
@@ -154,6 +172,19 @@ def loads_exact(text: bytes) -> Any:
     return json.loads(text)
 
 
+def has_long_integer(text: bytes) -> bool:
+    """Whether a number in a text may have an integer beyond 64 bits, which JSON parsers round.
+
+    Digits behind a point are no integer, and texts full of those are common: a search for
+    constant bytes has no trouble with them, as a regular expression has.
+
+    Example:
+        >>> has_long_integer(b"[36893488147419103232]"), has_long_integer(b"0.36893488147419103232")
+        (True, False)
+    """
+    return b"x" + b"0" * 19 in b"x" + text.translate(_DIGITS)
+
+
 def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:
     """The JSON text of a value: compact, UTF-8, always valid JSON.
 
@@ -253,24 +284,45 @@ def _non_finite(value: float, policy: NonFinite) -> str | None:
 def column_pieces(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRING) -> list[Piece]:
     """The JSON texts of a column of values, in pieces.
 
-    Columns of strings, and of integers, are written in one go and cut apart. In a text
-    without backslashes no quote stands inside a string, so nothing else looks like a cut.
+    Columns of one type are written in one go and cut apart, where that is sure to give
+    the text that each value has alone.
 
     Example:
         >>> column_pieces(["a", "b"])
         [b'"', [b'a', b'b'], b'"']
+        >>> column_pieces([[1, 2], [0.5]])
+        [b'[', [b'1,2', b'0.5'], b']']
     """
-    types = set(map(type, values))
+    kind = _common_type(values)
     try:
-        if types == {str}:
-            text = orjson.dumps(values)
-            if b"\\" not in text:
-                return [b'"', text[2:-2].split(b'","'), b'"']
-        elif types == {int}:
-            return [orjson.dumps(values)[1:-1].split(b",")]
+        text = orjson.dumps(values) if kind else None
     except TypeError:  # such as an integer beyond 64 bits
-        pass
-    return [[dumps(value, non_finite) for value in values]]
+        text = None
+    # In a text without backslashes no quote stands inside a string. Brackets may do so: what
+    # looks like a border is one where there are no more of them than there must be.
+    if kind is None or text is None or (kind is str and b"\\" in text):
+        return [[dumps(value, non_finite) for value in values]]
+    opening, closing = _BRACKETS[kind]
+    texts = text[1 + len(opening) : -1 - len(closing)].split(closing + b"," + opening)
+    if len(texts) != len(values):
+        return [[dumps(value, non_finite) for value in values]]
+    if kind is not str and b"null" in text:  # which may stand for a NaN or an infinity
+        inside = slice(len(opening), -len(closing) or None)
+        pairs = zip(texts, values, strict=True)
+        texts = [dumps(v, non_finite)[inside] if b"null" in text else text for text, v in pairs]
+    return [opening, texts, closing]
+
+
+def _common_type(values: Sequence[Any]) -> type | None:
+    """The type of which all values are, scalars as one; None where they must go one by one."""
+    types = set(map(type, values))
+    if types and types <= _SCALARS:
+        return float
+    if len(types) != 1 or not types <= _BRACKETS.keys():
+        return None
+    if types == {list} and values[0] and type(values[0][0]) is list:
+        return None  # borders inside of a row would look like those between rows
+    return types.pop()
 
 
 def join_rows(pieces: Sequence[Piece]) -> list[bytes]:

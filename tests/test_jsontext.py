@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import ml_dtypes
 import numpy as np
@@ -16,6 +17,7 @@ from beam_batch_predict.jsontext import (
     column_pieces,
     dumps,
     echo_text,
+    has_long_integer,
     join_lines,
     join_rows,
     loads,
@@ -167,26 +169,86 @@ def test_any_text_can_be_echoed(text):
         assert list(echoed) == ["b64"]
 
 
-STRINGS = st.text() | st.sampled_from(['","', '"', "\\", "a,b", "null", "", "é", "\x7f", "\n", "]"])
+ODD_STRINGS = ['","', '"', "\\", "a,b", "null", "", "é", "\x7f", "\n", "]", "],[", "},{", '":[{']
+STRINGS = st.text() | st.sampled_from(ODD_STRINGS)
+NUMBERS = st.floats() | st.integers(-(2**64), 2**64) | st.integers(-10, 10)
+SCALARS = NUMBERS | STRINGS | st.none() | st.booleans()
+VALUES = st.recursive(
+    SCALARS,
+    lambda items: st.lists(items, max_size=3) | st.dictionaries(STRINGS, items, max_size=2),
+    max_leaves=5,
+)
 COLUMNS = st.one_of(
     st.lists(STRINGS),
+    st.lists(NUMBERS | st.booleans() | st.none()),
     st.lists(st.integers()),
-    st.lists(st.integers(-10, 10) | st.booleans()),
-    st.lists(STRINGS | st.integers() | st.none() | st.lists(st.text("pq", max_size=1))),
+    st.lists(st.lists(NUMBERS, max_size=3)),
+    st.lists(st.lists(VALUES, max_size=3)),
+    st.lists(st.dictionaries(STRINGS, VALUES, max_size=2)),
+    st.lists(VALUES),
 )
 
 
-@given(values=COLUMNS)
-@example(values=["a", ["p", "q", "r"], "b"])
-@example(values=["a", 1])
-@example(values=[1, True])
-@example(values=[2**64, 1])
-@example(values=["\ud800"])
-@example(values=[""])
-@example(values=["", ""])
-def test_a_column_in_pieces_is_its_values_in_order(values):
-    texts = join_rows([b"", *column_pieces(values)])
-    assert [repr(json.loads(text)) for text in texts] == [repr(value) for value in values]
+@given(values=COLUMNS, non_finite=st.sampled_from(NonFinite))
+@example(values=["a", ["p", "q", "r"], "b"], non_finite=NonFinite.STRING)
+@example(values=["a", 1], non_finite=NonFinite.STRING)
+@example(values=[1, True], non_finite=NonFinite.STRING)
+@example(values=[2**64, 1], non_finite=NonFinite.STRING)
+@example(values=["\ud800"], non_finite=NonFinite.STRING)
+@example(values=[""], non_finite=NonFinite.STRING)
+@example(values=["", ""], non_finite=NonFinite.STRING)
+@example(values=['",', "b"], non_finite=NonFinite.STRING)
+@example(values=[[], [], [1]], non_finite=NonFinite.STRING)
+@example(values=[{}, {"a": [{}, {}]}, {}], non_finite=NonFinite.STRING)
+@example(values=[["],["], [], [1]], non_finite=NonFinite.STRING)
+@example(values=[[1], [[2], [3]]], non_finite=NonFinite.STRING)
+@example(values=[0.5, math.nan, None, 1], non_finite=NonFinite.NULL)
+@example(values=[["null"], [math.inf, None], []], non_finite=NonFinite.STRING)
+def test_a_column_in_pieces_is_the_text_of_each_value(values, non_finite):
+    try:
+        expected = [dumps(value, non_finite) for value in values]
+    except NonFiniteValue:
+        with pytest.raises(NonFiniteValue):
+            column_pieces(values, non_finite)
+        return
+    assert join_rows([b"", *column_pieces(values, non_finite)]) == expected
+
+
+@pytest.mark.parametrize(
+    ("column", "texts"),
+    [
+        ([[1, 2.5], [3]], [b"1,2.5", b"3"]),
+        ([{"a": [1]}, {"b": "x"}], [b'"a":[1]', b'"b":"x"']),
+        ([1, 2.5, True], [b"1", b"2.5", b"true"]),
+        ([0.5, math.nan], [b"0.5", b'"NaN"']),
+        ([[1, None], [math.nan]], [b"1,null", b'"NaN"']),
+    ],
+)
+def test_a_column_of_one_type_is_cut_apart(column, texts):
+    _, found, _ = column_pieces(column)
+    assert found == texts
+
+
+def test_deep_values_are_written_one_by_one():
+    deep = []
+    for _ in range(300):
+        deep = [deep]
+    assert join_rows(column_pieces([deep, 1])) == [b"[" * 301 + b"]" * 301, b"1"]
+    assert join_rows(column_pieces([{"a": deep}] * 2)) == [b'{"a":%b}' % dumps(deep)] * 2
+
+
+INTEGERS = st.integers(10**17, 10**20).map(str)
+
+
+@given(
+    head=st.sampled_from(["", "-", "[", ",", "1.5", ".", "0.", "1e", '"', "é"]),
+    digits=INTEGERS,
+    tail=st.sampled_from(["", ".5", "e3", "]", '"', "x"]),
+)
+def test_long_integers_are_found_and_fractions_are_none(head, digits, tail):
+    text = f"{head}{digits}{tail}"
+    integers = re.findall(r"(?<![0-9.])[0-9]+", text)
+    assert has_long_integer(text.encode()) is any(len(found) >= 19 for found in integers)
 
 
 TEXTS = st.binary(max_size=3)

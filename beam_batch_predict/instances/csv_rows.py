@@ -93,9 +93,9 @@ def _convert_together(
     if config.instance_type == "object":
         sent = [dict(zip(names, row, strict=True)) for row in sent]
     attached = None
-    if config.attached_fields:
-        fields = table.rows(layout.attached)
-        attached = [dict(zip(config.attached_fields, row, strict=True)) for row in fields]
+    if fields := config.attached_fields:
+        rows = table.rows(layout.attached)
+        attached = [dict(zip(fields, row, strict=True)) for row in rows]
     shows_rows = names == batch.columns and config.instance_type != "object"
     return dataclasses.replace(
         batch,

@@ -20,16 +20,10 @@ import orjson
 
 from beam_batch_predict import jsontext
 from beam_batch_predict.instances.csv_cells import are_text, column_values
+from beam_batch_predict.jsontext import has_long_integer
 from beam_batch_predict.spec import NonFinite
 
 __all__ = ["HeadedTable", "JsonTable", "PlainTable", "json_table", "read_table"]
-
-_LONG_INTEGER = b"x" + b"0" * 19
-_DIGITS = bytes(
-    byte if byte == ord(b".") else ord(b"0") if byte in b"0123456789" else ord(b"x")
-    for byte in range(256)
-)
-"""Translates digits to 0, and all else but the point to x."""
 
 _OF_NUMBERS = b"0123456789+-.eE,"
 _STARTS_OF_JSON = frozenset(b'"-0123456789 \t\r\n')
@@ -139,15 +133,6 @@ class PlainTable(NamedTuple):
         return all(map(math.isfinite, numbers))
 
 
-def _has_long_integer(text: bytes) -> bool:
-    """Whether a number may have an integer beyond 64 bits, which JSON parsers round.
-
-    Digits behind a point are no integer, and texts full of those are common: a search for
-    constant bytes has no trouble with them, as a regular expression has.
-    """
-    return _LONG_INTEGER in b"x" + text.translate(_DIGITS)
-
-
 def json_table(rows: Sequence[bytes], width: int) -> JsonTable | None:
     """All rows by the JSON parser, or None where any of them needs a closer look."""
     if rows and rows[0] and rows[0][0] not in _STARTS_OF_JSON:
@@ -156,7 +141,7 @@ def json_table(rows: Sequence[bytes], width: int) -> JsonTable | None:
     if together.translate(None, _OF_NUMBERS) == b"][" * (len(rows) - 1):
         return _number_table(rows, width, together)
     # A backslash means something else in JSON, and a carriage return there means nothing.
-    if b"\\" in together or b"\r" in together or _has_long_integer(together):
+    if b"\\" in together or b"\r" in together or has_long_integer(together):
         return None
     # Brackets of a row's own could make one row look like two.
     if together.count(b"[") != len(rows) - 1 or together.count(b"]") != len(rows) - 1:
@@ -170,7 +155,7 @@ def json_table(rows: Sequence[bytes], width: int) -> JsonTable | None:
 
 def _number_table(rows: Sequence[bytes], width: int, together: bytes) -> JsonTable | None:
     """Rows without quotes, words, brackets and blanks, of which there is less to check."""
-    if _has_long_integer(together):
+    if has_long_integer(together):
         return None
     try:
         values = orjson.loads(b"[[%b]]" % together)
@@ -222,7 +207,7 @@ def _plain_table(rows: Sequence[bytes], width: int) -> PlainTable | None:
         return None
     if {row.count(b",") for row in rows} != {width - 1}:
         return None
-    long_integers = _has_long_integer(together)
+    long_integers = has_long_integer(together)
     try:
         cells = together.decode("utf-8").split(",")
         columns = [column_values(cells[at::width], long_integers) for at in range(width)]

@@ -21,7 +21,7 @@ from beam_batch_predict.instances.fields import (
     make_instances,
     with_rows,
 )
-from beam_batch_predict.jsontext import LONG_NUMBER
+from beam_batch_predict.jsontext import column_pieces, has_long_integer, join_rows
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 
@@ -45,12 +45,12 @@ def convert_json_lines(
         parsed has its text, as a JSON string, for an instance.
     """
     reencoded = _is_reencoded(config)
-    exact = reencoded and any(map(LONG_NUMBER.search, batch.rows))
+    exact = reencoded and has_long_integer(b"\n".join(batch.rows))
     values = None if exact else _parse(batch.rows)
     made = values and make_instances(values, config)
     if not made:
         return _convert_rows(batch, config, non_finite)
-    texts = list(map(jsontext.dumps, made.values)) if reencoded else batch.rows
+    texts = join_rows(column_pieces(made.values)) if reencoded else batch.rows
     return dataclasses.replace(
         batch, instances=made.values, keys=made.keys, attached=made.attached, texts=texts
     )
@@ -107,7 +107,7 @@ def _load(row: bytes, non_finite: NonFinite) -> tuple[Any, bytes]:
 
 def _exact(row: bytes, value: Any, config: InstanceConfig) -> Any:
     """A line's value with its integers exact, where the output has not just the line."""
-    if not LONG_NUMBER.search(row):
+    if not has_long_integer(row):
         return value
     key = value.get(config.key_field) if isinstance(value, dict) else None
     if not _is_reencoded(config) and not isinstance(key, float):

@@ -4,6 +4,9 @@ Without a key field, included or excluded fields a record goes to the model as i
 `{"b64": …}` would, but without being encoded on the way. With them it is an Example: the
 field is found among its features and taken out or kept; the rest goes on as an Example
 (source: `InstanceConfig`, whose fields apply to TfRecord).
+
+A batch is decoded as a table or, where a row needs a closer look, row by row; both ways lead
+to the same values.
 """
 
 from __future__ import annotations
@@ -11,17 +14,26 @@ from __future__ import annotations
 import dataclasses
 import math
 from binascii import b2a_base64
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.example_columns import (
+    FeatureFilter,
+    decode_examples,
+    example_class,
+    filter_examples,
+)
 from beam_batch_predict.instances.fields import Instance, RowError
 from beam_batch_predict.jsontext import quote
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
+from beam_batch_predict.typed_values import shortest_floats
 
 __all__ = ["convert_records"]
 
@@ -46,9 +58,14 @@ def convert_records(
     return dataclasses.replace(
         batch,
         instances=rows if failures else batch.rows,
-        texts=[b'{"b64":"%b"}' % b2a_base64(row, newline=False) for row in rows],
+        texts=_texts(rows),
         statuses=batch.failing(failures),
     )
+
+
+def _texts(records: Iterable[bytes]) -> list[bytes]:
+    """What the output shows of records."""
+    return [b'{"b64":"%b"}' % b2a_base64(record, newline=False) for record in records]
 
 
 def _unread(rows: Sequence[bytes | Status]) -> list[tuple[int, Status]]:
@@ -59,6 +76,97 @@ def _unread(rows: Sequence[bytes | Status]) -> list[tuple[int, Status]]:
 
 
 def _convert_examples(batch: InstanceBatch, config: InstanceConfig) -> InstanceBatch:
+    if config.included_fields:
+        sent = FeatureFilter(frozenset(config.included_fields), kept=True)
+    else:
+        sent = FeatureFilter(config.unsent_fields, kept=False)
+    return _convert_together(batch, config, sent) or _convert_rows(batch, config, sent)
+
+
+def _convert_together(
+    batch: InstanceBatch, config: InstanceConfig, sent: FeatureFilter
+) -> InstanceBatch | None:
+    """All rows at once, or None where one of them needs a closer look.
+
+    Where the output shows keys, nobody sees the Examples but the model: they go on as they
+    are, beside the names of what it does not get.
+    """
+    table = None if _unread(batch.rows) else decode_examples(batch.rows)
+    if table is None or not _have_all(table, config):
+        return None
+    features = table.select([name for name in table.schema.names if sent.passes(name)])
+    if config.key_field:
+        keys = _key_values(table.column(config.key_field))
+        if keys is None:
+            return None
+        return dataclasses.replace(
+            batch, instances=batch.rows, sent_features=sent, features=features, keys=keys
+        )
+    records, failures = filter_examples(batch.rows, sent)
+    if failures:
+        return None
+    attached = None
+    if names := config.attached_fields:
+        values = [_row_values(table.column(name)) for name in names]
+        attached = [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
+    return dataclasses.replace(
+        batch, instances=records, features=features, texts=_texts(records), attached=attached
+    )
+
+
+def _have_all(table: pa.RecordBatch, config: InstanceConfig) -> bool:
+    """Whether all rows have the features that the config names."""
+    key = [config.key_field] if config.key_field else []
+    named = {*key, *config.included_fields, *config.attached_fields}
+    return named <= set(table.schema.names) and not any(
+        table.column(name).null_count for name in named
+    )
+
+
+def _key_values(column: pa.Array) -> list[Any] | None:
+    """The keys of rows, or None where one of them may not be one."""
+    if (_lengths(column) != 1).any():
+        return None
+    values = _values(column)
+    types = set(map(type, values))
+    if dict in types or (float in types and not all(map(math.isfinite, values))):
+        return None
+    return values
+
+
+def _row_values(column: pa.Array) -> list[Any]:
+    """A feature as JSON has it: a value where a row has one, an array where it has more."""
+    values, lengths = _values(column), _lengths(column)
+    if (lengths == 1).all():
+        return values
+    rest = iter(values)
+    rows = [list(islice(rest, length)) for length in lengths.tolist()]
+    return [row[0] if len(row) == 1 else row for row in rows]
+
+
+def _lengths(column: pa.Array) -> NDArray[np.int64]:
+    """How many values each row has."""
+    return np.diff(np.asarray(column.offsets))
+
+
+def _values(column: pa.Array) -> list[Any]:
+    """The values of all rows, one behind the other."""
+    values: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
+    if values.dtype.kind == "f":
+        return shortest_floats(values)
+    plain: list[Any] = values.tolist()
+    if values.dtype.kind == "i":
+        return plain
+    try:
+        return list(map(bytes.decode, plain))
+    except UnicodeDecodeError:
+        return list(map(_text, plain))
+
+
+def _convert_rows(
+    batch: InstanceBatch, config: InstanceConfig, sent: FeatureFilter
+) -> InstanceBatch:
+    """Row by row, for batches in which not everything is as it should be."""
     failures = _unread(batch.rows)
     made: list[Instance] = []
     for position, row in enumerate(batch.rows):
@@ -66,7 +174,7 @@ def _convert_examples(batch: InstanceBatch, config: InstanceConfig) -> InstanceB
             made.append(Instance(None, b"", {}))
             continue
         try:
-            made.append(_take_apart(row, config))
+            made.append(_take_apart(row, config, sent))
         except RowError as error:
             made.append(Instance(error.key, row, error.attached))
             failures.append((position, error.status))
@@ -79,16 +187,8 @@ def _convert_examples(batch: InstanceBatch, config: InstanceConfig) -> InstanceB
     )
 
 
-@lru_cache(maxsize=1)
-def _example_class() -> Any:
-    # TensorFlow takes seconds to import, and jobs without Examples have no need of it here.
-    from tensorflow.core.example.example_pb2 import Example
-
-    return Example
-
-
-def _take_apart(record: bytes, config: InstanceConfig) -> Instance:
-    example = _example_class()()
+def _take_apart(record: bytes, config: InstanceConfig, sent: FeatureFilter) -> Instance:
+    example = example_class()()
     try:
         example.ParseFromString(record)
     except Exception as error:  # protobuf's error class depends on its implementation
@@ -103,9 +203,7 @@ def _take_apart(record: bytes, config: InstanceConfig) -> Instance:
         )
         incomplete.key, incomplete.attached = key, attached
         raise incomplete
-    unsent = config.unsent_fields
-    kept = set(config.included_fields) or {name for name in features if name not in unsent}
-    for name in [name for name in features if name not in kept]:
+    for name in sent.unsent(features):
         del features[name]
     return Instance(key, example.SerializeToString(deterministic=True), attached)
 
@@ -133,7 +231,7 @@ def _value(feature: Any) -> Any:
     kind = feature.WhichOneof("kind")
     values: Sequence[Any] = getattr(feature, kind).value if kind else []
     if kind == "float_list":  # 0.1 rather than the 0.10000000149011612 nearest to it
-        values = [float(str(np.float32(value))) for value in values]
+        values = shortest_floats(np.array(values, np.float32))
     elif kind == "bytes_list":
         values = [_text(value) for value in values]
     return values[0] if len(values) == 1 else list(values)

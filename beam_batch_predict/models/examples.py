@@ -12,6 +12,7 @@ from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from beam_batch_predict.errors import ModelError
@@ -31,6 +32,14 @@ __all__ = ["examples_to_tensors", "takes_examples"]
 
 _KINDS = {"float": "FLOAT", "int": "INT", "bool": "INT", "string": "BYTES"}
 """The kinds of features, by kind of input."""
+
+_ARROW_TYPES = {
+    "float": pa.large_list(pa.float32()),
+    "int": pa.large_list(pa.int64()),
+    "bool": pa.large_list(pa.int64()),
+    "string": pa.large_list(pa.large_binary()),
+}
+"""The columns that tfx_bsl makes of features, by kind of input."""
 
 _LISTS = {"FLOAT": "float_list", "INT": "int64_list", "BYTES": "bytes_list"}
 """The field of a feature that holds values of a type."""
@@ -71,6 +80,7 @@ def examples_to_tensors(
     rows: Sequence[int],
     inputs: Sequence[TensorInfo],
     sent: FeatureFilter | None = None,
+    features: pa.RecordBatch | None = None,
 ) -> Tensors:
     """Turn serialized Examples into arrays, one per input, rows in the outer dimension.
 
@@ -83,13 +93,14 @@ def examples_to_tensors(
         rows: positions of the rows in their batch.
         inputs: the inputs, each named as a feature.
         sent: which features are sent; the others count as missing. None for all.
+        features: those that are sent, where they have been decoded already.
 
     Raises:
         ModelError: tfx-bsl is not installed.
     """
     if sent and not all(sent.passes(tensor.name) for tensor in inputs):
-        records, sent = filter_examples(records, sent), None
-    decoded, failures = _decode(records, inputs)
+        (records, _), sent = filter_examples(records, sent), None
+    decoded, failures = _decode(records, inputs, features)
     looked_at = _others(len(records), failures)
     columns: dict[str, _Column] = {}
     for tensor in inputs:
@@ -116,12 +127,22 @@ def _others(count: int, failures: _Failures) -> NDArray[np.int64]:
     return np.delete(np.arange(count), list(failures)) if failures else np.arange(count)
 
 
-def _decode(records: Sequence[bytes], inputs: Sequence[TensorInfo]) -> tuple[Any, _Failures]:
+def _are_of_kinds(features: pa.RecordBatch, inputs: Sequence[TensorInfo]) -> bool:
+    """Whether the inputs are all there, each with values of its kind."""
+    types = dict(zip(features.schema.names, features.schema.types, strict=True))
+    return all(types.get(tensor.name) == _ARROW_TYPES[tensor.kind] for tensor in inputs)
+
+
+def _decode(
+    records: Sequence[bytes], inputs: Sequence[TensorInfo], features: pa.RecordBatch | None
+) -> tuple[Any, _Failures]:
     """The Arrow columns of the Examples that have any, and which have not.
 
     The decoder takes all of its Examples or none; those at fault are found by halving.
     """
-    decode = _decoder(tuple(inputs))
+    if features is not None and _are_of_kinds(features, inputs):
+        return features, {}
+    decode = _decoder(inputs)
     found = decode(records)
     if found is not None:
         return found, {}
@@ -315,7 +336,7 @@ def _explain(record: bytes, inputs: Sequence[TensorInfo], sent: FeatureFilter | 
     """Why a record cannot be decoded into the inputs: what it should have, what it has."""
     try:
         if sent:
-            (record,) = filter_examples([record], sent)
+            (record,), _ = filter_examples([record], sent)
         features = example_class().FromString(record).features.feature
     except Exception as error:  # protobuf's error class depends on its implementation
         return f"the record is not a tf.train.Example: {error}"

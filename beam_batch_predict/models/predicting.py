@@ -9,7 +9,7 @@ from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.columns import non_finite_rows
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.example_columns import filter_examples
+from beam_batch_predict.example_columns import FeatureFilter, filter_examples
 from beam_batch_predict.models.examples import examples_to_tensors, takes_examples
 from beam_batch_predict.models.isolation import Caller, Model
 from beam_batch_predict.models.tensors import Tensors, to_tensors
@@ -60,6 +60,7 @@ def predict_batch(
         failures += [failure for _, failed in split for failure in failed]
     return dataclasses.replace(
         batch,
+        features=None,  # nobody needs them any more
         predictions=tuple(predictions),
         outputs=model.signature.outputs,
         statuses=batch.failing(failures),
@@ -71,16 +72,26 @@ def _tensors(batch: InstanceBatch, model: Model) -> Tensors:
     examples = _examples(batch, inputs)
     if not examples:
         if batch.sent_features:
-            instances = filter_examples(instances, batch.sent_features)
+            return _whole_examples(batch, batch.sent_features, model)
         return to_tensors(instances, batch.live, inputs, model.to_array, batch.columns)
     records = [instances[row] for row in examples]
-    found = examples_to_tensors(records, examples, inputs, batch.sent_features)
+    features = batch.features if len(examples) == len(batch) else None
+    found = examples_to_tensors(records, examples, inputs, batch.sent_features, features)
     if len(examples) == len(batch.live):
         return found
     others = [row for row in batch.live if type(instances[row]) is not bytes]
     values = [instances[row] for row in others]
     rest = to_tensors(values, others, inputs, model.to_array, batch.columns)
     return Tensors(found.batches + rest.batches, found.failures + rest.failures)
+
+
+def _whole_examples(batch: InstanceBatch, sent: FeatureFilter, model: Model) -> Tensors:
+    """Examples, serialized again, as the values of the signature's only input."""
+    instances, unread = filter_examples(batch.instances, sent)
+    rows = [row for row in batch.live if row not in unread] if unread else batch.live
+    found = to_tensors(instances, rows, model.signature.inputs, model.to_array)
+    failures = [(row, Status(Code.INVALID_ARGUMENT, why)) for row, why in unread.items()]
+    return Tensors(found.batches, found.failures + failures)
 
 
 def _examples(batch: InstanceBatch, inputs: Sequence[TensorInfo]) -> Sequence[int]:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from beam_batch_predict.example_columns import can_decode_examples, example_class
+from beam_batch_predict.example_columns import decode_examples, example_class
 from beam_batch_predict.sinks.example_encoding import Values
 
 __all__ = ["example_columns", "is_example"]
@@ -54,20 +54,8 @@ def example_columns(records: Sequence[bytes]) -> dict[str, Values]:
     Args:
         records: Examples, for all of which `is_example` holds.
     """
-    table = _decoded(records) if records and can_decode_examples() else None
+    table = decode_examples(records) if records else None
     return _one_by_one(records) if table is None else _of_table(table)
-
-
-def _decoded(records: Sequence[bytes]) -> pa.RecordBatch | None:
-    """A column of lists for each feature; None where rows have features of different kinds."""
-    from tfx_bsl.coders.example_coder import ExamplesToRecordBatchDecoder
-
-    # Always a new one: after a failure it gives the next batch values of the one that failed.
-    decoder = ExamplesToRecordBatchDecoder()
-    try:
-        return decoder.DecodeBatch(records)
-    except RuntimeError:
-        return None
 
 
 def _of_table(table: pa.RecordBatch) -> dict[str, Values]:

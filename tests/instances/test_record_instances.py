@@ -1,11 +1,21 @@
 """Records and listed files to instances: bytes as they are, Examples taken apart."""
 
 import base64
+import dataclasses
 import json
+import math
+import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.example_columns import (
+    can_decode_examples,
+    examples_decoder,
+    filter_examples,
+)
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.sinks.records import error_lines
 from beam_batch_predict.sources.file_lists import ListedFile
@@ -36,15 +46,31 @@ def batch_of(*rows):
     return InstanceBatch(rows, origins=((0, "a"),), offsets=offsets, format="tf-record")
 
 
+def sent(batch):
+    """What the model gets of each row."""
+    if batch.sent_features is None:
+        return list(batch.instances)
+    filtered, failures = filter_examples(batch.instances, batch.sent_features)
+    assert failures == {}
+    return filtered
+
+
 def outcome(row, **config):
     """Key, instance and attached fields of one row that does not fail."""
     batch = convert(batch_of(row), InstanceConfig(**config))
     assert batch.statuses == {}
     return (
         batch.keys and batch.keys[0],
-        batch.instances[0],
+        sent(batch)[0],
         batch.attached and batch.attached[0],
     )
+
+
+def converted_alone(row, **config):
+    """A row converted without the rows beside it, and not as one of many."""
+    batch = convert(batch_of(row, DAMAGED), InstanceConfig(**config))
+    assert batch.sent_features is None
+    return batch
 
 
 def message(row, **config):
@@ -172,6 +198,111 @@ def test_excluded_features_are_not_attached_beside_a_key():
 def test_long_lists_of_features_are_cut_short():
     row = example(**{f"f{at:02}": [at] for at in range(30)})
     assert message(row, key_field="k").endswith('"f18", "f19", …')
+
+
+@pytest.mark.tfx_bsl
+def test_keyed_examples_are_not_written_again():
+    rows = [example(k=[at], x=[1.5]) for at in range(3)]
+    batch = convert(batch_of(*rows), InstanceConfig(key_field="k"))
+    assert batch.instances is batch.rows
+    assert sent(batch) == [example(x=[1.5])] * 3
+    assert batch.features.to_pydict() == {"x": [[1.5]] * 3}
+
+
+def test_what_is_shown_of_an_example_has_only_what_is_sent():
+    batch = convert(batch_of(example(a=[1], b=[2])), InstanceConfig(excluded_fields=["b"]))
+    assert batch.sent_features is None
+    assert batch.instances == [example(a=[1])]
+    assert batch.features is None or batch.features.schema.names == ["a"]
+
+
+def test_without_tfx_bsl_the_outcome_is_the_same(monkeypatch):
+    rows = [example(k=[b"a"], x=[1.5]), example(k=[b"b"], x=[2.5])]
+    monkeypatch.setitem(sys.modules, "tfx_bsl.coders.example_coder", None)
+    for cached in (can_decode_examples, examples_decoder):
+        cached.cache_clear()
+    try:
+        batch = convert(batch_of(*rows), InstanceConfig(key_field="k"))
+    finally:
+        can_decode_examples.cache_clear()
+    assert batch.keys == ["a", "b"]
+    assert batch.instances == [example(x=[1.5]), example(x=[2.5])]
+
+
+FLOATS = st.floats(width=32)
+VALUES = {
+    "bytes": st.sampled_from(
+        [b"", b"a", "\xe9".encode(), b"\xff", b"\xed\xa0\x80", b"null", b"\0"]
+    ),
+    "int": st.integers(-(2**63), 2**63 - 1) | st.integers(-3, 3),
+    "float": FLOATS | st.sampled_from([0.1, -0.0, 1e-8, 3.4e38, math.nan, math.inf, -math.inf]),
+}
+
+
+@st.composite
+def batches_of_examples(draw):
+    """Records that are alike, as a rule, and as another rule have one that is not."""
+    kinds = {name: draw(st.sampled_from(sorted(VALUES))) for name in "kxy"}
+    lengths = {name: draw(st.sampled_from([(1, 1), (1, 1), (2, 2), (1, 3)])) for name in "kxy"}
+    rows = [
+        example(
+            **{
+                name: draw(st.lists(VALUES[kind], min_size=low, max_size=high))
+                for name, kind in kinds.items()
+                for low, high in [lengths[name]]
+            }
+        )
+        for _ in range(draw(st.integers(1, 4)))
+    ]
+    odd = st.sampled_from([b"", b"?", example(k=None, x=[1]), example(x=[b"a"]), example(k=[1.5])])
+    if draw(st.booleans()):
+        rows.insert(draw(st.integers(0, len(rows))), draw(odd))
+    return rows
+
+
+CONFIGS = [
+    {"key_field": "k"},
+    {"key_field": "k", "included_fields": ["y"]},
+    {"key_field": "k", "excluded_fields": ["x"]},
+    {"included_fields": ["y", "x"]},
+    {"excluded_fields": ["y", "k"]},
+    {"excluded_fields": ["x", "z"]},
+]
+
+
+def shown(batch):
+    """The lines of the rows as an errors file shows them, whether they failed or not."""
+    places = {row: Status(Code.INTERNAL, "") for row in range(len(batch))}
+    return error_lines(dataclasses.replace(batch, statuses=places)).splitlines()
+
+
+@pytest.mark.tfx_bsl
+@settings(deadline=None)
+@given(rows=batches_of_examples(), config=st.sampled_from(CONFIGS))
+def test_rows_are_converted_together_as_they_are_alone(rows, config):
+    batch = convert(batch_of(*rows), InstanceConfig(**config))
+    for at, row in enumerate(rows):
+        alone = converted_alone(row, **config)
+        assert repr(batch.keys and batch.keys[at]) == repr(alone.keys and alone.keys[0])
+        assert repr(batch.attached and batch.attached[at]) == repr(
+            alone.attached and alone.attached[0]
+        )
+        assert sent(batch)[at] == alone.instances[0]
+        assert shown(batch)[at] == shown(alone)[0]
+        messages = [b.statuses[p].message for b, p in ((batch, at), (alone, 0)) if p in b.statuses]
+        assert len(messages) in (0, 2)
+        assert len({message.partition(" (a, byte")[0] for message in messages}) <= 1
+
+
+@pytest.mark.tfx_bsl
+@pytest.mark.parametrize("kind", sorted(VALUES))
+@settings(deadline=None, max_examples=30)
+@given(data=st.data())
+def test_keys_of_a_whole_batch_are_those_of_its_rows(kind, data):
+    keys = data.draw(st.lists(VALUES[kind], min_size=1, max_size=5))
+    batch = convert(batch_of(*[example(k=[key]) for key in keys]), InstanceConfig(key_field="k"))
+    alone = [converted_alone(example(k=[key]), key_field="k").keys[0] for key in keys]
+    assert list(map(repr, batch.keys)) == list(map(repr, alone))
 
 
 def test_listed_files_are_sent_as_they_are_and_shown_by_their_uris():

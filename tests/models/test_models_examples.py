@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.models import examples
+from beam_batch_predict.example_columns import (
+    FeatureFilter,
+    decode_examples,
+    examples_decoder,
+    filter_examples,
+)
 from beam_batch_predict.models.examples import examples_to_tensors, takes_examples
 from beam_batch_predict.models.predicting import predict_batch
 from beam_batch_predict.models.tensors import to_tensors
@@ -336,10 +341,58 @@ def test_examples_and_objects_of_the_same_values_are_the_same_tensors(rows, shap
 
 def test_no_tfx_bsl_stops_the_job_and_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "tfx_bsl.coders.example_coder", None)
-    examples._decoder.cache_clear()
+    examples_decoder.cache_clear()
     with pytest.raises(ModelError, match=r"(?s)need tfx-bsl.*pip install 'tfx-bsl.*Python 3\.10"):
         examples_to_tensors([b""], [0], [x_of("float32")])
-    examples._decoder.cache_clear()
+    examples_decoder.cache_clear()
+
+
+WITHHELD = FeatureFilter(frozenset({"k", "z"}), kept=False)
+KEPT = FeatureFilter(frozenset({"x", "y"}), kept=True)
+FEATURES = st.sampled_from([[1.0], [1.0, 2.0], [3], [b"a"], [b"\xff"], [], None])
+ODD = st.just(b"?") | st.dictionaries(st.sampled_from("kxyz"), FEATURES).map(lambda f: example(**f))
+ALIKE = st.fixed_dictionaries(
+    {
+        "x": st.lists(st.floats(width=32, allow_nan=False), min_size=1, max_size=2),
+        "y": st.lists(st.integers(-1, 2**40), min_size=1, max_size=2),
+        "k": st.lists(st.binary(max_size=1), min_size=1, max_size=1),
+    },
+    optional={"z": st.lists(st.just(1.5), min_size=1, max_size=1)},
+).map(lambda features: example(**features))
+
+
+@pytest.mark.parametrize("sent", [WITHHELD, KEPT])
+@settings(deadline=None)
+@given(
+    rows=st.lists(ALIKE | ODD, min_size=1, max_size=4) | st.lists(ALIKE, min_size=1, max_size=4),
+    names=st.lists(st.sampled_from("kxyz"), min_size=1, max_size=3, unique=True),
+    dtype=st.sampled_from(["float32", "int32", "bool", "string"]),
+)
+def test_features_that_are_not_sent_are_as_good_as_missing(sent, rows, names, dtype):
+    inputs = [TensorInfo(name, dtype, (None, None)) for name in sorted(names)]
+    records, unread = filter_examples(rows, sent)
+    expected, *others = (
+        tensors_in_plain(examples_to_tensors(given, range(len(rows)), inputs, *more), unread)
+        for given, *more in (
+            (records,),
+            (rows, sent),
+            (rows, sent, None if unread else decode_examples(records)),
+        )
+    )
+    assert others == [expected, expected]
+
+
+def tensors_in_plain(tensors, unread):
+    """Values and messages of all rows but those that are no Examples, of which it must say so."""
+    failures = dict(tensors.failures)
+    assert failures.keys() >= unread.keys()
+    return (
+        [
+            (list(batch.rows), {name: array.tolist() for name, array in batch.inputs.items()})
+            for batch in tensors.batches
+        ],
+        {row: status for row, status in failures.items() if row not in unread},
+    )
 
 
 def predict(instances, caller, **fields):
@@ -401,6 +454,32 @@ def test_a_string_input_gets_the_record_itself(load):
     rows = [example(x=[b"a"]), b"", b"\xff"]
     predicted = predict(rows, load("words"), format="tf-record")
     assert [outcomes(predicted)[row]["raw_bytes"] for row in range(3)] == rows
+
+
+def test_a_string_input_gets_the_record_without_what_is_not_sent(load):
+    rows = [example(k=[b"1"], x=[b"a"]), b"?", example(z=[1])]
+    predicted = predict(rows, load("words"), format="tf-record", sent_features=WITHHELD)
+    found = outcomes(predicted)
+    assert {row: out["raw_bytes"] for row, out in found.items()} == {
+        0: example(x=[b"a"]),
+        2: b"\n\0",
+    }
+    assert predicted.statuses[1].message.startswith("the record is not a tf.train.Example: ")
+
+
+def test_a_model_does_not_get_a_feature_that_is_not_sent(load):
+    rows = [example(x=[1.0, 2.0]), example(k=[1.0, 2.0], x=[3.0, 4.0])]
+    fields = {"format": "tf-record", "keys": ["a", "b"]}
+    without_x = FeatureFilter(frozenset({"x"}), kept=False)
+    assert outcomes(predict(rows, load("weighed"), sent_features=WITHHELD, **fields)) == {
+        0: {"y": 50.0},
+        1: {"y": 110.0},
+    }
+    failed = predict(rows, load("weighed"), sent_features=without_x, **fields).statuses
+    assert [failed[row].message for row in (0, 1)] == [
+        'input "x": the Example has no such feature; it has no feature',
+        'input "x": the Example has no such feature; it has "k"',
+    ]
 
 
 def test_rows_that_failed_before_are_left_alone(load):
