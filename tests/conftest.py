@@ -8,6 +8,8 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
+import beam_batch_predict as bbp
+from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runners import make_runner
 
 
@@ -80,3 +82,53 @@ def published():
         return {path.name: path.read_bytes() for path in found}
 
     return read
+
+
+@pytest.fixture
+def run_job(pipeline, tmp_path, outcome_in):
+    """A function that runs a job on files in tmp_path: its predictions, errors and record."""
+
+    def run(
+        instances_format, pattern, model, signature="serving_default", chunk_bytes=None, **config
+    ):
+        job = read_job(
+            {
+                "displayName": "a test",
+                "unmanagedContainerModel": {"artifactUri": model},
+                "inputConfig": {
+                    "instancesFormat": instances_format,
+                    "gcsSource": {"uris": [str(tmp_path / pattern)]},
+                },
+                "instanceConfig": config,
+                "outputConfig": {
+                    "predictionsFormat": "jsonl",
+                    "gcsDestination": {"outputUriPrefix": str(tmp_path / "out")},
+                },
+            }
+        )
+        options = {"chunk_bytes": chunk_bytes} if chunk_bytes else {}
+        with pipeline() as p:
+            predict = bbp.BatchPredict(job.to_spec(signature_name=signature, **options))
+            _ = p | predict
+        return outcome_in(predict.directory)
+
+    return run
+
+
+@pytest.fixture
+def run_transforms(pipeline, tmp_path):
+    """A function that sends a source through the PTransforms: the directory of the outputs."""
+
+    def run(source, predictions_format, model, *, steps=(), signature="serving_default", **config):
+        write = bbp.WriteResults(bbp.GcsDestination(str(tmp_path / "out")), predictions_format)
+        with pipeline() as p:
+            batches = p | bbp.ReadInstances(source, 2)
+            for step in (
+                *(bbp.ConvertInstances(bbp.InstanceConfig(**config)), *steps),
+                *(bbp.Predict(bbp.SavedModel(model, signature), 2), *steps, write),
+            ):
+                label = f"{len(p.applied_labels)} {type(step).__name__}"
+                batches = batches | label >> step
+        return Path(write.directory)
+
+    return run

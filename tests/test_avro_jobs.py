@@ -5,9 +5,6 @@ import datetime
 import fastavro
 import pytest
 
-from beam_batch_predict import BatchPredict
-from beam_batch_predict.jobs import read_job
-
 SYNC = bytes(range(100, 116))
 
 FLOATS = {
@@ -75,32 +72,9 @@ def write(tmp_path):
 
 
 @pytest.fixture
-def run(pipeline, tmp_path, model, outcome_in):
+def run(run_job, model):
     """A function that runs a job: its predictions, errors and record."""
-
-    def run_job(pattern, signature="serving_default", chunk_bytes=None, **instance_config):
-        job = read_job(
-            {
-                "displayName": "avro",
-                "unmanagedContainerModel": {"artifactUri": model},
-                "inputConfig": {
-                    "instancesFormat": "avro",
-                    "gcsSource": {"uris": [str(tmp_path / pattern)]},
-                },
-                "instanceConfig": instance_config,
-                "outputConfig": {
-                    "predictionsFormat": "jsonl",
-                    "gcsDestination": {"outputUriPrefix": str(tmp_path / "out")},
-                },
-            }
-        )
-        more = {"chunk_bytes": chunk_bytes} if chunk_bytes else {}
-        with pipeline() as p:
-            predict = BatchPredict(job.to_spec(signature_name=signature, **more))
-            _ = p | predict
-        return outcome_in(predict.directory)
-
-    return run_job
+    return lambda pattern, *args, **config: run_job("avro", pattern, model, *args, **config)
 
 
 def floats(start, stop):

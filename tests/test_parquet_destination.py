@@ -16,24 +16,14 @@ PENGUINS = Path(__file__).resolve().parent.parent / "examples" / "penguins"
 
 
 @pytest.fixture
-def run(pipeline, tiny_model, tmp_path, published):
+def run(run_transforms, tiny_model, tmp_path, published):
     """A function that predicts some rows, and gives the published files."""
 
-    def run(source, text, *, steps=(), signature="serving_default", chunk_bytes=10**6, **config):
+    def run(source, text, *, chunk_bytes=10**6, **arguments):
         path = tmp_path / "in"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        write = bbp.WriteResults(bbp.GcsDestination(str(tmp_path / "out")), "parquet")
-        model = bbp.SavedModel(tiny_model, signature)
         made = source(str(path)) if source is bbp.TfRecord else source(str(path), chunk_bytes)
-        with pipeline() as p:
-            batches = p | bbp.ReadInstances(made, 2)
-            for step in (
-                *(bbp.ConvertInstances(bbp.InstanceConfig(**config)), *steps),
-                *(bbp.Predict(model, 2), *steps, write),
-            ):
-                label = f"{len(p.applied_labels)} {type(step).__name__}"
-                batches = batches | label >> step
-        return published(write.directory)
+        return published(run_transforms(made, "parquet", tiny_model, **arguments))
 
     return run
 

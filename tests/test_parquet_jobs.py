@@ -7,9 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from beam_batch_predict import BatchPredict
 from beam_batch_predict.errors import InvalidArgument, SourceError
-from beam_batch_predict.jobs import read_job
 
 
 @pytest.fixture(scope="module")
@@ -51,32 +49,9 @@ def write(tmp_path):
 
 
 @pytest.fixture
-def run(pipeline, tmp_path, model, outcome_in):
+def run(run_job, model):
     """A function that runs a job: its predictions, errors and record."""
-
-    def run_job(pattern, signature="serving_default", chunk_bytes=None, **instance_config):
-        job = read_job(
-            {
-                "displayName": "parquet",
-                "unmanagedContainerModel": {"artifactUri": model},
-                "inputConfig": {
-                    "instancesFormat": "parquet",
-                    "gcsSource": {"uris": [str(tmp_path / pattern)]},
-                },
-                "instanceConfig": instance_config,
-                "outputConfig": {
-                    "predictionsFormat": "jsonl",
-                    "gcsDestination": {"outputUriPrefix": str(tmp_path / "out")},
-                },
-            }
-        )
-        more = {"chunk_bytes": chunk_bytes} if chunk_bytes else {}
-        with pipeline() as p:
-            predict = BatchPredict(job.to_spec(signature_name=signature, **more))
-            _ = p | predict
-        return outcome_in(predict.directory)
-
-    return run_job
+    return lambda pattern, *args, **config: run_job("parquet", pattern, model, *args, **config)
 
 
 def pairs(start, stop):

@@ -52,30 +52,19 @@ def example(**features):
 
 
 @pytest.fixture
-def run(pipeline, tiny_model, tmp_path, published):
+def run(run_transforms, tiny_model, tmp_path):
     """A function that predicts some rows, and gives the directory of the published files."""
     import tensorflow as tf
 
-    def run(source, rows, *, model=tiny_model, steps=(), signature="serving_default", **config):
+    def run(source, rows, *, model=tiny_model, **arguments):
         path = tmp_path / "in"
         if source is bbp.TfRecord:
             with tf.io.TFRecordWriter(str(path)) as writer:
                 for row in rows:
                     writer.write(row)
-            made = source(str(path))
-        else:
-            path.write_text(rows)
-            made = source(str(path), 16)
-        write = bbp.WriteResults(bbp.GcsDestination(str(tmp_path / "out")), "tf-record")
-        with pipeline() as p:
-            batches = p | bbp.ReadInstances(made, 2)
-            for step in (
-                *(bbp.ConvertInstances(bbp.InstanceConfig(**config)), *steps),
-                *(bbp.Predict(bbp.SavedModel(model, signature), 2), *steps, write),
-            ):
-                label = f"{len(p.applied_labels)} {type(step).__name__}"
-                batches = batches | label >> step
-        return Path(write.directory)
+            return run_transforms(source(str(path)), "tf-record", model, **arguments)
+        path.write_text(rows)
+        return run_transforms(source(str(path), 16), "tf-record", model, **arguments)
 
     return run
 

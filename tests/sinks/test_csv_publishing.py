@@ -3,12 +3,11 @@
 import csv
 import io
 
-import numpy as np
 import pytest
+from helpers import batches
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.dofns import FinishRun, WriteParts
 from beam_batch_predict.sinks import publishing, tables
 from beam_batch_predict.sinks.run_record import RunRecord, now
@@ -19,26 +18,7 @@ BAD = Status(Code.INVALID_ARGUMENT, 'not "good"')
 
 
 def batches_of(chunks, size):
-    """Batches of chunks of rows, each (instance, whether it fails)."""
-    made = []
-    for number, rows in enumerate(chunks):
-        for first in range(0, len(rows), size) or [0]:
-            piece = rows[first : first + size]
-            good = [at for at, (_, fails) in enumerate(piece) if not fails]
-            column = np.array([first + at for at in good], dtype=np.int64)
-            made.append(
-                InstanceBatch(
-                    piece,
-                    chunk=number,
-                    chunks=len(chunks),
-                    first_row=first,
-                    last=first + size >= len(rows),
-                    instances=[instance for instance, _ in piece],
-                    statuses={at: BAD for at, (_, fails) in enumerate(piece) if fails},
-                    predictions=(Predictions(good, {"y": column}),) if good else (),
-                )
-            )
-    return made
+    return batches.batches_of(chunks, size, BAD)
 
 
 def run(directory, bundles):
@@ -46,9 +26,9 @@ def run(directory, bundles):
     finish = FinishRun(RunRecord(str(directory), now()), "run", "csv")
     writer = WriteParts(finish.parts_directory, NonFinite.STRING, "csv")
     parts = []
-    for batches in bundles:
+    for bundle in bundles:
         writer.start_bundle()
-        parts += [part for batch in batches for part in writer.process(batch)]
+        parts += [part for batch in bundle for part in writer.process(batch)]
         parts += [windowed.value for windowed in writer.finish_bundle()]
     return finish.process(None, parts, None)
 

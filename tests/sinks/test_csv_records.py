@@ -10,13 +10,13 @@ import sys
 import ml_dtypes
 import numpy as np
 import pytest
+from helpers.batches import answered, converted
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.instances.csv_cells import parse_cells
-from beam_batch_predict.instances.json_lines import convert_json_lines
 from beam_batch_predict.jsontext import join_rows
 from beam_batch_predict.sinks import tables
 from beam_batch_predict.sinks.cells import array_cells, value_cells
@@ -31,7 +31,7 @@ from beam_batch_predict.sinks.tables import (
     Column,
     union,
 )
-from beam_batch_predict.spec import InstanceConfig, NonFinite
+from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
 
 FAILED = Status(Code.INVALID_ARGUMENT, 'expected "x", found\nnothing')
@@ -52,17 +52,6 @@ def predictions(batch, policy=NonFinite.STRING):
 
 def errors(batch, policy=NonFinite.STRING):
     return file_of(CSV.errors(batch, policy))
-
-
-def answered(batch, value=1.5):
-    rows = list(batch.live)
-    columns = {"y": np.full(len(rows), value)}
-    return dataclasses.replace(batch, predictions=(Predictions(rows, columns),) if rows else ())
-
-
-def converted(rows, **config):
-    batch = InstanceBatch(rows, chunk=0, chunks=1)
-    return answered(convert_json_lines(batch, InstanceConfig(**config)))
 
 
 def test_fields_of_objects_are_columns():

@@ -6,18 +6,18 @@ import math
 
 import numpy as np
 import pytest
+from helpers.batches import answered, converted
 from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.instances.json_lines import convert_json_lines
 from beam_batch_predict.sinks.records import (
     error_lines,
     error_records,
     prediction_lines,
     prediction_records,
 )
-from beam_batch_predict.spec import InstanceConfig, NonFinite
+from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
 
 FAILED = Status(Code.INVALID_ARGUMENT, 'expected "x"')
@@ -33,18 +33,6 @@ def strict(line):
 def lines_of(text):
     assert not text or text.endswith(b"\n")
     return [strict(line) for line in text.splitlines()]
-
-
-def answered(batch, value=1.5):
-    """The batch with a prediction for each live row."""
-    rows = list(batch.live)
-    columns = {"y": np.full(len(rows), value)}
-    return dataclasses.replace(batch, predictions=(Predictions(rows, columns),) if rows else ())
-
-
-def converted(rows, **config):
-    batch = InstanceBatch(rows, chunk=0, chunks=1)
-    return answered(convert_json_lines(batch, InstanceConfig(**config)))
 
 
 def test_an_instance_is_echoed_as_it_was_written():

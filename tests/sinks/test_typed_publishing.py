@@ -9,10 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers import batches
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.batch import Predictions
 from beam_batch_predict.dofns import FinishRun, WriteParts
 from beam_batch_predict.errors import LostRowsError
 from beam_batch_predict.sinks import example_records, parquet_records, publishing, tables
@@ -29,27 +30,7 @@ FORMATS = ["parquet", "tf-record"]
 
 
 def batches_of(chunks, size, outputs=OUTPUTS):
-    """Batches of chunks of rows, each (instance, whether it fails)."""
-    made = []
-    for number, rows in enumerate(chunks):
-        for first in range(0, len(rows), size) or [0]:
-            piece = rows[first : first + size]
-            good = [at for at, (_, fails) in enumerate(piece) if not fails]
-            column = np.array([first + at for at in good], dtype=np.int64)
-            made.append(
-                InstanceBatch(
-                    piece,
-                    chunk=number,
-                    chunks=len(chunks),
-                    first_row=first,
-                    last=first + size >= len(rows),
-                    instances=[instance for instance, _ in piece],
-                    statuses={at: BAD for at, (_, fails) in enumerate(piece) if fails},
-                    predictions=(Predictions(good, {"y": column}),) if good else (),
-                    outputs=outputs,
-                )
-            )
-    return made
+    return batches.batches_of(chunks, size, BAD, outputs)
 
 
 def finish_of(directory, form):
@@ -59,9 +40,9 @@ def finish_of(directory, form):
 def parts_of(finish, bundles, form):
     writer = WriteParts(finish.parts_directory, NonFinite.STRING, form)
     parts = []
-    for batches in bundles:
+    for bundle in bundles:
         writer.start_bundle()
-        parts += [part for batch in batches for part in writer.process(batch)]
+        parts += [part for batch in bundle for part in writer.process(batch)]
         parts += [windowed.value for windowed in writer.finish_bundle()]
     return parts
 

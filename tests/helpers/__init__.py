@@ -1,0 +1,1 @@
+"""What tests share and hypothesis cannot take as a fixture."""
