@@ -12,7 +12,12 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.options.pipeline_options import (
+    DirectOptions,
+    GoogleCloudOptions,
+    PipelineOptions,
+    StandardOptions,
+)
 from apache_beam.portability.api import beam_provision_api_pb2
 from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle
@@ -20,10 +25,12 @@ from apache_beam.runners.runner import PipelineRunner, create_runner
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.options import OPTIONS
+from beam_batch_predict.sinks.naming import temporary_directory
 
-__all__ = ["is_local", "make_options", "make_runner", "waits_for_service"]
+__all__ = ["is_local", "make_options", "make_runner", "waits_for_service", "work_prefix"]
 
 _LOCAL = frozenset({"", "local", "directrunner", "fnapirunner"})
+_LOCAL_CLASSES = frozenset({"switchingdirectrunner", "bundlebaseddirectrunner", "prismrunner"})
 _DATAFLOW = frozenset({"dataflowrunner"})
 
 
@@ -41,6 +48,35 @@ def is_local(options: PipelineOptions) -> bool:
     return _runner_name(options) in _LOCAL
 
 
+def work_prefix(options: PipelineOptions, runner: PipelineRunner | None = None) -> str:
+    """Where a run keeps its parts and its record when its results go elsewhere.
+
+    Args:
+        options: of the pipeline.
+        runner: the pipeline's, where it is not that which the options name.
+
+    Returns:
+        `--temp_location`; without one, a new name on this machine for a local run.
+
+    Raises:
+        InvalidArgument: there is none, and workers are not on this machine.
+    """
+    location: str | None = options.view_as(GoogleCloudOptions).temp_location
+    if location:
+        return location
+    local = is_local(options) if runner is None else _is_local_runner(runner)
+    if not local:
+        raise InvalidArgument(
+            "tables are made from files, and there is no place for these that all workers reach",
+            "set --temp_location, to a directory gs://bucket/…",
+        )
+    return temporary_directory()
+
+
+def _is_local_runner(runner: PipelineRunner) -> bool:
+    return type(runner).__name__.lower() in _LOCAL | _LOCAL_CLASSES
+
+
 def waits_for_service(options: PipelineOptions) -> bool:
     """Whether the pipeline is handed to Dataflow."""
     return _runner_name(options) in _DATAFLOW
@@ -51,6 +87,9 @@ def make_options(flags: Sequence[str]) -> PipelineOptions:
 
     Beam itself ignores flags that it does not know. Runners behind a job server have
     flags that only the server knows: for those any flag goes.
+
+    Several workers of the local runner are processes, unless --direct_running_mode says
+    otherwise; --direct_num_workers=0 is one for each core.
 
     Raises:
         InvalidArgument: a flag is not known, or has a value that it cannot have.
@@ -68,7 +107,20 @@ def make_options(flags: Sequence[str]) -> PipelineOptions:
     options = PipelineOptions(list(flags))
     if unknown and (is_local(options) or waits_for_service(options)):
         _refuse(unknown, parser)
+    if is_local(options):
+        _use_processes(options, flags)
     return options
+
+
+def _use_processes(options: PipelineOptions, flags: Sequence[str]) -> None:
+    """Make several workers processes, where no flag says what they are.
+
+    What Beam takes them for by itself is one worker, whose threads share one core.
+    """
+    named = any(flag.partition("=")[0] == "--direct_running_mode" for flag in flags)
+    direct = options.view_as(DirectOptions)
+    if direct.direct_num_workers != 1 and not named:
+        direct.direct_running_mode = "multi_processing"
 
 
 class _Parser(argparse.ArgumentParser):

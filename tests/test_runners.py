@@ -1,13 +1,22 @@
 """Runners by name, and Beam's options."""
 
+import os
+
+import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions
+from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, SetupOptions
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle, PortableRunner
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runners import is_local, make_options, make_runner, waits_for_service
+from beam_batch_predict.runners import (
+    is_local,
+    make_options,
+    make_runner,
+    waits_for_service,
+    work_prefix,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +61,39 @@ def test_options_have_their_values():
 
 
 @pytest.mark.parametrize(
+    ("flags", "mode"),
+    [
+        ([], "in_memory"),
+        (["--direct_num_workers=1"], "in_memory"),
+        (["--direct_num_workers=2"], "multi_processing"),
+        (["--direct_num_workers", "0", "--runner=DirectRunner"], "multi_processing"),
+        (["--direct_num_workers=2", "--direct_running_mode=in_memory"], "in_memory"),
+        (["--direct_running_mode", "multi_threading", "--direct_num_workers=2"], "multi_threading"),
+        (["--direct_num_workers=1", "--direct_running_mode=multi_processing"], "multi_processing"),
+        (["--direct_num_workers=2", "--runner=DataflowRunner"], "in_memory"),
+    ],
+)
+def test_several_local_workers_are_processes_unless_a_mode_is_named(flags, mode):
+    assert make_options(flags).view_as(DirectOptions).direct_running_mode == mode
+
+
+def test_each_of_several_workers_is_a_process(tmp_path):
+    options = make_options(["--direct_num_workers=2"])
+    options.view_as(SetupOptions).save_main_session = False
+    directory = str(tmp_path)
+    with beam.Pipeline(runner=make_runner(options), options=options) as pipeline:
+        _ = (
+            pipeline
+            | beam.Create(range(100))
+            | beam.Reshuffle()
+            | beam.Map(lambda _: open(os.path.join(directory, str(os.getpid())), "w").close())
+        )
+    processes = set(os.listdir(directory))
+    assert len(processes) == 2
+    assert str(os.getpid()) not in processes
+
+
+@pytest.mark.parametrize(
     ("flag", "near"),
     [
         ("--direct_num_worker=2", "--direct_num_workers"),
@@ -81,3 +123,20 @@ def test_a_value_that_an_option_cannot_have_is_refused():
 
 def test_a_runner_behind_a_job_server_may_have_options_of_its_own():
     make_options(["--runner=PortableRunner", "--job_endpoint=embed", "--flink_something=1"])
+
+
+def test_parts_of_tables_are_below_the_temporary_location():
+    assert work_prefix(make_options(["--temp_location=gs://b/tmp"])) == "gs://b/tmp"
+
+
+def test_a_local_run_needs_no_temporary_location():
+    first, second = work_prefix(make_options([])), work_prefix(make_options([]))
+    assert first != second
+    assert not os.path.exists(first)
+    assert work_prefix(make_options(["--runner=FlinkRunner"]), make_runner(make_options([])))
+
+
+@pytest.mark.parametrize("flags", [["--runner=DataflowRunner"], ["--runner=PortableRunner"]])
+def test_workers_elsewhere_need_a_temporary_location(flags):
+    with pytest.raises(InvalidArgument, match="set --temp_location"):
+        work_prefix(make_options(flags))

@@ -135,13 +135,18 @@ def _key_values(column: pa.Array) -> list[Any] | None:
 
 
 def _row_values(column: pa.Array) -> list[Any]:
-    """A feature as JSON has it: a value where a row has one, an array where it has more."""
+    """A feature as JSON has it: null, a value, or an array where a row has several."""
     values, lengths = _values(column), _lengths(column)
     if (lengths == 1).all():
         return values
     rest = iter(values)
     rows = [list(islice(rest, length)) for length in lengths.tolist()]
-    return [row[0] if len(row) == 1 else row for row in rows]
+    return [_alone(row) for row in rows]
+
+
+def _alone(values: list[Any]) -> Any:
+    """Values as JSON has them: no array where there is one or none."""
+    return values if len(values) > 1 else values[0] if values else None
 
 
 def _lengths(column: pa.Array) -> NDArray[np.int64]:
@@ -222,19 +227,19 @@ def _key(features: Mapping[str, Any], field: str) -> Any:
     return value
 
 
-def _count(values: Sequence[Any]) -> str:
+def _count(values: Sequence[Any] | None) -> str:
     return f"{len(values)} values" if values else "no value"
 
 
 def _value(feature: Any) -> Any:
-    """A feature as JSON has it: a value where it has one, an array where it has more."""
+    """A feature as JSON has it: null, a value, or an array where it has several."""
     kind = feature.WhichOneof("kind")
     values: Sequence[Any] = getattr(feature, kind).value if kind else []
     if kind == "float_list":  # 0.1 rather than the 0.10000000149011612 nearest to it
         values = shortest_floats(np.array(values, np.float32))
     elif kind == "bytes_list":
         values = [_text(value) for value in values]
-    return values[0] if len(values) == 1 else list(values)
+    return _alone(list(values))
 
 
 def _text(value: bytes) -> Any:

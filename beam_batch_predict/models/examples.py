@@ -7,7 +7,8 @@ Python runs for each batch and input, and for each row only where a row is at fa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from math import prod
 from typing import Any, NamedTuple
 
@@ -85,8 +86,9 @@ def examples_to_tensors(
     """Turn serialized Examples into arrays, one per input, rows in the outer dimension.
 
     A feature's list of values is a row of the input's shape, in row-major order; one
-    dimension may be unknown. Rows of different shape go in separate batches. Features
-    that are no inputs are not looked at.
+    dimension may be unknown. A feature without a kind, as some tools write a missing value,
+    has no values. Rows of different shape go in separate batches. Features that are no
+    inputs are not looked at.
 
     Args:
         records: an Example for each row.
@@ -103,8 +105,9 @@ def examples_to_tensors(
     decoded, failures = _decode(records, inputs, features)
     looked_at = _others(len(records), failures)
     columns: dict[str, _Column] = {}
+    features_of = _reader(records, looked_at)
     for tensor in inputs:
-        columns[tensor.name], wrong = _column(decoded, tensor)
+        columns[tensor.name], wrong = _column(decoded, tensor, features_of)
         for at, why in wrong.items():
             failures.setdefault(int(looked_at[at]), why)
     good = np.arange(len(looked_at))
@@ -175,7 +178,23 @@ def _decoder(inputs: Sequence[TensorInfo]) -> Callable[[Sequence[bytes]], Any]:
         ) from error
 
 
-def _column(decoded: Any, tensor: TensorInfo) -> tuple[_Column, _Failures]:
+def _reader(
+    records: Sequence[bytes], looked_at: NDArray[np.int64]
+) -> Callable[[int], Mapping[str, Any]]:
+    """A function from a row that was looked at to the features of its Example."""
+
+    @cache
+    def read(row: int) -> Mapping[str, Any]:
+        example = example_class().FromString(records[looked_at[row]])
+        features: Mapping[str, Any] = example.features.feature
+        return features
+
+    return read
+
+
+def _column(
+    decoded: Any, tensor: TensorInfo, features_of: Callable[[int], Mapping[str, Any]]
+) -> tuple[_Column, _Failures]:
     """The values of an input, and the rows that do not fit it."""
     arrow = decoded.column(decoded.schema.get_field_index(tensor.name))
     offsets = np.asarray(arrow.offsets)
@@ -183,8 +202,10 @@ def _column(decoded: Any, tensor: TensorInfo) -> tuple[_Column, _Failures]:
     values = arrow.values.to_numpy(zero_copy_only=False)
     failures: _Failures = {}
     if arrow.null_count:
-        missing = np.flatnonzero(np.asarray(arrow.is_null()))
-        failures.update(dict.fromkeys(missing.tolist(), ""))
+        missing: list[int] = np.flatnonzero(np.asarray(arrow.is_null())).tolist()
+        if _may_be_empty(tensor):  # Arrow does not tell a feature of no kind from none.
+            missing = [row for row in missing if tensor.name not in features_of(row)]
+        failures.update(dict.fromkeys(missing, ""))
     for row in np.flatnonzero(~_fits(lengths, tensor)).tolist():
         failures.setdefault(row, _misshapen(tensor, int(lengths[row])))
     converted, bad = _convert(values, tensor)
@@ -206,6 +227,11 @@ def _fits(lengths: NDArray[np.int64], tensor: TensorInfo) -> NDArray[np.bool_]:
         known = 0
     fits: NDArray[np.bool_] = lengths == known
     return fits
+
+
+def _may_be_empty(tensor: TensorInfo) -> bool:
+    """Whether a row without values can have the shape of the input."""
+    return bool(_fits(np.zeros(1, dtype=np.int64), tensor)[0])
 
 
 def _known(shape: Sequence[int | None]) -> tuple[int, int]:
@@ -341,12 +367,16 @@ def _explain(record: bytes, inputs: Sequence[TensorInfo], sent: FeatureFilter | 
     except Exception as error:  # protobuf's error class depends on its implementation
         return f"the record is not a tf.train.Example: {error}"
     for tensor in inputs:
-        wanted = _LISTS[_KINDS[tensor.kind]]
-        kind = features[tensor.name].WhichOneof("kind") if tensor.name in features else None
-        if kind is None:
+        if tensor.name not in features:
             return (
                 f"input {quote(tensor.name)}: the Example has no such feature; {_names(features)}"
             )
+        kind = features[tensor.name].WhichOneof("kind")
+        if kind is None:
+            if _may_be_empty(tensor):
+                continue
+            return f"input {quote(tensor.name)}: the feature has no value"
+        wanted = _LISTS[_KINDS[tensor.kind]]
         if kind != wanted:
             return f"input {quote(tensor.name)}: expected a feature of {wanted}, found {kind}"
     return "the record is not a tf.train.Example that tfx-bsl can decode"

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["is_out_of_memory", "status_of"]
+__all__ = ["cause_of", "is_out_of_memory", "status_of"]
 
-_HEAD = re.compile(r"\AGraph execution error:\s+Detected at node .*?(?:\n\n|unavailable>\n)", re.S)
-_TAIL = re.compile(
-    r"\s*(?:\[\[\{\{node |\[Op:|\n\nCaused by op|\n\nOriginal stack trace).*\Z", re.S
-)
 _LONGEST = 1000
+
+_HEADS = ("Graph execution error:", "Detected at node ")
+_TRACE = (*_HEADS, "Node: '", "<stack traces unavailable>", " ", "\t")
+"""How lines begin that say where the graph was built: nodes, and frames of Python."""
+
+_ENDS = (
+    *("[[{{", "[[node "),
+    *("Caused by op ", "Original stack trace for ", "Function call stack:"),
+    *("Errors may have originated from an input operation", "Input Source operations connected"),
+    "Traceback (most recent call last):",
+)
+"""How the first line behind the cause begins."""
+
+_COUNT = re.compile(r"\d+ root error\(s\) found\.")
+_FIRST = re.compile(r"\(0\) (?:[A-Z][A-Z_]+: *)?")
+_PLACE = re.compile(r"\A\s*(?:\{\{(?:function_)?node [^{}]*\}\}\s*)+")
+_INLINE_ENDS = ("[[{{", "[[node ", "[Op:")
 
 
 def status_of(error: BaseException) -> Status:
@@ -33,6 +47,37 @@ def is_out_of_memory(error: BaseException) -> bool:
     return _code(error) is Code.RESOURCE_EXHAUSTED
 
 
+def cause_of(text: str) -> str:
+    r"""What TensorFlow's message says is wrong, in one line.
+
+    The message of a graph names the node and the lines of Python that built it, on another
+    machine perhaps, before the cause, and the node and its inputs behind it.
+
+    Example:
+        >>> cause_of(
+        ...     "Graph execution error:\n\nDetected at node Add defined at (most recent call "
+        ...     'last):\n  File "model.py", line 7, in build\n\nIncompatible shapes: [2] vs. [3]\n'
+        ...     "\t [[{{node Add}}]] [Op:__inference_pruned_41]"
+        ... )
+        'Incompatible shapes: [2] vs. [3]'
+    """
+    lines = text.strip().split("\n")
+    if lines[0].startswith(_HEADS):
+        lines = list(itertools.dropwhile(_is_trace, lines))
+    ends: tuple[str, ...] = _ENDS
+    if len(lines) > 1 and _COUNT.fullmatch(lines[0].strip()):
+        lines[:2] = [_FIRST.sub("", lines[1].strip(), count=1)]
+        ends = ("(1) ", *_ENDS)
+    cause = " ".join(itertools.takewhile(lambda line: not line.strip().startswith(ends), lines))
+    for end in _INLINE_ENDS:
+        cause = cause.partition(end)[0]
+    return " ".join((_PLACE.sub("", cause) or text).split())
+
+
+def _is_trace(line: str) -> bool:
+    return not line.strip() or line.startswith(_TRACE)
+
+
 def _code(error: BaseException) -> Code:
     try:
         return Code(getattr(error, "error_code", None) or _code_of_type(error))
@@ -50,6 +95,5 @@ def _code_of_type(error: BaseException) -> Code:
 
 def _message(error: BaseException) -> str:
     text = str(getattr(error, "message", None) or error)
-    cause = _TAIL.sub("", _HEAD.sub("", text)).strip()
-    cause = " ".join(cause.split()) or type(error).__name__
+    cause = cause_of(text) or type(error).__name__
     return cause if len(cause) <= _LONGEST else cause[:_LONGEST] + "…"

@@ -1,4 +1,4 @@
-"""TensorFlow SavedModels: found, copied here, loaded once per process, called.
+"""TensorFlow SavedModels: loaded once per process, their signatures called.
 
 TensorFlow is imported when the first model is loaded, and not before.
 """
@@ -6,23 +6,19 @@ TensorFlow is imported when the first model is loaded, and not before.
 from __future__ import annotations
 
 import gc
-import os
-import shutil
-import tempfile
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beam_batch_predict import files
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.jsontext import dumps
 from beam_batch_predict.models.direct_call import make_caller
 from beam_batch_predict.models.isolation import Caller, OutputError
+from beam_batch_predict.models.loading import load_saved_model
 from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.models.values import RowMisfit, check_value
 from beam_batch_predict.spec import SavedModel
@@ -31,9 +27,6 @@ from beam_batch_predict.tensor_info import TensorInfo
 __all__ = ["LoadedModel", "load_model"]
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
-
-FILES_AT_ONCE = 16
-"""Files of a remote model that are copied at the same time."""
 
 _loaded: weakref.WeakValueDictionary[tuple[str, str, bytes], Caller] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
@@ -165,79 +158,11 @@ def _calm_collector() -> None:
 
 
 def _load(model: SavedModel) -> LoadedModel:
-    import tensorflow as tf
-
-    directory, copied = _local_copy(model.uri)
-    try:
-        root = tf.saved_model.load(directory)
-    except Exception as error:
-        raise ModelError(
-            f"the model at {model.uri} cannot be loaded: {error}",
-            "artifactUri must name the directory of a TensorFlow SavedModel",
-        ) from error
-    finally:
-        if copied:
-            shutil.rmtree(directory, ignore_errors=True)
+    root = load_saved_model(model.uri)
     try:
         return _with_signature(model, root)
     except ModelError as error:
         raise ModelError(f"the model at {model.uri}: {error.message}", error.hint) from error
-
-
-def _local_copy(uri: str) -> tuple[str, bool]:
-    """The model's directory on this machine, and whether it is a copy made for us."""
-    try:
-        if not (
-            files.exists(files.join(uri, "saved_model.pb"))
-            or files.exists(files.join(uri, "saved_model.pbtxt"))
-        ):
-            raise ModelError(
-                f"there is no SavedModel at {uri}: it holds no saved_model.pb",
-                "artifactUri must name the directory of a TensorFlow SavedModel",
-            )
-        return (uri, False) if files.is_local(uri) else (_download(uri), True)
-    except (OSError, ValueError) as error:
-        raise ModelError(f"the model at {uri} cannot be read: {error}") from error
-
-
-def _download(uri: str) -> str:
-    directory = tempfile.mkdtemp(prefix="beam-batch-predict-model-")
-    try:
-        _copy_tree(uri, directory)
-    except BaseException:
-        shutil.rmtree(directory, ignore_errors=True)
-        raise
-    return directory
-
-
-def _copy_tree(uri: str, directory: str) -> None:
-    """Copy all files below a URI, or raise what the first that cannot be copied raised."""
-    prefix = uri.rstrip("/") + "/"
-    # Some tools leave a marker for a folder: an object whose name ends with a slash.
-    found = [file.uri for file in files.match_in(uri, "**") if not file.uri.endswith("/")]
-    targets = [_below(directory, source[len(prefix) :]) for source in found]
-    with ThreadPoolExecutor(FILES_AT_ONCE, "model-copy") as pool:
-        copies = [pool.submit(_copy_file, *pair) for pair in zip(found, targets, strict=True)]
-        try:
-            for copy in copies:
-                copy.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _below(directory: str, name: str) -> str:
-    """The path of a name, which may have slashes, in a directory and not outside of it."""
-    path = os.path.normpath(f"{directory}/{name}")
-    if not path.startswith(directory + os.sep):
-        raise OSError(f"the model has a file whose name leads out of it: {name!r}")
-    return path
-
-
-def _copy_file(source: str, target: str) -> None:
-    os.makedirs(os.path.dirname(target), exist_ok=True)
-    with files.open_file(source) as file, open(target, "wb") as copy:
-        shutil.copyfileobj(file, copy, 1024 * 1024)
 
 
 def _with_signature(model: SavedModel, root: Any) -> LoadedModel:

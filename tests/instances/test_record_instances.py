@@ -31,6 +31,8 @@ def example(**features):
     def feature(values):
         if values is None:
             return Feature()
+        if not values:
+            return Feature(int64_list=Int64List())
         if isinstance(values[0], float):
             return Feature(float_list=FloatList(value=values))
         if isinstance(values[0], int):
@@ -183,11 +185,11 @@ def test_an_included_feature_that_is_missing_is_an_error_of_a_row_with_its_key()
 
 
 def test_excluded_features_are_attached_to_the_output():
-    row = example(a=[1], b=[0.1, 2.0], c=[b"t"], d=[b"\xff"], e=None)
-    key, sent, attached = outcome(row, excluded_fields=["d", "c", "b", "e", "not there"])
+    row = example(a=[1], b=[0.1, 2.0], c=[b"t"], d=[b"\xff"], e=None, f=[])
+    key, sent, attached = outcome(row, excluded_fields=["d", "c", "b", "e", "f", "not there"])
     assert (key, sent) == (None, example(a=[1]))
-    assert attached == {"d": {"b64": "/w=="}, "c": "t", "b": [0.1, 2.0], "e": []}
-    assert list(attached) == ["d", "c", "b", "e"]
+    assert attached == {"d": {"b64": "/w=="}, "c": "t", "b": [0.1, 2.0], "e": None, "f": None}
+    assert list(attached) == ["d", "c", "b", "e", "f"]
 
 
 def test_excluded_features_are_not_attached_beside_a_key():
@@ -243,7 +245,9 @@ VALUES = {
 def batches_of_examples(draw):
     """Records that are alike, as a rule, and as another rule have one that is not."""
     kinds = {name: draw(st.sampled_from(sorted(VALUES))) for name in "kxy"}
-    lengths = {name: draw(st.sampled_from([(1, 1), (1, 1), (2, 2), (1, 3)])) for name in "kxy"}
+    lengths = {
+        name: draw(st.sampled_from([(1, 1), (1, 1), (2, 2), (0, 1), (0, 3)])) for name in "kxy"
+    }
     rows = [
         example(
             **{

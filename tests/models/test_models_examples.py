@@ -152,7 +152,7 @@ BAD = {
         lambda: example(s=[b"a"], y=[1.0]),
         'input "x": the Example has no such feature; it has "s", "y"',
     ),
-    "no kind": (lambda: example(x=None, s=[b"a"]), 'input "x": the Example has no such feature'),
+    "no kind": (lambda: example(x=None, s=[b"a"]), 'input "x": the feature has no value'),
     "bytes": (
         lambda: example(x=[b"1", b"2"], s=[b"a"]),
         'input "x": expected a feature of float_list, found bytes_list',
@@ -182,6 +182,71 @@ BAD = {
         'input "s": the Example has no such feature; it has "t", "x"',
     ),
 }
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool", "string"])
+@pytest.mark.parametrize("shape", [(None,), (2, None)])
+@pytest.mark.parametrize("count", [0, 1, 5])
+def test_a_feature_without_a_kind_is_a_row_without_values(dtype, shape, count):
+    value = b"a" if dtype == "string" else 1.0 if dtype == "float32" else 1
+    records = [example(x=None), *[example(x=[value] * 4)] * count, example(x=None)]
+    values, failures = convert(records, x_of(dtype, *shape))
+    assert failures == {}
+    none, some = ([], [value] * 4) if shape == (None,) else ([[], []], [[value] * 2] * 2)
+    rows = [none, *[some] * count, none]
+    assert values == {row: {"x": x} for row, x in enumerate(rows)}
+
+
+def test_a_feature_without_a_kind_is_an_empty_row_of_unknown_rank():
+    values, failures = convert([example(x=None), example()], TensorInfo("x", "float32", None))
+    assert values == {0: {"x": []}}
+    assert list(failures) == [1]
+
+
+def test_a_feature_without_a_kind_is_what_tensorflow_takes_it_for():
+    import tensorflow as tf
+
+    records = [example(x=None), example(x=[1, 2, 3]), example(_type=int, x=[])]
+    ragged = tf.io.parse_example(records, {"x": tf.io.RaggedFeature(tf.int64)})["x"]
+    values, failures = convert(records, x_of("int64", None))
+    assert failures == {}
+    assert [values[row]["x"] for row in range(3)] == ragged.to_list() == [[], [1, 2, 3], []]
+
+
+def test_a_feature_without_a_kind_and_one_that_is_missing_are_told_apart():
+    inputs = [TensorInfo(name, "int64", (None, None)) for name in "xy"]
+    inputs.append(TensorInfo("z", "int64", (None,)))
+    records = [
+        example(x=None, y=[1], z=[2]),
+        example(y=[1], z=[2]),
+        example(x=None, y=None, z=[2]),
+        example(x=None, z=[2]),
+        example(x=None, y=[1], z=None),
+        example(x=None, y=[b"a"], z=[2]),
+        example(x=None, y=[1, 2]),
+        example(x=None, y=None, z=[]),
+        b"?",
+    ]
+    values, failures = convert(records, *inputs)
+    assert values == {0: {"x": [], "y": [1], "z": 2}, 2: {"x": [], "y": [], "z": 2}}
+    assert failures.pop(8).startswith("the record is not a tf.train.Example: ")
+    assert failures == {
+        1: 'input "x": the Example has no such feature; it has "y", "z"',
+        3: 'input "y": the Example has no such feature; it has "x", "z"',
+        4: 'input "z": the feature has no value',
+        5: 'input "y": expected a feature of int64_list, found bytes_list',
+        6: 'input "z": the Example has no such feature; it has "x", "y"',
+        7: 'input "z": expected a feature of int64_list, found float_list',
+    }
+
+
+@pytest.mark.parametrize("features", [False, True])
+def test_a_feature_without_a_kind_that_is_decoded_already(features):
+    records = [example(x=None), example(x=[1.0]), example(y=[1.0])]
+    decoded = decode_examples(records) if features else None
+    tensors = examples_to_tensors(records, range(3), [x_of("float32", None)], None, decoded)
+    assert sorted(row for batch in tensors.batches for row in batch.rows) == [0, 1]
+    assert [row for row, _ in tensors.failures] == [2]
 
 
 @pytest.mark.parametrize("kind", BAD)

@@ -1,16 +1,12 @@
 """SavedModels: what loads, what does not and what it says, and how they are called."""
 
 import gc
-import os
-import shutil
 import types
 
 import numpy as np
 import pytest
 
-from beam_batch_predict import files
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.models import saved_model
 from beam_batch_predict.models.direct_call import make_caller
 from beam_batch_predict.models.isolation import OutputError
 from beam_batch_predict.models.saved_model import load_model
@@ -38,34 +34,6 @@ def test_every_dtype_goes_in_and_comes_out_as_it_is(load):
     for name, array in inputs.items():
         assert outputs[name].dtype == array.dtype
         assert outputs[name].tolist() == array.tolist()
-
-
-def test_no_directory_is_told(tmp_path):
-    error = refusal(tmp_path / "nowhere")
-    assert error.message == (
-        f"there is no SavedModel at {tmp_path}/nowhere: it holds no saved_model.pb"
-    )
-    assert "artifactUri" in error.hint
-
-
-def test_an_empty_directory_is_told(tmp_path):
-    assert "holds no saved_model.pb" in refusal(tmp_path).message
-
-
-def test_an_unknown_file_system_is_told():
-    assert "nosuch://models/x cannot be read" in refusal("nosuch://models/x").message
-
-
-def test_a_corrupt_model_is_told(model_uri, tmp_path):
-    (tmp_path / "saved_model.pb").write_bytes(b"junk")
-    assert f"the model at {tmp_path} cannot be loaded: " in refusal(tmp_path).message
-
-
-def test_missing_variables_are_told(model_uri, tmp_path):
-    uri = tmp_path / "model"
-    shutil.copytree(model_uri, uri)
-    shutil.rmtree(uri / "variables")
-    assert f"the model at {uri} cannot be loaded: " in refusal(uri).message
 
 
 def test_an_unknown_signature_lists_those_there_are(model_uri):
@@ -175,27 +143,6 @@ def test_variables_live_as_long_as_the_caller(model_uri):
     for _ in range(3):
         gc.collect()
     assert caller.model.call({"x": floats([1, 1])})["y"].tolist() == [30.0]
-
-
-def test_a_remote_model_is_copied_here_and_the_copy_removed(model_uri, monkeypatch, tmp_path):
-    copies = tmp_path / "copies"
-    copies.mkdir()
-    monkeypatch.setattr(saved_model.tempfile, "tempdir", str(copies))
-    monkeypatch.setattr(files, "is_local", lambda uri: False)
-    caller = load_model(SavedModel(model_uri + "/", "lookup"))
-    assert os.listdir(copies) == []
-    assert caller.model.call({"x": np.array([b"green"], object)})["y"].tolist() == [1]
-
-
-def test_a_copy_that_breaks_off_is_removed(model_uri, monkeypatch, tmp_path):
-    def fail(uri):
-        raise OSError(f"{uri} is gone")
-
-    monkeypatch.setattr(saved_model.tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(files, "is_local", lambda uri: False)
-    monkeypatch.setattr(files, "open_file", fail)
-    assert "cannot be read: " in refusal(model_uri + "/").message
-    assert os.listdir(tmp_path) == []
 
 
 def as_lists(outputs):
