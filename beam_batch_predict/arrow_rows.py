@@ -22,6 +22,9 @@ from beam_batch_predict.typed_values import shortest_floats
 
 __all__ = ["ArrowRows"]
 
+MOST_BYTES = 256 * 1024 * 1024
+"""Of rows that are put together: Arrow's strings and lists have 32-bit offsets."""
+
 
 class ArrowRows(Sequence[Any]):
     """Rows of a table as JSON values: objects, or arrays of their cells.
@@ -86,11 +89,12 @@ class ArrowRows(Sequence[Any]):
         return ArrowRows(self.table.take(pa.array(rows, pa.int64())), self.as_arrays)
 
     def joins(self, other: Any) -> bool:
-        """Whether the rows of another sequence can stand behind these."""
+        """Whether the rows of another sequence can stand behind these, and are not too large."""
         return (
             isinstance(other, ArrowRows)
             and other.as_arrays == self.as_arrays
             and other.table.schema.equals(self.table.schema)
+            and self.table.nbytes + other.table.nbytes <= MOST_BYTES
         )
 
     def pieces(self, non_finite: NonFinite = NonFinite.STRING) -> list[Piece]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Cell", "CsvError", "leaves_open", "split_cells"]
+__all__ = ["Cell", "CsvError", "has_bare_return", "leaves_open", "split_cells"]
 
 _CELL = re.compile(r'[ \t]*"([^"]*(?:""[^"]*)*)"[ \t]*(?=,|\Z)|([^",]*)(?=,|\Z)')
 _CELL_OF_BYTES = re.compile(_CELL.pattern.encode())
@@ -63,6 +63,16 @@ def _misplaced_quote(row: str, position: int) -> str:
         f"a quote stands inside the cell at character {position + 1}: put the cell in quotes, "
         'and write "" for each quote in it'
     )
+
+
+def has_bare_return(row: bytes) -> bool:
+    r"""Whether a carriage return stands outside quotes, which some programs end lines with.
+
+    Example:
+        >>> has_bare_return(b'1\r"2"'), has_bare_return(b'1,"2\r"')
+        (True, False)
+    """
+    return b"\r" in row and any(b"\r" in text for text in row.split(b'"')[::2])
 
 
 def leaves_open(line: bytes) -> bool:

@@ -74,16 +74,42 @@ def match(pattern: str) -> list[File]:
     """The files that a path, URI or glob names, sorted by URI.
 
     A file whose name is the pattern itself is that file, whatever characters it has. A
-    directory is no file.
+    directory is no file. As in shells, a wildcard behind the last `/` matches no name that
+    begins with a dot, such as `.DS_Store`, unless that part of the pattern does so too.
 
     Raises:
         OSError: the file system cannot be listed.
     """
+    return [file for file in _match_all(pattern) if not _is_hidden(file.uri, pattern)]
+
+
+def _is_hidden(uri: str, pattern: str) -> bool:
+    """Whether a dot hides a file from the wildcards of a pattern.
+
+    Example:
+        >>> _is_hidden("d/.crc", "d/*"), _is_hidden("d/.crc", "d/.*"), _is_hidden("d/.crc", "d/.crc")
+        (True, False, False)
+    """  # noqa: E501 - a doctest's line cannot be broken
+    folder, slash, last = pattern.rpartition("/")
+    if uri == pattern or last.startswith(".") or not _has_wildcard(last):
+        return False
+    inside = uri.removeprefix(folder + slash)
+    # Behind a folder that is no pattern all names are those that `**` matched.
+    names = inside.split("/") if inside != uri or not folder else [uri.rpartition("/")[2]]
+    return any(name.startswith(".") for name in names)
+
+
+def _has_wildcard(pattern: str) -> bool:
+    return any(sign in pattern for sign in "*?[")
+
+
+def _match_all(pattern: str) -> list[File]:
+    """The files that a pattern names, with those that a dot hides."""
     local = is_local(pattern)
     if not pattern or (local and not pattern.endswith("/") and os.path.isdir(pattern)):
         return []
     with as_os_error(pattern):
-        if any(sign in pattern for sign in "*?[") and FileSystems.exists(pattern):
+        if _has_wildcard(pattern) and FileSystems.exists(pattern):
             size = FileSystems.get_filesystem(pattern).size(pattern)
             return [File(pattern, size)]
         # Beam lists nothing for a pattern whose first part has a wildcard.
@@ -93,13 +119,13 @@ def match(pattern: str) -> list[File]:
 
 
 def match_in(directory: str, pattern: str) -> list[File]:
-    """The files in a directory that match, whatever characters its own name has.
+    """The files in a directory that match, hidden or not, whatever characters its own name has.
 
     Beam has no way to quote them that every regular expression takes without a warning.
     """
     anything = "".join("?" if sign in "*?[" else sign for sign in directory)
     inside = join(directory, "")
-    return [file for file in match(join(anything, pattern)) if file.uri.startswith(inside)]
+    return [file for file in _match_all(join(anything, pattern)) if file.uri.startswith(inside)]
 
 
 def open_file(uri: str) -> BinaryIO:

@@ -111,7 +111,8 @@ def _loads_leniently(text: bytes, error: orjson.JSONDecodeError) -> Any:
         decoded = text.decode("utf-8")
     except UnicodeDecodeError as invalid:
         raise NotJson(
-            f"invalid UTF-8: byte 0x{text[invalid.start]:02x} at column {invalid.start + 1}"
+            f"invalid UTF-8: byte 0x{text[invalid.start]:02x} at column {invalid.start + 1}; "
+            "save the file as UTF-8"
         ) from None
     reason, column = error.msg, error.colno
     if "NaN" in decoded or "Infinity" in decoded:

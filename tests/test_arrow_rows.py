@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from beam_batch_predict import arrow_rows
 from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.jsontext import dumps, join_rows
 from beam_batch_predict.spec import NonFinite
@@ -113,6 +114,13 @@ def test_rows_of_another_schema_or_shape_do_not_join():
     assert not rows.joins(ArrowRows(pa.record_batch({"a": ["1"]})))
     assert not rows.joins(ArrowRows(rows.table, as_arrays=True))
     assert not rows.joins([{"a": 1}])
+
+
+def test_rows_of_many_bytes_do_not_join(monkeypatch):
+    monkeypatch.setattr(arrow_rows, "MOST_BYTES", 3000)
+    rows = ArrowRows(pa.record_batch({"x": ["a" * 1000] * 2}))
+    assert rows[:1].joins(rows[:1])
+    assert not rows.joins(rows[:1])
 
 
 def test_a_row_that_is_not_there_is_an_index_error():

@@ -59,6 +59,36 @@ def test_a_pattern_finds_files_under_the_working_directory(here, pattern, found)
         assert [file.uri for file in files.match(whole)] == [f"{here}/{name}" for name in found]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "found"),
+    [
+        ("x/*", ["x/a"]),
+        ("x/?*", ["x/a"]),
+        ("x/[.]*", []),
+        ("x/**", ["x/a", "x/y/d"]),
+        ("**", ["e", "x/a", "x/y/d"]),
+        ("*/*", [".h/g", "x/a"]),
+        ("*", ["e"]),
+        ("x/.*", ["x/.b", "x/.c*"]),
+        ("x/.b", ["x/.b"]),
+        ("x/.c*", ["x/.c*"]),
+        (".h/*", [".h/g"]),
+        ("./*", ["./e"]),
+    ],
+)
+def test_a_wildcard_matches_no_name_that_begins_with_a_dot(here, pattern, found):
+    put("x/a", "x/.b", "x/.c*", "x/y/d", "x/.y/f", "e", ".e", ".h/g")
+    assert [file.uri for file in files.match(pattern)] == found
+    if not pattern.startswith((".", "./")):
+        whole = [file.uri for file in files.match(f"{here}/{pattern}")]
+        assert whole == [f"{here}/{name}" for name in found]
+
+
+def test_all_files_in_a_directory_are_those_that_a_dot_hides_too(here):
+    put("x/a", "x/.b", "x/.y/f")
+    assert [file.uri for file in files.match_in("x", "**")] == ["x/.b", "x/.y/f", "x/a"]
+
+
 @pytest.mark.parametrize("name", ["plain", "a[1]", "[!x]", "s*", "q?"])
 def test_a_directory_may_have_characters_of_patterns(here, name):
     put(

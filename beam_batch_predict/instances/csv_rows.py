@@ -18,7 +18,7 @@ import orjson
 
 from beam_batch_predict import jsontext
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.csvtext import CsvError
+from beam_batch_predict.csvtext import CsvError, has_bare_return
 from beam_batch_predict.instances.csv_cells import parse_cells
 from beam_batch_predict.instances.csv_tables import json_table, read_table
 from beam_batch_predict.instances.fields import (
@@ -35,6 +35,10 @@ from beam_batch_predict.status import Status
 __all__ = ["convert_csv"]
 
 _MULTILINE = "csv-multiline"
+_LINE_ENDS = (
+    "; a carriage return stands outside quotes: if it ends lines, "
+    r"end them with LF or CRLF, as `tr '\r' '\n'` makes them"
+)
 
 
 class _Layout(NamedTuple):
@@ -164,19 +168,27 @@ def _values(row: bytes, batch: InstanceBatch) -> list[Any]:
     try:
         values = parse_cells(row.decode("utf-8"))
     except UnicodeDecodeError as error:
-        bad = row[error.start]
-        raise RowError(f"invalid UTF-8: byte 0x{bad:02x} at column {error.start + 1}") from None
+        bad = f"byte 0x{row[error.start]:02x} at column {error.start + 1}"
+        raise RowError(f"invalid UTF-8: {bad}; save the file as UTF-8") from None
     except CsvError as error:
         raise RowError(f"invalid CSV: {error}{_advice(row, batch.format)}") from None
-    if len(values) != len(batch.columns):
+    width = len(batch.columns)
+    if len(values) != width:
+        cells = "1 cell" if width == 1 else f"{width} cells"
         raise RowError(
-            f"expected {len(batch.columns)} cells ({listed(batch.columns)}), found {len(values)}"
+            f"expected {cells} ({listed(batch.columns)}), found {len(values)}"
+            f"{_advice(row, batch.format)}"
         )
+    if width == 1 and has_bare_return(row):  # a file of many lines would be a single cell
+        raise RowError(f"expected 1 cell ({listed(batch.columns)}){_LINE_ENDS}")
     return values
 
 
 def _advice(row: bytes, source_format: str) -> str:
-    """What to do where a quote is open at the end of a line, or closed at its start."""
+    """What to do where a line may not end where its record does."""
+    if has_bare_return(row):
+        return _LINE_ENDS
+    # A quote is open at the end of the line, or closed at its start.
     if row.count(b'"') % 2 == 0 or source_format == _MULTILINE:
         return ""
     return "; if cells hold line breaks, set --csv_multiline=true"

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 from beam_batch_predict.batch import Span
-from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
 from beam_batch_predict.jsontext import quote
 from beam_batch_predict.sources.avro_blocks import (
@@ -26,6 +25,7 @@ from beam_batch_predict.sources.avro_blocks import (
 from beam_batch_predict.sources.avro_codecs import CODECS, decompress
 from beam_batch_predict.sources.avro_values import RowDecoder
 from beam_batch_predict.sources.compression import READ_ERRORS, blocks, is_compressed
+from beam_batch_predict.sources.first_columns import first_columns
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.status import Code, Status
 
@@ -43,23 +43,20 @@ def read_avro_columns(
     """The names of the fields of the first file; none where its rows are no records.
 
     Args:
-        files: the files of the source, in order.
+        files: the files of the source, in order; one that cannot be read is left out: it is
+            no Avro file, its schema is wrong, or its codec is not known.
         open_file: opens a URI for reading bytes.
 
     Raises:
-        SourceError: the file cannot be read: it is no Avro file, its schema is wrong, or
-            its codec is not known.
+        SourceError: no file can be read.
     """
-    for file in files:
-        if not file.size:
-            continue
-        try:
-            with open_file(file.uri) as stream:
-                packed = file.uri if is_compressed(file.uri) else ""
-                return _read_start(Content(blocks(stream, packed)))[1].names
-        except READ_ERRORS as error:
-            raise SourceError(f"{file.uri}: cannot be read: {error}") from error
-    return ()
+
+    def read(uri: str) -> tuple[str, ...]:
+        with open_file(uri) as stream:
+            packed = uri if is_compressed(uri) else ""
+            return _read_start(Content(blocks(stream, packed)))[1].names
+
+    return first_columns(files, read)
 
 
 def read_avro(

@@ -312,6 +312,8 @@ def _varint(value: int) -> bytes:
 def _undecodable(count: int, data: bytes, error: Exception) -> ValueError:
     if isinstance(error, EOFError):
         return ValueError(f"its {len(data)} bytes are not {count} rows")
+    if isinstance(error, IndexError):
+        return ValueError("a union has a branch, or an enum a symbol, that the schema has not")
     return ValueError(f"it cannot be decoded: {_reason(error)}")
 
 

@@ -4,6 +4,9 @@ A file cut short must not read as a shorter file: rows would be lost without a w
 Beam's `CompressedFile` and zstandard's `stream_reader` read a truncated stream to its last
 block and stop; `BZ2File` leaves out a second stream that is damaged; `GzipFile` loses what
 it read ahead of a fault. So the libraries' decompressors are used here, frame by frame.
+
+They lose what they found ahead of a fault in the same piece: a file of a few KB is one piece.
+So a frame with a fault is decompressed again, and byte by byte near the fault.
 """
 
 from __future__ import annotations
@@ -11,7 +14,8 @@ from __future__ import annotations
 import bz2
 import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Protocol
+from contextlib import suppress
+from typing import BinaryIO, NamedTuple, Protocol
 
 import zstandard
 
@@ -41,16 +45,20 @@ def blocks(file: BinaryIO, uri: str) -> Iterator[bytes]:
 
     What comes before a fault is yielded before it is raised.
 
+    Args:
+        file: the file, with `seek`.
+        uri: its name.
+
     Raises:
         OSError, EOFError, zlib.error, zstandard.ZstdError: see `READ_ERRORS`; the file
             is truncated, damaged or unreadable.
     """
     if uri.endswith(".gz"):
-        return _frames(file, _gzip_member, padding=b"\0")
+        return _frames(file, _Kind("gzip", _gzip_member, padding=b"\0"))
     if uri.endswith(".bz2"):
-        return _frames(file, bz2.BZ2Decompressor)
+        return _frames(file, _Kind("bzip2", bz2.BZ2Decompressor))
     if uri.endswith(".zst"):
-        return _frames(file, zstandard.ZstdDecompressor().decompressobj)
+        return _frames(file, _Kind("zstd", zstandard.ZstdDecompressor().decompressobj))
     return _read(file, BLOCK_BYTES)
 
 
@@ -75,20 +83,81 @@ def _gzip_member() -> _Frame:
     return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
 
 
-def _frames(
-    file: BinaryIO, new_frame: Callable[[], _Frame], padding: bytes = b""
-) -> Iterator[bytes]:
-    """The content of all frames; `padding` may stand behind any of them."""
+class _Kind(NamedTuple):
+    """A kind of compression.
+
+    Attributes:
+        name: of the program that compresses like that.
+        new_frame: begins a frame.
+        padding: bytes that may stand behind any frame.
+    """
+
+    name: str
+    new_frame: Callable[[], _Frame]
+    padding: bytes = b""
+
+
+def _frames(file: BinaryIO, kind: _Kind) -> Iterator[bytes]:
+    """The content of all frames."""
     frame, whole = None, 0
+    at = first = file.tell()
+    start = given = 0  # where the frame begins, and how many bytes it gave
     for block in _read(file, PRESSED_BYTES):
-        rest = block
-        while rest := rest if frame or not whole else rest.lstrip(padding):
-            frame = frame or new_frame()
-            content = frame.decompress(rest)
-            for start in range(0, len(content), BLOCK_BYTES):
-                yield content[start : start + BLOCK_BYTES]
+        at, rest = at + len(block), block
+        while rest := rest if frame or not whole else rest.lstrip(kind.padding):
+            if frame is None:
+                frame, start, given = kind.new_frame(), at - len(rest), 0
+            try:
+                content = frame.decompress(rest)
+            except READ_ERRORS as error:
+                content = _before_fault(file, kind.new_frame(), start, at, given)
+                yield from _cut(content)
+                nothing = start == first and not given and not content
+                raise OSError(_damage(kind.name, error, nothing)) from error
+            given += len(content)
+            yield from _cut(content)
             rest = frame.unused_data if frame.eof else b""
             frame, whole = (None, whole + 1) if frame.eof else (frame, whole)
     # No plan has an empty file: one without a frame has lost it.
     if frame or not whole:
-        raise EOFError("compressed file ended before the end-of-stream marker was reached")
+        raise EOFError(
+            "compressed file ended before the end-of-stream marker was reached: "
+            "it is cut short; fetch the file again"
+        )
+
+
+def _cut(content: bytes) -> Iterator[bytes]:
+    for start in range(0, len(content), BLOCK_BYTES):
+        yield content[start : start + BLOCK_BYTES]
+
+
+def _before_fault(file: BinaryIO, frame: _Frame, start: int, stop: int, given: int) -> bytes:
+    """What a frame has ahead of its fault, behind the bytes that it gave already.
+
+    Args:
+        file: the file.
+        frame: a new frame.
+        start: the first byte of the frame in the file.
+        stop: a byte behind the fault, by less than `PRESSED_BYTES`.
+        given: how many bytes the frame gave already.
+    """
+    found: list[bytes] = []
+    slow = max(stop - PRESSED_BYTES, start)  # from here on byte by byte
+    with suppress(*READ_ERRORS):
+        file.seek(start)
+        while start < stop and (block := file.read(min(PRESSED_BYTES, max(slow - start, 1)))):
+            content = frame.decompress(block)
+            start += len(block)
+            found.append(content[given:])
+            given = max(given - len(content), 0)
+    return b"".join(found)
+
+
+def _damage(kind: str, error: Exception, nothing: bool) -> str:
+    """What is wrong with a file, and what to do; `nothing` of it could be read."""
+    if nothing:
+        return f"it is not compressed with {kind}, or damaged: {error}"
+    return (
+        f"the compressed data are damaged: {error}. The damage may be anywhere before the place "
+        "where it shows: rows that were read from this file may be wrong. Fetch the file again"
+    )

@@ -2,16 +2,18 @@
 
 The names of the columns are in the first row of the first file. A later file whose first
 row is the same has it as a header too; one whose first row is another has only data
-(source: the service's text on tables). What the cells mean is for `instances` to say.
+(source: the service's text on tables). A column without a name gets one by its place. What
+the cells mean is for `instances` to say.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 from beam_batch_predict.batch import Span
-from beam_batch_predict.csvtext import CsvError, leaves_open, split_cells
+from beam_batch_predict.csvtext import CsvError, has_bare_return, leaves_open, split_cells
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
 from beam_batch_predict.jsontext import quote
@@ -25,7 +27,14 @@ LONGEST_RECORD = 64 * 1024 * 1024
 """Bytes after which a quote counts as one that somebody forgot to close."""
 
 _BOM = b"\xef\xbb\xbf"
+_GZIP = b"\x1f\x8b"
+
 _NEEDED = "a CSV source needs a header row: the names of the columns"
+_RETURNS = (
+    "lines end with a carriage return alone, or it stands in a name without quotes",
+    r"end lines with LF or CRLF, as `tr '\r' '\n'` makes them",
+)
+"""What is wrong with a file of one line, and what to do."""
 
 Reader = Callable[[Span, Callable[[str], BinaryIO]], Iterator[Rows]]
 
@@ -41,16 +50,15 @@ def read_columns(
         multiline: whether a name may hold a line break.
 
     Raises:
-        SourceError: the file cannot be read, or its first row is no header: a name is
-            empty or there twice, or the row is not valid CSV in UTF-8.
+        SourceError: the file cannot be read, or its first row is no header: a name is there
+            twice, all are empty, or the row is not valid CSV in UTF-8.
     """
     read: Reader = _records if multiline else read_lines
     for file in files:
         if not file.size:
             continue
         try:
-            found = read(Span(file.uri), open_file)
-            header = next((part.rows[0] for part in found if part.rows), None)
+            header = _first_row(file.uri, read, open_file)
         except READ_ERRORS as error:
             raise SourceError(f"{file.uri}: the header cannot be read: {error}") from error
         if header is not None:
@@ -58,29 +66,74 @@ def read_columns(
     return ()
 
 
+def _first_row(uri: str, read: Reader, open_file: Callable[[str], BinaryIO]) -> bytes | None:
+    with open_file(uri) as file:
+        start = next(blocks(file, uri), b"")
+    if b"\n" not in start and has_bare_return(start.rstrip(b"\r\n")):
+        return start[: start.rindex(b"\r") + 1]  # not all of a file that may be one large line
+    found = read(Span(uri), open_file)
+    return next((part.rows[0] for part in found if part.rows), None)
+
+
 def _checked_names(uri: str, row: bytes) -> tuple[str, ...]:
+    texts: list[str] = []
     try:
-        names = _names(row)
+        texts = _texts(row)
     except UnicodeDecodeError as error:
         problem = f"invalid UTF-8: byte 0x{row[error.start]:02x} at column {error.start + 1}"
+        hint = "save the file as UTF-8"
+        if row.startswith(_GZIP):
+            problem, hint = "it is compressed with gzip", "give the file a name that ends in .gz"
     except CsvError as error:
-        problem = f"{error}; if a name holds a line break, set --csv_multiline=true"
+        problem, hint = f"{error}; if a name holds a line break, set --csv_multiline=true", _NEEDED
+        if has_bare_return(row):
+            problem, hint = _RETURNS
     else:
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if "" not in names and not twice:
-            return names
-        problem = (
-            f"{quote(twice[0])} is there twice"
-            if twice and twice[0]
-            else f"the name of column {names.index('') + 1} of {len(names)} is empty"
-        )
-    raise SourceError(f"{uri}: the first row is no header: {problem}", _NEEDED)
+        problem, hint = _RETURNS if has_bare_return(row) else _problem(texts)
+    if problem:
+        raise SourceError(f"{uri}: the first row is no header: {problem}", hint)
+    return _named(texts)
 
 
-def _names(row: bytes) -> tuple[str, ...]:
+def _problem(texts: Sequence[str]) -> tuple[str, str]:
+    """Why names cannot be those of columns, and what to do; empty where they can."""
+    if not any(texts):
+        return "all names are empty", _NEEDED
+    twice = [text for text, count in Counter(filter(None, texts)).items() if count > 1]
+    if not twice:
+        return "", ""
+    places = [str(place) for place, text in enumerate(texts, start=1) if text == twice[0]]
+    columns = f"{', '.join(places[:-1])} and {places[-1]}"
+    more = f", and {len(twice) - 1} more like it" if len(twice) > 1 else ""
+    return (
+        f"{quote(twice[0])} is there twice, as the name of columns {columns}{more}",
+        "rename all but one of them",
+    )
+
+
+def _texts(row: bytes) -> list[str]:
     """Names as users write them in a job: without the blanks after a comma."""
     cells = split_cells(row.decode("utf-8"))
-    return tuple(cell.text if cell.quoted else cell.text.strip(" \t") for cell in cells)
+    return [cell.text if cell.quoted else cell.text.strip(" \t") for cell in cells]
+
+
+def _named(texts: Sequence[str]) -> tuple[str, ...]:
+    """The names of columns, of which some may have none in the header.
+
+    pandas leaves out the name of an index; spreadsheets end rows with commas.
+
+    Example:
+        >>> _named(["", "x", "column_1", ""])
+        ('column_1_', 'x', 'column_1', 'column_4')
+    """
+    taken, names = set(texts), []
+    for place, text in enumerate(texts, start=1):
+        name = text or f"column_{place}"
+        while not text and name in taken:
+            name += "_"
+        taken.add(name)
+        names.append(name)
+    return tuple(names)
 
 
 def read_csv_lines(
@@ -111,9 +164,10 @@ def _without_header(
 
 def _is_header(row: bytes, columns: tuple[str, ...]) -> bool:
     try:
-        return _names(row) == columns
+        texts = _texts(row)
     except ValueError:
         return False
+    return any(texts) and _named(texts) == columns
 
 
 def _is_blank(span: Span, stop: int, open_file: Callable[[str], BinaryIO]) -> bool:

@@ -28,6 +28,13 @@ BYTES_TOGETHER = 4 * 1024 * 1024
 """Files are handed on when they have so many bytes together, or are `FILES_AT_ONCE`."""
 
 
+_RETURNS = Status(
+    Code.NOT_FOUND,
+    "there is no file of a name with a carriage return: "
+    r"if it ends lines, end them with LF or CRLF, as `tr '\r' '\n'` makes them",
+)
+
+
 class ListedFile(NamedTuple):
     """A file of a list: its URI, and its content or why there is none."""
 
@@ -100,7 +107,10 @@ def _begin(line: bytes, open_file: Open, max_bytes: int) -> _Begun:
         uri = _unquoted(line.decode("utf-8").strip())
     except UnicodeDecodeError:
         shown = line.decode("utf-8", "backslashreplace")
-        return _Begun(shown, Status(Code.INVALID_ARGUMENT, "the URI is not valid UTF-8"))
+        return _Begun(
+            shown,
+            Status(Code.INVALID_ARGUMENT, "the URI is not valid UTF-8: save the list as UTF-8"),
+        )
     if not uri:
         return _Begun(uri, Status(Code.INVALID_ARGUMENT, "the line has no URI"))
     try:
@@ -114,6 +124,8 @@ def _begin(line: bytes, open_file: Open, max_bytes: int) -> _Begun:
             return _Begun(uri, content, file)
         file.close()
     except Exception as error:  # clients of storage have errors of their own
+        if "\r" in uri and isinstance(error, FileNotFoundError):
+            return _Begun(uri, _RETURNS)
         return _Begun(uri, _status(error))
     return _Begun(uri, _within_limit(content, max_bytes))
 

@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.arrow_values import json_values
 from beam_batch_predict.batch import Span
-from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
 from beam_batch_predict.jsontext import quote
 from beam_batch_predict.sources.compression import is_compressed
+from beam_batch_predict.sources.first_columns import first_columns
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.status import Code, Status
 
@@ -68,21 +68,22 @@ def read_parquet_columns(files: Iterable[File], open_file: Open) -> tuple[str, .
     """The names of the columns of the first file, but for the index that pandas adds.
 
     Args:
-        files: the files of the source, in order.
+        files: the files of the source, in order; one that cannot be read, or has columns
+            that no JSON value can show, is left out.
         open_file: opens a URI for reading bytes.
 
     Raises:
-        SourceError: the file cannot be read, or has columns that no JSON value can show.
+        SourceError: no file can be read.
     """
-    for file in files:
-        if not file.size:
-            continue
-        try:
-            with open_file(file.uri) as content:
-                return tuple(_fields(_open(content, file.uri), ()))
-        except OSError as error:
-            raise SourceError(f"{file.uri}: cannot be read: {_reason(error)}") from error
-    return ()
+
+    def read(uri: str) -> list[str]:
+        with open_file(uri) as content:
+            try:
+                return list(_fields(_open(content, uri), ()))
+            except OSError as error:
+                raise OSError(_reason(error)) from error
+
+    return first_columns(files, read)
 
 
 def read_parquet(span: Span, columns: Sequence[str], open_file: Open) -> Iterator[Rows]:
@@ -206,6 +207,8 @@ def _problem(kind: pa.DataType) -> str:
 
 def _decoded_type(kind: pa.DataType) -> pa.DataType:
     """A type without dictionaries: a few rows would travel with the values of all."""
+    if isinstance(kind, pa.JsonType):  # a text, as in files of other writers than Arrow
+        return _decoded_type(kind.storage_type)
     if pa.types.is_dictionary(kind):
         return _decoded_type(kind.value_type)
     if pa.types.is_struct(kind):

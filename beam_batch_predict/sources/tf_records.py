@@ -22,6 +22,8 @@ _AROUND = HEAD.size + TAIL.size
 _MOST_HEADS = 4096
 """Sound heads remembered: records of a length known already cost a look-up."""
 
+_GZIP = b"\x1f\x8b"
+
 _DAMAGED = Status(Code.DATA_LOSS, "the record's data does not match its checksum")
 
 
@@ -65,9 +67,13 @@ def read_records(
             short or unreadable; records before the fault have been yielded.
     """
     with open_file(span.uri) as file:
-        compressed = gzip and not is_compressed(span.uri)
-        content = blocks(file, f"{span.uri}.gz" if compressed else span.uri)
-        yield from _records(content, max_bytes)
+        name = span.uri
+        if gzip and not is_compressed(name):
+            name += ".gz"
+            if file.read(len(_GZIP)) != _GZIP:
+                raise OSError("it is not compressed with gzip: set instancesFormat to tf-record")
+            file.seek(0)
+        yield from _records(blocks(file, name), max_bytes)
 
 
 def _records(content: Iterator[bytes], max_bytes: int) -> Iterator[Rows]:
@@ -87,7 +93,10 @@ def _records(content: Iterator[bytes], max_bytes: int) -> Iterator[Rows]:
         if cut.found.rows:
             yield cut.found
         if cut.damaged:
-            raise OSError(f"the length of the record at byte {at + cut.used} is damaged")
+            reason = f"the length of the record at byte {at + cut.used} is damaged"
+            if rest.startswith(_GZIP) and not at + cut.used:
+                reason = "it is compressed with gzip: set instancesFormat to tf-record-gzip"
+            raise OSError(reason)
         at, skip, missing = at + cut.used, max(cut.used - len(rest), 0), cut.missing
         waiting = [rest[cut.used :]] if cut.used < len(rest) else []
     if skip:

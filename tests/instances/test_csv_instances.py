@@ -186,7 +186,9 @@ def test_cells_have_the_values_of_the_table(text, value):
         (b'1,"a', "the quote at character 3 is not closed; if cells hold line breaks, set"),
         (b'b",2', "a quote stands inside the cell at character 1"),
         (b'1,"a""', "the quote at character 3 is not closed"),
-        (b"1,caf\xe9", "invalid UTF-8: byte 0xe9 at column 6"),
+        (b"1,2\r3,4", "found 3; a carriage return stands outside quotes: if it ends lines"),
+        (b'1,"2"\r"3",4', "end them with LF or CRLF"),
+        (b"1,caf\xe9", "invalid UTF-8: byte 0xe9 at column 6; save the file as UTF-8"),
         (b"1,\xed\xa0\x80", "invalid UTF-8"),
     ],
 )
@@ -203,6 +205,15 @@ def test_a_wrong_row_fails_alone_and_is_told_with_its_place(row, words, other):
     (line,) = error_lines(batch).splitlines()
     shown = json.loads(line)["instance"]
     assert shown == row.decode() if row.isascii() else set(shown) == {"b64"}
+
+
+@pytest.mark.parametrize("row", [b"x\r1\r2", b"1,2", b"1\r2,3"])
+def test_a_line_of_many_lines_is_no_single_cell(row):
+    batch = convert_rows(b"1", row, b'"1\r2"', columns=("x",))
+    assert batch.instances[::2] == [[1], ["1\r2"]]
+    (status,) = batch.statuses.values()
+    assert status.message.startswith('expected 1 cell ("x")')
+    assert ("a carriage return stands outside quotes" in status.message) == (b"\r" in row)
 
 
 def test_both_halves_of_a_broken_cell_name_the_option():

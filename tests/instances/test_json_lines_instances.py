@@ -164,10 +164,12 @@ REFUSED = [
     (b'"\\ud800"', Config(), "invalid JSON: … at column 2"),
     (b"1e999", Config(), "invalid JSON: … at column 1"),
     (b"1" * 5000, Config(), "invalid JSON: … at column 1"),
-    (b'["\xff"]', Config(), "invalid UTF-8: byte 0xff at column 3"),
+    (b'["\xff"]', Config(), "invalid UTF-8: byte 0xff at column 3; save the file as UTF-8"),
     (b"\xef\xbb\xbf1", Config(), "invalid JSON: … at column 1"),
     (b"[" * 5000 + b"]" * 5000, Config(), "invalid JSON: … at column 1026"),
     (b"[" * 5000 + b"NaN" + b"]" * 5000, Config(), "invalid JSON: nested too deeply"),
+    (b'{"a": 1}\r{"a": 2}\r', Config(), "invalid JSON: … at column 10"),
+    (b"1\r2", Config(), "invalid JSON: … at column 3"),
 ]  # fmt: skip
 
 

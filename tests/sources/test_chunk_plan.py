@@ -2,6 +2,8 @@
 
 import os
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +12,8 @@ from beam_batch_predict import files
 from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
+from beam_batch_predict.inputs import Parquet
+from beam_batch_predict.sources.first_columns import first_columns
 from beam_batch_predict.sources.planning import FILES_PER_CHUNK, list_files, make_chunks, plan
 from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.spec import JsonLines
@@ -131,3 +135,75 @@ def test_the_plan_of_a_source_is_the_same_every_time(inputs):
         (Span(name, 0, 2),)
         for name in ("a.jsonl", "b.jsonl", "new\nline.jsonl", "sub/a.jsonl", "sub/c [1].jsonl")
     ]
+
+
+@pytest.mark.parametrize(
+    ("patterns", "found"),
+    [
+        (["d/*"], ["d/a", "d/b"]),
+        (["d/_*"], []),
+        (["d/**"], ["d/a", "d/b", "d/part=1/c"]),
+        (["d/_metadata"], ["d/_metadata"]),
+        (["d/*", "*/_common_metadata"], ["d/a", "d/b", "d/_common_metadata"]),
+    ],
+)
+def test_files_beside_parquet_data_are_no_data_unless_they_are_named(
+    tmp_path, monkeypatch, patterns, found
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d/part=1").mkdir(parents=True)
+    for name in ("a", "b", "part=1/c", "_metadata", "_common_metadata", ".a.crc"):
+        pq.write_table(pa.table({"x": [1]}), tmp_path / "d" / name)
+    if not found:
+        with pytest.raises(SourceError, match="matches no file"):
+            plan(Parquet(patterns), files.match)
+        return
+    chunks = plan(Parquet(patterns), files.match)
+    assert [span.uri for chunk in chunks for span in chunk.spans] == found
+
+
+def columns_of(*names, broken=()):
+    """The columns of files, of which some cannot be read."""
+
+    def read(uri):
+        if uri in broken:
+            raise OSError(f"no {uri}")
+        return [f"of {uri}"]
+
+    return first_columns([File(name, name != "empty") for name in names], read)
+
+
+def test_the_columns_are_those_of_the_first_file_that_can_be_read():
+    assert columns_of("empty", "a", "b") == ("of a",)
+    assert columns_of("empty", "a", "b", "c", broken="ab") == ("of c",)
+    assert columns_of() == columns_of("empty") == ()
+
+
+def test_where_no_file_can_be_read_the_first_says_why():
+    names = [str(number) for number in range(30)]
+    with pytest.raises(SourceError, match="^a: cannot be read: no a$"):
+        columns_of("a", "b", broken="ab")
+    assert columns_of(*names, broken=names[:19]) == ("of 19",)
+    with pytest.raises(SourceError, match="^0: cannot be read: no 0$"):
+        columns_of(*names, broken=names[:20])
+
+
+def test_storage_that_may_answer_later_gives_no_other_columns():
+    def read(uri):
+        raise files.StorageUnavailable(uri)
+
+    with pytest.raises(files.StorageUnavailable):
+        first_columns([File("a", 1), File("b", 1)], read)
+
+
+@pytest.mark.parametrize("damaged", ["0", "1"])
+def test_a_damaged_file_is_a_failure_wherever_it_stands(tmp_path, damaged):
+    good = tmp_path / ("1" if damaged == "0" else "0")
+    pq.write_table(pa.table({"x": [1], "y": [2]}), good)
+    (tmp_path / damaged).write_bytes(b"PAR1 and nothing else")
+    (chunk,) = plan(Parquet(str(tmp_path / "*")), files.match)
+    assert chunk.columns == ("x", "y")
+    batches = list(read_chunk(chunk, files.open_file, 4))
+    assert [row for batch in batches for row in batch.rows] == [{"x": 1, "y": 2}]
+    (failure,) = [failure for batch in batches for failure in batch.source_failures]
+    assert str(tmp_path / damaged) in failure.message

@@ -2,10 +2,14 @@
 
 import os
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from beam_batch_predict import arrow_rows
+from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.files import File, open_file
 from beam_batch_predict.sources import compression, reading
@@ -186,3 +190,29 @@ def test_of_a_chunk_with_many_faults_the_first_hundred_are_told(tmp_path):
     assert len(told) == reading.MOST_FAILURES == 100
     assert "gone-0:" in told[0].message
     assert "gone-99:" in told[-1].message
+
+
+@pytest.mark.parametrize("limit", ["bytes", "Arrow"])
+def test_columns_that_are_too_large_together_stay_in_batches_of_their_own(
+    tmp_path, monkeypatch, limit
+):
+    rows = [{"x": str(number) * 1000} for number in range(9)]
+    path = str(tmp_path / "in.parquet")
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=2)
+    if limit == "bytes":
+        monkeypatch.setattr(arrow_rows, "MOST_BYTES", 4500)
+    else:
+
+        def refuse(rows, more):
+            if len(rows) + len(more) > 4:
+                raise pa.ArrowInvalid("offset overflow while concatenating arrays")
+            return plainly(rows, more)
+
+        plainly = ArrowRows.__add__
+        monkeypatch.setattr(ArrowRows, "__add__", refuse)
+    batches = list(read_chunk(Chunk(0, 1, (Span(path),), "parquet"), open_file, 100))
+    assert [len(batch) for batch in batches] == [4, 4, 1]
+    assert [batch.first_row for batch in batches] == [0, 4, 8]
+    assert [row for batch in batches for row in batch.rows] == rows
+    assert [place for batch in batches for place in batch.offsets] == list(range(9))
+    assert batches[-1].place(0) == f"{path}, row 8"

@@ -3,6 +3,7 @@
 import bz2
 import gzip
 import random
+import zlib
 
 import pytest
 import zstandard
@@ -116,6 +117,45 @@ def test_a_flipped_bit_is_never_silent(stored, kind):
         damaged[at] ^= 0x10
         rows, _, failures = read(stored(kind, bytes(damaged)))
         assert failures or rows == LINES
+
+
+WITH_SUMS = {**COMPRESS, ".zst": zstandard.ZstdCompressor(write_checksum=True).compress}
+
+
+@pytest.mark.parametrize("kind", WITH_SUMS)
+@pytest.mark.parametrize("before", [0, 1, 30_000])
+def test_a_wrong_checksum_takes_no_row_that_came_before_it(stored, kind, before):
+    """Of the last frame, and of frames that fill more than a piece before it."""
+    lines = [b'{"x": %d}' % random.Random(at).getrandbits(60) for at in range(before)]
+    first = WITH_SUMS[kind](b"".join(line + b"\n" for line in lines))
+    damaged = bytearray(WITH_SUMS[kind](b"\n".join(LINES) + b"\n"))
+    damaged[-1 if kind == ".zst" else -6] ^= 1
+    rows, _, (failure,) = read(stored(kind, first * bool(before) + bytes(damaged)))
+    assert rows == lines + LINES
+    assert "rows that were read from this file may be wrong. Fetch the file again" in (
+        failure.message
+    )
+
+
+def test_a_fault_in_deflated_data_takes_only_what_is_behind_it(stored):
+    numbers = random.Random(5)
+    lines = [b'{"x": %d}' % numbers.getrandbits(60) for _ in range(30_000)]
+    whole = COMPRESS[".gz"](b"".join(line + b"\n" for line in lines))
+    # A member that ends in the middle: what follows is a block of a type that is not there.
+    packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    cut = packer.compress(b"".join(line + b"\n" for line in lines))
+    cut += packer.flush(zlib.Z_SYNC_FLUSH)
+    assert len(cut) > 20 * compression.PRESSED_BYTES
+    rows, _, (failure,) = read(stored(".gz", whole + cut + b"\xff" * 100))
+    assert rows == lines + lines
+    assert "invalid block type" in failure.message
+
+
+@KINDS
+def test_a_file_that_is_not_compressed_says_so(stored, kind):
+    rows, _, (failure,) = read(stored(kind, b'{"x": 1}\n'))
+    assert rows == []
+    assert ": it is not compressed with " in failure.message
 
 
 def test_zeros_behind_gzip_members_are_padding(stored):

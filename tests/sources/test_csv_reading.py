@@ -84,23 +84,96 @@ def test_the_first_row_names_the_columns(store, content, names, multiline):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"id,x,id\n1,2,3\n", '"id" is there twice'),
-        (b'id, x,"x"\n', '"x" is there twice'),
-        (b"id,,x\n", "the name of column 2 of 3 is empty"),
-        (b"id,x,\n", "the name of column 3 of 3 is empty"),
-        (b"id,,\n", "the name of column 2 of 3 is empty"),
-        (b'id,""\n', "the name of column 2 of 2 is empty"),
+        (b"id,x,id\n1,2,3\n", '"id" is there twice, as the name of columns 1 and 3; rename all'),
+        (b'id, x,"x"\n', '"x" is there twice, as the name of columns 2 and 3; rename all'),
+        (
+            b"y,x,,y,x,y,\n",
+            '"y" is there twice, as the name of columns 1, 4 and 6, and 1 more like it',
+        ),
+        (b",\n1,2\n", "all names are empty; a CSV source needs a header row"),
+        (b'""\n', "all names are empty"),
         (b'id,"x\n1,2\n', "is not closed"),
         (b'id,x"y\n', "a quote stands inside the cell"),
-        (b"id,caf\xe9\n", "invalid UTF-8: byte 0xe9 at column 7"),
+        (b"id,caf\xe9\n", "invalid UTF-8: byte 0xe9 at column 7; save the file as UTF-8"),
         ("id,x\n".encode("utf-16"), "invalid UTF-8"),
+        ("id,x\r\n1,2\r\n".encode("utf-16"), "column 1; save the file as UTF-8"),
+        (gzip.compress(b"id,x\n"), "it is compressed with gzip; give the file a name that ends"),
     ],
 )
 def test_a_first_row_that_is_no_header_stops_the_job(store, content, words):
     with pytest.raises(SourceError, match=r"0\.csv: the first row is no header") as caught:
         columns_of(store(content))
-    assert words in caught.value.message
-    assert "header" in caught.value.hint
+    assert words in caught.value.status.message
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"x\r1\r2\r3\r",
+        b"x\r1",
+        b"id,x\r1,2\r3,4",
+        b'"id","x"\r"1","2"\r',
+        BOM + b"\rid,x\r1,2\r",
+        b"id,x\r1,2\n3,4\n",
+        b"id,x\r\r\n1,2\r\r\n",
+    ],
+)
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("multiline", [False, True])
+def test_a_header_whose_line_ends_with_a_carriage_return_alone_stops_the_job(
+    store, content, suffix, multiline
+):
+    with pytest.raises(SourceError, match="lines end with a carriage return alone") as caught:
+        columns_of(store(content, suffix=suffix), multiline)
+    assert r"tr '\r' '\n'" in caught.value.hint
+
+
+def test_a_file_that_is_one_line_is_refused_by_its_first_block(monkeypatch):
+    monkeypatch.setattr(compression, "BLOCK_BYTES", 16)
+    opened = []
+
+    def open_once(uri):
+        opened.append(io.BytesIO("größe,x\r12é".encode() + b"1,2\r" * 1000))
+        opened[-1].close = lambda: None
+        return opened[-1]
+
+    with pytest.raises(SourceError, match="carriage return"):
+        read_columns([File("in.csv", 4014)], open_once)
+    assert [file.tell() for file in opened] == [16]
+
+
+@pytest.mark.parametrize("multiline", [False, True])
+def test_a_later_file_of_one_line_is_a_row_and_never_a_header(store, multiline):
+    one = b"x\r1\r2"
+    assert rows_of(store(b"x\n1\n", one + b"\r"), multiline=multiline) == [b"1", one]
+    two = b"id,x\r1,2\r3,4"
+    assert rows_of(store(b"id,x\n1,2\n", two), multiline=multiline) == [b"1,2", two]
+
+
+@pytest.mark.parametrize(
+    ("header", "names"),
+    [
+        (b",x", ("column_1", "x")),
+        (b"id,x,", ("id", "x", "column_3")),
+        (b"id,,", ("id", "column_2", "column_3")),
+        (b'id,""', ("id", "column_2")),
+        (b"id, \t,y", ("id", "column_2", "y")),
+        (b",column_1,column_1_,", ("column_1__", "column_1", "column_1_", "column_4")),
+        (b"column_2,", ("column_2", "column_2_")),
+        (b"column_3,x,", ("column_3", "x", "column_3_")),
+    ],
+)
+def test_a_column_without_a_name_gets_one_by_its_place(store, header, names):
+    row = b",".join([b"1"] * len(names))
+    nothing = b"," * (len(names) - 1)
+    pattern = store(
+        header + b"\n" + row + b"\n",
+        header + b"\n" + row + b"\n",  # the same header
+        nothing + b"\n" + row + b"\n",  # a row of empty cells
+    )
+    assert columns_of(pattern) == names
+    for multiline in (False, True):
+        assert rows_of(pattern, multiline=multiline) == [row, row, nothing, row]
 
 
 def test_a_name_with_a_line_break_needs_the_option(store):

@@ -116,7 +116,16 @@ def test_files_that_cannot_be_read_are_row_errors(listed, stored, tmp_path):
     assert rows[1][1].message == "there is no such file"
     assert rows[2][1].message == "the URI names a directory, not a file"
     assert rows[6][1].message == "the line has no URI"
-    assert rows[7][1].message == "the URI is not valid UTF-8"
+    assert rows[7][1].message == "the URI is not valid UTF-8: save the list as UTF-8"
+
+
+def test_a_list_whose_lines_end_with_carriage_returns_alone_says_so(listed, stored):
+    good, odd = stored("good", b"1"), stored("odd\rname", b"2")
+    rows, _ = read(listed(f"{good}\r{good}\r", odd, f"{good}\r"))
+    assert [uri for uri, _ in rows] == [f"{good}\r{good}", odd, good]
+    assert rows[0][1].code is Code.NOT_FOUND
+    assert "end them with LF or CRLF" in rows[0][1].message
+    assert [content for _, content in rows[1:]] == [b"2", b"1"]
 
 
 class Broken:

@@ -211,9 +211,10 @@ def test_gzip_is_read_with_and_without_the_extension(written, stored):
 
 def test_files_that_are_not_compressed_as_the_format_says_are_failures(written, stored):
     plain, pressed = written(RECORDS), written(RECORDS, "GZIP")
-    assert len(read(stored(plain), form="tf-record-gzip")[2]) == 1
+    (failure,) = read(stored(plain), form="tf-record-gzip")[2]
+    assert failure.message.endswith("not compressed with gzip: set instancesFormat to tf-record")
     (failure,) = read(stored(pressed))[2]
-    assert failure.message.endswith("the length of the record at byte 0 is damaged")
+    assert failure.message.endswith("compressed with gzip: set instancesFormat to tf-record-gzip")
 
 
 def test_gzip_cut_anywhere_keeps_whole_records_and_is_a_failure(written, stored):

@@ -1,0 +1,46 @@
+"""The columns of files that describe themselves: those of the first file that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from beam_batch_predict.errors import SourceError
+from beam_batch_predict.files import File
+from beam_batch_predict.sources.compression import READ_ERRORS
+
+__all__ = ["first_columns"]
+
+MOST_FILES = 20
+"""Files that are tried: where so many cannot be read, the job is wrong and not a file."""
+
+
+def first_columns(files: Iterable[File], read: Callable[[str], Sequence[str]]) -> tuple[str, ...]:
+    """The names of the columns of the first file that can be read.
+
+    A damaged file is no reason to fail a job: it is a failure of its own wherever it
+    stands among the others. Empty files have no columns.
+
+    Args:
+        files: the files of the source, in order.
+        read: gives the columns of a file.
+
+    Raises:
+        SourceError: none of the first files can be read; it says why for the first.
+    """
+    first: SourceError | None = None
+    tried = 0
+    for file in files:
+        if not file.size:
+            continue
+        try:
+            return tuple(read(file.uri))
+        except READ_ERRORS as error:
+            if first is None:
+                first = SourceError(f"{file.uri}: cannot be read: {error}")
+                first.__cause__ = error
+        tried += 1
+        if tried == MOST_FILES:
+            break
+    if first is not None:
+        raise first
+    return ()
