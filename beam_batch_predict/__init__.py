@@ -3,10 +3,10 @@
     import beam_batch_predict as bbp
 
 gives the descriptions of work (`JsonLines`, `InstanceConfig`, `SavedModel`,
-`GcsDestination`), the PTransforms that do it (`ReadInstances`, `ConvertInstances`, `Predict`,
-`WriteResults`, `BatchInstances`, `Unbatch`, `BatchPredict`) and the jobs of the service
-(`read_job`, `BatchPredictionJob`). Beam is imported when the first transform is asked for,
-TensorFlow when the first model is loaded.
+`GcsDestination`, `BigQueryDestination`), the PTransforms that do it (`ReadInstances`,
+`ConvertInstances`, `Predict`, `WriteResults`, `BatchInstances`, `Unbatch`, `BatchPredict`) and
+the jobs of the service (`read_job`, `BatchPredictionJob`). Beam is imported when the first
+transform is asked for, TensorFlow when the first model is loaded.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.bigquery_clients import BigQueryClients
 from beam_batch_predict.errors import (
     BatchPredictError,
     DestinationError,
@@ -27,6 +28,8 @@ from beam_batch_predict.errors import (
 from beam_batch_predict.spec import (
     Avro,
     BatchPredictSpec,
+    BigQuery,
+    BigQueryDestination,
     Csv,
     FileList,
     GcsDestination,
@@ -61,6 +64,9 @@ __all__ = [
     "BatchPredictError",
     "BatchPredictSpec",
     "BatchPredictionJob",
+    "BigQuery",
+    "BigQueryClients",
+    "BigQueryDestination",
     "Code",
     "ConvertInstances",
     "Csv",

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from beam_batch_predict.jsontext import NotJson, loads
 from beam_batch_predict.typed_values import json_value, shortest_floats
 
 __all__ = ["decimals_as_floats", "json_values", "plain_array", "rectangular"]
@@ -51,7 +52,7 @@ def plain_array(array: pa.Array) -> pa.Array:
         DataType(string)
     """
     kind = array.type
-    if isinstance(array, pa.ExtensionArray) and not isinstance(kind, pa.UuidType):
+    if isinstance(array, pa.ExtensionArray) and not isinstance(kind, (pa.UuidType, pa.JsonType)):
         return plain_array(array.storage)
     if pa.types.is_dictionary(kind):
         return plain_array(array.dictionary_decode())
@@ -196,6 +197,36 @@ def _seconds(ticks: int, digits: int) -> str:
     return f"{'-' if ticks < 0 else ''}{whole}{fraction}s"
 
 
+def _intervals(array: pa.Array) -> list[Any]:
+    return [value and _interval(*value) for value in array.to_pylist()]
+
+
+def _interval(months: int, days: int, nanoseconds: int) -> str:
+    """An interval as GoogleSQL's canonical format has it: `[sign]Y-M [sign]D [sign]H:M:S[.F]`."""
+    years, months_left = divmod(abs(months), 12)
+    seconds, fraction = divmod(abs(nanoseconds), 10**9)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    digits = f".{fraction:09d}"
+    while digits.endswith("000"):  # three, six or nine digits
+        digits = digits[:-3]
+    date = f"{'-' if months < 0 else ''}{years}-{months_left} {days}"
+    sign = "-" if nanoseconds < 0 else ""
+    return f"{date} {sign}{hours}:{minutes}:{seconds}{digits.rstrip('.')}"
+
+
+def _json_texts(array: pa.Array) -> list[Any]:
+    return [_json_text(value) for value in array.storage.to_pylist()]
+
+
+def _json_text(text: str | None) -> Any:
+    """The value that a text stands for; the text itself where it is no JSON."""
+    try:
+        return None if text is None else loads(text.encode())
+    except NotJson:
+        return text
+
+
 def _structs(array: pa.Array) -> list[Any]:
     names = [field.name for field in array.type]
     columns = [json_values(child) for child in array.flatten()]
@@ -242,6 +273,8 @@ _CONVERTERS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], lis
     (pa.types.is_date, _dates),
     (pa.types.is_time, _times),
     (pa.types.is_duration, _durations),
+    (pa.types.is_interval, _intervals),
+    (lambda kind: isinstance(kind, pa.JsonType), _json_texts),
     (pa.types.is_struct, _structs),
     (pa.types.is_map, _maps),
     (lambda kind: pa.types.is_list(kind) or pa.types.is_large_list(kind), _lists),

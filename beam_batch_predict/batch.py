@@ -7,6 +7,7 @@ later steps work on the live rows only; nothing is dropped and nothing changes i
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -19,10 +20,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from beam_batch_predict.bigquery_clients import BigQueryClients
     from beam_batch_predict.example_columns import FeatureFilter
     from beam_batch_predict.tensor_info import TensorInfo
 
-__all__ = ["Chunk", "InstanceBatch", "Predictions", "Span"]
+__all__ = ["Chunk", "InstanceBatch", "Predictions", "Span", "TableStream"]
 
 
 class Span(NamedTuple):
@@ -43,6 +45,23 @@ class Span(NamedTuple):
     stop: int | None = None
 
 
+class TableStream(NamedTuple):
+    """A share of a table's rows, which BigQuery hands out.
+
+    Attributes:
+        name: the read stream's resource name.
+        expires: when BigQuery forgets it.
+        clients: how to reach BigQuery.
+        json_fields: the columns whose strings are JSON texts: by name True, or of a record
+            the same of its fields.
+    """
+
+    name: str
+    expires: datetime.datetime
+    clients: BigQueryClients
+    json_fields: Mapping[str, Any]
+
+
 class Chunk(NamedTuple):
     """A numbered piece of the input: what one part of the output is made from.
 
@@ -54,6 +73,7 @@ class Chunk(NamedTuple):
         columns: the names of the columns, where the format has such for all files, or of
             those to read, where a file says itself which it has.
         max_instance_bytes: of a record or a listed file; a larger one is a row error.
+        stream: where the rows are, if in a table; the one span has its name for messages.
 
     Example:
         >>> Chunk(0, 1, (Span("in.jsonl"),)).number
@@ -66,6 +86,7 @@ class Chunk(NamedTuple):
     format: str = "jsonl"
     columns: tuple[str, ...] = ()
     max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
+    stream: TableStream | None = None
 
 
 class Predictions(NamedTuple):

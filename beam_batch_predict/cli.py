@@ -162,4 +162,10 @@ def summary(record: bytes) -> str:
     lines += [
         f"partial failure: {failure['message']}" for failure in job.get("partialFailures", [])
     ]
-    return "\n".join([*lines, job.get("outputInfo", {}).get("gcsOutputDirectory", "")])
+    return "\n".join([*lines, _place(job.get("outputInfo", {}))])
+
+
+def _place(output: dict[str, str]) -> str:
+    if "bigqueryOutputDataset" in output:
+        return f"{output['bigqueryOutputDataset']}.{output.get('bigqueryOutputTable', '')}"
+    return output.get("gcsOutputDirectory", "")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import datetime
+import os
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -18,6 +20,8 @@ from beam_batch_predict import files
 from beam_batch_predict.batch import Chunk, InstanceBatch
 from beam_batch_predict.instances.fields import check_columns, sent_names
 from beam_batch_predict.models.handler import NAMESPACE
+from beam_batch_predict.sinks.bigquery_names import refuse_clashes
+from beam_batch_predict.sinks.bigquery_tables import prepare_tables
 from beam_batch_predict.sinks.finishing import finish_run
 from beam_batch_predict.sinks.naming import PARTS
 from beam_batch_predict.sinks.parts import Part, PartWriter
@@ -26,7 +30,7 @@ from beam_batch_predict.sinks.records import error_records, prediction_records
 from beam_batch_predict.sinks.run_record import RunRecord
 from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.sources.reading import read_chunk
-from beam_batch_predict.spec import FileSource, InstanceConfig, NonFinite
+from beam_batch_predict.spec import InstanceConfig, NonFinite, Source
 
 __all__ = [
     "BatchRows",
@@ -37,6 +41,7 @@ __all__ = [
     "begin_run",
     "chunks_of",
     "clean_up",
+    "refuse_column_clashes",
 ]
 
 OPEN_PARTS = 64
@@ -47,29 +52,43 @@ def begin_run(record: RunRecord) -> datetime.datetime:
     """Record that a run has begun; when.
 
     Raises:
-        DestinationError: another run has published in the directory.
+        DestinationError: another run has published in the directory, or tables cannot be made.
     """
-    refuse_published(record.directory)
+    if record.tables is None:
+        refuse_published(record.directory)
+    else:
+        with record.recording_failure():
+            prepare_tables(record.tables, record.directory)
     return record.running()
 
 
-def chunks_of(source: FileSource, config: InstanceConfig = InstanceConfig()) -> list[Chunk]:  # noqa: B008 - frozen
+def chunks_of(source: Source, config: InstanceConfig = InstanceConfig()) -> list[Chunk]:  # noqa: B008 - frozen
     """The plan of a source, of one chunk at least, so that no part at all is always a loss.
 
     Raises:
         SourceError: inputs cannot be found, or lack a header.
         InvalidArgument: the config names what the inputs have no column for.
     """
-    chunks = plan(source, files.match) or [Chunk(0, 1, ())]
-    check_columns(chunks[0].columns, config)
-    if source.selects_columns:
-        needed = _needed_columns(chunks[0].columns, config)
-        chunks = [chunk._replace(columns=needed) for chunk in chunks]
-    return chunks
+
+    def select(columns: tuple[str, ...]) -> tuple[str, ...]:
+        check_columns(columns, config)
+        return _needed_columns(columns, config) if source.selects_columns else columns
+
+    return plan(source, files.match, select=select) or [Chunk(0, 1, ())]
+
+
+def refuse_column_clashes(chunks: Sequence[Chunk], config: InstanceConfig) -> None:
+    """Refuse columns of the input that cannot both be columns of a table.
+
+    Raises:
+        InvalidArgument: there are two.
+    """
+    if not config.key_field and chunks:
+        refuse_clashes(chunks[0].columns)
 
 
 def _needed_columns(columns: tuple[str, ...], config: InstanceConfig) -> tuple[str, ...]:
-    """The columns to read, in the order of the first file, which holds for all files."""
+    """The columns to read, in the order that holds for all of the input."""
     kept = {config.key_field, *config.attached_fields, *sent_names(columns, config)}
     return tuple(name for name in columns if name in kept)
 
@@ -109,8 +128,13 @@ class WriteParts(beam.DoFn):
         self._open = OrderedDict()
         self._since = time.perf_counter()
 
-    def process(self, batch: Any) -> Iterator[Any]:
-        """Write one batch; parts come out as they are done."""
+    def process(self, batch: Any, begun: Any = None) -> Iterator[Any]:
+        """Write one batch; parts come out as they are done.
+
+        Args:
+            batch: the batch.
+            begun: what must be there before.
+        """
         number = -1 if batch.chunk is None else batch.chunk
         writer = self._open.pop(number, None)
         if writer is not None and number >= 0 and writer.next_row != batch.first_row:
@@ -161,9 +185,20 @@ class FinishRun(beam.DoFn):
         return finish_run(parts, self._record, self._run, self._format, start, self._planned_input)
 
 
-def clean_up(_: Any, published: Iterable[PublishedFile], parts_directory: str) -> None:
-    """Remove the parts of a run, once its publication can no longer be tried again."""
+def clean_up(
+    _: Any, published: Iterable[PublishedFile], parts_directory: str, directories: Sequence[str]
+) -> None:
+    """Remove the parts of a run, once its publication can no longer be tried again.
+
+    Args:
+        published: the results.
+        parts_directory: where the parts are.
+        directories: on this machine, to be removed if nothing else is in them.
+    """
     remove_parts(parts_directory)
+    for directory in directories:
+        with suppress(OSError):
+            os.rmdir(directory)
 
 
 class _Rows(NamedTuple):

@@ -7,21 +7,26 @@ Avro and Parquet are ours.
 from __future__ import annotations
 
 import dataclasses
+import datetime
+import re
 from collections.abc import Sequence
 from typing import ClassVar
 
 from beam_batch_predict.arguments import check_positive, check_strings
+from beam_batch_predict.bigquery_clients import BigQueryClients
 from beam_batch_predict.errors import InvalidArgument
 
 __all__ = [
     "DEFAULT_CHUNK_BYTES",
     "DEFAULT_MAX_INSTANCE_BYTES",
     "Avro",
+    "BigQuery",
     "Csv",
     "FileList",
     "FileSource",
     "JsonLines",
     "Parquet",
+    "Source",
     "TfRecord",
 ]
 
@@ -36,14 +41,24 @@ LIST_CHUNK_BYTES = 16 * 1024
 
 
 @dataclasses.dataclass(frozen=True)
-class FileSource:
-    """Files of one format; use one of its subclasses.
+class Source:
+    """What a run reads; use one of its subclasses.
 
     Attributes:
         format: the service's name of the format.
     """
 
     format: ClassVar[str]
+
+    @property
+    def selects_columns(self) -> bool:
+        """Whether the input says which columns it has, and those not needed can be left out."""
+        return False
+
+
+@dataclasses.dataclass(frozen=True)
+class FileSource(Source):
+    """Files of one format; use one of its subclasses."""
 
     uris: str | Sequence[str]
     chunk_bytes: int = DEFAULT_CHUNK_BYTES
@@ -63,11 +78,6 @@ class FileSource:
     def splits_files(self) -> bool:
         """Whether a file may be read in pieces."""
         return True
-
-    @property
-    def selects_columns(self) -> bool:
-        """Whether each file says which columns it has, and those not needed can be left out."""
-        return False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +213,7 @@ class Avro(FileSource):
 
     @property
     def selects_columns(self) -> bool:
-        """Whether each file says which columns it has, and those not needed can be left out."""
+        """Whether the input says which columns it has, and those not needed can be left out."""
         return True
 
 
@@ -224,5 +234,91 @@ class Parquet(FileSource):
 
     @property
     def selects_columns(self) -> bool:
-        """Whether each file says which columns it has, and those not needed can be left out."""
+        """Whether the input says which columns it has, and those not needed can be left out."""
         return True
+
+
+_TABLE = re.compile(r"(?:bq://)?(?P<project>[^/\s`]+)\.(?P<dataset>\w+)\.(?P<table>[^.:/`]+)")
+
+
+@dataclasses.dataclass(frozen=True)
+class BigQuery(Source):
+    """Rows of a BigQuery table: one instance a row, an array of its cells in column order.
+
+    A table is read through the BigQuery Storage Read API, all of it as it is at one moment.
+    What that cannot read (views, external tables) is read by a query.
+
+    Args:
+        table: "project.dataset.table", also with "bq://" before it.
+        query: a SELECT in GoogleSQL, whose rows are read in place of the table's. The
+            dataset of `table`, if that is given, is the one of names without a dataset.
+        row_restriction: a condition in SQL, as behind WHERE; other rows are not read.
+        snapshot_time: the moment, with a time zone; by default that of the plan, when a run
+            begins. It must be within the time travel window of the table.
+        chunk_bytes: bytes of the table in one chunk, about, and so behind one output file;
+            there are at most 1,000 chunks.
+        clients: how to reach BigQuery.
+        query_job_id: the id of the query's job, so that the query is done once, however
+            often the plan is made. By default a new one each time.
+
+    Raises:
+        InvalidArgument: there is neither a table nor a query, or a value cannot work.
+
+    Example:
+        >>> BigQuery("bq://my-project.data.penguins").table
+        'my-project.data.penguins'
+    """
+
+    format: ClassVar[str] = "bigquery"
+
+    table: str = ""
+    query: str = ""
+    row_restriction: str = ""
+    snapshot_time: datetime.datetime | None = None
+    chunk_bytes: int = DEFAULT_CHUNK_BYTES
+    clients: BigQueryClients = BigQueryClients()
+    query_job_id: str = dataclasses.field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("table", "query", "row_restriction", "query_job_id"):
+            if not isinstance(getattr(self, name), str):
+                raise InvalidArgument(f"{name}: expected a string, found {getattr(self, name)!r}")
+        check_positive(self.chunk_bytes, "chunk_bytes")
+        if self.table:
+            object.__setattr__(self, "table", ".".join(_table_parts(self.table)))
+        elif not self.query:
+            raise InvalidArgument("table: expected project.dataset.table, found nothing")
+        if self.snapshot_time is None:
+            return
+        if self.snapshot_time.tzinfo is None:
+            raise InvalidArgument("snapshot_time: expected a time with a time zone")
+        if self.query:
+            raise InvalidArgument(
+                "snapshot_time does not go with a query",
+                "say FOR SYSTEM_TIME AS OF behind each table in the query",
+            )
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """Project, dataset and table, where a table is given."""
+        return _table_parts(self.table)
+
+    @property
+    def selects_columns(self) -> bool:
+        """Whether the input says which columns it has, and those not needed can be left out."""
+        return True
+
+
+def _table_parts(text: str) -> tuple[str, str, str]:
+    match = _TABLE.fullmatch(text)
+    if match is None:
+        raise InvalidArgument(f"table: expected project.dataset.table, found {text!r}")
+    project, dataset, table = match.group("project", "dataset", "table")
+    for mark, what, hint in (
+        ("$", "one partition", "read it with a row restriction, as on _PARTITIONDATE"),
+        ("@", "a moment", "use snapshot_time"),
+        ("*", "several tables", "use a query"),
+    ):
+        if mark in table:
+            raise InvalidArgument(f"table: {text!r} names {what}, not a table", hint)
+    return project, dataset, table

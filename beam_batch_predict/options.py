@@ -94,6 +94,21 @@ OPTIONS = (
         "Whether cells of CSV files may hold line breaks; each file is then read by one worker.",
         "true|false",
     ),
+    Option(
+        "bigquery_query",
+        str,
+        "",
+        "A SELECT whose rows are read in place of those of the table at inputUri; in its dataset "
+        "are the tables that the query names without one.",
+        "SQL",
+    ),
+    Option(
+        "bigquery_row_restriction",
+        str,
+        "",
+        "A condition in SQL, as behind WHERE: other rows of the table are not read.",
+        "SQL",
+    ),
 )
 
 
@@ -105,5 +120,5 @@ def add_options(parser: argparse.ArgumentParser) -> None:
             type=option.parse,
             default=option.default,
             metavar=option.metavar,
-            help=f"{option.help} Default: {option.default_text}.",
+            help=f"{option.help} Default: {option.default_text or 'none'}.",
         )

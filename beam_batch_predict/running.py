@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import datetime
-import importlib
 import logging
 import os
 import re
-import sys
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
 import orjson
-from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
 from apache_beam.runners.runner import PipelineState
 
 from beam_batch_predict import files
-from beam_batch_predict.dofns import chunks_of
+from beam_batch_predict.dofns import chunks_of, refuse_column_clashes
 from beam_batch_predict.errors import BatchPredictError, DestinationError
 from beam_batch_predict.jobs import BatchPredictionJob
 from beam_batch_predict.models.isolation import Caller
 from beam_batch_predict.models.saved_model import load_model
 from beam_batch_predict.progress import showing_progress
-from beam_batch_predict.runners import make_options, make_runner, waits_for_service
-from beam_batch_predict.sinks.naming import JOB_RECORD, output_directory
+from beam_batch_predict.runners import (
+    make_options,
+    make_runner,
+    waits_for_service,
+    work_prefix,
+)
+from beam_batch_predict.sinks.bigquery_tables import output_tables, prepare_tables
+from beam_batch_predict.sinks.naming import JOB_RECORD, is_temporary, output_directory
 from beam_batch_predict.sinks.run_record import RunRecord, now, status_of_error
-from beam_batch_predict.spec import BatchPredictSpec
+from beam_batch_predict.spec import BatchPredictSpec, BigQueryDestination, GcsDestination
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.transforms import BatchPredict
 
@@ -67,16 +70,22 @@ def run_job(
     # Our DoFns live in an installed package: there is no main session to send.
     beam_options.view_as(SetupOptions).save_main_session = False
     spec = job.to_spec(**options)
-    record = _claim(spec)
+    project = beam_options.view_as(GoogleCloudOptions).project
+    if project:
+        spec = spec.paid_by(project)
+    record = _claim(spec, beam_options)
     try:
-        checked = _preflight(spec, beam_options)
+        checked = _preflight(spec, record, beam_options)
         with showing_progress(record.directory, checked.chunks, show):
             _run_pipeline(spec, record, beam_options)
         del checked
         text = _read_bytes(files.join(record.directory, JOB_RECORD))
+        _remove_temporary(record)
     except Exception as error:
         _logger.debug("the job failed", exc_info=True)
         text = _record_failure(record, error)
+        if record.tables is not None:
+            show(f"what the job has left is in {record.directory}")
     return Finished(text, orjson.loads(text)["state"] in _FAILED_STATES)
 
 
@@ -86,24 +95,36 @@ def _read_bytes(uri: str) -> bytes:
     return content
 
 
-def _claim(spec: BatchPredictSpec) -> RunRecord:
+def _remove_temporary(record: RunRecord) -> None:
+    """Remove the directory of a job whose results are tables, if nobody said where it should be."""
+    above = os.path.dirname(record.directory)
+    if record.tables is not None and is_temporary(above):
+        files.delete([above])
+
+
+def _claim(spec: BatchPredictSpec, options: PipelineOptions) -> RunRecord:
     """An output directory that no other run has, named after a time to the millisecond."""
+    destination, name = spec.destination, spec.model.display_name
+    if isinstance(destination, GcsDestination):
+        prefix, field = destination.output_uri_prefix, "outputConfig.gcsDestination.outputUriPrefix"
+    else:
+        prefix, field = work_prefix(options), "--temp_location"
     time = now()
     time = time.replace(microsecond=time.microsecond // 1000 * 1000)
     try:
         while True:
-            directory = output_directory(
-                spec.destination.output_uri_prefix, spec.model.display_name, time
-            )
-            record = RunRecord(directory, time, spec.job)
+            directory = output_directory(prefix, name, time)
+            tables = None
+            if isinstance(destination, BigQueryDestination):
+                tables = output_tables(destination, name, time)
+            record = RunRecord(directory, time, spec.job, tables)
             if record.claim():
                 return record
             time += datetime.timedelta(milliseconds=1)
     except (OSError, ValueError) as error:
-        prefix = spec.destination.output_uri_prefix
         raise DestinationError(
             f"the output directory under {prefix} cannot be made: {error}",
-            "check outputConfig.gcsDestination.outputUriPrefix, and that you may write there",
+            f"check {field}, and that you may write there",
         ) from error
 
 
@@ -114,32 +135,16 @@ class _Checked(NamedTuple):
     model: Caller | None
 
 
-def _preflight(spec: BatchPredictSpec, options: PipelineOptions) -> _Checked:
+def _preflight(spec: BatchPredictSpec, record: RunRecord, options: PipelineOptions) -> _Checked:
     """Fail on what can be known before any worker starts."""
-    chunks = len(chunks_of(spec.source, spec.instances))
+    planned = chunks_of(spec.source, spec.instances)
+    if record.tables is not None:
+        refuse_column_clashes(planned, spec.instances)
+        prepare_tables(record.tables, record.directory)
+    chunks = len(planned)
     if waits_for_service(options):
         return _Checked(chunks, None)
-    _import_tensorflow()
     return _Checked(chunks, load_model(spec.model))
-
-
-def _import_tensorflow() -> None:
-    """Import TensorFlow without what its native code logs meanwhile, unless that fails."""
-    if "tensorflow" in sys.modules:
-        return
-    sys.stderr.flush()
-    shown = os.dup(2)
-    with tempfile.TemporaryFile() as noise:
-        os.dup2(noise.fileno(), 2)
-        try:
-            importlib.import_module("tensorflow")
-        except BaseException:
-            noise.seek(0)
-            os.write(shown, noise.read())
-            raise
-        finally:
-            os.dup2(shown, 2)
-            os.close(shown)
 
 
 def _run_pipeline(spec: BatchPredictSpec, record: RunRecord, options: PipelineOptions) -> None:

@@ -10,21 +10,25 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import enum
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from beam_batch_predict.arguments import check_batch_size, check_strings
+from beam_batch_predict.bigquery_clients import BigQueryClients
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.inputs import (
     DEFAULT_CHUNK_BYTES,
     DEFAULT_MAX_INSTANCE_BYTES,
     Avro,
+    BigQuery,
     Csv,
     FileList,
     FileSource,
     JsonLines,
     Parquet,
+    Source,
     TfRecord,
 )
 from beam_batch_predict.status import Status
@@ -37,7 +41,10 @@ __all__ = [
     "DEFAULT_MAX_INSTANCE_BYTES",
     "Avro",
     "BatchPredictSpec",
+    "BigQuery",
+    "BigQueryDestination",
     "Csv",
+    "Destination",
     "FileList",
     "FileSource",
     "GcsDestination",
@@ -48,6 +55,7 @@ __all__ = [
     "Outcome",
     "Parquet",
     "SavedModel",
+    "Source",
     "TfRecord",
 ]
 
@@ -305,11 +313,59 @@ class GcsDestination:
 
 
 @dataclasses.dataclass(frozen=True)
+class BigQueryDestination:
+    """Tables of BigQuery: one of predictions, one of errors.
+
+    Args:
+        output_uri: `bq://project`, in which each run makes a dataset of its own;
+            `bq://project.dataset`, in which each run makes two tables of its own; or
+            `bq://project.dataset.table`, a table that does not exist. `bq://` may be left out.
+        location: where datasets are made; by default where BigQuery does.
+        clients: how to reach BigQuery.
+
+    Raises:
+        InvalidArgument: `output_uri` is none of these.
+
+    Example:
+        >>> BigQueryDestination("bq://my-project.my_dataset").parts
+        ('my-project', 'my_dataset', '')
+    """
+
+    output_uri: str
+    location: str = ""
+    clients: BigQueryClients = BigQueryClients()
+
+    def __post_init__(self) -> None:
+        check_strings(self.output_uri, "output_uri")
+        if _BIGQUERY_PLACE.fullmatch(self.output_uri) is None:
+            raise InvalidArgument(
+                "output_uri: expected bq://project, bq://project.dataset or "
+                f"bq://project.dataset.table, found {self.output_uri!r}"
+            )
+
+    @property
+    def parts(self) -> tuple[str, str, str]:
+        """Project, dataset and table, empty where they are not given."""
+        match = _BIGQUERY_PLACE.fullmatch(self.output_uri)
+        assert match is not None
+        project, dataset, table = match.groups(default="")
+        return project, dataset, table
+
+
+_BIGQUERY_PLACE = re.compile(
+    r"(?:bq://)?((?:[^:/\s]+:)?[^.:/\s]+)(?:\.(\w+)(?:\.([^.:/`$@*]+))?)?", re.ASCII
+)
+"""Projects of a domain have its name in front: `example.com:project`."""
+
+Destination: TypeAlias = "GcsDestination | BigQueryDestination"
+
+
+@dataclasses.dataclass(frozen=True)
 class Outcome:
     """How a run ended: what a job's output-only fields are filled from.
 
     Attributes:
-        output_directory: where predictions, errors and the job record are.
+        output_directory: where the job record is, and predictions and errors if they are files.
         create_time: when the job was made.
         start_time: when the first worker began; None where none did.
         end_time: when the run ended; None while it runs.
@@ -319,6 +375,8 @@ class Outcome:
         partial_failures: inputs that could not be read, at most 20.
         error: why the job failed; None where it did not.
         worker_seconds: time that workers spent on chunks, summed.
+        dataset: `project.dataset` of the tables; empty where the results are files.
+        table: the name of the table of predictions in it.
     """
 
     output_directory: str
@@ -331,6 +389,8 @@ class Outcome:
     partial_failures: tuple[Status, ...] = ()
     error: Status | None = None
     worker_seconds: float = 0.0
+    dataset: str = ""
+    table: str = ""
 
 
 class JobRecord(Protocol):
@@ -349,7 +409,7 @@ class BatchPredictSpec:
         model: what to ask.
         destination: where to write.
         instances: how rows become instances.
-        predictions_format: the format of the output files.
+        predictions_format: the format of the output files; for tables it is "bigquery".
         batch_size: the number of rows the model sees per call.
         non_finite: how NaN and infinities are written.
         job: the job that this run is for, which writes its own record.
@@ -364,9 +424,9 @@ class BatchPredictSpec:
         64
     """
 
-    source: FileSource
+    source: Source
     model: SavedModel
-    destination: GcsDestination
+    destination: Destination
     instances: InstanceConfig = InstanceConfig()
     predictions_format: str = "jsonl"
     batch_size: int = DEFAULT_BATCH_SIZE
@@ -375,5 +435,25 @@ class BatchPredictSpec:
 
     def __post_init__(self) -> None:
         check_batch_size(self.batch_size)
-        check_predictions_format(self.predictions_format)
+        if isinstance(self.destination, BigQueryDestination):
+            object.__setattr__(self, "predictions_format", "bigquery")
+        else:
+            check_predictions_format(self.predictions_format)
         check_applicable(self.instances, self.source.format)
+
+    def paid_by(self, project: str) -> BatchPredictSpec:
+        """The same, with a project that pays for BigQuery where the clients name none.
+
+        Example:
+            >>> spec = BatchPredictSpec(
+            ...     BigQuery("p.d.t"), SavedModel("model"), GcsDestination("out"))
+            >>> spec.paid_by("mine").source.clients.project
+            'mine'
+        """
+        paid: dict[str, Any] = {}
+        for name in ("source", "destination"):
+            table = getattr(self, name)
+            if isinstance(table, (BigQuery, BigQueryDestination)) and not table.clients.project:
+                clients = dataclasses.replace(table.clients, project=project)
+                paid[name] = dataclasses.replace(table, clients=clients)
+        return dataclasses.replace(self, **paid)

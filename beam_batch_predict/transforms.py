@@ -15,7 +15,7 @@ import pathlib
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.ml.inference.base import RunInference
@@ -23,6 +23,7 @@ from apache_beam.pvalue import AsIter, AsSingleton, DoOutputsTuple, PBegin, PCol
 from apache_beam.transforms.window import GlobalWindows
 
 from beam_batch_predict import coders as _coders  # noqa: F401 - registers the batch's coder
+from beam_batch_predict import files
 from beam_batch_predict.arguments import check_batch_size
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.dofns import (
@@ -34,20 +35,25 @@ from beam_batch_predict.dofns import (
     begin_run,
     chunks_of,
     clean_up,
+    refuse_column_clashes,
 )
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.models.handler import BatchModelHandler
-from beam_batch_predict.sinks.naming import output_directory
+from beam_batch_predict.runners import work_prefix
+from beam_batch_predict.sinks.bigquery_tables import OutputTables, output_tables
+from beam_batch_predict.sinks.naming import is_temporary, output_directory
 from beam_batch_predict.sinks.run_record import RunRecord, fresh_time
 from beam_batch_predict.spec import (
     DEFAULT_BATCH_SIZE,
     BatchPredictSpec,
-    FileSource,
+    Destination,
     GcsDestination,
     InstanceConfig,
+    JobRecord,
     NonFinite,
     SavedModel,
+    Source,
     check_predictions_format,
 )
 
@@ -82,7 +88,7 @@ class ReadInstances(beam.PTransform):
         64
     """
 
-    source: FileSource
+    source: Source
     batch_size: int = DEFAULT_BATCH_SIZE
 
     def __post_init__(self) -> None:
@@ -179,7 +185,7 @@ class Predict(beam.PTransform):
 
 
 class WriteResults(beam.PTransform):
-    """Write predictions and errors as files, in input order where the input has one.
+    """Write predictions and errors as files or tables; files in input order, if there is one.
 
     Each run gets a directory of its own, `prediction-<model-display-name>-<time>`, with
     `predictions_0001.jsonl` and so on, and `errors_0001.jsonl` and so on if rows failed;
@@ -187,18 +193,22 @@ class WriteResults(beam.PTransform):
     with "parquet" in `.parquet`, typed; with "tf-record" in `.tfrecord`, of tf.train.Examples.
     The files appear when all rows are done, each of them whole.
 
+    In BigQuery each run makes two tables, which also appear when all rows are done. They are
+    loaded from files below Beam's `--temp_location`, which a local run does not need.
+
     Args:
-        destination: where to make the directory.
-        predictions_format: "jsonl", "csv", "parquet" or "tf-record".
-        model_display_name: for the name of the directory.
+        destination: where to make the directory, or the tables.
+        predictions_format: "jsonl", "csv", "parquet" or "tf-record"; nothing for tables.
+        model_display_name: for the name of the directory, or of the dataset.
         non_finite: NULL writes null for NaN and infinities; otherwise their names.
-        create_time: for the name of the directory; by default the present time.
+        create_time: for the names; by default the present time.
 
     Returns:
-        A PCollection of the published files: (uri, rows) of each.
+        A PCollection of the published files or tables: (uri, rows) of each.
 
     Raises:
         InvalidArgument: the format is not supported.
+        DestinationError: when the pipeline runs, and BigQuery refuses something.
         LostRowsError: when the pipeline runs, and rows are missing: nothing is published.
 
     Example:
@@ -208,7 +218,7 @@ class WriteResults(beam.PTransform):
 
     def __init__(
         self,
-        destination: GcsDestination,
+        destination: Destination,
         predictions_format: str = "jsonl",
         *,
         model_display_name: str = "model",
@@ -218,15 +228,48 @@ class WriteResults(beam.PTransform):
         super().__init__()
         self.predictions_format = check_predictions_format(predictions_format)
         self.non_finite = non_finite
-        time = create_time or fresh_time()
-        self.directory = output_directory(destination.output_uri_prefix, model_display_name, time)
-        self._record = RunRecord(self.directory, time)
+        self._place = _Place(destination, model_display_name, create_time or fresh_time())
+        if self._place.tables is not None:
+            self.predictions_format = "bigquery"
+        self.directory = self._place.directory()
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
         """Write parts, then publish them."""
-        return batches | "WriteRun" >> _WriteRun(
-            self._record, self.predictions_format, self.non_finite
-        )
+        record = self._place.record(batches.pipeline)
+        return batches | "WriteRun" >> _WriteRun(record, self.predictions_format, self.non_finite)
+
+
+class _Place(NamedTuple):
+    """Where a run writes, as far as that is known without its pipeline."""
+
+    destination: Destination
+    display_name: str
+    create_time: datetime.datetime
+
+    @property
+    def tables(self) -> OutputTables | None:
+        if isinstance(self.destination, GcsDestination):
+            return None
+        return output_tables(self.destination, self.display_name, self.create_time)
+
+    def directory(self, prefix: str = "") -> str:
+        """The run's directory; empty for tables as long as the prefix is not known."""
+        if isinstance(self.destination, GcsDestination):
+            prefix = self.destination.output_uri_prefix
+        return output_directory(prefix, self.display_name, self.create_time) if prefix else ""
+
+    def record(
+        self, pipeline: beam.Pipeline, directory: str = "", job: JobRecord | None = None
+    ) -> RunRecord:
+        """The record of the run.
+
+        Raises:
+            InvalidArgument: tables need a `--temp_location` that is not there.
+        """
+        known = directory or self.directory()
+        if not known:
+            known = self.directory(work_prefix(pipeline.options, pipeline.runner))
+        return RunRecord(known, self.create_time, job, self.tables)
 
 
 class _WriteRun(beam.PTransform):
@@ -240,26 +283,42 @@ class _WriteRun(beam.PTransform):
         start: PCollection[datetime.datetime] | None = None,
     ) -> None:
         super().__init__()
+        self._record = record
         self._finish = FinishRun(record, uuid.uuid4().hex, predictions_format, start is not None)
         self._format = predictions_format
         self._non_finite = non_finite
         self._start = start
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
+        once = batches.pipeline | "Once" >> beam.Create([None])
+        directory = self._finish.parts_directory
+        start = AsSingleton(self._start) if self._start else None
+        begun = None
+        if start is None and self._record.tables is not None:
+            prepared = once | "Prepare" >> beam.Map(
+                lambda _, record: begin_run(record), self._record
+            )
+            begun = AsSingleton(prepared)
         parts = (
             batches
             | "InOneWindow" >> beam.WindowInto(GlobalWindows())
             | "WriteParts"
-            >> beam.ParDo(WriteParts(self._finish.parts_directory, self._non_finite, self._format))
+            >> beam.ParDo(WriteParts(directory, self._non_finite, self._format), begun)
         )
-        once = batches.pipeline | "Once" >> beam.Create([None])
-        start = AsSingleton(self._start) if self._start else None
         published = once | "Finish" >> beam.ParDo(self._finish, AsIter(parts), start)
         # A side input comes from a step that is done: it is not tried again behind this one.
         _ = once | "CleanUp" >> beam.Map(
-            clean_up, AsIter(published), parts_directory=self._finish.parts_directory
+            clean_up, AsIter(published), parts_directory=directory, directories=self._temporary()
         )
         return published
+
+    def _temporary(self) -> list[str]:
+        """Directories of a run whose results are tables, from within."""
+        directory = self._record.directory
+        if self._record.tables is None or not files.is_local(directory):
+            return []
+        above = os.path.dirname(directory)
+        return [directory, above] if is_temporary(above) else [directory]
 
 
 class BatchInstances(beam.PTransform):
@@ -318,11 +377,12 @@ class BatchPredict(beam.PTransform):
         job: a job file's JSON text, or its parsed object, or its `pathlib.Path`; or a
             spec, or a job resource (anything with `to_spec()`, such as
             `BatchPredictionJob`).
-        directory: the output directory; by default one of its own under the destination.
+        directory: the output directory; by default one of its own under the destination, or,
+            where that is in BigQuery, under Beam's `--temp_location`.
         create_time: when the job was made; by default now.
 
     Returns:
-        A PCollection of the published files: (uri, rows) of each.
+        A PCollection of the published files or tables: (uri, rows) of each.
 
     Raises:
         InvalidArgument: the job is neither.
@@ -344,15 +404,14 @@ class BatchPredict(beam.PTransform):
     ) -> None:
         super().__init__()
         self.spec = _spec_of(job)
-        time = create_time or fresh_time()
-        self.directory = directory or output_directory(
-            self.spec.destination.output_uri_prefix, self.spec.model.display_name, time
-        )
-        self._record = RunRecord(self.directory, time, self.spec.job)
+        name = self.spec.model.display_name
+        self._place = _Place(self.spec.destination, name, create_time or fresh_time())
+        self.directory = directory or self._place.directory()
 
     def expand(self, begin: PBegin) -> PCollection[Any]:
         """Begin the record, then read, convert, predict and write."""
-        spec, record = self.spec, self._record
+        spec = self.spec
+        record = self._place.record(begin.pipeline, self.directory, spec.job)
         start = begin | "Run" >> beam.Create([record]) | "Begin" >> beam.Map(begin_run)
         return (
             start
@@ -366,10 +425,13 @@ class BatchPredict(beam.PTransform):
 
 
 def _plan(
-    start: datetime.datetime, source: FileSource, config: InstanceConfig, record: RunRecord
+    start: datetime.datetime, source: Source, config: InstanceConfig, record: RunRecord
 ) -> Iterator[Any]:
     with record.recording_failure():
-        yield from chunks_of(source, config)
+        chunks = chunks_of(source, config)
+        if record.tables is not None:
+            refuse_column_clashes(chunks, config)
+        yield from chunks
 
 
 def _spec_of(job: Any) -> BatchPredictSpec:

@@ -3,7 +3,8 @@
     python docs/make_tables.py
 
 Nothing in them is written by hand: a file with one row of each format goes through the rules
-of jobs, the reader, the conversion and the writers of outputs, for each `instanceConfig`.
+of jobs, the reader, the conversion and the writers of outputs, for each `instanceConfig`. Of
+a table the row is as BigQuery sends it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from beam_batch_predict import files
 from beam_batch_predict.batch import InstanceBatch, Predictions
@@ -32,6 +34,7 @@ from beam_batch_predict.jobs import (
 )
 from beam_batch_predict.jobs.vertex_instances import instance_extensions
 from beam_batch_predict.sinks.formats import RECORD_FORMATS
+from beam_batch_predict.sources.bigquery_rows import rows_of
 from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.spec import NonFinite
 
@@ -123,6 +126,7 @@ def _samples(directory: pathlib.Path) -> Iterator[Sample]:
         "tf-record": {"": _records("")},
         "tf-record-gzip": {"": _records("GZIP")},
         "file-list": {"": f"{directory / 'image.jpg'}\n".encode()},
+        "bigquery": {"": b""},
         "parquet": {"": _parquet()},
         "avro": {"": _avro()},
     }
@@ -150,7 +154,6 @@ def _records(compression: str) -> bytes:
 
 
 def _parquet() -> bytes:
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     file = io.BytesIO()
@@ -209,19 +212,36 @@ def _run(sample: Sample, config: Mapping[str, Any]) -> Outcome:
         except InvalidJob as error:
             return Outcome(refusals=tuple(_note(each, sample.format) for each in error.violations))
         spec = job.to_spec()
-        (chunk,) = chunks_of(spec.source, spec.instances)
-        (batch,) = read_chunk(chunk, files.open_file, spec.batch_size)
+        if sample.format == "bigquery":
+            batch = _table_batch()
+        else:
+            (chunk,) = chunks_of(spec.source, spec.instances)
+            (batch,) = read_chunk(chunk, files.open_file, spec.batch_size)
     nowhere = dataclasses.replace(batch, origins=())  # messages then name no place
     converted = convert(nowhere, spec.instances, spec.non_finite)
     return Outcome(converted, extensions=tuple(instance_extensions(job)))
 
 
+def _table_batch() -> InstanceBatch:
+    """The row as BigQuery sends it; a job would ask a server for it."""
+    message = pa.RecordBatch.from_pylist([ROW])
+    (found,) = rows_of(message, message.schema.names, {})
+    return InstanceBatch(
+        found.rows, offsets=found.offsets, unit="row", format="bigquery", columns=tuple(ROW)
+    )
+
+
 def _job(name: str, uri: str, config: Mapping[str, Any]) -> BatchPredictionJob:
+    files_of = {"gcsSource": {"uris": [uri]}}
+    table = {"bigquerySource": {"inputUri": "bq://project.dataset.table"}}
     return read_job(
         {
             "displayName": "sample",
             "unmanagedContainerModel": {"artifactUri": "model"},
-            "inputConfig": {"instancesFormat": name, "gcsSource": {"uris": [uri]}},
+            "inputConfig": {
+                "instancesFormat": name,
+                **(table if name == "bigquery" else files_of),
+            },
             "instanceConfig": config,
             "outputConfig": {
                 "predictionsFormat": "jsonl",

@@ -115,7 +115,7 @@ def test_the_main_of_the_template(job_file):
 
 def test_several_processes_leave_standard_output_alone(job_file):
     rows = "".join(f"{n}\n" for n in range(100))
-    flags = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+    flags = ["--direct_num_workers=2"]
     record = succeeded(run(job_file(rows), "--chunk_bytes=40", *flags), 100, 0)
     again = succeeded(run(job_file(rows), "--chunk_bytes=40"), 100, 0)
     files = [

@@ -23,6 +23,7 @@ _CONVERTERS: dict[str, Callable[[InstanceBatch, InstanceConfig, NonFinite], Inst
     "file-list": convert_listed_files,
     "parquet": convert_tables,
     "avro": convert_tables,
+    "bigquery": convert_tables,
 }
 
 

@@ -14,20 +14,21 @@ Reading a job imports neither Beam nor TensorFlow nor any client of Google Cloud
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import JsonValue, PrivateAttr
 
 from beam_batch_predict import spec
-from beam_batch_predict.errors import InvalidJob, Violation
+from beam_batch_predict.errors import InvalidArgument, InvalidJob, Violation
 from beam_batch_predict.inputs import LIST_CHUNK_BYTES
 from beam_batch_predict.jobs.json_tree import JsonSyntaxError, Location, parse_json
 from beam_batch_predict.jobs.resource import Resource, camel, read_resource, violations
 from beam_batch_predict.jobs.scalars import Bool, Text, Timestamp
 from beam_batch_predict.jobs.vertex_explanation import ExplanationSpec
 from beam_batch_predict.jobs.vertex_limits import unsupported
-from beam_batch_predict.jobs.vertex_record import OUTPUT_ONLY, output_fields
+from beam_batch_predict.jobs.vertex_record import OUTPUT_ONLY, location_of, output_fields
 from beam_batch_predict.jobs.vertex_rules import breaches
 from beam_batch_predict.jobs.vertex_types import (
     BatchDedicatedResources,
@@ -160,6 +161,8 @@ class BatchPredictionJob(Resource):
         non_finite: spec.NonFinite = spec.NonFinite.STRING,
         max_instance_bytes: int = spec.DEFAULT_MAX_INSTANCE_BYTES,
         csv_multiline: bool = False,
+        bigquery_query: str = "",
+        bigquery_row_restriction: str = "",
     ) -> spec.BatchPredictSpec:
         """The job in the terms of the pipeline.
 
@@ -169,6 +172,8 @@ class BatchPredictionJob(Resource):
             non_finite: how NaN and infinities are written.
             max_instance_bytes: of a record, or of a file of a file list.
             csv_multiline: whether cells of CSV files may hold line breaks.
+            bigquery_query: a SELECT to read in place of the table at `inputUri`.
+            bigquery_row_restriction: a condition in SQL for rows of the table.
 
         Raises:
             InvalidJob: the job breaks a rule, or asks for what this release cannot do.
@@ -178,7 +183,10 @@ class BatchPredictionJob(Resource):
         if wrong:
             raise InvalidJob("job", wrong)
         return spec.BatchPredictSpec(
-            source=self._source(chunk_bytes, max_instance_bytes, csv_multiline),
+            source=(
+                self._table(chunk_bytes, bigquery_query, bigquery_row_restriction)
+                or self._files(chunk_bytes, max_instance_bytes, csv_multiline)
+            ),
             model=self._saved_model(signature_name),
             destination=self._destination(),
             instances=self._instances(),
@@ -201,7 +209,33 @@ class BatchPredictionJob(Resource):
         job._ignored = OUTPUT_ONLY & given
         return job
 
-    def _source(
+    def _table(self, chunk_bytes: int, query: str, row_restriction: str) -> spec.BigQuery | None:
+        """The table of a job that reads one.
+
+        Raises:
+            InvalidArgument: there is none, and an option is for tables.
+        """
+        table = _set(self.input_config).bigquery_source
+        if table is not None:
+            return spec.BigQuery(
+                _set(table.input_uri),
+                query,
+                row_restriction,
+                chunk_bytes=chunk_bytes,
+                # The plan is made before the run begins, and again in it.
+                query_job_id=f"beam-batch-predict-{uuid.uuid4().hex}",
+            )
+        for name, value in (
+            ("bigquery_query", query),
+            ("bigquery_row_restriction", row_restriction),
+        ):
+            if value:
+                raise InvalidArgument(
+                    f"{name} is for inputConfig.bigquerySource, which is not set", "leave it out"
+                )
+        return None
+
+    def _files(
         self, chunk_bytes: int, max_instance_bytes: int, csv_multiline: bool
     ) -> spec.FileSource:
         config = _set(self.input_config)
@@ -224,9 +258,12 @@ class BatchPredictionJob(Resource):
         parameters = self.model_parameters if isinstance(self.model_parameters, dict) else {}
         return spec.SavedModel(uri, signature_name, parameters)
 
-    def _destination(self) -> spec.GcsDestination:
-        destination = _set(_set(self.output_config).gcs_destination)
-        return spec.GcsDestination(_set(destination.output_uri_prefix))
+    def _destination(self) -> spec.Destination:
+        config = _set(self.output_config)
+        if config.bigquery_destination is not None:
+            uri = _set(config.bigquery_destination.output_uri)
+            return spec.BigQueryDestination(uri, location_of(self.name, self.model))
+        return spec.GcsDestination(_set(_set(config.gcs_destination).output_uri_prefix))
 
     def _instances(self) -> spec.InstanceConfig:
         config = self.instance_config or InstanceConfig()

@@ -30,11 +30,11 @@ __all__ = [
 
 SUPPORTED_INSTANCES_FORMATS = (
     *("jsonl", "csv", "tf-record", "tf-record-gzip", "file-list"),
-    *("parquet", "avro"),
+    *("bigquery", "parquet", "avro"),
 )
 """The values of `inputConfig.instancesFormat` that this release can read."""
 
-SUPPORTED_PREDICTIONS_FORMATS = ("jsonl", "csv", "parquet", "tf-record")
+SUPPORTED_PREDICTIONS_FORMATS = ("jsonl", "csv", "parquet", "tf-record", "bigquery")
 """The values of `outputConfig.predictionsFormat` that this release can write."""
 
 _PREBUILT_TENSORFLOW = re.compile(
@@ -109,9 +109,6 @@ def _input_formats(job: BatchPredictionJob, broken: Collection[str]) -> Iterator
     if name in INSTANCES_FORMATS and name not in SUPPORTED_INSTANCES_FORMATS:
         message = f"{name!r} is not supported yet; use {supported}"
         yield Violation("inputConfig.instancesFormat", message)
-    if config.bigquery_source and "bigquery" not in SUPPORTED_INSTANCES_FORMATS:
-        message = f"tables are not supported yet; use gcsSource with {supported} files"
-        yield Violation("inputConfig.bigquerySource", message)
 
 
 def _output_formats(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
@@ -122,9 +119,6 @@ def _output_formats(job: BatchPredictionJob, broken: Collection[str]) -> Iterato
     if name in PREDICTIONS_FORMATS and name not in SUPPORTED_PREDICTIONS_FORMATS:
         message = f"{name!r} is not supported yet; use {supported}"
         yield Violation("outputConfig.predictionsFormat", message)
-    if config.bigquery_destination and "bigquery" not in SUPPORTED_PREDICTIONS_FORMATS:
-        message = f"tables are not supported yet; use gcsDestination with {supported} files"
-        yield Violation("outputConfig.bigqueryDestination", message)
 
 
 def _parameters(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:

@@ -20,7 +20,7 @@ from beam_batch_predict.jobs.vertex_types import (
 from beam_batch_predict.spec import Outcome
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["OUTPUT_ONLY", "job_name", "job_state", "output_fields"]
+__all__ = ["OUTPUT_ONLY", "job_name", "job_state", "location_of", "output_fields"]
 
 OUTPUT_ONLY = frozenset(
     {
@@ -57,7 +57,7 @@ def output_fields(outcome: Outcome, *names: str | None) -> dict[str, Any]:
     """
     fields: dict[str, Any] = {
         "name": job_name(outcome.create_time, *names),
-        "output_info": OutputInfo(gcs_output_directory=outcome.output_directory),
+        "output_info": _output_info(outcome),
         "state": job_state(outcome),
         "resources_consumed": ResourcesConsumed(replica_hours=outcome.worker_seconds / 3600),
         "completion_stats": CompletionStats(
@@ -73,6 +73,26 @@ def output_fields(outcome: Outcome, *names: str | None) -> dict[str, Any]:
         failures = outcome.partial_failures[:MAX_PARTIAL_FAILURES]
         fields["partial_failures"] = tuple(map(_rpc_status, failures))
     return fields
+
+
+def location_of(*names: str | None) -> str:
+    """The location in the first resource name that has one, such as that of a job; or empty.
+
+    Example:
+        >>> location_of(None, "projects/p/locations/europe-west4/models/1")
+        'europe-west4'
+    """
+    found = (re.match(r"projects/[^/]+/locations/([^/]+)/", name or "") for name in names)
+    location = next((match[1] for match in found if match), "")
+    return "" if location in ("local", "global") else location
+
+
+def _output_info(outcome: Outcome) -> OutputInfo:
+    if not outcome.dataset:
+        return OutputInfo(gcs_output_directory=outcome.output_directory)
+    return OutputInfo(
+        bigquery_output_dataset=f"bq://{outcome.dataset}", bigquery_output_table=outcome.table
+    )
 
 
 def job_name(create_time: datetime.datetime, *names: str | None) -> str:

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Iterable
 
 from beam_batch_predict import files
+from beam_batch_predict.sinks.bigquery_loading import load_tables
 from beam_batch_predict.sinks.naming import PARTS
 from beam_batch_predict.sinks.parts import Part
 from beam_batch_predict.sinks.publishing import PublishedFile, check_parts, publish
@@ -44,16 +45,19 @@ def finish_run(
         planned_input: whether the run's input had a plan.
 
     Returns:
-        The published files.
+        The published files, or the tables.
 
     Raises:
         LostRowsError: the parts do not add up to the input. Nothing is published.
-        DestinationError: another run has published in the directory.
+        DestinationError: another run has published in the directory, or BigQuery refuses.
     """
     parts_directory = files.join(files.join(record.directory, PARTS), run)
     with record.recording_failure():
         complete = check_parts(parts, planned_input)
-        published = publish(complete, record.directory, parts_directory, predictions_format)
+        if record.tables is not None:
+            published = load_tables(complete, record.tables, run)
+        else:
+            published = publish(complete, record.directory, parts_directory, predictions_format)
         record.write(outcome_of(complete, record, start))
     return published
 
@@ -66,9 +70,7 @@ def outcome_of(
     failed = sum(part.failed for part in parts)
     source_failures = [failure for part in parts for failure in part.source_failures]
     end = now()
-    return Outcome(
-        output_directory=record.directory,
-        create_time=record.create_time,
+    return record.outcome(
         start_time=start or end,
         end_time=end,
         successful_count=rows - failed,

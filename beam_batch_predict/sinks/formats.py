@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from beam_batch_predict.sinks.bigquery_records import BigQueryRecords
 from beam_batch_predict.sinks.csv_records import CsvRecords
 from beam_batch_predict.sinks.example_records import ExampleRecords
 from beam_batch_predict.sinks.parquet_records import ParquetRecords
@@ -15,5 +16,6 @@ RECORD_FORMATS: dict[str, RecordFormat] = {
     "csv": CsvRecords(),
     "parquet": ParquetRecords(),
     "tf-record": ExampleRecords(),
+    "bigquery": BigQueryRecords(),
 }
 """By `spec.predictions_format`."""

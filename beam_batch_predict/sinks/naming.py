@@ -8,16 +8,28 @@ Source: `OutputConfig.gcsDestination` of the service's reference:
 from __future__ import annotations
 
 import datetime
+import os
 import re
+import tempfile
+import uuid
 
 from beam_batch_predict import files
 
-__all__ = ["JOB_RECORD", "PARTS", "numbered_files", "output_directory"]
+__all__ = [
+    "JOB_RECORD",
+    "PARTS",
+    "is_temporary",
+    "numbered_files",
+    "output_directory",
+    "temporary_directory",
+]
 
 JOB_RECORD = "job.json"
 
 PARTS = "_parts"
 """Where unpublished parts are. Readers of directories skip names with an underscore."""
+
+_TEMPORARY = "beam-batch-predict-"
 
 _UNUSUAL = re.compile(r"[^\w.-]+")
 
@@ -35,6 +47,16 @@ def output_directory(prefix: str, display_name: str, create_time: datetime.datet
     utc = create_time.astimezone(datetime.timezone.utc).replace(tzinfo=None)
     name = _UNUSUAL.sub("_", display_name)
     return files.join(prefix, f"prediction-{name}-{utc.isoformat(timespec='milliseconds')}Z")
+
+
+def temporary_directory() -> str:
+    """A new name for a directory on this machine, for what nobody wants when a run has ended."""
+    return os.path.join(tempfile.gettempdir(), f"{_TEMPORARY}{uuid.uuid4().hex}")
+
+
+def is_temporary(directory: str) -> bool:
+    """Whether a directory has a name that `temporary_directory` gives."""
+    return os.path.basename(directory).startswith(_TEMPORARY)
 
 
 def numbered_files(directory: str, kind: str, extension: str, count: int) -> list[str]:

@@ -52,11 +52,11 @@ class ParquetRecords:
 
     def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
         """The rows that were predicted, in row order."""
-        return _rows(predicted_typed_rows(batch, non_finite))
+        return self._rows(predicted_typed_rows(batch, non_finite))
 
     def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
         """The rows that failed, in row order."""
-        return _rows(failed_rows(batch, non_finite))
+        return self._rows(failed_rows(batch, non_finite))
 
     def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
         """The columns with their names."""
@@ -72,24 +72,42 @@ class ParquetRecords:
 
     def writer(self, file: BinaryIO, schema: Schema) -> ParquetWriter:
         """Begin a file."""
-        return ParquetWriter(file, schema)
+        nothing = tuple(pa.nulls(0, arrow_type(type_of(column))) for column in schema.layout)
+        arrays = self.arrays(TypedRows(schema.layout, nothing, 0), schema)
+        fields = zip(schema.names, arrays, strict=True)
+        return ParquetWriter(
+            file, schema, pa.schema([(name, array.type) for name, array in fields])
+        )
 
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
         """The rows of a file."""
         with pq.ParquetFile(file) as content:
             for group in range(content.num_row_groups):  # Arrow keeps what it reads in one call
                 for batch in content.iter_batches(READ_ROWS, row_groups=[group]):
-                    yield _rows(_typed(batch, schema.layout))
+                    yield self._rows(self.typed(batch, schema.layout))
+
+    def arrays(self, typed: TypedRows, schema: Schema) -> list[pa.Array]:
+        """Rows as the columns of a file."""
+        arrays = typed.arranged(schema.layout)
+        columns = zip(arrays, schema.layout, strict=True)
+        return nested(schema.layout, [_stored(array, type_of(column)) for array, column in columns])
+
+    def typed(self, batch: pa.RecordBatch, layout: Layout) -> TypedRows:
+        """What was read as it was before it was written."""
+        arrays = zip(unnested(layout, batch.columns), layout, strict=True)
+        restored = [_restored(array, type_of(column)) for array, column in arrays]
+        return TypedRows(layout, tuple(restored), batch.num_rows)
+
+    def _rows(self, typed: TypedRows) -> Rows:
+        return Rows(typed.layout, partial(self.arrays, typed) if typed.num_rows else None)
 
 
 class ParquetWriter:
     """Writes rows in groups, which end at the same rows however these come."""
 
-    def __init__(self, file: BinaryIO, schema: Schema) -> None:
+    def __init__(self, file: BinaryIO, schema: Schema, arrow: pa.Schema) -> None:
         self._schema = schema
-        nothing = [_stored(pa.nulls(0, arrow_type(type_of(c))), type_of(c)) for c in schema.layout]
-        fields = zip(schema.names, nested(schema.layout, nothing), strict=True)
-        self._arrow = pa.schema([(name, array.type) for name, array in fields])
+        self._arrow = arrow
         self._writer = pq.ParquetWriter(file, self._arrow, compression="snappy")
         self._waiting: list[pa.RecordBatch] = []
         self._rows = self._bytes = 0
@@ -122,24 +140,6 @@ class ParquetWriter:
             table = pa.Table.from_batches(self._waiting).combine_chunks()
             self._writer.write_table(table, row_group_size=len(table))
         self._waiting, self._rows, self._bytes = [], 0, 0
-
-
-def _typed(batch: pa.RecordBatch, layout: Layout) -> TypedRows:
-    """What was read as it was before it was written."""
-    arrays = zip(unnested(layout, batch.columns), layout, strict=True)
-    restored = [_restored(array, type_of(column)) for array, column in arrays]
-    return TypedRows(layout, tuple(restored), batch.num_rows)
-
-
-def _rows(typed: TypedRows) -> Rows:
-    return Rows(typed.layout, partial(_arrays, typed) if typed.num_rows else None)
-
-
-def _arrays(typed: TypedRows, schema: Schema) -> list[pa.Array]:
-    """The columns of a file."""
-    arrays = typed.arranged(schema.layout)
-    columns = zip(arrays, schema.layout, strict=True)
-    return nested(schema.layout, [_stored(array, type_of(column)) for array, column in columns])
 
 
 def _row_bytes(array: pa.Array) -> NDArray[np.int64]:

@@ -23,11 +23,14 @@ from beam_batch_predict.sinks.sections import Section, SectionWriter, copy_secti
 from beam_batch_predict.sinks.tables import OUTCOME, Layout, RecordFormat, Schema, union
 
 __all__ = [
+    "Form",
+    "Kind",
     "PublishedFile",
     "check_parts",
     "publish",
     "refuse_published",
     "remove_parts",
+    "settled",
 ]
 
 _logger = logging.getLogger(__name__)
@@ -122,19 +125,30 @@ def publish(
     Raises:
         DestinationError: another run has published there.
     """
+    predictions, errors = settled(parts, predictions_format)
+    _claim(directory, parts_directory)
+    extension = RECORD_FORMATS[predictions_format].extension
+    names = partial(numbered_files, directory, extension=extension)
+    published = _publish_kind(predictions, partial(names, "predictions"))
+    if not published:
+        published = [PublishedFile(names("predictions", count=1)[0], 0)]
+        files.write_file(published[0].uri, predictions.form.empty_file())
+    return published + _publish_kind(errors, partial(names, "errors"))
+
+
+def settled(parts: Sequence[Part], predictions_format: str) -> tuple[Kind, Kind]:
+    """What the files of predictions and those of errors are to be, after all parts are seen.
+
+    Args:
+        parts: complete and in order, as `check_parts` returns them.
+        predictions_format: of the parts.
+    """
     predictions = [
         _Source(p.chunk, p.predictions, p.rows - p.failed, p.prediction_sections) for p in parts
     ]
     errors = [_Source(p.chunk, p.errors, p.failed, p.error_sections) for p in parts]
-    record_format = RECORD_FORMATS[predictions_format]
-    of_predictions, of_errors = _forms(predictions, errors, record_format)
-    _claim(directory, parts_directory)
-    names = partial(numbered_files, directory, extension=record_format.extension)
-    published = _publish_kind(predictions, of_predictions, partial(names, "predictions"))
-    if not published:
-        published = [PublishedFile(names("predictions", count=1)[0], 0)]
-        files.write_file(published[0].uri, of_predictions.empty_file())
-    return published + _publish_kind(errors, of_errors, partial(names, "errors"))
+    forms = _forms(predictions, errors, RECORD_FORMATS[predictions_format])
+    return Kind(predictions, forms[0]), Kind(errors, forms[1])
 
 
 def _claim(directory: str, parts_directory: str) -> None:
@@ -172,7 +186,7 @@ class _Source(NamedTuple):
     sections: tuple[Section, ...] = ()
 
 
-class _Form(NamedTuple):
+class Form(NamedTuple):
     """What all published files of a kind are: their format, and their columns."""
 
     format: RecordFormat
@@ -189,14 +203,27 @@ class _Form(NamedTuple):
         return content.getvalue()
 
 
+class Kind(NamedTuple):
+    """Predictions or errors: in which files they are, and in which form these are to be."""
+
+    sources: Sequence[_Source]
+    form: Form
+
+    def files(self) -> list[PublishedFile]:
+        """Files in that form, one a chunk, where their parts are; written again if need be."""
+        chunks = _by_chunk([source for source in self.sources if source.uri])
+        whole = [_whole(chunk, self.form) for chunk in chunks]
+        return [PublishedFile(source.uri, source.rows) for source in whole]
+
+
 @lru_cache(maxsize=64)
-def _fits(form: _Form, layouts: tuple[Layout, ...]) -> bool:
+def _fits(form: Form, layouts: tuple[Layout, ...]) -> bool:
     return form.format.fits([form.format.schema(layout) for layout in layouts], form.schema)
 
 
 def _forms(
     predictions: Sequence[_Source], errors: Sequence[_Source], record_format: RecordFormat
-) -> tuple[_Form, _Form]:
+) -> tuple[Form, Form]:
     """The forms of predictions and of errors, whose rows have the same columns and more."""
     layout = union(*_layouts(predictions))
     same = [column for column in layout if column.role != OUTCOME]
@@ -204,8 +231,8 @@ def _forms(
     if not any(source.uri for source in predictions):
         layout = record_format.empty(layout)
     return (
-        _Form(record_format, record_format.schema(layout)),
-        _Form(record_format, record_format.schema(failed, layout)),
+        Form(record_format, record_format.schema(layout)),
+        Form(record_format, record_format.schema(failed, layout)),
     )
 
 
@@ -240,14 +267,11 @@ def _match_in(directory: str, pattern: str) -> list[files.File]:
     ]
 
 
-def _publish_kind(
-    sources: Iterable[_Source], form: _Form, names_of: Callable[..., list[str]]
-) -> list[PublishedFile]:
-    chunks = _by_chunk([source for source in sources if source.uri])
-    names = names_of(count=len(chunks))
-    whole = [_whole(chunk, form) for chunk in chunks]
-    _move([chunk.uri for chunk in whole], names)
-    return [PublishedFile(name, chunk.rows) for name, chunk in zip(names, whole, strict=True)]
+def _publish_kind(kind: Kind, names_of: Callable[..., list[str]]) -> list[PublishedFile]:
+    whole = kind.files()
+    names = names_of(count=len(whole))
+    _move([file.uri for file in whole], names)
+    return [PublishedFile(name, file.rows) for name, file in zip(names, whole, strict=True)]
 
 
 def _by_chunk(sources: Sequence[_Source]) -> list[list[_Source]]:
@@ -261,7 +285,7 @@ def _by_chunk(sources: Sequence[_Source]) -> list[list[_Source]]:
     return groups
 
 
-def _whole(sources: Sequence[_Source], form: _Form) -> _Source:
+def _whole(sources: Sequence[_Source], form: Form) -> _Source:
     """One file for a chunk: that of its only part, or one as if there were but one."""
     if len(sources) == 1 and form.is_published(sources[0]):
         return sources[0]

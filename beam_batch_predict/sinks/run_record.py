@@ -7,9 +7,11 @@ import datetime
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import BatchPredictError, DestinationError
+from beam_batch_predict.sinks.bigquery_tables import OutputTables
 from beam_batch_predict.sinks.naming import JOB_RECORD
 from beam_batch_predict.spec import JobRecord, Outcome
 from beam_batch_predict.status import Code, Status
@@ -46,11 +48,23 @@ class RunRecord:
         directory: the output directory.
         create_time: when the job was made.
         job: renders the record.
+        tables: the results, where they are tables and no files in the directory.
     """
 
     directory: str
     create_time: datetime.datetime
     job: JobRecord | None = None
+    tables: OutputTables | None = None
+
+    def outcome(self, **how: Any) -> Outcome:
+        """How the run ended, or how it stands.
+
+        Args:
+            **how: values of attributes of an `Outcome`, other than where and when.
+        """
+        if self.tables is not None:
+            how["dataset"], how["table"] = self.tables.dataset_id, self.tables.predictions
+        return Outcome(self.directory, self.create_time, **how)
 
     def write(self, outcome: Outcome) -> bytes:
         """Write the record, in place of the one before it; returns it too."""
@@ -70,13 +84,13 @@ class RunRecord:
         Returns:
             False if another run has it.
         """
-        pending = Outcome(self.directory, self.create_time, incomplete_count=-1)
+        pending = self.outcome(incomplete_count=-1)
         return files.claim_directory(self.directory, JOB_RECORD, self.render(pending))
 
     def running(self) -> datetime.datetime:
         """Record that the job runs; the time at which it began to."""
         start = now()
-        self.write(Outcome(self.directory, self.create_time, start, incomplete_count=-1))
+        self.write(self.outcome(start_time=start, incomplete_count=-1))
         return start
 
     def failed(self, status: Status, start: datetime.datetime | None = None) -> bytes:
@@ -85,21 +99,20 @@ class RunRecord:
 
     def failure(self, status: Status, start: datetime.datetime | None = None) -> Outcome:
         """The outcome of a job that failed now."""
-        return Outcome(
-            self.directory, self.create_time, start, now(), incomplete_count=-1, error=status
-        )
+        return self.outcome(start_time=start, end_time=now(), incomplete_count=-1, error=status)
 
     @contextmanager
     def recording_failure(self) -> Iterator[None]:
         """Record whatever goes wrong inside, then let it go on its way.
 
-        Except that the directory is another run's: then so is the record in it.
+        Except that the directory is another run's: then so is the record in it. Where the
+        results are tables, nobody else publishes in the directory.
         """
         try:
             yield
-        except DestinationError:
-            raise
         except Exception as error:
+            if isinstance(error, DestinationError) and self.tables is None:
+                raise
             self.failed(status_of_error(error))
             raise
 

@@ -41,9 +41,8 @@ __all__ = [
 KEY, FIELD, INSTANCE, ATTACHED, OUTCOME = range(5)
 """What a column holds. This is also the order in which they stand in a row."""
 
-MOST_COLUMNS = 5_000
+MOST_COLUMNS = 20_000
 """Rows of ever new fields would make files grow with the square of the rows."""
-
 
 BLOCK_BYTES = 1024 * 1024
 """What is held at a time of a file that is written again."""
@@ -215,8 +214,9 @@ def check_columns(count: int) -> None:
     """
     if count > MOST_COLUMNS:
         raise DestinationError(
-            f"the rows have more than {MOST_COLUMNS} different fields: too many for columns",
-            "write jsonl, or name the fields to send with includedFields",
+            f"the output needs {count} columns or more, and may have {MOST_COLUMNS} at most",
+            "write jsonl, name the fields to send with includedFields, or set keyField: the key "
+            "then stands for the instance",
         )
 
 

@@ -41,6 +41,7 @@ from beam_batch_predict.sinks.value_types import (
 from beam_batch_predict.spec import NonFinite
 
 __all__ = [
+    "ERROR_TYPE",
     "TypedRows",
     "empty_layout",
     "failed_rows",
@@ -51,7 +52,8 @@ __all__ = [
     "unnested",
 ]
 
-_ERROR = struct_of(["code", "message"], [leaf(pa.int32()), STRING])
+ERROR_TYPE = struct_of(["code", "message"], [leaf(pa.int32()), STRING])
+"""A `google.rpc.Status` without details."""
 
 
 class TypedRows(NamedTuple):
@@ -100,7 +102,7 @@ def failed_rows(batch: InstanceBatch, non_finite: NonFinite) -> TypedRows:
         ["code", "message"],
     )
     heads = _typed_heads(head_columns(batch, rows), non_finite is NonFinite.NULL)
-    return _typed_rows(heads | {ERROR_COLUMN: Typed(_ERROR, errors)}, len(rows))
+    return _typed_rows(heads | {ERROR_COLUMN: Typed(ERROR_TYPE, errors)}, len(rows))
 
 
 def typed_schema(layout: Layout) -> Schema:

@@ -14,8 +14,18 @@ from typing import Any, BinaryIO
 from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File, open_file
-from beam_batch_predict.inputs import Avro, Csv, FileList, FileSource, Parquet, TfRecord
+from beam_batch_predict.inputs import (
+    Avro,
+    BigQuery,
+    Csv,
+    FileList,
+    FileSource,
+    Parquet,
+    Source,
+    TfRecord,
+)
 from beam_batch_predict.sources.avro_files import read_avro_columns
+from beam_batch_predict.sources.bigquery import plan_table
 from beam_batch_predict.sources.compression import is_compressed
 from beam_batch_predict.sources.csv_files import read_columns
 from beam_batch_predict.sources.parquet_files import read_parquet_columns
@@ -25,11 +35,18 @@ __all__ = ["list_files", "make_chunks", "plan"]
 FILES_PER_CHUNK = 256
 """Small files share a chunk, but never so many that opening them is most of the work."""
 
+_PARQUET_METADATA = ("_metadata", "_common_metadata")
+"""Files that say what others have; they hold no rows of their own.
+
+Source: https://arrow.apache.org/docs/python/parquet.html#writing-metadata-and-common-metadata-files
+"""
+
 
 def plan(
-    source: FileSource,
+    source: Source,
     match: Callable[[str], list[File]],
     open_file: Callable[[str], BinaryIO] = open_file,
+    select: Callable[[tuple[str, ...]], tuple[str, ...]] = lambda columns: columns,
 ) -> list[Chunk]:
     """The chunks of a source, in input order.
 
@@ -37,17 +54,39 @@ def plan(
         source: what to read.
         match: lists the files that a pattern matches.
         open_file: opens a URI for reading bytes.
+        select: of the names of the columns, the chunks' `columns`: of a source that selects
+            columns those to read, in their order. It may raise.
 
     Raises:
         SourceError: a pattern matches nothing, or cannot be listed; or the first file that
-            is not empty lacks the header or the schema that the format needs.
+            is not empty lacks the header that the format needs, or no file has the schema;
+            or a table cannot be read.
     """
-    files = list_files(source.uris, match)
-    what: dict[str, Any] = {"format": source.reader, "columns": _columns(source, files, open_file)}
+    if isinstance(source, BigQuery):
+        return plan_table(source, select)
+    if not isinstance(source, FileSource):
+        raise TypeError(f"expected a source, found {source!r}")
+    files = list_files(source.uris, _match_data(match) if isinstance(source, Parquet) else match)
+    columns = select(_columns(source, files, open_file))
+    what: dict[str, Any] = {"format": source.reader, "columns": columns}
     if isinstance(source, (FileList, TfRecord)):
         what["max_instance_bytes"] = source.max_instance_bytes
     chunks = make_chunks(files, source.chunk_bytes, source.splits_files)
     return [chunk._replace(**what) for chunk in chunks]
+
+
+def _match_data(match: Callable[[str], list[File]]) -> Callable[[str], list[File]]:
+    """Matches no file that Parquet datasets have beside the data, unless by its whole name."""
+
+    def matched(pattern: str) -> list[File]:
+        named = os.path.basename(pattern)
+        return [
+            file
+            for file in match(pattern)
+            if (name := os.path.basename(file.uri)) not in _PARQUET_METADATA or name == named
+        ]
+
+    return matched
 
 
 def _columns(

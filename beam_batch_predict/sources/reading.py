@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
+import pyarrow as pa
+
 from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import Chunk, InstanceBatch, Span
 from beam_batch_predict.sources.avro_files import read_avro
+from beam_batch_predict.sources.bigquery_rows import read_stream
 from beam_batch_predict.sources.compression import READ_ERRORS
 from beam_batch_predict.sources.csv_files import read_csv_lines, read_csv_records
 from beam_batch_predict.sources.file_lists import read_listed_files
@@ -49,10 +52,11 @@ READERS: dict[str, Reader] = {
     ),
     "parquet": lambda span, chunk, open_file: read_parquet(span, chunk.columns, open_file),
     "avro": lambda span, chunk, open_file: read_avro(span, chunk.columns, open_file),
+    "bigquery": lambda span, chunk, _: read_stream(span, chunk),
 }
 """The reader of each format."""
 
-_UNITS = {"parquet": "row"}
+_UNITS = {"parquet": "row", "bigquery": "row"}
 """What offsets count, where it is not bytes."""
 
 
@@ -114,12 +118,14 @@ class _Buffer:
         """Take rows; batches come out as they are full, or of another kind than these rows."""
         self.fail(found.failures)
         if len(found.rows):
-            if not _joins(self._rows, found.rows):
+            joined = _joined(self._rows, found.rows)
+            if joined is None:
                 yield from self._batches(len(self._rows))
+                joined = found.rows
             if not self._origins or self._origins[-1][1] != uri:
                 self._origins.append((len(self._rows), uri))
             self._bytes_per_row = found.size // len(found.rows) + 1
-            self._rows = self._rows + found.rows if len(self._rows) else found.rows
+            self._rows = joined
             self._offsets += found.offsets
         yield from self._batches(self._rows_per_batch())
 
@@ -162,13 +168,18 @@ class _Buffer:
         self._first_row += count
 
 
-def _joins(rows: Any, more: Any) -> bool:
-    """Whether rows can stand in one batch behind others."""
+def _joined(rows: Any, more: Any) -> Any | None:
+    """Rows behind others; None where they cannot stand in one batch."""
     if not len(rows):
-        return True
+        return more
     if isinstance(rows, ArrowRows):
-        return rows.joins(more)
-    return isinstance(more, list) and _fields(reversed(rows)) in (None, _fields(more))
+        try:
+            return rows + more if rows.joins(more) else None
+        except pa.ArrowException:  # too large together in some way
+            return None
+    if isinstance(more, list) and _fields(reversed(rows)) in (None, _fields(more)):
+        return rows + more
+    return None
 
 
 def _fields(rows: Iterable[Any]) -> tuple[str, ...] | None:

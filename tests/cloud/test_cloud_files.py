@@ -41,12 +41,14 @@ def put(storage_client, bucket):
         ("in/[ab]*.jsonl", ["in/a.jsonl", "in/b c.jsonl"]),
         ("*/x/d.jsonl", ["in/x/d.jsonl"]),
         ("in/a.jsonl", ["in/a.jsonl"]),
+        ("in/.*", ["in/.hidden.jsonl"]),
+        ("in/.hidden.jsonl", ["in/.hidden.jsonl"]),
         ("in", []),
         ("in/missing*", []),
     ],
 )
 def test_a_pattern_finds_objects(bucket, put, pattern, found):
-    put("in/a.jsonl", "in/b c.jsonl", "in/x/d.jsonl", "into.jsonl")
+    put("in/a.jsonl", "in/b c.jsonl", "in/.hidden.jsonl", "in/x/d.jsonl", "into.jsonl")
     assert files.match(f"gs://{bucket}/{pattern}") == [
         files.File(f"gs://{bucket}/{name}", len(name)) for name in found
     ]

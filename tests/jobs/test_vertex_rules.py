@@ -151,8 +151,6 @@ BROKEN = [
         "not supported yet, found 'tensorflow/serving'",
     ),
     ({"generateExplanation": True}, "generateExplanation", "not supported yet"),
-    (FROM_TABLE, TABLE, "not supported yet; use gcsSource with jsonl"),
-    ({**TO_TABLE, DATASET: {"outputUri": "bq://p"}}, DATASET, "use gcsDestination with jsonl"),
     ({"modelParameters": [1]}, "modelParameters", "only an object"),
     ({"modelParameters": {"": 1}}, "modelParameters", "cannot be empty"),
 ]

@@ -44,6 +44,37 @@ def test_a_job_becomes_a_spec(changed):
     )
 
 
+FROM_TABLE = {
+    "inputConfig": {
+        "instancesFormat": "bigquery",
+        "bigquerySource": {"inputUri": "bq://p.d.t"},
+    }
+}
+
+
+def test_a_job_on_a_table_becomes_a_spec(changed):
+    job = read_job(changed(FROM_TABLE))
+    made = job.to_spec(
+        chunk_bytes=7, bigquery_query="SELECT 1", bigquery_row_restriction="a > 1"
+    ).source
+    assert made == spec.BigQuery("p.d.t", "SELECT 1", "a > 1", chunk_bytes=7)
+    # Two runs of a job are two queries; the plans of one run are one.
+    assert made.query_job_id != job.to_spec().source.query_job_id
+
+
+@pytest.mark.parametrize("option", ["bigquery_query", "bigquery_row_restriction"])
+def test_an_option_for_tables_does_not_go_with_files(changed, option):
+    with pytest.raises(InvalidArgument, match=f"{option} is for inputConfig.bigquerySource"):
+        read_job(changed()).to_spec(**{option: "x"})
+
+
+@pytest.mark.parametrize("name", ["t$20240501", "t*"])
+def test_a_part_of_a_table_is_no_table(changed, name):
+    source = {"inputConfig.bigquerySource.inputUri": f"bq://p.d.{name}"}
+    with pytest.raises(InvalidArgument, match="not a table"):
+        read_job(changed({**FROM_TABLE, **source})).to_spec()
+
+
 def test_a_spec_has_the_defaults_of_the_service(changed):
     made = read_job(changed()).to_spec()
     assert made.batch_size == 64
@@ -237,3 +268,28 @@ def test_times_without_a_zone_and_of_other_zones_are_written_in_utc(changed):
     expected = read_job(changed()).record(spec.Outcome("out", CREATED))
     assert read_job(changed()).record(naive) == expected
     assert read_job(changed()).record(elsewhere) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "location"),
+    [
+        (None, ""),
+        ("projects/p/locations/europe-west4/batchPredictionJobs/1", "europe-west4"),
+        ("projects/local/locations/local/batchPredictionJobs/1", ""),
+    ],
+)
+def test_tables_are_the_destination_of_a_job(name, location, changed, leave_out):
+    table = {
+        "outputConfig.gcsDestination": leave_out,
+        "outputConfig.predictionsFormat": "bigquery",
+        "outputConfig.bigqueryDestination": {"outputUri": "bq://p.d"},
+    }
+    job = read_job(changed(table | ({"name": name} if name else {})))
+    made = job.to_spec()
+    assert made.destination == spec.BigQueryDestination("bq://p.d", location)
+    assert made.predictions_format == "bigquery"
+    outcome = spec.Outcome("gs://b/tmp/run", CREATED, dataset="p.d", table="predictions_1")
+    assert json.loads(job.record(outcome))["outputInfo"] == {
+        "bigqueryOutputDataset": "bq://p.d",
+        "bigqueryOutputTable": "predictions_1",
+    }

@@ -2,7 +2,8 @@
 
 DuckDB would download its extensions: they are linked from where pip has put them to
 where DuckDB looks, below $HOME, which must be a directory for this server alone. The
-emulator gives small tables one read stream; EMULATOR_STREAM_ROWS rows go in each here.
+emulator gives small tables one read stream; EMULATOR_STREAM_ROWS rows go in each here. It
+takes BYTES in Parquet files for Base64: here they are taken for what they are.
 """
 
 import importlib
@@ -25,8 +26,21 @@ def main():
         (target / file).symlink_to(source)
 
     from local_bigquery.cli import main as serve
+    from local_bigquery.engine.database import quote
+    from local_bigquery.engine.types import duckdb_type
     from local_bigquery.grpc import read
+    from local_bigquery.jobs import load
 
+    project = load._projection
+
+    def project_typed(config, fields, columns):
+        if config.sourceFormat != "PARQUET" or not fields:
+            return project(config, fields, columns)
+        names = [quote(field.name) for field in fields]
+        pairs = zip(names, map(duckdb_type, fields), strict=True)
+        return ", ".join(f"CAST({name} AS {kind}) AS {name}" for name, kind in pairs), "false"
+
+    load._projection = project_typed
     read.STREAM_ROWS = int(os.environ["EMULATOR_STREAM_ROWS"])
     sys.exit(serve())
 

@@ -1,0 +1,231 @@
+"""Clients of BigQuery: how to make them, as a value that can travel to workers.
+
+By default they are what Google's libraries make: Application Default Credentials, Google's
+endpoints. Google's libraries are imported when the first client is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from beam_batch_predict.errors import BatchPredictError, InvalidArgument
+from beam_batch_predict.status import Code
+
+if TYPE_CHECKING:
+    from google.api_core.client_options import ClientOptions
+    from google.auth.credentials import Credentials
+    from google.cloud.bigquery import Client
+    from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+
+__all__ = ["BigQueryClients", "google_errors"]
+
+REST_EMULATOR = "BIGQUERY_EMULATOR_HOST"
+"""The variable with the URL of an emulator's REST API; Google's client knows it too."""
+
+STORAGE_EMULATOR = "BIGQUERY_STORAGE_EMULATOR_HOST"
+"""The variable with host:port of an emulator's Storage API, which speaks plain gRPC."""
+
+_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+
+
+@dataclasses.dataclass(frozen=True)
+class BigQueryClients:
+    """How to reach BigQuery, and as whom.
+
+    Args:
+        project: the project in which jobs and read sessions run, and which pays for them.
+            By default that of the credentials or of the environment variable
+            `GOOGLE_CLOUD_PROJECT`, and where there is none, that of the table.
+        credentials: makes the credentials, on each worker; a function that can be pickled,
+            such as one of a module. By default Application Default Credentials.
+        quota_project: whose quota is used, where it is not that of the credentials.
+        rest_endpoint: URL of the REST API, such as a private endpoint. By default
+            `BIGQUERY_EMULATOR_HOST`, or Google's. To `http://` no credentials are sent.
+        storage_endpoint: host:port of the Storage API. By default
+            `BIGQUERY_STORAGE_EMULATOR_HOST`, or Google's.
+        insecure_storage: whether `storage_endpoint` speaks plain gRPC, without TLS and
+            credentials, as emulators do.
+
+    Raises:
+        InvalidArgument: endpoints have no form that clients know.
+
+    Example:
+        >>> BigQueryClients(project="my-project").project
+        'my-project'
+    """
+
+    project: str = ""
+    credentials: Callable[[], Credentials] | None = None
+    quota_project: str = ""
+    rest_endpoint: str = ""
+    storage_endpoint: str = ""
+    insecure_storage: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rest_endpoint and not re.match(r"https?://", self.rest_endpoint):
+            raise InvalidArgument(
+                f"rest_endpoint: expected a URL with https://, found {self.rest_endpoint!r}"
+            )
+        if "://" in self.storage_endpoint:
+            raise InvalidArgument(
+                f"storage_endpoint: expected host:port, found {self.storage_endpoint!r}"
+            )
+        if self.insecure_storage and not self.storage_endpoint:
+            raise InvalidArgument("insecure_storage: needs a storage_endpoint")
+
+    def rest(self, default_project: str = "") -> Client:
+        """A client of the REST API: tables and jobs. Its `project` is that which pays.
+
+        Args:
+            default_project: the project where nothing else says one.
+
+        Raises:
+            google.auth.exceptions.GoogleAuthError: there are no credentials.
+            InvalidArgument: nothing says which project pays.
+        """
+        from google.api_core.client_options import ClientOptions
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud.bigquery import Client
+
+        endpoint = self.rest_endpoint or os.environ.get(REST_EMULATOR) or None
+        if endpoint and endpoint.startswith("http:"):
+            credentials, project = AnonymousCredentials(), _known_project()  # type: ignore[no-untyped-call]
+            options = ClientOptions(api_endpoint=endpoint)
+        else:
+            credentials, project = self._login()
+            options = self._options(endpoint)
+        project = self.project or project or default_project
+        if not project:
+            raise InvalidArgument(
+                "nothing says in which project queries run, and which pays for them",
+                "set GOOGLE_CLOUD_PROJECT, or BigQueryClients(project=…)",
+            )
+        return Client(
+            project=project,
+            credentials=credentials,
+            client_options=options,
+        )
+
+    def storage(self) -> BigQueryReadClient:
+        """A client of the Storage Read API: sessions and streams.
+
+        Raises:
+            google.auth.exceptions.GoogleAuthError: there are no credentials.
+        """
+        from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+
+        emulator = "" if self.storage_endpoint else os.environ.get(STORAGE_EMULATOR, "")
+        if emulator or self.insecure_storage:
+            return _insecure_client(emulator or self.storage_endpoint)
+        credentials, _ = self._login()
+        return BigQueryReadClient(  # type: ignore[no-untyped-call]
+            credentials=credentials, client_options=self._options(self.storage_endpoint)
+        )
+
+    def _options(self, endpoint: str | None) -> ClientOptions:
+        from google.api_core.client_options import ClientOptions
+
+        return ClientOptions(
+            api_endpoint=endpoint or None, quota_project_id=self.quota_project or None
+        )
+
+    def _login(self) -> tuple[Any, str]:
+        """Credentials, and the project that they or the environment know."""
+        import google.auth
+
+        if self.credentials is not None:
+            return self.credentials(), _known_project()
+        credentials, project = google.auth.default(scopes=_SCOPES)
+        return credentials, project or ""
+
+
+def _known_project() -> str:
+    return os.environ.get("GOOGLE_CLOUD_PROJECT", "")
+
+
+def _insecure_client(address: str) -> BigQueryReadClient:
+    import grpc
+    from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+    from google.cloud.bigquery_storage_v1.services.big_query_read.transports import (
+        BigQueryReadGrpcTransport,
+    )
+
+    options = [
+        ("grpc.max_receive_message_length", -1),  # as Google's own channels have it
+        ("grpc.use_local_subchannel_pool", 1),  # a client that is closed keeps no connection
+    ]
+    channel = grpc.insecure_channel(address, options=options)
+    transport = BigQueryReadGrpcTransport(channel=channel)
+    return BigQueryReadClient(transport=transport)  # type: ignore[no-untyped-call]
+
+
+@contextlib.contextmanager
+def google_errors(
+    what: str, raised: type[BatchPredictError], hints: Mapping[Code, str] | None = None
+) -> Iterator[None]:
+    """Raise what Google's clients raise as an error of ours, with Google's text in it.
+
+    Args:
+        what: what was being done to which table; the message begins with it.
+        raised: the class of the error. Its code is that of Google's error.
+        hints: what to do, by code.
+    """
+    from google.api_core.exceptions import GoogleAPIError
+    from google.auth.exceptions import GoogleAuthError
+    from requests.exceptions import RequestException
+
+    try:
+        yield
+    except (GoogleAPIError, GoogleAuthError, RequestException) as error:
+        code = _code(error)
+        made = raised(f"{what}: {_text(error)}", ({**_HINTS, **(hints or {})}).get(code, ""))
+        made.code = code
+        raise made from error
+
+
+_HINTS = {
+    Code.UNAUTHENTICATED: "log in with `gcloud auth application-default login`, or set "
+    "GOOGLE_APPLICATION_CREDENTIALS to the file of a service account's key",
+}
+
+
+def _code(error: Exception) -> Code:
+    """The canonical code of an error of Google's clients, of gRPC or of HTTP."""
+    from google.auth.exceptions import GoogleAuthError
+
+    if isinstance(error, GoogleAuthError):
+        return Code.UNAUTHENTICATED
+    status = getattr(error, "grpc_status_code", None)
+    if status is not None:
+        return Code[status.name]
+    details = getattr(error, "errors", ())
+    if any(isinstance(each, dict) and each.get("reason") in _LIMITS for each in details):
+        return Code.RESOURCE_EXHAUSTED
+    return _OF_HTTP.get(getattr(error, "code", None) or 503, Code.UNAVAILABLE)
+
+
+_LIMITS = frozenset({"quotaExceeded", "rateLimitExceeded", "resourcesExceeded", "responseTooLarge"})
+"""Reasons that HTTP has other codes for. Source: BigQuery's error table."""
+
+_OF_HTTP = {
+    400: Code.INVALID_ARGUMENT,
+    401: Code.UNAUTHENTICATED,
+    403: Code.PERMISSION_DENIED,
+    404: Code.NOT_FOUND,
+    409: Code.ALREADY_EXISTS,
+    429: Code.RESOURCE_EXHAUSTED,
+    500: Code.INTERNAL,
+}
+
+
+def _text(error: Exception) -> str:
+    """Google's text on one line, without the request's URL."""
+    text = str(error)  # of a RetryError with the cause, of others with codes and URLs
+    if getattr(error, "cause", None) is None:
+        text = getattr(error, "message", None) or text
+    return re.sub(r"^[A-Z]+ https?://\S+: ", "", " ".join(str(text).split()))

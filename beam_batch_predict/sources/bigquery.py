@@ -1,0 +1,278 @@
+"""The plan of a BigQuery table: one read session, a chunk for each of its streams.
+
+A session is of one moment: all of its streams show the table as it is when the plan is made.
+Which rows a stream has is BigQuery's decision, taken as they are read; a stream that is read
+again has the same rows, and together they have each row once.
+
+What the Storage Read API cannot read (views, external tables) is read by a query, and a
+query's rows from the table that BigQuery keeps them in for a day.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from beam_batch_predict.batch import Chunk, Span, TableStream
+from beam_batch_predict.bigquery_clients import google_errors
+from beam_batch_predict.errors import SourceError
+from beam_batch_predict.inputs import BigQuery
+from beam_batch_predict.status import Code
+
+if TYPE_CHECKING:
+    from google.api_core.retry import Retry
+    from google.cloud.bigquery import Client, QueryJob, QueryJobConfig, SchemaField, Table
+    from google.cloud.bigquery_storage_v1.types import ReadSession
+
+__all__ = ["json_fields", "plan_table"]
+
+MAX_STREAMS = 1000
+"""The most that BigQuery gives where it is not asked for a minimum."""
+
+PLAN_SECONDS = 120
+"""How long a service that is not there is asked again; Google's clients take 600."""
+
+_STORED = frozenset({"TABLE", "SNAPSHOT"})
+"""What the Storage Read API reads."""
+
+_HINTS = {
+    Code.NOT_FOUND: "check inputConfig.bigquerySource.inputUri: bq://project.dataset.table",
+    Code.PERMISSION_DENIED: "reading a table needs bigquery.tables.get and "
+    "bigquery.tables.getData on it (role BigQuery Data Viewer), and "
+    "bigquery.readsessions.create in the project that pays (role BigQuery Read Session User)",
+}
+
+Select = Callable[[tuple[str, ...]], tuple[str, ...]]
+
+
+def plan_table(source: BigQuery, select: Select) -> list[Chunk]:
+    """The chunks of a table, one for each read stream; of an empty table one without rows.
+
+    Args:
+        source: the table or the query.
+        select: of the names of the columns, those to read, in their order. It may raise.
+
+    Raises:
+        SourceError: the table is not there or may not be read, or the query fails. The
+            message has Google's text.
+    """
+    shown = f"bq://{source.table}" if source.table else "the query"
+    with google_errors(f"{shown} cannot be read", SourceError):
+        client = source.clients.rest(source.parts[0] if source.table else "")
+    with client:
+        found = _found(client, source, select)
+        session = _make_session(client.project, source, found)
+    texts = json_fields(field for field in found.table.schema if field.name in found.columns)
+    common: dict[str, Any] = {"format": "bigquery", "columns": found.columns}
+    total = len(session.streams)
+    return [
+        Chunk(
+            number,
+            total,
+            (Span(f"{found.shown}, stream {number}"),),
+            **common,
+            stream=TableStream(stream.name, session.expire_time, source.clients, texts),
+        )
+        for number, stream in enumerate(session.streams)
+    ] or [Chunk(0, 1, (), **common)]
+
+
+class _Found(NamedTuple):
+    """A table that can be read.
+
+    Attributes:
+        table: as the REST API describes it.
+        shown: what messages call it.
+        columns: to read.
+        row_restriction: which is not applied yet.
+    """
+
+    table: Table
+    shown: str
+    columns: tuple[str, ...]
+    row_restriction: str
+
+
+def json_fields(fields: Iterable[SchemaField]) -> dict[str, Any]:
+    """The fields whose values are JSON: by name True, or of a record the same of its fields.
+
+    Example:
+        >>> from google.cloud.bigquery import SchemaField
+        >>> json_fields([SchemaField("r", "RECORD", fields=[SchemaField("a", "JSON")])])
+        {'r': {'a': True}}
+    """
+    found = {
+        field.name: json_fields(field.fields) if field.fields else field.field_type == "JSON"
+        for field in fields
+    }
+    return {name: kind for name, kind in found.items() if kind}
+
+
+def _found(client: Client, source: BigQuery, select: Select) -> _Found:
+    """The table to read, after the query where there must be one."""
+    if source.query:
+        return _queried(client, source, select)
+    shown = f"bq://{source.table}"
+    with google_errors(f"{shown} cannot be read", SourceError, _HINTS):
+        table = client.get_table(source.table, retry=_patience())
+    columns = select(_names(table, shown))
+    if table.table_type in _STORED:
+        return _Found(table, shown, columns, source.row_restriction)
+    if source.snapshot_time is not None:
+        what = str(table.table_type).lower().replace("_", " ")
+        raise _refused(
+            f"{shown} is not a stored table ({what}): it has no snapshots to read",
+            "leave snapshot_time out, or use a query with FOR SYSTEM_TIME AS OF",
+        )
+    restriction = f" WHERE {source.row_restriction}" if source.row_restriction else ""
+    listed = ", ".join(f"`{name}`" for name in columns)
+    sql = f"SELECT {listed} FROM `{source.table}`{restriction}"
+    job = _run_query(client, source, sql, f"a query of {shown}", table.location)
+    return _Found(_result_of(client, job, shown), shown, columns, "")
+
+
+def _patience() -> Retry:
+    from google.api_core.exceptions import DeadlineExceeded, ServiceUnavailable
+    from google.cloud.bigquery.retry import DEFAULT_RETRY
+
+    def passes(error: Exception) -> bool:
+        is_grpc = isinstance(error, (DeadlineExceeded, ServiceUnavailable))
+        return is_grpc or DEFAULT_RETRY._predicate(error)
+
+    return DEFAULT_RETRY.with_predicate(passes).with_timeout(PLAN_SECONDS)
+
+
+def _names(table: Table, shown: str) -> tuple[str, ...]:
+    if not table.schema:
+        raise _refused(f"{shown} has no columns", "a table gets its columns when it is filled")
+    return tuple(field.name for field in table.schema)
+
+
+def _refused(message: str, hint: str = "") -> SourceError:
+    error = SourceError(message, hint)
+    error.code = Code.INVALID_ARGUMENT
+    return error
+
+
+def _queried(client: Client, source: BigQuery, select: Select) -> _Found:
+    from google.cloud.bigquery import QueryJobConfig
+
+    location = _location(client, source) if source.table else None
+    dry = QueryJobConfig(dry_run=True)
+    plan = _run_query(client, source, source.query, "the query", location, dry)
+    if plan.statement_type != "SELECT":
+        raise _refused(f"the query: expected a SELECT, found {plan.statement_type}")
+    if plan.schema:
+        select(tuple(field.name for field in plan.schema))  # before it costs anything
+    # A job that exists already is found by its location alone.
+    job = _run_query(client, source, source.query, "the query", location or plan.location)
+    shown = f"query job {job.project}:{job.location}.{job.job_id}"
+    table = _result_of(client, job, shown)
+    return _Found(table, shown, select(_names(table, shown)), source.row_restriction)
+
+
+def _location(client: Client, source: BigQuery) -> str | None:
+    """Where the dataset is in which the query looks for tables; None where we may not know."""
+    from google.api_core.exceptions import Forbidden
+
+    project, dataset, _ = source.parts
+    shown = f"bq://{project}.{dataset}"
+    with (
+        google_errors(f"{shown}, where the query looks for tables, cannot be found", SourceError),
+        contextlib.suppress(Forbidden),
+    ):
+        found = client.get_dataset(f"{project}.{dataset}", retry=_patience())
+        return cast("str | None", found.location)
+    return None
+
+
+def _run_query(
+    client: Client,
+    source: BigQuery,
+    sql: str,
+    shown: str,
+    location: str | None,
+    config: QueryJobConfig | None = None,
+) -> QueryJob:
+    """A query that is done; one that is begun already under the source's id is waited for.
+
+    With a config for a dry run it is only checked.
+    """
+    from google.api_core.exceptions import Conflict
+    from google.cloud.bigquery import DatasetReference, QueryJobConfig
+
+    # Rows in the cache may go at any time; of this query they stay for a day.
+    config = config or QueryJobConfig(use_query_cache=False)
+    if source.table:
+        config.default_dataset = DatasetReference(*source.parts[:2])
+    job_id = source.query_job_id or _new_id()
+    hints = {
+        Code.PERMISSION_DENIED: f"a query needs bigquery.jobs.create in the project "
+        f"{client.project} (role BigQuery Job User), and access to all that it reads",
+        Code.RESOURCE_EXHAUSTED: "the rows of a query may have 10 GB, compressed: write more than "
+        "that to a table, and read the table",
+    }
+    with google_errors(f"{shown} fails", SourceError, hints):
+        try:
+            job = client.query(
+                sql,
+                config,
+                job_id=_new_id() if config.dry_run else job_id,
+                location=location,
+                job_retry=None,
+            )
+        except Conflict:
+            job = cast("QueryJob", client.get_job(job_id, location=location))
+        if not config.dry_run:
+            job.result(job_retry=None)
+    return job
+
+
+def _new_id() -> str:
+    return f"beam-batch-predict-{uuid.uuid4().hex}"
+
+
+def _result_of(client: Client, job: QueryJob, shown: str) -> Table:
+    with google_errors(f"the rows of {shown} cannot be read", SourceError):
+        return client.get_table(job.destination, retry=_patience())
+
+
+def _make_session(project: str, source: BigQuery, found: _Found) -> ReadSession:
+    from google.cloud.bigquery_storage_v1 import types
+
+    table = found.table.reference
+    options = types.ReadSession.TableReadOptions(
+        selected_fields=found.columns,
+        row_restriction=found.row_restriction,
+        arrow_serialization_options=types.ArrowSerializationOptions(
+            buffer_compression=types.ArrowSerializationOptions.CompressionCodec.LZ4_FRAME
+        ),
+    )
+    wanted = types.ReadSession(
+        table=f"projects/{table.project}/datasets/{table.dataset_id}/tables/{table.table_id}",
+        data_format=types.DataFormat.ARROW,
+        read_options=options,
+        table_modifiers=types.ReadSession.TableModifiers(snapshot_time=source.snapshot_time),
+    )
+    hints = _HINTS | {
+        Code.INVALID_ARGUMENT: "check the row restriction" if found.row_restriction else ""
+    }
+    with (
+        google_errors(f"{found.shown} cannot be read", SourceError, hints),
+        source.clients.storage() as client,
+    ):
+        return client.create_read_session(
+            parent=f"projects/{project}",
+            read_session=wanted,
+            max_stream_count=_stream_count(found.table, source.chunk_bytes),
+            retry=_patience(),
+        )
+
+
+def _stream_count(table: Table, chunk_bytes: int) -> int:
+    """How many streams to ask for, by the size of all of the table's columns."""
+    buffered = table.streaming_buffer.estimated_bytes if table.streaming_buffer else 0
+    size = (table.num_bytes or 0) + (buffered or 0)
+    return min(max(-(-size // chunk_bytes), 1), MAX_STREAMS)

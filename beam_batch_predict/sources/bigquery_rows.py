@@ -1,0 +1,196 @@
+"""Rows of a read stream of BigQuery, as Arrow columns.
+
+A row's place is its number in its stream, from 0. A connection that breaks is made again,
+and the stream goes on behind the rows that came; a stream that cannot be read to its end
+fails the work, because without its rows there is no whole table.
+"""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from beam_batch_predict.arrow_rows import ArrowRows
+from beam_batch_predict.batch import Chunk, Span, TableStream
+from beam_batch_predict.bigquery_clients import google_errors
+from beam_batch_predict.errors import SourceError
+from beam_batch_predict.sources.rows import Rows
+from beam_batch_predict.status import Code
+
+if TYPE_CHECKING:
+    from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+
+__all__ = ["read_stream", "rows_of"]
+
+ROWS_AT_ONCE = 4096
+"""Rows of a message that are handed on together."""
+
+BYTES_AT_ONCE = 4 * 1024 * 1024
+"""Bytes of the same; a single row may have more."""
+
+MOST_FAILURES = 6
+"""In a row, without a message between them."""
+
+WAIT_SECONDS = 0.2
+"""Before the first new beginning; doubled before each of the next."""
+
+CONNECT_SECONDS = 600
+"""How long Google's client tries to reach a service that is not there, as it does in REST."""
+
+
+def read_stream(span: Span, chunk: Chunk) -> Iterator[Rows]:
+    """The rows of a chunk that is a read stream.
+
+    Args:
+        span: names the stream in messages.
+        chunk: has the stream, and the columns in their order.
+
+    Raises:
+        SourceError: the stream cannot be read, or not to its end; its session has expired.
+    """
+    if chunk.stream is None:
+        raise AssertionError("a chunk of a table has a stream")
+    place = 0
+    for batch in _batches(span.uri, chunk.stream):
+        yield from rows_of(batch, chunk.columns, chunk.stream.json_fields, place)
+        place += batch.num_rows
+
+
+def rows_of(
+    batch: pa.RecordBatch,
+    columns: Sequence[str],
+    json_fields: Mapping[str, Any],
+    first_row: int = 0,
+) -> Iterator[Rows]:
+    """The rows of a message, some at a time.
+
+    Args:
+        batch: as BigQuery sends it.
+        columns: the names of the columns, in their order.
+        json_fields: as in `TableStream`.
+        first_row: the number of the first row.
+    """
+    arrays = [
+        _marked(batch.column(name), json_fields[name])
+        if name in json_fields
+        else batch.column(name)
+        for name in columns
+    ]
+    schema = pa.schema([(name, array.type) for name, array in zip(columns, arrays, strict=True)])
+    plain = pa.RecordBatch.from_arrays(arrays, schema=schema)
+    bytes_per_row = plain.nbytes // max(batch.num_rows, 1) + 1
+    size = min(max(BYTES_AT_ONCE // bytes_per_row, 1), ROWS_AT_ONCE)
+    for start in range(0, batch.num_rows, size):
+        piece = plain.slice(start, size)
+        places = range(first_row + start, first_row + start + piece.num_rows)
+        yield Rows(ArrowRows(piece), places, bytes_per_row * piece.num_rows)
+
+
+def _batches(shown: str, stream: TableStream) -> Iterator[pa.RecordBatch]:
+    """The messages of a stream, each once."""
+    with google_errors(f"{shown} cannot be read", SourceError):
+        client = stream.clients.storage()
+    with client:
+        yield from _resumed(shown, stream, client)
+
+
+def _resumed(
+    shown: str, stream: TableStream, client: BigQueryReadClient
+) -> Iterator[pa.RecordBatch]:
+    """The messages of a stream, each once, whatever happens to the connection.
+
+    Google's client goes on where a connection broke or the service was not available. Here
+    it is begun anew, at the same row, after the other faults that pass.
+    """
+    from google.api_core import exceptions
+
+    passing = (
+        exceptions.ServerError,  # INTERNAL and DEADLINE_EXCEEDED among them
+        exceptions.ResourceExhausted,
+        exceptions.Aborted,
+        exceptions.Cancelled,
+    )
+    schema: pa.Schema | None = None
+    offset, failures = 0, 0
+    while True:
+        try:
+            for reply in _replies(client, stream.name, offset):
+                schema = schema or _schema(reply)
+                batch = _record_batch(shown, reply, schema)
+                offset += batch.num_rows
+                failures = 0
+                yield batch
+            return
+        except exceptions.GoogleAPIError as error:
+            failures += 1
+            if _has_expired(stream):
+                raise _expired(shown, stream, error) from error
+            if failures > MOST_FAILURES or not isinstance(error, passing):
+                with google_errors(f"{shown}, cannot be read from row {offset}", SourceError):
+                    raise
+            time.sleep(WAIT_SECONDS * 2 ** (failures - 1))
+
+
+def _replies(client: BigQueryReadClient, name: str, offset: int) -> Iterator[Any]:
+    from google.api_core.exceptions import ServiceUnavailable
+    from google.api_core.retry import Retry, if_exception_type
+
+    retry = Retry(if_exception_type(ServiceUnavailable), initial=0.1, timeout=CONNECT_SECONDS)
+    return iter(client.read_rows(name, offset, retry=retry))  # type: ignore[no-untyped-call]
+
+
+def _schema(reply: Any) -> pa.Schema:
+    return pa.ipc.read_schema(pa.py_buffer(reply.arrow_schema.serialized_schema))
+
+
+def _record_batch(shown: str, reply: Any, schema: pa.Schema) -> pa.RecordBatch:
+    """The rows of a message, decompressed.
+
+    Raises:
+        SourceError: they are not what BigQuery says that it sends.
+    """
+    data = reply.arrow_record_batch.serialized_record_batch
+    try:
+        batch = pa.ipc.read_record_batch(pa.py_buffer(data), schema)
+        batch.validate()
+    except (pa.ArrowException, OSError) as error:
+        raise SourceError(f"{shown}: BigQuery sent what is no Arrow batch: {error}") from error
+    if batch.num_rows != reply.row_count:
+        raise SourceError(
+            f"{shown}: BigQuery sent {batch.num_rows} rows, and says they are {reply.row_count}"
+        )
+    return batch
+
+
+def _has_expired(stream: TableStream) -> bool:
+    return datetime.datetime.now(datetime.timezone.utc) >= stream.expires
+
+
+def _expired(shown: str, stream: TableStream, error: Exception) -> SourceError:
+    made = SourceError(
+        f"{shown}: its read session ended at {stream.expires:%Y-%m-%d %H:%M:%S} UTC, as BigQuery "
+        f"ends each after six hours; use more workers, or read the table in pieces with row "
+        f"restrictions ({error})"
+    )
+    made.code = Code.DEADLINE_EXCEEDED
+    return made
+
+
+def _marked(array: pa.Array, kind: Any) -> pa.Array:
+    """An array whose JSON texts have a type that says so."""
+    null = array.is_null() if array.null_count else None
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        return type(array).from_arrays(array.offsets, _marked(array.values, kind), mask=null)
+    if kind is True:
+        return pa.ExtensionArray.from_storage(pa.json_(array.type), array)
+    names = [field.name for field in array.type]
+    children = [array.field(at) for at in range(len(names))]
+    marked = [
+        _marked(child, kind[name]) if name in kind else child
+        for name, child in zip(names, children, strict=True)
+    ]
+    return pa.StructArray.from_arrays(marked, names, mask=null)
