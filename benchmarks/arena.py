@@ -10,9 +10,10 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks.cache import Cache
-from benchmarks.check import check, output_directory
+from benchmarks.cache import TABLES, Cache
+from benchmarks.check import check, output_directory, output_table
 from benchmarks.contestants import Contestant
+from benchmarks.emulators import BUCKET, Emulators
 from benchmarks.measure import Measurement, run
 
 __all__ = ["TINY_ROWS", "Arena", "Run"]
@@ -68,6 +69,8 @@ class Arena:
         echo: whether the outputs show the instances instead of keys.
         batch_size: how many rows one call of the model takes.
         timeout: seconds after which a contestant is killed.
+        emulators: where the tables are; None if there are only files.
+        to_table: whether the output is a table in place of files.
     """
 
     cache: Cache
@@ -75,23 +78,32 @@ class Arena:
     echo: bool
     batch_size: int
     timeout: float
+    emulators: Emulators | None = None
+    to_table: bool = False
 
     def prepare(self, file_format: str, sizes: Iterable[int]) -> None:
-        """Generates the inputs of these many rows, where the cache lacks them."""
+        """Generates the inputs of these many rows, where the cache lacks them, and loads tables."""
+        sizes = sorted(set(sizes))
+        of_files = "parquet" if file_format == TABLES else file_format
         command = [
             *(sys.executable, "-m", "benchmarks.generate"),
             *("--cache", str(self.cache.root)),
-            *("--format", file_format),
-            *("--rows", *map(str, sorted(set(sizes)))),
+            *("--format", of_files),
+            *("--rows", *map(str, sizes)),
         ]
         subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, **ENVIRONMENT})
+        if self.emulators and file_format == TABLES:
+            for rows in sizes:
+                self.emulators.load(self.cache.input(of_files, rows), rows)
 
     def warm_up(self, contestant: Contestant, rows: int) -> None:
         """Fills the disk cache, and shows what is broken before the long runs."""
         self.measure(contestant, TINY_ROWS)
-        with self._source(contestant, rows).open("rb") as file:
-            while file.read(2**20):
-                pass
+        source = self._source(contestant, rows)
+        if isinstance(source, Path):
+            with source.open("rb") as file:
+                while file.read(2**20):
+                    pass
 
     def compete(self, contestant: Contestant, rows: int) -> Run:
         """Runs a contestant on next to nothing, then on an input."""
@@ -108,33 +120,53 @@ class Arena:
         shutil.rmtree(output, ignore_errors=True)
         output.mkdir(parents=True)
         self.cache.logs().mkdir(exist_ok=True)
-        log = self.cache.logs() / f"{contestant.name}-{self.file_format}-{rows}"
-        measurement = run(
-            self._command(contestant, rows, output),
-            cwd=ROOT,
-            log=log,
-            timeout=self.timeout,
-            environment=ENVIRONMENT,
-        )
-        check(
-            output_directory(log.with_suffix(".stdout")), rows, self.cache.expected(rows), self.echo
-        )
+        target = f"-to-{TABLES}" if self.to_table else ""
+        log = self.cache.logs() / f"{contestant.name}-{self.file_format}{target}-{rows}"
+        measurement = self._run(self._command(contestant, rows, output), log)
+        directory = self._written(log.with_suffix(".stdout"), output)
+        check(directory, rows, self.cache.expected(rows), self.echo)
         shutil.rmtree(output)
         return measurement
 
+    def _run(self, command: list[str], log: Path) -> Measurement:
+        environment, emulators = dict(ENVIRONMENT), self.emulators
+        if emulators:
+            emulators.clear()
+            environment.update(emulators.environment)
+        before = emulators.cpu() if emulators else 0.0
+        measurement = run(command, cwd=ROOT, log=log, timeout=self.timeout, environment=environment)
+        spent = emulators.cpu() - before if emulators else 0.0
+        return dataclasses.replace(measurement, emulator_cpu=spent)
+
+    def _written(self, stdout: Path, output: Path) -> Path:
+        """The directory of the lines that were written, or that show the rows of a table."""
+        if not (self.emulators and self.to_table):
+            return output_directory(stdout)
+        directory = output / "fetched"
+        directory.mkdir()
+        self.emulators.fetch(output_table(stdout), directory)
+        return directory
+
     def _command(self, contestant: Contestant, rows: int, output: Path) -> list[str]:
         cache = self.cache
-        flags = {
+        flags: dict[str, object] = {
             "--input": self._source(contestant, rows),
             "--model": cache.example_model() if contestant.example_model else cache.row_model(),
             "--output": output,
             "--batch-size": self.batch_size,
         }
+        if self.emulators:
+            flags["--temp-location"] = f"gs://{BUCKET}/temp"
+            if self.to_table:
+                flags["--output-table"] = self.emulators.output(contestant.name)
         return [
             *(sys.executable, "-m", contestant.module),
             *(str(word) for flag in flags.items() for word in flag),
             *(["--echo"] if self.echo else []),
         ]
 
-    def _source(self, contestant: Contestant, rows: int) -> Path:
-        return self.cache.input(contestant.input_format(self.file_format), rows)
+    def _source(self, contestant: Contestant, rows: int) -> Path | str:
+        file_format = contestant.input_format(self.file_format)
+        if self.emulators and file_format == TABLES:
+            return self.emulators.source(rows)
+        return self.cache.input(file_format, rows)

@@ -10,13 +10,30 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-__all__ = ["DEFAULT_CACHE", "FEATURES", "FORMATS", "SEED", "Cache"]
+__all__ = [
+    "COLUMNS",
+    "DEFAULT_CACHE",
+    "FEATURES",
+    "FILE_FORMATS",
+    "FORMATS",
+    "SEED",
+    "TABLES",
+    "Cache",
+]
 
 SEED = 20_240_229
 FEATURES = 8
 
-FORMATS = ("jsonl", "csv", "tf-record", "parquet")
-"""The formats of the input, as a job's `instancesFormat` names them."""
+COLUMNS = tuple(f"x{at}" for at in range(FEATURES))
+"""The features, where each is a column of its own."""
+
+FILE_FORMATS = ("jsonl", "csv", "tf-record", "parquet")
+"""The formats of files, as a job's `instancesFormat` names them."""
+
+TABLES = "bigquery"
+"""The format of an input or output that is a table."""
+
+FORMATS = (*FILE_FORMATS, TABLES)
 
 VERSION = 2
 """Raise it when the generator writes something else for the same parameters."""
@@ -39,7 +56,7 @@ class Cache:
     root: Path
 
     def input(self, file_format: str, rows: int) -> Path:
-        """The input of `rows` rows: the same rows in every format, which is the suffix."""
+        """The file of `rows` rows: the same rows in every format, which is the suffix."""
         return self.root / f"{self._stem(rows)}.{file_format}"
 
     def expected(self, rows: int) -> Path:

@@ -14,7 +14,7 @@ import orjson
 
 from benchmarks.measure import BenchmarkError
 
-__all__ = ["TOLERANCE", "check", "output_directory"]
+__all__ = ["TOLERANCE", "check", "output_directory", "output_table"]
 
 TOLERANCE = 1e-5
 
@@ -30,15 +30,32 @@ def output_directory(stdout: Path) -> Path:
     Raises:
         BenchmarkError: it printed something else, or tells that it did not succeed.
     """
+    (directory,) = _output_info(stdout, "gcsOutputDirectory")
+    return Path(directory)
+
+
+def output_table(stdout: Path) -> str:
+    """Reads from what a contestant printed which table it made: `bq://…`.
+
+    Args:
+        stdout: as of `output_directory`.
+
+    Raises:
+        BenchmarkError: as of `output_directory`.
+    """
+    return ".".join(_output_info(stdout, "bigqueryOutputDataset", "bigqueryOutputTable"))
+
+
+def _output_info(stdout: Path, *names: str) -> list[str]:
     try:
         job = json.loads(stdout.read_text())
-        directory = Path(job["outputInfo"]["gcsOutputDirectory"])
+        values = [str(job["outputInfo"][name]) for name in names]
     except (ValueError, KeyError, TypeError) as error:
         raise BenchmarkError(f"{stdout}: expected a finished job as JSON: {error!r}") from error
     state = job.get("state", "JOB_STATE_SUCCEEDED")
     if state != "JOB_STATE_SUCCEEDED":
         raise BenchmarkError(f"{stdout}: the job ended as {state}: {job.get('error')}")
-    return directory
+    return values
 
 
 def check(directory: Path, rows: int, expected: Path, echo: bool = False) -> None:

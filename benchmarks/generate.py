@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import orjson
 
-from benchmarks.cache import DEFAULT_CACHE, FEATURES, FORMATS, SEED, Cache
+from benchmarks.cache import COLUMNS, DEFAULT_CACHE, FEATURES, FILE_FORMATS, SEED, Cache
 from benchmarks.model import predict, save_models
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ SAMPLES = 1_000
 
 ROW_GROUP = 10 * BLOCK
 """Rows of a row group of a Parquet file."""
-
-COLUMNS = [f"x{at}" for at in range(FEATURES)]
-"""The features, where each is a column of its own."""
 
 
 def _blocks(rows: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
@@ -134,7 +131,7 @@ def main(argv: list[str] | None = None) -> None:
     """Generates what the flags name and the cache lacks."""
     parser = argparse.ArgumentParser(description="Generate the inputs and the models.")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE)
-    parser.add_argument("--format", choices=FORMATS, required=True)
+    parser.add_argument("--format", choices=FILE_FORMATS, required=True)
     parser.add_argument("--rows", type=int, nargs="+", required=True)
     args = parser.parse_args(argv)
     cache = Cache(args.cache.absolute())

@@ -34,11 +34,13 @@ class Measurement:
         wall: seconds from its start to its end.
         cpu: user and system seconds of all its threads and children.
         peak_mib: the largest resident size of any one of its processes.
+        emulator_cpu: user and system seconds that the emulators spent meanwhile.
     """
 
     wall: float
     cpu: float
     peak_mib: float
+    emulator_cpu: float = 0.0
 
 
 def run(

@@ -42,11 +42,18 @@ def ratio(ours: Sequence[Run], theirs: Sequence[Run], rate: Callable[[Run], floa
 
 def result_table(runs: Mapping[str, Sequence[Run]]) -> str:
     """A line for each contestant, each number the median of its runs."""
-    header = (
+    header: tuple[str, ...] = (
         *("contestant", "rows", "wall s", "start-up s", "rows/s", "rows/s net of start-up"),
         *("CPU s", "peak MiB"),
     )
-    return _table(header, (_result_line(name, own) for name, own in runs.items()))
+    lines = [_result_line(name, own) for name, own in runs.items()]
+    if any(run.full.emulator_cpu for own in runs.values() for run in own):
+        header = (*header, "emulators' CPU s")
+        lines = [
+            (*line, f"{median(run.full.emulator_cpu for run in own):.2f}")
+            for line, own in zip(lines, runs.values(), strict=True)
+        ]
+    return _table(header, lines)
 
 
 def _result_line(name: str, runs: Sequence[Run]) -> tuple[str, ...]:

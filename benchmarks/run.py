@@ -4,6 +4,8 @@
     python -m benchmarks.run --format csv               # on CSV, tf-record or parquet
     python -m benchmarks.run --format csv --echo        # the output shows instances, not keys
     python -m benchmarks.run --format csv --memory      # the peak at 1x and 10x the rows
+    python -m benchmarks.run --format bigquery          # tables of an emulator to files
+    python -m benchmarks.run --format bigquery --to bigquery    # and to tables
 
 Tables go to standard output as Markdown, progress to standard error, and every raw number
 into a JSON file in the cache.
@@ -22,9 +24,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, report
+from benchmarks import emulators, machine, report
 from benchmarks.arena import TINY_ROWS, Arena, Run
-from benchmarks.cache import DEFAULT_CACHE, FORMATS, Cache
+from benchmarks.cache import DEFAULT_CACHE, FORMATS, TABLES, Cache
 from benchmarks.contestants import Contestant, of_format
 from benchmarks.measure import BenchmarkError, Measurement
 
@@ -47,6 +49,17 @@ def _alone(root: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise BenchmarkError(f"another benchmark runs in {root}: wait for its end") from error
         yield
+
+
+@contextlib.contextmanager
+def _arena(args: argparse.Namespace, cache: Cache) -> Iterator[Arena]:
+    """The place of a comparison, with emulators around it if it is about tables."""
+    arena = Arena(cache, args.format, args.echo, args.batch_size, args.timeout)
+    if args.format != TABLES:
+        yield arena
+        return
+    with emulators.running() as servers:
+        yield dataclasses.replace(arena, emulators=servers, to_table=args.to == TABLES)
 
 
 def _compare(args: argparse.Namespace, arena: Arena) -> dict[str, Any]:
@@ -106,9 +119,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--format", choices=FORMATS, default="jsonl", help="the format of the input")
+    add("--to", choices=("jsonl", TABLES), default="jsonl", help="the format of the output")
     add("--echo", action="store_true", help="show instances in the output instead of keys")
     add("--rows", type=int, default=1_000_000, help="rows of the input")
-    add("--slow-rows", type=int, default=100_000, help="rows for beam_usual and tfx_bsl")
+    add("--slow-rows", type=int, default=100_000, help="rows for contestants of Beam and tfx_bsl")
     add("--batch-size", type=int, default=512, help="rows of one call of the model")
     add("--repeat", type=int, default=3, help="rounds, each with every contestant once")
     add("--contestants", nargs="+", help="who runs, of those of the format; all if not given")
@@ -120,6 +134,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--rows and --slow-rows must be above {TINY_ROWS}, the rows of start-up")
     if min(args.batch_size, args.repeat) < 1:
         parser.error("--batch-size and --repeat must be at least 1")
+    if args.to == TABLES and (args.format != TABLES or args.echo):
+        parser.error(f"--to {TABLES} goes with --format {TABLES}, and without --echo")
     known = of_format(args.format, args.echo)
     if not set(args.contestants or ()) <= set(known):
         parser.error(f"--contestants: with these flags there are {', '.join(known)}")
@@ -133,21 +149,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         0, or 1 if a contestant failed or its output is wrong.
     """
     args = _parse(argv)
-    arena = Arena(
-        Cache(args.cache.absolute()), args.format, args.echo, args.batch_size, args.timeout
-    )
+    cache = Cache(args.cache.absolute())
     here = machine.describe()
     kind = "memory" if args.memory else "comparison"
     try:
-        with _alone(arena.cache.root):
+        with _alone(cache.root), _arena(args, cache) as arena:
             numbers = (_memory if args.memory else _compare)(args, arena)
     except BenchmarkError as error:
         _progress(f"benchmark failed: {error}")
         return 1
     print(f"\n{report.machine_line(here)}")
     settings = {name: value for name, value in vars(args).items() if name != "cache"}
+    name = f"{args.format}-to-{args.to}" if args.format == TABLES else args.format
     content = {"settings": settings, "machine": here, kind: numbers}
-    _progress(f"raw numbers: {_save(arena.cache.results(), f'{args.format}-{kind}', content)}")
+    _progress(f"raw numbers: {_save(cache.results(), f'{name}-{kind}', content)}")
     return 0
 
 

@@ -7,13 +7,14 @@ Every contestant is a module that runs as a process of its own:
 It writes lines of {"key": id, "prediction": [...]} into files named `predictions*.jsonl`
 and prints a JSON object that tells where, as the job resource does (`outputInfo`). With
 `--echo` the lines show what was read in place of the key, as a job without keyField does.
+With `--output-table` it makes a table of two columns, the key and the prediction.
 """
 
 from __future__ import annotations
 
 import dataclasses
 
-from benchmarks.cache import FORMATS
+from benchmarks.cache import FORMATS, TABLES
 
 __all__ = ["CONTESTANTS", "Contestant", "of_format"]
 
@@ -61,6 +62,13 @@ CONTESTANTS = (
         "beam_usual",
         "the usual Beam pipeline, a row an element",
         ("jsonl",),
+        slow=True,
+        echoes=False,
+    ),
+    Contestant(
+        "beam_bigquery",
+        "the usual Beam pipeline on tables, a row an element",
+        (TABLES,),
         slow=True,
         echoes=False,
     ),

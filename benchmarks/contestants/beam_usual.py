@@ -30,7 +30,7 @@ def build(pipeline: beam.Pipeline, flags: Flags) -> None:
     handler = SavedModelHandler(str(flags.model), flags.batch_size)
     _ = (
         pipeline
-        | "Read" >> beam.io.ReadFromText(str(flags.input))
+        | "Read" >> beam.io.ReadFromText(flags.input)
         | "Parse" >> beam.Map(json.loads)
         | "Key" >> beam.Map(_keyed)
         | "Predict" >> RunInference(KeyedModelHandler(handler))

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gc
 from itertools import islice
+from pathlib import Path
 
 import orjson
 import tensorflow as tf
@@ -25,7 +26,10 @@ def _predict(flags: Flags) -> None:
     # The half million objects of TensorFlow never die: every full collection that walks
     # them costs as much as predicting 100,000 rows.
     gc.freeze()
-    with flags.input.open("rb") as lines, (flags.output / "predictions.jsonl").open("wb") as out:
+    with (
+        Path(flags.input).open("rb") as lines,
+        (flags.output / "predictions.jsonl").open("wb") as out,
+    ):
         while rows := [orjson.loads(line) for line in islice(lines, flags.batch_size)]:
             x = tf.constant([row["x"] for row in rows], tf.float32)
             predictions = signature(x=x)["scores"].numpy().tolist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gc
 from itertools import islice
+from pathlib import Path
 
 import tensorflow as tf
 
@@ -18,7 +19,7 @@ def _predict(flags: Flags) -> None:
     signature = tf.saved_model.load(str(flags.model)).signatures["serving_default"]
     gc.freeze()
     with (
-        flags.input.open(newline="", encoding="utf-8") as lines,
+        Path(flags.input).open(newline="", encoding="utf-8") as lines,
         (flags.output / "predictions.jsonl").open("wb") as out,
     ):
         reader = csv.reader(lines)

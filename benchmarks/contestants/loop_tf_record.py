@@ -34,7 +34,7 @@ def _predict(flags: Flags) -> None:
         return shown, signature(x=examples["x"])["scores"]
 
     batches = (
-        tf.data.TFRecordDataset(str(flags.input))
+        tf.data.TFRecordDataset(flags.input)
         .batch(flags.batch_size)
         .map(scores)
         .prefetch(tf.data.AUTOTUNE)

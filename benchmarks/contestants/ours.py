@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
+from benchmarks.cache import TABLES
 from benchmarks.contestants.flags import Flags, parse
 
 __all__ = ["job", "main"]
@@ -14,21 +16,31 @@ __all__ = ["job", "main"]
 
 def job(flags: Flags) -> dict[str, Any]:
     """The `BatchPredictionJob` that does what the other contestants do."""
-    instances_format = flags.input.suffix.removeprefix(".")
+    is_table = flags.input.startswith("bq://")
+    instances_format = TABLES if is_table else Path(flags.input).suffix.removeprefix(".")
     return {
         "displayName": "bench",
         "unmanagedContainerModel": {"artifactUri": str(flags.model)},
         "inputConfig": {
             "instancesFormat": instances_format,
-            "gcsSource": {"uris": [str(flags.input)]},
+            **(
+                {"bigquerySource": {"inputUri": flags.input}}
+                if is_table
+                else {"gcsSource": {"uris": [flags.input]}}
+            ),
         },
         "instanceConfig": _instance_config(instances_format, flags.echo),
-        "outputConfig": {
-            "predictionsFormat": "jsonl",
-            "gcsDestination": {"outputUriPrefix": str(flags.output)},
-        },
+        "outputConfig": _output_config(flags),
         "manualBatchTuningParameters": {"batchSize": flags.batch_size},
     }
+
+
+def _output_config(flags: Flags) -> dict[str, Any]:
+    if flags.output_table:
+        destination = {"outputUri": flags.output_table}
+        return {"predictionsFormat": TABLES, "bigqueryDestination": destination}
+    destination = {"outputUriPrefix": str(flags.output)}
+    return {"predictionsFormat": "jsonl", "gcsDestination": destination}
 
 
 def _instance_config(instances_format: str, echo: bool) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def build(pipeline: beam.Pipeline, flags: Flags) -> None:
     handler = run_inference.CreateModelHandler(_inference_spec(flags))
     _ = (
         pipeline
-        | "Read" >> beam.io.ReadFromTFRecord(str(flags.input))
+        | "Read" >> beam.io.ReadFromTFRecord(flags.input)
         | "Key" >> beam.Map(_keyed)
         | "Predict" >> RunInference(KeyedModelHandler(handler))
         | "Line" >> beam.Map(_line)

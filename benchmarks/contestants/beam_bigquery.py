@@ -1,0 +1,95 @@
+"""The usual Beam pipeline on tables: a row a dict, `RunInference`, Beam's own connectors.
+
+It reads by the Storage Read API, in Arrow (`use_native_datetime`): the default, Avro, costs
+Beam as much and the emulator several times as much.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+from apache_beam.io.gcp.bigquery import ReadFromBigQuery, WriteToBigQuery
+from apache_beam.ml.inference.base import KeyedModelHandler, RunInference
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+
+from benchmarks.cache import COLUMNS
+from benchmarks.contestants import beam_redirect  # noqa: F401
+from benchmarks.contestants.flags import Flags, finished, finished_table, parse
+from benchmarks.contestants.saved_model_handler import SavedModelHandler
+
+__all__ = ["build", "main"]
+
+SCHEMA = {
+    "fields": [
+        {"name": "key", "type": "STRING"},
+        {"name": "prediction", "type": "FLOAT", "mode": "REPEATED"},
+    ]
+}
+
+
+def _keyed(row: dict[str, Any]) -> tuple[str, np.ndarray]:
+    return row["id"], np.array([row[name] for name in COLUMNS], np.float32)
+
+
+def _record(keyed: tuple[str, Any]) -> dict[str, Any]:
+    key, result = keyed
+    return {"key": key, "prediction": result.inference.tolist()}
+
+
+def _in_beams_words(table: str) -> str:
+    """A table as Beam names it: `project:dataset.table`."""
+    return table.removeprefix("bq://").replace(".", ":", 1)
+
+
+def build(pipeline: beam.Pipeline, flags: Flags) -> None:
+    """Puts the steps into a pipeline."""
+    handler = SavedModelHandler(str(flags.model), flags.batch_size)
+    records = (
+        pipeline
+        | "Read"
+        >> ReadFromBigQuery(
+            table=_in_beams_words(flags.input),
+            method=ReadFromBigQuery.Method.DIRECT_READ,
+            use_native_datetime=True,
+        )
+        | "Key" >> beam.Map(_keyed)
+        | "Predict" >> RunInference(KeyedModelHandler(handler))
+        | "Record" >> beam.Map(_record)
+    )
+    if flags.output_table:
+        _ = records | "Write" >> WriteToBigQuery(
+            _in_beams_words(flags.output_table),
+            schema=SCHEMA,
+            method=WriteToBigQuery.Method.FILE_LOADS,
+            write_disposition=beam.io.BigQueryDisposition.WRITE_EMPTY,
+        )
+    else:
+        _ = (
+            records
+            | "Dump" >> beam.Map(json.dumps)
+            | "Write" >> beam.io.WriteToText(str(flags.output / "predictions"), ".jsonl")
+        )
+
+
+def main() -> None:
+    """Runs the pipeline over one table, in memory with one worker."""
+    flags = parse()
+    options = PipelineOptions(temp_location=flags.temp_location, save_main_session=False)
+    # Named, because "DirectRunner" may try to download another engine first.
+    with beam.Pipeline(runner=FnApiRunner(), options=options) as pipeline:
+        build(pipeline, flags)
+    if flags.output_table:
+        finished_table(flags.output_table)
+    else:
+        finished(flags.output)
+
+
+# As in `beam_usual`: Beam pickles by name what it imports.
+if __name__ == "__main__":
+    from benchmarks.contestants import beam_bigquery
+
+    beam_bigquery.main()
