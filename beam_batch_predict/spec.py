@@ -321,6 +321,9 @@ class BigQueryDestination:
             `bq://project.dataset`, in which each run makes two tables of its own; or
             `bq://project.dataset.table`, a table that does not exist. `bq://` may be left out.
         location: where datasets are made; by default where BigQuery does.
+        kms_key_name: the key of Cloud KMS that tables are encrypted with; by default that
+            of their dataset.
+        labels: of the tables, and of the jobs that make them.
         clients: how to reach BigQuery.
 
     Raises:
@@ -333,6 +336,8 @@ class BigQueryDestination:
 
     output_uri: str
     location: str = ""
+    kms_key_name: str = ""
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     clients: BigQueryClients = BigQueryClients()
 
     def __post_init__(self) -> None:

@@ -52,9 +52,10 @@ _OUTPUT_ONLY_NAMES = frozenset(map(camel, OUTPUT_ONLY))
 _NOTES = {
     "service_account": "not used by this release; workers run as the runner decides",
     "dedicated_resources": "not used by this release; the runner decides machines and workers",
-    "encryption_spec": "not used by this release; outputs are encrypted as their storage decides",
+    "encryption_spec": "used for tables of BigQuery; files have the key of their bucket, so make "
+    "it the bucket's default key",
     "disable_container_logging": "not used; there is no container, logs go where the runner's go",
-    "labels": "kept in the record of the job and used for nothing else",
+    "labels": "kept in the record of the job and given to tables of BigQuery; files have no labels",
 }
 
 _AS_VERTEX = "ignored, as Vertex AI does"
@@ -136,8 +137,8 @@ class BatchPredictionJob(Resource):
         """One sentence for each field that is accepted and changes nothing here, or less.
 
         Example:
-            >>> BatchPredictionJob(labels={"team": "a"}).notes
-            ('labels: kept in the record of the job and used for nothing else.',)
+            >>> BatchPredictionJob(service_account="a@b").notes
+            ('serviceAccount: not used by this release; workers run as the runner decides.',)
         """
         found = [f"{camel(name)}: {note}." for name, note in _NOTES.items() if self.has(name)]
         found += _model_notes(self.unmanaged_container_model)
@@ -262,7 +263,9 @@ class BatchPredictionJob(Resource):
         config = _set(self.output_config)
         if config.bigquery_destination is not None:
             uri = _set(config.bigquery_destination.output_uri)
-            return spec.BigQueryDestination(uri, location_of(self.name, self.model))
+            key = self.encryption_spec.kms_key_name if self.encryption_spec else None
+            location = location_of(self.name, self.model)
+            return spec.BigQueryDestination(uri, location, key or "", self.labels)
         return spec.GcsDestination(_set(_set(config.gcs_destination).output_uri_prefix))
 
     def _instances(self) -> spec.InstanceConfig:

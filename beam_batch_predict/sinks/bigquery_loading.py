@@ -28,9 +28,10 @@ from beam_batch_predict.sinks.publishing import PublishedFile, settled
 from beam_batch_predict.status import Code
 
 if TYPE_CHECKING:
-    from google.cloud.bigquery import Client, CopyJob, LoadJob, LoadJobConfig, Table
+    from google.cloud.bigquery import Client, CopyJob, CopyJobConfig, LoadJob, LoadJobConfig, Table
 
     Job = TypeVar("Job", LoadJob, CopyJob)
+    Config = TypeVar("Config", LoadJobConfig, CopyJobConfig)
 
 __all__ = ["load_tables"]
 
@@ -144,6 +145,7 @@ class _Loader:
     def __init__(self, client: Client, tables: OutputTables, run: str) -> None:
         self._client = client
         self._run = run
+        self._tables = tables
         self._dataset = client.get_dataset(tables.dataset_id)
         self._location = self._dataset.location
 
@@ -195,6 +197,7 @@ class _Loader:
 
         table = Table(target.aside, schema=target.fields)
         table.expires = soon()
+        table.encryption_configuration = self._tables.encryption
         table = self._client.create_table(table, exists_ok=True)
         batches = _batches(target.files)
         with ThreadPoolExecutor(UPLOADS_AT_ONCE, "bigquery") as pool:
@@ -233,7 +236,7 @@ class _Loader:
 
     def _start_load(self, job_id: str, target: _Target, uris: Sequence[str]) -> LoadJob:
         given: dict[str, Any] = {"job_id": job_id, "location": self._location}
-        config = _load_config(target)
+        config = self._configured(_load_config(target))
         if is_cloud_storage(uris[0]):
             return self._client.load_table_from_uri(
                 list(uris), target.aside, job_config=config, **given
@@ -247,7 +250,7 @@ class _Loader:
     def _copy(self, target: _Target) -> None:
         from google.cloud.bigquery import CopyJobConfig, WriteDisposition
 
-        config = CopyJobConfig(write_disposition=WriteDisposition.WRITE_EMPTY)
+        config = self._configured(CopyJobConfig(write_disposition=WriteDisposition.WRITE_EMPTY))
 
         def start(job_id: str) -> CopyJob:
             return self._client.copy_table(
@@ -263,9 +266,21 @@ class _Loader:
 
         self._done("copy", target, start, is_there, f"making bq://{target.final}")
         table = self._client.get_table(target.final)
+        changed = []
         if table.expires is not None and self._dataset.default_table_expiration_ms is None:
             table.expires = None  # which is that of the table aside
-            self._client.update_table(table, ["expires"])
+            changed.append("expires")
+        if table.labels != self._tables.labels:
+            table.labels = dict(self._tables.labels)
+            changed.append("labels")
+        if changed:
+            self._client.update_table(table, changed)
+
+    def _configured(self, config: Config) -> Config:
+        """A configuration of a job, with the key and the labels of what it makes."""
+        config.destination_encryption_configuration = self._tables.encryption
+        config.labels = dict(self._tables.labels)
+        return config
 
     def _done(
         self,

@@ -7,7 +7,7 @@ import dataclasses
 import datetime
 import io
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -23,7 +23,7 @@ from beam_batch_predict.spec import BigQueryDestination
 from beam_batch_predict.status import Code
 
 if TYPE_CHECKING:
-    from google.cloud.bigquery import Client, Dataset
+    from google.cloud.bigquery import Client, Dataset, EncryptionConfiguration
 
 __all__ = ["OutputTables", "output_tables", "prepare_tables"]
 
@@ -49,6 +49,8 @@ class OutputTables:
         errors: the name of the table of errors.
         new_dataset: whether the run makes the dataset.
         location: where, if it does; BigQuery's default if empty.
+        kms_key_name: what tables are encrypted with; their dataset's key if empty.
+        labels: of the tables, and of the jobs that make them.
         clients: how to reach BigQuery.
     """
 
@@ -58,6 +60,8 @@ class OutputTables:
     errors: str
     new_dataset: bool = False
     location: str = ""
+    kms_key_name: str = ""
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     clients: BigQueryClients = BigQueryClients()
 
     @property
@@ -68,6 +72,13 @@ class OutputTables:
     def table_id(self, name: str) -> str:
         """A table of the dataset, as Google's clients take it."""
         return f"{self.dataset_id}.{name}"
+
+    @property
+    def encryption(self) -> EncryptionConfiguration | None:
+        """The key, as Google's clients take it; None for that of the dataset."""
+        from google.cloud.bigquery import EncryptionConfiguration
+
+        return EncryptionConfiguration(self.kms_key_name) if self.kms_key_name else None
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Client]:
@@ -101,7 +112,8 @@ def output_tables(
         't_errors'
     """
     project, dataset, table = destination.parts
-    common: dict[str, Any] = {"location": destination.location, "clients": destination.clients}
+    same = ("location", "kms_key_name", "labels", "clients")
+    common: dict[str, Any] = {name: getattr(destination, name) for name in same}
     if not dataset:
         made = dataset_of_run(display_name, create_time)
         return OutputTables(project, made, "predictions", "errors", True, **common)
@@ -165,6 +177,9 @@ def _dataset(client: Client, tables: OutputTables) -> Dataset:
     dataset = Dataset(tables.dataset_id)
     if tables.location:
         dataset.location = tables.location
+    dataset.labels = dict(tables.labels)
+    if tables.encryption:
+        dataset.default_encryption_configuration = tables.encryption
     return client.create_dataset(dataset, exists_ok=True)
 
 
@@ -176,7 +191,10 @@ def _probe(client: Client, tables: OutputTables, dataset: Dataset, directory: st
     name = f"probe_{uuid.uuid4().hex}"
     table = Table(tables.table_id(f"{tables.predictions}_{name}"))
     table.expires = soon()
+    table.encryption_configuration = tables.encryption
     config = LoadJobConfig(source_format=SourceFormat.PARQUET)
+    config.destination_encryption_configuration = tables.encryption
+    config.labels = dict(tables.labels)
     config.schema = table.schema = [{"name": "probe", "type": "BOOL"}]
     table = client.create_table(table)
     uri = files.join(files.join(directory, PARTS), f"{name}.parquet")

@@ -1,6 +1,7 @@
 """Tables as output, through the emulators: real clients, load and copy jobs over sockets."""
 
 import contextlib
+import dataclasses
 import datetime
 import json
 import os
@@ -123,6 +124,18 @@ FAILED = [
     {"a": 2, "errors": {"code": 3, "message": "bad 1"}},
     {"a": 4, "errors": {"code": 3, "message": "bad 0"}},
 ]
+
+
+@LOCALLY
+def test_tables_have_the_labels_and_the_key_of_the_job(parts_of, tables, bigquery_client):
+    key = "projects/p/locations/us/keyRings/r/cryptoKeys/k"
+    labelled = dataclasses.replace(tables, labels={"team": "a"}, kms_key_name=key)
+    load_tables(parts_of(*three_chunks()), labelled, "run")
+    for name in ("out", "out_errors"):
+        assert bigquery_client.get_table(tables.table_id(name)).labels == {"team": "a"}
+    made = [job for job in bigquery_client.list_jobs(max_results=20) if job.labels]
+    assert {job.job_type for job in made} == {"load", "copy"}
+    assert {job.destination_encryption_configuration.kms_key_name for job in made} == {key}
 
 
 @IN_BOTH_PLACES

@@ -104,7 +104,7 @@ def test_a_plain_job_needs_no_notes(changed):
     ("changes", "start", "words"),
     [
         ({"serviceAccount": "a@b"}, "serviceAccount", "not used by this release"),
-        ({"encryptionSpec.kmsKeyName": "k"}, "encryptionSpec", "not used by this release"),
+        ({"encryptionSpec.kmsKeyName": "k"}, "encryptionSpec", "used for tables of BigQuery"),
         ({"disableContainerLogging": True}, "disableContainerLogging", "no container"),
         ({"labels": {"a": "b"}}, "labels", "kept in the record"),
         (
