@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from beam_batch_predict.arrow_values import json_values, plain_array, rectangular
 from beam_batch_predict.columns import output_pieces
-from beam_batch_predict.jsontext import Piece, column_pieces, dumps, quote
+from beam_batch_predict.jsonpieces import Piece, column_pieces
+from beam_batch_predict.jsontext import dumps, quote
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.typed_values import shortest_floats
 
@@ -104,7 +105,7 @@ class ArrowRows(Sequence[Any]):
             non_finite: NULL writes null for NaN and infinities, STRING their names.
 
         Example:
-            >>> from beam_batch_predict.jsontext import join_rows
+            >>> from beam_batch_predict.jsonpieces import join_rows
             >>> join_rows(ArrowRows(pa.record_batch({"x": [1.5, None]})).pieces())
             [b'{"x":1.5}', b'{"x":null}']
         """

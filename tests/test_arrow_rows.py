@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from beam_batch_predict import arrow_rows
 from beam_batch_predict.arrow_rows import ArrowRows
-from beam_batch_predict.jsontext import dumps, join_rows
+from beam_batch_predict.jsonpieces import join_rows
+from beam_batch_predict.jsontext import dumps
 from beam_batch_predict.spec import NonFinite
 
 COLUMNS = {

@@ -11,15 +11,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from beam_batch_predict.jsonpieces import column_pieces, join_lines, join_rows
 from beam_batch_predict.jsontext import (
     NonFiniteValue,
     NotJson,
-    column_pieces,
     dumps,
     echo_text,
     has_long_integer,
-    join_lines,
-    join_rows,
     loads,
     loads_exact,
     preview,

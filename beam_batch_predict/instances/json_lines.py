@@ -21,7 +21,8 @@ from beam_batch_predict.instances.fields import (
     make_instances,
     with_rows,
 )
-from beam_batch_predict.jsontext import column_pieces, has_long_integer, join_rows
+from beam_batch_predict.jsonpieces import column_pieces, join_rows
+from beam_batch_predict.jsontext import has_long_integer
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 

@@ -15,7 +15,8 @@ import orjson
 from numpy.typing import NDArray
 
 from beam_batch_predict.columns import is_float, is_string, output_pieces, output_values
-from beam_batch_predict.jsontext import Piece, column_pieces, dumps
+from beam_batch_predict.jsonpieces import Piece, column_pieces
+from beam_batch_predict.jsontext import dumps
 from beam_batch_predict.spec import NonFinite
 
 __all__ = ["array_cells", "quoted", "value_cells"]

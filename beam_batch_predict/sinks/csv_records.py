@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from beam_batch_predict.arrow_values import json_values
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.jsontext import Piece, dumps, join_lines, join_rows
+from beam_batch_predict.jsonpieces import Piece, join_lines, join_rows
+from beam_batch_predict.jsontext import dumps
 from beam_batch_predict.sinks.cells import array_cells, quoted, value_cells
 from beam_batch_predict.sinks.heads import Heads, expected_heads, head_columns
 from beam_batch_predict.sinks.records import in_echoes, predicted_rows

@@ -248,23 +248,11 @@ def refuse_published(directory: str) -> None:
         DestinationError: there are predictions or errors files.
     """
     for kind in ("predictions", "errors"):
-        if found := _match_in(directory, f"{kind}_*"):
+        if found := files.match_in(directory, f"{kind}_*"):
             raise DestinationError(
                 f"{found[0].uri} exists already: another run has published in {directory}",
                 "start the job again; it will get a directory of its own",
             )
-
-
-def _match_in(directory: str, pattern: str) -> list[files.File]:
-    """The files in a directory that match, whatever characters its own name has.
-
-    Beam has no way to quote them that every regular expression takes without a warning.
-    """
-    anything = "".join("?" if sign in "*?[" else sign for sign in directory)
-    inside = files.join(directory, "")
-    return [
-        file for file in files.match(files.join(anything, pattern)) if file.uri.startswith(inside)
-    ]
 
 
 def _publish_kind(kind: Kind, names_of: Callable[..., list[str]]) -> list[PublishedFile]:
@@ -324,6 +312,6 @@ def remove_parts(directory: str) -> None:
             os.rmdir(os.path.dirname(directory))
         return
     try:
-        files.delete(file.uri for file in _match_in(directory, "**"))
+        files.delete(file.uri for file in files.match_in(directory, "**"))
     except (OSError, StorageUnavailable) as error:
         _logger.warning("parts that are no longer needed are left behind: %s", error)

@@ -15,15 +15,8 @@ from typing import Any, BinaryIO
 from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.columns import row_pieces, row_values
-from beam_batch_predict.jsontext import (
-    Piece,
-    column_pieces,
-    dumps,
-    join_lines,
-    join_rows,
-    loads,
-    quote,
-)
+from beam_batch_predict.jsonpieces import Piece, column_pieces, join_lines, join_rows
+from beam_batch_predict.jsontext import dumps, loads, quote
 from beam_batch_predict.sinks.tables import BytesWriter, Layout, Rows, Schema, blocks
 from beam_batch_predict.spec import NonFinite
 

@@ -20,7 +20,7 @@ from beam_batch_predict.batch import Chunk, Span, TableStream
 from beam_batch_predict.bigquery_clients import BigQueryClients
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.instances.convert import convert
-from beam_batch_predict.jsontext import join_rows
+from beam_batch_predict.jsonpieces import join_rows
 from beam_batch_predict.sources import bigquery_rows
 from beam_batch_predict.sources.bigquery_rows import read_stream, rows_of
 from beam_batch_predict.sources.reading import read_chunk
