@@ -240,6 +240,7 @@ def importing_a_tensorflow(directory, code, level):
     return subprocess.run(
         [
             sys.executable,
+            "-Wignore::FutureWarning",  # Google's libraries say that they will leave Python 3.10
             "-c",
             "from beam_batch_predict.models.loading import import_tensorflow; import os\n"
             "import_tensorflow(); os.write(2, b'done'); import_tensorflow()",
