@@ -6,7 +6,6 @@ made from the numbers.
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_batch_predict.jsontext import NotJson, loads
-from beam_batch_predict.typed_values import json_value, shortest_floats
+from beam_batch_predict.typed_values import duration_text, json_value, shortest_floats
 
 __all__ = ["decimals_as_floats", "json_values", "plain_array", "rectangular"]
 
@@ -146,10 +145,7 @@ def _text(value: bytes) -> Any:
 
 
 def _b64(array: pa.Array) -> list[Any]:
-    return [
-        {"b64": base64.b64encode(value or b"").decode("ascii")}
-        for value in array.to_numpy(zero_copy_only=False).tolist()
-    ]
+    return [json_value(value or b"") for value in array.to_numpy(zero_copy_only=False).tolist()]
 
 
 def _decimals(array: pa.Array) -> list[Any]:
@@ -188,13 +184,7 @@ def _short_fraction(text: str) -> str:
 
 def _durations(array: pa.Array) -> list[Any]:
     digits = {"s": 0, "ms": 3, "us": 6, "ns": 9}[array.type.unit]
-    return [_seconds(ticks, digits) for ticks in _numbers(array.cast(pa.int64()))]
-
-
-def _seconds(ticks: int, digits: int) -> str:
-    whole, rest = divmod(abs(ticks), 10**digits)
-    fraction = f".{rest:0{digits}d}".rstrip("0") if rest else ""
-    return f"{'-' if ticks < 0 else ''}{whole}{fraction}s"
+    return [duration_text(ticks, digits) for ticks in _numbers(array.cast(pa.int64()))]
 
 
 def _intervals(array: pa.Array) -> list[Any]:

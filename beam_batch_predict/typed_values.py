@@ -34,7 +34,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-__all__ = ["json_value", "shortest_floats"]
+__all__ = ["duration_text", "json_value", "shortest_floats"]
 
 
 def json_value(value: Any) -> Any:
@@ -91,10 +91,23 @@ def _datetime(value: datetime.datetime) -> str:
 
 
 def _duration(value: datetime.timedelta) -> str:
-    microseconds = value // datetime.timedelta(microseconds=1)
-    seconds, rest = divmod(abs(microseconds), 1_000_000)
-    fraction = f".{rest:06d}".rstrip("0") if rest else ""
-    return f"{'-' if microseconds < 0 else ''}{seconds}{fraction}s"
+    return duration_text(value // datetime.timedelta(microseconds=1), 6)
+
+
+def duration_text(ticks: int, digits: int) -> str:
+    """A duration as Protocol Buffers have it.
+
+    Args:
+        ticks: how long it is.
+        digits: of a second that a tick has: 3 for milliseconds.
+
+    Example:
+        >>> duration_text(-3500, 3)
+        '-3.5s'
+    """
+    seconds, rest = divmod(abs(ticks), 10**digits)
+    fraction = f".{rest:0{digits}d}".rstrip("0") if rest else ""
+    return f"{'-' if ticks < 0 else ''}{seconds}{fraction}s"
 
 
 def _object(value: Mapping[Any, Any]) -> dict[str, Any]:

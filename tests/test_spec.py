@@ -7,9 +7,9 @@ import pytest
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.instance_config import RESERVED_FIELDS, instance_config_problems
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.spec import (
-    RESERVED_FIELDS,
     BatchPredictSpec,
     FileList,
     GcsDestination,
@@ -17,7 +17,6 @@ from beam_batch_predict.spec import (
     JsonLines,
     SavedModel,
     TfRecord,
-    instance_config_problems,
 )
 
 PARTS = JsonLines("in.jsonl"), SavedModel("model"), GcsDestination("out")

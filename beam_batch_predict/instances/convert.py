@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.instance_config import check_applicable
 from beam_batch_predict.instances.csv_rows import convert_csv
 from beam_batch_predict.instances.json_lines import convert_json_lines
 from beam_batch_predict.instances.listed_files import convert_listed_files
 from beam_batch_predict.instances.records import convert_records
 from beam_batch_predict.instances.tables import convert_tables
-from beam_batch_predict.spec import InstanceConfig, NonFinite, check_applicable
+from beam_batch_predict.spec import InstanceConfig, NonFinite
 
 __all__ = ["convert"]
 

@@ -9,8 +9,8 @@ import re
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from beam_batch_predict import spec
 from beam_batch_predict.errors import Violation
+from beam_batch_predict.instance_config import applies, instance_config_problems
 from beam_batch_predict.jobs.resource import camel
 from beam_batch_predict.jobs.vertex_types import InstanceConfig
 
@@ -57,7 +57,7 @@ _ATTRIBUTE = re.compile(rf"(?<!')\b(?:{'|'.join(InstanceConfig.model_fields)})\b
 def _instances(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
     if job.instance_config:
         config = job.instance_config
-        for name, message in spec.instance_config_problems(
+        for name, message in instance_config_problems(
             config.instance_type,
             config.key_field,
             config.included_fields,
@@ -73,8 +73,8 @@ def _instance_formats(job: BatchPredictionJob, broken: Collection[str]) -> Itera
     if name not in INSTANCES_FORMATS:
         return
     for field in _instance_fields(job):
-        if not spec.applies(_FIELDS[field], name):
-            formats = [each for each in INSTANCES_FORMATS if spec.applies(_FIELDS[field], each)]
+        if not applies(_FIELDS[field], name):
+            formats = [each for each in INSTANCES_FORMATS if applies(_FIELDS[field], each)]
             message = f"does not apply to {name!r} instances, only to {', '.join(formats)}"
             yield Violation(f"instanceConfig.{field}", f"{message}; leave it out")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.instance_config import RESERVED_FIELDS
 from beam_batch_predict.sinks.bigquery_names import free_name
 from beam_batch_predict.sinks.bigquery_types import named, suited_rows, type_of_outcomes
 from beam_batch_predict.sinks.parquet_records import ParquetRecords
@@ -27,7 +28,7 @@ from beam_batch_predict.sinks.typed_rows import (
     type_of,
 )
 from beam_batch_predict.sinks.value_types import ValueType
-from beam_batch_predict.spec import RESERVED_FIELDS, NonFinite
+from beam_batch_predict.spec import NonFinite
 
 __all__ = ["ERRORS_COLUMN", "BigQueryRecords"]
 

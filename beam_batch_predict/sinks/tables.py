@@ -12,7 +12,8 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import DestinationError
-from beam_batch_predict.spec import RESERVED_FIELDS, NonFinite
+from beam_batch_predict.instance_config import RESERVED_FIELDS
+from beam_batch_predict.spec import NonFinite
 
 __all__ = [
     "ATTACHED",
