@@ -2,10 +2,13 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 EMULATORS := .venv-emulators
+AUDIT := .venv-audit
 BIN := $(VENV)/bin
 PYENVS := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
 
-.PHONY: demo test check bench emulators test-all-pythons lock clean
+FUZZ_SECONDS ?= 30
+
+.PHONY: demo test test-slow check audit fuzz bench emulators test-all-pythons lock clean
 
 demo: $(VENV)/ready  ## Run a real job on sample data and show what came of it.
 	$(BIN)/beam-batch-predict run examples/penguins/job.json | $(BIN)/python examples/show_results.py -
@@ -13,10 +16,25 @@ demo: $(VENV)/ready  ## Run a real job on sample data and show what came of it.
 test: $(VENV)/ready emulators  ## Pass the tests.
 	$(BIN)/python -m pytest
 
+test-slow: $(VENV)/ready emulators  ## The tests that take long: kills, full disks, bombs, many files.
+	$(BIN)/python -m pytest -m slow
+
 check: $(VENV)/ready  ## Lint and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+audit: $(AUDIT)/ready  ## Look for known vulnerabilities in the locked dependencies; needs PyPI.
+	$(AUDIT)/bin/python .ci/audit.py
+
+$(AUDIT)/ready: .ci/requirements-audit.txt
+	$(PYTHON) -m venv --clear $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+fuzz: $(VENV)/ready  ## Look for input that breaks a promise, FUZZ_SECONDS for each kind of it.
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "atheris>=3,<4" || true
+	@PYTHONPATH=tests $(BIN)/python -m fuzz.driver --seconds $(FUZZ_SECONDS)
 
 bench: $(VENV)/ready  ## Compare the speed with a hand-written loop and with usual pipelines.
 	$(BIN)/python -m benchmarks.run

@@ -23,7 +23,9 @@ from beam_batch_predict.errors import (
     InvalidJob,
     LostRowsError,
     ModelError,
+    RunFailed,
     SourceError,
+    TakenOver,
 )
 from beam_batch_predict.spec import (
     Avro,
@@ -43,17 +45,17 @@ from beam_batch_predict.spec import (
 from beam_batch_predict.status import Code, Status
 
 if TYPE_CHECKING:
+    from beam_batch_predict.batch_transform import BatchPredict
     from beam_batch_predict.jobs import BatchPredictionJob, read_job
     from beam_batch_predict.models.handler import SavedModelHandler
     from beam_batch_predict.transforms import (
         BatchInstances,
-        BatchPredict,
         ConvertInstances,
         Predict,
         ReadInstances,
         Unbatch,
-        WriteResults,
     )
+    from beam_batch_predict.write_transforms import WriteResults
 
 __version__ = "0.1.0"
 
@@ -84,10 +86,12 @@ __all__ = [
     "Parquet",
     "Predict",
     "ReadInstances",
+    "RunFailed",
     "SavedModel",
     "SavedModelHandler",
     "SourceError",
     "Status",
+    "TakenOver",
     "TfRecord",
     "Unbatch",
     "WriteResults",
@@ -99,12 +103,12 @@ _LATE = {
     "read_job": "jobs",
     "SavedModelHandler": "models.handler",
     "BatchInstances": "transforms",
-    "BatchPredict": "transforms",
+    "BatchPredict": "batch_transform",
     "ConvertInstances": "transforms",
     "Predict": "transforms",
     "ReadInstances": "transforms",
     "Unbatch": "transforms",
-    "WriteResults": "transforms",
+    "WriteResults": "write_transforms",
 }
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from beam_batch_predict.errors import InvalidArgument
 
-__all__ = ["check_batch_size", "check_positive", "check_strings"]
+__all__ = ["check_batch_size", "check_number", "check_positive", "check_strings"]
 
 
 def check_strings(value: str | Sequence[str], what: str) -> tuple[str, ...]:
@@ -37,6 +38,18 @@ def check_positive(value: int, what: str) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidArgument(f"{what}: expected a whole number from 1, found {value!r}")
+
+
+def check_number(value: float, what: str, most: float = math.inf) -> None:
+    """Refuse what is not a number from 0 to `most`.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= most or math.isinf(value):
+        upto = "" if math.isinf(most) else f" to {most:g}"
+        raise InvalidArgument(f"{what}: expected a number from 0{upto}, found {value!r}")
 
 
 def check_batch_size(value: int) -> None:

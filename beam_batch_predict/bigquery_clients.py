@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
+from beam_batch_predict.safe_text import redacted
 from beam_batch_predict.status import Code
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from google.cloud.bigquery import Client
     from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 
-__all__ = ["BigQueryClients", "google_errors"]
+__all__ = ["BigQueryClients", "google_errors", "sql_name"]
 
 REST_EMULATOR = "BIGQUERY_EMULATOR_HOST"
 """The variable with the URL of an emulator's REST API; Google's client knows it too."""
@@ -60,7 +61,7 @@ class BigQueryClients:
     """
 
     project: str = ""
-    credentials: Callable[[], Credentials] | None = None
+    credentials: Callable[[], Credentials] | None = dataclasses.field(default=None, repr=False)
     quota_project: str = ""
     rest_endpoint: str = ""
     storage_endpoint: str = ""
@@ -164,6 +165,19 @@ def _insecure_client(address: str) -> BigQueryReadClient:
     return BigQueryReadClient(transport=transport)  # type: ignore[no-untyped-call]
 
 
+def sql_name(name: str) -> str:
+    r"""The name of a table or a column as a query has it: nothing in it ends the name.
+
+    Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#quoted_identifiers
+
+    Example:
+        >>> print(sql_name("my-project.data.penguins"), sql_name("a`b\\"))
+        `my-project.data.penguins` `a\`b\\`
+    """
+    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
+    return f"`{escaped}`".replace("\n", "\\n").replace("\r", "\\r")
+
+
 @contextlib.contextmanager
 def google_errors(
     what: str, raised: type[BatchPredictError], hints: Mapping[Code, str] | None = None
@@ -224,8 +238,8 @@ _OF_HTTP = {
 
 
 def _text(error: Exception) -> str:
-    """Google's text on one line, without the request's URL."""
+    """Google's text on one line, without the request's URL and without secrets."""
     text = str(error)  # of a RetryError with the cause, of others with codes and URLs
     if getattr(error, "cause", None) is None:
         text = getattr(error, "message", None) or text
-    return re.sub(r"^[A-Z]+ https?://\S+: ", "", " ".join(str(text).split()))
+    return redacted(re.sub(r"^[A-Z]+ https?://\S+: ", "", " ".join(str(text).split())))

@@ -1,8 +1,9 @@
-"""The command line: `beam-batch-predict run JOB.json`.
+"""The command line: `beam-batch-predict run JOB.json`, `beam-batch-predict verify DIR`.
 
-Standard output carries the finished job resource and nothing else; progress and logs go
-to standard error. Exit code 0: the job succeeded, and says how many rows failed.
-1: the job failed. 2: the job file or the options are wrong.
+Standard output carries the result and nothing else, of `run` the finished job resource;
+progress and logs go to standard error. Exit code 0: the job succeeded, and says how many
+rows failed. 1: the job failed. 2: the job file or the options are wrong. 130 or 143: a
+signal stopped it.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ import logging
 import os
 import pathlib
 import sys
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
+from beam_batch_predict import cancelling
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
 from beam_batch_predict.jobs import BatchPredictionJob, read_job
 from beam_batch_predict.options import OPTIONS, add_options
@@ -37,20 +40,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    arguments, beam_flags = _parser().parse_known_args(argv)
     logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
+    parser = _parser()
     try:
-        with _result_on_stdout() as result:
-            finished = _run(arguments, beam_flags)
-            result.write(finished.record.rstrip() + b"\n")
+        given = sys.argv[1:] if argv is None else argv
+        arguments, beam_flags = parser.parse_known_args(_with_equals_signs(given))
+        if arguments.command == "verify":
+            if beam_flags:
+                parser.error(f"unknown argument {beam_flags[0]}")
+            return _verify(arguments.directory)
+        with cancelling.on_signals(_show):
+            return cancelling.end(_run_to_exit_code(arguments, beam_flags))
     except InvalidArgument as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except BatchPredictError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    print(summary(finished.record), file=sys.stderr)
-    return 1 if finished.failed else 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -66,12 +72,80 @@ def _parser() -> argparse.ArgumentParser:
         description="Run a BatchPredictionJob and print the finished job resource as JSON.",
         epilog="Every option of Apache Beam is taken too, such as --runner or "
         "--direct_num_workers. Exit code 0: the job succeeded (rows that failed are counted "
-        "in it); 1: the job failed; 2: the job file or the options are wrong.",
+        "in it); 1: the job failed; 2: the job file or the options are wrong; 130 or 143: it "
+        "was cancelled by Ctrl-C or SIGTERM.",
         allow_abbrev=False,
     )
     run.add_argument("job", metavar="JOB.json", help="the job file, a local path or a URI")
     add_options(run)
+    verify = commands.add_parser(
+        "verify",
+        help="compare published files with the manifest of their run",
+        description="Say whether a directory has what its run published, all of it and unchanged.",
+        epilog="Exit code 0: it has; 1: it has not, or cannot be read.",
+        allow_abbrev=False,
+    )
+    verify.add_argument("directory", metavar="DIR", help="of a run, a local path or a URI")
     return parser
+
+
+def _with_equals_signs(arguments: Sequence[str]) -> list[str]:
+    """The arguments, with the value of each flag in one piece with it.
+
+    A flag that is true or false is true by itself. What flags of Beam take is asked of Beam,
+    whose import takes seconds, where it makes a difference: in `--runner X JOB.json`.
+    """
+    booleans = {f"--{option.name}" for option in OPTIONS if isinstance(option.default, bool)}
+    others = {f"--{option.name}" for option in OPTIONS} - booleans
+    joined: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        flag = waiting.pop(0)
+        value = waiting[0] if waiting and not waiting[0].startswith("-") else None
+        if flag in booleans:
+            taken = value is not None and value.lower() in ("true", "false")
+            flag = f"{flag}={waiting.pop(0) if taken else 'true'}"
+        elif value is not None and _is_open(flag) and (flag in others or _takes_value(flag)):
+            flag = f"{flag}={waiting.pop(0)}"
+        joined.append(flag)
+    return joined
+
+
+def _is_open(flag: str) -> bool:
+    return flag.startswith("--") and "=" not in flag
+
+
+def _takes_value(flag: str) -> bool:
+    from beam_batch_predict.runners import takes_value
+
+    return takes_value(flag)
+
+
+def _verify(directory: str) -> int:
+    from beam_batch_predict.verifying import verify
+
+    found = verify(directory)
+    for wrong in found.wrong:
+        print(f"{directory}: {wrong}", file=sys.stderr)
+    if found.wrong:
+        return 1
+    print(
+        f"{directory}: {found.files} files, {found.rows} rows, {found.bytes} bytes, "
+        "complete and unchanged"
+    )
+    for table in found.tables:
+        print(f"not looked at: {table}", file=sys.stderr)
+    return 0
+
+
+def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
+    with _result_on_stdout() as result:
+        finished = _run(arguments, beam_flags)
+        result.write(finished.record.rstrip() + b"\n")
+    print(summary(finished.record), file=sys.stderr)
+    state = json.loads(finished.record)["state"]
+    stopped = None if state == "JOB_STATE_SUCCEEDED" else cancelling.exit_code()
+    return stopped or int(finished.failed)
 
 
 def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
@@ -86,6 +160,7 @@ def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
 
     for handler in logging.getLogger().handlers:
         handler.addFilter(_is_news)
+    threading.excepthook = _say_why_a_thread_ended
     options = {option.name: getattr(arguments, option.name) for option in OPTIONS}
     return run_job(job, options, beam_flags, show=_show)
 
@@ -103,7 +178,14 @@ _OLD_NEWS = (
 
 
 def _is_news(record: logging.LogRecord) -> bool:
+    if cancelling.was_asked():
+        return False
     return not any(text in record.getMessage() for text in _OLD_NEWS)
+
+
+def _say_why_a_thread_ended(ended: threading.ExceptHookArgs) -> None:
+    """Those of Beam that serve workers end with these; the job's error says what matters."""
+    logging.getLogger(__name__).debug("a thread ended", exc_info=ended.exc_value)
 
 
 def _read_job_file(uri: str) -> BatchPredictionJob:

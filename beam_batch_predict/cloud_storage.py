@@ -16,9 +16,10 @@ from apache_beam.io.gcp.gcsio import MAX_BATCH_OPERATION_SIZE, parse_gcs_path
 from google.api_core.exceptions import PreconditionFailed, from_http_response
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from beam_batch_predict.file_errors import TRANSIENT, as_os_error, error_of_code
+from beam_batch_predict.file_errors import as_os_error, asked, error_of_code
+from beam_batch_predict.retries import HTTP_CODES
 
-__all__ = ["create", "create_exclusively", "delete", "is_cloud_storage", "rename", "write"]
+__all__ = ["blob_of", "create_exclusively", "delete", "is_cloud_storage", "rename", "write"]
 
 # For traces that nobody has asked for, each new client asks in a thread of its own about
 # the bucket; and Beam makes a client for each call.
@@ -26,9 +27,6 @@ os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 
 BATCHES_AT_ONCE = 8
 """Batch requests under way at a time."""
-
-CHUNK_BYTES = 16 * 1024 * 1024
-"""Bytes of a large object that are uploaded at a time."""
 
 
 def is_cloud_storage(uri: str) -> bool:
@@ -41,23 +39,21 @@ def is_cloud_storage(uri: str) -> bool:
     return uri.startswith("gs://")
 
 
-def create(uri: str) -> Any:
-    """A writer of an object, which appears when it is closed, and never after `terminate`."""
-    with as_os_error(uri):
-        blob = _blob(_client(uri), uri)
-        return blob.open("wb", chunk_size=CHUNK_BYTES, ignore_flush=True, retry=DEFAULT_RETRY)
+def blob_of(uri: str) -> Any:
+    """An object as Google's client knows it; nothing is asked about it."""
+    return _blob(_client(uri), uri)
 
 
 def write(uri: str, content: bytes) -> None:
     """Write a whole object in one request, in place of what is there."""
-    with as_os_error(uri):
-        _upload(_blob(_client(uri), uri), content)
+    asked(uri, lambda: _upload(blob_of(uri), content))
 
 
 def create_exclusively(uri: str, content: bytes) -> bool:
     """Write an object where there is none; False where there is one with other content."""
-    with as_os_error(uri):
-        blob = _blob(_client(uri), uri)
+
+    def create() -> bool:
+        blob = blob_of(uri)
         try:
             _upload(blob, content, if_generation_match=0)
         except PreconditionFailed:
@@ -65,6 +61,8 @@ def create_exclusively(uri: str, content: bytes) -> bool:
             found: bytes = blob.download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
             return found == content
         return True
+
+    return asked(uri, create)
 
 
 def rename(sources: Sequence[str], destinations: Sequence[str], replace: bool = True) -> None:
@@ -135,8 +133,17 @@ def _raise(errors: Sequence[Exception]) -> None:
         raise errors[0]
 
 
-def _send(client: Any, requests: Sequence[Callable[[], Any]]) -> list[Any]:
-    """The responses to requests sent as one; those that fail for a time are sent again."""
+def _send(client: Any, names: Sequence[str], requests: Sequence[Callable[[], Any]]) -> list[Any]:
+    """The responses to requests sent as one; those that fail for a time are sent again.
+
+    Args:
+        client: sends them.
+        names: what each is about, for errors.
+        requests: what makes each.
+
+    Raises:
+        StorageUnavailable: some fail still; the others are done.
+    """
     responses: list[Any] = [None] * len(requests)
     waiting = list(range(len(requests)))
 
@@ -146,17 +153,25 @@ def _send(client: Any, requests: Sequence[Callable[[], Any]]) -> list[Any]:
                 requests[number]()
         for number, response in zip(waiting, batch._responses, strict=True):
             responses[number] = response
-        waiting[:] = [n for n in waiting if responses[n].status_code in TRANSIENT]
+        waiting[:] = [n for n in waiting if responses[n].status_code in HTTP_CODES]
         if waiting:
             raise _http_error(responses[waiting[0]])
 
+    def ask() -> None:
+        try:
+            DEFAULT_RETRY(attempt)()
+        except Exception:
+            with as_os_error(names[waiting[0]]):
+                raise
+
     if requests:
-        DEFAULT_RETRY(attempt)()
+        asked(names[0], ask)
     return responses
 
 
 def _rename_batch(client: Any, pairs: Sequence[_Pair], replace: bool) -> list[Exception]:
-    responses = _send(client, [_copying(client, pair, replace) for pair in pairs])
+    requests = [_copying(client, pair, replace) for pair in pairs]
+    responses = _send(client, [" to ".join(pair) for pair in pairs], requests)
     copied, errors = [], []
     for pair, response in zip(pairs, responses, strict=True):
         error = _error(response, " to ".join(pair))
@@ -193,7 +208,7 @@ def _is_settled(client: Any, pair: _Pair) -> bool:
 def _delete_batch(client: Any, uris: Sequence[str]) -> list[Exception]:
     blobs = [_blob(client, uri) for uri in uris]
     requests = [lambda blob=blob: blob.bucket.delete_blob(blob.name, retry=None) for blob in blobs]
-    responses = _send(client, requests)
+    responses = _send(client, uris, requests)
     errors = (_error(r, uri) for r, uri in zip(responses, uris, strict=True))
     return [e for e in errors if e is not None and not isinstance(e, FileNotFoundError)]
 

@@ -16,21 +16,19 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from beam_batch_predict import files
-from beam_batch_predict.batch import Chunk, InstanceBatch
-from beam_batch_predict.instances.fields import check_columns, sent_names
+from beam_batch_predict import cancelling, files
+from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.failure_limit import FailureLimit, Tally
 from beam_batch_predict.models.handler import NAMESPACE
-from beam_batch_predict.sinks.bigquery_names import refuse_clashes
-from beam_batch_predict.sinks.bigquery_tables import prepare_tables
-from beam_batch_predict.sinks.finishing import finish_run
-from beam_batch_predict.sinks.naming import PARTS
+from beam_batch_predict.run_planning import changed_inputs
+from beam_batch_predict.sinks.finishing import fail_run, finish_run
+from beam_batch_predict.sinks.part_records import write_part_record
 from beam_batch_predict.sinks.parts import Part, PartWriter
-from beam_batch_predict.sinks.publishing import PublishedFile, refuse_published, remove_parts
+from beam_batch_predict.sinks.publishing import PublishedFile, remove_parts
 from beam_batch_predict.sinks.records import error_records, prediction_records
 from beam_batch_predict.sinks.run_record import RunRecord
-from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.sources.reading import read_chunk
-from beam_batch_predict.spec import InstanceConfig, NonFinite, Source
+from beam_batch_predict.spec import NonFinite, Source
 
 __all__ = [
     "BatchRows",
@@ -38,59 +36,11 @@ __all__ = [
     "ReadChunk",
     "UnbatchRows",
     "WriteParts",
-    "begin_run",
-    "chunks_of",
     "clean_up",
-    "refuse_column_clashes",
 ]
 
 OPEN_PARTS = 64
 """Parts a bundle keeps open, where a runner mixes the batches of many chunks."""
-
-
-def begin_run(record: RunRecord) -> datetime.datetime:
-    """Record that a run has begun; when.
-
-    Raises:
-        DestinationError: another run has published in the directory, or tables cannot be made.
-    """
-    if record.tables is None:
-        refuse_published(record.directory)
-    else:
-        with record.recording_failure():
-            prepare_tables(record.tables, record.directory)
-    return record.running()
-
-
-def chunks_of(source: Source, config: InstanceConfig = InstanceConfig()) -> list[Chunk]:  # noqa: B008 - frozen
-    """The plan of a source, of one chunk at least, so that no part at all is always a loss.
-
-    Raises:
-        SourceError: inputs cannot be found, or lack a header.
-        InvalidArgument: the config names what the inputs have no column for.
-    """
-
-    def select(columns: tuple[str, ...]) -> tuple[str, ...]:
-        check_columns(columns, config)
-        return _needed_columns(columns, config) if source.selects_columns else columns
-
-    return plan(source, files.match, select=select) or [Chunk(0, 1, ())]
-
-
-def refuse_column_clashes(chunks: Sequence[Chunk], config: InstanceConfig) -> None:
-    """Refuse columns of the input that cannot both be columns of a table.
-
-    Raises:
-        InvalidArgument: there are two.
-    """
-    if not config.key_field and chunks:
-        refuse_clashes(chunks[0].columns)
-
-
-def _needed_columns(columns: tuple[str, ...], config: InstanceConfig) -> tuple[str, ...]:
-    """The columns to read, in the order that holds for all of the input."""
-    kept = {config.key_field, *config.attached_fields, *sent_names(columns, config)}
-    return tuple(name for name in columns if name in kept)
 
 
 class ReadChunk(beam.DoFn):
@@ -104,6 +54,7 @@ class ReadChunk(beam.DoFn):
     def process(self, chunk: Any) -> Iterator[Any]:
         """Read one chunk."""
         for batch in read_chunk(chunk, files.open_file, self._batch_size):
+            cancelling.check()
             self._rows.inc(len(batch))
             self._failures.inc(len(batch.source_failures))
             yield batch
@@ -113,13 +64,19 @@ class WriteParts(beam.DoFn):
     """Batches to parts: one a chunk, as long as the chunk's batches come in a row."""
 
     def __init__(
-        self, directory: str, non_finite: NonFinite, predictions_format: str = "jsonl"
+        self,
+        record: RunRecord,
+        non_finite: NonFinite,
+        predictions_format: str = "jsonl",
+        limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
     ) -> None:
-        self._directory = directory
+        self._record = record
         self._non_finite = non_finite
         self._format = predictions_format
+        self._limit = limit
         self._open: OrderedDict[int, PartWriter] = OrderedDict()
         self._since = 0.0
+        self._tally = Tally()
 
     def start_bundle(self) -> None:
         """Remove what a bundle that failed has left open in this instance."""
@@ -133,56 +90,74 @@ class WriteParts(beam.DoFn):
 
         Args:
             batch: the batch.
-            begun: what must be there before.
+            begun: when the run began, or what must be there before.
         """
+        cancelling.check()
         number = -1 if batch.chunk is None else batch.chunk
         writer = self._open.pop(number, None)
         if writer is not None and number >= 0 and writer.next_row != batch.first_row:
-            yield writer.commit()
+            yield self._commit(writer)
             writer = None
         if writer is None:
-            writer = PartWriter(self._directory, batch, self._non_finite, self._since, self._format)
+            directory = self._record.parts_directory
+            writer = PartWriter(directory, batch, self._non_finite, self._since, self._format)
             self._since = time.perf_counter()
         self._open[number] = writer
         writer.write(batch)
         if batch.last:
-            yield self._open.pop(number).commit()
+            part = self._commit(self._open.pop(number))
             self._since = time.perf_counter()
+            self._check_limit(part, begun)
+            yield part
         elif len(self._open) > OPEN_PARTS:
-            yield self._open.popitem(last=False)[1].commit()
+            yield self._commit(self._open.popitem(last=False)[1])
 
     def finish_bundle(self) -> Iterator[Any]:
         """Commit the parts of chunks that go on in another bundle."""
         while self._open:
-            part = self._open.popitem(last=False)[1].commit()
+            part = self._commit(self._open.popitem(last=False)[1])
             yield WindowedValue(part, GlobalWindow().max_timestamp(), [GlobalWindow()])
 
     def teardown(self) -> None:
         """Remove what is still open."""
         self.start_bundle()
 
+    def _commit(self, writer: PartWriter) -> Part:
+        part = writer.commit()
+        write_part_record(part, self._record.parts_directory)
+        return part
+
+    def _check_limit(self, part: Part, begun: Any) -> None:
+        """End the run if too many rows of it fail."""
+        if self._tally.exceeds(self._limit, part.rows, part.failed):
+            error = self._limit.status(self._tally.rows, self._tally.failed, so_far=True)
+            start = begun if isinstance(begun, datetime.datetime) else None
+            fail_run(self._record, self._format, error, start)
+
 
 class FinishRun(beam.DoFn):
     """All parts of a run to its published files and its record."""
 
     def __init__(
-        self, record: RunRecord, run: str, predictions_format: str, planned_input: bool = False
+        self,
+        record: RunRecord,
+        predictions_format: str,
+        limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
+        source: Source | None = None,
     ) -> None:
         self._record = record
-        self._run = run
         self._format = predictions_format
-        self._planned_input = planned_input
-
-    @property
-    def parts_directory(self) -> str:
-        """Where the run's parts are."""
-        return files.join(files.join(self._record.directory, PARTS), self._run)
+        self._limit = limit
+        self._source = source
 
     def process(
         self, _: Any, parts: Iterable[Part], start: datetime.datetime | None
     ) -> Iterable[PublishedFile]:
         """Finish the run."""
-        return finish_run(parts, self._record, self._run, self._format, start, self._planned_input)
+        cancelling.check()
+        planned = self._source is not None
+        changed = changed_inputs(self._source, self._record) if self._source else []
+        return finish_run(parts, self._record, self._format, self._limit, start, planned, changed)
 
 
 def clean_up(

@@ -6,7 +6,10 @@
     ├── SourceError                           an input cannot be found or read
     ├── ModelError                            a model cannot be loaded, or lacks a signature
     ├── DestinationError                      an output cannot be written or published
-    └── LostRowsError                         row accounting failed: nothing is published
+    │   └── TakenOver                         another process goes on with the run
+    ├── LostRowsError                         row accounting failed: nothing is published
+    ├── RunFailed                             a run failed, and its record says why
+    └── Cancelled                             somebody stopped the run
 
 A row that fails raises nothing: it keeps its place in its batch with a `Status`.
 """
@@ -20,12 +23,15 @@ from beam_batch_predict.status import Code, Status
 
 __all__ = [
     "BatchPredictError",
+    "Cancelled",
     "DestinationError",
     "InvalidArgument",
     "InvalidJob",
     "LostRowsError",
     "ModelError",
+    "RunFailed",
     "SourceError",
+    "TakenOver",
     "Violation",
 ]
 
@@ -102,7 +108,35 @@ class DestinationError(BatchPredictError):
     code = Code.FAILED_PRECONDITION
 
 
+class TakenOver(DestinationError):
+    """Another process goes on with a run: its parts and its record are that one's now.
+
+    Example:
+        >>> TakenOver("another process goes on with the run in out/run").code.name
+        'FAILED_PRECONDITION'
+    """
+
+
 class LostRowsError(BatchPredictError):
     """The parts of a run do not add up to its input: nothing is published."""
 
     code = Code.DATA_LOSS
+
+
+class RunFailed(BatchPredictError):
+    """A run that could be done has failed all the same, and its record says so already.
+
+    Too many of its rows failed, or none of its inputs could be read.
+
+    Example:
+        >>> RunFailed("all 100 rows failed").status.to_json()
+        {'code': 9, 'message': 'all 100 rows failed'}
+    """
+
+    code = Code.FAILED_PRECONDITION
+
+
+class Cancelled(BatchPredictError):
+    """Somebody stopped the run: a signal to its process, or a word to the runner."""
+
+    code = Code.CANCELLED

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+import http.client
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
+import urllib3
 from apache_beam.io.filesystem import BeamIOError
-from google.api_core.exceptions import RetryError
+from google.api_core.exceptions import RetryError, from_http_response
 from google.auth.exceptions import GoogleAuthError, TransportError
 
 from beam_batch_predict.errors import BatchPredictError
+from beam_batch_predict.retries import HTTP_CODES, is_transient, retried
 from beam_batch_predict.status import Code
 
-__all__ = ["TRANSIENT", "StorageUnavailable", "as_os_error", "error_of_code"]
+__all__ = ["StorageUnavailable", "as_os_error", "asked", "error_of_code"]
 
-TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
-"""HTTP codes of failures that may pass.
+ATTEMPTS = 4
+"""How often storage is asked at most. Google's client asks for two minutes each time."""
 
-Source: https://cloud.google.com/storage/docs/retry-strategy#tools
-"""
+FIRST_WAIT = 1.0
+LONGEST_WAIT = 30.0
+"""Seconds before storage is asked again: see `retries.retried`."""
+
+Result = TypeVar("Result")
 
 _HTTP_ERRORS: dict[int, tuple[type[OSError], int, str]] = {
     400: (OSError, errno.EINVAL, "storage refuses the request (HTTP 400)"),
@@ -30,6 +36,14 @@ _HTTP_ERRORS: dict[int, tuple[type[OSError], int, str]] = {
     404: (FileNotFoundError, errno.ENOENT, "there is no such object or bucket (HTTP 404)"),
     412: (FileExistsError, errno.EEXIST, "another process has written it (HTTP 412)"),
 }
+
+_CONNECTION_ERRORS = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,  # while a body is read, as it comes
+    http.client.HTTPException,
+    RetryError,
+    TransportError,
+)
 
 
 class StorageUnavailable(BatchPredictError):
@@ -53,11 +67,14 @@ def as_os_error(uri: str) -> Iterator[None]:
         yield
     except BeamIOError as error:
         raise _of_beam(error, uri) from error
-    except (requests.RequestException, RetryError, TransportError) as error:
+    except _CONNECTION_ERRORS as error:
+        if isinstance(error, RetryError) and error.cause is not None:
+            with as_os_error(uri):
+                raise error.cause from error
         raise StorageUnavailable(f"{uri}: storage does not answer: {error}") from error
     except GoogleAuthError as error:
         raise PermissionError(errno.EACCES, f"the credentials do not work: {error}", uri) from error
-    except OSError:
+    except (OSError, BatchPredictError):
         raise
     except Exception as error:
         # An upload that is refused has no code of its own, but the response to it.
@@ -68,6 +85,33 @@ def as_os_error(uri: str) -> Iterator[None]:
         raise error_of_code(int(code), uri, _message(error)) from error
 
 
+def asked(uri: str, call: Callable[[], Result]) -> Result:
+    """What a call returns that may be made twice; it is, where it fails in a way that may pass.
+
+    Args:
+        uri: what storage is asked about.
+        call: asks it.
+
+    Raises:
+        OSError: as `as_os_error` makes it.
+        StorageUnavailable: the failure did not pass.
+    """
+
+    def once() -> Result:
+        with as_os_error(uri):
+            return call()
+
+    waits = {"first_wait": FIRST_WAIT, "longest_wait": LONGEST_WAIT}
+    try:
+        return retried(once, is_transient, attempts=ATTEMPTS, **waits)
+    except (OSError, StorageUnavailable) as error:
+        if not is_transient(error):
+            raise
+        found = error.message if isinstance(error, StorageUnavailable) else f"{uri}: {error}"
+        advice = f"it was asked {ATTEMPTS} times: run the job again when storage answers"
+        raise StorageUnavailable(f"{found}; {advice}") from error
+
+
 def error_of_code(code: int, uri: str, message: str = "") -> OSError | StorageUnavailable:
     """The error that an HTTP code stands for.
 
@@ -75,7 +119,7 @@ def error_of_code(code: int, uri: str, message: str = "") -> OSError | StorageUn
         >>> error_of_code(403, "gs://bucket/a.jsonl")
         PermissionError(13, 'permission denied (HTTP 403)')
     """
-    if code in TRANSIENT:
+    if code in HTTP_CODES:
         return StorageUnavailable(f"{uri}: storage fails with HTTP {code}: {message}")
     kind, number, text = _HTTP_ERRORS.get(
         code, (OSError, errno.EIO, f"storage fails with HTTP {code}")
@@ -84,6 +128,9 @@ def error_of_code(code: int, uri: str, message: str = "") -> OSError | StorageUn
 
 
 def _message(error: Exception) -> str:
+    response = getattr(error, "response", None)
+    if isinstance(response, requests.Response):  # the error may have but its code
+        error = from_http_response(response)  # type: ignore[no-untyped-call]
     return str(getattr(error, "message", "") or error)
 
 

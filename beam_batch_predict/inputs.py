@@ -34,7 +34,7 @@ DEFAULT_CHUNK_BYTES = 64 * 1024 * 1024
 """How many bytes of input make one chunk, and so one output file."""
 
 DEFAULT_MAX_INSTANCE_BYTES = 256 * 1024 * 1024
-"""Bytes of a record, or of a listed file, that are taken; a larger one is a row error."""
+"""Bytes of a line, record or listed file that are taken; a larger one is a row error."""
 
 LIST_CHUNK_BYTES = 16 * 1024
 """The same for lists of files, whose bytes stand for many more."""
@@ -91,9 +91,10 @@ class JsonLines(FileSource):
             Read in this order, the matches of one pattern by name; a file matched
             twice is read once.
         chunk_bytes: bytes of input in one chunk, and so behind one output file.
+        max_instance_bytes: a line with more is an error, and is not kept in memory.
 
     Raises:
-        InvalidArgument: no URI is given, or `chunk_bytes` is not positive.
+        InvalidArgument: no URI is given, or a number is not positive.
 
     Example:
         >>> JsonLines("data/*.jsonl").uris
@@ -101,6 +102,12 @@ class JsonLines(FileSource):
     """
 
     format: ClassVar[str] = "jsonl"
+
+    max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(self.max_instance_bytes, "max_instance_bytes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,6 +122,7 @@ class Csv(FileSource):
         chunk_bytes: as for `JsonLines`.
         multiline: cells may hold line breaks. Files are then read whole, each by one
             worker: in the middle of a file nobody can tell whether a quote is open.
+        max_instance_bytes: a row with more is an error, and is not kept in memory.
 
     Example:
         >>> Csv("data/*.csv").reader
@@ -124,6 +132,11 @@ class Csv(FileSource):
     format: ClassVar[str] = "csv"
 
     multiline: bool = False
+    max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(self.max_instance_bytes, "max_instance_bytes")
 
     @property
     def reader(self) -> str:

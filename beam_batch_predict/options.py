@@ -6,17 +6,24 @@ What the service's job resource has a field for is set in the job, not here.
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from beam_batch_predict.spec import (
+    DEFAULT_CALL_TIMEOUT_SECONDS,
     DEFAULT_CHUNK_BYTES,
+    DEFAULT_MAX_FAILED_FRACTION,
+    DEFAULT_MAX_FAILED_MIN_ROWS,
     DEFAULT_MAX_INSTANCE_BYTES,
     DEFAULT_SIGNATURE,
     NonFinite,
 )
 
-__all__ = ["OPTIONS", "Option", "add_options"]
+__all__ = ["OPTIONS", "RESUME", "Option", "add_options"]
+
+RESUME = "resume"
+"""The option that is about the run and not about its results."""
 
 
 class Option(NamedTuple):
@@ -40,6 +47,8 @@ class Option(NamedTuple):
     def default_text(self) -> str:
         """The default as it would be given on a command line."""
         value = getattr(self.default, "value", self.default)
+        if isinstance(value, float):
+            return f"{value:g}"
         return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -56,7 +65,29 @@ def _boolean(text: str) -> bool:
     return text.lower() == "true"
 
 
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError(text)
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError(text)
+    return value
+
+
 OPTIONS = (
+    Option(
+        RESUME,
+        _boolean,
+        False,
+        "Whether to go on with the newest unfinished run of this job, in its directory: chunks "
+        "that are done are not done again.",
+        "true|false",
+    ),
     Option(
         "signature_name",
         str,
@@ -86,6 +117,28 @@ OPTIONS = (
         "Bytes of a TFRecord, or of a file of a file list, that are taken; a larger one is an "
         "error of its row.",
         "BYTES",
+    ),
+    Option(
+        "max_failed_fraction",
+        _fraction,
+        DEFAULT_MAX_FAILED_FRACTION,
+        "The job fails, and publishes no predictions, if a larger share of its rows fails; 1 is no "
+        "limit.",
+        "FRACTION",
+    ),
+    Option(
+        "max_failed_min_rows",
+        _positive,
+        DEFAULT_MAX_FAILED_MIN_ROWS,
+        "Rows that there must be before --max_failed_fraction counts.",
+        "ROWS",
+    ),
+    Option(
+        "call_timeout_seconds",
+        _seconds,
+        DEFAULT_CALL_TIMEOUT_SECONDS,
+        "Seconds that a call of the model may take before its rows fail; 0 is no limit.",
+        "SECONDS",
     ),
     Option(
         "csv_multiline",

@@ -5,7 +5,6 @@ Parts are files, so any process can see them, whatever runner works on the job.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,18 +13,17 @@ from contextlib import contextmanager
 from beam_batch_predict import files
 from beam_batch_predict.file_errors import StorageUnavailable
 from beam_batch_predict.sinks.naming import PARTS
+from beam_batch_predict.sinks.part_records import chunk_of_record
 
 __all__ = ["chunks_done", "showing_progress"]
 
 SECONDS_BETWEEN = 10.0
 
-_PART = re.compile(r"chunk-(\d+)-rows-\d+-\d+\.(?:predictions|errors)$")
-
 
 def chunks_done(directory: str) -> int:
-    """How many chunks of a run have a part (a chunk without rows leaves none)."""
-    found = files.match(files.join(directory, f"{PARTS}/*/chunk-*"))
-    return len({name[1] for name in map(_PART.search, (file.uri for file in found)) if name})
+    """How many chunks of a run have a part."""
+    found = files.match_in(directory, f"{PARTS}/*/chunk-*.part")
+    return len({chunk_of_record(file.uri) for file in found} - {None})
 
 
 @contextmanager

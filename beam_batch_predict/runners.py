@@ -14,8 +14,11 @@ from typing import Any
 
 from apache_beam.options.pipeline_options import (
     DirectOptions,
+    FlinkRunnerOptions,
     GoogleCloudOptions,
     PipelineOptions,
+    PortableOptions,
+    SparkRunnerOptions,
     StandardOptions,
 )
 from apache_beam.portability.api import beam_provision_api_pb2
@@ -26,11 +29,22 @@ from apache_beam.runners.runner import PipelineRunner, create_runner
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.options import OPTIONS
 from beam_batch_predict.sinks.naming import temporary_directory
+from beam_batch_predict.worker_processes import LocalRunner
 
-__all__ = ["is_local", "make_options", "make_runner", "waits_for_service", "work_prefix"]
+__all__ = [
+    "is_local",
+    "make_options",
+    "make_runner",
+    "runs_here",
+    "takes_value",
+    "waits_for_service",
+    "work_prefix",
+]
 
 _LOCAL = frozenset({"", "local", "directrunner", "fnapirunner"})
-_LOCAL_CLASSES = frozenset({"switchingdirectrunner", "bundlebaseddirectrunner", "prismrunner"})
+_LOCAL_CLASSES = frozenset(
+    {"localrunner", "switchingdirectrunner", "bundlebaseddirectrunner", "prismrunner"}
+)
 _DATAFLOW = frozenset({"dataflowrunner"})
 
 
@@ -82,6 +96,29 @@ def waits_for_service(options: PipelineOptions) -> bool:
     return _runner_name(options) in _DATAFLOW
 
 
+def runs_here(options: PipelineOptions) -> bool:
+    """Whether the work ends with this process: the workers, or all of the runner, are in it.
+
+    Example:
+        >>> runs_here(make_options(["--runner=PortableRunner", "--job_endpoint=host:8099"]))
+        False
+        >>> runs_here(make_options(["--runner=PortableRunner", "--job_endpoint=embed"]))
+        True
+    """
+    portable = options.view_as(PortableOptions)
+    if is_local(options) or portable.job_endpoint == "embed":
+        return True
+    if portable.environment_type:
+        return bool(portable.environment_type.upper() == "LOOPBACK")
+    # What these start themselves has its workers in this process.
+    name = _runner_name(options)
+    if name == "flinkrunner":
+        return str(options.view_as(FlinkRunnerOptions).flink_master) in ("[auto]", "[local]")
+    if name == "sparkrunner":
+        return str(options.view_as(SparkRunnerOptions).spark_master_url).startswith("local")
+    return name == "prismrunner"
+
+
 def make_options(flags: Sequence[str]) -> PipelineOptions:
     """Beam's options, with misspelt flags refused.
 
@@ -100,9 +137,7 @@ def make_options(flags: Sequence[str]) -> PipelineOptions:
         beam_batch_predict.errors.InvalidArgument: unknown option --direct_num_worker
           hint: did you mean --direct_num_workers?
     """
-    parser = _Parser(allow_abbrev=False, add_help=False)
-    for options_class in dict.fromkeys(_subclasses(PipelineOptions)):
-        options_class._add_argparse_args(parser)
+    parser = _beam_parser()
     _, unknown = parser.parse_known_args(list(flags))
     options = PipelineOptions(list(flags))
     if unknown and (is_local(options) or waits_for_service(options)):
@@ -110,6 +145,24 @@ def make_options(flags: Sequence[str]) -> PipelineOptions:
     if is_local(options):
         _use_processes(options, flags)
     return options
+
+
+def takes_value(flag: str) -> bool:
+    """Whether a flag is one of Beam's that cannot do without a value.
+
+    Example:
+        >>> takes_value("--runner"), takes_value("--streaming")
+        (True, False)
+    """
+    action = _beam_parser()._option_string_actions.get(flag)
+    return action is not None and action.nargs is None
+
+
+def _beam_parser() -> _Parser:
+    parser = _Parser(allow_abbrev=False, add_help=False)
+    for options_class in dict.fromkeys(_subclasses(PipelineOptions)):
+        options_class._add_argparse_args(parser)
+    return parser
 
 
 def _use_processes(options: PipelineOptions, flags: Sequence[str]) -> None:
@@ -163,4 +216,4 @@ def make_runner(options: PipelineOptions) -> PipelineRunner:
         return create_runner(options.view_as(StandardOptions).runner)
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
-    return fn_runner.FnApiRunner(provision_info=fn_runner.ExtendedProvisionInfo(info))
+    return LocalRunner(provision_info=fn_runner.ExtendedProvisionInfo(info))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import logging
 import os
-import re
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -14,31 +15,50 @@ import orjson
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
 from apache_beam.runners.runner import PipelineState
 
-from beam_batch_predict import files
-from beam_batch_predict.dofns import chunks_of, refuse_column_clashes
-from beam_batch_predict.errors import BatchPredictError, DestinationError
+from beam_batch_predict import cancelling, files
+from beam_batch_predict.batch_transform import BatchPredict
+from beam_batch_predict.errors import BatchPredictError, Cancelled, DestinationError
 from beam_batch_predict.jobs import BatchPredictionJob
 from beam_batch_predict.models.isolation import Caller
 from beam_batch_predict.models.saved_model import load_model
-from beam_batch_predict.progress import showing_progress
+from beam_batch_predict.options import RESUME
+from beam_batch_predict.pipeline_errors import status_of_pipeline_error
+from beam_batch_predict.progress import chunks_done, showing_progress
+from beam_batch_predict.resuming import check_resumable, find_unfinished
+from beam_batch_predict.retries import ERROR_CODES
+from beam_batch_predict.run_planning import plan_run
 from beam_batch_predict.runners import (
+    is_local,
     make_options,
     make_runner,
+    runs_here,
     waits_for_service,
     work_prefix,
 )
 from beam_batch_predict.sinks.bigquery_tables import output_tables, prepare_tables
 from beam_batch_predict.sinks.naming import JOB_RECORD, is_temporary, output_directory
-from beam_batch_predict.sinks.run_record import RunRecord, now, status_of_error
+from beam_batch_predict.sinks.publishing import (
+    has_publication,
+    remove_errors_of_failure,
+    remove_parts,
+)
+from beam_batch_predict.sinks.run_lock import locked
+from beam_batch_predict.sinks.run_record import RunRecord, now
 from beam_batch_predict.spec import BatchPredictSpec, BigQueryDestination, GcsDestination
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.transforms import BatchPredict
 
 __all__ = ["Finished", "run_job"]
 
 _logger = logging.getLogger(__name__)
 
-_FAILED_STATES = frozenset({"JOB_STATE_FAILED", "JOB_STATE_CANCELLED"})
+_ENDED = frozenset({"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"})
+_FAILED_STATES = _ENDED - {"JOB_STATE_SUCCEEDED"}
+
+MOST_ATTEMPTS = 4
+"""Of a local run, in a row without a chunk that was done."""
+
+WAIT_SECONDS = 1.0
+"""Before the second attempt; four times as long before each of the next."""
 
 
 class Finished(NamedTuple):
@@ -63,30 +83,139 @@ def run_job(
         show: takes a line about the progress of the run, every few seconds.
 
     Raises:
-        InvalidArgument: an option is wrong; nothing was started.
+        InvalidArgument: an option is wrong, or there is no run to go on with, or it would not
+            give what it would have given; nothing was started.
         DestinationError: no output directory can be made; nothing was started.
+        TakenOver: another process goes on with the run.
     """
     beam_options = make_options(beam_flags)
     # Our DoFns live in an installed package: there is no main session to send.
     beam_options.view_as(SetupOptions).save_main_session = False
-    spec = job.to_spec(**options)
+    of_results = {name: value for name, value in options.items() if name != RESUME}
+    spec = job.to_spec(**of_results)
     project = beam_options.view_as(GoogleCloudOptions).project
     if project:
         spec = spec.paid_by(project)
-    record = _claim(spec, beam_options)
-    try:
-        checked = _preflight(spec, record, beam_options)
-        with showing_progress(record.directory, checked.chunks, show):
-            _run_pipeline(spec, record, beam_options)
+    if options.get(RESUME):
+        record = _record_of_unfinished(spec, job.display_name or "", beam_options, show)
+    else:
+        record = _claim(spec, beam_options)
+    return _Run(spec, record, beam_options, show).finish()
+
+
+class _Run:
+    def __init__(
+        self,
+        spec: BatchPredictSpec,
+        record: RunRecord,
+        options: PipelineOptions,
+        show: Callable[[str], None],
+    ) -> None:
+        self._spec, self._record, self._options, self._show = spec, record, options, show
+
+    def finish(self) -> Finished:
+        """Run to the end, whatever it is, and to its record."""
+        record = self._record
+        with locked(record.parts_directory):
+            if record.resumed:
+                _begin_again(record)
+            try:
+                cancelling.call(self._work)
+                text = _read_bytes(files.join(record.directory, JOB_RECORD))
+                _remove_temporary(record)
+            except cancelling.JobGoesOn as news:
+                self._show(str(news))
+                text = _read_bytes(files.join(record.directory, JOB_RECORD))
+            except Exception as error:
+                _logger.debug("the job failed", exc_info=True)
+                text = _record_failure(self._record, error)  # which another attempt may have made
+                if record.tables is not None:
+                    self._show(f"what the job has left is in {record.directory}")
+        return Finished(text, orjson.loads(text)["state"] in _FAILED_STATES)
+
+    def _work(self) -> None:
+        try:
+            checked = self._preflight()
+        except BaseException:
+            if not self._record.resumed:
+                remove_parts(self._record.parts_directory)
+            raise
+        with showing_progress(self._record.directory, checked.chunks, self._show):
+            self._run_pipelines()
         del checked
-        text = _read_bytes(files.join(record.directory, JOB_RECORD))
-        _remove_temporary(record)
-    except Exception as error:
-        _logger.debug("the job failed", exc_info=True)
-        text = _record_failure(record, error)
-        if record.tables is not None:
-            show(f"what the job has left is in {record.directory}")
-    return Finished(text, orjson.loads(text)["state"] in _FAILED_STATES)
+
+    def _preflight(self) -> _Checked:
+        """Fail on what can be known before any worker starts."""
+        record = self._record
+        chunks = plan_run(self._spec, record)
+        if chunks[0].stream is not None:
+            self._show(
+                f"note: if this run is interrupted, --resume can go on with it until "
+                f"{chunks[0].stream.expires:%Y-%m-%d %H:%M} UTC, when BigQuery's read session ends"
+            )
+        if record.tables is not None and not record.resumed:
+            prepare_tables(record.tables, record.directory)
+        if waits_for_service(self._options):
+            return _Checked(len(chunks), None)
+        return _Checked(len(chunks), load_model(self._spec.model))
+
+    def _run_pipelines(self) -> None:
+        """Run a pipeline; on this machine, go on with what it has left if that may help."""
+        failures, done = 0, 0
+        while True:
+            try:
+                return self._run_pipeline()
+            except Exception as error:
+                status = status_of_pipeline_error(error)
+                if not is_local(self._options) or status.code not in ERROR_CODES:
+                    raise
+                before, done = done, chunks_done(self._record.directory)
+                failures = 1 if done > before else failures + 1
+                if failures == MOST_ATTEMPTS:
+                    raise
+                self._show(f"the run goes on with what is done, after: {status.message}")
+            cancelling.check()
+            time.sleep(WAIT_SECONDS * 4 ** (failures - 1))
+            self._record = self._record.again()
+
+    def _run_pipeline(self) -> None:
+        pipeline = beam.Pipeline(runner=make_runner(self._options), options=self._options)
+        _ = pipeline | BatchPredict(self._spec, record=self._record)
+        cancelling.check()
+        here = runs_here(self._options)
+        with contextlib.nullcontext() if here else cancelling.elsewhere():
+            result = pipeline.run()
+            # A flex template's launcher only writes the graph: there is no job to wait for.
+            if getattr(result, "has_job", True):
+                with cancelling.stopping(result.cancel):
+                    _wait(result)
+
+
+class _Checked(NamedTuple):
+    """What there is to do, and the model: held, a local run's worker finds it loaded."""
+
+    chunks: int
+    model: Caller | None
+
+
+def _wait(result: Any) -> None:
+    try:
+        state = result.wait_until_finish()
+    except Exception:
+        # Portable runners and Dataflow raise for a job that somebody has cancelled at the runner.
+        if result.state == PipelineState.CANCELLED:
+            raise _cancelled() from None
+        raise
+    if state == PipelineState.CANCELLED:
+        raise _cancelled()
+    if state not in (None, PipelineState.DONE):
+        error = BatchPredictError(f"the runner's job ended as {state}")
+        error.code = Code.ABORTED
+        raise error
+
+
+def _cancelled() -> Cancelled:
+    return Cancelled("the runner's job was cancelled", "--resume goes on with it")
 
 
 def _read_bytes(uri: str) -> bytes:
@@ -102,22 +231,30 @@ def _remove_temporary(record: RunRecord) -> None:
         files.delete([above])
 
 
+def _place(spec: BatchPredictSpec, options: PipelineOptions) -> tuple[str, str]:
+    """What the directories of runs are in, and the field that says so."""
+    if isinstance(spec.destination, GcsDestination):
+        prefix = spec.destination.output_uri_prefix
+        return prefix, "outputConfig.gcsDestination.outputUriPrefix"
+    return work_prefix(options), "--temp_location"
+
+
+def _record_at(spec: BatchPredictSpec, directory: str, time: datetime.datetime) -> RunRecord:
+    tables = None
+    if isinstance(spec.destination, BigQueryDestination):
+        tables = output_tables(spec.destination, spec.model.display_name, time)
+    return RunRecord(directory, time, spec.job, tables)
+
+
 def _claim(spec: BatchPredictSpec, options: PipelineOptions) -> RunRecord:
     """An output directory that no other run has, named after a time to the millisecond."""
-    destination, name = spec.destination, spec.model.display_name
-    if isinstance(destination, GcsDestination):
-        prefix, field = destination.output_uri_prefix, "outputConfig.gcsDestination.outputUriPrefix"
-    else:
-        prefix, field = work_prefix(options), "--temp_location"
+    prefix, field = _place(spec, options)
     time = now()
     time = time.replace(microsecond=time.microsecond // 1000 * 1000)
     try:
         while True:
-            directory = output_directory(prefix, name, time)
-            tables = None
-            if isinstance(destination, BigQueryDestination):
-                tables = output_tables(destination, name, time)
-            record = RunRecord(directory, time, spec.job, tables)
+            directory = output_directory(prefix, spec.model.display_name, time)
+            record = _record_at(spec, directory, time)
             if record.claim():
                 return record
             time += datetime.timedelta(milliseconds=1)
@@ -128,67 +265,43 @@ def _claim(spec: BatchPredictSpec, options: PipelineOptions) -> RunRecord:
         ) from error
 
 
-class _Checked(NamedTuple):
-    """What there is to do, and the model: held, a local run's worker finds it loaded."""
-
-    chunks: int
-    model: Caller | None
-
-
-def _preflight(spec: BatchPredictSpec, record: RunRecord, options: PipelineOptions) -> _Checked:
-    """Fail on what can be known before any worker starts."""
-    planned = chunks_of(spec.source, spec.instances)
-    if record.tables is not None:
-        refuse_column_clashes(planned, spec.instances)
-        prepare_tables(record.tables, record.directory)
-    chunks = len(planned)
-    if waits_for_service(options):
-        return _Checked(chunks, None)
-    return _Checked(chunks, load_model(spec.model))
+def _record_of_unfinished(
+    spec: BatchPredictSpec,
+    display_name: str,
+    options: PipelineOptions,
+    show: Callable[[str], None],
+) -> RunRecord:
+    """The record of the run to go on with, if that gives what the run would have given."""
+    prefix, _ = _place(spec, options)
+    unfinished = find_unfinished(prefix, spec, display_name)
+    for difference in check_resumable(unfinished, spec):
+        show(f"note: of the software that began the run, {difference}")
+    show(f"going on with the run in {unfinished.directory}")
+    record = _record_at(spec, unfinished.directory, unfinished.create_time)
+    return record.again(unfinished.run)
 
 
-def _run_pipeline(spec: BatchPredictSpec, record: RunRecord, options: PipelineOptions) -> None:
-    pipeline = beam.Pipeline(runner=make_runner(options), options=options)
-    _ = pipeline | BatchPredict(spec, directory=record.directory, create_time=record.create_time)
-    result = pipeline.run()
-    # A flex template's launcher only writes the graph: there is no job to wait for.
-    if getattr(result, "has_job", True):
-        state = result.wait_until_finish()
-        if state not in (None, PipelineState.DONE):
-            cancelled = state == PipelineState.CANCELLED
-            raise _PipelineEnded(
-                Code.CANCELLED if cancelled else Code.ABORTED, f"the runner's job ended as {state}"
-            )
-
-
-class _PipelineEnded(BatchPredictError):
-    """The pipeline ended otherwise than done, and raised nothing."""
-
-    def __init__(self, code: Code, message: str) -> None:
-        super().__init__(message)
-        self.code = code
+def _begin_again(record: RunRecord) -> None:
+    """Take what an attempt that failed has said for nobody's last word."""
+    if not has_publication(record.parts_directory):
+        remove_errors_of_failure(record.directory)
+    record.write(record.outcome(incomplete_count=-1))
 
 
 def _record_failure(record: RunRecord, error: Exception) -> bytes:
-    """Record why the run failed, unless the worker that failed has done so itself."""
-    try:
+    """Record why the run failed, unless the worker that failed has done so itself.
+
+    Raises:
+        TakenOver: another process goes on with the run, so this one has no say in it.
+    """
+    record.check_attempt()
+    with contextlib.suppress(OSError, ValueError):
         text = _read_bytes(files.join(record.directory, JOB_RECORD))
-        if orjson.loads(text)["state"] in _FAILED_STATES:
+        if orjson.loads(text)["state"] in _ENDED:
             return text
-    except (OSError, ValueError):
-        pass
-    failure = record.failure(_status_of_pipeline_error(error))
+    failure = record.failure(status_of_pipeline_error(error))
     try:
         return record.write(failure)
     except OSError as unwritten:
         _logger.error("the job record in %s cannot be written: %s", record.directory, unwritten)
         return record.render(failure)
-
-
-def _status_of_pipeline_error(error: Exception) -> Status:
-    """Runners hand on a worker's exception as the text of its traceback: take the last line."""
-    if isinstance(error, (BatchPredictError, OSError)):
-        return status_of_error(error)
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    cause = lines[-1] if lines else type(error).__name__
-    return Status(Code.INTERNAL, re.sub(r"^(?:\w+\.)+(?=\w+: )", "", cause))

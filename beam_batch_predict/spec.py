@@ -14,7 +14,12 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
-from beam_batch_predict.arguments import check_batch_size, check_strings
+from beam_batch_predict.arguments import (
+    check_batch_size,
+    check_number,
+    check_positive,
+    check_strings,
+)
 from beam_batch_predict.bigquery_clients import BigQueryClients
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.inputs import (
@@ -40,7 +45,10 @@ if TYPE_CHECKING:
     from beam_batch_predict.models.handler import SavedModelHandler
 
 __all__ = [
+    "DEFAULT_CALL_TIMEOUT_SECONDS",
     "DEFAULT_CHUNK_BYTES",
+    "DEFAULT_MAX_FAILED_FRACTION",
+    "DEFAULT_MAX_FAILED_MIN_ROWS",
     "DEFAULT_MAX_INSTANCE_BYTES",
     "Avro",
     "BatchPredictSpec",
@@ -66,6 +74,15 @@ DEFAULT_BATCH_SIZE = 64
 """`manualBatchTuningParameters.batchSize` where a job sets none (Vertex AI's default)."""
 
 DEFAULT_SIGNATURE = "serving_default"
+
+DEFAULT_MAX_FAILED_FRACTION = 0.5
+"""A job fails if more than this share of its rows fail: more than half is no prediction job."""
+
+DEFAULT_MAX_FAILED_MIN_ROWS = 100
+"""Fewer rows than this say little about a job, and cost little."""
+
+DEFAULT_CALL_TIMEOUT_SECONDS = 600.0
+"""Ten minutes for one call of the model: as long as the service gives a container."""
 
 PREDICTIONS_FORMATS = ("jsonl", "csv", "parquet", "tf-record")
 """The formats in which output files can be written."""
@@ -285,6 +302,9 @@ class BatchPredictSpec:
         predictions_format: the format of the output files; for tables it is "bigquery".
         batch_size: the number of rows the model sees per call.
         non_finite: how NaN and infinities are written.
+        max_failed_fraction: the run fails if a larger share of its rows does; 1 is no limit.
+        max_failed_min_rows: rows that there must be before that limit counts.
+        call_timeout_seconds: the longest that a call of the model may take; 0 is no limit.
         job: the job that this run is for, which writes its own record.
 
     Raises:
@@ -304,10 +324,16 @@ class BatchPredictSpec:
     predictions_format: str = "jsonl"
     batch_size: int = DEFAULT_BATCH_SIZE
     non_finite: NonFinite = NonFinite.STRING
+    max_failed_fraction: float = DEFAULT_MAX_FAILED_FRACTION
+    max_failed_min_rows: int = DEFAULT_MAX_FAILED_MIN_ROWS
+    call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS
     job: JobRecord | None = None
 
     def __post_init__(self) -> None:
         check_batch_size(self.batch_size)
+        check_number(self.max_failed_fraction, "max_failed_fraction", 1)
+        check_positive(self.max_failed_min_rows, "max_failed_min_rows")
+        check_number(self.call_timeout_seconds, "call_timeout_seconds")
         if isinstance(self.destination, BigQueryDestination):
             object.__setattr__(self, "predictions_format", "bigquery")
         else:

@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from beam_batch_predict import files
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.dofns import chunks_of
+from beam_batch_predict.run_planning import chunks_of
 from beam_batch_predict.errors import InvalidJob, Violation
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.jobs import (

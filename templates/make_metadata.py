@@ -28,7 +28,7 @@ _JOB = {
 }
 
 
-_KINDS = {int: "NUMBER", bool: "BOOLEAN"}
+_KINDS = {int: "NUMBER", float: "NUMBER", bool: "BOOLEAN"}
 
 
 def metadata() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from beam_batch_predict.spec import (
     InstanceConfig,
     SavedModel,
 )
-from beam_batch_predict.transforms import BatchPredict
+from beam_batch_predict.batch_transform import BatchPredict
 
 SHEET = (
     b'\xef\xbb\xbfsample id,"mass, g",width,taken on,price,share,note\r\n'

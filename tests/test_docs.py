@@ -60,20 +60,27 @@ def test_written_results_of_the_readme_are_there(checkout):
     assert len((directory / "predictions_0001.jsonl").read_text().splitlines()) == 333
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        line
-        for block in blocks("sh")
-        for line in block.splitlines()
-        if line.startswith("beam-batch-predict")
-    ],
-)
-def test_shell_commands_of_the_readme_run(command, checkout):
-    words = shlex.split(command)
-    done = in_checkout([sys.executable, "-m", "beam_batch_predict", *words[1:]], checkout)
+def test_shell_commands_of_the_readme_run_one_after_the_other(checkout):
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    commands = [line for line in lines if line.startswith("beam-batch-predict")]
+    done = {command: in_checkout_by_hand(command, checkout) for command in commands}
+    records = [json.loads(text) for command, text in done.items() if " run " in command]
+    assert [job["completionStats"]["successfulCount"] for job in records] == ["333"] * 3
+    (verified,) = (text for command, text in done.items() if " verify " in command)
+    assert verified.count("complete and unchanged") == 1
+
+
+def in_checkout_by_hand(command, checkout):
+    """What a command of a shell prints; one that goes on with a run gets one that broke off."""
+    program = f"{shlex.quote(sys.executable)} -m beam_batch_predict"
+    command = command.replace("beam-batch-predict", program, 1)
+    if "--resume" in command:
+        shutil.rmtree(checkout / "out")
+        broken = command.replace("--resume", "--max_failed_fraction=0")
+        assert in_checkout(["sh", "-c", broken], checkout).returncode == 1
+    done = in_checkout(["sh", "-c", command], checkout)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["completionStats"]["successfulCount"] == "333"
+    return done.stdout
 
 
 def test_make_targets_of_the_readme_exist():

@@ -52,7 +52,7 @@ def test_a_pattern_finds_files_under_the_working_directory(here, pattern, found)
     os.mkdir("d.jsonl")
     os.symlink("nowhere", "dangling")
     assert files.match(pattern) == [
-        files.File(name, len(name.removeprefix("./"))) for name in found
+        files.File(name, len(name.removeprefix("./")), os.path.getmtime(name)) for name in found
     ]
     whole = os.path.join(here, pattern)
     if pattern and not pattern.startswith("."):

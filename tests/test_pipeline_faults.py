@@ -69,10 +69,11 @@ class Run:
 
     def __init__(self, directory):
         self.directory = directory
-        self.finish = FinishRun(RunRecord(str(directory), now()), "run", "jsonl")
+        self.record = RunRecord(str(directory), now())
+        self.finish = FinishRun(self.record, "jsonl")
 
     def writer(self):
-        return WriteParts(self.finish.parts_directory, NonFinite.STRING)
+        return WriteParts(self.record, NonFinite.STRING)
 
     def publish(self, parts):
         list(self.finish.process(None, parts, None))
@@ -133,7 +134,7 @@ def test_a_bundle_that_failed_and_was_done_again_counts_once(new_instance, tmp_p
         first.teardown()
     second = run.writer() if new_instance else first
     parts = run_bundle(second, batches_of_chunks(sizes))
-    left = [path for path in Path(run.finish.parts_directory).iterdir() if path.suffix == ".tmp"]
+    left = [path for path in Path(run.record.parts_directory).iterdir() if path.suffix == ".tmp"]
     assert left == []
     assert run.publish(parts) == expected
 
@@ -199,7 +200,7 @@ def run_composed(pipeline, *arguments, flags=()):
         composed = Composed(*arguments)
         _ = p | composed
     (directory,) = Path(composed.out).iterdir()
-    return {path.name: path.read_bytes() for path in directory.iterdir()}
+    return {path.name: path.read_bytes() for path in directory.glob("*_*.jsonl")}
 
 
 @pytest.fixture(scope="module")

@@ -15,19 +15,21 @@ def test_a_chunk_counts_once_however_many_files_it_has(tmp_path):
     assert chunks_done(str(tmp_path)) == 0
     make_part(tmp_path, "chunk-000000-rows-0-5.predictions")
     make_part(tmp_path, "chunk-000000-rows-0-5.errors")
-    make_part(tmp_path, "chunk-000003-rows-0-5.predictions")
-    make_part(tmp_path, "chunk-000003-rows-5-9.predictions")
+    make_part(tmp_path, "chunk-000000-rows-0-5.part")
+    make_part(tmp_path, "chunk-000003-rows-0-5.part")
+    make_part(tmp_path, "chunk-000003-rows-5-9.part")
     assert chunks_done(str(tmp_path)) == 2
 
 
 def test_a_part_being_written_does_not_count(tmp_path):
-    make_part(tmp_path, "chunk-000000-rows-0-5.predictions.0f.tmp")
+    make_part(tmp_path, "chunk-000000-rows-0-5.predictions")
+    make_part(tmp_path, "chunk-000000-rows-0-5.part.0f.tmp")
     assert chunks_done(str(tmp_path)) == 0
 
 
 def test_lines_are_shown_while_the_block_runs_and_not_after(tmp_path):
     lines = []
-    make_part(tmp_path, "chunk-000001-rows-0-5.predictions")
+    make_part(tmp_path, "chunk-000001-rows-0-5.part")
     with showing_progress(str(tmp_path), 4, lines.append, seconds=0.01):
         deadline = time.monotonic() + 5
         while not lines and time.monotonic() < deadline:

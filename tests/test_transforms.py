@@ -53,6 +53,7 @@ def test_the_steps_of_a_pipeline_of_files(pipeline, tmp_path):
     assert {"key", "prediction"} == set(lines_in(write.directory, "predictions")[0])
     assert sorted(path.name for path in Path(write.directory).iterdir()) == [
         "errors_0001.jsonl",
+        "manifest.json",
         "predictions_0001.jsonl",
     ]
     counts = counters(result)
@@ -230,8 +231,9 @@ def test_a_spec_without_a_job_leaves_no_record(pipeline, tiny_model, tmp_path):
     batch_predict = bbp.BatchPredict(spec)
     with pipeline() as p:
         _ = p | batch_predict
-    assert [path.name for path in Path(batch_predict.directory).iterdir()] == [
-        "predictions_0001.jsonl"
+    assert sorted(path.name for path in Path(batch_predict.directory).iterdir()) == [
+        "manifest.json",
+        "predictions_0001.jsonl",
     ]
 
 

@@ -19,7 +19,8 @@ from beam_batch_predict.csvtext import CsvError, split_cells
 __all__ = ["are_text", "column_values", "parse_cells", "plain_value"]
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-_FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# No two parts may match the same digits: a cell of a million of them would take hours.
+_FLOAT = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NON_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 _LONGEST_INTEGER = 4000
 """Digits that Python turns into an integer without being asked to."""

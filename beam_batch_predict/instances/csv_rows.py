@@ -55,16 +55,19 @@ def convert_csv(
     """Give the rows of a batch their keys, instances and attached fields.
 
     Args:
-        batch: rows are CSV text; `columns` has the names of the header.
+        batch: rows are CSV text, or a `Status` for one that could not be read; `columns` has
+            the names of the header.
         config: how a row becomes an instance.
         non_finite: how a NaN or an infinity of the input is shown in the output.
 
     Returns:
         The batch with `instances`, `texts`, `keys` and `attached`; `columns` has the
-        names of what is sent. A row that cannot be parsed has its text for an instance.
+        names of what is sent. A row that cannot be parsed has its text for an instance, one
+        without a text `""`.
     """
     layout = _layout(batch.columns, config)
-    made = layout and _convert_together(batch, config, layout, non_finite)
+    unread = Status in set(map(type, batch.rows))
+    made = layout and not unread and _convert_together(batch, config, layout, non_finite)
     return made or _convert_rows(batch, config, non_finite)
 
 
@@ -131,13 +134,15 @@ def _convert_rows(
 
 
 def _convert_row(
-    row: bytes,
+    row: bytes | Status,
     batch: InstanceBatch,
     config: InstanceConfig,
     shape: Callable[[Mapping[str, Any]], Any],
     non_finite: NonFinite,
 ) -> tuple[Instance, bytes, Status | None]:
     """An instance, its JSON text, and what is wrong with it."""
+    if isinstance(row, Status):
+        return Instance(None, "", {}), b'""', row
     alone = json_table([row], len(batch.columns))
     try:
         values = alone.values[0] if alone else _values(row, batch)

@@ -37,16 +37,17 @@ def convert_json_lines(
     """Give the rows of a batch their keys, instances and attached fields.
 
     Args:
-        batch: rows are lines of JSON text.
+        batch: rows are lines of JSON text, or a `Status` for one that could not be read.
         config: how a row becomes an instance.
         non_finite: how a NaN or an infinity of the input is echoed.
 
     Returns:
         The batch with `instances`, `texts`, `keys` and `attached`. A line that cannot be
-        parsed has its text, as a JSON string, for an instance.
+        parsed has its text, as a JSON string, for an instance; one without a text `""`.
     """
     reencoded = _is_reencoded(config)
-    exact = reencoded and has_long_integer(b"\n".join(batch.rows))
+    unread = Status in set(map(type, batch.rows))
+    exact = unread or (reencoded and has_long_integer(b"\n".join(batch.rows)))
     values = None if exact else _parse(batch.rows)
     made = values and make_instances(values, config)
     if not made:
@@ -78,9 +79,11 @@ def _convert_rows(
 
 
 def _convert_row(
-    row: bytes, config: InstanceConfig, non_finite: NonFinite
+    row: bytes | Status, config: InstanceConfig, non_finite: NonFinite
 ) -> tuple[Instance, bytes, Status | None]:
     """An instance, its JSON text, and what is wrong with it."""
+    if isinstance(row, Status):
+        return Instance(None, "", {}), b'""', row
     try:
         value, text = _load(row, non_finite)
     except ValueError as error:

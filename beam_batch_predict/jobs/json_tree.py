@@ -9,8 +9,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, NamedTuple
+
+from beam_batch_predict.safe_text import printable, shortened
+
+LONGEST_SHOWN = 100
+"""Characters of a key that messages show."""
 
 __all__ = ["Fault", "JsonSyntaxError", "Location", "parse_json", "read_tree", "show_location"]
 
@@ -52,8 +58,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(plain) == len(pairs):
         return plain
     marked = _Repeated(plain)
-    keys = [key for key, _ in pairs]
-    marked.keys_given_twice = tuple(key for key in plain if keys.count(key) > 1)
+    counts = Counter(key for key, _ in pairs)
+    marked.keys_given_twice = tuple(key for key, count in counts.items() if count > 1)
     return marked
 
 
@@ -170,7 +176,7 @@ def _is_unicode(text: str) -> bool:
 
 
 def show_location(location: Location) -> str:
-    """The path of a value as a reader of the file would write it.
+    """The path of a value as a reader of the file would write it; of a long key its start.
 
     Example:
         >>> show_location(("inputConfig", "gcsSource", "uris", 1))
@@ -182,8 +188,9 @@ def show_location(location: Location) -> str:
     for part in location:
         if isinstance(part, int):
             path += f"[{part}]"
-        elif part.replace("-", "_").isidentifier():
+        elif part.replace("-", "_").isidentifier() and len(part) <= LONGEST_SHOWN:
             path += f".{part}" if path else part
         else:
-            path += f"[{json.dumps(part, ensure_ascii=False)}]"
+            shown = json.dumps(shortened(part, LONGEST_SHOWN), ensure_ascii=False)
+            path += f"[{printable(shown)}]"
     return path

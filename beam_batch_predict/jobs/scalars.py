@@ -36,6 +36,7 @@ __all__ = [
     "format_timestamp",
     "nearest",
     "normalize_timestamp",
+    "quoted",
 ]
 
 Text = StrictStr
@@ -57,10 +58,20 @@ def describe(value: Any) -> str:
     if isinstance(value, (int, float)):
         return f"the number {value}" if abs(value) < 1e18 else "a huge number"
     if isinstance(value, str):
-        return f"the string {value if len(value) <= 60 else value[:57] + '...'!r}"
+        return f"the string {quoted(value)}"
     if isinstance(value, dict):
         return "an object"
     return "a list" if isinstance(value, (list, tuple)) else f"a {type(value).__name__}"
+
+
+def quoted(text: str) -> str:
+    r"""A text as messages show it: control characters as escapes, its start if it is long.
+
+    Example:
+        >>> quoted("x\x1b[2J"), quoted("x" * 100)[-8:]
+        ("'x\\x1b[2J'", "xxxx...'")
+    """
+    return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
 def nearest(word: str, known: list[str]) -> str | None:

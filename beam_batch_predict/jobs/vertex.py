@@ -161,6 +161,9 @@ class BatchPredictionJob(Resource):
         chunk_bytes: int = spec.DEFAULT_CHUNK_BYTES,
         non_finite: spec.NonFinite = spec.NonFinite.STRING,
         max_instance_bytes: int = spec.DEFAULT_MAX_INSTANCE_BYTES,
+        max_failed_fraction: float = spec.DEFAULT_MAX_FAILED_FRACTION,
+        max_failed_min_rows: int = spec.DEFAULT_MAX_FAILED_MIN_ROWS,
+        call_timeout_seconds: float = spec.DEFAULT_CALL_TIMEOUT_SECONDS,
         csv_multiline: bool = False,
         bigquery_query: str = "",
         bigquery_row_restriction: str = "",
@@ -172,6 +175,9 @@ class BatchPredictionJob(Resource):
             chunk_bytes: bytes of input behind one output file.
             non_finite: how NaN and infinities are written.
             max_instance_bytes: of a record, or of a file of a file list.
+            max_failed_fraction: the run fails if a larger share of its rows does.
+            max_failed_min_rows: rows that there must be before that limit counts.
+            call_timeout_seconds: the longest that a call of the model may take; 0 is no limit.
             csv_multiline: whether cells of CSV files may hold line breaks.
             bigquery_query: a SELECT to read in place of the table at `inputUri`.
             bigquery_row_restriction: a condition in SQL for rows of the table.
@@ -194,6 +200,9 @@ class BatchPredictionJob(Resource):
             predictions_format=_set(_set(self.output_config).predictions_format),
             batch_size=self._batch_size(),
             non_finite=non_finite,
+            max_failed_fraction=max_failed_fraction,
+            max_failed_min_rows=max_failed_min_rows,
+            call_timeout_seconds=call_timeout_seconds,
             job=self,
         )
 

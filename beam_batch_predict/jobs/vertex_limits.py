@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from beam_batch_predict.errors import Violation
+from beam_batch_predict.jobs.scalars import quoted
 from beam_batch_predict.jobs.vertex_rules import (
     INSTANCES_FORMATS,
     PREDICTIONS_FORMATS,
@@ -93,7 +94,7 @@ def _artifact(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Viol
     image = model.container_spec.image_uri if model.container_spec else None
     if image and not is_prebuilt_tensorflow(image):
         message = (
-            f"containers of other kinds are not supported yet, found {image!r}; leave "
+            f"containers of other kinds are not supported yet, found {quoted(image)}; leave "
             "containerSpec out to run the SavedModel at artifactUri, or name one of Google's "
             "prebuilt TensorFlow images, as us-docker.pkg.dev/vertex-ai/prediction/"
             "tf2-cpu.2-15:latest"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from beam_batch_predict.errors import Violation
 from beam_batch_predict.jobs.json_tree import show_location
 from beam_batch_predict.jobs.resource import camel, walk
-from beam_batch_predict.jobs.scalars import nearest
+from beam_batch_predict.jobs.scalars import nearest, quoted
 from beam_batch_predict.jobs.vertex_instances import INSTANCE_RULES, INSTANCES_FORMATS
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def apply_rules(
 def _one_of(value: str, allowed: tuple[str, ...]) -> str:
     near = nearest(value, list(allowed))
     hint = f"; did you mean {near!r}?" if near else ""
-    return f"expected one of {', '.join(allowed)}; found {value!r}{hint}"
+    return f"expected one of {', '.join(allowed)}; found {quoted(value)}{hint}"
 
 
 def _display_name(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:

@@ -1,13 +1,35 @@
-"""Exceptions of a model as statuses that a user can read."""
+"""Exceptions of a model: what kind of failure each is, and statuses that a user can read."""
 
 from __future__ import annotations
 
+import enum
 import itertools
 import re
+from typing import NamedTuple
 
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["cause_of", "is_out_of_memory", "status_of"]
+__all__ = [
+    "TRANSIENT",
+    "CallTimeout",
+    "Failure",
+    "Fault",
+    "OutputError",
+    "cause_of",
+    "failure_of",
+    "is_transient",
+    "status_of",
+]
+
+TRANSIENT = frozenset({Code.ABORTED, Code.UNAVAILABLE})
+"""Codes of a model's errors that may pass by themselves: a call with one is made again.
+
+Of the others, RESOURCE_EXHAUSTED is memory, and DEADLINE_EXCEEDED is work that is too much
+for one call: smaller calls help there, not the same call once more. A call that did not
+return within the limit would take the whole limit again. INTERNAL and UNKNOWN are what
+TensorFlow and Python call any mistake in a graph. The rest is about the rows, or will not
+change while the job runs.
+"""
 
 _LONGEST = 1000
 
@@ -29,6 +51,64 @@ _PLACE = re.compile(r"\A\s*(?:\{\{(?:function_)?node [^{}]*\}\}\s*)+")
 _INLINE_ENDS = ("[[{{", "[[node ", "[Op:")
 
 
+class OutputError(Exception):
+    """The outputs do not have one entry per row: no row is at fault, and all fail."""
+
+    error_code = Code.INTERNAL
+
+
+class CallTimeout(Exception):
+    """A call of the model did not return within the limit."""
+
+    error_code = Code.DEADLINE_EXCEEDED
+
+
+class Fault(enum.Enum):
+    """What a failure of a call has to do with its rows."""
+
+    ROWS = "some of the rows are at fault"
+    OUTPUTS = "none is: the outputs are not one for each row"
+    MEMORY = "they are too many for the memory"
+    TRANSIENT = "none is, or so it says: it may pass"
+    HUNG = "the call did not return"
+
+
+class Failure(NamedTuple):
+    """How a call failed, without the exception: that keeps the memory of the call."""
+
+    fault: Fault
+    status: Status
+
+
+def failure_of(error: Exception) -> Failure:
+    """What a failed call means for its rows.
+
+    Example:
+        >>> failure_of(MemoryError("9 GB")).fault
+        <Fault.MEMORY: 'they are too many for the memory'>
+    """
+    status = status_of(error)
+    if isinstance(error, OutputError):
+        return Failure(Fault.OUTPUTS, status)
+    if isinstance(error, CallTimeout):
+        return Failure(Fault.HUNG, status)
+    if status.code is Code.RESOURCE_EXHAUSTED:
+        return Failure(Fault.MEMORY, status)
+    if status.code in TRANSIENT:
+        return Failure(Fault.TRANSIENT, status)
+    return Failure(Fault.ROWS, status)
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same call may succeed a little later.
+
+    Example:
+        >>> is_transient(ConnectionResetError()), is_transient(ValueError())
+        (True, False)
+    """
+    return _code(error) in TRANSIENT
+
+
 def status_of(error: BaseException) -> Status:
     """The status of a row on which the model failed.
 
@@ -40,11 +120,6 @@ def status_of(error: BaseException) -> Status:
         Status(code=<Code.INVALID_ARGUMENT: 3>, message='the model failed: no such word')
     """
     return Status(_code(error), f"the model failed: {_message(error)}")
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether a smaller batch may succeed where this one failed."""
-    return _code(error) is Code.RESOURCE_EXHAUSTED
 
 
 def cause_of(text: str) -> str:
@@ -90,6 +165,8 @@ def _code_of_type(error: BaseException) -> Code:
         return Code.RESOURCE_EXHAUSTED
     if isinstance(error, TimeoutError):
         return Code.DEADLINE_EXCEEDED
+    if isinstance(error, ConnectionError):
+        return Code.UNAVAILABLE
     return Code.INVALID_ARGUMENT if isinstance(error, (ValueError, TypeError)) else Code.INTERNAL
 
 

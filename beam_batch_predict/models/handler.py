@@ -10,12 +10,18 @@ from typing import Any
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
+from beam_batch_predict.arguments import check_number
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.columns import row_values
 from beam_batch_predict.models.isolation import Caller
 from beam_batch_predict.models.predicting import predict_batch
 from beam_batch_predict.models.saved_model import load_model
-from beam_batch_predict.spec import DEFAULT_BATCH_SIZE, NonFinite, SavedModel
+from beam_batch_predict.spec import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_CALL_TIMEOUT_SECONDS,
+    NonFinite,
+    SavedModel,
+)
 
 __all__ = ["NAMESPACE", "BatchModelHandler", "SavedModelHandler"]
 
@@ -42,9 +48,10 @@ def _predict(
     batch_size: int,
     counters: _Counters,
     non_finite: NonFinite = NonFinite.STRING,
+    call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS,
 ) -> InstanceBatch:
     calls, start = caller.calls, time.perf_counter()
-    predicted = predict_batch(batch, caller, batch_size, non_finite)
+    predicted = predict_batch(batch, caller, batch_size, non_finite, call_timeout_seconds)
     counters.count(predicted, caller.calls - calls, time.perf_counter() - start)
     return predicted
 
@@ -59,6 +66,8 @@ class SavedModelHandler(ModelHandler[Any, Any, Caller]):
 
     Args:
         model: the model.
+        call_timeout_seconds: the longest that a call of the model may take before its rows
+            fail; 0 is no limit.
         **batching: `min_batch_size`, `max_batch_size` and Beam's other keywords.
 
     Example:
@@ -67,9 +76,17 @@ class SavedModelHandler(ModelHandler[Any, Any, Caller]):
         {'max_batch_size': 64}
     """
 
-    def __init__(self, model: SavedModel, **batching: Any) -> None:
+    def __init__(
+        self,
+        model: SavedModel,
+        *,
+        call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS,
+        **batching: Any,
+    ) -> None:
         super().__init__(**batching)
+        check_number(call_timeout_seconds, "call_timeout_seconds")
         self._model = model
+        self._limit = call_timeout_seconds
 
     def load_model(self) -> Caller:
         """Load the model, once per process."""
@@ -82,12 +99,16 @@ class SavedModelHandler(ModelHandler[Any, Any, Caller]):
         inference_args: Mapping[str, Any] | None = None,
     ) -> Iterable[Any]:
         """Predict rows, or `InstanceBatch`es, one result for each."""
+        counters, limit = _Counters(), self._limit
         if any(isinstance(element, InstanceBatch) for element in batch):
-            counters = _Counters()
-            return [_predict(element, model, DEFAULT_BATCH_SIZE, counters) for element in batch]
+            return [
+                _predict(element, model, DEFAULT_BATCH_SIZE, counters, call_timeout_seconds=limit)
+                for element in batch
+            ]
         if not batch:
             return []
-        predicted = _predict(InstanceBatch(batch, instances=batch), model, len(batch), _Counters())
+        rows = InstanceBatch(batch, instances=batch)
+        predicted = _predict(rows, model, len(batch), counters, call_timeout_seconds=limit)
         results: dict[int, Any] = dict(predicted.statuses)
         for group in predicted.predictions:
             results.update(zip(group.rows, row_values(group.columns), strict=True))
@@ -111,12 +132,15 @@ class BatchModelHandler(ModelHandler[InstanceBatch, InstanceBatch, Caller]):
         batch_size: int,
         non_finite: NonFinite,
         record_failure: Callable[[], AbstractContextManager[None]] = nullcontext,
+        *,
+        call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS,
     ) -> None:
         super().__init__()
         self._model = model
         self._batch_size = batch_size
         self._non_finite = non_finite
         self._record_failure = record_failure
+        self._limit = call_timeout_seconds
         self._counters = _Counters()
 
     def load_model(self) -> Caller:
@@ -131,7 +155,8 @@ class BatchModelHandler(ModelHandler[InstanceBatch, InstanceBatch, Caller]):
         inference_args: Mapping[str, Any] | None = None,
     ) -> list[InstanceBatch]:
         """Predict one batch."""
-        return [_predict(batch, model, self._batch_size, self._counters, self._non_finite)]
+        counters, policy = self._counters, self._non_finite
+        return [_predict(batch, model, self._batch_size, counters, policy, self._limit)]
 
     def should_skip_batching(self) -> bool:
         """Elements are batches."""

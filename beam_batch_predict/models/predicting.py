@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
 from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch, Predictions
@@ -25,6 +26,7 @@ def predict_batch(
     caller: Caller,
     batch_size: int,
     non_finite: NonFinite = NonFinite.STRING,
+    call_timeout_seconds: float = 0.0,
 ) -> InstanceBatch:
     """Predict the live rows of a batch.
 
@@ -33,10 +35,11 @@ def predict_batch(
         caller: the model.
         batch_size: the number of rows the model sees per call.
         non_finite: ERROR fails a row whose prediction has a NaN or an infinity.
+        call_timeout_seconds: the longest that a call may take; 0 is no limit.
 
     Returns:
-        The batch with `predictions` and `outputs`; rows that do not fit the signature, or on
-        which the model fails, have a status instead.
+        The batch with `predictions` and `outputs`; rows that do not fit the signature or the
+        memory, or on which the model fails, have a status instead.
 
     Raises:
         InvalidArgument: the rows have not been converted to instances.
@@ -47,13 +50,19 @@ def predict_batch(
             "put ConvertInstances between ReadInstances and Predict",
         )
     model = caller.model
-    tensors = _tensors(batch, model)
-    predictions: list[Predictions] = []
-    failures: list[tuple[int, Status]] = list(tensors.failures)
-    for rows_of_one_shape in tensors.batches:
-        results = caller.predict(rows_of_one_shape, batch_size)
-        predictions += results.predictions
-        failures += results.failures
+    tensors = _tensors_in_memory(batch, model)
+    if tensors is None:
+        predict = functools.partial(
+            predict_batch,
+            caller=caller,
+            batch_size=batch_size,
+            non_finite=non_finite,
+            call_timeout_seconds=call_timeout_seconds,
+        )
+        return _predict_halves(batch, predict)
+    results = caller.predict_all(tensors.batches, batch_size, call_timeout_seconds)
+    predictions = results.predictions
+    failures = tensors.failures + results.failures
     if non_finite is NonFinite.ERROR:
         split = [_without_non_finite(group) for group in predictions]
         predictions = [group for group, _ in split]
@@ -65,6 +74,34 @@ def predict_batch(
         outputs=model.signature.outputs,
         statuses=batch.failing(failures),
     )
+
+
+def _tensors_in_memory(batch: InstanceBatch, model: Model) -> Tensors | None:
+    """The tensors of the live rows; None where they are too many for the memory."""
+    try:
+        return _tensors(batch, model)
+    except MemoryError:
+        if len(batch.live) > 1:
+            return None
+    status = Status(Code.RESOURCE_EXHAUSTED, "there is no memory for the tensors of the row")
+    return Tensors([], [(row, status) for row in batch.live])
+
+
+def _predict_halves(
+    batch: InstanceBatch, predict: Callable[[InstanceBatch], InstanceBatch]
+) -> InstanceBatch:
+    """Predict one half of the live rows after the other."""
+    live = batch.live
+    middle = (len(live) + 1) // 2
+    later = Status(Code.CANCELLED, "the row is in the other half")
+    predictions: tuple[Predictions, ...] = ()
+    statuses = dict(batch.statuses)
+    for rows, others in ((live[:middle], live[middle:]), (live[middle:], live[:middle])):
+        only = {**batch.statuses, **dict.fromkeys(others, later)}
+        half = predict(dataclasses.replace(batch, statuses=only))
+        predictions += half.predictions
+        statuses.update((row, half.statuses[row]) for row in rows if row in half.statuses)
+    return dataclasses.replace(half, predictions=predictions, statuses=statuses)
 
 
 def _tensors(batch: InstanceBatch, model: Model) -> Tensors:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,9 @@ from numpy.typing import NDArray
 
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.jsontext import dumps
-from beam_batch_predict.models.direct_call import make_caller
-from beam_batch_predict.models.isolation import Caller, OutputError
+from beam_batch_predict.models.direct_call import Call, Cancellation, make_caller
+from beam_batch_predict.models.failures import OutputError
+from beam_batch_predict.models.isolation import Caller
 from beam_batch_predict.models.loading import load_saved_model
 from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.models.values import RowMisfit, check_value
@@ -51,7 +53,7 @@ class LoadedModel:
     def __init__(
         self,
         signature: Signature,
-        function: Callable[..., Mapping[str, Any]],
+        function: Call,
         parameters: Mapping[str, _Parameter],
         keep: Any = None,
     ) -> None:
@@ -63,6 +65,7 @@ class LoadedModel:
         self._parameters = parameters
         self._dtypes = {tensor.name: tf.as_dtype(tensor.dtype) for tensor in signature.inputs}
         self._static_rows = signature.static_rows
+        self._thread = threading.local()
         self._keep = keep  # variables live only as long as the object that was loaded
 
     def call(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
@@ -99,13 +102,22 @@ class LoadedModel:
         array: NDArray[Any] = self._constant(values, dtype).numpy()
         return array
 
+    @contextmanager
+    def cancellable(self) -> Iterator[Callable[[], None]]:
+        """Within, the function that comes out ends this thread's call, as far as that goes."""
+        cancellation = self._thread.cancellation = Cancellation()
+        try:
+            yield cancellation.cancel
+        finally:
+            self._thread.cancellation = None
+
     def _call(self, inputs: Mapping[str, NDArray[Any]], count: int) -> dict[str, NDArray[Any]]:
         tensors = {
             name: self._constant(array, self._dtypes[name]) for name, array in inputs.items()
         }
         for name, parameter in self._parameters.items():
             tensors[name] = self._constant(parameter.for_rows(count))
-        outputs = self._function(**tensors)
+        outputs = self._function(tensors, getattr(self._thread, "cancellation", None))
         columns = {
             output.name: np.asarray(outputs[output.name]) for output in self.signature.outputs
         }

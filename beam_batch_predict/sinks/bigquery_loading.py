@@ -23,8 +23,9 @@ from beam_batch_predict.errors import DestinationError, LostRowsError
 from beam_batch_predict.sinks.bigquery_records import BigQueryRecords
 from beam_batch_predict.sinks.bigquery_tables import OutputTables, is_table, refuse_existing, soon
 from beam_batch_predict.sinks.bigquery_types import count_fields, fields_of
+from beam_batch_predict.sinks.kinds import Kind, settled
 from beam_batch_predict.sinks.parts import Part
-from beam_batch_predict.sinks.publishing import PublishedFile, settled
+from beam_batch_predict.sinks.publishing import PublishedFile
 from beam_batch_predict.status import Code
 
 if TYPE_CHECKING:
@@ -125,12 +126,13 @@ def _targets(parts: Sequence[Part], tables: OutputTables) -> list[_Target]:
     layouts = predictions.form.schema.layout, errors.form.schema.layout
     failed = records.schema(records.empty_errors(layouts[1]), layouts[0])
     return [
-        _target(tables.table_id(tables.predictions), predictions.form.schema, predictions.files()),
-        _target(tables.table_id(tables.errors), failed, errors.files()),
+        _target(tables.table_id(tables.predictions), predictions.form.schema, predictions),
+        _target(tables.table_id(tables.errors), failed, errors),
     ]
 
 
-def _target(final: str, schema: Any, parts: Sequence[PublishedFile]) -> _Target:
+def _target(final: str, schema: Any, kind: Kind) -> _Target:
+    parts = [PublishedFile(whole.file.uri, whole.rows) for whole in kind.files()]
     fields = fields_of(schema)
     if count_fields(fields) > MOST_FIELDS:
         raise DestinationError(

@@ -17,14 +17,19 @@ from beam_batch_predict import files
 
 __all__ = [
     "JOB_RECORD",
+    "MANIFEST",
     "PARTS",
     "is_temporary",
     "numbered_files",
     "output_directory",
+    "run_pattern",
     "temporary_directory",
+    "time_of_directory",
 ]
 
 JOB_RECORD = "job.json"
+
+MANIFEST = "manifest.json"
 
 PARTS = "_parts"
 """Where unpublished parts are. Readers of directories skip names with an underscore."""
@@ -47,6 +52,31 @@ def output_directory(prefix: str, display_name: str, create_time: datetime.datet
     utc = create_time.astimezone(datetime.timezone.utc).replace(tzinfo=None)
     name = _UNUSUAL.sub("_", display_name)
     return files.join(prefix, f"prediction-{name}-{utc.isoformat(timespec='milliseconds')}Z")
+
+
+def run_pattern(display_name: str) -> str:
+    """A pattern of the names of the directories of runs with a model of that name.
+
+    Example:
+        >>> run_pattern("my model")
+        'prediction-my_model-????-??-??T??:??:??.???Z'
+    """
+    name = _UNUSUAL.sub("_", display_name)
+    return f"prediction-{name}-????-??-??T??:??:??.???Z"
+
+
+def time_of_directory(directory: str) -> datetime.datetime:
+    """When the job was made whose run has this directory.
+
+    Raises:
+        ValueError: it is no directory of a run.
+
+    Example:
+        >>> time_of_directory("out/prediction-m-2026-01-02T03:04:05.678Z").microsecond
+        678000
+    """
+    text = directory.rstrip("/")[-len("2026-01-02T03:04:05.678Z") : -1]
+    return datetime.datetime.fromisoformat(text).replace(tzinfo=datetime.timezone.utc)
 
 
 def temporary_directory() -> str:

@@ -3,27 +3,47 @@
 A part is written aside and moved in one step to a name made from its chunk and its rows
 alone, so that a chunk done twice leaves the same files once. Usually a part is a
 whole chunk; where a runner hands the batches of a chunk to several bundles, each bundle
-writes the runs of rows it saw.
+writes the runs of rows it saw. Last comes the part's record: a part that has one is done, for
+whoever goes on with the run.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import time
 import uuid
 from itertools import chain
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from beam_batch_predict import files
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import LostRowsError
+from beam_batch_predict.sinks.error_groups import ErrorGroup, ErrorGroups
 from beam_batch_predict.sinks.formats import RECORD_FORMATS
 from beam_batch_predict.sinks.sections import Section, SectionWriter, copy_sections
 from beam_batch_predict.sinks.tables import Layout, RecordFormat, Rows, union
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Status
 
-__all__ = ["Part", "PartWriter"]
+__all__ = ["NO_FILE", "FileAside", "Part", "PartFile", "PartWriter", "part_name"]
+
+
+class PartFile(NamedTuple):
+    """A file of a part.
+
+    Attributes:
+        uri: empty where there is none.
+        size: its bytes.
+        sha256: of its bytes, in hexadecimal.
+    """
+
+    uri: str = ""
+    size: int = 0
+    sha256: str = ""
+
+
+NO_FILE = PartFile()
 
 
 class Part(NamedTuple):
@@ -35,14 +55,16 @@ class Part(NamedTuple):
         first_row: number of the first row in the chunk.
         rows: how many rows, predicted and failed.
         last: whether the chunk ends with this part.
-        predictions: the file of predictions; empty where no row was predicted.
-        errors: the file of errors; empty where no row failed.
+        predictions: the file of predictions; `NO_FILE` where no row was predicted.
+        errors: the file of errors; `NO_FILE` where no row failed.
         failed: how many of the rows failed.
         source_failures: files that could not be read (to the end).
         seconds: time spent on the part by its worker.
         prediction_sections: the columns of the file of predictions, section by section;
             where there is none, those that it might have had.
         error_sections: the same for the file of errors.
+        error_groups: the rows that failed, by cause.
+        places: where in the input its first and its last row stand; empty without rows.
     """
 
     chunk: int
@@ -50,13 +72,27 @@ class Part(NamedTuple):
     first_row: int
     rows: int
     last: bool
-    predictions: str
-    errors: str
+    predictions: PartFile
+    errors: PartFile
     failed: int
     source_failures: tuple[Status, ...]
     seconds: float
     prediction_sections: tuple[Section, ...] = ()
     error_sections: tuple[Section, ...] = ()
+    error_groups: tuple[ErrorGroup, ...] = ()
+    places: tuple[str, ...] = ()
+
+
+def part_name(chunk: int, first_row: int, next_row: int) -> str:
+    """What the names of a part's files begin with, made from its rows alone.
+
+    Both ends: another attempt may have been given more or fewer rows of the chunk.
+
+    Example:
+        >>> part_name(7, 0, 150)
+        'chunk-000007-rows-0-150'
+    """
+    return f"chunk-{chunk:06d}-rows-{first_row}-{next_row}"
 
 
 class PartWriter:
@@ -87,6 +123,8 @@ class PartWriter:
         self._last = False
         self._failed = 0
         self._source_failures: list[Status] = []
+        self._error_groups = ErrorGroups()
+        self._places: tuple[str, ...] = ()
         self._directory = directory
         self._predictions = _Table(directory, self._format)
         self._errors = _Table(directory, self._format)
@@ -104,13 +142,16 @@ class PartWriter:
         self.next_row += len(batch)
         self._failed += len(batch.statuses)
         self._source_failures += batch.source_failures
+        self._error_groups.add(batch)
+        if len(batch):
+            first = self._places[0] if self._places else batch.place(0)
+            self._places = first, batch.place(len(batch) - 1)
         self._last = batch.last
 
     def commit(self) -> Part:
         """Make the part visible."""
         rows = self.next_row - self._first_row
-        # Both ends: another attempt may have been given more or fewer rows of the chunk.
-        name = f"chunk-{self._chunk:06d}-rows-{self._first_row}-{self.next_row}"
+        name = part_name(self._chunk, self._first_row, self.next_row)
         if self._chunk < 0:
             name = f"rows-{uuid.uuid4().hex}"
         uri = files.join(self._directory, name)
@@ -127,6 +168,8 @@ class PartWriter:
             seconds=time.perf_counter() - self._since,
             prediction_sections=tuple(self._predictions.sections),
             error_sections=tuple(self._errors.sections),
+            error_groups=self._error_groups.groups(),
+            places=self._places,
         )
 
     def abandon(self) -> None:
@@ -165,7 +208,7 @@ class _Table:
         self._directory = directory
         self._format = record_format
         self._layout: Layout = ()
-        self._file: _Aside | None = None
+        self._file: FileAside | None = None
         self._section: SectionWriter | None = None
 
     def write(self, rows: Rows) -> None:
@@ -175,23 +218,23 @@ class _Table:
             return
         if self._section is None or self._section.layout != self._layout:
             self._end_section()
-            self._file = self._file or _Aside(self._directory)
+            self._file = self._file or FileAside(self._directory)
             self._section = self._begin(self._file)
         self._section.write(rows)
 
-    def commit(self, uri: str) -> str:
-        """Move the file to its name; empty where there is none."""
+    def commit(self, uri: str) -> PartFile:
+        """Move the file to its name."""
         self._end_section()
         if self._file is None:
             self.sections = [Section(self._layout, 0)] if self._layout else []
-            return ""
-        written = [self._format.schema(section.layout) for section in self.sections]
-        if not self._format.fits(written, self._format.schema(self._layout)):
+            return NO_FILE
+        schemas = [self._format.schema(section.layout) for section in self.sections]
+        if not self._format.fits(schemas, self._format.schema(self._layout)):
             self._file.close()
             self._merge(self._file)
-        self._file.commit(uri)
+        written = self._file.commit(uri)
         self._file = None
-        return uri
+        return written
 
     def abandon(self) -> None:
         if self._section is not None:
@@ -200,17 +243,17 @@ class _Table:
             self._file.abandon()
         self._file = self._section = None
 
-    def _begin(self, file: _Aside) -> SectionWriter:
-        return SectionWriter(file.file, self._format, self._format.schema(self._layout))
+    def _begin(self, file: FileAside) -> SectionWriter:
+        return SectionWriter(file.for_writing, self._format, self._format.schema(self._layout))
 
     def _end_section(self) -> None:
         if self._section is not None:
             self.sections.append(self._section.close())
             self._section = None
 
-    def _merge(self, written: _Aside) -> None:
+    def _merge(self, written: FileAside) -> None:
         """Write all sections again, as one."""
-        self._file = _Aside(self._directory)
+        self._file = FileAside(self._directory)
         try:
             with self._begin(self._file) as section:
                 copy_sections(self._format, written.uri, self.sections, section)
@@ -219,21 +262,39 @@ class _Table:
             written.abandon()
 
 
-class _Aside:
-    """A file under another name until it is whole."""
+class FileAside:
+    """A file under another name until it is whole, and the digest of what is written."""
+
+    @property
+    def for_writing(self) -> BinaryIO:
+        """This, for what asks for a file."""
+        return cast(BinaryIO, self)
 
     def __init__(self, directory: str) -> None:
         self.uri = files.join(directory, f"{uuid.uuid4().hex}.tmp")
-        self.file: BinaryIO = files.create_file(self.uri)
+        self._file: BinaryIO = files.create_file(self.uri)
+        self._digest = hashlib.sha256()
+        self._size = 0
+
+    def write(self, content: bytes) -> int:
+        """Add bytes to the end."""
+        self._file.write(content)
+        self._digest.update(content)
+        self._size += len(content)
+        return len(content)
 
     def close(self) -> None:
-        self.file.close()
+        """Write no more."""
+        self._file.close()
 
-    def commit(self, uri: str) -> None:
-        self.file.close()
+    def commit(self, uri: str) -> PartFile:
+        """Give the file its name."""
+        self._file.close()
         files.rename([self.uri], [uri])
+        return PartFile(uri, self._size, self._digest.hexdigest())
 
     def abandon(self) -> None:
+        """Remove what was written."""
         with contextlib.suppress(OSError):  # a full disk refuses what was still to be written
-            self.file.close()
+            self._file.close()
         files.delete([self.uri])

@@ -1,108 +1,55 @@
-"""Parts to published files: checked to be complete, in input order, never half there."""
+"""Parts to published files: in input order, each whole, by one run and no other."""
 
 from __future__ import annotations
 
 import contextlib
-import io
+import json
 import logging
 import os
 import shutil
-import uuid
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache, partial
-from itertools import groupby
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from beam_batch_predict import files
-from beam_batch_predict.errors import DestinationError, LostRowsError
+from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.file_errors import StorageUnavailable
 from beam_batch_predict.sinks.formats import RECORD_FORMATS
+from beam_batch_predict.sinks.kinds import Kind, WholeFile, settled
 from beam_batch_predict.sinks.naming import numbered_files
-from beam_batch_predict.sinks.parts import Part
-from beam_batch_predict.sinks.sections import Section, SectionWriter, copy_sections
-from beam_batch_predict.sinks.tables import OUTCOME, Layout, RecordFormat, Schema, union
+from beam_batch_predict.sinks.parts import FileAside, Part, PartFile
 
 __all__ = [
-    "Form",
-    "Kind",
     "PublishedFile",
-    "check_parts",
+    "has_publication",
     "publish",
     "refuse_published",
+    "remove_errors_of_failure",
     "remove_parts",
-    "settled",
+    "show_errors_of_failure",
 ]
 
 _logger = logging.getLogger(__name__)
 
-_MARK = "publishing"
+_CLAIM = "publishing"
+_PUBLICATION = "publication.json"
 
 
 class PublishedFile(NamedTuple):
-    """A file of the output, and how many rows are in it."""
+    """A file of the output, or a table.
+
+    Attributes:
+        uri: of the file.
+        rows: how many are in it.
+        size: its bytes; 0 of a table.
+        sha256: of its bytes, in hexadecimal; empty of a table.
+        chunk: the chunk of the input that it was made from; -1 where it is not of one.
+    """
 
     uri: str
     rows: int
-
-
-def check_parts(parts: Iterable[Part], planned_input: bool = False) -> list[Part]:
-    """The parts that make up the whole input, in its order.
-
-    Of parts that hold the same rows, as retries may leave, one is taken.
-
-    Args:
-        parts: every part that was written.
-        planned_input: whether there was a plan, which always has a chunk and so a part.
-
-    Raises:
-        LostRowsError: a chunk, or some rows of one, are in no part.
-    """
-    given = set(parts)
-    planned = sorted((part for part in given if part.chunk >= 0), key=_position)
-    unplanned = sorted((part for part in given if part.chunk < 0), key=lambda p: p.predictions)
-    if planned_input and not planned:
-        raise LostRowsError("no chunk of the input left a part; nothing was published")
-    taken: list[Part] = []
-    done = set()
-    for number, group in groupby(planned, key=lambda part: part.chunk):
-        taken += _tile(number, list(group))
-        done.add(number)
-    expected = {part.chunks for part in planned}
-    if len(expected) > 1:
-        raise LostRowsError(
-            f"parts of different plans came together, of {sorted(expected)} chunks; "
-            "nothing was published"
-        )
-    if planned and done != set(range(max(expected))):
-        missing = sorted(set(range(max(expected))) - done)
-        raise LostRowsError(
-            f"of {max(expected)} chunks {len(missing)} left no part, such as {missing[:1]}; "
-            "nothing was published"
-        )
-    return taken + unplanned
-
-
-def _position(part: Part) -> tuple[int, int, int]:
-    return part.chunk, part.first_row, -part.rows
-
-
-def _tile(number: int, parts: Sequence[Part]) -> list[Part]:
-    """Parts of one chunk that follow each other without gap or overlap, to its end.
-
-    The longest part from each row on is taken. Parts come from whole batches of one
-    deterministic read, so where one ends another begins, or rows are lost.
-    """
-    tiles: list[Part] = []
-    row = 0
-    for part in parts:
-        if part.first_row == row and not (tiles and tiles[-1].last):
-            tiles.append(part)
-            row += part.rows
-    if not tiles or not tiles[-1].last:
-        raise LostRowsError(
-            f"chunk {number} is incomplete: its parts end at row {row}; nothing was published"
-        )
-    return tiles
+    size: int = 0
+    sha256: str = ""
+    chunk: int = -1
 
 
 def publish(
@@ -125,120 +72,90 @@ def publish(
     Raises:
         DestinationError: another run has published there.
     """
+    publication = _read_publication(directory, parts_directory)
+    if publication is None:
+        publication = _prepare(parts, directory, parts_directory, predictions_format)
+    _claim(directory, parts_directory, publication)
+    sources = [files.join(parts_directory, name) for name, _ in publication]
+    published = [file for _, file in publication]
+    _move(sources, [file.uri for file in published])
+    return published
+
+
+_Publication = list[tuple[str, PublishedFile]]
+"""The name of each file in the directory of parts, and what it is to be."""
+
+
+def _prepare(
+    parts: Sequence[Part], directory: str, parts_directory: str, predictions_format: str
+) -> _Publication:
     predictions, errors = settled(parts, predictions_format)
-    _claim(directory, parts_directory)
+    first = predictions.files() or [_empty_file(predictions, parts_directory)]
     extension = RECORD_FORMATS[predictions_format].extension
-    names = partial(numbered_files, directory, extension=extension)
-    published = _publish_kind(predictions, partial(names, "predictions"))
-    if not published:
-        published = [PublishedFile(names("predictions", count=1)[0], 0)]
-        files.write_file(published[0].uri, predictions.form.empty_file())
-    return published + _publish_kind(errors, partial(names, "errors"))
+    found: _Publication = []
+    for kind, whole in (("predictions", first), ("errors", errors.files())):
+        names = numbered_files(directory, kind, extension, len(whole))
+        found += [_to_publish(file, name) for file, name in zip(whole, names, strict=True)]
+    return found
 
 
-def settled(parts: Sequence[Part], predictions_format: str) -> tuple[Kind, Kind]:
-    """What the files of predictions and those of errors are to be, after all parts are seen.
+def _to_publish(whole: WholeFile, uri: str) -> tuple[str, PublishedFile]:
+    file = PublishedFile(uri, whole.rows, whole.file.size, whole.file.sha256, whole.chunk)
+    return whole.file.uri.rpartition("/")[2], file
 
-    Args:
-        parts: complete and in order, as `check_parts` returns them.
-        predictions_format: of the parts.
-    """
-    predictions = [
-        _Source(p.chunk, p.predictions, p.rows - p.failed, p.prediction_sections) for p in parts
+
+def _empty_file(predictions: Kind, parts_directory: str) -> WholeFile:
+    aside = FileAside(parts_directory)
+    aside.write(predictions.form.empty_file())
+    return WholeFile(aside.commit(files.join(parts_directory, "no-rows.predictions")), 0, -1)
+
+
+def has_publication(parts_directory: str) -> bool:
+    """Whether the parts are complete and settled, and some may have their final names already."""
+    return files.exists(files.join(parts_directory, _PUBLICATION))
+
+
+def _read_publication(directory: str, parts_directory: str) -> _Publication | None:
+    if not has_publication(parts_directory):
+        return None
+    with files.open_file(files.join(parts_directory, _PUBLICATION)) as file:
+        found = json.loads(file.read())
+    return [
+        (source, PublishedFile(files.join(directory, name), *more))
+        for source, (name, *more) in found
     ]
-    errors = [_Source(p.chunk, p.errors, p.failed, p.error_sections) for p in parts]
-    forms = _forms(predictions, errors, RECORD_FORMATS[predictions_format])
-    return Kind(predictions, forms[0]), Kind(errors, forms[1])
 
 
-def _claim(directory: str, parts_directory: str) -> None:
+def _claim(directory: str, parts_directory: str, publication: _Publication) -> None:
     """Make sure that this run and no other publishes in the directory.
 
     Raises:
         DestinationError: another run does, or has.
     """
     claim = _claim_in(parts_directory)
-    if not files.create_exclusively(claim, parts_directory.encode()):
+    if not files.create_exclusively(claim, _run_of(parts_directory)):
         raise DestinationError(
             f"another run publishes in {directory}",
             "start the job again; it will get a directory of its own",
         )
     # Set before the first file moves, by this or another attempt, it tells ours from others'.
-    mark = files.join(parts_directory, _MARK)
-    if not files.exists(mark):
+    if not has_publication(parts_directory):
         try:
             refuse_published(directory)
         except DestinationError:
-            if not files.exists(mark):
+            if not has_publication(parts_directory):
                 files.delete([claim])
                 raise
-        files.write_file(mark, b"")
+        named = [(name, (os.path.basename(file.uri), *file[1:])) for name, file in publication]
+        files.write_file(files.join(parts_directory, _PUBLICATION), json.dumps(named).encode())
 
 
 def _claim_in(parts_directory: str) -> str:
-    return files.join(parts_directory.rpartition("/")[0], _MARK)
+    return files.join(parts_directory.rpartition("/")[0], _CLAIM)
 
 
-class _Source(NamedTuple):
-    chunk: int
-    uri: str
-    rows: int
-    sections: tuple[Section, ...] = ()
-
-
-class Form(NamedTuple):
-    """What all published files of a kind are: their format, and their columns."""
-
-    format: RecordFormat
-    schema: Schema
-
-    def is_published(self, source: _Source) -> bool:
-        """Whether a part's file is as it will be published: usually, and then it only moves."""
-        return _fits(self, tuple(section.layout for section in source.sections))
-
-    def empty_file(self) -> bytes:
-        """A file without rows."""
-        content = io.BytesIO()
-        self.format.writer(content, self.schema).close()
-        return content.getvalue()
-
-
-class Kind(NamedTuple):
-    """Predictions or errors: in which files they are, and in which form these are to be."""
-
-    sources: Sequence[_Source]
-    form: Form
-
-    def files(self) -> list[PublishedFile]:
-        """Files in that form, one a chunk, where their parts are; written again if need be."""
-        chunks = _by_chunk([source for source in self.sources if source.uri])
-        whole = [_whole(chunk, self.form) for chunk in chunks]
-        return [PublishedFile(source.uri, source.rows) for source in whole]
-
-
-@lru_cache(maxsize=64)
-def _fits(form: Form, layouts: tuple[Layout, ...]) -> bool:
-    return form.format.fits([form.format.schema(layout) for layout in layouts], form.schema)
-
-
-def _forms(
-    predictions: Sequence[_Source], errors: Sequence[_Source], record_format: RecordFormat
-) -> tuple[Form, Form]:
-    """The forms of predictions and of errors, whose rows have the same columns and more."""
-    layout = union(*_layouts(predictions))
-    same = [column for column in layout if column.role != OUTCOME]
-    failed = union(same, *_layouts(errors))
-    if not any(source.uri for source in predictions):
-        layout = record_format.empty(layout)
-    return (
-        Form(record_format, record_format.schema(layout)),
-        Form(record_format, record_format.schema(failed, layout)),
-    )
-
-
-def _layouts(sources: Iterable[_Source]) -> Iterable[Layout]:
-    """The layouts in their order, each once: mostly there is but one."""
-    return dict.fromkeys(section.layout for source in sources for section in source.sections)
+def _run_of(parts_directory: str) -> bytes:
+    return parts_directory.rpartition("/")[2].encode()
 
 
 def refuse_published(directory: str) -> None:
@@ -255,43 +172,6 @@ def refuse_published(directory: str) -> None:
             )
 
 
-def _publish_kind(kind: Kind, names_of: Callable[..., list[str]]) -> list[PublishedFile]:
-    whole = kind.files()
-    names = names_of(count=len(whole))
-    _move([file.uri for file in whole], names)
-    return [PublishedFile(name, file.rows) for name, file in zip(names, whole, strict=True)]
-
-
-def _by_chunk(sources: Sequence[_Source]) -> list[list[_Source]]:
-    """Sources of one chunk together; each of those outside a plan for itself."""
-    groups: list[list[_Source]] = []
-    for source in sources:
-        if groups and source.chunk >= 0 and groups[-1][0].chunk == source.chunk:
-            groups[-1].append(source)
-        else:
-            groups.append([source])
-    return groups
-
-
-def _whole(sources: Sequence[_Source], form: Form) -> _Source:
-    """One file for a chunk: that of its only part, or one as if there were but one."""
-    if len(sources) == 1 and form.is_published(sources[0]):
-        return sources[0]
-    uri = f"{sources[0].uri}.whole"
-    rows = sum(source.rows for source in sources)
-    if all(files.exists(source.uri) for source in sources):
-        aside = f"{uri}.{uuid.uuid4().hex}.tmp"
-        with (
-            files.create_file(aside) as file,
-            SectionWriter(file, form.format, form.schema) as whole,
-        ):
-            for source in sources:
-                copy_sections(form.format, source.uri, source.sections, whole)
-            whole.close()
-        files.rename([aside], [uri])
-    return _Source(sources[0].chunk, uri, rows)
-
-
 def _move(sources: Sequence[str], names: Sequence[str]) -> None:
     try:
         files.rename(sources, names, replace=False)
@@ -299,11 +179,41 @@ def _move(sources: Sequence[str], names: Sequence[str]) -> None:
         raise DestinationError(f"another run has published beside this one: {error}") from error
 
 
+def show_errors_of_failure(parts: Iterable[Part], directory: str, predictions_format: str) -> None:
+    """Copy the errors of a run that publishes nothing to where its user looks for them.
+
+    A file is numbered by its chunk, so that several workers do the same. Those of a chunk with
+    several parts have its rows in their names too.
+    """
+    extension = RECORD_FORMATS[predictions_format].extension
+    for part in parts:
+        if part.errors.uri:
+            number = f"{part.chunk + 1:04d}" + (f"_{part.first_row}" if part.first_row else "")
+            _copy(part.errors, files.join(directory, f"errors_{number}.{extension}"))
+
+
+def _copy(source: PartFile, destination: str) -> None:
+    with files.open_file(source.uri) as file:
+        copy = files.NewFile(destination)
+        try:
+            while block := file.read(1024 * 1024):
+                copy.write(block)
+        except BaseException:
+            copy.abandon()
+            raise
+        copy.commit()
+
+
+def remove_errors_of_failure(directory: str) -> None:
+    """Remove what `show_errors_of_failure` has copied."""
+    files.delete(file.uri for file in files.match_in(directory, "errors_*"))
+
+
 def remove_parts(directory: str) -> None:
     """Delete a directory of parts that is no longer needed, or what can be of it."""
     with contextlib.suppress(OSError, StorageUnavailable):
         with files.open_file(_claim_in(directory)) as claim:
-            ours = claim.read() == directory.encode()
+            ours = claim.read() == _run_of(directory)
         if ours:
             files.delete([_claim_in(directory)])
     if files.is_local(directory):

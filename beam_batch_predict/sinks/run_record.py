@@ -4,22 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import threading
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from beam_batch_predict import files
-from beam_batch_predict.errors import BatchPredictError, DestinationError
+from beam_batch_predict.errors import BatchPredictError, DestinationError, RunFailed, TakenOver
 from beam_batch_predict.sinks.bigquery_tables import OutputTables
-from beam_batch_predict.sinks.naming import JOB_RECORD
+from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
 from beam_batch_predict.spec import JobRecord, Outcome
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["RunRecord", "fresh_time", "now"]
+__all__ = ["RunRecord", "fresh_time", "now", "status_of_error"]
 
 _last = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
 _lock = threading.Lock()
+
+
+def _new_name() -> str:
+    return uuid.uuid4().hex
 
 
 def now() -> datetime.datetime:
@@ -49,12 +55,52 @@ class RunRecord:
         create_time: when the job was made.
         job: renders the record.
         tables: the results, where they are tables and no files in the directory.
+        run: the name of the run's directory of parts, which no other run has.
+        attempt: the name of one of the attempts to do the run.
+        resumed: whether there was an attempt before this one.
     """
 
     directory: str
     create_time: datetime.datetime
     job: JobRecord | None = None
     tables: OutputTables | None = None
+    run: str = dataclasses.field(default_factory=_new_name)
+    attempt: str = dataclasses.field(default_factory=_new_name)
+    resumed: bool = False
+
+    @property
+    def parts_directory(self) -> str:
+        """Where the run's parts are until they are published."""
+        return files.join(files.join(self.directory, PARTS), self.run)
+
+    def again(self, run: str = "") -> RunRecord:
+        """The record of another attempt, at the same run or at one that has parts already."""
+        return dataclasses.replace(self, run=run or self.run, attempt=_new_name(), resumed=True)
+
+    def begin_attempt(self) -> None:
+        """Say that this attempt does the run, and those before it no longer do."""
+        files.write_file(self._attempt_file, self.attempt.encode())
+
+    def check_attempt(self) -> None:
+        """See that no later attempt does the run.
+
+        Raises:
+            TakenOver: one does, and the record is its own.
+        """
+        try:
+            with files.open_file(self._attempt_file) as file:
+                present = file.read().decode()
+        except (OSError, ValueError):  # none has begun, or all of them are done
+            return
+        if present != self.attempt:
+            raise TakenOver(
+                f"another process goes on with the run in {self.directory}",
+                "let it work, and start no more than one with --resume",
+            )
+
+    @property
+    def _attempt_file(self) -> str:
+        return files.join(self.parts_directory, "attempt")
 
     def outcome(self, **how: Any) -> Outcome:
         """How the run ended, or how it stands.
@@ -94,8 +140,18 @@ class RunRecord:
         return start
 
     def failed(self, status: Status, start: datetime.datetime | None = None) -> bytes:
-        """Record that the job failed, and why."""
+        """Record that the job failed, and why; unless another attempt has succeeded meanwhile."""
+        if self.state() == "JOB_STATE_SUCCEEDED":
+            return b""
         return self.write(self.failure(status, start))
+
+    def state(self) -> str:
+        """What the record says at present; empty where there is none that can be read."""
+        try:
+            with files.open_file(files.join(self.directory, JOB_RECORD)) as file:
+                return str(json.loads(file.read())["state"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
 
     def failure(self, status: Status, start: datetime.datetime | None = None) -> Outcome:
         """The outcome of a job that failed now."""
@@ -110,9 +166,12 @@ class RunRecord:
         """
         try:
             yield
+        except (RunFailed, TakenOver):
+            raise
         except Exception as error:
             if isinstance(error, DestinationError) and self.tables is None:
                 raise
+            self.check_attempt()
             self.failed(status_of_error(error))
             raise
 

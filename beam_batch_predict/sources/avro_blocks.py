@@ -120,18 +120,22 @@ class Content:
     def __init__(self, pieces: Iterator[bytes], at: int = 0) -> None:
         self.size: int | None = None
         self._pieces = pieces
+        self._ended = False
         self._kept = b""
         self._start = self._floor = at
 
     def has(self, stop: int) -> bool:
         """Whether the file has bytes up to an offset; they can be had then."""
         end = self._start + len(self._kept)
-        if end >= stop:
-            return True
+        if end >= stop or self._ended:
+            self.size = end if end < stop else None
+            return end >= stop
         parts = [self._kept[self._floor - self._start :]]
-        while end < stop and (piece := next(self._pieces, b"")):
+        wanted = max(stop, end + len(parts[0]) // 4)  # or many small steps would copy it often
+        while end < wanted and (piece := next(self._pieces, b"")):
             parts.append(piece)
             end += len(piece)
+        self._ended = end < wanted
         self._kept, self._start = b"".join(parts), self._floor
         self.size = end if end < stop else None
         return end >= stop
@@ -140,6 +144,10 @@ class Content:
         """Bytes in [start, stop), as far as the file has them."""
         self.has(stop)
         return self._kept[start - self._start : stop - self._start]
+
+    def contains(self, wanted: bytes, start: int, stop: int) -> bool:
+        """Whether some bytes are, whole, in [start, stop), which has been had."""
+        return self._kept.find(wanted, start - self._start, stop - self._start) >= 0
 
     def forget(self, start: int) -> None:
         """Let go of the bytes before an offset."""
@@ -235,13 +243,16 @@ def read_blocks(
         raise EOFError(f"the file has become shorter: it had {span.stop} bytes or more")
 
 
-def blocks_inside(block: Block, sync: bytes, stop: int | None) -> Iterator[Block | Damage]:
+def blocks_inside(
+    block: Block, sync: bytes, stop: int | None, first: int = 0
+) -> Iterator[Block | Damage]:
     """The blocks in the data of one that is none: a damaged size may reach over others.
 
     Only those that begin before `stop`: the others are found by the reader of the next span.
+    Bytes of the data before `first` are rows.
     """
-    start = block.stop - _SYNC - len(block.data)
-    content = Content(iter([block.data + sync]), start)
+    start = block.stop - _SYNC - len(block.data) + first
+    content = Content(iter([block.data[first:] + sync]), start)
     stop = block.stop if stop is None else min(stop, block.stop)
     at = _next_start(content, sync, start, stop)
     if at is not None:
@@ -281,7 +292,7 @@ def _chain(content: Content, sync: bytes, at: int, stop: int) -> Iterator[Block 
 
 def _block_behind(content: Content, at: int, stop: int | None, sync: bytes) -> Block | None:
     """The block behind one of which only the marker is damaged; None where more is."""
-    if stop is None or sync in content.get(at, stop + _SYNC - 1):
+    if stop is None or content.contains(sync, at, stop + _SYNC - 1):
         return None
     return _whole_block(content, stop, sync)
 
@@ -358,10 +369,22 @@ def _is_data(file: BinaryIO, header: Header, marker: int) -> bool:
             tries += 1
             start = low + found + _SYNC
             file.seek(start)
-            try:
-                block = _block_at(Content(blocks(file, ""), start), start, header.sync)
-            except _NoBlock:
-                found = window.rfind(header.sync, 0, found + _SYNC - 1)
-            else:
-                return block.stop - _SYNC > marker
+            stop = _stop_of_block(file, start, header.sync)
+            if stop is not None:
+                return stop - _SYNC > marker
+            found = window.rfind(header.sync, 0, found + _SYNC - 1)
     return False
+
+
+def _stop_of_block(file: BinaryIO, start: int, sync: bytes) -> int | None:
+    """Where a block ends, if there is a whole one; what is within is not read."""
+    head = file.read(20)
+    try:
+        count, used = _long(head, 0)
+        size, used = _long(head, used)
+    except IndexError:
+        return None
+    if count < 0 or not 0 <= size <= LARGEST_BLOCK:
+        return None
+    file.seek(start + used + size)
+    return start + used + size + _SYNC if file.read(_SYNC) == sync else None

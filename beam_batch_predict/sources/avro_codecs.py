@@ -23,6 +23,9 @@ LARGEST_CONTENT = 256 * 1024 * 1024
 _XZ_MEMORY = 2 * LARGEST_CONTENT
 """Bytes that xz may take for its dictionary; the highest preset takes 65 MiB."""
 
+_MOST_BEHIND = 8
+"""Bytes behind compressed data that are not looked at; more may be another block."""
+
 _ZSTD_BYTES = 1024
 """Compressed bytes taken at a time: four may come out as 128 KiB, so these as 32 MiB."""
 
@@ -48,7 +51,7 @@ def _null(data: bytes) -> bytes:
 
 
 def _deflate(data: bytes) -> bytes:
-    """Deflate without zlib's header; what follows is not for us: some write its checksum."""
+    """Deflate without zlib's header; some write its checksum behind it, which is not for us."""
     return _bounded(zlib.decompressobj(wbits=-zlib.MAX_WBITS), data)
 
 
@@ -64,6 +67,9 @@ class _Inflater(Protocol):
     @property
     def eof(self) -> bool: ...
 
+    @property
+    def unused_data(self) -> bytes: ...
+
     def decompress(self, data: bytes, most: int, /) -> bytes: ...
 
 
@@ -73,6 +79,8 @@ def _bounded(inflater: _Inflater, data: bytes) -> bytes:
         raise _too_large()
     if not inflater.eof:
         raise EOFError("it is cut short")
+    if len(inflater.unused_data) > _MOST_BEHIND:
+        raise OSError(f"{len(inflater.unused_data)} bytes stand behind it")
     return content
 
 

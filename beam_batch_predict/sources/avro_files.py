@@ -7,7 +7,7 @@ number in the block, from 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any, BinaryIO
 
 from beam_batch_predict.batch import Span
@@ -23,7 +23,7 @@ from beam_batch_predict.sources.avro_blocks import (
     read_header,
 )
 from beam_batch_predict.sources.avro_codecs import CODECS, decompress
-from beam_batch_predict.sources.avro_values import RowDecoder
+from beam_batch_predict.sources.avro_values import RowDecoder, Undecodable
 from beam_batch_predict.sources.compression import READ_ERRORS, blocks, is_compressed
 from beam_batch_predict.sources.first_columns import first_columns
 from beam_batch_predict.sources.rows import Rows
@@ -91,8 +91,7 @@ def read_avro(
                 raise
             if block is None:
                 break
-            waiting.add(block)
-            if waiting.size >= BYTES_AT_ONCE:
+            for _ in waiting.add(block):
                 yield waiting.take()
         yield waiting.take()
 
@@ -129,27 +128,39 @@ class _Waiting:
         self._offsets: list[str] = []
         self._failures: list[Status] = []
 
-    def add(self, block: Block | Damage) -> None:
-        if isinstance(block, Block) and not self._decode(block):
-            for inner in blocks_inside(block, self._header.sync, self._span.stop):
-                if isinstance(inner, Block):
-                    self._decode(inner)
+    def add(self, block: Block | Damage) -> Iterator[None]:
+        """Decode a block, and stop wherever there are enough rows to be taken."""
         if isinstance(block, Damage):
             upto = "" if block.stop is None else f" up to byte {block.stop}"
             self._fail(block.start, f"no block can be read{upto}: {block.reason}")
+            return
+        behind = yield from self._decode(block)
+        if behind is not None:
+            for inner in blocks_inside(block, self._header.sync, self._span.stop, behind):
+                if isinstance(inner, Block):
+                    yield from self._decode(inner)
 
-    def _decode(self, block: Block) -> bool:
-        """Take the rows of a block, or note why there are none."""
+    def _decode(self, block: Block) -> Generator[None, None, int | None]:
+        """Take the rows of a block.
+
+        Returns:
+            Where there may be other blocks in its data, if these are not its rows.
+        """
+        taken = 0
         try:
             content = decompress(self._header.codec, block.data)
-            rows = self._decoder.decode(block.row_count, content)
+            for rows in self._decoder.decode(block.row_count, content):
+                self.size += len(content) * len(rows) // block.row_count + 1
+                self._rows += rows
+                self._offsets += _places(block.start, taken, taken + len(rows))
+                taken += len(rows)
+                if self.size >= BYTES_AT_ONCE:
+                    yield
         except ValueError as error:
-            self._fail(block.start, f"the block and its {block.row_count} rows are lost: {error}")
-            return False
-        self.size += len(content)
-        self._rows += rows
-        self._offsets += _places(block.start, len(rows))
-        return True
+            self._fail(block.start, _loss(taken, block.row_count, error))
+            plain = self._header.codec == "null"
+            return error.position if plain and isinstance(error, Undecodable) else 0
+        return None
 
     def take(self) -> Rows:
         """The rows that wait, as JSON values."""
@@ -162,12 +173,26 @@ class _Waiting:
         self._failures.append(Status(Code.DATA_LOSS, f"{self._span.uri}, byte {start}: {reason}"))
 
 
-def _places(start: int, count: int) -> Iterable[str]:
-    """Where the rows of a block stand.
+def _loss(taken: int, count: int, error: Exception) -> str:
+    """What of a block is lost, and why.
 
     Example:
-        >>> list(_places(96, 2))
+        >>> _loss(2, 9, ValueError("it is damaged"))
+        'the rows of the block from record 2 to 8 are lost: it is damaged'
+    """
+    if not taken:
+        return f"the block and its {count} rows are lost: {error}"
+    if taken == count:
+        return f"what is behind the {count} rows of the block is lost: {error}"
+    return f"the rows of the block from record {taken} to {count - 1} are lost: {error}"
+
+
+def _places(start: int, first: int, stop: int) -> Iterable[str]:
+    """Where some rows of a block stand.
+
+    Example:
+        >>> list(_places(96, 0, 2))
         ['96, record 0', '96, record 1']
     """
-    numbers = _NUMBERS[:count] if count <= len(_NUMBERS) else map(str, range(count))
+    numbers = _NUMBERS[first:stop] if stop <= len(_NUMBERS) else map(str, range(first, stop))
     return map(f"{start}, record ".__add__, numbers)

@@ -6,17 +6,27 @@ Source: https://avro.apache.org/docs/1.11.1/specification/#schema-declaration.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, cast
 
 from fastavro.read import LOGICAL_READERS
 
-__all__ = ["branches", "kind_of", "least_size", "plain_schema", "refers_to_itself", "walk"]
+__all__ = [
+    "branches",
+    "holders",
+    "kind_of",
+    "least_size",
+    "most_without_bytes",
+    "plain_schema",
+    "refers_to_itself",
+    "refuse_negative_indexes",
+    "walk",
+]
 
 _FIXED_SIZES = {"null": 0, "float": 4, "double": 8}
 
 
-def plain_schema(schema: Any, logical: bool | str = True) -> Any:
+def plain_schema(schema: Any, logical: bool = True) -> Any:
     """A schema without what does not matter to reading: defaults, aliases, remarks.
 
     By the specification a logical type that is unknown or wrong, as a decimal without a
@@ -24,8 +34,7 @@ def plain_schema(schema: Any, logical: bool | str = True) -> Any:
 
     Args:
         schema: the schema, as JSON has it.
-        logical: whether logical types stay; the name of a field of the outermost record:
-            only that field's.
+        logical: whether logical types stay.
 
     Raises:
         KeyError, TypeError: the schema is wrong.
@@ -46,12 +55,7 @@ def plain_schema(schema: Any, logical: bool | str = True) -> Any:
     kept = {name: schema[name] for name in ("name", "namespace") if name in schema}
     if kind in ("record", "error"):
         fields = [
-            {
-                "name": field["name"],
-                "type": plain_schema(
-                    field["type"], field["name"] == logical if isinstance(logical, str) else logical
-                ),
-            }
+            {"name": field["name"], "type": plain_schema(field["type"], logical)}
             for field in schema["fields"]
         ]
         return {"type": "record", **kept, "fields": fields}
@@ -69,9 +73,9 @@ def plain_schema(schema: Any, logical: bool | str = True) -> Any:
     return {"type": kind, **found} if found else kind
 
 
-def _logical_type(schema: Mapping[str, Any], wanted: bool | str) -> dict[str, Any]:
+def _logical_type(schema: Mapping[str, Any], wanted: bool) -> dict[str, Any]:
     name = schema.get("logicalType")
-    if wanted is not True or f"{schema['type']}-{name}" not in LOGICAL_READERS:
+    if not wanted or f"{schema['type']}-{name}" not in LOGICAL_READERS:
         return {}
     if name != "decimal":
         return {"logicalType": name}
@@ -122,6 +126,37 @@ def walk(node: Any, named: Mapping[str, Any]) -> Iterator[Any]:
         waiting += _inside(node)
 
 
+def holders(
+    node: Any, named: Mapping[str, Any], wanted: Callable[[Any], bool]
+) -> Callable[[Any], bool]:
+    """A function that tells whether a type inside a schema is a wanted one or has one inside.
+
+    Example:
+        >>> schema = {"type": "array", "items": ["null", "float"]}
+        >>> has_float = holders(schema, {}, lambda inner: kind_of(inner) == "float")
+        >>> has_float(schema), has_float(["null", "int"])
+        (True, False)
+    """
+
+    def key(inner: Any) -> Any:
+        inner = named.get(inner, inner) if isinstance(inner, str) else inner
+        return inner if isinstance(inner, str) else id(inner)
+
+    outer: dict[Any, list[Any]] = {}
+    waiting: list[Any] = []
+    for inner in walk(node, named):
+        if wanted(inner):
+            waiting.append(key(inner))
+        for child in _inside(inner):
+            outer.setdefault(key(child), []).append(key(inner))
+    found: set[Any] = set()
+    while waiting:
+        if (inner := waiting.pop()) not in found:
+            found.add(inner)
+            waiting += outer.get(inner, [])
+    return lambda inner: key(inner) in found
+
+
 def refers_to_itself(
     node: Any, named: Mapping[str, Any], known: dict[str, bool] | None = None
 ) -> bool:
@@ -162,3 +197,61 @@ def least_size(node: Any, named: Mapping[str, Any], known: dict[str, int] | None
             known[node["name"]] = sum(least_size(inner, named, known) for inner in _inside(node))
         return known[node["name"]]
     return int(node["size"]) if kind == "fixed" else _FIXED_SIZES.get(kind, 1)
+
+
+def most_without_bytes(
+    node: Any, named: Mapping[str, Any], known: dict[str, int] | None = None
+) -> int:
+    """The most values without bytes that come with one value: what its bytes do not bound.
+
+    Items of arrays and maps do not count: each of them has bytes of its own.
+
+    Example:
+        >>> fields = [{"name": "a", "type": "null"}, {"name": "b", "type": ["null", "int"]}]
+        >>> most_without_bytes({"type": "record", "name": "R", "fields": fields}, {})
+        1
+    """
+    known = {} if known is None else known
+    node = named.get(node, node) if isinstance(node, str) else node
+    kind = kind_of(node)
+    if kind == "union":  # the index has a byte, which stands for the value of the branch
+        inside = (most_without_bytes(branch, named, known) for branch in branches(node))
+        return max(inside, default=0)
+    if kind == "record":
+        if node["name"] not in known:
+            known[node["name"]] = 0  # as long as we are in it: it is behind a union or an array
+            inside = (most_without_bytes(inner, named, known) for inner in _inside(node))
+            known[node["name"]] = sum(inside)
+        return known[node["name"]]
+    return int(kind == "null" or (kind == "fixed" and not node["size"]))
+
+
+def refuse_negative_indexes(nodes: Iterable[Any]) -> None:
+    """Make fastavro raise KeyError for an index of a symbol or branch that the schema has not.
+
+    It takes those of Python: -1 would be the last. Changes the schemas in place.
+
+    Args:
+        nodes: parsed schemas, as `walk` gives them.
+    """
+    for node in nodes:
+        kind = kind_of(node)
+        if kind == "record":
+            for field in node["fields"]:
+                field["type"] = _strict(field["type"])
+        elif kind == "array":
+            node["items"] = _strict(node["items"])
+        elif kind == "map":
+            node["values"] = _strict(node["values"])
+        elif kind == "enum" and isinstance(node["symbols"], list):
+            node["symbols"] = dict(enumerate(node["symbols"]))
+
+
+def _strict(node: Any) -> Any:
+    """A union that is asked for its branches by a dictionary, which costs least."""
+    if type(node) is not list:
+        return node
+    at = dict(enumerate(map(_strict, node)))
+    # Its compiled reader adds the length to an index below zero.
+    behaviour = {"__getitem__": at.__getitem__, "__len__": lambda _: 0}
+    return cast(list[Any], type("Branches", (list,), behaviour)(at.values()))

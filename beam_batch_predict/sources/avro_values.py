@@ -1,7 +1,6 @@
-"""Rows of Avro blocks as JSON values: decoded by the file's schema, column by column.
+"""Rows of Avro blocks, decoded by the file's schema, within bounds.
 
-Logical types are told as `typed_values` says. A union tells no branch: its value is the
-plain value. Source: https://avro.apache.org/docs/1.11.1/specification/.
+Source: https://avro.apache.org/docs/1.11.1/specification/.
 """
 
 from __future__ import annotations
@@ -14,29 +13,77 @@ from typing import Any
 
 import fastavro
 import fastavro.read
-import numpy as np
 
 # Its compiled reader knows no limit of recursion: deep data would end the process.
 from fastavro._read_py import schemaless_reader as careful_reader
 
 from beam_batch_predict.jsontext import quote
+from beam_batch_predict.sources.avro_json import JsonConverter, reason_of
 from beam_batch_predict.sources.avro_schemas import (
-    branches,
     kind_of,
     least_size,
+    most_without_bytes,
     plain_schema,
     refers_to_itself,
+    refuse_negative_indexes,
     walk,
 )
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.typed_values import json_value, shortest_floats
 
-__all__ = ["RowDecoder"]
+__all__ = ["RowDecoder", "Undecodable"]
 
 MOST_EMPTY_ROWS = 1024 * 1024
 """Rows of a block that are taken where a row has no bytes: its size says nothing then."""
 
-_SAME = frozenset({"null", "boolean", "int", "long", "double", "string", "enum"})
+MOST_TOGETHER = 4 * 1024 * 1024
+"""Values that a block may have, by its bytes, to be decoded as a whole: about 1 GiB at worst."""
+
+MOST_VALUES = 8 * 1024 * 1024
+"""Values that a row of a larger block may have: about 2 GiB at worst."""
+
+GROUP = 256
+"""Rows of a larger block that are read in one call."""
+
+PIECE_BYTES = 1024 * 1024
+"""Bytes or rows of a larger block that are decoded together, at least."""
+
+MOST_WITHOUT_BYTES = 10_000
+"""Values that may come for nothing: records of records of nulls have billions in a byte."""
+
+MOST_TYPES = 250_000
+"""Types in a schema; BigQuery allows 10,000 columns."""
+
+
+class Undecodable(ValueError):
+    """The data of a block are not its rows, or not all of them.
+
+    Attributes:
+        position: where the bytes begin that are no rows.
+    """
+
+    def __init__(self, reason: str, position: int = 0) -> None:
+        super().__init__(reason)
+        self.position = position
+
+
+class _TooManyValues(Exception):  # noqa: N818 - it ends a row
+    pass
+
+
+class _Counted(io.BytesIO):
+    """Bytes that can be read some times: with each time a value is made.
+
+    Attributes:
+        left: how often.
+    """
+
+    left = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.left -= 1
+        if self.left < 0:
+            raise _TooManyValues
+        return super().read(size)
 
 
 class RowDecoder:
@@ -54,9 +101,10 @@ class RowDecoder:
         ValueError: the schema is wrong, or cannot be read safely.
 
     Example:
-        >>> RowDecoder({"type": "map", "values": "float"}).decode(1, bytes.fromhex("020261cdcccc3d00"))
-        [{'a': 0.10000000149011612}]
-    """  # noqa: E501 - a doctest's line cannot be broken
+        >>> decoder = RowDecoder({"type": "map", "values": "float"})
+        >>> list(decoder.decode(1, bytes.fromhex("020261cdcccc3d00")))
+        [[{'a': 0.10000000149011612}]]
+    """
 
     def __init__(self, schema: Any, columns: Sequence[str] = ()) -> None:
         self._source = schema
@@ -64,62 +112,71 @@ class RowDecoder:
         try:
             self._rows = _as_rows(plain_schema(schema), self._named)
             self._root = self._rows["fields"][0]["type"]["items"]
-            nodes = list(walk(self._root, self._named))
+            nodes = list(islice(walk(self._root, self._named), MOST_TYPES + 1))
             self._least_size = least_size(self._root, self._named)
             self._recursive = refers_to_itself(self._root, self._named)
-            empty = any(
-                kind_of(node) == "array" and not least_size(node["items"], self._named)
-                for node in nodes
-            )
+            refuse_negative_indexes(walk(self._rows, self._named))
+            self._root = self._rows["fields"][0]["type"]["items"]
         except RecursionError as error:
             raise ValueError("the schema is nested too deep") from error
         except Exception as error:  # whatever a schema that nobody checked brings about
-            raise ValueError(f"the schema is wrong: {_reason(error)}") from error
-        if empty:
-            raise ValueError("the schema has an array of items without bytes: no bound to its size")
+            raise ValueError(f"the schema is wrong: {reason_of(error)}") from error
+        if len(nodes) > MOST_TYPES:
+            raise ValueError(f"the schema has more than {MOST_TYPES} types")
+        units = [self._root]  # what there can be any number of
+        for node in nodes:
+            if kind_of(node) in ("array", "map"):
+                units.append(node["items" if kind_of(node) == "array" else "values"])
+                if kind_of(node) == "array" and not least_size(units[-1], self._named):
+                    raise ValueError(
+                        "the schema has an array of items without bytes: no bound to its size"
+                    )
+        known: dict[str, int] = {}
+        self._free = max(most_without_bytes(unit, self._named, known) for unit in units)
+        if self._free > MOST_WITHOUT_BYTES:
+            raise ValueError(
+                f"the schema has a type of {self._free} values without bytes, more than the "
+                f"{MOST_WITHOUT_BYTES} that are taken"
+            )
+        self._row = _with_type(self._rows, self._root)
+        self._group = _with_type(self._rows, self._root, GROUP)
+        self._bare: Any = None
         self._logical = any(isinstance(node, dict) and "logicalType" in node for node in nodes)
-        self._probes: dict[str, Any] = {}
         record = kind_of(self._root) == "record"
-        self.names = tuple(field["name"] for field in self._root["fields"]) if record else ()
-        self._chosen = [name for name in columns if name in self.names] if record else []
-        if columns and record:
-            fields = {field["name"]: field for field in self._root["fields"]}
-            self._root = {**self._root, "fields": [fields[name] for name in self._chosen]}
-        self._selects = bool(columns and record)
-        self._converted: dict[int, bool] = {}
-        self._told = False  # whether values of records come with the names of their types
-        self._told = self._converts(self._root) and any(
-            len(branches(node)) > 1 and any(self._kind(branch) == "record" for branch in node)
-            for node in nodes
-            if isinstance(node, list)
-        )
-        self._converted.clear()
+        self._fields = {field["name"]: field for field in self._root["fields"]} if record else {}
+        self.names = tuple(self._fields)
+        self._converter = JsonConverter(self._root, self._named, columns)
 
-    def decode(self, count: int, data: bytes) -> list[Any]:
-        """The rows of a block, as `to_json` takes them.
+    def decode(self, count: int, data: bytes) -> Iterator[list[Any]]:
+        """The rows of a block, as `to_json` takes them, some at a time.
 
         A row with a value that Python has no object for, as a date of the year 12000, is
-        a `Status`.
+        a `Status`. The rows of a block that is not too large come together or not at all.
 
         Raises:
-            ValueError: the data are not so many rows.
+            Undecodable: the data are not so many rows; those before the fault in a large
+                block have been yielded.
         """
         least = self._least_size
         if count > (len(data) // least if least else MOST_EMPTY_ROWS):
-            raise ValueError(f"its {len(data)} bytes cannot be {count} rows")
+            raise Undecodable(f"its {len(data)} bytes cannot be {count} rows")
         if not count:
             if data:
-                raise ValueError(f"its {len(data)} bytes cannot be no row")
-            return []
+                raise Undecodable(f"its {len(data)} bytes cannot be no row")
+            return
+        if (count + len(data)) * (1 + self._free) > MOST_TOGETHER:
+            yield from self._decode_pieces(count, data)
+            return
         try:
-            return self._decode_all(count, data)
+            rows = self._decode_all(count, data)
         except Exception as error:  # whatever damaged bytes bring about
             if not self._logical:
                 raise _undecodable(count, data, error) from error
-        try:
-            return list(self._decode_each(count, data))
-        except Exception as error:
-            raise _undecodable(count, data, error) from error
+            try:
+                rows = self._decode_each(count, data)
+            except Exception as error:
+                raise _undecodable(count, data, error) from error
+        yield rows
 
     def _decode_all(self, count: int, data: bytes) -> list[Any]:
         """The rows as an Avro array: count, items, and a zero behind the last."""
@@ -129,177 +186,117 @@ class RowDecoder:
             raise EOFError
         return rows
 
-    def _decode_each(self, count: int, data: bytes) -> Iterator[Any]:
-        """The rows one by one, each found without its logical types first."""
-        bare = _as_row(plain_schema(self._source, logical=False), {})
-        full = _as_row(plain_schema(self._source), {})
+    def _decode_each(self, count: int, data: bytes) -> list[Any]:
+        """The rows one by one, so that one that cannot be told fails alone."""
         stream = io.BytesIO(data)
-        for _ in range(count):
-            start = stream.tell()
-            self._read(stream, bare)
-            row = data[start : stream.tell()]
-            try:
-                yield self._read(io.BytesIO(row), full)["row"]
-            except Exception as error:
-                field = self._guilty_field(row)
-                yield Status(Code.INVALID_ARGUMENT, f"{field}{_reason(error)}")
+        rows = [self._decode_row(stream) for _ in range(count)]
         if stream.read(1):
             raise EOFError
+        return rows
 
-    def _guilty_field(self, row: bytes) -> str:
-        """The field whose logical type alone cannot be read."""
-        for name in self.names:
-            if name not in self._probes:
-                probe = plain_schema(self._source, logical=name)
-                self._probes[name] = _as_row(probe, {})
+    def _decode_pieces(self, count: int, data: bytes) -> Iterator[list[Any]]:
+        """The rows of a large block: a few of its bytes may be gigabytes of Python's objects."""
+        stream = _Counted(data)
+        rows: list[Any] = []
+        taken = first = 0
+        while taken < count:
+            before = len(rows)
             try:
-                self._read(io.BytesIO(row), self._probes[name])
+                self._decode_some(stream, min(count - taken, GROUP), rows)
+            except Exception as error:
+                taken += len(rows) - before
+                if rows:
+                    yield rows
+                reason = self._why_unfinished(taken, count, len(data), error)
+                raise Undecodable(reason, stream.tell()) from error
+            taken += len(rows) - before
+            if (len(rows) + stream.tell() - first) * (1 + self._free) >= PIECE_BYTES:
+                yield rows
+                rows, first = [], stream.tell()
+        if rows:
+            yield rows
+        if stream.tell() < len(data):
+            reason = f"its {len(data)} bytes are more than {count} rows"
+            raise Undecodable(reason, stream.tell())
+
+    def _decode_some(self, stream: _Counted, count: int, rows: list[Any]) -> None:
+        """Add rows, and stand behind the last of them, whatever is raised."""
+        start = stream.tell()
+        stream.left = most = max(MOST_VALUES // (1 + self._free), 1)
+        if count == GROUP:
+            try:
+                rows += self._read(stream, self._group).values()
+                return
+            except Exception:
+                stream.seek(start)
+        for _ in range(count):
+            start, stream.left = stream.tell(), most
+            try:
+                rows.append(self._decode_row(stream))
+            except Exception:
+                stream.seek(start)
+                raise
+
+    def _why_unfinished(self, number: int, count: int, size: int, error: Exception) -> str:
+        if isinstance(error, _TooManyValues):
+            most = MOST_VALUES // (1 + self._free)
+            return f"its record {number} has more than the {most} values that are taken"
+        return _why_undecodable(count, size, error)
+
+    def _decode_row(self, stream: io.BytesIO) -> Any:
+        """The next row; a `Status` where only logical types are at fault, and it is passed."""
+        start = stream.tell()
+        try:
+            return self._read(stream, self._row)[0]
+        except _TooManyValues:
+            raise
+        except Exception as error:
+            if not self._logical:
+                raise
+            stream.seek(start)
+            reason = f"{self._guilty_field(stream)}{reason_of(error)}"
+        if self._bare is None:
+            named: dict[str, Any] = {}
+            rows = _as_rows(plain_schema(self._source, logical=False), named)
+            refuse_negative_indexes(walk(rows, named))
+            self._bare = _with_type(rows, rows["fields"][0]["type"]["items"])
+        stream.seek(start)
+        self._read(stream, self._bare)
+        return Status(Code.INVALID_ARGUMENT, reason)
+
+    def _guilty_field(self, stream: io.BytesIO) -> str:
+        """The field of the next row that cannot be read; empty where a row is no record."""
+        for name, field in self._fields.items():
+            try:
+                self._read(stream, _with_type(self._rows, field["type"]))
+            except _TooManyValues:
+                raise
             except Exception:
                 return f"field {quote(name)}: "
         return ""
 
     def _read(self, stream: io.BytesIO, schema: Any) -> Any:
         read = careful_reader if self._recursive else fastavro.schemaless_reader
-        return read(stream, schema, None, return_record_name=self._told)
+        return read(stream, schema, None, return_record_name=self._converter.told)
 
     def to_json(self, rows: list[Any]) -> list[Any]:
         """Rows as JSON has them; a `Status` stays, or stands for a row that has no JSON."""
-        if not self._converts(self._root) and not self._selects:
-            return rows
-        everything = Status not in set(map(type, rows))
-        live = range(len(rows)) if everything else _live(rows)
-        values = rows if everything else [rows[i] for i in live]
-        if self._selects:
-            values = [{name: row[name] for name in self._chosen} for row in values]
-        try:
-            values = self._convert(self._root, values)
-        except Exception:
-            values = list(map(self._convert_one, values))
-        if everything:
-            return values
-        found = list(rows)
-        for i, value in zip(live, values, strict=True):
-            found[i] = value
-        return found
-
-    def _convert_one(self, row: Any) -> Any:
-        for field in self._root["fields"] if self.names else ():
-            try:
-                self._convert(field["type"], [row[field["name"]]])
-            except Exception as error:
-                reason = f"field {quote(field['name'])}: {_reason(error)}"
-                return Status(Code.INVALID_ARGUMENT, reason)
-        try:
-            return self._convert(self._root, [row])[0]
-        except Exception as error:
-            return Status(Code.INVALID_ARGUMENT, _reason(error))
-
-    def _kind(self, node: Any) -> str:
-        kind = kind_of(node)
-        return kind_of(self._named[kind]) if kind in self._named else kind
-
-    def _converts(self, node: Any) -> bool:
-        """Whether values of a type are not their JSON already."""
-        known = self._converted.get(id(node))
-        if known is None:
-            known = self._converted[id(node)] = any(
-                isinstance(inner, dict)
-                and "logicalType" in inner
-                or kind_of(inner) in ("float", "bytes", "fixed")
-                or (self._told and isinstance(inner, list))
-                for inner in walk(node, self._named)
-            )
-        return known
-
-    def _convert(self, node: Any, values: Sequence[Any]) -> list[Any]:
-        """JSON of values of one type. Records are changed in place: new ones cost too much."""
-        if not values or not self._converts(node):
-            return list(values)
-        if isinstance(node, dict) and "logicalType" in node:
-            return [json_value(value) for value in values]
-        kind = kind_of(node)
-        if kind in self._named and not isinstance(node, dict):
-            return self._convert(self._named[kind], values)
-        if kind == "float":
-            return shortest_floats(np.array(values, dtype=np.float32))
-        if kind == "record":
-            columns = {
-                field["name"]: self._convert(field["type"], [row[field["name"]] for row in values])
-                for field in node["fields"]
-                if self._converts(field["type"])
-            }
-            for name, column in columns.items():
-                for row, value in zip(values, column, strict=True):
-                    row[name] = value
-            return list(values)
-        if kind == "array":
-            told = self._convert(node["items"], [item for row in values for item in row])
-            items = iter(told)
-            return [list(islice(items, len(row))) for row in values]
-        if kind == "map":
-            told = self._convert(node["values"], [item for row in values for item in row.values()])
-            items = iter(told)
-            return [dict(zip(row, islice(items, len(row)), strict=True)) for row in values]
-        if kind == "union":
-            return self._convert_union(node, values)
-        return [json_value(value) for value in values]
-
-    def _convert_union(self, node: list[Any], values: Sequence[Any]) -> list[Any]:
-        """JSON of values of several types, told by what Python has of them."""
-        others = branches(node)
-        if len(others) == 1 and not self._told:
-            if None not in values:
-                return self._convert(others[0], values)
-            items = iter(self._convert(others[0], [value for value in values if value is not None]))
-            return [None if value is None else next(items) for value in values]
-        found = list(values)
-        groups: dict[Any, list[int]] = {}
-        for i, value in enumerate(values):
-            if value is not None:
-                kind = value[0] if type(value) is tuple else type(value)
-                groups.setdefault(kind, []).append(i)
-        for kind, places in groups.items():
-            of_kind = [values[i] for i in places]
-            if isinstance(kind, str):
-                told = self._convert(self._named[kind], [value for _, value in of_kind])
-            else:
-                branch = self._branch(node, kind)
-                told = (
-                    [json_value(value) for value in of_kind]
-                    if branch is None
-                    else self._convert(branch, of_kind)
-                )
-            for i, value in zip(places, told, strict=True):
-                found[i] = value
-        return found
-
-    def _branch(self, node: list[Any], kind: type) -> Any:
-        """The branch that values of a Python type are of; None where their JSON needs none."""
-        others = branches(node)
-        if len(others) == 1:
-            return others[0]
-        wanted = {list: ("array",), dict: ("map",), float: ("float", "double")}
-        fitting = [branch for branch in others if self._kind(branch) in wanted.get(kind, ())]
-        return fitting[0] if len(fitting) == 1 else None
-
-
-def _live(rows: Sequence[Any]) -> list[int]:
-    return [i for i, row in enumerate(rows) if not isinstance(row, Status)]
+        return self._converter.to_json(rows)
 
 
 def _as_rows(schema: Any, named: dict[str, Any]) -> Any:
-    """A schema of many rows; `named` gets the types that have names."""
-    return _wrapped("rows", {"type": "array", "items": schema}, named)
+    """A schema of many rows; `named` gets the types that have names.
+
+    It is a record of one field: what fastavro parses once, and not at each call, is a record.
+    """
+    rows = {"name": "rows", "type": {"type": "array", "items": schema}}
+    record = {"type": "record", "name": "BeamBatchPredictRows", "fields": [rows]}
+    return fastavro.parse_schema(record, named)
 
 
-def _as_row(schema: Any, named: dict[str, Any]) -> Any:
-    return _wrapped("row", schema, named)
-
-
-def _wrapped(field: str, schema: Any, named: dict[str, Any]) -> Any:
-    """A record of one field: what fastavro parses once, and not at each call, is a record."""
-    record = {"type": "record", "name": "BeamBatchPredictRows"}
-    return fastavro.parse_schema({**record, "fields": [{"name": field, "type": schema}]}, named)
+def _with_type(parsed: Any, kind: Any, count: int = 1) -> Any:
+    """A parsed record with so many other fields; their type is of the same schema."""
+    return {**parsed, "fields": [{"name": number, "type": kind} for number in range(count)]}
 
 
 @functools.lru_cache(maxsize=4096)
@@ -309,15 +306,13 @@ def _varint(value: int) -> bytes:
     return stream.getvalue()
 
 
-def _undecodable(count: int, data: bytes, error: Exception) -> ValueError:
-    if isinstance(error, EOFError):
-        return ValueError(f"its {len(data)} bytes are not {count} rows")
-    if isinstance(error, IndexError):
-        return ValueError("a union has a branch, or an enum a symbol, that the schema has not")
-    return ValueError(f"it cannot be decoded: {_reason(error)}")
+def _undecodable(count: int, data: bytes, error: Exception) -> Undecodable:
+    return Undecodable(_why_undecodable(count, len(data), error))
 
 
-def _reason(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deep"
-    return f"{error}" or type(error).__name__
+def _why_undecodable(count: int, size: int, error: Exception) -> str:
+    if isinstance(error, (EOFError, IndexError)):  # the latter within a number
+        return f"its {size} bytes are not {count} rows"
+    if isinstance(error, KeyError):
+        return "a union has a branch, or an enum a symbol, that the schema has not"
+    return f"it cannot be decoded: {reason_of(error)}"

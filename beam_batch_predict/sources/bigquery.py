@@ -11,8 +11,9 @@ query's rows from the table that BigQuery keeps them in for a day.
 from __future__ import annotations
 
 import contextlib
+import datetime
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from beam_batch_predict.batch import Chunk, Span, TableStream
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from google.cloud.bigquery import Client, QueryJob, QueryJobConfig, SchemaField, Table
     from google.cloud.bigquery_storage_v1.types import ReadSession
 
-__all__ = ["json_fields", "plan_table"]
+__all__ = ["TableSession", "json_fields", "open_session", "session_chunks"]
 
 MAX_STREAMS = 1000
 """The most that BigQuery gives where it is not asked for a minimum."""
@@ -47,8 +48,41 @@ _HINTS = {
 Select = Callable[[tuple[str, ...]], tuple[str, ...]]
 
 
-def plan_table(source: BigQuery, select: Select) -> list[Chunk]:
-    """The chunks of a table, one for each read stream; of an empty table one without rows.
+class TableSession(NamedTuple):
+    """A read session of a table: all of its streams, which BigQuery keeps for some hours.
+
+    Attributes:
+        shown: what messages call the table.
+        expires: when BigQuery forgets the session.
+        streams: the resource names of the read streams.
+        columns: the names of the columns to read, in their order.
+        json_fields: as in `TableStream`.
+    """
+
+    shown: str
+    expires: datetime.datetime
+    streams: tuple[str, ...]
+    columns: tuple[str, ...]
+    json_fields: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The session as values of JSON."""
+        return {**self._asdict(), "expires": self.expires.isoformat()}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any]) -> TableSession:
+        """A session again."""
+        return TableSession(
+            value["shown"],
+            datetime.datetime.fromisoformat(value["expires"]),
+            tuple(value["streams"]),
+            tuple(value["columns"]),
+            value["json_fields"],
+        )
+
+
+def open_session(source: BigQuery, select: Select) -> TableSession:
+    """Make a read session.
 
     Args:
         source: the table or the query.
@@ -65,17 +99,26 @@ def plan_table(source: BigQuery, select: Select) -> list[Chunk]:
         found = _found(client, source, select)
         session = _make_session(client.project, source, found)
     texts = json_fields(field for field in found.table.schema if field.name in found.columns)
-    common: dict[str, Any] = {"format": "bigquery", "columns": found.columns}
+    streams = tuple(stream.name for stream in session.streams)
+    expires = session.expire_time
+    # Google's own subclass of datetime has no isoformat with a zone.
+    expires = datetime.datetime.fromtimestamp(expires.timestamp(), datetime.timezone.utc)
+    return TableSession(found.shown, expires, streams, tuple(found.columns), texts)
+
+
+def session_chunks(source: BigQuery, session: TableSession) -> list[Chunk]:
+    """The chunks of a session, one for each stream; of an empty table one without rows."""
+    common: dict[str, Any] = {"format": "bigquery", "columns": session.columns}
     total = len(session.streams)
     return [
         Chunk(
             number,
             total,
-            (Span(f"{found.shown}, stream {number}"),),
+            (Span(f"{session.shown}, stream {number}"),),
             **common,
-            stream=TableStream(stream.name, session.expire_time, source.clients, texts),
+            stream=TableStream(name, session.expires, source.clients, session.json_fields),
         )
-        for number, stream in enumerate(session.streams)
+        for number, name in enumerate(session.streams)
     ] or [Chunk(0, 1, (), **common)]
 
 

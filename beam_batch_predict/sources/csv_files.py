@@ -16,15 +16,25 @@ from beam_batch_predict.batch import Span
 from beam_batch_predict.csvtext import CsvError, has_bare_return, leaves_open, split_cells
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
+from beam_batch_predict.inputs import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.jsontext import quote
 from beam_batch_predict.sources.compression import READ_ERRORS, blocks
 from beam_batch_predict.sources.rows import Rows
-from beam_batch_predict.sources.text import Lines, as_rows, read_lines, split_lines
+from beam_batch_predict.sources.text import Lines, as_rows, read_lines, split_lines, too_long
+from beam_batch_predict.status import Status
 
 __all__ = ["read_columns", "read_csv_lines", "read_csv_records"]
 
 LONGEST_RECORD = 64 * 1024 * 1024
 """Bytes after which a quote counts as one that somebody forgot to close."""
+
+_RUN_BYTES = 256
+"""Memory that a run of lines needs beside their text, about."""
+
+_PIECE = 64 * 1024
+
+LONGEST_HEADER = 16 * 1024 * 1024
+"""Bytes of a first row that names columns: every chunk has these names with it."""
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
@@ -36,11 +46,15 @@ _RETURNS = (
 )
 """What is wrong with a file of one line, and what to do."""
 
-Reader = Callable[[Span, Callable[[str], BinaryIO]], Iterator[Rows]]
+Open = Callable[[str], BinaryIO]
+Reader = Callable[[Span, Open, int], Iterator[Rows]]
 
 
 def read_columns(
-    files: Iterable[File], open_file: Callable[[str], BinaryIO], multiline: bool = False
+    files: Iterable[File],
+    open_file: Open,
+    multiline: bool = False,
+    max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
 ) -> tuple[str, ...]:
     """The names of the columns: the first row of the first file that has one.
 
@@ -48,30 +62,35 @@ def read_columns(
         files: the files of the source, in order.
         open_file: opens a URI for reading bytes.
         multiline: whether a name may hold a line break.
+        max_bytes: of a row, and so of the header.
 
     Raises:
         SourceError: the file cannot be read, or its first row is no header: a name is there
-            twice, all are empty, or the row is not valid CSV in UTF-8.
+            twice, all are empty, or the row is too long, or not valid CSV in UTF-8.
     """
     read: Reader = _records if multiline else read_lines
+    max_bytes = min(max_bytes, LONGEST_HEADER)
     for file in files:
         if not file.size:
             continue
         try:
-            header = _first_row(file.uri, read, open_file)
+            header = _first_row(file.uri, read, open_file, max_bytes)
         except READ_ERRORS as error:
             raise SourceError(f"{file.uri}: the header cannot be read: {error}") from error
+        if isinstance(header, Status):
+            problem = f"it is longer than {max_bytes} bytes"
+            raise SourceError(f"{file.uri}: the first row is no header: {problem}", _NEEDED)
         if header is not None:
             return _checked_names(file.uri, header)
     return ()
 
 
-def _first_row(uri: str, read: Reader, open_file: Callable[[str], BinaryIO]) -> bytes | None:
+def _first_row(uri: str, read: Reader, open_file: Open, max_bytes: int) -> bytes | Status | None:
     with open_file(uri) as file:
         start = next(blocks(file, uri), b"")
     if b"\n" not in start and has_bare_return(start.rstrip(b"\r\n")):
         return start[: start.rindex(b"\r") + 1]  # not all of a file that may be one large line
-    found = read(Span(uri), open_file)
+    found = read(Span(uri), open_file, max_bytes)
     return next((part.rows[0] for part in found if part.rows), None)
 
 
@@ -137,24 +156,38 @@ def _named(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_csv_lines(
-    span: Span, columns: tuple[str, ...], open_file: Callable[[str], BinaryIO]
+    span: Span,
+    columns: tuple[str, ...],
+    open_file: Open,
+    max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
 ) -> Iterator[Rows]:
-    """The lines that begin in a span, one a record, without the header."""
-    return _without_header(read_lines, span, columns, open_file)
+    """The lines that begin in a span, one a record, without the header.
+
+    One of more than `max_bytes` is a row with a `Status`.
+    """
+    found = read_lines(span, open_file, max_bytes)
+    return _without_header(found, span, columns, open_file)
 
 
 def read_csv_records(
-    span: Span, columns: tuple[str, ...], open_file: Callable[[str], BinaryIO]
+    span: Span,
+    columns: tuple[str, ...],
+    open_file: Open,
+    max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
 ) -> Iterator[Rows]:
-    """The records of a whole file, which may go over several lines, without the header."""
-    return _without_header(_records, span, columns, open_file)
+    """The records of a whole file, which may go over several lines, without the header.
+
+    One of more than `max_bytes` is a row with a `Status`.
+    """
+    found = _records(span, open_file, max_bytes)
+    return _without_header(found, span, columns, open_file)
 
 
 def _without_header(
-    read: Reader, span: Span, columns: tuple[str, ...], open_file: Callable[[str], BinaryIO]
+    parts: Iterator[Rows], span: Span, columns: tuple[str, ...], open_file: Open
 ) -> Iterator[Rows]:
     first = True
-    for found in read(span, open_file):
+    for found in parts:
         if first and found.rows:
             first = False
             if _is_header(found.rows[0], columns) and _is_blank(span, found.offsets[0], open_file):
@@ -162,7 +195,9 @@ def _without_header(
         yield found
 
 
-def _is_header(row: bytes, columns: tuple[str, ...]) -> bool:
+def _is_header(row: bytes | Status, columns: tuple[str, ...]) -> bool:
+    if isinstance(row, Status):
+        return False
     try:
         texts = _texts(row)
     except ValueError:
@@ -170,7 +205,7 @@ def _is_header(row: bytes, columns: tuple[str, ...]) -> bool:
     return any(texts) and _named(texts) == columns
 
 
-def _is_blank(span: Span, stop: int, open_file: Callable[[str], BinaryIO]) -> bool:
+def _is_blank(span: Span, stop: int, open_file: Open) -> bool:
     """Whether a file has nothing but blank lines before a row: it is the first one then.
 
     The span does not tell: blank lines may fill the spans before.
@@ -189,55 +224,104 @@ def _is_blank(span: Span, stop: int, open_file: Callable[[str], BinaryIO]) -> bo
     return True
 
 
-def _records(span: Span, open_file: Callable[[str], BinaryIO]) -> Iterator[Rows]:
+def _records(span: Span, open_file: Open, max_bytes: int) -> Iterator[Rows]:
     """Lines put together until no quoted cell is open."""
-    waiting = _OpenRecord()
+    waiting = _OpenRecord(max_bytes)
     with open_file(span.uri) as file:
-        for lines in split_lines(blocks(file, span.uri), 0):
-            if not waiting.lines and not any(b'"' in line for line in lines.rows):
+        for lines in split_lines(blocks(file, span.uri), 0, max_bytes):
+            if not lines.rows:
+                yield from waiting.add_too_long(lines)
+            elif waiting.is_empty() and not any(b'"' in line for line in lines.rows):
                 yield as_rows(lines)
-                continue
-            found = Lines([], [], True)
-            for offset, line in zip(lines.offsets, lines.rows, strict=True):
-                waiting.add(offset, line, found)
-            yield as_rows(found)
-    found = Lines([], [], True)
-    waiting.give_up(found)
-    yield as_rows(found)
+            else:
+                yield from waiting.add(lines)
+    yield from waiting.give_up()
 
 
 class _OpenRecord:
-    """The lines of a record that is not at its end yet."""
+    """The lines of a record that is not at its end yet.
 
-    def __init__(self) -> None:
-        self.lines: list[tuple[int, bytes]] = []
+    They are kept as text, with an offset for each run of them: a line may be a single byte.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self._runs: list[tuple[int, bytearray | None]] = []  # None is a line that is too long
         self._size = 0
+        self._max_bytes = max_bytes
 
-    def add(self, offset: int, line: bytes, found: Lines) -> None:
-        """Take a line; what is whole with it goes to `found`."""
-        odd = line.count(b'"') % 2 == 1
-        if not self.lines:
-            # By RFC 4180 an even number of quotes is closed. Of an odd one, one is open or wrong.
-            if not odd or not leaves_open(line.removeprefix(_BOM) if offset == 0 else line):
-                found.offsets.append(offset)
-                found.rows.append(line)
-                return
-            odd = False
-        self.lines.append((offset, line))
-        self._size += len(line) + 1
-        if odd:
-            found.offsets.append(self.lines[0][0])
-            found.rows.append(b"\n".join(line for _, line in self.lines))
-            self.lines, self._size = [], 0
+    def is_empty(self) -> bool:
+        """Whether no record is open."""
+        return not self._runs
+
+    def add(self, lines: Lines) -> Iterator[Rows]:
+        """Take lines; the records that are whole with them come out."""
+        whole = Lines([], [], True)
+        for offset, line in zip(lines.offsets, lines.rows, strict=True):
+            odd = line.count(b'"') % 2 == 1
+            if not self._runs:
+                # By RFC 4180 an even number of quotes is closed. Of an odd one, one is open or
+                # wrong.
+                if not odd or not leaves_open(line.removeprefix(_BOM) if offset == 0 else line):
+                    whole.offsets.append(offset)
+                    whole.rows.append(line)
+                    continue
+                odd = False
+            self._keep(offset, line)
+            if odd and (record := self._whole_record()) is not None:
+                whole.offsets.append(self._runs[0][0])
+                whole.rows.append(record)
+                self._clear()
+            elif odd or self._size > LONGEST_RECORD:
+                yield as_rows(whole)
+                whole = Lines([], [], True)
+                yield from self._too_long() if odd else self.give_up()
+        yield as_rows(whole)
+
+    def add_too_long(self, lines: Lines) -> Iterator[Rows]:
+        """Take a line that is not kept: nobody can tell more of it than its quotes."""
+        odd = lines.quotes % 2 == 1
+        was_open = bool(self._runs)
+        self._runs.append((lines.offsets[0], None))
+        self._size += _RUN_BYTES
+        if odd == was_open:
+            yield from self._too_long()
         elif self._size > LONGEST_RECORD:
-            self.give_up(found)
+            yield from self.give_up()
 
-    def give_up(self, found: Lines) -> None:
+    def give_up(self) -> Iterator[Rows]:
         """Nothing closes the quote: its line is wrong, and those behind it are rows.
 
         All of those have even numbers of quotes, or one would have closed it.
         """
-        for offset, line in self.lines:
-            found.offsets.append(offset)
-            found.rows.append(line)
-        self.lines, self._size = [], 0
+        runs = self._runs
+        self._clear()
+        for offset, text in runs:
+            if text is None:
+                yield too_long(offset, self._max_bytes)
+                continue
+            pieces = (bytes(text[at : at + _PIECE]) for at in range(0, len(text), _PIECE))
+            yield from map(as_rows, split_lines(pieces, offset, self._max_bytes))
+
+    def _keep(self, offset: int, line: bytes) -> None:
+        text = self._runs[-1][1] if self._runs else None
+        if text is None:
+            text = bytearray()
+            self._runs.append((offset, text))
+            self._size += _RUN_BYTES
+        text += line
+        text += b"\n"
+        self._size += len(line) + 1
+
+    def _whole_record(self) -> bytes | None:
+        """The text of the record; None if it is too long."""
+        text = self._runs[0][1]
+        if text is None or len(self._runs) > 1 or len(text) - 1 > self._max_bytes:
+            return None
+        return bytes(memoryview(text)[:-1])
+
+    def _too_long(self) -> Iterator[Rows]:
+        yield too_long(self._runs[0][0], self._max_bytes)
+        self._clear()
+
+    def _clear(self) -> None:
+        self._runs, self._size = [], 0

@@ -12,6 +12,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 from beam_batch_predict.batch import Span
 from beam_batch_predict.inputs import DEFAULT_MAX_INSTANCE_BYTES
+from beam_batch_predict.safe_text import shortened
+from beam_batch_predict.sources.local_files import why_no_data_file
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.sources.text import read_lines
 from beam_batch_predict.status import Code, Status
@@ -27,11 +29,21 @@ BYTES_AT_ONCE = 4 * 1024 * 1024
 BYTES_TOGETHER = 4 * 1024 * 1024
 """Files are handed on when they have so many bytes together, or are `FILES_AT_ONCE`."""
 
+LONGEST_NAME = 64 * 1024
+"""Bytes of a line: no file system has names near that long."""
+
+_LONGEST_REASON = 1000
 
 _RETURNS = Status(
     Code.NOT_FOUND,
     "there is no file of a name with a carriage return: "
     r"if it ends lines, end them with LF or CRLF, as `tr '\r' '\n'` makes them",
+)
+
+
+_TOO_LONG = Status(
+    Code.INVALID_ARGUMENT,
+    f"the line is longer than {LONGEST_NAME} bytes, which no URI is: a list has a URI a line",
 )
 
 
@@ -59,14 +71,14 @@ def read_listed_files(
     """The files whose lines begin in a span, in the order of the list.
 
     A file that cannot be read, or has more than `max_bytes`, is a row with a `Status`: the
-    others go on. At most `FILES_AT_ONCE` are on their way at a time, none with more than
+    others go on, as they do behind a line of more than `LONGEST_NAME`. At most `FILES_AT_ONCE` are on their way at a time, none with more than
     `BYTES_AT_ONCE` but the one whose turn it is.
 
     Raises:
         OSError, EOFError, zlib.error, zstandard.ZstdError: the list cannot be read (on).
     """
     with ThreadPoolExecutor(FILES_AT_ONCE, "listed-files") as pool:
-        for lines in read_lines(span, open_file):
+        for lines in read_lines(span, open_file, LONGEST_NAME):
             yield from _together(_in_order(pool, lines.rows, open_file, max_bytes), lines.offsets)
 
 
@@ -84,7 +96,7 @@ def _together(files: Iterator[ListedFile], offsets: Sequence[int]) -> Iterator[R
 
 
 def _in_order(
-    pool: ThreadPoolExecutor, lines: Sequence[bytes], open_file: Open, max_bytes: int
+    pool: ThreadPoolExecutor, lines: Sequence[Any], open_file: Open, max_bytes: int
 ) -> Iterator[ListedFile]:
     """The files of some lines; others are begun while one is waited for."""
     begun: deque[Future[_Begun]] = deque()
@@ -102,7 +114,9 @@ def _in_order(
                 file.close()
 
 
-def _begin(line: bytes, open_file: Open, max_bytes: int) -> _Begun:
+def _begin(line: bytes | Status, open_file: Open, max_bytes: int) -> _Begun:
+    if isinstance(line, Status):
+        return _Begun("", _TOO_LONG)
     try:
         uri = _unquoted(line.decode("utf-8").strip())
     except UnicodeDecodeError:
@@ -113,6 +127,8 @@ def _begin(line: bytes, open_file: Open, max_bytes: int) -> _Begun:
         )
     if not uri:
         return _Begun(uri, Status(Code.INVALID_ARGUMENT, "the line has no URI"))
+    if reason := why_no_data_file(uri):
+        return _Begun(uri, Status(Code.INVALID_ARGUMENT, f"the file is not read: {reason}"))
     try:
         file = open_file(uri)
         try:
@@ -168,7 +184,9 @@ def _status(error: Exception) -> Status:
     if isinstance(error, IsADirectoryError):
         return Status(Code.INVALID_ARGUMENT, "the URI names a directory, not a file")
     code = Code.INVALID_ARGUMENT if isinstance(error, ValueError) else Code.UNAVAILABLE
-    return Status(code, f"the file cannot be read: {error or type(error).__name__}")
+    # The text of some errors has the name in it, however long that is.
+    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return Status(code, f"the file cannot be read: {shortened(str(reason), _LONGEST_REASON)}")
 
 
 def _unquoted(text: str) -> str:

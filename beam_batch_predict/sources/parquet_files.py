@@ -7,7 +7,6 @@ place is its number in the file, from 0.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple
@@ -22,6 +21,16 @@ from beam_batch_predict.files import File
 from beam_batch_predict.jsontext import quote
 from beam_batch_predict.sources.compression import is_compressed
 from beam_batch_predict.sources.first_columns import first_columns
+from beam_batch_predict.sources.parquet_bounds import (
+    LARGEST_ROW,
+    all_strings,
+    decoded_size,
+    has_signature,
+    parts,
+    rows_at_once,
+    strings_by_reference,
+)
+from beam_batch_predict.sources.parquet_footers import check_footer
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.status import Code, Status
 
@@ -35,6 +44,9 @@ BYTES_AT_ONCE = 4 * 1024 * 1024
 
 BYTES_OF_PAGES = 128 * 1024 * 1024
 """Bytes of pages that are fetched in a few large reads; of larger row groups, as needed."""
+
+MOST_LEVELS = 100
+"""Levels of a value; writers of JSON do not go deeper than 254."""
 
 _FAULTS = (OSError, ValueError, KeyError, OverflowError, MemoryError, pa.ArrowException)
 """What pyarrow raises of a file that is damaged, or that it cannot read."""
@@ -107,10 +119,11 @@ def read_parquet(span: Span, columns: Sequence[str], open_file: Open) -> Iterato
         fields = _fields(reader, columns)
         groups = _row_groups(reader.metadata)
         chosen = [group for group in _within(groups, span, file) if group.row_count]
+        options: dict[str, Any] = {"metadata": reader.metadata}
         if any(group.size > BYTES_OF_PAGES for group in chosen):
-            reader = _open(file, span.uri, metadata=reader.metadata, **_in_pieces(reader))
+            options |= _in_pieces(reader)
         for group in chosen:
-            yield from _read_group(reader, group, span.uri, fields)
+            yield from _read_group(_Opened(file, reader, options), group, span.uri, fields)
         missing = reader.metadata.num_rows - sum(group.row_count for group in groups)
         if span.start == 0 and missing > 0:
             message = f"{span.uri}: the footer says {missing} rows more than its row groups have"
@@ -123,6 +136,7 @@ def _open(file: BinaryIO, uri: str, **options: Any) -> pq.ParquetFile:
     Raises:
         OSError: the file has no footer that can be read.
     """
+    check_footer(file)
     try:
         return pq.ParquetFile(file, page_checksum_verification=True, **options)
     except _FAULTS as error:
@@ -188,15 +202,17 @@ def _is_unnamed_index(name: str) -> bool:
     return name == f"__index_level_{number}__" and number.isdecimal()
 
 
-def _problem(kind: pa.DataType) -> str:
+def _problem(kind: pa.DataType, levels: int = 1) -> str:
     """Why there are no JSON values of a type; empty where there are."""
+    if levels > MOST_LEVELS:
+        return f"it is nested deeper than the {MOST_LEVELS} levels that are taken"
     if pa.types.is_struct(kind):
-        names = [field.name for field in kind]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            return f"two fields have the name {quote(twice[0])}"
+        counts = Counter(field.name for field in kind)
+        if len(counts) < kind.num_fields:
+            twice = min(name for name, count in counts.items() if count > 1)
+            return f"two fields have the name {quote(twice)}"
     if pa.types.is_nested(kind):
-        children = (_problem(kind.field(at).type) for at in range(kind.num_fields))
+        children = (_problem(kind.field(at).type, levels + 1) for at in range(kind.num_fields))
         return next(filter(None, children), "")
     try:
         json_values(pa.nulls(1, kind))
@@ -252,16 +268,25 @@ def _within(groups: Sequence[_RowGroup], span: Span, file: BinaryIO) -> Iterator
         before += group.size
 
 
+class _Opened(NamedTuple):
+    """A file, a reader of it, and options for another."""
+
+    file: BinaryIO
+    reader: pq.ParquetFile
+    options: dict[str, Any]
+
+
 def _read_group(
-    reader: pq.ParquetFile, group: _RowGroup, uri: str, fields: dict[str, pa.DataType]
+    opened: _Opened, group: _RowGroup, uri: str, fields: dict[str, pa.DataType]
 ) -> Iterator[Rows]:
     """The rows of a row group; behind a fault there are none."""
     rows_read = 0
     try:
-        for batch in _batches(reader, group, list(fields)):
-            found = _rows(_decoded(batch, fields), group.first_row + rows_read)
-            rows_read += batch.num_rows
-            yield found
+        for batch in _batches(opened, group, list(fields)):
+            for part in parts(batch):
+                found = _rows(_decoded(part, fields), group.first_row + rows_read)
+                rows_read += part.num_rows
+                yield found
         problem = f"it has {rows_read} of the {group.row_count} rows that the footer says"
     except _FAULTS as error:
         problem = f"cannot be read: {_reason(error)}"
@@ -269,26 +294,39 @@ def _read_group(
         yield Rows([], [], 0, [group.failure(uri, rows_read, problem)])
 
 
-def _batches(
-    reader: pq.ParquetFile, group: _RowGroup, names: list[str]
-) -> Iterator[pa.RecordBatch]:
+def _batches(opened: _Opened, group: _RowGroup, names: list[str]) -> Iterator[pa.RecordBatch]:
     # Some column must be read: without one, pyarrow believes what the footer says of rows.
     # A name with a dot may bring along fields of a column that has the part before it.
+    file, reader, options = opened
     read = names or reader.schema_arrow.names[:1]
     if not read:
         raise OSError("the file has no columns")
-    bytes_per_row = math.ceil(group.size / group.row_count)
-    size = min(max(BYTES_AT_ONCE // bytes_per_row, 1), ROWS_AT_ONCE)
+    if has_signature(file, reader.metadata):
+        size = max(min(BYTES_AT_ONCE * group.row_count // group.size, ROWS_AT_ONCE), 1)
+        by_reference = all_strings(reader.metadata)
+    else:
+        where = reader.metadata, group.number, read
+        size = rows_at_once(*where, ROWS_AT_ONCE, BYTES_AT_ONCE)
+        by_reference = strings_by_reference(file, *where)
+    if by_reference:
+        options = {**options, "read_dictionary": by_reference}
+    if len(options) > 1:
+        reader = pq.ParquetFile(file, page_checksum_verification=True, **options)
     return reader.iter_batches(  # type: ignore[no-any-return]
         size, row_groups=[group.number], columns=read, use_threads=False
     )
 
 
-def _decoded(batch: pa.RecordBatch, fields: dict[str, pa.DataType]) -> pa.RecordBatch:
+def _decoded(batch: pa.RecordBatch, fields: dict[str, pa.DataType]) -> pa.RecordBatch | Status:
     """A batch with columns of some types, and without what its file says of itself."""
     batch.validate()
     if not fields:
         return batch.select([]).replace_schema_metadata(None)
+    size = sum(map(decoded_size, batch.columns))
+    if size > LARGEST_ROW and batch.num_rows == 1:
+        return Status(
+            Code.OUT_OF_RANGE, f"the row has {size} bytes, more than the {LARGEST_ROW} allowed"
+        )
     columns = [
         column if column.type == kind else column.cast(kind)
         for column, kind in ((batch.column(name), kind) for name, kind in fields.items())
@@ -296,13 +334,15 @@ def _decoded(batch: pa.RecordBatch, fields: dict[str, pa.DataType]) -> pa.Record
     return pa.RecordBatch.from_arrays(columns, schema=pa.schema(fields))
 
 
-def _rows(batch: pa.RecordBatch, first_row: int) -> Rows:
+def _rows(batch: pa.RecordBatch | Status, first_row: int) -> Rows:
+    if isinstance(batch, Status):
+        return Rows([batch], [first_row], 0)
     places = range(first_row, first_row + batch.num_rows)
     try:
         batch.validate(full=True)
         rows: Sequence[Any] = ArrowRows(batch)
     except pa.ArrowInvalid:
-        rows = [_row(batch.take(pa.array([at]))) for at in range(batch.num_rows)]
+        rows = [_row(batch.slice(at, 1)) for at in range(batch.num_rows)]
     return Rows(rows, places, batch.nbytes)
 
 

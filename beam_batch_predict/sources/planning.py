@@ -8,8 +8,9 @@ outputs rests on that.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, BinaryIO
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, BinaryIO, NamedTuple
 
 from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.errors import SourceError
@@ -20,17 +21,32 @@ from beam_batch_predict.inputs import (
     Csv,
     FileList,
     FileSource,
+    JsonLines,
     Parquet,
     Source,
     TfRecord,
 )
 from beam_batch_predict.sources.avro_files import read_avro_columns
-from beam_batch_predict.sources.bigquery import plan_table
+from beam_batch_predict.sources.bigquery import (
+    Select,
+    TableSession,
+    open_session,
+    session_chunks,
+)
 from beam_batch_predict.sources.compression import is_compressed
 from beam_batch_predict.sources.csv_files import read_columns
+from beam_batch_predict.sources.local_files import why_no_data_file
 from beam_batch_predict.sources.parquet_files import read_parquet_columns
 
-__all__ = ["list_files", "make_chunks", "plan"]
+__all__ = [
+    "Listing",
+    "chunks_of_listing",
+    "list_files",
+    "list_source",
+    "list_source_files",
+    "make_chunks",
+    "plan",
+]
 
 FILES_PER_CHUNK = 256
 """Small files share a chunk, but never so many that opening them is most of the work."""
@@ -42,13 +58,58 @@ Source: https://arrow.apache.org/docs/python/parquet.html#writing-metadata-and-c
 """
 
 
+class Listing(NamedTuple):
+    """What a source has, as it was when it was listed: all that a plan is made from.
+
+    Attributes:
+        files: in input order.
+        columns: the chunks' `columns`.
+        session: of a table, which has no files.
+    """
+
+    files: tuple[File, ...] = ()
+    columns: tuple[str, ...] = ()
+    session: TableSession | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """All but the files as values of JSON."""
+        session = None if self.session is None else self.session.to_json()
+        return {"columns": list(self.columns), "session": session}
+
+    @staticmethod
+    def from_json(value: Mapping[str, Any], files: Iterable[File]) -> Listing:
+        """A listing again, with its files."""
+        session = value["session"] and TableSession.from_json(value["session"])
+        return Listing(tuple(files), tuple(value["columns"]), session)
+
+
 def plan(
     source: Source,
     match: Callable[[str], list[File]],
     open_file: Callable[[str], BinaryIO] = open_file,
-    select: Callable[[tuple[str, ...]], tuple[str, ...]] = lambda columns: columns,
+    select: Select = lambda columns: columns,
 ) -> list[Chunk]:
-    """The chunks of a source, in input order.
+    """The chunks of a source, in input order: of its listing.
+
+    Args:
+        source: what to read.
+        match: lists the files that a pattern matches.
+        open_file: opens a URI for reading bytes.
+        select: as in `list_source`.
+
+    Raises:
+        SourceError: as `list_source` does.
+    """
+    return chunks_of_listing(source, list_source(source, match, open_file, select))
+
+
+def list_source(
+    source: Source,
+    match: Callable[[str], list[File]],
+    open_file: Callable[[str], BinaryIO] = open_file,
+    select: Select = lambda columns: columns,
+) -> Listing:
+    """What a source has.
 
     Args:
         source: what to read.
@@ -63,15 +124,32 @@ def plan(
             or a table cannot be read.
     """
     if isinstance(source, BigQuery):
-        return plan_table(source, select)
+        return Listing(session=open_session(source, select))
     if not isinstance(source, FileSource):
         raise TypeError(f"expected a source, found {source!r}")
-    files = list_files(source.uris, _match_data(match) if isinstance(source, Parquet) else match)
-    columns = select(_columns(source, files, open_file))
-    what: dict[str, Any] = {"format": source.reader, "columns": columns}
-    if isinstance(source, (FileList, TfRecord)):
+    files = list_source_files(source, match)
+    return Listing(tuple(files), select(_columns(source, files, open_file)))
+
+
+def list_source_files(source: FileSource, match: Callable[[str], list[File]]) -> list[File]:
+    """The files of a source, in input order.
+
+    Raises:
+        SourceError: a pattern matches nothing, or cannot be listed.
+    """
+    return list_files(source.uris, _match_data(match) if isinstance(source, Parquet) else match)
+
+
+def chunks_of_listing(source: Source, listing: Listing) -> list[Chunk]:
+    """The chunks of what a source has, in input order."""
+    if isinstance(source, BigQuery) and listing.session is not None:
+        return session_chunks(source, listing.session)
+    if not isinstance(source, FileSource):
+        raise TypeError(f"expected a source of files, found {source!r}")
+    what: dict[str, Any] = {"format": source.reader, "columns": listing.columns}
+    if isinstance(source, (Csv, FileList, JsonLines, TfRecord)):
         what["max_instance_bytes"] = source.max_instance_bytes
-    chunks = make_chunks(files, source.chunk_bytes, source.splits_files)
+    chunks = make_chunks(listing.files, source.chunk_bytes, source.splits_files)
     return [chunk._replace(**what) for chunk in chunks]
 
 
@@ -94,7 +172,7 @@ def _columns(
 ) -> tuple[str, ...]:
     """The names of the columns, of the first file that has some."""
     if isinstance(source, Csv):
-        return read_columns(files, open_file, source.multiline)
+        return read_columns(files, open_file, source.multiline, source.max_instance_bytes)
     if isinstance(source, Parquet):
         return read_parquet_columns(files, open_file)
     if isinstance(source, Avro):
@@ -106,7 +184,8 @@ def list_files(patterns: Sequence[str], match: Callable[[str], list[File]]) -> l
     """The files of several patterns, in the order of the patterns, each once.
 
     Raises:
-        SourceError: patterns match nothing, or cannot be listed; the message names each.
+        SourceError: patterns match nothing, or what is no file of data (a pipe, a device), or
+            cannot be listed; the message names each.
     """
     found: dict[str, File] = {}
     problems = []
@@ -118,6 +197,8 @@ def list_files(patterns: Sequence[str], match: Callable[[str], list[File]]) -> l
             continue
         if not matched:
             problems.append(f"{pattern}: matches no file")
+        odd = ((file.uri, why_no_data_file(file.uri)) for file in matched if not file.size)
+        problems += islice((f"{uri}: {reason}" for uri, reason in odd if reason), 1)
         for file in matched:
             found.setdefault(_identity(file.uri), file)
     if problems:

@@ -36,10 +36,12 @@ MOST_FAILURES = 100
 """Failures told of one chunk. A file can have one for each few bytes; a job's record has 20."""
 
 READERS: dict[str, Reader] = {
-    "jsonl": lambda span, _, open_file: read_lines(span, open_file),
-    "csv": lambda span, chunk, open_file: read_csv_lines(span, chunk.columns, open_file),
+    "jsonl": lambda span, chunk, open_file: read_lines(span, open_file, chunk.max_instance_bytes),
+    "csv": lambda span, chunk, open_file: read_csv_lines(
+        span, chunk.columns, open_file, chunk.max_instance_bytes
+    ),
     "csv-multiline": lambda span, chunk, open_file: read_csv_records(
-        span, chunk.columns, open_file
+        span, chunk.columns, open_file, chunk.max_instance_bytes
     ),
     "tf-record": lambda span, chunk, open_file: read_records(
         span, open_file, max_bytes=chunk.max_instance_bytes

@@ -10,7 +10,9 @@ they end. Its log is in pytest's temporary directory. What tests ask for:
   that small tables have several. `bigquery_server` says where both APIs listen: `.rest`,
   `.grpc` (an insecure channel).
 - `cloud_flags`: Beam's options for a job; `two_workers`: those for two worker processes.
-- `faults`: breaks some of the requests that Cloud Storage gets, by rule.
+- `put`, `model`, `job`, `run`: a job of which everything is in the bucket, and its run.
+- `faults`: breaks some of the requests that Cloud Storage gets, by rule. `impatient` makes
+  clients give up on them after moments instead of minutes.
 
 The variables that Google's clients and ours read (`STORAGE_EMULATOR_HOST`,
 `BIGQUERY_EMULATOR_HOST`, `BIGQUERY_STORAGE_EMULATOR_HOST`, credentials, project) are set
@@ -21,6 +23,7 @@ and fails where BBP_REQUIRE_EMULATORS is set.
 """
 
 import contextlib
+import json
 import os
 import uuid
 from pathlib import Path
@@ -29,6 +32,8 @@ import pytest
 from emulators import faults as faulty
 from emulators import servers
 
+from beam_batch_predict import cli
+
 
 @pytest.fixture(scope="session")
 def server_directory(tmp_path_factory):
@@ -36,26 +41,30 @@ def server_directory(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def storage_server(server_directory):
+def started():
+    """A function that starts a server, until the tests end; without it, they are skipped."""
     with contextlib.ExitStack() as stack:
-        yield _started(stack, servers.storage_server(server_directory))
+
+        def start(server):
+            try:
+                return stack.enter_context(server)
+            except servers.Missing as error:
+                missing = error
+            if os.environ.get("BBP_REQUIRE_EMULATORS"):
+                return pytest.fail(f"{missing}, and BBP_REQUIRE_EMULATORS is set", pytrace=False)
+            return pytest.skip(f"{missing}: run `make emulators`, which needs a Python 3.13")
+
+        yield start
 
 
 @pytest.fixture(scope="session")
-def bigquery_server(server_directory, storage_server):
-    server = servers.bigquery_server(server_directory, storage_server, stream_rows=250)
-    with contextlib.ExitStack() as stack:
-        yield _started(stack, server)
+def storage_server(started, server_directory):
+    return started(servers.storage_server(server_directory))
 
 
-def _started(stack, server):
-    try:
-        return stack.enter_context(server)
-    except servers.Missing as error:
-        missing = error
-    if os.environ.get("BBP_REQUIRE_EMULATORS"):
-        return pytest.fail(f"{missing}, and BBP_REQUIRE_EMULATORS is set", pytrace=False)
-    return pytest.skip(f"{missing}: run `make emulators`, which needs a Python 3.13")
+@pytest.fixture(scope="session")
+def bigquery_server(started, server_directory, storage_server):
+    return started(servers.bigquery_server(server_directory, storage_server, stream_rows=250))
 
 
 @pytest.fixture
@@ -76,6 +85,29 @@ def faults(bucket, storage_server, monkeypatch):
     with faulty.serving(storage_server) as broken:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", broken.url)
         yield broken
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """All waiting is short, and every request has a limit of time."""
+    from apache_beam.io.gcp.gcsio_retry import DEFAULT_RETRY_WITH_THROTTLING_COUNTER
+    from google.cloud.storage.retry import DEFAULT_RETRY
+    from requests.adapters import HTTPAdapter
+
+    from beam_batch_predict import file_errors
+
+    for retry in (DEFAULT_RETRY, DEFAULT_RETRY_WITH_THROTTLING_COUNTER):
+        for name, seconds in {"_initial": 0.01, "_maximum": 0.02, "_timeout": 0.1}.items():
+            monkeypatch.setattr(retry, name, seconds)
+    for name in ("FIRST_WAIT", "LONGEST_WAIT"):
+        monkeypatch.setattr(file_errors, name, 0.02)
+    send = HTTPAdapter.send
+
+    def send_shortly(self, request, **options):
+        assert options.get("timeout"), f"{request.method} {request.url} may last for ever"
+        return send(self, request, **options | {"timeout": 0.4})
+
+    monkeypatch.setattr(HTTPAdapter, "send", send_shortly)
 
 
 @pytest.fixture
@@ -151,3 +183,65 @@ def two_workers():
         "--direct_running_mode=multi_processing",
         "--beam_plugins=emulators.content_ids",
     ]
+
+
+@pytest.fixture
+def put(storage_client, bucket):
+    """A function that makes objects of names and contents."""
+
+    def make(objects):
+        for name, content in objects.items():
+            storage_client.bucket(bucket).blob(name).upload_from_string(content)
+
+    return make
+
+
+@pytest.fixture
+def model(put, tiny_model):
+    """A function that puts a model into the bucket, and gives its URI."""
+
+    def upload(name="models/a model #[1]", extra=()):
+        below = Path(tiny_model)
+        paths = [path for path in below.rglob("*") if path.is_file()]
+        objects = {f"{name}/{path.relative_to(below)}": path.read_bytes() for path in paths}
+        put(objects | {f"{name}/": b""} | {f"{name}/assets.extra/{at}": b"x" for at in extra})
+        return name
+
+    return upload
+
+
+@pytest.fixture
+def job(bucket, model):
+    """A function that describes a job."""
+
+    def describe(source="jsonl", uris=("in/**.x",), output="jsonl", signature="", **changes):
+        return {
+            "displayName": "cloud",
+            "unmanagedContainerModel": {"artifactUri": f"gs://{bucket}/{model()}"},
+            "inputConfig": {
+                "instancesFormat": source,
+                "gcsSource": {"uris": [f"gs://{bucket}/{uri}" for uri in uris]},
+            },
+            "outputConfig": {
+                "predictionsFormat": output,
+                "gcsDestination": {"outputUriPrefix": f"gs://{bucket}/out"},
+            },
+            **changes,
+        }
+
+    return describe
+
+
+@pytest.fixture
+def run(put, bucket, cloud_flags, contents):
+    """A function that runs a job; gives its record, and the published objects by name."""
+
+    def run_job(description, *flags, exit_code=0):
+        put({"job.json": json.dumps(description)})
+        code = cli.main(["run", f"gs://{bucket}/job.json", *cloud_flags, *flags])
+        found = contents("out/")
+        [record] = [found.pop(name) for name in list(found) if name.endswith("/job.json")]
+        assert code == exit_code, record.decode()
+        return json.loads(record), {name.rpartition("/")[2]: found[name] for name in found}
+
+    return run_job

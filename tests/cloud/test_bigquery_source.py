@@ -15,7 +15,7 @@ from emulators import faults as faulty
 from emulators import servers
 
 from beam_batch_predict import BigQuery, BigQueryClients, ConvertInstances, ReadInstances, cli
-from beam_batch_predict.dofns import chunks_of
+from beam_batch_predict.run_planning import chunks_of
 from beam_batch_predict.errors import InvalidArgument, SourceError
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.sources.reading import read_chunk

@@ -58,68 +58,6 @@ def avro(rows):
     return sink.getvalue()
 
 
-@pytest.fixture
-def put(storage_client, bucket):
-    """A function that makes objects of names and contents."""
-
-    def make(objects):
-        for name, content in objects.items():
-            storage_client.bucket(bucket).blob(name).upload_from_string(content)
-
-    return make
-
-
-@pytest.fixture
-def model(put, tiny_model):
-    """A function that puts a model into the bucket, and gives its URI."""
-
-    def upload(name="models/a model #[1]", extra=()):
-        below = Path(tiny_model)
-        paths = [path for path in below.rglob("*") if path.is_file()]
-        objects = {f"{name}/{path.relative_to(below)}": path.read_bytes() for path in paths}
-        put(objects | {f"{name}/": b""} | {f"{name}/assets.extra/{at}": b"x" for at in extra})
-        return name
-
-    return upload
-
-
-@pytest.fixture
-def job(bucket, model):
-    """A function that describes a job."""
-
-    def describe(source="jsonl", uris=("in/**.x",), output="jsonl", signature="", **changes):
-        return {
-            "displayName": "cloud",
-            "unmanagedContainerModel": {"artifactUri": f"gs://{bucket}/{model()}"},
-            "inputConfig": {
-                "instancesFormat": source,
-                "gcsSource": {"uris": [f"gs://{bucket}/{uri}" for uri in uris]},
-            },
-            "outputConfig": {
-                "predictionsFormat": output,
-                "gcsDestination": {"outputUriPrefix": f"gs://{bucket}/out"},
-            },
-            **changes,
-        }
-
-    return describe
-
-
-@pytest.fixture
-def run(put, bucket, cloud_flags, contents):
-    """A function that runs a job; gives its record, and the published objects by name."""
-
-    def run_job(description, *flags, exit_code=0):
-        put({"job.json": json.dumps(description)})
-        code = cli.main(["run", f"gs://{bucket}/job.json", *cloud_flags, *flags])
-        found = contents("out/")
-        [record] = [found.pop(name) for name in list(found) if name.endswith("/job.json")]
-        assert code == exit_code, record.decode()
-        return json.loads(record), {name.rpartition("/")[2]: found[name] for name in found}
-
-    return run_job
-
-
 def rows_of(objects, kind="predictions"):
     return [
         json.loads(line)

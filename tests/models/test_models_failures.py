@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from beam_batch_predict.models.failures import is_out_of_memory, status_of
+from beam_batch_predict.models.direct_call import make_caller
+from beam_batch_predict.models.failures import Fault, failure_of, status_of
 from beam_batch_predict.status import Code
 
 
@@ -20,6 +21,7 @@ class CodedError(Exception):
         (TypeError("no"), Code.INVALID_ARGUMENT),
         (MemoryError("no"), Code.RESOURCE_EXHAUSTED),
         (TimeoutError("no"), Code.DEADLINE_EXCEEDED),
+        (ConnectionRefusedError("no"), Code.UNAVAILABLE),
         (RuntimeError("no"), Code.INTERNAL),
         (CodedError(8), Code.RESOURCE_EXHAUSTED),
         (CodedError(14), Code.UNAVAILABLE),
@@ -30,7 +32,8 @@ class CodedError(Exception):
 )
 def test_the_code_is_the_errors_own_or_that_of_its_type(error, code):
     assert status_of(error) == (code, "the model failed: no")
-    assert is_out_of_memory(error) is (code is Code.RESOURCE_EXHAUSTED)
+    memory = failure_of(error).fault is Fault.MEMORY
+    assert memory is (code is Code.RESOURCE_EXHAUSTED)
 
 
 def test_an_error_without_words_is_named_by_its_type():
@@ -178,7 +181,7 @@ def models(tmp_path_factory):
 
 
 def failure(function, values):
-    """What the message says of a call that fails."""
+    """What the message says of a call that fails, in public and directly."""
     import tensorflow as tf
 
     (name,) = function.structured_input_signature[1]
@@ -186,6 +189,9 @@ def failure(function, values):
         function(**{name: tf.constant(values)})
     assert "[Op:__inference" in caught.value.message
     code, message = status_of(caught.value)
+    with pytest.raises(tf.errors.OpError) as directly:
+        make_caller(function, [name])({name: tf.constant(values)}, None)
+    assert status_of(directly.value) == (code, message)
     assert code is Code.INVALID_ARGUMENT
     return message.removeprefix("the model failed: ")
 
@@ -238,7 +244,7 @@ def test_keras_tells_the_cause(models):
 
 
 def test_an_error_of_tensorflow_keeps_its_code_and_its_cause(load):
-    with pytest.raises(Exception, match="Graph execution error") as caught:
+    with pytest.raises(Exception, match="function_node") as caught:
         load("picky").model.call({"x": np.array([4, -5])})
     code, message = status_of(caught.value)
     assert code is Code.INVALID_ARGUMENT

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_batch_predict.models.isolation import HOPELESS_AFTER, Caller, OutputError
+from beam_batch_predict.models.failures import OutputError
+from beam_batch_predict.models.isolation import HOPELESS_AFTER, Caller
 from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.models.tensors import TensorBatch
 from beam_batch_predict.status import Code

@@ -1,14 +1,16 @@
 """SavedModels: what loads, what does not and what it says, and how they are called."""
 
 import gc
+import importlib
 import types
+from concurrent.futures import CancelledError
 
 import numpy as np
 import pytest
 
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.models.direct_call import make_caller
-from beam_batch_predict.models.isolation import OutputError
+from beam_batch_predict.models.direct_call import Cancellation, PublicCall, make_caller
+from beam_batch_predict.models.failures import OutputError
 from beam_batch_predict.models.saved_model import load_model
 from beam_batch_predict.spec import SavedModel
 
@@ -158,11 +160,12 @@ def test_a_direct_call_gives_what_the_public_call_gives(model_uri, tf1_uri, whic
     function = root.signatures[name]
     names = sorted(function.structured_input_signature[1])
     call = make_caller(function, names)
-    assert call is not function
+    assert not isinstance(call, PublicCall)
     tensors = {n: tf.constant([[at + 1.0, at + 4.0]]) for at, n in enumerate(names)}
-    assert as_lists(call(**tensors)) == as_lists(function(**tensors))
+    for cancellation in (None, Cancellation()):
+        assert as_lists(call(tensors, cancellation)) == as_lists(function(**tensors))
     if which == "digits":
-        assert as_lists(call(**tensors)) == {"y": [[321.0, 654.0]]}
+        assert as_lists(call(tensors, None)) == {"y": [[321.0, 654.0]]}
 
 
 def without(function, *missing):
@@ -181,10 +184,44 @@ def test_without_the_inner_names_of_tensorflow_the_public_call_is_used(load, mis
     function = load("digits").model._keep.signatures["digits"]
     names = ["B", "a", "zz"]
     complete, incomplete = without(function), without(function, missing)
-    assert make_caller(complete, names) is not complete
-    assert make_caller(incomplete, names) is incomplete
+    assert not isinstance(make_caller(complete, names), PublicCall)
+    assert isinstance(make_caller(incomplete, names), PublicCall)
+
+
+@pytest.mark.parametrize(
+    ("module", "missing"),
+    [("execute", "execute_with_cancellation"), ("cancellation", "CancellationManager")],
+)
+def test_a_model_answers_where_tensorflow_cannot_cancel(model_uri, monkeypatch, module, missing):
+    inner = importlib.import_module(f"tensorflow.python.eager.{module}")
+    monkeypatch.delattr(inner, missing)
+    model = load_model(SavedModel(model_uri, "scaled", {"factor": 11})).model
+    with model.cancellable() as cancel:
+        assert model.call({"x": floats(1, 2)})["y"].tolist() == [11, 22]
+        cancel()
+
+
+def test_a_call_that_fails_cancels_no_other(load):
+    model = load("picky").model
+    with model.cancellable():
+        for x in (-1, 1, -1, 2):
+            inputs = {"x": np.array([x])}
+            if x < 0:
+                with pytest.raises(Exception, match="must not be negative"):
+                    model.call(inputs)
+            else:
+                assert model.call(inputs)["y"].tolist() == [2 * x]
+
+
+def test_no_call_is_made_once_they_are_cancelled(load):
+    model = load("picky").model
+    with model.cancellable() as cancel:
+        cancel()
+        with pytest.raises(CancelledError):
+            model.call({"x": np.array([1])})
+    assert model.call({"x": np.array([1])})["y"].tolist() == [2]
 
 
 def test_a_function_with_other_inputs_is_called_in_public(load):
     function = load("digits").model._keep.signatures["digits"]
-    assert make_caller(function, ["B", "a", "x"]) is function
+    assert isinstance(make_caller(function, ["B", "a", "x"]), PublicCall)

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.dofns import FinishRun, WriteParts
-from beam_batch_predict.sinks import publishing, tables
+from beam_batch_predict.sinks import kinds, tables
 from beam_batch_predict.sinks.run_record import RunRecord, now
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
@@ -23,8 +23,8 @@ def batches_of(chunks, size):
 
 def run(directory, bundles):
     """Publish what some bundles of batches give."""
-    finish = FinishRun(RunRecord(str(directory), now()), "run", "csv")
-    writer = WriteParts(finish.parts_directory, NonFinite.STRING, "csv")
+    record = RunRecord(str(directory), now())
+    finish, writer = FinishRun(record, "csv"), WriteParts(record, NonFinite.STRING, "csv")
     parts = []
     for bundle in bundles:
         writer.start_bundle()
@@ -77,7 +77,7 @@ def test_any_split_into_bundles_gives_the_same_bytes(
 
 
 def test_parts_with_the_header_of_all_are_moved_as_they_are(tmp_path, published, monkeypatch):
-    monkeypatch.setattr(publishing, "copy_sections", None)
+    monkeypatch.setattr(kinds, "copy_sections", None)
     chunks = [[({"a": 1}, False)], [({"a": 2}, False), ({"a": 3}, True)]]
     run(tmp_path, [batches_of(chunks, 10)])
     assert published(tmp_path) == {
@@ -107,8 +107,8 @@ def test_without_predictions_there_is_a_header(rows, tmp_path, published):
 
 def test_published_again_the_files_are_the_same(tmp_path, published):
     chunks = [[({"a": 1}, False)], [({"b": "x"}, False)]]
-    finish = FinishRun(RunRecord(str(tmp_path), now()), "run", "csv")
-    writer = WriteParts(finish.parts_directory, NonFinite.STRING, "csv")
+    record = RunRecord(str(tmp_path), now())
+    finish, writer = FinishRun(record, "csv"), WriteParts(record, NonFinite.STRING, "csv")
     writer.start_bundle()
     parts = [part for batch in batches_of(chunks, 1) for part in writer.process(batch)]
     first, once = finish.process(None, parts, None), published(tmp_path)

@@ -9,7 +9,7 @@ import pytest
 
 from beam_batch_predict.batch import Predictions
 from beam_batch_predict.errors import LostRowsError
-from beam_batch_predict.sinks.parts import PartWriter
+from beam_batch_predict.sinks.parts import NO_FILE, PartWriter
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
 
@@ -67,12 +67,12 @@ def test_attempts_of_different_length_do_not_share_a_file(tmp_path, predicted):
     long = write(tmp_path, predicted(3), predicted(2, first_row=3, last=True))
     short = write(tmp_path, predicted(3))
     assert long.predictions != short.predictions
-    assert len(Path(long.predictions).read_bytes().splitlines()) == 5
+    assert len(Path(long.predictions.uri).read_bytes().splitlines()) == 5
 
 
 def test_a_part_without_rows_has_no_files(tmp_path, predicted):
     part = write(tmp_path, predicted(0, last=True))
-    assert (part.predictions, part.errors, part.rows) == ("", "", 0)
+    assert (part.predictions, part.errors, part.rows) == (NO_FILE, NO_FILE, 0)
     assert names(tmp_path) == []
 
 

@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 from beam_batch_predict.batch import Predictions
 from beam_batch_predict.dofns import FinishRun, WriteParts
 from beam_batch_predict.errors import LostRowsError
-from beam_batch_predict.sinks import example_records, parquet_records, publishing, tables
+from beam_batch_predict.sinks import (
+    example_records,
+    kinds,
+    parquet_records,
+    publishing,
+    tables,
+)
 from beam_batch_predict.sinks.formats import RECORD_FORMATS
 from beam_batch_predict.sinks.parts import PartWriter
 from beam_batch_predict.sinks.run_record import RunRecord, now
@@ -33,12 +39,12 @@ def batches_of(chunks, size, outputs=OUTPUTS):
     return batches.batches_of(chunks, size, BAD, outputs)
 
 
-def finish_of(directory, form):
-    return FinishRun(RunRecord(str(directory), now()), "run", form)
+def record_of(directory):
+    return RunRecord(str(directory), now())
 
 
-def parts_of(finish, bundles, form):
-    writer = WriteParts(finish.parts_directory, NonFinite.STRING, form)
+def parts_of(record, bundles, form):
+    writer = WriteParts(record, NonFinite.STRING, form)
     parts = []
     for bundle in bundles:
         writer.start_bundle()
@@ -49,8 +55,8 @@ def parts_of(finish, bundles, form):
 
 def run(directory, bundles, form):
     """Publish what some bundles of batches give."""
-    finish = finish_of(directory, form)
-    return finish.process(None, parts_of(finish, bundles, form), None)
+    record = record_of(directory)
+    return FinishRun(record, form).process(None, parts_of(record, bundles, form), None)
 
 
 def tables_of(content, kind):
@@ -142,7 +148,7 @@ def test_any_split_into_bundles_gives_the_same_bytes(
 def test_parts_with_the_columns_of_all_are_moved_as_they_are(
     form, tmp_path, published, monkeypatch
 ):
-    monkeypatch.setattr(publishing, "copy_sections", None)
+    monkeypatch.setattr(kinds, "copy_sections", None)
     chunks = [[({"a": 1}, False)], [({"a": 2}, False), ({"a": 3}, True)]]
     run(tmp_path, [batches_of(chunks, 10)], form)
     assert len(published(tmp_path)) == 3
@@ -150,7 +156,7 @@ def test_parts_with_the_columns_of_all_are_moved_as_they_are(
 
 def test_a_part_of_features_that_all_are_right_is_moved_as_it_is(tmp_path, published, monkeypatch):
     """Other records of the run may have more features."""
-    monkeypatch.setattr(publishing, "copy_sections", None)
+    monkeypatch.setattr(kinds, "copy_sections", None)
     chunks = [[({"a": 1}, False)], [({"a": 2, "b": 0.5}, False), ({"c": "x"}, False)]]
     run(tmp_path, [batches_of(chunks, 1)], "tf-record")
     assert examples_of(published(tmp_path), "predictions")[1] == {
@@ -202,8 +208,9 @@ def test_without_predictions_there_is_a_file_without_rows(form, rows, tmp_path, 
 @pytest.mark.parametrize("form", FORMATS)
 def test_a_publication_that_broke_off_goes_on(form, tmp_path, published, monkeypatch):
     chunks = [[({"a": 1}, False)], [({"a": "x"}, False)], [({"a": 0.5}, False)]]
-    finish = finish_of(tmp_path, form)
-    parts = parts_of(finish, [batches_of(chunks, 1)], form)
+    record = record_of(tmp_path)
+    finish = FinishRun(record, form)
+    parts = parts_of(record, [batches_of(chunks, 1)], form)
     rename = publishing.files.rename
 
     def rename_some(sources, destinations, replace=True):
@@ -288,10 +295,11 @@ def test_where_no_batch_tells_a_type_there_are_strings(tmp_path, published):
 
 
 def test_a_part_cut_short_is_a_loss(tmp_path):
-    finish = finish_of(tmp_path, "parquet")
+    record = record_of(tmp_path)
+    finish = FinishRun(record, "parquet")
     chunks = [[({"a": 1}, False)], [({"a": "x"}, False)]]
-    parts = parts_of(finish, [batches_of(chunks, 1)], "parquet")
-    path = pathlib.Path(parts[0].predictions)
+    parts = parts_of(record, [batches_of(chunks, 1)], "parquet")
+    path = pathlib.Path(parts[0].predictions.uri)
     path.write_bytes(path.read_bytes()[:-10])
     with pytest.raises(LostRowsError, match="shorter than it was"):
         finish.process(None, parts, None)

@@ -1,33 +1,43 @@
 """A Cloud Storage that fails: between clients and the emulator, it breaks requests by rule.
 
 It also keeps what the emulator does not: the precondition `ifGenerationMatch=0` of copies
-and of resumable uploads, and it notes every request.
+and of resumable uploads, the protocol of these (see `uploads`), and the generation that a
+download asks for. It notes every request.
 """
 
 import contextlib
 import email.parser
 import http.client
+import json
 import re
+import socket
+import struct
 import threading
 import urllib.parse
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from emulators.uploads import Session
+
 HOP_BY_HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
+ALWAYS = 10**9
 
 
 @dataclass
 class _Fault:
+    kind: str
     pattern: str
-    status: int
     times: int
-    after: int
-    cut: bool
-    lost: bool
+    after: int = 0
+    status: int = 0
+    seconds: float = 0.0
 
 
 class Faults:
-    """Rules, and the requests that came.
+    """Rules, and the requests that came. Of several rules for a request, the first holds.
+
+    Patterns are regular expressions for "METHOD path?query", percent-encoded. `times` is how
+    many requests fail, when `after` so many have passed.
 
     Attributes:
         requests: a line "METHOD path?query" for each request, and for each of a batch.
@@ -39,27 +49,41 @@ class Faults:
         self.requests = []
         self.batches = 0
         self.url = ""
+        self.sessions = {}
+        self.ended = threading.Event()
         self._faults = []
         self._lock = threading.Lock()
 
-    def fail(self, pattern, status, times=10**9, after=0):
-        """Answer requests whose line has the pattern with an error, instead of doing them.
+    def fail(self, pattern, status, times=ALWAYS, after=0):
+        """Answer with an HTTP code, instead of doing anything."""
+        self._add("fail", pattern, times, after, status=status)
 
-        Args:
-            pattern: a regular expression for "METHOD path?query", percent-encoded.
-            status: the HTTP code.
-            times: how many of them fail, from the first.
-            after: how many pass before that.
-        """
-        self._faults.append(_Fault(pattern, status, times, after, cut=False, lost=False))
-
-    def cut(self, pattern, times=1):
-        """Break the connection in the middle of the reply's body."""
-        self._faults.append(_Fault(pattern, 0, times, 0, cut=True, lost=False))
-
-    def lose(self, pattern, times=1):
+    def lose(self, pattern, times=1, after=0):
         """Do the request, then answer with 503: the client cannot know that it was done."""
-        self._faults.append(_Fault(pattern, 503, times, 0, cut=False, lost=True))
+        self._add("lose", pattern, times, after, status=503)
+
+    def cut(self, pattern, times=1, after=0):
+        """End the connection in the middle of the reply's body."""
+        self._add("cut", pattern, times, after)
+
+    def reset(self, pattern, times=1, after=0):
+        """Reset the connection, in the middle of the request's body, or of the reply's."""
+        self._add("reset", pattern, times, after)
+
+    def delay(self, pattern, seconds, times=ALWAYS, after=0):
+        """Do the request after some time."""
+        self._add("delay", pattern, times, after, seconds=seconds)
+
+    def hang(self, pattern, times=1, after=0):
+        """Do not answer, ever."""
+        self._add("hang", pattern, times, after)
+
+    def halve(self, pattern, times=1, after=0):
+        """Of the bytes of an upload, take the first half, and say so."""
+        self._add("halve", pattern, times, after)
+
+    def _add(self, kind, pattern, times, after, **more):
+        self._faults.append(_Fault(kind, pattern, times, after, **more))
 
     def heal(self):
         """Forget all rules."""
@@ -80,7 +104,7 @@ class Faults:
                 elif fault.times:
                     fault.times -= 1
                     return fault
-        return None
+        return _Fault("none", "", 0)
 
 
 @contextlib.contextmanager
@@ -88,15 +112,21 @@ def serving(emulator):
     """Faults in front of an emulator, at `url`."""
     faults = Faults(emulator)
     handler = type("Handler", (_Handler,), {"faults": faults})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with _Server(("127.0.0.1", 0), handler) as server:
         faults.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
             yield faults
         finally:
+            faults.ended.set()
             server.shutdown()
             thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, *_):
+        """Say nothing of clients that have gone."""
 
 
 class _Reply:
@@ -118,23 +148,55 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def _handle(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.headers.get("Transfer-Encoding") == "chunked":
-            body = self._chunks()
         fault = self.faults.next_fault(f"{self.command} {self.path}")
-        if fault and not fault.cut and not fault.lost:
+        breaks_off = fault.kind == "reset" and self.command in ("POST", "PUT")
+        body = self._body(1 / 2 if breaks_off else 1)
+        if fault.kind == "fail":
             return self._answer(_error(fault.status))
-        if self.path.startswith("/batch/"):
-            reply = self._batch(body)
-        elif self._is_refused(self.path):
-            reply = _error(412)
-        else:
-            reply = self._forward(self.command, self.path, dict(self.headers), body)
-        if fault and fault.lost:
+        if fault.kind in ("hang", "delay"):
+            self.faults.ended.wait(fault.seconds or None)
+        if fault.kind == "hang" or (breaks_off and not self._session()):
+            return self._reset()
+        reply = self._reply(body[: len(body) // 2] if fault.kind == "halve" else body)
+        if breaks_off:
+            return self._reset()
+        if fault.kind == "lose":
             reply = _error(fault.status)
-        return self._answer(reply, cut=bool(fault and fault.cut))
+        self._answer(reply, fault.kind in ("cut", "reset"))
+        return self._reset() if fault.kind == "reset" else None
 
     do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _handle
+
+    def _reply(self, body):
+        if self.path.startswith("/batch/"):
+            return self._batch(body)
+        if self.command == "PUT" and self._session():
+            return self._uploaded(self._session(), body)
+        if self._is_refused(self.path):
+            return _error(412)
+        if self._is_replaced(self.path):
+            return _error(404)
+        return self._forward(self.command, self.path, dict(self.headers), body)
+
+    def _session(self):
+        """The name of a resumable upload; empty where the request is none of it."""
+        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
+        return query.get("upload_id", [""])[0]
+
+    def _uploaded(self, name, body):
+        def make(content):
+            there = f"0-{len(content) - 1}" if content else "*"
+            headers = {"Content-Range": f"bytes {there}/{len(content)}"}
+            return self._forward("PUT", self.path, headers, content)
+
+        session = self.faults.sessions.setdefault(name, Session())
+        made = session.take(self.headers["Content-Range"], body, make)
+        return made or _Reply(308, session.headers())
+
+    def _body(self, share):
+        if self.headers.get("Transfer-Encoding") == "chunked":
+            return self._chunks()
+        return self.rfile.read(int(int(self.headers.get("Content-Length") or 0) * share))
 
     def _chunks(self):
         content = b""
@@ -143,6 +205,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.rfile.readline()
         self.rfile.readline()
         return content
+
+    def _reset(self):
+        """End the connection as a machine does that has forgotten it."""
+        self.close_connection = True
+        linger = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.connection.close()
 
     def _answer(self, reply, cut=False):
         own = self.faults.url.removeprefix("http://").encode()
@@ -186,6 +255,15 @@ class _Handler(BaseHTTPRequestHandler):
             return False
         return self._forward("GET", target, {}, None).status == 200
 
+    def _is_replaced(self, path):
+        """Whether the object is of another generation than the request demands."""
+        parts = urllib.parse.urlsplit(path)
+        generation = urllib.parse.parse_qs(parts.query).get("generation")
+        if generation is None or not parts.path.startswith("/download"):
+            return False
+        found = self._forward("GET", parts.path.removeprefix("/download"), {}, None)
+        return json.loads(found.body).get("generation") != generation[0]
+
     def _batch(self, body):
         """A batch request, one by one."""
         self.faults.batches += 1
@@ -199,14 +277,16 @@ class _Handler(BaseHTTPRequestHandler):
             path = f"{split.path}?{split.query}" if split.query else split.path
             fault = self.faults.next_fault(f"{method} {path}")
             inner = email.parser.Parser().parsestr(rest)
-            if fault and not fault.lost:
+            if fault.kind == "delay":
+                self.faults.ended.wait(fault.seconds)
+            if fault.kind == "fail":
                 reply = _error(fault.status)
             elif self._is_refused(path):
                 reply = _error(412)
             else:
                 content = inner.get_payload().strip().encode()
                 reply = self._forward(method, path, dict(inner.items()), content)
-                if fault:
+                if fault.kind == "lose":
                     reply = _error(fault.status)
             text = reply.body.decode()
             replies.append(

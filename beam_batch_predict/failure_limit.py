@@ -1,0 +1,64 @@
+"""How many rows may fail before a run does.
+
+Source: "If predictions for significant portion of the instances fail, the job may finish
+without attempting predictions for all remaining instances" (the service's reference of
+batchPredictionJobs).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from beam_batch_predict.status import Code, Status
+
+__all__ = ["EARLY_CHUNKS", "FailureLimit", "Tally"]
+
+EARLY_CHUNKS = 3
+"""Whole chunks that a worker must have seen before it stops a run: rows that fail come in files."""
+
+
+class FailureLimit(NamedTuple):
+    """The share of rows that may fail, and from how many rows on that counts.
+
+    Example:
+        >>> FailureLimit(0.5, 100).is_exceeded(100, 51), FailureLimit(0.5, 100).is_exceeded(99, 99)
+        (True, False)
+    """
+
+    fraction: float = 1.0
+    min_rows: int = 1
+
+    def is_exceeded(self, rows: int, failed: int) -> bool:
+        """Whether too many of some rows have failed."""
+        return rows >= self.min_rows and failed > self.fraction * rows
+
+    def status(self, rows: int, failed: int, so_far: bool = False) -> Status:
+        """The error of a run that has exceeded it."""
+        which = f"all {rows} rows" if failed == rows else f"{failed} of {rows} rows"
+        when = " seen so far" if so_far else ""
+        return Status(
+            Code.FAILED_PRECONDITION,
+            f"{which}{when} failed: more than max_failed_fraction={self.fraction:g} allows; "
+            "no predictions were published. The errors files say why, row by row. Mend the cause "
+            "and start the job again, or raise --max_failed_fraction and go on with --resume",
+        )
+
+
+class Tally:
+    """What one worker has seen, chunk by chunk.
+
+    Example:
+        >>> tally = Tally()
+        >>> [tally.exceeds(FailureLimit(0.5), rows=10, failed=6) for _ in range(4)]
+        [False, False, True, True]
+    """
+
+    def __init__(self) -> None:
+        self.rows = self.failed = self.chunks = 0
+
+    def exceeds(self, limit: FailureLimit, rows: int, failed: int) -> bool:
+        """Add a chunk; whether enough chunks say now that the run is hopeless."""
+        self.rows += rows
+        self.failed += failed
+        self.chunks += 1
+        return self.chunks >= EARLY_CHUNKS and limit.is_exceeded(self.rows, self.failed)

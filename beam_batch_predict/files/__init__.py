@@ -1,0 +1,37 @@
+"""Files anywhere: what the other modules need of Beam's FileSystems, and no more.
+
+A path without a scheme is local; `gs://`, `s3://`, `hdfs://` and the like go where Beam
+sends them. Every failure is an `OSError` with the path in it, but for those of storage
+that may pass: a `StorageUnavailable` tells that they did not.
+"""
+
+from beam_batch_predict.file_errors import StorageUnavailable
+from beam_batch_predict.files.matching import File, exists, match, match_in
+from beam_batch_predict.files.moving import delete, rename
+from beam_batch_predict.files.paths import is_local, join
+from beam_batch_predict.files.reading import open_file
+from beam_batch_predict.files.writing import (
+    NewFile,
+    claim_directory,
+    create_exclusively,
+    create_file,
+    write_file,
+)
+
+__all__ = [
+    "File",
+    "NewFile",
+    "StorageUnavailable",
+    "claim_directory",
+    "create_exclusively",
+    "create_file",
+    "delete",
+    "exists",
+    "is_local",
+    "join",
+    "match",
+    "match_in",
+    "open_file",
+    "rename",
+    "write_file",
+]

@@ -1,0 +1,97 @@
+"""Which files there are."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from apache_beam.io.filesystem import FileMetadata
+from apache_beam.io.filesystems import FileSystems
+
+from beam_batch_predict.file_errors import asked
+from beam_batch_predict.files.paths import is_local, join
+
+__all__ = ["File", "exists", "match", "match_in"]
+
+
+class File(NamedTuple):
+    """A file that a pattern matched.
+
+    Attributes:
+        uri: of the file.
+        size: in bytes.
+        modified: when, in seconds since 1970; 0 where the file system does not say.
+    """
+
+    uri: str
+    size: int
+    modified: float = 0.0
+
+
+def match(pattern: str) -> list[File]:
+    """The files that a path, URI or glob names, sorted by URI.
+
+    A file whose name is the pattern itself is that file, whatever characters it has. A
+    directory is no file. As in shells, a wildcard behind the last `/` matches no name that
+    begins with a dot, such as `.DS_Store`, unless that part of the pattern does so too.
+
+    Raises:
+        OSError: the file system cannot be listed.
+    """
+    return [file for file in _match_all(pattern) if not _is_hidden(file.uri, pattern)]
+
+
+def _is_hidden(uri: str, pattern: str) -> bool:
+    """Whether a dot hides a file from the wildcards of a pattern.
+
+    Example:
+        >>> _is_hidden("d/.crc", "d/*"), _is_hidden("d/.crc", "d/.*"), _is_hidden("d/.crc", "d/.crc")
+        (True, False, False)
+    """  # noqa: E501 - a doctest's line cannot be broken
+    folder, slash, last = pattern.rpartition("/")
+    if uri == pattern or last.startswith(".") or not _has_wildcard(last):
+        return False
+    inside = uri.removeprefix(folder + slash)
+    # Behind a folder that is no pattern all names are those that `**` matched.
+    names = inside.split("/") if inside != uri or not folder else [uri.rpartition("/")[2]]
+    return any(name.startswith(".") for name in names)
+
+
+def _has_wildcard(pattern: str) -> bool:
+    return any(sign in pattern for sign in "*?[")
+
+
+def _match_all(pattern: str) -> list[File]:
+    """The files that a pattern names, with those that a dot hides."""
+    local = is_local(pattern)
+    if not pattern or (local and not pattern.endswith("/") and os.path.isdir(pattern)):
+        return []
+    # Beam lists nothing for a pattern whose first part has a wildcard.
+    here = "./" if local and not os.path.isabs(pattern) else ""
+
+    def find() -> list[File]:
+        if _has_wildcard(pattern) and FileSystems.exists(pattern):
+            return [_file(FileSystems.get_filesystem(pattern).metadata(pattern), pattern)]
+        found = FileSystems.match([here + pattern])[0].metadata_list
+        return [_file(item, item.path.removeprefix(here)) for item in found]
+
+    return sorted(asked(pattern, find))
+
+
+def _file(metadata: FileMetadata, uri: str) -> File:
+    return File(uri, metadata.size_in_bytes, metadata.last_updated_in_seconds or 0.0)
+
+
+def match_in(directory: str, pattern: str) -> list[File]:
+    """The files in a directory that match, hidden or not, whatever characters its own name has.
+
+    Beam has no way to quote them that every regular expression takes without a warning.
+    """
+    anything = "".join("?" if sign in "*?[" else sign for sign in directory)
+    inside = join(directory, "")
+    return [file for file in _match_all(join(anything, pattern)) if file.uri.startswith(inside)]
+
+
+def exists(uri: str) -> bool:
+    """Whether a file (or a local directory) exists."""
+    return bool(asked(uri, lambda: FileSystems.exists(uri)))

@@ -1,0 +1,265 @@
+"""Files read to their end, over faults that pass; never two versions of one file as one.
+
+What cannot be read for a time is asked for again, at the same byte. What is there then must
+be the same version of the file: the same generation of an object; the same inode, size and time
+of modification of a local file.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from abc import abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, BinaryIO, TypeVar, cast
+
+from apache_beam.io.filesystem import CompressionTypes
+from apache_beam.io.filesystems import FileSystems
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from beam_batch_predict import cloud_storage
+from beam_batch_predict.cloud_storage import is_cloud_storage
+from beam_batch_predict.file_errors import asked
+from beam_batch_predict.files.matching import File
+from beam_batch_predict.files.paths import is_local
+
+__all__ = ["open_file"]
+
+BUFFER_BYTES = 128 * 1024
+"""Bytes of a file that are read ahead."""
+
+OBJECT_BUFFER_BYTES = 16 * 1024 * 1024
+"""The same of an object, each of whose pieces is a request."""
+
+Result = TypeVar("Result")
+
+
+def open_file(uri: str, expected: File | None = None) -> BinaryIO:
+    """A file's bytes as they are stored, without any decompression.
+
+    Args:
+        uri: of the file.
+        expected: the file as it was found before.
+
+    Raises:
+        OSError: it cannot be opened, or is not as it was. Reading raises the same, also where
+            the file changes meanwhile.
+        StorageUnavailable: storage does not answer, however often it is asked.
+    """
+    if is_cloud_storage(uri):
+        return _buffered(_ObjectReader(uri), expected, OBJECT_BUFFER_BYTES)
+    return _buffered((_LocalReader if is_local(uri) else _BeamReader)(uri), expected, BUFFER_BYTES)
+
+
+def _buffered(reader: _Reader, expected: File | None, size: int) -> BinaryIO:
+    if expected is not None and not reader.is_as(expected):
+        reader.close()
+        raise _changed(reader.uri, "after the job was planned")
+    return cast(BinaryIO, io.BufferedReader(reader, size))
+
+
+def _changed(uri: str, when: str, cause: str = "") -> OSError:
+    message = f"it was changed or replaced {when}"
+    return OSError(errno.EIO, f"{message}: {cause}" if cause else message, uri)
+
+
+class _Reader(io.RawIOBase):
+    """Reads one version of a file from any place.
+
+    Attributes:
+        uri: of the file.
+        size: its bytes, of which none may be missing; -1 where this is not known.
+    """
+
+    uri: str
+    size: int
+    _at = 0
+
+    @abstractmethod
+    def is_as(self, found: File) -> bool:
+        """Whether this is the version of a file that was found before."""
+
+    def tell(self) -> int:
+        return self._at
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def _check_end(self) -> None:
+        if self._at < self.size:
+            message = f"it ended at byte {self._at} of {self.size}"
+            raise OSError(errno.EIO, message, self.uri)
+
+
+class _ObjectReader(_Reader):
+    """Reads one generation of an object, each piece in a request."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._blob = asked(uri, self._found)
+        self.size = self._blob.size
+
+    def _found(self) -> Any:
+        blob = cloud_storage.blob_of(self.uri)
+        blob.reload(retry=DEFAULT_RETRY)  # from now on, requests name its generation
+        return blob
+
+    def is_as(self, found: File) -> bool:
+        # Other metadata may have changed since then: what was created before is the same.
+        created = self._blob.time_created
+        is_later = created and found.modified and created.timestamp() > found.modified
+        return self.size == found.size and not is_later
+
+    def readinto(self, buffer: Any) -> int:
+        content = self._read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def readall(self) -> bytes:
+        return self._read(self.size)
+
+    def _read(self, wanted: int) -> bytes:
+        stop = min(self._at + wanted, self.size)
+        if self._at >= stop:
+            return b""
+
+        def fetch() -> bytes:
+            fetched: bytes = self._blob.download_as_bytes(
+                start=self._at,
+                end=stop - 1,
+                raw_download=True,
+                checksum=None,  # which is known of whole objects only
+                retry=DEFAULT_RETRY,
+            )
+            return fetched
+
+        try:
+            content = asked(self.uri, fetch)
+        except FileNotFoundError as error:
+            raise _changed(self.uri, "while it was read", str(error.strerror)) from error
+        self._at += len(content)
+        if self._at < stop:
+            self._check_end()
+        return content
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._at = offset + (0, self._at, self.size)[whence]
+        return self._at
+
+
+class _FileReader(_Reader):
+    """Reads an open file, which is opened again where reading it fails for a time."""
+
+    _file: Any = None
+    _version: Any = None
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        asked(uri, self._open)
+
+    @abstractmethod
+    def _open(self) -> None:
+        """Open the file, and set `_file`, `size`, and `_version`: what tells versions apart."""
+
+    @abstractmethod
+    def _fill(self, buffer: Any) -> int:
+        """Read some bytes."""
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            count = self._fill(buffer)
+        except Exception as error:
+            count = self._retried(lambda: self._fill(buffer), error)
+        self._at += count
+        if not count and len(buffer):
+            self._check_end()
+        return count
+
+    def readall(self) -> bytes:
+        try:
+            content: bytes = self._file.read()
+        except Exception as error:
+            content = self._retried(lambda: self._file.read(), error)
+        self._at += len(content)
+        self._check_end()
+        return content
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        try:
+            self._at = self._file.seek(offset, whence)
+        except Exception as error:
+            self._at = self._retried(lambda: self._file.seek(offset, whence), error)
+        return self._at
+
+    def _retried(self, read: Callable[[], Result], error: Exception) -> Result:
+        """Do again, with the file opened anew where it stood, what failed with an error."""
+        first = [error]
+
+        def attempt() -> Result:
+            if first:
+                raise first.pop()
+            version, at = self._version, self._at
+            with suppress(Exception):
+                self._file.close()
+            self._open()
+            if None not in (version, self._version) and version != self._version:
+                raise _changed(self.uri, "while it was read")
+            self._file.seek(at)
+            return read()
+
+        return asked(self.uri, attempt)
+
+    def seekable(self) -> bool:
+        return bool(self._file.seekable())
+
+    def close(self) -> None:
+        super().close()
+        if self._file is not None:
+            self._file.close()
+
+
+class _LocalReader(_FileReader):
+    """Reads a local file."""
+
+    def _open(self) -> None:
+        self._file = io.FileIO(self.uri)
+        found = os.fstat(self._file.fileno())
+        self.size = found.st_size
+        self._modified = found.st_mtime
+        self._version = (found.st_ino, found.st_size, found.st_mtime_ns)
+
+    def _fill(self, buffer: Any) -> int:
+        count: int = self._file.readinto(buffer)
+        return count
+
+    def is_as(self, found: File) -> bool:
+        return self.size == found.size and found.modified in (0.0, self._modified)
+
+
+class _BeamReader(_FileReader):
+    """Reads a file of any other file system that Beam knows."""
+
+    def _open(self) -> None:
+        self._file = FileSystems.open(self.uri, compression_type=CompressionTypes.UNCOMPRESSED)
+        self.size, self._version = -1, None
+        with suppress(Exception):  # it is not needed to read
+            found = FileSystems.get_filesystem(self.uri).metadata(self.uri)
+            self.size = found.size_in_bytes
+            self._version = File(self.uri, self.size, found.last_updated_in_seconds or 0.0)
+
+    def _fill(self, buffer: Any) -> int:
+        content = self._file.read(len(buffer))
+        buffer[: len(content)] = content
+        return len(content)
+
+    def is_as(self, found: File) -> bool:
+        known = self._version
+        if known is None:
+            return True
+        is_later = known.modified and found.modified and known.modified != found.modified
+        return bool(known.size == found.size and not is_later)

@@ -1,0 +1,67 @@
+"""Texts that may hold anything, made fit to be shown and stored."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["printable", "redacted", "shortened"]
+
+_NAMES = (
+    r"x-(?:goog|amz)-(?:signature|credential|security-token)|sig|signature|upload_id"
+    r"|(?:\w+_)?token|api_?key|accountkey|(?:\w+_)?secret(?:_\w+)?|password|passwd|private_key"
+)
+"""Names of what opens doors: of parameters in signed URLs and in the URL of an upload that is
+under way, of fields in files of keys, of options of Beam for other clouds."""
+
+_SECRET = re.compile(
+    r"(?P<user>://)[^\s/?#\"']*@"
+    rf"|(?P<parameter>(?<![\w-])-*(?:{_NAMES})=)(?:\"[^\"]*\"|'[^']*'|[^\s&,;\"')\]}}]+)"
+    rf"|(?P<field>(?P<quote>[\"'])(?:{_NAMES})(?P=quote)\s*:\s*(?P=quote))(?:\\.|[^\"'\\])*"
+    r"|(?P<header>\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)"
+    # As Google issues them: access tokens, API keys, and signed tokens.
+    r"|\bya29\.[\w.-]+|\bAIza[\w-]{30,}|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+def redacted(text: str) -> str:
+    """A text, such as another library's message, without passwords, tokens, keys, signatures.
+
+    Example:
+        >>> redacted("https://me:pw@host/a?X-Goog-Signature=0f3c&b=1")
+        'https://…@host/a?X-Goog-Signature=…&b=1'
+        >>> redacted('{"client_email": "me@host", "private_key": "-----BEGIN…"}')
+        '{"client_email": "me@host", "private_key": "…"}'
+    """
+    return _SECRET.sub(_without_secret, text)
+
+
+def _without_secret(match: re.Match[str]) -> str:
+    before = match["user"] or match["parameter"] or match["field"] or match["header"] or ""
+    return f"{before}…@" if match["user"] else f"{before}…"
+
+
+def printable(text: str) -> str:
+    r"""A text on one line that is safe to show: control characters as escapes.
+
+    Example:
+        >>> printable("a\x1b[31m\nb\ud800")
+        'a\\x1b[31m\\nb\\ud800'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
+def shortened(text: str, length: int) -> str:
+    """A text of so many characters at most; where it is cut it ends in "…".
+
+    Example:
+        >>> shortened("abcdef", 4)
+        'abc…'
+    """
+    return text if len(text) <= length else text[: length - 1] + "…"

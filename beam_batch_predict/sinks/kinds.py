@@ -1,0 +1,140 @@
+"""What files of predictions and of errors are to be, after all parts of a run are seen.
+
+All files of a kind have the same columns: usually those that the parts have already.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+from beam_batch_predict import files
+from beam_batch_predict.sinks.formats import RECORD_FORMATS
+from beam_batch_predict.sinks.parts import NO_FILE, FileAside, Part, PartFile
+from beam_batch_predict.sinks.sections import Section, SectionWriter, copy_sections
+from beam_batch_predict.sinks.tables import OUTCOME, Layout, RecordFormat, Schema, union
+
+__all__ = ["Form", "Kind", "WholeFile", "settled"]
+
+
+class WholeFile(NamedTuple):
+    """A file as it will be published, where its part is.
+
+    Attributes:
+        file: the file.
+        rows: how many are in it.
+        chunk: the chunk it was made from; -1 outside a plan.
+    """
+
+    file: PartFile
+    rows: int
+    chunk: int
+
+
+class _Source(NamedTuple):
+    chunk: int
+    file: PartFile
+    rows: int
+    sections: tuple[Section, ...]
+
+
+class Form(NamedTuple):
+    """What all published files of a kind are: their format, and their columns."""
+
+    format: RecordFormat
+    schema: Schema
+
+    def is_published(self, source: _Source) -> bool:
+        """Whether a part's file is as it will be published: usually, and then it only moves."""
+        return _fits(self, tuple(section.layout for section in source.sections))
+
+    def empty_file(self) -> bytes:
+        """A file without rows."""
+        content = io.BytesIO()
+        self.format.writer(content, self.schema).close()
+        return content.getvalue()
+
+
+class Kind(NamedTuple):
+    """Predictions or errors: in which files they are, and in which form these are to be."""
+
+    sources: Sequence[_Source]
+    form: Form
+
+    def files(self) -> list[WholeFile]:
+        """Files in that form, one a chunk, where their parts are; written again if need be."""
+        return [_whole(chunk, self.form) for chunk in _by_chunk(self.sources)]
+
+
+def settled(parts: Sequence[Part], predictions_format: str) -> tuple[Kind, Kind]:
+    """What the files of predictions and those of errors are to be.
+
+    Args:
+        parts: complete and in order, as `check_parts` returns them.
+        predictions_format: of the parts.
+    """
+    predictions = [
+        _Source(p.chunk, p.predictions, p.rows - p.failed, p.prediction_sections) for p in parts
+    ]
+    errors = [_Source(p.chunk, p.errors, p.failed, p.error_sections) for p in parts]
+    forms = _forms(predictions, errors, RECORD_FORMATS[predictions_format])
+    return Kind(predictions, forms[0]), Kind(errors, forms[1])
+
+
+@lru_cache(maxsize=64)
+def _fits(form: Form, layouts: tuple[Layout, ...]) -> bool:
+    return form.format.fits([form.format.schema(layout) for layout in layouts], form.schema)
+
+
+def _forms(
+    predictions: Sequence[_Source], errors: Sequence[_Source], record_format: RecordFormat
+) -> tuple[Form, Form]:
+    """The forms of predictions and of errors, whose rows have the same columns and more."""
+    layout = union(*_layouts(predictions))
+    same = [column for column in layout if column.role != OUTCOME]
+    failed = union(same, *_layouts(errors))
+    if all(source.file == NO_FILE for source in predictions):
+        layout = record_format.empty(layout)
+    return (
+        Form(record_format, record_format.schema(layout)),
+        Form(record_format, record_format.schema(failed, layout)),
+    )
+
+
+def _layouts(sources: Iterable[_Source]) -> Iterable[Layout]:
+    """The layouts in their order, each once: mostly there is but one."""
+    return dict.fromkeys(section.layout for source in sources for section in source.sections)
+
+
+def _by_chunk(sources: Iterable[_Source]) -> list[list[_Source]]:
+    """Those with a file: of one chunk together, each of those outside a plan for itself."""
+    groups: list[list[_Source]] = []
+    for source in sources:
+        if source.file == NO_FILE:
+            continue
+        if groups and source.chunk >= 0 and groups[-1][0].chunk == source.chunk:
+            groups[-1].append(source)
+        else:
+            groups.append([source])
+    return groups
+
+
+def _whole(sources: Sequence[_Source], form: Form) -> WholeFile:
+    """One file for a chunk: that of its only part, or one as if there were but one."""
+    rows = sum(source.rows for source in sources)
+    first = sources[0]
+    if len(sources) == 1 and form.is_published(first):
+        return WholeFile(first.file, rows, first.chunk)
+    directory = first.file.uri.rpartition("/")[0]
+    file = FileAside(directory)
+    try:
+        with SectionWriter(file.for_writing, form.format, form.schema) as whole:
+            for source in sources:
+                copy_sections(form.format, source.file.uri, source.sections, whole)
+            whole.close()
+        return WholeFile(file.commit(f"{first.file.uri}.whole"), rows, first.chunk)
+    except BaseException:
+        file.abandon()
+        raise

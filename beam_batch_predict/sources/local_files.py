@@ -1,0 +1,44 @@
+"""Local files that are no files of data: reading them might never end, or do something."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from beam_batch_predict.files import is_local
+
+__all__ = ["why_no_data_file"]
+
+_KINDS = (
+    (stat.S_ISFIFO, "a named pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+_OF_THE_SYSTEM = ("/proc/", "/sys/")
+"""Where files stand for the kernel's own data: of some, reading waits for ever."""
+
+
+def why_no_data_file(uri: str) -> str:
+    """Why a local file is none that holds data; empty where it may be one, or is not there.
+
+    Pipes and devices may give bytes without end, or none for ever. Links are followed.
+
+    Example:
+        >>> why_no_data_file("/dev/zero")
+        'it is a device, not a file of data'
+        >>> why_no_data_file("gs://bucket/dev/zero")
+        ''
+    """
+    if not is_local(uri):
+        return ""
+    try:
+        mode = os.stat(uri).st_mode
+        path = os.path.realpath(uri)
+    except (OSError, ValueError):  # opening it will say more
+        return ""
+    kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "")
+    if path.startswith(_OF_THE_SYSTEM):
+        kind = kind or "a view of the system"
+    return f"it is {kind}, not a file of data" if kind else ""

@@ -1,0 +1,50 @@
+"""A worker process of the local runner: `python -m beam_batch_predict.worker_main`.
+
+It is Beam's own, except for how it ends: with the process that started it whatever that one
+dies of, and on a signal at the next batch instead of in the middle of a file.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+from beam_batch_predict import cancelling
+
+__all__ = ["PARENT", "main"]
+
+PARENT = "BEAM_BATCH_PREDICT_PARENT"
+"""The environment variable that holds the process id of the one that started this."""
+
+_PR_SET_PDEATHSIG = 1
+"""Of prctl(2): the signal to get when the thread that started the process ends."""
+
+
+def main() -> None:
+    """Work for the runner that the environment names, until it needs no more."""
+    _end_with(int(os.environ[PARENT]))
+    cancelling.handle_signals(_fall_silent)
+    from apache_beam.runners.worker import sdk_worker_main
+
+    sdk_worker_main.main(sys.argv)
+
+
+def _end_with(parent: int) -> None:
+    """Have this process killed when its parent ends. Linux only; others end within a minute."""
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "prctl"):
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def _fall_silent() -> None:
+    """Say nothing more: what Beam has to tell of a worker that stops is no news."""
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+
+
+if __name__ == "__main__":
+    main()

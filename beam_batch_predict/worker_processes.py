@@ -1,0 +1,217 @@
+"""The local runner, with worker processes that end when they should and whose death is told.
+
+Beam's own are started by a shell that signals do not get past; the death of one shows as
+"Channel closed prematurely.", or, as long as another is busy, not at all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+from apache_beam.portability import python_urns
+from apache_beam.portability.api import (
+    beam_fn_api_pb2,
+    beam_fn_api_pb2_grpc,
+    endpoints_pb2,
+)
+from apache_beam.runners.portability.fn_api_runner import fn_runner
+from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
+    GrpcWorkerHandler,
+    WorkerHandler,
+)
+from apache_beam.runners.worker.log_handler import LOGENTRY_TO_LOG_LEVEL_MAP
+from google.protobuf import json_format, text_format  # type: ignore[import-untyped]
+
+from beam_batch_predict import cancelling
+from beam_batch_predict.errors import BatchPredictError
+from beam_batch_predict.status import Code
+from beam_batch_predict.worker_main import PARENT
+
+__all__ = ["LocalRunner"]
+
+_URN = "beam_batch_predict:env:worker_processes:v1"
+
+_COMMAND = [sys.executable, "-m", "beam_batch_predict.worker_main"]
+
+_SECONDS_TO_END = 5.0
+
+_logger = logging.getLogger(__name__)
+
+
+class LocalRunner(fn_runner.FnApiRunner):
+    """Beam's FnApiRunner; where it starts processes, they are those of this module."""
+
+    def run_via_runner_api(self, pipeline_proto: Any, options: Any) -> Any:
+        """Run the pipeline.
+
+        Raises:
+            BatchPredictError: a worker process ended before its time.
+        """
+        crew = _Crew()
+        for environment in pipeline_proto.components.environments.values():
+            if environment.urn == python_urns.SUBPROCESS_SDK:
+                environment.urn, environment.payload = _URN, crew.name.encode()
+        with crew:
+            return super().run_via_runner_api(pipeline_proto, options)
+
+
+class _WorkerLost(BatchPredictError):
+    """A process ended, and left work undone."""
+
+    code = Code.ABORTED
+
+
+class _Crew:
+    """The worker processes of one pipeline."""
+
+    of_name: dict[str, _Crew] = {}
+
+    def __init__(self) -> None:
+        self.name = uuid.uuid4().hex
+        self.members: list[_WorkerProcess] = []
+        self.loss: _WorkerLost | None = None
+        self._over = contextlib.ExitStack()
+
+    def __enter__(self) -> None:
+        self.of_name[self.name] = self
+        self._over.callback(self.of_name.pop, self.name)
+        self._over.enter_context(cancelling.stopping(self.stop))
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        self._over.close()
+        if error is not None and self.loss is not None:
+            raise self.loss from error
+
+    def stop(self) -> None:
+        """Ask all to stop, where that is safe."""
+        for member in self.members:
+            member.process.send_signal(cancelling.was_asked() or signal.SIGTERM)
+
+    def lost(self, code: int) -> None:
+        """One has ended: all that Beam waits for has failed, from any of them."""
+        if self.loss is None:
+            self.loss = _WorkerLost(f"a worker process ended: {_how(code)}", _hint(code))
+            self.stop()
+        for member in self.members:
+            member.fail(str(self.loss))
+
+
+def _how(code: int) -> str:
+    """How a process ended, from its return code.
+
+    Example:
+        >>> _how(1), _how(-11)
+        ('exit code 1', 'killed by SIGSEGV')
+    """
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by {signal.Signals(-code).name}"
+    except ValueError:  # such as those for real time
+        return f"killed by signal {-code}"
+
+
+def _hint(code: int) -> str:
+    if -code != signal.SIGKILL:
+        return ""
+    return "so does the system when it runs out of memory, which fewer --direct_num_workers save"
+
+
+@WorkerHandler.register_environment(_URN, bytes)
+class _WorkerProcess(GrpcWorkerHandler):
+    """What the runner holds of a worker process."""
+
+    process: subprocess.Popen[bytes]
+
+    def __init__(self, crew: bytes, state: Any, provision_info: Any, grpc_server: Any) -> None:
+        super().__init__(state, provision_info, grpc_server)
+        self._crew = _Crew.of_name[crew.decode()]
+        self._logs = grpc.server(ThreadPoolExecutor(1, "worker-logs"))
+        self._closing = threading.Event()
+        self._watch = threading.Thread(target=self._watch_process, name="worker", daemon=True)
+
+    def start_worker(self) -> None:
+        """Start the process."""
+        cancelling.check()
+        beam_fn_api_pb2_grpc.add_BeamFnLoggingServicer_to_server(_Logs(), self._logs)
+        port = self._logs.add_insecure_port("localhost:0")
+        self._logs.start()
+        addresses = {
+            "CONTROL": self.control_api_service_descriptor(),
+            "LOGGING": endpoints_pb2.ApiServiceDescriptor(url=f"localhost:{port}"),
+        }
+        options = self.provision_info.provision_info.pipeline_options
+        self.process = subprocess.Popen(
+            _COMMAND,
+            env={
+                **os.environ,
+                **{
+                    f"{name}_API_SERVICE_DESCRIPTOR": text_format.MessageToString(address)
+                    for name, address in addresses.items()
+                },
+                "PIPELINE_OPTIONS": json_format.MessageToJson(options),
+                "WORKER_ID": self.worker_id,
+                PARENT: str(os.getpid()),
+            },
+        )
+        self._crew.members.append(self)
+        self._watch.start()
+
+    def _watch_process(self) -> None:
+        code = self.process.wait()
+        # Beam may begin to wait for something after this; there is nothing to be told by.
+        while not self._closing.wait(0.1):
+            self._crew.lost(code)
+
+    def fail(self, message: str) -> None:
+        """Answer all that Beam waits for with an error."""
+        for name, future in list(self.control_conn._futures_by_id.items()):
+            if not future.is_done():
+                future.set(beam_fn_api_pb2.InstructionResponse(instruction_id=name, error=message))
+
+    def close(self) -> None:
+        """End the process by leaving it without work; if it does not let go of any, kill it."""
+        self._closing.set()
+        if self._crew.loss is not None or cancelling.was_asked():
+            until = time.monotonic() + _SECONDS_TO_END
+            while self._is_busy() and time.monotonic() < until:
+                time.sleep(0.02)
+            if self._is_busy():
+                self.process.kill()
+        super().close()
+
+    def _is_busy(self) -> bool:
+        return self.process.poll() is None and bool(self.control_conn._futures_by_id)
+
+    def stop_worker(self) -> None:
+        """Wait for the end of the process."""
+        try:
+            self.process.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+        self._watch.join()
+        self._logs.stop(None)
+
+
+class _Logs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):
+    """What workers log, in the log of this process."""
+
+    def Logging(self, request_iterator: Iterable[Any], context: Any = None) -> Iterator[Any]:  # noqa: N802
+        """Log it."""
+        for entries in request_iterator:
+            for entry in entries.log_entries:
+                level = LOGENTRY_TO_LOG_LEVEL_MAP[entry.severity]
+                _logger.log(level, "%s", "\n".join(filter(None, (entry.message, entry.trace))))
+        return iter(())

@@ -1,0 +1,169 @@
+"""The last PTransforms of a pipeline: results to files or tables."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+from apache_beam.pvalue import AsIter, AsSingleton, PCollection
+from apache_beam.transforms.window import GlobalWindows
+
+from beam_batch_predict import files
+from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.dofns import FinishRun, WriteParts, clean_up
+from beam_batch_predict.failure_limit import FailureLimit
+from beam_batch_predict.run_planning import begin_run
+from beam_batch_predict.runners import work_prefix
+from beam_batch_predict.sinks.bigquery_tables import OutputTables, output_tables
+from beam_batch_predict.sinks.naming import is_temporary, output_directory
+from beam_batch_predict.sinks.run_record import RunRecord, fresh_time
+from beam_batch_predict.spec import (
+    Destination,
+    GcsDestination,
+    JobRecord,
+    NonFinite,
+    Source,
+    check_predictions_format,
+)
+
+__all__ = ["Place", "WriteResults", "WriteRun"]
+
+
+class WriteResults(beam.PTransform):
+    """Write predictions and errors as files or tables; files in input order, if there is one.
+
+    Each run gets a directory of its own, `prediction-<model-display-name>-<time>`, with
+    `predictions_0001.jsonl` and so on, and `errors_0001.jsonl` and so on if rows failed;
+    with the format "csv" their names end in `.csv`, and each begins with the same header;
+    with "parquet" in `.parquet`, typed; with "tf-record" in `.tfrecord`, of tf.train.Examples.
+    The files appear when all rows are done, each of them whole.
+
+    In BigQuery each run makes two tables, which also appear when all rows are done. They are
+    loaded from files below Beam's `--temp_location`, which a local run does not need.
+
+    Args:
+        destination: where to make the directory, or the tables.
+        predictions_format: "jsonl", "csv", "parquet" or "tf-record"; nothing for tables.
+        model_display_name: for the name of the directory, or of the dataset.
+        non_finite: NULL writes null for NaN and infinities; otherwise their names.
+        create_time: for the names; by default the present time.
+
+    Returns:
+        A PCollection of the published files or tables: (uri, rows) of each.
+
+    Raises:
+        InvalidArgument: the format is not supported.
+        DestinationError: when the pipeline runs, and BigQuery refuses something.
+        LostRowsError: when the pipeline runs, and rows are missing: nothing is published.
+
+    Example:
+        >>> WriteResults(GcsDestination("out/")).predictions_format
+        'jsonl'
+    """
+
+    def __init__(
+        self,
+        destination: Destination,
+        predictions_format: str = "jsonl",
+        *,
+        model_display_name: str = "model",
+        non_finite: NonFinite = NonFinite.STRING,
+        create_time: datetime.datetime | None = None,
+    ) -> None:
+        super().__init__()
+        self.predictions_format = check_predictions_format(predictions_format)
+        self.non_finite = non_finite
+        self._place = Place(destination, model_display_name, create_time or fresh_time())
+        if self._place.tables is not None:
+            self.predictions_format = "bigquery"
+        self.directory = self._place.directory()
+
+    def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
+        """Write parts, then publish them."""
+        record = self._place.record(batches.pipeline)
+        return batches | "WriteRun" >> WriteRun(record, self.predictions_format, self.non_finite)
+
+
+class Place(NamedTuple):
+    """Where a run writes, as far as that is known without its pipeline."""
+
+    destination: Destination
+    display_name: str
+    create_time: datetime.datetime
+
+    @property
+    def tables(self) -> OutputTables | None:
+        if isinstance(self.destination, GcsDestination):
+            return None
+        return output_tables(self.destination, self.display_name, self.create_time)
+
+    def directory(self, prefix: str = "") -> str:
+        """The run's directory; empty for tables as long as the prefix is not known."""
+        if isinstance(self.destination, GcsDestination):
+            prefix = self.destination.output_uri_prefix
+        return output_directory(prefix, self.display_name, self.create_time) if prefix else ""
+
+    def record(
+        self, pipeline: beam.Pipeline, directory: str = "", job: JobRecord | None = None
+    ) -> RunRecord:
+        """The record of the run.
+
+        Raises:
+            InvalidArgument: tables need a `--temp_location` that is not there.
+        """
+        known = directory or self.directory()
+        if not known:
+            known = self.directory(work_prefix(pipeline.options, pipeline.runner))
+        return RunRecord(known, self.create_time, job, self.tables)
+
+
+class WriteRun(beam.PTransform):
+    """Parts, then publication and record; `start` is a singleton, when the run began."""
+
+    def __init__(
+        self,
+        record: RunRecord,
+        predictions_format: str,
+        non_finite: NonFinite,
+        limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
+        source: Source | None = None,
+        start: PCollection[datetime.datetime] | None = None,
+    ) -> None:
+        super().__init__()
+        self._record = record
+        self._write = WriteParts(record, non_finite, predictions_format, limit)
+        self._finish = FinishRun(record, predictions_format, limit, source)
+        self._start = start
+
+    def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
+        once = batches.pipeline | "Once" >> beam.Create([None])
+        start = begun = AsSingleton(self._start) if self._start else None
+        if start is None and self._record.tables is not None:
+            prepared = once | "Prepare" >> beam.Map(
+                lambda _, record: begin_run(record), self._record
+            )
+            begun = AsSingleton(prepared)
+        parts = (
+            batches
+            | "InOneWindow" >> beam.WindowInto(GlobalWindows())
+            | "WriteParts" >> beam.ParDo(self._write, begun)
+        )
+        published = once | "Finish" >> beam.ParDo(self._finish, AsIter(parts), start)
+        # A side input comes from a step that is done: it is not tried again behind this one.
+        _ = once | "CleanUp" >> beam.Map(
+            clean_up,
+            AsIter(published),
+            parts_directory=self._record.parts_directory,
+            directories=self._temporary(),
+        )
+        return published
+
+    def _temporary(self) -> list[str]:
+        """Directories of a run whose results are tables, from within."""
+        directory = self._record.directory
+        if self._record.tables is None or not files.is_local(directory):
+            return []
+        above = os.path.dirname(directory)
+        return [directory, above] if is_temporary(above) else [directory]

@@ -1,0 +1,275 @@
+"""Storage that fails, stalls or lies: whole in the end, or an error that says where."""
+
+import gc
+import hashlib
+import json
+import random
+import re
+
+import pytest
+
+from beam_batch_predict import cloud_uploads, files
+from beam_batch_predict.files import StorageUnavailable
+
+OPERATIONS = {
+    "list": r"GET /storage/v1/b/[^/]+/o\?",
+    "look": r"GET /storage/v1/b/[^/]+/o/",
+    "read": "GET /download",
+    "write": "POST /upload",
+    "batch": "POST /batch",
+    "copy": "copyTo",
+    "delete": "DELETE",
+}
+
+
+def refuse(faults, pattern):
+    for status in (429, 500, 503, 408):
+        faults.fail(pattern, status, times=1)
+
+
+def break_off(faults, pattern):
+    faults.reset(pattern)
+    faults.cut(pattern)
+    faults.hang(pattern)
+
+
+def lose(faults, pattern):
+    faults.lose(pattern, times=2)
+
+
+def delay(faults, pattern):
+    faults.delay(pattern, 0.01)
+
+
+ROWS = 40
+
+
+def jsonl(rows):
+    return b"".join(b'{"x": %d}\n' % row for row in rows)
+
+
+@pytest.fixture
+def inputs(put):
+    """Four objects of ten rows, which become eight chunks; the last row is an error."""
+    for at in range(4):
+        put({f"in/{at}.x": jsonl(range(at * 10, at * 10 + 10)) + b"oops\n" * (at == 3)})
+
+
+FLAGS = ["--chunk_bytes=50"]
+
+
+def is_table(name):
+    return name.endswith((".jsonl", ".predictions", ".errors"))
+
+
+def rows_of(objects, kind):
+    names = sorted(name for name in objects if name.startswith(kind) and is_table(name))
+    return [json.loads(line) for name in names for line in objects[name].splitlines()]
+
+
+def check_whole(record, published):
+    """Whether all is published as it would be without faults, and nothing else is there."""
+    assert record["completionStats"]["successfulCount"] == str(ROWS)
+    assert record["completionStats"]["failedCount"] == "1"
+    assert "partialFailures" not in record
+    predicted = rows_of(published, "predictions")
+    assert [row["instance"]["x"] for row in predicted] == list(range(ROWS))
+    assert [row["prediction"] for row in predicted] == [2.0 * row for row in range(ROWS)]
+    assert [row["instance"] for row in rows_of(published, "errors")] == ["oops"]
+    assert all(name.startswith(("predictions_", "errors_")) for name in published)
+
+
+@pytest.mark.parametrize("fault", [refuse, break_off, lose, delay])
+def test_a_job_rides_over_faults_of_every_operation(inputs, job, run, faults, impatient, fault):
+    description = job()
+    for pattern in OPERATIONS.values():
+        fault(faults, pattern)
+    check_whole(*run(description, *FLAGS))
+    assert all(faults.count(pattern) for pattern in OPERATIONS.values())
+
+
+@pytest.mark.slow
+def test_a_job_gets_on_with_storage_that_takes_two_seconds_for_each_request(
+    inputs, job, run, faults
+):
+    description = job()
+    faults.delay("", 2.0)
+    check_whole(*run(description, *FLAGS))
+
+
+@pytest.mark.parametrize(
+    ("pattern", "fault", "words"),
+    [
+        (r"GET /download.*in%2F2", "fail", r"in/2\.x: storage fails with HTTP 503"),
+        (r"GET /download.*in%2F2", "reset", r"in/2\.x: storage does not answer.*[Cc]onnection"),
+        (r"GET /download.*in%2F2", "hang", r"in/2\.x: storage does not answer.*timed out"),
+        (r"POST /upload.*_parts", "fail", r"_parts/.*storage fails with HTTP 503"),
+        (r"copyTo.*predictions_0003", "fail", r"predictions_0003.*storage fails with HTTP 503"),
+        (r"POST /batch", "hang", r"chunk-.*storage does not answer.*timed out"),
+    ],
+)
+def test_a_job_that_storage_keeps_from_its_end_says_where_and_leaves_no_row_twice(
+    inputs, job, run, faults, impatient, pattern, fault, words
+):
+    description = job()
+    more = {"status": 503} if fault == "fail" else {}
+    getattr(faults, fault)(pattern, times=10**9, **more)
+    record, left = run(description, *FLAGS, exit_code=1)
+    assert record["state"] == "JOB_STATE_FAILED"
+    assert re.search(words, record["error"]["message"]), record["error"]
+    assert "asked 4 times" in record["error"]["message"]
+    found = [json.dumps(row["instance"]) for row in rows_of(left, "")]
+    assert len(found) == len(set(found))
+    assert not any(name.startswith("predictions") for name in left) or len(found) == ROWS + 1
+
+
+CHUNK = 256 * 1024
+
+
+@pytest.fixture
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(cloud_uploads, "CHUNK_BYTES", CHUNK)
+
+
+def upload(uri, content, piece=100_000):
+    file = files.NewFile(uri)
+    for start in range(0, len(content), piece):
+        assert file.write(content[start : start + piece]) == len(content[start : start + piece])
+    assert file.tell() == len(content)
+    file.commit()
+    assert (file.size, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 2 * CHUNK, 5 * CHUNK + 3])
+def test_an_upload_of_any_size_is_whole(bucket, contents, faults, small_chunks, size):
+    content = random.Random(size).randbytes(size)
+    upload(f"gs://{bucket}/x", content)
+    assert contents() == {"x": content}
+    chunks = -(-size // CHUNK)
+    assert faults.count("PUT /upload") == (chunks if chunks > 1 else 0)
+
+
+BREAKS = ("fail", "lose", "cut", "reset", "halve", "hang")
+
+
+@pytest.mark.parametrize("kind", BREAKS)
+@pytest.mark.parametrize("after", [0, 1, 3])
+def test_an_upload_goes_on_where_it_was_broken_off(
+    bucket, contents, faults, small_chunks, impatient, kind, after
+):
+    content = random.Random(after).randbytes(3 * CHUNK + 5)
+    more = {"status": 503} if kind == "fail" else {}
+    getattr(faults, kind)("PUT /upload", times=1 if kind == "hang" else 2, after=after, **more)
+    upload(f"gs://{bucket}/x", content)
+    assert contents() == {"x": content}
+    assert faults.count("PUT /upload") >= 4
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_uploads_under_faults_by_chance_are_whole(
+    bucket, contents, faults, small_chunks, impatient, seed
+):
+    chance = random.Random(seed)
+    content = chance.randbytes(chance.randrange(CHUNK, 8 * CHUNK))
+    for kind in chance.choices(BREAKS[1:-1], k=6):
+        getattr(faults, kind)("PUT /upload", after=chance.randrange(4))
+    upload(f"gs://{bucket}/x", content, piece=chance.randrange(1000, 3 * CHUNK))
+    assert contents() == {"x": content}
+
+
+def test_an_upload_that_storage_does_not_take_is_an_error_and_no_object(
+    bucket, contents, faults, small_chunks, impatient
+):
+    file = files.NewFile(f"gs://{bucket}/new")
+    faults.fail("PUT /upload", 503, after=1)
+    file.write(b"x" * CHUNK * 2)
+    with pytest.raises(StorageUnavailable, match=f"gs://{bucket}/new: .*HTTP 503.*asked 4 times"):
+        file.write(b"x" * CHUNK * 2)
+    file.abandon()
+    assert contents() == {}
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_an_upload_whose_session_is_gone_is_an_error_and_no_object(
+    bucket, contents, faults, small_chunks, impatient, status
+):
+    file = files.NewFile(f"gs://{bucket}/new")
+    file.write(b"x" * CHUNK * 2)
+    faults.fail("PUT /upload", status)
+    with pytest.raises(StorageUnavailable, match="ended before its time"):
+        file.commit()
+    assert contents() == {}
+
+
+def test_an_object_that_is_not_what_was_sent_is_removed(
+    bucket, contents, faults, small_chunks, impatient, monkeypatch
+):
+    file = files.NewFile(f"gs://{bucket}/new")
+    file.write(b"x" * CHUNK * 2)
+    [session] = faults.sessions.values()
+    session.content[100] ^= 1
+    with pytest.raises(StorageUnavailable, match="checksum.*they were removed"):
+        file.commit()
+    assert contents() == {}
+
+
+def test_a_new_file_may_get_its_name_in_the_end(bucket, contents, faults, small_chunks):
+    for size in (10, CHUNK * 2):
+        file = files.NewFile(f"gs://{bucket}/aside")
+        file.write(b"x" * size)
+        file.commit(f"gs://{bucket}/{size}")
+        assert file.uri == f"gs://{bucket}/{size}"
+        file.abandon()
+    assert contents() == {"10": b"x" * 10, str(CHUNK * 2): b"x" * CHUNK * 2}
+    assert faults.count("copyTo") == 1
+
+
+def test_a_new_file_that_is_forgotten_makes_no_object(bucket, contents, small_chunks):
+    for size in (10, CHUNK * 2):
+        files.NewFile(f"gs://{bucket}/new").write(b"x" * size)
+        gc.collect()
+    assert contents() == {}
+
+
+@pytest.mark.parametrize("fault", [refuse, break_off, lose])
+def test_reading_goes_on_where_it_was_broken_off(
+    put, bucket, faults, impatient, fault, monkeypatch
+):
+    monkeypatch.setattr("beam_batch_predict.files.reading.OBJECT_BUFFER_BYTES", 4096)
+    content = random.Random(0).randbytes(20_000)
+    put({"x": content})
+    fault(faults, "GET /download")
+    fault(faults, "/o/x")
+    with files.open_file(f"gs://{bucket}/x") as file:
+        assert b"".join(iter(lambda: file.read(700), b"")) == content
+        file.seek(5)
+        assert file.read() == content[5:]
+
+
+def test_an_object_that_is_replaced_while_it_is_read_is_not_read_on(
+    put, bucket, faults, impatient, monkeypatch
+):
+    monkeypatch.setattr("beam_batch_predict.files.reading.OBJECT_BUFFER_BYTES", 4096)
+    put({"x": b"1" * 10_000})
+    with files.open_file(f"gs://{bucket}/x") as file:
+        assert file.read(4096) == b"1" * 4096
+        put({"x": b"2" * 10_000})
+        faults.reset("GET /download")
+        with pytest.raises(
+            OSError, match=f"changed or replaced while it was read.*gs://{bucket}/x"
+        ):
+            file.read(4096)
+
+
+def test_an_object_that_is_replaced_after_it_was_found_is_not_read(put, bucket, storage_client):
+    put({"x": b"1" * 10, "in/y": b"1"})
+    [found] = files.match(f"gs://{bucket}/x")
+    blob = storage_client.bucket(bucket).get_blob("x")
+    blob.metadata = {"colour": "green"}
+    blob.patch()
+    with files.open_file(found.uri, found) as file:
+        assert file.read() == b"1" * 10
+    put({"x": b"2" * 10})
+    with pytest.raises(OSError, match="replaced after the job was planned"):
+        files.open_file(found.uri, found)
+    assert files.open_file(found.uri).read() == b"2" * 10

@@ -1,0 +1,160 @@
+"""A job to disturb, on disk and in processes, and what must be so afterwards."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from beam_batch_predict.jobs import read_job
+from beam_batch_predict.running import run_job
+
+ROOT = Path(__file__).resolve().parents[2]
+INJECTED = Path(__file__).resolve().parent / "injected"
+
+ROWS = 2_000
+CHUNK_BYTES = 500
+OPTIONS = {"chunk_bytes": CHUNK_BYTES}
+
+
+def is_bad(row):
+    """Whether the model has no prediction for a row."""
+    return row % 23 == 7
+
+
+class Given(NamedTuple):
+    """What all jobs begin with: the paths of the model and of the rows."""
+
+    model: str
+    rows: str
+
+
+class Job:
+    """A job on disk, and the ways to run it."""
+
+    def __init__(self, directory, given, stop_at=-1.0):
+        self.directory, self.out, self.marks = directory, directory / "out", directory / "marks"
+        self.gate = self.marks / "gate"
+        self.marks.mkdir()
+        self.description = {
+            "displayName": "faults",
+            "unmanagedContainerModel": {"artifactUri": given.model},
+            "inputConfig": {
+                "instancesFormat": "jsonl",
+                "gcsSource": {"uris": [given.rows]},
+            },
+            "modelParameters": {"gate": str(self.gate), "stop_at": stop_at},
+            "outputConfig": {
+                "predictionsFormat": "jsonl",
+                "gcsDestination": {"outputUriPrefix": str(self.out)},
+            },
+        }
+        self.write()
+        self.marks.chmod(0o777)
+
+    def write(self):
+        """Write the job file."""
+        self.path = self.directory / "job.json"
+        self.path.write_text(json.dumps(self.description))
+
+    def run_here(self, **options):
+        """Run it in this process; the record."""
+        job = read_job(self.path.read_bytes())
+        return json.loads(run_job(job, {**OPTIONS, **options}, []).record)
+
+    def command(self, *flags):
+        """Its command line."""
+        chunks = f"--chunk_bytes={CHUNK_BYTES}"
+        return [sys.executable, "-m", "beam_batch_predict", "run", str(self.path), chunks, *flags]
+
+    def start(self, *flags, fault=None, before=(), **environment):
+        """Start it in a process of its own, perhaps with a fault; the process."""
+        variables = {**os.environ, **environment}
+        path = [str(ROOT)]
+        if fault is not None:
+            fault = {"below": str(self.out), "marks": str(self.marks), **fault}
+            variables["INJECTED_FAULT"] = json.dumps(fault)
+            path.insert(0, str(INJECTED))
+        return subprocess.Popen(
+            [*before, *self.command(*flags)],
+            env={**variables, "PYTHONPATH": os.pathsep.join(path)},
+            cwd=self.directory,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+
+    def run(self, *flags, **how):
+        """Run it in a process of its own, to its end; what it printed."""
+        with ended(self.start(*flags, **how)) as process:
+            return finish(process)
+
+    def reached(self, process):
+        """Wait until the fault has happened."""
+        wait_for((self.marks / "reached").exists, process)
+
+    def let_go(self):
+        """Let what waits go on."""
+        (self.marks / "go").touch()
+        self.gate.touch()
+
+    @property
+    def only_directory(self):
+        """The directory of the run: there is but one."""
+        (directory,) = self.out.iterdir()
+        return directory
+
+    @property
+    def state(self):
+        """What the record of the only run says."""
+        return json.loads((self.only_directory / "job.json").read_text())["state"]
+
+    @property
+    def parts(self):
+        """Unfinished business: all that is below `_parts`."""
+        return sorted(path.name for path in self.only_directory.glob("_parts/*/*"))
+
+
+@contextlib.contextmanager
+def ended(process):
+    """A process that is not left behind, nor what it has started."""
+    try:
+        yield process
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def finish(process):
+    """What a process printed, with its return code."""
+    out, error = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, error)
+
+
+def wait_for(condition, process=None, seconds=120):
+    """Wait until something is so; fail where the process ends before that."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until, "it did not come to that"
+        if process is not None and process.poll() is not None:
+            assert condition(), process.communicate()
+            return
+        time.sleep(0.01)
+
+
+def members(session):
+    """The processes of a session that are alive."""
+    found = subprocess.run(["ps", "-o", "stat=,args=", "-s", str(session)], stdout=subprocess.PIPE)
+    return [line for line in found.stdout.decode().splitlines() if not line.startswith("Z")]
+
+
+def published_in(directory):
+    """The published files: bytes by name."""
+    kinds = ("errors_*", "predictions_*")
+    return {path.name: path.read_bytes() for kind in kinds for path in directory.glob(kind)}

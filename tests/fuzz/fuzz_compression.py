@@ -1,0 +1,46 @@
+"""Compressed files: the content or a fault, in bounded pieces, never something else."""
+
+import bz2
+import gzip
+import io
+
+import zstandard
+
+from beam_batch_predict.sources.compression import BLOCK_BYTES, READ_ERRORS, blocks
+from fuzz.choices import Choices
+
+TEXT = b'{"a": 1}\n{"a": 2}\n' * 3
+KINDS = [".gz", ".bz2", ".zst", ".jsonl"]
+
+SEEDS = [
+    b"\x00" + gzip.compress(TEXT, mtime=0) + gzip.compress(b"", mtime=0) + b"\0\0",
+    b"\x00" + gzip.compress(b"\n" * 300_000, mtime=0),
+    b"\x01" + bz2.compress(TEXT) + bz2.compress(TEXT),
+    b"\x02" + zstandard.compress(TEXT),
+    b"\x02" + zstandard.ZstdCompressor().compressobj().compress(TEXT) + zstandard.compress(TEXT),
+    b"\x02" + bytes.fromhex("28b52ffd0088") + b"\x01\x00\x00",
+    b"\x03" + TEXT,
+]
+
+
+def check(data: bytes) -> None:
+    """Read bytes as if their file's name said that they are compressed."""
+    choices = Choices(data)
+    kind = choices.one_of(KINDS)
+    stored, content = choices.rest, bytearray()
+    try:
+        for block in blocks(io.BytesIO(stored), f"a{kind}"):
+            assert 0 < len(block) <= BLOCK_BYTES
+            content += block
+            if len(content) > 2**26:
+                return
+    except READ_ERRORS as error:
+        str(error).encode()
+        assert kind != ".jsonl"
+        return
+    if kind == ".jsonl":
+        assert content == stored
+    elif kind == ".gz":
+        assert content == gzip.decompress(stored)
+    elif kind == ".bz2":
+        assert content == bz2.decompress(stored)
