@@ -1,5 +1,6 @@
 """What tests of whole pipelines share: a tiny model, a local runner, published files."""
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -9,8 +10,10 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 import beam_batch_predict as bbp
+from beam_batch_predict import dofns
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runners import make_runner
+from beam_batch_predict.sinks.part_records import write_part_record
 
 
 def pytest_collection_modifyitems(items):
@@ -70,6 +73,27 @@ def pipeline():
         return beam.Pipeline(runner=make_runner(options), options=options)
 
     return make
+
+
+@pytest.fixture
+def breaking_off(monkeypatch):
+    """A context in which runs break off when so many of their parts are done."""
+
+    @contextlib.contextmanager
+    def breaking(parts):
+        written = []
+
+        def write(part, directory):
+            if len(written) == parts:
+                raise RuntimeError("the power went")
+            written.append(part)
+            write_part_record(part, directory)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(dofns, "write_part_record", write)
+            yield
+
+    return breaking
 
 
 @pytest.fixture

@@ -44,20 +44,11 @@ def run(tmp_path, tiny_model):
 
 
 @pytest.fixture
-def break_off(run, monkeypatch):
+def break_off(run, breaking_off):
     """A function that runs a job until so many parts are done: the directory that is left."""
 
-    def broken(parts=2, error=None, **how):
-        written = []
-
-        def write(part, directory):
-            if len(written) == parts:
-                raise error or RuntimeError("the power went")
-            written.append(part)
-            part_records.write_part_record(part, directory)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(dofns, "write_part_record", write)
+    def broken(parts=2, **how):
+        with breaking_off(parts):
             record = run(**how)
         assert record["state"] == "JOB_STATE_FAILED"
         return Path(record["outputInfo"]["gcsOutputDirectory"])
@@ -280,3 +271,24 @@ def test_what_does_not_pass_ends_the_run_after_some_attempts(run, monkeypatch):
     assert record["state"] == "JOB_STATE_FAILED"
     assert "storage fails with HTTP 503" in record["error"]["message"]
     assert len(tried) == running.MOST_ATTEMPTS
+
+
+def test_an_input_that_changes_while_the_job_runs_is_a_partial_failure(run, tmp_path, monkeypatch):
+    read_chunk = dofns.read_chunk
+    path = tmp_path / "in.jsonl"
+
+    def reading(chunk, *rest):
+        yield from read_chunk(chunk, *rest)
+        if chunk.number == 0:
+            path.write_text(ROWS + "7\n")
+
+    monkeypatch.setattr(dofns, "read_chunk", reading)
+    record = run()
+    assert record["state"] == "JOB_STATE_SUCCEEDED"
+    assert record["completionStats"]["incompleteCount"] == "-1"
+    [first, *_] = record["partialFailures"]
+    size = len(ROWS)
+    assert first["message"].startswith(
+        f"{path}: changed while the job ran, from {size} to {size + 2} bytes"
+    )
+    assert first["code"] == 10

@@ -21,10 +21,10 @@ from beam_batch_predict import cli
 from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.errors import DestinationError, LostRowsError
-from beam_batch_predict.sinks import bigquery_loading
+from beam_batch_predict.sinks import bigquery_loading, finishing
+from beam_batch_predict.sinks.accounting import check_parts
 from beam_batch_predict.sinks.bigquery_loading import load_tables
 from beam_batch_predict.sinks.bigquery_tables import OutputTables, output_tables, prepare_tables
-from beam_batch_predict.sinks.accounting import check_parts
 from beam_batch_predict.sinks.finishing import finish_run
 from beam_batch_predict.sinks.parts import PartWriter
 from beam_batch_predict.sinks.run_record import RunRecord
@@ -435,7 +435,8 @@ def run(tmp_path, tiny_model, capfd, monkeypatch, bigquery):
     def run_job(output_uri, *flags, lines=None, exit_code=0, source="jsonl", path="", **config):
         if lines is None:
             lines = "".join(f'{{"x": {n}, "id": "r{n}"}}\n' for n in range(30))
-        (tmp_path / "in.jsonl").write_text(lines)
+        if not (tmp_path / "in.jsonl").exists():
+            (tmp_path / "in.jsonl").write_text(lines)
         job = {
             "displayName": "table",
             "unmanagedContainerModel": {"artifactUri": tiny_model},
@@ -605,3 +606,38 @@ def test_more_files_than_a_load_job_takes_are_loaded_by_several(
     loads = len(list(bigquery_client.list_jobs())) - before - 2
     assert loads == (3 if parts[0].predictions.uri.startswith("gs://") else 5)
     assert sorted(row["prediction"] for row in rows("out")) == list(range(5))
+
+
+@pytest.mark.parametrize("published", ["parts", "loads", "copies"])
+def test_a_run_that_broke_off_makes_the_tables_when_it_is_gone_on_with(
+    published, run, dataset, names, rows, contents, cloud_flags, breaking_off, monkeypatch
+):
+    uri = f"bq://test-project.{dataset}.out"
+    with monkeypatch.context() as patch:
+        if published == "loads":
+            patch.setattr(finishing, "load_tables", lambda *_: 1 / 0)
+        if published == "copies":
+            patch.setattr(finishing, "write_manifest", lambda *_: 1 / 0)
+        with breaking_off(2 if published == "parts" else 1000):
+            record, _ = run(uri, *cloud_flags, exit_code=1)
+    assert record["state"] == "JOB_STATE_FAILED"
+    assert names() == (["out", "out_errors"] if published == "copies" else [])
+    record, _ = run(uri, *cloud_flags, "--resume")
+    assert record["state"] == "JOB_STATE_SUCCEEDED"
+    assert by_key(rows("out")) == KEYED
+    assert [name for name in contents("tmp/") if "_parts" in name] == []
+
+
+def test_too_many_failed_rows_make_no_tables(run, dataset, names, rows, contents, cloud_flags):
+    lines = '{"x": 1, "id": "a"}\n' * 20 + '{"x": "?", "id": "b"}\n' * 100
+    uri = f"bq://test-project.{dataset}.out"
+    flags = [*cloud_flags, "--chunk_bytes=100000"]
+    record, shown = run(uri, *flags, lines=lines, exit_code=1)
+    assert record["error"]["message"].startswith("100 of 120 rows failed: more than")
+    assert names() == []
+    [errors] = (name for name in contents("tmp/") if name.endswith("/errors_0001.parquet"))
+    assert "what the job has left is in gs://" in shown
+    record, _ = run(uri, *flags, "--resume", "--max_failed_fraction=1")
+    assert record["state"] == "JOB_STATE_SUCCEEDED"
+    assert (len(rows("out")), len(rows("out_errors"))) == (20, 100)
+    assert errors not in contents("tmp/")

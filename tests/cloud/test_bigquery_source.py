@@ -15,9 +15,9 @@ from emulators import faults as faulty
 from emulators import servers
 
 from beam_batch_predict import BigQuery, BigQueryClients, ConvertInstances, ReadInstances, cli
-from beam_batch_predict.run_planning import chunks_of
 from beam_batch_predict.errors import InvalidArgument, SourceError
 from beam_batch_predict.instances.convert import convert
+from beam_batch_predict.run_planning import chunks_of
 from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.spec import InstanceConfig
 from beam_batch_predict.status import Code
@@ -401,3 +401,40 @@ def test_a_table_that_goes_away_while_it_is_read_fails_the_job(
         wire.close()
     assert f"bq://{table}, stream " in record["error"]["message"]
     assert "cannot be read from row 0" in record["error"]["message"]
+
+
+def test_a_run_that_broke_off_goes_on_with_the_streams_that_it_has(
+    table, run, breaking_off, published, tmp_path
+):
+    how = {"includedFields": ["x"], "keyField": "id"}
+    with breaking_off(1):
+        directory, record = run(table, exit_code=1, **how)
+    [path] = Path(directory).glob("_parts/*/plan.jsonl")
+    plan = json.loads(path.read_text())
+    again, record = run(table, "--resume", **how)
+    assert (again, record["state"]) == (directory, "JOB_STATE_SUCCEEDED")
+    manifest = json.loads((Path(directory) / "manifest.json").read_text())
+    assert manifest["inputs"]["session"] == plan["listing"]["session"]
+    rows = [
+        json.loads(line) for text in published(directory).values() for line in text.splitlines()
+    ]
+    assert sorted(row["key"] for row in rows) == sorted(f"r{n}" for n in range(ROWS))
+
+
+def test_a_session_that_has_ended_is_not_gone_on_with(table, run, breaking_off, capfd):
+    with breaking_off(1):
+        directory, _ = run(table, exit_code=1, includedFields=["x"])
+    [path] = Path(directory).glob("_parts/*/plan.jsonl")
+    plan = json.loads(path.read_text())
+    plan["listing"]["session"]["expires"] = "2026-01-01T00:00:00+00:00"
+    path.write_text(json.dumps(plan) + "\n")
+    assert cli.main(["run", str(Path(directory).parents[1] / "job.json"), "--resume",
+                     "--chunk_bytes=1000"]) == 2  # fmt: skip
+    assert "a session of BigQuery that ended at 2026-01-01 00:00:00 UTC" in capfd.readouterr().err
+
+
+def test_a_run_says_until_when_it_can_be_gone_on_with(table, run, capfd, monkeypatch):
+    shown = []
+    monkeypatch.setattr(cli, "_show", shown.append)
+    run(table, includedFields=["x"])
+    assert "--resume can go on with it until 20" in shown[0]

@@ -12,6 +12,7 @@ import pytest
 
 from beam_batch_predict import BatchPredict, cli
 from beam_batch_predict.jobs import read_job
+from beam_batch_predict.verifying import verify
 
 ROWS = 30
 NAMES = ["in/a b.x", "in/é#1.x", "in/deep/%20?.x"]
@@ -237,3 +238,38 @@ def test_an_output_that_may_not_be_written_is_said_so_before_the_run(
     shown = capfd.readouterr().err
     assert "permission denied" in shown
     assert f"gs://{bucket}/out" in shown
+
+
+def test_a_run_in_a_bucket_that_broke_off_is_gone_on_with(
+    put, job, run, contents, breaking_off, storage_client, bucket
+):
+    put({name: jsonl(range(at * 10, at * 10 + 10)) + b"oops\n" for at, name in enumerate(NAMES)})
+    description = job()
+    _, whole = run(description, "--chunk_bytes=40")
+    for blob in list(storage_client.list_blobs(bucket, prefix="out/")):
+        blob.delete()
+    with breaking_off(2):
+        record, left = run(description, "--chunk_bytes=40", exit_code=1)
+    assert (record["state"], rows_of(left)) == ("JOB_STATE_FAILED", [])
+    again, published = run(description, "--chunk_bytes=40", "--resume")
+    assert again["state"] == "JOB_STATE_SUCCEEDED"
+    assert again["outputInfo"] == record["outputInfo"]
+    assert rows_of(published) == rows_of(whole)
+    assert {**published, "manifest.json": b""} == {**whole, "manifest.json": b""}
+    assert [name for name in contents("out/") if "_parts" in name] == []
+    directory = record["outputInfo"]["gcsOutputDirectory"]
+    assert verify(directory).wrong == ()
+    put({f"{directory.partition(bucket)[2][1:]}/predictions_0001.jsonl": b"{}\n"})
+    assert "predictions_0001.jsonl has 3 bytes" in verify(directory).wrong[0]
+
+
+def test_an_input_in_a_bucket_that_was_written_anew_is_named(
+    put, job, run, breaking_off, bucket, capfd
+):
+    put({"in/a.x": jsonl(range(20))})
+    description = job()
+    with breaking_off(1):
+        run(description, "--chunk_bytes=40", exit_code=1)
+    put({"in/a.x": jsonl(range(20)) + b"1\n"})
+    run(description, "--chunk_bytes=40", "--resume", exit_code=2)
+    assert f"input gs://{bucket}/in/a.x was changed" in capfd.readouterr().err
