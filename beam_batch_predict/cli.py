@@ -9,21 +9,24 @@ signal stopped it.
 from __future__ import annotations
 
 import argparse
+import builtins
 import contextlib
 import json
 import logging
 import os
 import pathlib
+import re
 import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
-from beam_batch_predict import cancelling
+from beam_batch_predict import cancelling, errors
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
 from beam_batch_predict.jobs import BatchPredictionJob, read_job
 from beam_batch_predict.options import OPTIONS, add_options
+from beam_batch_predict.safe_text import redacted
 
 if TYPE_CHECKING:
     from beam_batch_predict.running import Finished
@@ -52,10 +55,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with cancelling.on_signals(_show):
             return cancelling.end(_run_to_exit_code(arguments, beam_flags))
     except InvalidArgument as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {redacted(str(error))}", file=sys.stderr)
         return 2
     except BatchPredictError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {redacted(str(error))}", file=sys.stderr)
         return 1
 
 
@@ -166,7 +169,7 @@ def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
 
 
 def _show(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)
+    print(redacted(line), file=sys.stderr, flush=True)
 
 
 _OLD_NEWS = (
@@ -178,9 +181,22 @@ _OLD_NEWS = (
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    if cancelling.was_asked():
+    if cancelling.was_asked() or _is_told_anyway(record):
         return False
     return not any(text in record.getMessage() for text in _OLD_NEWS)
+
+
+def _is_told_anyway(record: logging.LogRecord) -> bool:
+    """Whether it is the traceback of an error that needs none: the job's record has its text."""
+    if record.exc_info and record.exc_info[1] is not None:
+        return isinstance(record.exc_info[1], (BatchPredictError, OSError))
+    names = re.findall(r"^([\w.]+): ", record.getMessage(), re.MULTILINE)  # a worker's traceback
+    if "Traceback (most recent call last)" not in record.getMessage() or not names:
+        return False
+    known = getattr(builtins, names[-1], None) or getattr(
+        errors, names[-1].rpartition(".")[2], None
+    )
+    return isinstance(known, type) and issubclass(known, (BatchPredictError, OSError))
 
 
 def _say_why_a_thread_ended(ended: threading.ExceptHookArgs) -> None:

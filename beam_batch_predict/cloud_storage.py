@@ -16,7 +16,12 @@ from apache_beam.io.gcp.gcsio import MAX_BATCH_OPERATION_SIZE, parse_gcs_path
 from google.api_core.exceptions import PreconditionFailed, from_http_response
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from beam_batch_predict.file_errors import as_os_error, asked, error_of_code
+from beam_batch_predict.file_errors import (
+    StorageUnavailable,
+    as_os_error,
+    asked,
+    error_of_code,
+)
 from beam_batch_predict.retries import HTTP_CODES
 
 __all__ = ["blob_of", "create_exclusively", "delete", "is_cloud_storage", "rename", "write"]
@@ -141,8 +146,11 @@ def _send(client: Any, names: Sequence[str], requests: Sequence[Callable[[], Any
         names: what each is about, for errors.
         requests: what makes each.
 
+    Returns:
+        A response for each; those that fail still, however often they were sent, say so.
+
     Raises:
-        StorageUnavailable: some fail still; the others are done.
+        StorageUnavailable: there is no response.
     """
     responses: list[Any] = [None] * len(requests)
     waiting = list(range(len(requests)))
@@ -164,8 +172,12 @@ def _send(client: Any, names: Sequence[str], requests: Sequence[Callable[[], Any
             with as_os_error(names[waiting[0]]):
                 raise
 
-    if requests:
-        asked(names[0], ask)
+    try:
+        if requests:
+            asked(names[0], ask)
+    except StorageUnavailable:
+        if None in responses:
+            raise
     return responses
 
 

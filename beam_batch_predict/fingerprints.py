@@ -40,6 +40,7 @@ def settings_of(spec: BatchPredictSpec) -> dict[str, Any]:
         "predictions_format": spec.predictions_format,
         "batch_size": spec.batch_size,
         "non_finite": spec.non_finite.value,
+        "record_shape": spec.record_shape.value,
     }
     if isinstance(spec.destination, BigQueryDestination):
         settings["destination"] = _fields(spec.destination)

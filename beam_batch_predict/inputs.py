@@ -251,7 +251,11 @@ class Parquet(FileSource):
         return True
 
 
-_TABLE = re.compile(r"(?:bq://)?(?P<project>[^/\s`]+)\.(?P<dataset>\w+)\.(?P<table>[^.:/`]+)")
+_TABLE = re.compile(
+    r"(?:bq://)?(?P<project>[A-Za-z0-9_.:-]+)\.(?P<dataset>\w+)\."
+    # Of ASCII's signs `-` and `_`, and those that say what else is no table.
+    r"(?P<table>(?:[ \w$@*-]|[^\x00-\x9f])+)"
+)
 
 
 @dataclasses.dataclass(frozen=True)

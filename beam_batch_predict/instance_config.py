@@ -35,6 +35,10 @@ class InstanceConfig:
             the instance is an array.
         excluded_fields: these fields are not sent to the model; they are attached to
             the output where there is no `key_field`.
+        place_as_key: the place of a row is its key: `in.jsonl:1024`, the URI and the offset in
+            bytes (or the row's number) of where it begins. Nothing is taken out of the row.
+        raw_strings: a signature whose only input is a string gets rows as they stand: a line of
+            text unparsed, a record's bytes. Other signatures get what JSON lines say.
 
     Raises:
         InvalidArgument: the values contradict each other.
@@ -48,6 +52,8 @@ class InstanceConfig:
     key_field: str | None = None
     included_fields: str | Sequence[str] = ()
     excluded_fields: str | Sequence[str] = ()
+    place_as_key: bool = False
+    raw_strings: bool = False
 
     def __post_init__(self) -> None:
         for name in ("included_fields", "excluded_fields"):
@@ -58,6 +64,8 @@ class InstanceConfig:
         if found:
             problems = "; ".join(f"{name}: {problem}" for name, problem in found)
             raise InvalidArgument(f"InstanceConfig: {problems}")
+        if self.key_field and self.place_as_key:
+            raise InvalidArgument("InstanceConfig: key_field: not together with place_as_key")
 
     @property
     def unsent_fields(self) -> frozenset[str]:

@@ -1,7 +1,7 @@
 """What may pass when it is tried again, and trying again: one table, one way to wait.
 
 Sources: https://cloud.google.com/storage/docs/retry-strategy#tools for HTTP, and
-https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto for canonical codes.
+https://grpc.github.io/grpc/core/md_doc_statuscodes.html for calls.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ __all__ = [
     "ERRNOS",
     "ERROR_CODES",
     "HTTP_CODES",
+    "JOB_REASONS",
     "is_transient",
     "retried",
     "waits",
@@ -50,6 +51,14 @@ ERRNOS = frozenset(
 )
 """Of an `OSError`: what networks do, also those below a mounted directory. Not what a disk
 says that is full or broken, nor what is missing or not allowed."""
+
+JOB_REASONS = frozenset(
+    {
+        *("backendError", "internalError", "jobBackendError", "jobInternalError"),
+        *("rateLimitExceeded", "jobRateLimitExceeded", "tableUnavailable"),
+    }
+)
+"""That BigQuery gives for a job (https://cloud.google.com/bigquery/docs/error-messages)."""
 
 Result = TypeVar("Result")
 

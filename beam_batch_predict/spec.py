@@ -57,6 +57,7 @@ __all__ = [
     "Csv",
     "Destination",
     "FileList",
+    "FileNames",
     "FileSource",
     "GcsDestination",
     "InstanceConfig",
@@ -65,6 +66,7 @@ __all__ = [
     "NonFinite",
     "Outcome",
     "Parquet",
+    "RecordShape",
     "SavedModel",
     "Source",
     "TfRecord",
@@ -115,6 +117,28 @@ class NonFinite(enum.Enum):
     STRING = "string"
     NULL = "null"
     ERROR = "error"
+
+
+class RecordShape(enum.Enum):
+    """What a record of a prediction is.
+
+    `ECHO` is the instance (or the key), fields beside it, and the prediction. `OUTPUTS` is the
+    model's outputs by name, also where there is but one, and the key if there is one.
+    """
+
+    ECHO = "echo"
+    OUTPUTS = "outputs"
+
+
+class FileNames(enum.Enum):
+    """How published files are called.
+
+    `NUMBERED` is `predictions_0001.jsonl`, `errors_0001.jsonl`. `SHARDED` is
+    `prediction.results-00000-of-00006`, with `prediction.errors_stats-00000-of-00001` beside it.
+    """
+
+    NUMBERED = "numbered"
+    SHARDED = "sharded"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,6 +206,9 @@ class GcsDestination:
 
     Args:
         output_uri_prefix: a local path or a URI of any file system that Beam knows.
+        own_directory: whether each run makes a directory of its own under it; or else the
+            files of the one run that may publish there are directly in it.
+        file_names: how published files are called.
 
     Raises:
         InvalidArgument: the prefix is empty.
@@ -192,6 +219,8 @@ class GcsDestination:
     """
 
     output_uri_prefix: str
+    own_directory: bool = True
+    file_names: FileNames = FileNames.NUMBERED
 
     def __post_init__(self) -> None:
         check_strings(self.output_uri_prefix, "output_uri_prefix")
@@ -243,7 +272,8 @@ class BigQueryDestination:
 
 
 _BIGQUERY_PLACE = re.compile(
-    r"(?:bq://)?((?:[^:/\s]+:)?[^.:/\s]+)(?:\.(\w+)(?:\.([^.:/`$@*]+))?)?", re.ASCII
+    r"(?:bq://)?((?:[A-Za-z0-9.-]+:)?[A-Za-z0-9_-]+)(?:\.(\w+)(?:\.((?:[ \w-]|[^\x00-\x9f])+))?)?",
+    re.ASCII,
 )
 """Projects of a domain have its name in front: `example.com:project`."""
 
@@ -302,6 +332,7 @@ class BatchPredictSpec:
         predictions_format: the format of the output files; for tables it is "bigquery".
         batch_size: the number of rows the model sees per call.
         non_finite: how NaN and infinities are written.
+        record_shape: what a record of a prediction is.
         max_failed_fraction: the run fails if a larger share of its rows does; 1 is no limit.
         max_failed_min_rows: rows that there must be before that limit counts.
         call_timeout_seconds: the longest that a call of the model may take; 0 is no limit.
@@ -324,6 +355,7 @@ class BatchPredictSpec:
     predictions_format: str = "jsonl"
     batch_size: int = DEFAULT_BATCH_SIZE
     non_finite: NonFinite = NonFinite.STRING
+    record_shape: RecordShape = RecordShape.ECHO
     max_failed_fraction: float = DEFAULT_MAX_FAILED_FRACTION
     max_failed_min_rows: int = DEFAULT_MAX_FAILED_MIN_ROWS
     call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS

@@ -7,6 +7,7 @@ dies of, and on a signal at the next batch instead of in the middle of a file.
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import signal
 import sys
@@ -26,6 +27,7 @@ def main() -> None:
     """Work for the runner that the environment names, until it needs no more."""
     _end_with(int(os.environ[PARENT]))
     cancelling.handle_signals(_fall_silent)
+    sys.stderr = _WithoutTracebacks()
     from apache_beam.runners.worker import sdk_worker_main
 
     sdk_worker_main.main(sys.argv)
@@ -38,6 +40,22 @@ def _end_with(parent: int) -> None:
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         sys.exit(1)
+
+
+class _WithoutTracebacks(io.TextIOBase):
+    """Standard error without the tracebacks that Beam prints: it logs them as well."""
+
+    def __init__(self) -> None:
+        self._stderr = sys.stderr
+
+    def write(self, text: str, /) -> int:
+        return len(text) if text.startswith("Traceback ") else self._stderr.write(text)
+
+    def flush(self) -> None:
+        self._stderr.flush()
+
+    def fileno(self) -> int:
+        return self._stderr.fileno()
 
 
 def _fall_silent() -> None:

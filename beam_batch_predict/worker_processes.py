@@ -36,6 +36,7 @@ from google.protobuf import json_format, text_format  # type: ignore[import-unty
 
 from beam_batch_predict import cancelling
 from beam_batch_predict.errors import BatchPredictError
+from beam_batch_predict.safe_text import redacted
 from beam_batch_predict.status import Code
 from beam_batch_predict.worker_main import PARENT
 
@@ -213,5 +214,6 @@ class _Logs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):
         for entries in request_iterator:
             for entry in entries.log_entries:
                 level = LOGENTRY_TO_LOG_LEVEL_MAP[entry.severity]
-                _logger.log(level, "%s", "\n".join(filter(None, (entry.message, entry.trace))))
+                text = "\n".join(filter(None, (entry.message, entry.trace)))
+                _logger.log(level, "%s", redacted(text))  # Beam's workers log their options
         return iter(())

@@ -20,6 +20,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, add_help=False, allow_abbrev=False)
     parser.add_argument("--job", required=True, metavar="JOB.json")
     arguments, rest = parser.parse_known_args(argv)
+    if arguments.job.startswith("-"):
+        parser.error(f"--job: expected a path or a URI, found {arguments.job!r}")
     return cli.main(["run", arguments.job, *rest])
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from beam_batch_predict.cli import _with_equals_signs
+
 ROOT = Path(__file__).resolve().parent.parent
 PENGUINS = ROOT / "examples" / "penguins"
 COMMAND = [sys.executable, "-m", "beam_batch_predict", "run"]
@@ -204,6 +206,54 @@ def test_a_wrong_option_starts_nothing(flags, words, job_file, tmp_path):
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [
+        ("run --resume J", "run --resume=true J"),
+        ("run J --resume", "run J --resume=true"),
+        ("run --resume true J", "run --resume=true J"),
+        ("run --resume FALSE J", "run --resume=FALSE J"),
+        ("run --resume=false J", "run --resume=false J"),
+        ("run --resume --csv_multiline J", "run --resume=true --csv_multiline=true J"),
+        ("run --signature_name true J", "run --signature_name=true J"),
+        ("run --runner X J", "run --runner=X J"),
+        ("run J --streaming --runner X", "run J --streaming --runner=X"),
+        ("run --streaming J", "run --streaming J"),
+        ("run --runner", "run --runner"),
+    ],
+)
+def test_flags_with_and_without_values(given, taken):
+    assert _with_equals_signs(given.split()) == taken.split()
+
+
+def test_a_value_of_beam_before_the_job_file(job_file):
+    succeeded(run("--runner", "DirectRunner", "--no_auth", job_file()))
+
+
+@pytest.mark.parametrize("flag", ["--resume", "--resume=true"])
+def test_nothing_to_go_on_with(flag, job_file, tmp_path):
+    done = run(flag, job_file())
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "no unfinished run of 'tiny'" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_verify_says_what_is_wrong(job_file, tmp_path):
+    directory = directory_of(succeeded(run(job_file())))
+    verify = [*COMMAND[:-1], "verify"]
+    assert run(directory, command=verify).returncode == 0
+    (directory / "predictions_0001.jsonl").write_text("{}\n")
+    (directory / "errors_0001.jsonl").unlink()
+    done = run(directory, command=verify)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert all(f"{directory}: " in line for line in done.stderr.splitlines())
+    assert all(name in done.stderr for name in ("predictions_0001.jsonl", "errors_0001.jsonl"))
+    done = run(tmp_path, command=verify)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Traceback" not in done.stderr
+    assert run(directory, "--other", command=verify).returncode == 2
 
 
 def test_a_job_file_that_is_not_there(tmp_path):

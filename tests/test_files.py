@@ -1,14 +1,21 @@
 """Files: whole or not there, claimed once, found by name and pattern."""
 
+import errno
+import hashlib
+import io
 import os
+import random
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from apache_beam.io.localfilesystem import LocalFileSystem
 from google.api_core.exceptions import Forbidden, NotFound, ServiceUnavailable
 
-from beam_batch_predict import files
+from beam_batch_predict import file_errors, files
+from beam_batch_predict.files import reading
 
 
 @pytest.fixture
@@ -288,6 +295,184 @@ class StoreOfErrors(LocalFileSystem):
     ("name", "kind"),
     [("gone", FileNotFoundError), ("refused", PermissionError), ("down", files.StorageUnavailable)],
 )
-def test_errors_of_an_object_store_are_those_of_files_unless_they_may_pass(name, kind):
+def test_errors_of_an_object_store_are_those_of_files_unless_they_may_pass(name, kind, monkeypatch):
+    monkeypatch.setattr(file_errors, "FIRST_WAIT", 0.001)
     with pytest.raises(kind, match=f"errors://b/{name}"):
         files.open_file(f"errors://b/{name}")
+
+
+class Unsteady(io.FileIO):
+    """A file of a network disk that fails for a time, again and again."""
+
+    reads = 0
+    every = 3
+    error = errno.ESTALE
+
+    def _fail(self):
+        Unsteady.reads += 1
+        if Unsteady.reads % Unsteady.every == 0:
+            super().readinto(bytearray(7))  # as if some bytes had come
+            raise OSError(Unsteady.error, os.strerror(Unsteady.error), self.name)
+
+    def readinto(self, buffer):
+        self._fail()
+        return super().readinto(buffer)
+
+    def read(self, size=-1):
+        self._fail()
+        return super().read(size)
+
+
+class UnsteadyStore(LocalFileSystem):
+    """The same as a file system of Beam."""
+
+    @classmethod
+    def scheme(cls):
+        return "unsteady"
+
+    def open(self, path, *_, **__):
+        return Unsteady(path.removeprefix("unsteady://"))
+
+    def metadata(self, path):
+        return super().metadata(path.removeprefix("unsteady://"))
+
+
+@pytest.fixture(params=["", "unsteady://"])
+def unsteady(request, tmp_path, monkeypatch):
+    """A function that makes a file of some content which is read from storage that fails."""
+    monkeypatch.setattr(file_errors, "FIRST_WAIT", 0.0)
+    monkeypatch.setattr(reading.io, "FileIO", Unsteady)
+    monkeypatch.setattr(reading, "BUFFER_BYTES", 64)
+    monkeypatch.setattr(Unsteady, "every", 3)
+    monkeypatch.setattr(Unsteady, "error", errno.ESTALE)
+
+    def make(content):
+        (tmp_path / "x").write_bytes(content)
+        return f"{request.param}{tmp_path / 'x'}"
+
+    return make
+
+
+CONTENT = bytes(range(256)) * 20
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_reading_goes_on_where_it_was_broken_off(unsteady, seed):
+    chance = random.Random(seed)
+    uri = unsteady(CONTENT)
+    with files.open_file(uri) as file:
+        for _ in range(200):
+            if chance.random() < 0.3:
+                at = file.seek(chance.randrange(len(CONTENT) + 10))
+            at = file.tell()
+            size = chance.choice([1, 10, 63, 64, 65, 1000, -1])
+            assert file.read(size) == CONTENT[at:][: None if size < 0 else size]
+    assert Unsteady.reads > 20
+
+
+def test_reading_that_never_goes_on_says_where_and_what_to_do(unsteady, monkeypatch):
+    uri = unsteady(CONTENT)
+    monkeypatch.setattr(Unsteady, "every", 1)
+    with (
+        files.open_file(uri) as file,
+        pytest.raises(files.StorageUnavailable, match="/x.*asked 4 times: run the job again"),
+    ):
+        file.read(10)
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
+def test_a_broken_disk_or_a_refusal_is_asked_once(unsteady, monkeypatch, number):
+    uri = unsteady(CONTENT)
+    monkeypatch.setattr(Unsteady, "every", 1)
+    monkeypatch.setattr(Unsteady, "error", number)
+    before = Unsteady.reads
+    with files.open_file(uri) as file, pytest.raises(OSError, match="/x"):
+        file.read(10)
+    assert Unsteady.reads == before + 1
+
+
+@pytest.mark.parametrize("change", ["replaced", "written", "longer"])
+def test_a_file_that_changes_before_it_is_opened_again_is_not_read_on(
+    unsteady, tmp_path, monkeypatch, change
+):
+    uri = unsteady(CONTENT)
+    path = tmp_path / "x"
+    with files.open_file(uri) as file:
+        assert file.read(64) == CONTENT[:64]
+        if change == "replaced":
+            (tmp_path / "y").write_bytes(CONTENT[::-1])
+            os.utime(tmp_path / "y", (1, 1))
+            os.replace(tmp_path / "y", path)
+        else:
+            path.write_bytes(CONTENT[::-1] + b"x" * (change == "longer"))
+            os.utime(path, (1, 1))
+        monkeypatch.setattr(Unsteady, "every", Unsteady.reads + 1)
+        with pytest.raises(OSError, match="changed or replaced while it was read"):
+            file.read(64)
+
+
+def test_a_file_that_is_cut_while_it_is_read_is_not_taken_for_a_short_one(tmp_path):
+    path = tmp_path / "x"
+    path.write_bytes(b"x" * 10**6)
+    with files.open_file(str(path)) as file:
+        file.read(10)
+        os.truncate(path, 500_000)
+        with pytest.raises(OSError, match="ended at byte 500000 of 1000000"):
+            file.read()
+
+
+def test_a_file_is_opened_only_as_it_was_found(here):
+    put("x")
+    [found] = files.match("x")
+    with files.open_file("x", found) as file:
+        assert file.read() == b"x"
+    for change in (lambda: os.utime("x", (1, 1)), lambda: os.truncate("x", 0)):
+        change()
+        with pytest.raises(OSError, match="replaced after the job was planned.*x"):
+            files.open_file("x", found)
+        [found] = files.match("x")
+
+
+def test_a_directory_or_nothing_cannot_be_opened(here):
+    os.mkdir("d")
+    with pytest.raises(IsADirectoryError, match="d"):
+        files.open_file("d")
+    with pytest.raises(FileNotFoundError, match="missing"):
+        files.open_file("missing")
+
+
+def test_a_pipe_is_refused_and_not_waited_for(here):
+    os.mkfifo("pipe")
+    with pytest.raises(OSError, match=r"no regular file.*pipe"):
+        files.open_file("pipe")
+
+
+def test_a_new_file_tells_its_size_and_digest_and_may_be_read_before_it_is_there(here):
+    for name in ("", "other"):
+        file = files.NewFile("out")
+        writer = pq.ParquetWriter(file, pa.schema([("x", pa.int64())]))
+        writer.write_table(pa.table({"x": range(1000)}))
+        writer.close()
+        assert not file.closed
+        file.close()
+        assert pq.read_table(file.uri_written)["x"].to_pylist() == list(range(1000))
+        assert not os.path.exists(name or "out")
+        file.commit(name)
+        assert set(os.listdir()) == {"out", name or "out"}
+        with open(name or "out", "rb") as written:
+            content = written.read()
+        digest = hashlib.sha256(content).hexdigest()
+        assert (file.uri, file.size, file.sha256) == (name or "out", len(content), digest)
+        file.abandon()
+        assert os.path.exists(name or "out")
+
+
+def test_a_new_file_that_cannot_get_its_name_leaves_nothing(here):
+    file = files.NewFile("dir/x")
+    file.write(b"x")
+    with pytest.raises(ValueError, match="closed"):
+        file.close() or file.write(b"y")
+    os.makedirs("taken/x")
+    with pytest.raises(OSError, match="taken"):
+        file.commit("taken")
+    assert os.listdir("dir") == []

@@ -6,17 +6,19 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, SetupOptions
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
-from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle, PortableRunner
 
-from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.errors import BatchPredictError, InvalidArgument
 from beam_batch_predict.runners import (
     is_local,
     make_options,
     make_runner,
+    runs_here,
+    takes_value,
     waits_for_service,
     work_prefix,
 )
+from beam_batch_predict.worker_processes import LocalRunner
 
 
 @pytest.mark.parametrize(
@@ -34,7 +36,7 @@ def test_local_means_the_runner_in_this_process(flags):
     options = make_options(flags)
     assert is_local(options)
     assert not waits_for_service(options)
-    assert type(make_runner(options)) is FnApiRunner
+    assert type(make_runner(options)) is LocalRunner
 
 
 def test_workers_of_the_local_runner_get_the_options():
@@ -91,6 +93,41 @@ def test_each_of_several_workers_is_a_process(tmp_path):
     processes = set(os.listdir(directory))
     assert len(processes) == 2
     assert str(os.getpid()) not in processes
+
+
+def test_a_worker_process_that_cannot_start_is_an_error(monkeypatch):
+    monkeypatch.setattr("beam_batch_predict.worker_processes._COMMAND", ["false"])
+    options = make_options(["--direct_num_workers=2"])
+    with (
+        pytest.raises(BatchPredictError, match="a worker process ended: exit code 1"),
+        beam.Pipeline(runner=make_runner(options), options=options) as pipeline,
+    ):
+        _ = pipeline | beam.Create([1])
+
+
+@pytest.mark.parametrize(
+    ("flags", "here"),
+    [
+        ([], True),
+        (["--runner=DataflowRunner"], False),
+        (["--runner=PortableRunner", "--job_endpoint=host:8099"], False),
+        (["--runner=PortableRunner", "--job_endpoint=embed"], True),
+        (["--runner=PortableRunner", "--job_endpoint=h:1", "--environment_type=LOOPBACK"], True),
+        (["--runner=FlinkRunner"], True),
+        (["--runner=FlinkRunner", "--environment_type=DOCKER"], False),
+        (["--runner=FlinkRunner", "--flink_master=host:8081"], False),
+        (["--runner=SparkRunner"], True),
+        (["--runner=SparkRunner", "--spark_master_url=spark://host:7077"], False),
+        (["--runner=PrismRunner"], True),
+    ],
+)
+def test_work_that_ends_with_this_process(flags, here):
+    assert runs_here(make_options(flags)) == here
+
+
+def test_flags_of_beam_that_take_a_value():
+    assert all(map(takes_value, ["--runner", "--experiments", "--direct_num_workers"]))
+    assert not any(map(takes_value, ["--streaming", "--no_auth", "--unknown", "JOB.json"]))
 
 
 @pytest.mark.parametrize(

@@ -30,8 +30,13 @@ from beam_batch_predict.inputs import BigQuery
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.safe_text import redacted
 from beam_batch_predict.sinks.bigquery_names import acceptable, dataset_of_run
-from beam_batch_predict.sinks.naming import output_directory
-from beam_batch_predict.spec import BigQueryDestination
+from beam_batch_predict.sinks.naming import output_directory, temporary_directory
+from beam_batch_predict.sinks.part_records import read_parts, write_part_record
+from beam_batch_predict.sinks.parts import NO_FILE, Part, PartFile
+from beam_batch_predict.sinks.run_record import RunRecord
+from beam_batch_predict.spec import BigQueryDestination, Outcome
+from beam_batch_predict.status import Code, Status
+from pipelines import batch_predict
 
 ROOT = Path(__file__).parent.parent
 TIME = datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)
@@ -236,6 +241,43 @@ def test_a_link_among_the_parts_is_removed_and_not_what_it_points_to(tmp_path, v
     assert (victim.read_text(), (others / "kept").read_text()) == ("theirs", "theirs")
 
 
+def test_a_record_of_a_part_names_no_file_elsewhere(tmp_path):
+    parts = tmp_path / "parts"
+    part = Part(0, 1, 0, 1, True, PartFile(str(parts / "x"), 1, "0"), NO_FILE, 0, (), 0.0)
+    write_part_record(part, str(parts))
+    (record,) = parts.iterdir()
+    for name in ("../victim", "/etc/passwd", "a/../../victim"):
+        content = json.loads(record.read_text())
+        content["predictions"]["uri"] = name
+        record.write_text(json.dumps(content))
+        (read,) = read_parts(str(parts))
+        assert os.path.dirname(read.predictions.uri) == str(parts)
+
+
+def test_a_directory_for_parts_among_those_of_other_users_is_closed_to_them():
+    above = temporary_directory()
+    try:
+        assert RunRecord(f"{above}/run", TIME).claim()
+        assert os.stat(above).st_mode & 0o777 == 0o700
+    finally:
+        files.delete([above])
+
+
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (str(pipe), "/dev/zero"):
+        with pytest.raises(OSError, match="no regular file"):
+            files.open_file(path)
+
+
+def test_the_job_of_a_template_is_no_option(capsys):
+    with pytest.raises(SystemExit) as ended:
+        batch_predict.main(["--job=--setup_file=evil.py", "job.json"])
+    assert ended.value.code == 2
+    assert "expected a path or a URI" in capsys.readouterr().err
+
+
 # Names in queries
 
 
@@ -262,6 +304,18 @@ def test_no_name_ends_its_quotes_in_a_query(name):
 def test_a_source_that_is_no_name_of_a_table_is_refused(table):
     with pytest.raises(InvalidArgument):
         BigQuery(table)
+
+
+@pytest.mark.parametrize("sign", "`'\"\\;,()#%&?\n\0\x7f\x85 ")
+def test_no_sign_of_a_query_or_a_url_is_part_of_a_name(sign):
+    for name in (f"p{sign}.d.t", f"p.d{sign}.t", f"p.d.t{sign}"):
+        if name == "p.d.t ":  # which BigQuery has
+            continue
+        with pytest.raises(InvalidArgument):
+            BigQuery(name)
+        with pytest.raises(InvalidArgument):
+            BigQueryDestination(name)
+    assert BigQuery("example.com:my-p.d.Größe 日本-1").parts[2] == "Größe 日本-1"
 
 
 @pytest.mark.parametrize("place", ["p.d.t`", "p.d`.t", "p/../q.d", "p.d.t$1", "p.d.a*", "p q.d"])
@@ -359,6 +413,14 @@ def test_what_google_says_loses_its_secrets_on_the_way_into_a_status(kind):
         raise kind(f"GET {url}: no, Authorization: Bearer TOKEN-1234")
     assert "TOKEN-1234" not in str(raised.value)
     assert str(raised.value).startswith("the table: ")
+
+
+def test_a_job_record_has_no_secrets_in_its_messages():
+    failure = Status(Code.INTERNAL, "GET https://u:hunter2@h/?upload_id=hunter3 fails")
+    outcome = Outcome("out", TIME, error=failure, partial_failures=(failure,))
+    record = read_job(json.dumps(JOB)).record(outcome).decode()
+    assert "https://…@h/?upload_id=… fails" in record
+    assert "hunter" not in record
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import stat
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
@@ -106,7 +107,7 @@ class _ObjectReader(_Reader):
 
     def _found(self) -> Any:
         blob = cloud_storage.blob_of(self.uri)
-        blob.reload(retry=DEFAULT_RETRY)  # from now on, requests name its generation
+        blob.reload(retry=DEFAULT_RETRY)
         return blob
 
     def is_as(self, found: File) -> bool:
@@ -132,6 +133,7 @@ class _ObjectReader(_Reader):
             fetched: bytes = self._blob.download_as_bytes(
                 start=self._at,
                 end=stop - 1,
+                if_generation_match=self._blob.generation,
                 raw_download=True,
                 checksum=None,  # which is known of whole objects only
                 retry=DEFAULT_RETRY,
@@ -140,7 +142,7 @@ class _ObjectReader(_Reader):
 
         try:
             content = asked(self.uri, fetch)
-        except FileNotFoundError as error:
+        except (FileExistsError, FileNotFoundError) as error:
             raise _changed(self.uri, "while it was read", str(error.strerror)) from error
         self._at += len(content)
         if self._at < stop:
@@ -223,12 +225,20 @@ class _FileReader(_Reader):
             self._file.close()
 
 
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
 class _LocalReader(_FileReader):
     """Reads a local file."""
 
     def _open(self) -> None:
-        self._file = io.FileIO(self.uri)
+        # Opening a named pipe waits for a writer, for ever perhaps.
+        self._file = io.FileIO(self.uri, opener=_open_at_once)
         found = os.fstat(self._file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            self._file.close()
+            raise OSError(errno.EINVAL, "it is no regular file", self.uri)
         self.size = found.st_size
         self._modified = found.st_mtime
         self._version = (found.st_ino, found.st_size, found.st_mtime_ns)

@@ -38,6 +38,11 @@ SUPPORTED_INSTANCES_FORMATS = (
 SUPPORTED_PREDICTIONS_FORMATS = ("jsonl", "csv", "parquet", "tf-record", "bigquery")
 """The values of `outputConfig.predictionsFormat` that this release can write."""
 
+_STARS = re.compile(r"\*+")
+_MOST_STARS = 4
+_MOST_RECURSIVE = 2
+"""Wildcards of a URI: Beam matches by regular expressions that try all ways to divide a name."""
+
 _PREBUILT_TENSORFLOW = re.compile(
     r"(?:[a-z0-9-]+-docker\.pkg\.dev/vertex-ai(?:-restricted)?"
     r"|(?:[a-z]+\.)?gcr\.io/cloud-aiplatform)"
@@ -112,6 +117,20 @@ def _input_formats(job: BatchPredictionJob, broken: Collection[str]) -> Iterator
         yield Violation("inputConfig.instancesFormat", message)
 
 
+def _patterns(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+    source = job.input_config.gcs_source if job.input_config else None
+    for index, uri in enumerate(source.uris if source else ()):
+        recursive = uri.count("**")
+        most = max(len(_STARS.findall(part)) for part in uri.split("/"))
+        if "***" in uri or recursive > _MOST_RECURSIVE or most > _MOST_STARS:
+            message = (
+                f"expected at most {_MOST_STARS} wildcards * in a part of a path, and "
+                f"{_MOST_RECURSIVE} wildcards ** in all, found {quoted(uri)}; with more of them, "
+                "finding out which files match could take for ever"
+            )
+            yield Violation(f"inputConfig.gcsSource.uris[{index}]", message)
+
+
 def _output_formats(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
     config = job.output_config
     if config is None:
@@ -141,6 +160,7 @@ _LIMITS: tuple[Rule, ...] = (
     _registered_model,
     _artifact,
     _input_formats,
+    _patterns,
     _output_formats,
     _parameters,
     _explaining,

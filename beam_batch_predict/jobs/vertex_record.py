@@ -17,6 +17,7 @@ from beam_batch_predict.jobs.vertex_types import (
     ResourcesConsumed,
     RpcStatus,
 )
+from beam_batch_predict.safe_text import redacted
 from beam_batch_predict.spec import Outcome
 from beam_batch_predict.status import Code, Status
 
@@ -146,4 +147,4 @@ def _times(outcome: Outcome) -> dict[str, str]:
 
 
 def _rpc_status(status: Status) -> RpcStatus:
-    return RpcStatus(code=int(status.code), message=status.message)
+    return RpcStatus(code=int(status.code), message=redacted(status.message))

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from beam_batch_predict.models.failures import CallTimeout, Failure, failure_of
 from beam_batch_predict.models.tensors import TensorBatch
 
-__all__ = ["MOST_ABANDONED", "Answer", "Attempt", "Call", "Callee", "Step", "Steps", "run"]
+__all__ = ["MOST_ABANDONED", "Answer", "Attempt", "Call", "Callee", "Step", "Steps", "run", "still_running"]
 
 MOST_ABANDONED = 16
 """Calls of one process that may still be running though nobody waits for them any more."""
@@ -146,7 +146,7 @@ class _Turn:
             self._ended.release()
 
     def _timed(self, inputs: Columns) -> Columns:
-        if _abandoned and _still_running() >= MOST_ABANDONED:
+        if _abandoned and still_running() >= MOST_ABANDONED:
             raise CallTimeout(
                 f"not called: {MOST_ABANDONED} earlier calls that were over the limit "
                 "(--call_timeout_seconds) are still running, and cannot be ended"
@@ -219,7 +219,7 @@ def _abandon(helper: _Helper, turn: _Turn, limit: float) -> None:
     _logger.warning("%s; going on without it", _too_long(limit))
 
 
-def _still_running() -> int:
+def still_running() -> int:
     for helper in [helper for helper in _abandoned if not helper.is_alive()]:
         with contextlib.suppress(ValueError):  # another thread was quicker
             _abandoned.remove(helper)

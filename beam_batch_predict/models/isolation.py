@@ -151,7 +151,6 @@ class Caller:
             return
         fault, status = failure
         if len(batch.rows) == 1:
-            self._failed_alone += fault is Fault.MEMORY
             results.failures.append((batch.rows[0], status))
         elif fault is Fault.OUTPUTS:
             _fail(batch, status, results)
@@ -163,7 +162,10 @@ class Caller:
                 _fail(batch, _untried(status, reason), results)
             else:
                 yield from self._halve(batch, results)
-        elif fault is Fault.MEMORY and (self.succeeded or self._failed_alone < HOPELESS_AFTER):
+        elif fault is Fault.MEMORY and self._patience.is_out_of_memory:
+            reason = "there was no memory for many rows that were"
+            _fail(batch, _untried(status, reason), results)
+        elif fault is Fault.MEMORY:
             yield from self._halve_for_memory(batch, results)
         elif self.succeeded or (yield from self._probe(batch)):
             yield from self._halve(batch, results)
@@ -189,6 +191,8 @@ class Caller:
             return None
         if answer.fault is Fault.HUNG:
             self._patience.hung(hangs)
+        elif answer.fault is Fault.MEMORY:
+            self._patience.out_of_memory(len(batch.rows))
         elif answer.fault is not Fault.TRANSIENT:
             self._patience.answered()
         return answer

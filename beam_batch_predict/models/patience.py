@@ -30,6 +30,9 @@ DOWN_AFTER = 16
 """Calls in a row that end as unavailable, for the model to be down. More than the halvings
 from a batch to a row: one such row among good ones is found before."""
 
+STARVED_AFTER = 32
+"""Rows in a row that alone are too much for the memory, for it to be full of something else."""
+
 STUCK_AFTER = 4
 """Calls in a row that do not return, for the model to be stuck."""
 
@@ -55,6 +58,7 @@ class Patience:
         self._retries = float(policy.attempts - 1)
         self.hangs = 0
         self._unavailable = 0
+        self._out_of_memory = 0
         self._hangs_in_a_row = 0
         self._hangs_left = float(HANGS)
         self._passed_over = 0
@@ -70,6 +74,11 @@ class Patience:
     def is_down(self) -> bool:
         """Whether the model has been unavailable so often that only its next call may tell more."""
         return self._unavailable >= DOWN_AFTER
+
+    @property
+    def is_out_of_memory(self) -> bool:
+        """Whether there was no memory for many rows alone."""
+        return self._out_of_memory >= STARVED_AFTER
 
     @property
     def is_stuck(self) -> bool:
@@ -91,6 +100,7 @@ class Patience:
     def answered(self) -> None:
         """A call returned, with an answer that is about its rows."""
         self._unavailable = 0
+        self._out_of_memory = 0
         self._hangs_in_a_row = 0
         self._passed_over = 0
 
@@ -108,6 +118,12 @@ class Patience:
         self._unavailable += 1
         self._retries = max(0.0, self._retries - (attempts - 1))
 
+    def out_of_memory(self, rows: int) -> None:
+        """A call of so many rows had too little memory."""
+        self._unavailable = 0
+        self._hangs_in_a_row = 0
+        self._out_of_memory += rows == 1
+
     def hung(self, hangs_before: int) -> None:
         """A call did not return.
 
@@ -120,8 +136,9 @@ class Patience:
         self.hangs += 1
 
 
-GROWS_AFTER = 256
-"""Calls that fit into memory, before the first larger one is tried."""
+GROWS_AFTER = 1000
+"""Calls that fit into memory, before the first larger one is tried: TensorFlow waits ten
+seconds for memory before it says that there is none."""
 
 
 class RowLimit:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 from beam_batch_predict import files
 from beam_batch_predict.cloud_storage import is_cloud_storage
 from beam_batch_predict.errors import DestinationError, LostRowsError
+from beam_batch_predict.retries import JOB_REASONS, waits
 from beam_batch_predict.sinks.bigquery_records import BigQueryRecords
 from beam_batch_predict.sinks.bigquery_tables import OutputTables, is_table, refuse_existing, soon
 from beam_batch_predict.sinks.bigquery_types import count_fields, fields_of
@@ -50,16 +51,8 @@ MOST_FAILURES = 5
 """Of one step, for reasons that pass."""
 
 WAIT_SECONDS = 1.0
-"""Before a job is tried again; doubled each time."""
-
-TRANSIENT = frozenset(
-    {
-        *("backendError", "internalError", "jobBackendError", "jobInternalError"),
-        *("rateLimitExceeded", "jobRateLimitExceeded", "tableUnavailable"),
-    }
-)
-"""Reasons that pass (https://cloud.google.com/bigquery/docs/error-messages)."""
-
+LONGEST_WAIT = 30.0
+"""Before a job is tried again: see `retries.waits`."""
 
 CODES = {
     "accessDenied": Code.PERMISSION_DENIED,
@@ -297,7 +290,7 @@ class _Loader:
         Raises:
             DestinationError: it cannot be done.
         """
-        failures = 0
+        failures, pauses = 0, waits(WAIT_SECONDS, LONGEST_WAIT)
         for attempt in itertools.count():
             job, is_new = self._started(self._job_id(step, target, attempt), start)
             reason = self._failure(job, what)
@@ -310,7 +303,7 @@ class _Loader:
             failures += 1
             if failures == MOST_FAILURES or not reason.passes:
                 raise reason.error
-            time.sleep(WAIT_SECONDS * 2 ** (failures - 1))
+            time.sleep(next(pauses))
         raise AssertionError
 
     def _started(self, job_id: str, start: Callable[[str], Job]) -> tuple[Job, bool]:
@@ -346,9 +339,9 @@ class _Loader:
             )
             reason = job.error_result.get("reason")
             made.code = (
-                Code.UNAVAILABLE if reason in TRANSIENT else CODES.get(reason, Code.INTERNAL)
+                Code.UNAVAILABLE if reason in JOB_REASONS else CODES.get(reason, Code.INTERNAL)
             )
-            return _Failure(made, reason in TRANSIENT)
+            return _Failure(made, reason in JOB_REASONS)
         return None
 
     def _job_id(self, step: str, target: _Target, attempt: int) -> str:

@@ -36,13 +36,18 @@ PARTS = "_parts"
 
 _TEMPORARY = "beam-batch-predict-"
 
+_LONGEST_NAME = 128
+"""Bytes of a model's name. Most file systems take names of 255 bytes."""
+
 _UNUSUAL = re.compile(r"[^\w.-]+")
 
 
 def output_directory(prefix: str, display_name: str, create_time: datetime.datetime) -> str:
     """The directory of one run.
 
-    Characters of the model's name other than letters, digits, `_`, `.` and `-` become `_`.
+    Characters of the model's name other than letters, digits, `_`, `.` and `-` become `_`, and
+    of a long name its start stays. So it is one name in the directory of all outputs, whatever
+    the model is called.
 
     Example:
         >>> time = datetime.datetime(2026, 1, 2, 3, 4, 5, 678000, datetime.timezone.utc)
@@ -50,8 +55,14 @@ def output_directory(prefix: str, display_name: str, create_time: datetime.datet
         'out/prediction-my_model-2026-01-02T03:04:05.678Z'
     """
     utc = create_time.astimezone(datetime.timezone.utc).replace(tzinfo=None)
-    name = _UNUSUAL.sub("_", display_name)
-    return files.join(prefix, f"prediction-{name}-{utc.isoformat(timespec='milliseconds')}Z")
+    name = f"prediction-{_usual(display_name)}-{utc.isoformat(timespec='milliseconds')}Z"
+    return files.join(prefix, name)
+
+
+def _usual(display_name: str) -> str:
+    """A model's name as a part of a name of a file: no more than file systems take."""
+    name = _UNUSUAL.sub("_", display_name).encode()[:_LONGEST_NAME]
+    return name.decode("utf-8", "ignore")
 
 
 def run_pattern(display_name: str) -> str:
@@ -61,8 +72,7 @@ def run_pattern(display_name: str) -> str:
         >>> run_pattern("my model")
         'prediction-my_model-????-??-??T??:??:??.???Z'
     """
-    name = _UNUSUAL.sub("_", display_name)
-    return f"prediction-{name}-????-??-??T??:??:??.???Z"
+    return f"prediction-{_usual(display_name)}-????-??-??T??:??:??.???Z"
 
 
 def time_of_directory(directory: str) -> datetime.datetime:

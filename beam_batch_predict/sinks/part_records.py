@@ -9,6 +9,7 @@ import base64
 import hashlib
 import json
 import logging
+import os
 import re
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -155,7 +156,7 @@ def _file_to_json(file: PartFile) -> dict[str, Any] | None:
 def _file_from_json(record: Mapping[str, Any] | None, directory: str) -> PartFile:
     if record is None:
         return NO_FILE
-    return PartFile(**{**record, "uri": files.join(directory, record["uri"])})
+    return PartFile(**{**record, "uri": files.join(directory, os.path.basename(record["uri"]))})
 
 
 def _section_to_json(section: Section) -> dict[str, Any]:

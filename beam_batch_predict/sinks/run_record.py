@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import os
 import threading
 import uuid
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from typing import Any
 from beam_batch_predict import files
 from beam_batch_predict.errors import BatchPredictError, DestinationError, RunFailed, TakenOver
 from beam_batch_predict.sinks.bigquery_tables import OutputTables
-from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
+from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS, is_temporary
 from beam_batch_predict.spec import JobRecord, Outcome
 from beam_batch_predict.status import Code, Status
 
@@ -130,6 +131,9 @@ class RunRecord:
         Returns:
             False if another run has it.
         """
+        above = os.path.dirname(self.directory)
+        if is_temporary(above):  # where other users of this machine may be
+            os.makedirs(above, mode=0o700, exist_ok=True)
         pending = self.outcome(incomplete_count=-1)
         return files.claim_directory(self.directory, JOB_RECORD, self.render(pending))
 

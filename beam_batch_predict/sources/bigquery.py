@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from beam_batch_predict.batch import Chunk, Span, TableStream
-from beam_batch_predict.bigquery_clients import google_errors
+from beam_batch_predict.bigquery_clients import google_errors, sql_name
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.inputs import BigQuery
 from beam_batch_predict.status import Code
@@ -170,8 +170,8 @@ def _found(client: Client, source: BigQuery, select: Select) -> _Found:
             "leave snapshot_time out, or use a query with FOR SYSTEM_TIME AS OF",
         )
     restriction = f" WHERE {source.row_restriction}" if source.row_restriction else ""
-    listed = ", ".join(f"`{name}`" for name in columns)
-    sql = f"SELECT {listed} FROM `{source.table}`{restriction}"
+    listed = ", ".join(map(sql_name, columns))
+    sql = f"SELECT {listed} FROM {sql_name(source.table)}{restriction}"
     job = _run_query(client, source, sql, f"a query of {shown}", table.location)
     return _Found(_result_of(client, job, shown), shown, columns, "")
 

@@ -18,6 +18,7 @@ from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import Chunk, Span, TableStream
 from beam_batch_predict.bigquery_clients import google_errors
 from beam_batch_predict.errors import SourceError
+from beam_batch_predict.retries import is_transient, waits
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.status import Code
 
@@ -35,8 +36,9 @@ BYTES_AT_ONCE = 4 * 1024 * 1024
 MOST_FAILURES = 6
 """In a row, without a message between them."""
 
-WAIT_SECONDS = 0.2
-"""Before the first new beginning; doubled before each of the next."""
+FIRST_WAIT = 0.2
+LONGEST_WAIT = 30.0
+"""Seconds before a new beginning: see `retries.waits`."""
 
 CONNECT_SECONDS = 600
 """How long Google's client tries to reach a service that is not there, as it does in REST."""
@@ -106,33 +108,27 @@ def _resumed(
     Google's client goes on where a connection broke or the service was not available. Here
     it is begun anew, at the same row, after the other faults that pass.
     """
-    from google.api_core import exceptions
+    from google.api_core.exceptions import GoogleAPIError
 
-    passing = (
-        exceptions.ServerError,  # INTERNAL and DEADLINE_EXCEEDED among them
-        exceptions.ResourceExhausted,
-        exceptions.Aborted,
-        exceptions.Cancelled,
-    )
     schema: pa.Schema | None = None
-    offset, failures = 0, 0
+    offset, failures, pauses = 0, 0, waits(FIRST_WAIT, LONGEST_WAIT)
     while True:
         try:
             for reply in _replies(client, stream.name, offset):
                 schema = schema or _schema(reply)
                 batch = _record_batch(shown, reply, schema)
                 offset += batch.num_rows
-                failures = 0
+                failures, pauses = 0, waits(FIRST_WAIT, LONGEST_WAIT)
                 yield batch
             return
-        except exceptions.GoogleAPIError as error:
+        except GoogleAPIError as error:
             failures += 1
             if _has_expired(stream):
                 raise _expired(shown, stream, error) from error
-            if failures > MOST_FAILURES or not isinstance(error, passing):
+            if failures > MOST_FAILURES or not is_transient(error):
                 with google_errors(f"{shown}, cannot be read from row {offset}", SourceError):
                     raise
-            time.sleep(WAIT_SECONDS * 2 ** (failures - 1))
+            time.sleep(next(pauses))
 
 
 def _replies(client: BigQueryReadClient, name: str, offset: int) -> Iterator[Any]:

@@ -5,6 +5,7 @@ The list is a text file of URIs, one a line, or a CSV file with one column.
 
 from __future__ import annotations
 
+import string
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -118,7 +119,7 @@ def _begin(line: bytes | Status, open_file: Open, max_bytes: int) -> _Begun:
     if isinstance(line, Status):
         return _Begun("", _TOO_LONG)
     try:
-        uri = _unquoted(line.decode("utf-8").strip())
+        uri = _unquoted(line.decode("utf-8").strip(string.whitespace))
     except UnicodeDecodeError:
         shown = line.decode("utf-8", "backslashreplace")
         return _Begun(

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 __all__ = [
     "LARGEST_ROW",
     "all_strings",
+    "can_be_references",
     "decoded_size",
     "has_signature",
     "parts",
@@ -53,7 +54,8 @@ def has_signature(file: Any, metadata: pq.FileMetaData) -> bool:
     that is not encrypted stand a nonce and a tag.
     """
     file.seek(-8, 2)
-    return int.from_bytes(file.read(4), "little") != metadata.serialized_size
+    size: int = metadata.serialized_size
+    return int.from_bytes(file.read(4), "little") != size
 
 
 def rows_at_once(
@@ -76,7 +78,7 @@ def rows_at_once(
         if "DELTA_BYTE_ARRAY" in chunk.encodings:
             fitting = LARGEST_ROW // max(chunk.total_uncompressed_size, 1)
             rows = min(rows, max(fitting, FEWEST_ROWS))
-    fitting = most_bytes * group.num_rows // size
+    fitting = most_bytes * int(group.num_rows) // size
     return max(min(fitting, rows), 1)
 
 
@@ -108,6 +110,28 @@ def all_strings(metadata: pq.FileMetaData) -> list[str]:
     """The paths of all string columns."""
     leaves = map(metadata.schema.column, range(metadata.num_columns))
     return [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+
+
+def can_be_references(paths: Sequence[str], schema: pa.Schema) -> list[str]:
+    """Those of some paths whose references Arrow can make the strings of.
+
+    Others are in maps, which cannot have more than 2 GiB of strings in a batch.
+    """
+    names = {name for name, kind in zip(schema.names, schema.types, strict=True) if _decodes(kind)}
+    return [path for path in paths if path in names or path.partition(".")[0] in names]
+
+
+def _decodes(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return _decodes(kind.value_type)
+    if pa.types.is_struct(kind):
+        return all(_decodes(field.type) for field in kind)
+    return not (
+        isinstance(kind, pa.BaseExtensionType)
+        or pa.types.is_nested(kind)
+        or pa.types.is_string_view(kind)
+        or pa.types.is_binary_view(kind)
+    )
 
 
 def _chunks(metadata: pq.FileMetaData, number: int, names: Sequence[str]) -> Iterator[Any]:

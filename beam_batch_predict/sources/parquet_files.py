@@ -24,6 +24,7 @@ from beam_batch_predict.sources.first_columns import first_columns
 from beam_batch_predict.sources.parquet_bounds import (
     LARGEST_ROW,
     all_strings,
+    can_be_references,
     decoded_size,
     has_signature,
     parts,
@@ -308,6 +309,7 @@ def _batches(opened: _Opened, group: _RowGroup, names: list[str]) -> Iterator[pa
         where = reader.metadata, group.number, read
         size = rows_at_once(*where, ROWS_AT_ONCE, BYTES_AT_ONCE)
         by_reference = strings_by_reference(file, *where)
+    by_reference = can_be_references(by_reference, reader.schema_arrow)
     if by_reference:
         options = {**options, "read_dictionary": by_reference}
     if len(options) > 1:
@@ -342,7 +344,7 @@ def _rows(batch: pa.RecordBatch | Status, first_row: int) -> Rows:
         batch.validate(full=True)
         rows: Sequence[Any] = ArrowRows(batch)
     except pa.ArrowInvalid:
-        rows = [_row(batch.slice(at, 1)) for at in range(batch.num_rows)]
+        rows = [_row(batch.take(pa.array([at]))) for at in range(batch.num_rows)]
     return Rows(rows, places, batch.nbytes)
 
 

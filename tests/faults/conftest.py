@@ -12,7 +12,10 @@ collect_ignore = ["injected"]
 
 @pytest.fixture(scope="session")
 def given(tmp_path_factory):
-    """Rows, and a SavedModel: y is twice x. It waits where a row is `stop_at`, until the file `gate` is there."""
+    """Rows, and a SavedModel: y is twice x.
+
+    It waits where a row is `stop_at`, until the file `gate` is there.
+    """
     import tensorflow as tf
 
     class Gated(tf.Module):

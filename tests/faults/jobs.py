@@ -71,10 +71,10 @@ class Job:
         chunks = f"--chunk_bytes={CHUNK_BYTES}"
         return [sys.executable, "-m", "beam_batch_predict", "run", str(self.path), chunks, *flags]
 
-    def start(self, *flags, fault=None, before=(), **environment):
+    def start(self, *flags, fault=None, before=(), path=(), **environment):
         """Start it in a process of its own, perhaps with a fault; the process."""
         variables = {**os.environ, **environment}
-        path = [str(ROOT)]
+        path = [*path, str(ROOT)]
         if fault is not None:
             fault = {"below": str(self.out), "marks": str(self.marks), **fault}
             variables["INJECTED_FAULT"] = json.dumps(fault)

@@ -2,6 +2,8 @@
 
 import errno
 import gc
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,9 +13,8 @@ from faults.jobs import Job, published_in
 from beam_batch_predict.errors import BatchPredictError
 from beam_batch_predict.verifying import verify
 
-STEP = 23
-"""Of the changes of a run, every so manyth is tried by default; all of them with `-m slow`."""
-
+BLOCKS = 8
+"""All changes are tried in so many tests, which are slow; by default one of each few kinds."""
 
 # A process that has died closes no file.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -29,7 +30,7 @@ def changes(tmp_path_factory, given):
         job.run_here()
     finally:
         injection.end(fault)
-    assert len(fault.seen) > 150
+    assert len(fault.seen) > 200
     return fault.seen
 
 
@@ -48,20 +49,33 @@ def disturbed(job, **how):
 
 def in_the_end(job):
     """Go on with the run; where it had not come to a plan, begin anew. The directory."""
-    before = set(job.out.glob("*"))
-    try:
+    before = list(job.out.glob("*"))
+    if any(path for each in before for path in each.glob("_parts/*/plan.jsonl")):
         record = job.run_here(resume=True)
-    except BatchPredictError as error:
-        assert "no unfinished run" in str(error)
-        for each in before:  # nothing that anybody would take for a result
-            assert not published_in(each)
+    else:
+        with pytest.raises(BatchPredictError, match="no unfinished run"):
+            job.run_here(resume=True)
+        assert not any(map(published_in, before))  # nothing that looks like a result
         record = job.run_here()
     assert record["state"] == "JOB_STATE_SUCCEEDED", record
     return Path(record["outputInfo"]["gcsOutputDirectory"])
 
 
-def steps(changes):
-    return range(1, len(changes) + 1)
+def kind_of(change):
+    """What is alike in changes of the same kind."""
+    return re.sub(r"[0-9a-f]{32}|\\d+", "#", change.rpartition("/out")[2]), change.partition(" ")[0]
+
+
+def some_of(changes, offset):
+    """One of every sixth kind of change, from the middle of those of its kind."""
+    kinds = {}
+    for number, change in enumerate(changes, 1):
+        kinds.setdefault(kind_of(change), []).append(number)
+    return [numbers[len(numbers) // 2] for numbers in list(kinds.values())[offset::6]]
+
+
+def block_of(changes, number):
+    return range(number + 1, len(changes) + 1, BLOCKS)
 
 
 @pytest.fixture
@@ -73,18 +87,41 @@ def at_each(changes, tmp_path, given, undisturbed):
             (directory := tmp_path / str(number)).mkdir()
             job = Job(directory, given)
             record, fault = disturbed(job, at=number, **how)
-            assert fault.happened or number > len(fault.seen), (number, fault.seen[-1:])
             change = (number, changes[number - 1])
-            if record is None or record["state"] != "JOB_STATE_SUCCEEDED":
-                directory = in_the_end(job)
-            else:
-                directory = Path(record["outputInfo"]["gcsOutputDirectory"])
+            assert fault.happened, change
+            done = [path for path in job.out.glob("*") if state_in(path) == "JOB_STATE_SUCCEEDED"]
+            (directory,) = done or [in_the_end(job)]
             assert published_in(directory) == undisturbed, change
-            assert not (directory / "_parts").exists(), change
             assert verify(str(directory)).wrong == (), change
+            # What a process that died has not cleaned away, nobody needs.
+            assert done or not (directory / "_parts").exists(), change
 
     return try_all
 
 
-def test_a_run_that_died_at_any_change_is_gone_on_with(changes, at_each):
-    at_each(list(steps(changes))[::STEP], what="die")
+def state_in(directory):
+    try:
+        return json.loads((directory / "job.json").read_text())["state"]
+    except FileNotFoundError:
+        return ""
+
+
+def test_a_run_that_died_at_a_change_is_gone_on_with(changes, at_each):
+    at_each(some_of(changes, 0), what="die")
+
+
+def test_a_change_that_fails_loses_nothing(changes, at_each):
+    at_each(some_of(changes, 3), what="fail")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_a_run_that_died_at_any_change_is_gone_on_with(block, changes, at_each):
+    at_each(block_of(changes, block), what="die")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", range(BLOCKS))
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EIO])
+def test_any_change_that_fails_loses_nothing(block, code, changes, at_each):
+    at_each(block_of(changes, block), what="fail", code=code)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from beam_batch_predict.models.failures import OutputError
 from beam_batch_predict.models.isolation import HOPELESS_AFTER, Caller
+from beam_batch_predict.models.patience import STARVED_AFTER
 from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.models.tensors import TensorBatch
 from beam_batch_predict.status import Code
@@ -194,8 +195,23 @@ def test_a_model_that_never_fits_in_memory_is_noticed():
     assert {status.code for status in failed.values()} == {Code.RESOURCE_EXHAUSTED}
     assert caller.calls < 200
     calls = caller.calls
-    predict(caller, list(range(1000)))
-    assert caller.calls == calls + 2
+    failed = predict(caller, list(range(1000)))[1]
+    assert caller.calls == calls + 1
+    assert failed[100] == (
+        Code.RESOURCE_EXHAUSTED,
+        "the model failed: no memory; the row was not tried alone, because there was no memory "
+        "for many rows that were",
+    )
+
+
+def test_a_memory_that_is_full_for_a_while_is_noticed_and_used_again():
+    caller = proven()
+    caller.model.too_big = 0
+    assert len(predict(caller, list(range(512)))[1]) == 512
+    assert caller.calls < 100
+    caller.model.too_big = 10**9
+    assert predict(caller, list(range(512)))[1] == {}
+    assert caller.row_limit is None
 
 
 class WrongShape(Doubler):
@@ -221,9 +237,17 @@ def test_outputs_without_an_entry_per_row_fail_all_rows_at_once():
 )
 def test_every_row_has_one_outcome_and_good_rows_predictions(batches, batch_size, rows_that_fit):
     caller = proven(rows_that_fit=rows_that_fit, too_big=12)
+    too_big = 0
     for numbers in batches:
+        too_big += numbers.count(12)
         _, failed = predict(caller, numbers, batch_size)
-        assert bad_rows(failed) == [at for at, x in enumerate(numbers) if not 0 <= x < 12]
+        tried = {at for at in bad_rows(failed) if "not tried alone" not in failed[at + 100].message}
+        assert (
+            tried
+            <= {at for at, x in enumerate(numbers) if not 0 <= x < 12}
+            <= set(bad_rows(failed))
+        )
+        assert tried == set(bad_rows(failed)) or too_big >= STARVED_AFTER
     assert all(size <= batch_size for size in caller.model.sizes)
 
 

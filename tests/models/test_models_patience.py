@@ -247,7 +247,7 @@ def test_a_row_limit_grows_back_more_and_more_slowly():
     limit = RowLimit()
     limit.lower(16)
     grown = []
-    for call in range(1, 4001):
+    for call in range(1, 16 * GROWS_AFTER):
         before = limit.rows
         limit.fitted(before)
         if limit.rows != before:

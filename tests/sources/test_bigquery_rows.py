@@ -113,7 +113,7 @@ def server():
 
 @pytest.fixture(autouse=True)
 def _hurry(monkeypatch):
-    monkeypatch.setattr(bigquery_rows, "WAIT_SECONDS", 0.001)
+    monkeypatch.setattr(bigquery_rows, "FIRST_WAIT", 0.001)
 
 
 def chunk_of(server, columns=("x",), expires=LATER, json_fields=None):

@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import sys
+import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -20,6 +21,7 @@ from beam_batch_predict.sources import compression, csv_files
 from beam_batch_predict.sources.csv_files import read_columns, read_csv_lines, read_csv_records
 from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.sources.reading import read_chunk
+from beam_batch_predict.status import Status
 
 BOM = b"\xef\xbb\xbf"
 FROM_FILE = settings(
@@ -388,3 +390,72 @@ def test_millions_of_quotes_are_told_apart_quickly():
     with pytest.raises(CsvError, match="character 3 is not closed"):
         split_cells("1," + cell)
     assert leaves_open(cell.encode())
+
+
+LONG = "the line is longer than the 10 bytes that --max_instance_bytes allows"
+
+
+def found_with_limit(store, content, multiline, block, monkeypatch):
+    """The rows of a file whose rows have 10 bytes at most: `LONG` for one that has more."""
+    monkeypatch.setattr(compression, "BLOCK_BYTES", block)
+    chunks = plan(
+        Csv(store(content), multiline=multiline, max_instance_bytes=10, chunk_bytes=7), files.match
+    )
+    rows = [
+        row for chunk in chunks for batch in read_chunk(chunk, open_file, 1) for row in batch.rows
+    ]
+    return [LONG if isinstance(row, Status) and LONG in row.message else row for row in rows]
+
+
+@pytest.mark.parametrize("block", [1, 3, 8, 1000])
+@pytest.mark.parametrize(
+    ("content", "lines", "records"),
+    [
+        (b"1,2345678901\n3,4\n", [LONG, b"3,4"], None),
+        (b'1,"2345678901"\n3,4', [LONG, b"3,4"], None),
+        (b"1,234567890\n3,4", [LONG, b"3,4"], None),
+        (b"1,23456789\n3,4", [b"1,23456789", b"3,4"], None),
+        (b"1,2\n3," + b"4" * 500, [b"1,2", LONG], None),
+        # records of several lines: closed, and too long together or in one line
+        (b'1,"2\n\n345678"\n3,4', [b'1,"2', b'345678"', b"3,4"], [LONG, b"3,4"]),
+        (b'1,"2\n3456"\n3,4', [b'1,"2', b'3456"', b"3,4"], [b'1,"2\n3456"', b"3,4"]),
+        (b'1,"2345678901\n3"\n5,6', [LONG, b'3"', b"5,6"], [LONG, b"5,6"]),
+        (b'1,"2\n345678901234\n5"\n7,8', [b'1,"2', LONG, b'5"', b"7,8"], [LONG, b"7,8"]),
+        (b'1,"2\n345678901234"\n7,8', [b'1,"2', LONG, b"7,8"], [LONG, b"7,8"]),
+        # nothing closes the quote
+        (b'1,"2345678901\n3,4\n5,6', [LONG, b"3,4", b"5,6"], None),
+        (b'1,"2\n3,4\n345678901234\n5,6', [b'1,"2', b"3,4", LONG, b"5,6"], None),
+    ],
+)
+def test_a_row_that_is_too_long_fails_alone(store, content, lines, records, block, monkeypatch):
+    content = b"a,b\n" + content
+    assert found_with_limit(store, content, False, block, monkeypatch) == lines
+    found = found_with_limit(store, content, True, block, monkeypatch)
+    assert found == (lines if records is None else records)
+
+
+def test_lines_behind_a_quote_that_nobody_closes_are_kept_as_their_bytes(tmp_path, monkeypatch):
+    """Lines of a byte each wait for the quote, which never comes."""
+    monkeypatch.setattr(csv_files, "LONGEST_RECORD", 400_000)
+    monkeypatch.setattr(csv_files, "_PIECE", 4096)
+    monkeypatch.setattr(compression, "BLOCK_BYTES", 4096)
+    path = tmp_path / "in.csv"
+    path.write_bytes(b'a\n"\n' + b"x\n" * 150_000)
+    tracemalloc.start()
+    found = sum(
+        len(part.rows) for part in csv_files.read_csv_records(Span(str(path)), ("a",), open_file)
+    )
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found == 150_001
+    assert peak < 3_000_000
+
+
+@pytest.mark.parametrize("multiline", [False, True])
+def test_a_header_that_is_too_long_stops_the_job(store, multiline, monkeypatch):
+    monkeypatch.setattr(csv_files, "LONGEST_HEADER", 20)
+    pattern = store(b"a" * 21 + b",b\n1,2\n")
+    with pytest.raises(SourceError, match="no header: it is longer than 20 bytes"):
+        columns_of(pattern, multiline)
+    with pytest.raises(SourceError, match="no header: it is longer than 5 bytes"):
+        plan(Csv(store(b"abc,de\n1,2"), max_instance_bytes=5, multiline=multiline), files.match)

@@ -308,3 +308,54 @@ def test_a_list_that_vanished_is_a_failure_of_the_chunk(tmp_path):
     chunk = Chunk(0, 1, (Span(str(tmp_path / "gone"), 0, 10),), "file-list")
     (batch,) = read_chunk(chunk, open_file, 4)
     assert [failure.code for failure in batch.source_failures] == [Code.NOT_FOUND]
+
+
+def test_pipes_and_devices_are_row_errors_and_never_waited_for(listed, stored, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to("/dev/zero")
+    odd = {
+        str(tmp_path / "pipe"): "a named pipe",
+        "/dev/zero": "a device",
+        str(tmp_path / "link"): "a device",
+        "/proc/self/mem": "a view of the system",
+        "/proc/self/environ": "a view of the system",
+    }
+    good = stored("good", b"1")
+    rows, _ = read(listed(*odd, good))
+    assert rows[-1] == (good, b"1")
+    for (uri, kind), (name, status) in zip(odd.items(), rows[:-1], strict=True):
+        assert name == uri
+        assert status.code is Code.INVALID_ARGUMENT
+        assert status.message == f"the file is not read: it is {kind}, not a file of data"
+
+
+def test_a_link_is_read_and_one_to_itself_is_a_row_error(listed, stored, tmp_path):
+    (tmp_path / "link").symlink_to(stored("f", b"1"))
+    (tmp_path / "loop").symlink_to("loop")
+    rows, _ = read(listed(tmp_path / "link", tmp_path / "loop"))
+    assert rows[0][1] == b"1"
+    assert "symbolic links" in rows[1][1].message
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["a\0b", "x" * 5000, "nope://x", "http://[::1", "a" * 300 + "/b", "\u2028", "C:\\x", "~", "%2e"],
+)
+def test_names_of_no_file_are_row_errors_of_bounded_length(listed, stored, name):
+    good = stored("good", b"1")
+    rows, _ = read(listed(name, good))
+    assert rows[0][0] == name
+    assert rows[0][1].code in (Code.INVALID_ARGUMENT, Code.NOT_FOUND, Code.UNAVAILABLE)
+    assert len(rows[0][1].message) < 1100
+    assert rows[1] == (good, b"1")
+
+
+def test_a_line_of_megabytes_is_a_row_error_and_shown_without_its_text(listed, stored):
+    good = stored("good", b"1")
+    long = "x" * (file_lists.LONGEST_NAME + 1)
+    rows, offsets = read(listed(long, good, long))
+    assert rows[1] == (good, b"1")
+    assert offsets[:2] == [0, len(long) + 1]
+    assert rows[0] == rows[2]
+    assert rows[0][0] == ""
+    assert rows[0][1].message.startswith("the line is longer than 65536 bytes")

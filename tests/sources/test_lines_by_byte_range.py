@@ -1,6 +1,9 @@
 """Lines by byte range: every line once, whatever the borders of spans and of blocks."""
 
+import io
+import re
 import time
+import tracemalloc
 from itertools import pairwise
 
 import pytest
@@ -8,9 +11,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import Span
-from beam_batch_predict.files import open_file
+from beam_batch_predict.files import match, open_file
+from beam_batch_predict.inputs import JsonLines
 from beam_batch_predict.sources import compression
+from beam_batch_predict.sources.planning import plan
+from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.sources.text import read_lines, split_lines
+from beam_batch_predict.status import Code, Status
 
 PIECES = [
     b"\n", b"\r\n", b"\r", b"\r\r", b"\x00", b" ", b"\t", b"\xef\xbb\xbf", b"\xff", b"1", b"ab",
@@ -130,3 +137,97 @@ def test_lines_that_came_after_the_plan_are_not_read(tmp_path):
     path = tmp_path / "in.jsonl"
     path.write_bytes(b"1\n2\n3\n")
     assert rows_read(path, 0, 4) == [(0, b"1"), (2, b"2")]
+
+
+TOO_LONG = "the line is longer than the 10 bytes that --max_instance_bytes allows"
+
+
+def outcomes_expected(content, max_bytes):
+    """The rules of long lines; a line counts with its carriage return, a blank one too."""
+    kept = dict(rows_expected(content))
+    for match in re.finditer(rb"[^\n]+", content):
+        if len(match[0]) > max_bytes:
+            kept[match.start()] = Code.OUT_OF_RANGE
+    return sorted(kept.items())
+
+
+def outcomes(path, start, stop, max_bytes):
+    return [
+        (offset, row.code if isinstance(row, Status) else row)
+        for lines in read_lines(Span(str(path), start, stop), open_file, max_bytes)
+        for offset, row in zip(lines.offsets, lines.rows, strict=True)
+    ]
+
+
+@FROM_FILE
+@given(content=CONTENTS, borders=BORDERS, block=st.integers(1, 50), limit=st.integers(1, 30))
+@example(content=b"x" * 11 + b"\n1", borders=[5, 11, 12], block=3, limit=10)
+@example(content=b"x" * 10 + b"\r\n1", borders=[10], block=100, limit=10)
+@example(content=b"\n" * 40 + b"1", borders=[7], block=8, limit=30)
+def test_a_line_that_is_too_long_is_one_row_with_its_place_wherever_spans_end(
+    content, borders, block, limit, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(compression, "BLOCK_BYTES", block)
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(content)
+    cuts = sorted({0, len(content), *(border for border in borders if border < len(content))})
+    tiles = [row for pair in pairwise(cuts) for row in outcomes(path, *pair, limit)]
+    assert tiles == outcomes_expected(content, limit)
+    assert tiles == outcomes(path, 0, None, limit)
+
+
+def test_a_line_that_is_too_long_says_so_and_the_lines_around_it_go_on(tmp_path):
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b"1\n" + b"x" * 11 + b"\n" + b"y" * 10 + b"\n2")
+    [source] = plan(JsonLines(str(path), max_instance_bytes=10), match)
+    [batch] = read_chunk(source, open_file, 1)
+    before, long, *behind = batch.rows
+    assert [before, *behind] == [b"1", b"y" * 10, b"2"]
+    assert long.code is Code.OUT_OF_RANGE
+    assert long.message.startswith(TOO_LONG)
+    assert batch.place(1) == f"{path}, byte 2"
+
+
+class Endless(io.RawIOBase):
+    """A file of many bytes that are all the same, which counts those it gave."""
+
+    def __init__(self, byte, size):
+        self.byte, self.size, self.given = byte, size, 0
+
+    def seek(self, offset, whence=0):
+        self.size -= offset
+        return offset
+
+    def read(self, size=-1):
+        part = self.byte * min(size, self.size)
+        self.size -= len(part)
+        self.given += len(part)
+        return part
+
+
+@pytest.mark.parametrize(("start", "rows"), [(0, 1), (64_000_000, 0)])
+def test_no_span_reads_or_keeps_all_of_an_endless_line(start, rows):
+    """Of a file without line ends, each worker reads its own bytes, the first the limit more."""
+    file = Endless(b"x", 10**12)
+    span = Span("a", start, start + 64_000_000)
+    tracemalloc.start()
+    found = [row for lines in read_lines(span, lambda uri: file, 1_000_000) for row in lines.rows]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found) == rows
+    assert file.given < 66_000_000
+    assert peak < 4_000_000
+
+
+@pytest.mark.parametrize("byte", [b"\n", b"x", b"\0", b" "])
+def test_a_hundred_megabytes_without_an_instance_take_little_memory(byte):
+    tracemalloc.start()
+    found = [
+        row
+        for lines in read_lines(Span("a"), lambda uri: Endless(byte, 10**8), 1_000_000)
+        for row in lines.rows
+    ]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(found) == (byte != b"\n")
+    assert peak < 4_000_000

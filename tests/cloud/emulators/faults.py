@@ -1,8 +1,8 @@
 """A Cloud Storage that fails: between clients and the emulator, it breaks requests by rule.
 
-It also keeps what the emulator does not: the precondition `ifGenerationMatch=0` of copies
-and of resumable uploads, the protocol of these (see `uploads`), and the generation that a
-download asks for. It notes every request.
+It also keeps what the emulator does not: the precondition `ifGenerationMatch` of copies,
+resumable uploads and downloads, and the protocol of uploads (see `uploads`). It notes every
+request.
 """
 
 import contextlib
@@ -40,7 +40,8 @@ class Faults:
     many requests fail, when `after` so many have passed.
 
     Attributes:
-        requests: a line "METHOD path?query" for each request, and for each of a batch.
+        requests: a line "METHOD path?query" for each request, and for each of a batch. Behind
+            that of an upload is the object's name.
         batches: how many batch requests came.
     """
 
@@ -148,9 +149,16 @@ class _Handler(BaseHTTPRequestHandler):
         """Say nothing."""
 
     def _handle(self):
-        fault = self.faults.next_fault(f"{self.command} {self.path}")
+        line, body = f"{self.command} {self.path}", b""
+        if self.command == "POST":
+            body = self._body()
+        if self.path.startswith("/upload"):
+            name = re.search(rb'"name": ?"([^"]*)"', body)
+            line += f" {name[1].decode()}" if name else ""
+        fault = self.faults.next_fault(line)
         breaks_off = fault.kind == "reset" and self.command in ("POST", "PUT")
-        body = self._body(1 / 2 if breaks_off else 1)
+        if self.command != "POST":
+            body = self._body(1 / 2 if breaks_off else 1)
         if fault.kind == "fail":
             return self._answer(_error(fault.status))
         if fault.kind in ("hang", "delay"):
@@ -172,10 +180,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._batch(body)
         if self.command == "PUT" and self._session():
             return self._uploaded(self._session(), body)
-        if self._is_refused(self.path):
+        if self._is_refused(self.path) or self._is_replaced(self.path):
             return _error(412)
-        if self._is_replaced(self.path):
-            return _error(404)
         return self._forward(self.command, self.path, dict(self.headers), body)
 
     def _session(self):
@@ -193,7 +199,7 @@ class _Handler(BaseHTTPRequestHandler):
         made = session.take(self.headers["Content-Range"], body, make)
         return made or _Reply(308, session.headers())
 
-    def _body(self, share):
+    def _body(self, share=1):
         if self.headers.get("Transfer-Encoding") == "chunked":
             return self._chunks()
         return self.rfile.read(int(int(self.headers.get("Content-Length") or 0) * share))
@@ -256,13 +262,13 @@ class _Handler(BaseHTTPRequestHandler):
         return self._forward("GET", target, {}, None).status == 200
 
     def _is_replaced(self, path):
-        """Whether the object is of another generation than the request demands."""
+        """Whether the object to download is of another generation than the request demands."""
         parts = urllib.parse.urlsplit(path)
-        generation = urllib.parse.parse_qs(parts.query).get("generation")
-        if generation is None or not parts.path.startswith("/download"):
+        [wanted] = urllib.parse.parse_qs(parts.query).get("ifGenerationMatch", [""])
+        if not wanted or not parts.path.startswith("/download"):
             return False
         found = self._forward("GET", parts.path.removeprefix("/download"), {}, None)
-        return json.loads(found.body).get("generation") != generation[0]
+        return json.loads(found.body).get("generation") != wanted
 
     def _batch(self, body):
         """A batch request, one by one."""

@@ -96,6 +96,8 @@ def _changed(event, arguments):
     path = arguments[1] if event in ("os.rename", "os.link") else arguments[0]
     if event in ("os.remove", "os.rmdir") and arguments[1] >= 0:  # a name in an open directory
         path = os.path.join(os.readlink(f"/proc/self/fd/{arguments[1]}"), os.fsdecode(path))
+    if event == "os.mkdir" and os.path.isdir(path):
+        return None
     if event == "open":
         flags = arguments[2]
         if not isinstance(flags, int) or not flags & WRITING:

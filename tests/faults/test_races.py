@@ -1,0 +1,168 @@
+"""Runs at the same time: of one job twice, of one run twice, and of clocks that go wrong."""
+
+import contextlib
+import json
+import signal
+
+import pytest
+from faults.jobs import ended, finish, published_in, wait_for
+
+HELD = {"pattern": r"\.part$", "event": "os.rename", "at": 8, "what": "hold"}
+
+CLOCK = """
+import datetime, time
+
+_time, _Real = time.time, datetime.datetime
+{clock}
+
+class _Datetime(_Real):
+    @classmethod
+    def now(cls, tz=None):
+        return cls.fromtimestamp(time.time(), tz)
+
+    @classmethod
+    def utcnow(cls):
+        return cls.fromtimestamp(time.time(), datetime.timezone.utc).replace(tzinfo=None)
+
+time.time = _clock
+datetime.datetime = _Datetime
+"""
+
+STANDS_STILL = """
+def _clock():
+    return 1_800_000_000.5
+"""
+
+JUMPS = """
+import itertools
+_jumps = itertools.cycle([0, 86_400, -86_400, 3_600, -7, -400 * 86_400])
+
+def _clock():
+    return _time() + next(_jumps)
+"""
+
+
+@pytest.fixture
+def clock(tmp_path):
+    """A function that gives the environment of a process with another clock."""
+
+    def give(source):
+        (tmp_path / "clock").mkdir()
+        (tmp_path / "clock" / "sitecustomize.py").write_text(CLOCK.format(clock=source))
+        return {"path": (str(tmp_path / "clock"),)}
+
+    return give
+
+
+def test_a_run_that_another_process_works_on_is_not_gone_on_with(fault_job, nothing_is_lost):
+    job = fault_job()
+    with ended(job.start(fault=HELD)) as first:
+        job.reached(first)
+        second = job.run("--resume")
+        assert (second.returncode, second.stdout) == (2, "")
+        assert "another process works on the run" in second.stderr
+        assert job.state == "JOB_STATE_RUNNING"
+        job.let_go()
+        assert finish(first).returncode == 0
+    nothing_is_lost(job)
+
+
+@pytest.mark.slow
+def test_of_many_that_go_on_with_a_run_one_does(fault_job, nothing_is_lost):
+    job = fault_job()
+    assert job.run(fault={**HELD, "what": "kill"}).returncode == -signal.SIGKILL
+    with contextlib.ExitStack() as stack:
+        started = [stack.enter_context(ended(job.start("--resume"))) for _ in range(4)]
+        done = [finish(each) for each in started]
+    codes = sorted(each.returncode for each in done)
+    assert codes == [0, 2, 2, 2], [each.stderr for each in done]
+    for each in done:
+        known = ("another process works on the run", "no unfinished run", "JOB_STATE_SUCCEEDED")
+        assert any(text in each.stderr for text in known)
+    nothing_is_lost(job)
+
+
+@pytest.mark.slow
+def test_a_run_begun_anew_beside_one_that_was_killed(fault_job, undisturbed, nothing_is_lost):
+    job = fault_job()
+    assert job.run(fault={**HELD, "what": "kill"}).returncode == -signal.SIGKILL
+    killed = job.only_directory
+    with ended(job.start("--resume")) as first, ended(job.start()) as second:
+        records = [json.loads(finish(each).stdout) for each in (first, second)]
+    assert [record["state"] for record in records] == ["JOB_STATE_SUCCEEDED"] * 2
+    directories = {record["outputInfo"]["gcsOutputDirectory"] for record in records}
+    assert len(directories) == 2
+    assert str(killed) in directories
+    assert {path.name for path in job.out.iterdir()} == {d.rpartition("/")[2] for d in directories}
+    assert all(published_in(path) == undisturbed for path in job.out.iterdir())
+
+
+@pytest.mark.slow
+def test_runs_at_the_same_millisecond_have_directories_of_their_own(fault_job, undisturbed, clock):
+    job, how = fault_job(), clock(STANDS_STILL)
+    with contextlib.ExitStack() as stack:
+        started = [stack.enter_context(ended(job.start(**how))) for _ in range(3)]
+        records = [json.loads(finish(each).stdout) for each in started]
+    assert [record["state"] for record in records] == ["JOB_STATE_SUCCEEDED"] * 3
+    names = sorted(path.name[-13:] for path in job.out.iterdir())
+    assert names == ["08:00:00.500Z", "08:00:00.501Z", "08:00:00.502Z"]
+    assert all(published_in(path) == undisturbed for path in job.out.iterdir())
+
+
+@pytest.mark.slow
+def test_a_clock_that_jumps(fault_job, nothing_is_lost, clock):
+    job, how = fault_job(), clock(JUMPS)
+    done = job.run(**how)
+    assert done.returncode == 0, done.stderr
+    nothing_is_lost(job)
+
+
+@pytest.mark.slow
+def test_a_run_gone_on_with_before_it_began(fault_job, nothing_is_lost, clock):
+    """The clock was put back by years between the run and its end."""
+    job = fault_job()
+    assert job.run(fault={**HELD, "what": "kill"}).returncode == -signal.SIGKILL
+    done = job.run("--resume", **clock("def _clock():\n    return _time() - 10 * 365 * 86_400\n"))
+    assert done.returncode == 0, done.stderr
+    nothing_is_lost(job)
+
+
+@pytest.mark.slow
+def test_a_destination_that_exists_is_not_written_over(fault_job, nothing_is_lost):
+    job = fault_job()
+    with ended(job.start(fault=HELD)) as process:
+        job.reached(process)
+        stranger = job.only_directory / "predictions_0003.jsonl"
+        stranger.write_text("somebody else's")
+        job.let_go()
+        done = finish(process)
+    assert done.returncode == 1
+    record = json.loads(done.stdout)
+    assert record["state"] == "JOB_STATE_FAILED"
+    assert str(stranger) in record["error"]["message"]
+    assert stranger.read_text() == "somebody else's"
+    assert len(published_in(job.only_directory)) == 1
+    again = job.run("--resume")
+    assert again.returncode == 1
+    assert str(stranger) in json.loads(again.stdout)["error"]["message"]
+    stranger.unlink()
+    assert job.run("--resume").returncode == 0
+    nothing_is_lost(job)
+
+
+@pytest.mark.slow
+def test_a_stranger_that_comes_while_files_are_published(fault_job, nothing_is_lost):
+    job = fault_job()
+    at = {"pattern": r"/predictions_0003\.jsonl$", "event": "os.link", "what": "hold"}
+    with ended(job.start(fault=at)) as process:
+        wait_for((job.marks / "reached").exists, process)
+        stranger = job.only_directory / "predictions_0005.jsonl"
+        stranger.write_text("somebody else's")
+        job.let_go()
+        done = finish(process)
+    assert done.returncode == 1, done.stderr
+    assert stranger.read_text() == "somebody else's"
+    assert job.state == "JOB_STATE_FAILED"
+    stranger.unlink()
+    assert job.run("--resume").returncode == 0
+    nothing_is_lost(job)

@@ -1,0 +1,170 @@
+"""Job files that someone wrote to do harm: a message of bounded length, quickly, or a job."""
+
+import copy
+import json
+
+import pytest
+
+from beam_batch_predict.errors import InvalidJob
+from beam_batch_predict.jobs import read_job
+from beam_batch_predict.jobs.json_tree import show_location
+from beam_batch_predict.jobs.vertex import parse_resource
+
+JOB = {
+    "displayName": "a",
+    "labels": {"k": "v"},
+    "unmanagedContainerModel": {"artifactUri": "models/a"},
+    "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["in.jsonl"]}},
+    "instanceConfig": {"keyField": "id", "excludedFields": ["x"]},
+    "outputConfig": {
+        "predictionsFormat": "jsonl",
+        "gcsDestination": {"outputUriPrefix": "out"},
+    },
+    "manualBatchTuningParameters": {"batchSize": 4},
+}
+
+STRINGS = [
+    ("displayName",),
+    ("labels", "k"),
+    ("unmanagedContainerModel", "artifactUri"),
+    ("inputConfig", "instancesFormat"),
+    ("inputConfig", "gcsSource", "uris", 0),
+    ("instanceConfig", "keyField"),
+    ("instanceConfig", "excludedFields", 0),
+    ("outputConfig", "predictionsFormat"),
+    ("outputConfig", "gcsDestination", "outputUriPrefix"),
+]
+
+HOSTILE = [
+    *("", "\0", "\n", "\x1b[2J\x1b]0;x\x07", "\x9b31m", "\u202egpj", "\u2028", "../../..", "**" * 40),
+    *("[", "[z-a]*", "gs://", "gs:///x", "bq://a.b.c", "nope://x", "{braces} %s", "__proto__"),
+    *("x" * 1_000_000, "*" * 100_000, "é" * 5000, "'; DROP TABLE x; --", "$(reboot)", "\ufeff"),
+]  # fmt: skip
+
+
+def with_value(path, value):
+    job = copy.deepcopy(JOB)
+    holder = job
+    for part in path[:-1]:
+        holder = holder[part]
+    holder[path[-1]] = value
+    return job
+
+
+def outcome(text):
+    """A job's own text, or why it is none."""
+    try:
+        return read_job(text, "job.json").to_json_bytes().decode()
+    except InvalidJob as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("path", STRINGS, ids=show_location)
+@pytest.mark.parametrize("value", HOSTILE, ids=lambda value: ascii(value[:20]))
+def test_a_hostile_string_gives_a_job_that_keeps_it_or_a_message_fit_to_be_shown(path, value):
+    job = with_value(path, value)
+    found = outcome(json.dumps(job))
+    if found.startswith("{"):
+        kept = json.loads(found)
+        for part in path:
+            kept = kept[part]
+        assert kept == value
+    else:
+        assert len(found) < 3000
+        assert all(line.isprintable() for line in found.splitlines())
+
+
+@pytest.mark.parametrize("path", STRINGS, ids=show_location)
+def test_half_of_a_surrogate_pair_is_refused_in_every_field_and_key(path):
+    assert "half of a surrogate pair" in outcome(json.dumps(with_value(path, "a\ud800")))
+    keyed = outcome(json.dumps({"labels": {"\udfff": "v"}}))
+    assert r'labels["\\udfff"]: holds half of a surrogate pair' in keyed
+
+
+@pytest.mark.parametrize(
+    "key", ["\x1b[2J", "\0", "a\nb", "\x9b31m", "\u202e", "x" * 1_000_000, '"' * 200, "\ufeffa"]
+)
+def test_a_hostile_key_is_shown_in_short_lines(key):
+    for job in ({**JOB, key: 1}, {**JOB, "labels": {key: 5}}, {**JOB, "labels": {key: "A"}}):
+        found = outcome(json.dumps(job)).splitlines()
+        assert len(found) > 1
+        assert all(line.isprintable() and len(line) < 1500 for line in found)
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        ("9" * 1_000_000, "not JSON"),
+        ("9" * 4000, "a huge number"),
+        ("-" + "9" * 30, "a huge number"),
+        ("9223372036854775808", "a huge number"),
+        ("2147483648", "2147483648"),
+        ("1e400", "finite"),
+        ("1e308", "a huge number"),
+        ("7.5", "7.5"),
+        ("-0", "batchSize"),
+        ("NaN", "NaN is not JSON"),
+        ("true", "true"),
+        ('"' + "9" * 100_000 + '"', "999..."),
+    ],
+)
+def test_a_hostile_number_is_refused_by_its_place(number, words):
+    text = json.dumps(with_value(("manualBatchTuningParameters", "batchSize"), "@"))
+    found = outcome(text.replace('"@"', number))
+    assert words in found
+    assert len(found) < 300
+
+
+@pytest.mark.parametrize("opened", ["[", '{"a":', "[[{}],"])
+@pytest.mark.parametrize("closed", ["", "]"])
+def test_a_hundred_thousand_levels_are_refused(opened, closed):
+    text = '{"modelParameters": ' + opened * 100_000 + closed * 100_000
+    found = outcome(text)
+    assert found.startswith("job.json is not a valid job")
+    assert len(found) < 300
+
+
+def test_a_hundred_thousand_uris_are_read():
+    uris = [f"gs://bucket/{number}.jsonl" for number in range(100_000)]
+    job = read_job(json.dumps(with_value(("inputConfig", "gcsSource", "uris"), uris)))
+    assert list(job.to_spec().source.uris) == uris
+
+
+def test_many_keys_of_which_some_are_given_twice_are_told_apart_quickly():
+    """Each key against each other would be 10,000,000,000 comparisons."""
+    pairs = ",".join(f'"k{number}": "v"' for number in range(100_000))
+    found = outcome(f'{{"labels": {{{pairs}, "k7": "w"}}}}')
+    assert "labels.k7: the key is given more than once" in found
+
+
+def test_megabytes_of_garbage_are_refused_in_a_line():
+    for text in (b'{"' + b'\\"' * 5_000_000, b"\xff" * 10_000_000, b" " * 10_000_000, b"\0" * 10**7):
+        assert len(outcome(text)) < 300
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("*" * 100_000, "in/***", "**" * 28 + "x", "*a*a*a*a*b", "a/*1*2*3*4*5/b", "gs://b/" + "**/" * 4),
+    ],
+    ids=lambda uri: uri[:12],
+)
+def test_a_pattern_whose_matching_could_take_for_ever_is_refused(uri):
+    found = outcome(json.dumps(with_value(("inputConfig", "gcsSource", "uris"), ["in", uri])))
+    assert "inputConfig.gcsSource.uris[1]: " in found
+    assert "wildcards" in found
+    assert len(found) < 400
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["gs://b/dt=*/h=*/*/part-*-of-*.gz", "in/**/x-*", "a/**/b/**/*.jsonl", "*", "**", "a?[*]?????"],
+)
+def test_patterns_as_people_write_them_are_taken(uri):
+    assert outcome(json.dumps(with_value(("inputConfig", "gcsSource", "uris"), [uri])))[0] == "{"
+
+
+def test_what_a_job_keeps_can_be_read_again():
+    labels = {"é中": "v", "a-b_c": ""}
+    job = read_job(json.dumps({**JOB, "displayName": "\x1b[2J\n\0 é", "labels": labels}))
+    assert parse_resource(job.to_json_bytes()).to_json() == job.to_json()
