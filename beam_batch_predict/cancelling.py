@@ -32,6 +32,7 @@ __all__ = [
     "end",
     "exit_code",
     "handle_signals",
+    "leave_behind",
     "on_signals",
     "stopping",
     "was_asked",
@@ -248,6 +249,11 @@ def elsewhere() -> Iterator[None]:
 def exit_code() -> int | None:
     """The exit code of a process that a signal stopped, as shells have it; else None."""
     return None if _state.heard is None else 128 + _state.heard
+
+
+def leave_behind() -> None:
+    """Have the process end with `end`, whatever its threads still do."""
+    _state.left_behind = True
 
 
 def end(code: int) -> int:

@@ -146,6 +146,9 @@ def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) 
         finished = _run(arguments, beam_flags)
         result.write(finished.record.rstrip() + b"\n")
     print(summary(finished.record), file=sys.stderr)
+    deadlines = sys.modules.get("beam_batch_predict.models.deadlines")
+    if deadlines is not None and deadlines.still_running():  # calls that nobody can end
+        cancelling.leave_behind()
     state = json.loads(finished.record)["state"]
     stopped = None if state == "JOB_STATE_SUCCEEDED" else cancelling.exit_code()
     return stopped or int(finished.failed)

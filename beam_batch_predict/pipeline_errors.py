@@ -13,12 +13,12 @@ __all__ = ["status_of_pipeline_error"]
 
 
 def status_of_pipeline_error(error: BaseException) -> Status:
-    """The status of a pipeline that failed.
+    r"""The status of a pipeline that failed.
 
     Runners hand on a worker's exception as the text of its traceback: the last line tells.
 
     Example:
-        >>> text = "Traceback …\\n  …\\nbeam_batch_predict.errors.ModelError: no such model"
+        >>> text = "Traceback …\n  …\nbeam_batch_predict.errors.ModelError: no such model"
         >>> status_of_pipeline_error(RuntimeError(text))
         Status(code=<Code.FAILED_PRECONDITION: 9>, message='ModelError: no such model')
     """

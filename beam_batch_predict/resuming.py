@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.files import File
 from beam_batch_predict.fingerprints import (
     differences,
     model_files,
     settings_of,
     software_versions,
 )
-from beam_batch_predict.files import File
 from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS, run_pattern, time_of_directory
 from beam_batch_predict.sinks.publishing import has_publication
 from beam_batch_predict.sinks.run_plan import RunPlan, read_plan

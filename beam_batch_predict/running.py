@@ -45,7 +45,7 @@ from beam_batch_predict.sinks.publishing import (
 from beam_batch_predict.sinks.run_lock import locked
 from beam_batch_predict.sinks.run_record import RunRecord, now
 from beam_batch_predict.spec import BatchPredictSpec, BigQueryDestination, GcsDestination
-from beam_batch_predict.status import Code, Status
+from beam_batch_predict.status import Code
 
 __all__ = ["Finished", "run_job"]
 

@@ -95,6 +95,7 @@ class Place(NamedTuple):
 
     @property
     def tables(self) -> OutputTables | None:
+        """The tables, where the results are such."""
         if isinstance(self.destination, GcsDestination):
             return None
         return output_tables(self.destination, self.display_name, self.create_time)
@@ -120,7 +121,16 @@ class Place(NamedTuple):
 
 
 class WriteRun(beam.PTransform):
-    """Parts, then publication and record; `start` is a singleton, when the run began."""
+    """Parts, then publication and record.
+
+    Args:
+        record: of the run.
+        predictions_format: of the files; "bigquery" for tables.
+        non_finite: how NaN and infinities are written.
+        limit: how many rows may fail.
+        source: what the run reads by a plan; None where batches come from elsewhere.
+        start: a singleton, when the run began; None where nobody has begun it.
+    """
 
     def __init__(
         self,
@@ -138,6 +148,7 @@ class WriteRun(beam.PTransform):
         self._start = start
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
+        """Write, finish, clean up."""
         once = batches.pipeline | "Once" >> beam.Create([None])
         start = begun = AsSingleton(self._start) if self._start else None
         if start is None and self._record.tables is not None:

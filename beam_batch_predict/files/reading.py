@@ -50,7 +50,8 @@ def open_file(uri: str, expected: File | None = None) -> BinaryIO:
         StorageUnavailable: storage does not answer, however often it is asked.
     """
     if is_cloud_storage(uri):
-        return _buffered(_ObjectReader(uri), expected, OBJECT_BUFFER_BYTES)
+        reader = _ObjectReader(uri)
+        return _buffered(reader, expected, min(max(reader.size, 1), OBJECT_BUFFER_BYTES))
     return _buffered((_LocalReader if is_local(uri) else _BeamReader)(uri), expected, BUFFER_BYTES)
 
 

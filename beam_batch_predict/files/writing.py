@@ -7,7 +7,7 @@ import io
 import os
 import uuid
 from contextlib import suppress
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
@@ -24,10 +24,41 @@ __all__ = ["NewFile", "claim_directory", "create_exclusively", "create_file", "w
 
 def create_file(uri: str) -> BinaryIO:
     """A new file for writing; its directory is made where there is none."""
+    if is_cloud_storage(uri):
+        return cast(BinaryIO, _ObjectWriter(uri))
     with as_os_error(uri):
         _make_directory_of(uri)
         file: BinaryIO = FileSystems.create(uri, compression_type=CompressionTypes.UNCOMPRESSED)
     return file
+
+
+class _ObjectWriter(io.RawIOBase):
+    """Writes an object, which is there when this is closed; not when it is forgotten."""
+
+    def __init__(self, uri: str) -> None:
+        self._upload = Upload(uri)
+
+    def write(self, content: Any) -> int:
+        self._upload.write(content)
+        return len(content)
+
+    def writable(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._upload.finish()
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            super().close()
+            self._upload.cancel()
+
+    def __del__(self) -> None:
+        """Do not close it, as its base class would."""
 
 
 def _make_directory_of(uri: str) -> None:

@@ -25,7 +25,17 @@ from numpy.typing import NDArray
 from beam_batch_predict.models.failures import CallTimeout, Failure, failure_of
 from beam_batch_predict.models.tensors import TensorBatch
 
-__all__ = ["MOST_ABANDONED", "Answer", "Attempt", "Call", "Callee", "Step", "Steps", "run", "still_running"]
+__all__ = [
+    "MOST_ABANDONED",
+    "Answer",
+    "Attempt",
+    "Call",
+    "Callee",
+    "Step",
+    "Steps",
+    "run",
+    "still_running",
+]
 
 MOST_ABANDONED = 16
 """Calls of one process that may still be running though nobody waits for them any more."""
@@ -220,6 +230,11 @@ def _abandon(helper: _Helper, turn: _Turn, limit: float) -> None:
 
 
 def still_running() -> int:
+    """How many calls are running that nobody waits for: a process may end badly with any.
+
+    Native code that still computes while TensorFlow is taken down may crash the process:
+    `os._exit` ends it without that.
+    """
     for helper in [helper for helper in _abandoned if not helper.is_alive()]:
         with contextlib.suppress(ValueError):  # another thread was quicker
             _abandoned.remove(helper)

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from beam_batch_predict import files
-from beam_batch_predict.sinks.formats import RECORD_FORMATS
+from beam_batch_predict.sinks.csv_records import CsvRecords
+from beam_batch_predict.sinks.formats import RECORD_FORMATS, error_format
 from beam_batch_predict.sinks.parts import NO_FILE, FileAside, Part, PartFile
 from beam_batch_predict.sinks.sections import Section, SectionWriter, copy_sections
 from beam_batch_predict.sinks.tables import OUTCOME, Layout, RecordFormat, Schema, union
@@ -56,6 +56,10 @@ class Form(NamedTuple):
         self.format.writer(content, self.schema).close()
         return content.getvalue()
 
+    def header(self) -> bytes:
+        """The file of the names of the columns, where that is a file of its own."""
+        return self.format.header(self.schema) if isinstance(self.format, CsvRecords) else b""
+
 
 class Kind(NamedTuple):
     """Predictions or errors: in which files they are, and in which form these are to be."""
@@ -73,13 +77,14 @@ def settled(parts: Sequence[Part], predictions_format: str) -> tuple[Kind, Kind]
 
     Args:
         parts: complete and in order, as `check_parts` returns them.
-        predictions_format: of the parts.
+        predictions_format: of the parts, as `format_name` gives it.
     """
     predictions = [
         _Source(p.chunk, p.predictions, p.rows - p.failed, p.prediction_sections) for p in parts
     ]
     errors = [_Source(p.chunk, p.errors, p.failed, p.error_sections) for p in parts]
-    forms = _forms(predictions, errors, RECORD_FORMATS[predictions_format])
+    formats = RECORD_FORMATS[predictions_format], error_format(predictions_format)
+    forms = _forms(predictions, errors, *formats)
     return Kind(predictions, forms[0]), Kind(errors, forms[1])
 
 
@@ -89,17 +94,25 @@ def _fits(form: Form, layouts: tuple[Layout, ...]) -> bool:
 
 
 def _forms(
-    predictions: Sequence[_Source], errors: Sequence[_Source], record_format: RecordFormat
+    predictions: Sequence[_Source],
+    errors: Sequence[_Source],
+    record_format: RecordFormat,
+    errors_format: RecordFormat,
 ) -> tuple[Form, Form]:
-    """The forms of predictions and of errors, whose rows have the same columns and more."""
+    """The forms of predictions and of errors, whose rows have the same columns and more.
+
+    Unless they are in another format.
+    """
     layout = union(*_layouts(predictions))
     same = [column for column in layout if column.role != OUTCOME]
+    if errors_format is not record_format:
+        same = []
     failed = union(same, *_layouts(errors))
     if all(source.file == NO_FILE for source in predictions):
         layout = record_format.empty(layout)
     return (
         Form(record_format, record_format.schema(layout)),
-        Form(record_format, record_format.schema(failed, layout)),
+        Form(errors_format, errors_format.schema(failed, layout)),
     )
 
 
