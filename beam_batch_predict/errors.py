@@ -77,11 +77,18 @@ class Violation(NamedTuple):
         return f"{self.path}: {self.message}" if self.path else self.message
 
 
+MOST_VIOLATIONS = 100
+"""That are said; a file may have one for each of its lines."""
+
+
 class InvalidJob(InvalidArgument):
     """A job file breaks the rules of its service; `violations` lists every breach."""
 
     def __init__(self, where: str, violations: Sequence[Violation]) -> None:
-        lines = "".join(f"\n  {violation}" for violation in violations)
+        shown = [str(violation) for violation in violations[:MOST_VIOLATIONS]]
+        if len(violations) > len(shown):
+            shown.append(f"and {len(violations) - len(shown)} more")
+        lines = "".join(f"\n  {line}" for line in shown)
         super().__init__(f"{where} is not a valid job:{lines}")
         self.where = where
         self.violations = tuple(violations)

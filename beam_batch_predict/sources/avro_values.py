@@ -160,15 +160,20 @@ class RowDecoder:
         least = self._least_size
         if count > (len(data) // least if least else MOST_EMPTY_ROWS):
             raise Undecodable(f"its {len(data)} bytes cannot be {count} rows")
-        if not count:
-            if data:
-                raise Undecodable(f"its {len(data)} bytes cannot be no row")
-            return
+        if not count or not least:
+            if data:  # behind rows without bytes it would be taken for the number of others
+                reason = f"{count} rows" if count else "no row"
+                raise Undecodable(f"its {len(data)} bytes cannot be {reason}")
+            if not count:
+                return
         if (count + len(data)) * (1 + self._free) > MOST_TOGETHER:
             yield from self._decode_pieces(count, data)
             return
         try:
             rows = self._decode_all(count, data)
+        except RecursionError:  # of one row: those before it can be told
+            yield from self._decode_pieces(count, data)
+            return
         except Exception as error:  # whatever damaged bytes bring about
             if not self._logical:
                 raise _undecodable(count, data, error) from error

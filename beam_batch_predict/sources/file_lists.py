@@ -71,8 +71,9 @@ def read_listed_files(
 ) -> Iterator[Rows]:
     """The files whose lines begin in a span, in the order of the list.
 
-    A file that cannot be read, or has more than `max_bytes`, is a row with a `Status`: the
-    others go on, as they do behind a line of more than `LONGEST_NAME`. At most `FILES_AT_ONCE` are on their way at a time, none with more than
+    A file that cannot be read, that holds no data (a pipe, a device), or has more than
+    `max_bytes`, is a row with a `Status`, as is a line of more than `LONGEST_NAME`: the others
+    go on. At most `FILES_AT_ONCE` are on their way at a time, none with more than
     `BYTES_AT_ONCE` but the one whose turn it is.
 
     Raises:

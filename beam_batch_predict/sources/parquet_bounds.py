@@ -12,22 +12,14 @@ bounds is a single page (2 GiB), and with the encoding DELTA_BYTE_ARRAY the stri
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from contextlib import suppress
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = [
-    "LARGEST_ROW",
-    "all_strings",
-    "can_be_references",
-    "decoded_size",
-    "has_signature",
-    "parts",
-    "rows_at_once",
-    "strings_by_reference",
-]
+__all__ = ["LARGEST_ROW", "Bounds", "bounds_of", "decoded_size", "parts"]
 
 LARGEST_ROW = 256 * 1024 * 1024
 """Bytes of a row that are taken, decoded."""
@@ -35,84 +27,119 @@ LARGEST_ROW = 256 * 1024 * 1024
 BYTES_DECODED = 64 * 1024 * 1024
 """Bytes of rows that are decoded together."""
 
-SMALL_CHUNK = 1024 * 1024
-"""Bytes of a column chunk that costs nothing to read by reference, even if it has none."""
-
 SHORT = 4096
 """Bytes of strings that are no danger: some thousand rows of them are decoded together."""
 
 FEWEST_ROWS = 64
 _BYTES_PER_ITEM = 8
+_PIECE = 64 * 1024
 
 
-def has_signature(file: Any, metadata: pq.FileMetaData) -> bool:
-    """Whether a footer is signed, as that of a file with encrypted columns.
+class Bounds(NamedTuple):
+    """How to read a row group.
 
-    pyarrow ends the process where it is asked for such a column chunk.
-
-    Source: https://github.com/apache/parquet-format/blob/master/Encryption.md: behind a footer
-    that is not encrypted stand a nonce and a tag.
+    Attributes:
+        rows: to decode together.
+        references: the paths of the string columns to read as references.
     """
-    file.seek(-8, 2)
-    size: int = metadata.serialized_size
-    return int.from_bytes(file.read(4), "little") != size
+
+    rows: int
+    references: list[str]
 
 
-def rows_at_once(
-    metadata: pq.FileMetaData, number: int, names: Sequence[str], most_rows: int, most_bytes: int
-) -> int:
-    """How many rows of a row group to decode together, by what the footer says.
+def bounds_of(
+    file: Any, reader: pq.ParquetFile, number: int, names: Sequence[str], usual: tuple[int, int]
+) -> Bounds:
+    """How to read a row group, by what it says and by its dictionaries.
 
     Args:
-        metadata: of the file.
+        file: what the reader reads.
+        reader: of the file.
         number: of the row group.
         names: the columns that are read.
-        most_rows: to decode together.
-        most_bytes: of rows to decode together, on the average.
+        usual: how many rows, and bytes of rows on the average, to decode together.
+
+    Raises:
+        OSError, pa.ArrowException: the row group cannot be read.
     """
+    most_rows, most_bytes = usual
+    metadata = reader.metadata
     group = metadata.row_group(number)
     size: int = max(group.total_byte_size, 1)
-    rows = most_rows
-    for chunk in _chunks(metadata, number, names):
-        size = max(size, chunk.num_values * _BYTES_PER_ITEM)
-        if "DELTA_BYTE_ARRAY" in chunk.encodings:
-            fitting = LARGEST_ROW // max(chunk.total_uncompressed_size, 1)
-            rows = min(rows, max(fitting, FEWEST_ROWS))
+    leaves = _leaves(metadata, names)
+    strings = [path for path, leaf in leaves.items() if leaf.physical_type == "BYTE_ARRAY"]
+    repeated = any(leaf.max_repetition_level for leaf in leaves.values())
+    references: list[str] = []
+    if strings or repeated:
+        candidates = _can_be_references(strings, reader.schema_arrow)
+        references = _with_long_strings(file, metadata, number, names, candidates)
+        # What follows ends the process where the footer is damaged or a column encrypted, and
+        # would have been told above.
+        for at in range(metadata.num_columns):
+            if metadata.schema.column(at).path in leaves:
+                chunk = group.column(at)
+                size = max(size, chunk.num_values * _BYTES_PER_ITEM)
+                if "DELTA_BYTE_ARRAY" in chunk.encodings:
+                    fitting = LARGEST_ROW // max(chunk.total_uncompressed_size, 1)
+                    most_rows = min(most_rows, max(fitting, FEWEST_ROWS))
     fitting = most_bytes * int(group.num_rows) // size
-    return max(min(fitting, rows), 1)
+    return Bounds(max(min(fitting, most_rows), 1), references)
 
 
-def strings_by_reference(
-    file: Any, metadata: pq.FileMetaData, number: int, names: Sequence[str]
-) -> list[str]:
-    """The paths of the string columns of a row group to read as references.
-
-    Args:
-        file: the file.
-        metadata: its footer.
-        number: of the row group.
-        names: the columns that are read.
-    """
-    chosen = []
-    for chunk in _chunks(metadata, number, names):
-        if chunk.physical_type != "BYTE_ARRAY" or not (
-            chunk.has_dictionary_page or "DICTIONARY" in "".join(chunk.encodings)
-        ):
-            continue
-        path = chunk.path_in_schema
-        small = chunk.total_uncompressed_size <= SMALL_CHUNK
-        if small or _longest(file, metadata, number, path) > SHORT:
-            chosen.append(path)
-    return chosen
-
-
-def all_strings(metadata: pq.FileMetaData) -> list[str]:
-    """The paths of all string columns."""
+def _leaves(metadata: pq.FileMetaData, names: Sequence[str]) -> dict[str, Any]:
+    """The columns without columns inside, of those that are read, by their paths."""
+    wanted = set(names)
     leaves = map(metadata.schema.column, range(metadata.num_columns))
-    return [leaf.path for leaf in leaves if leaf.physical_type == "BYTE_ARRAY"]
+    return {
+        leaf.path: leaf
+        for leaf in leaves
+        if leaf.path in wanted or leaf.path.partition(".")[0] in wanted
+    }
 
 
-def can_be_references(paths: Sequence[str], schema: pa.Schema) -> list[str]:
+def _with_long_strings(
+    file: Any,
+    metadata: pq.FileMetaData,
+    number: int,
+    names: Sequence[str],
+    candidates: list[str],
+) -> list[str]:
+    """Those of some string columns whose dictionary has long ones, by its first row."""
+
+    def long(columns: Sequence[str], references: list[str]) -> list[str]:
+        options = {"pre_buffer": False, "buffer_size": _PIECE, "page_checksum_verification": True}
+        reader = pq.ParquetFile(file, metadata=metadata, read_dictionary=references, **options)
+        batches = reader.iter_batches(1, row_groups=[number], columns=columns, use_threads=False)
+        row = next(batches, None)
+        if row is None:
+            return []
+        return [path for path in references if _longest(row.column(top(path))) > SHORT]
+
+    def top(path: str) -> str:
+        return path if path in names else path.partition(".")[0]
+
+    try:
+        return long(names, candidates)
+    except (OSError, pa.ArrowException):
+        long(names, [])  # or it is damaged
+    found = []
+    for path in candidates:
+        with suppress(OSError, pa.ArrowException):  # its encoding has no dictionary
+            found += long([top(path)], [path])
+    return found
+
+
+def _longest(array: pa.Array) -> int:
+    """Bytes of the longest string that an array may refer to."""
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return pc.max(pc.binary_length(array.dictionary)).as_py() or 0
+    if pa.types.is_struct(kind):
+        return max(map(_longest, array.flatten()), default=0)
+    return _longest(array.values) if pa.types.is_list(kind) or pa.types.is_large_list(kind) else 0
+
+
+def _can_be_references(paths: Sequence[str], schema: pa.Schema) -> list[str]:
     """Those of some paths whose references Arrow can make the strings of.
 
     Others are in maps, which cannot have more than 2 GiB of strings in a batch.
@@ -132,40 +159,6 @@ def _decodes(kind: pa.DataType) -> bool:
         or pa.types.is_string_view(kind)
         or pa.types.is_binary_view(kind)
     )
-
-
-def _chunks(metadata: pq.FileMetaData, number: int, names: Sequence[str]) -> Iterator[Any]:
-    wanted = set(names)
-    group = metadata.row_group(number)
-    for at in range(group.num_columns):
-        chunk = group.column(at)
-        path = chunk.path_in_schema
-        if path in wanted or path.partition(".")[0] in wanted:
-            yield chunk
-
-
-def _longest(file: Any, metadata: pq.FileMetaData, number: int, path: str) -> int:
-    """Bytes of the longest string of the dictionary of a column chunk."""
-    reader = pq.ParquetFile(file, metadata=metadata, read_dictionary=[path], pre_buffer=False)
-    batches = reader.iter_batches(1, row_groups=[number], columns=[path], use_threads=False)
-    for batch in batches:
-        return max(map(_longest_reference, batch.columns), default=0)
-    return 0
-
-
-def _longest_reference(array: pa.Array) -> int:
-    if pa.types.is_dictionary(array.type):
-        return pc.max(pc.binary_length(array.dictionary)).as_py() or 0
-    return max(map(_longest_reference, _children(array)), default=0)
-
-
-def _children(array: pa.Array) -> list[pa.Array]:
-    kind = array.type
-    if pa.types.is_struct(kind):
-        return list(array.flatten())
-    if pa.types.is_map(kind):
-        return [array.keys, array.items]
-    return [array.values] if pa.types.is_nested(kind) else []
 
 
 def parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

@@ -23,13 +23,9 @@ from beam_batch_predict.sources.compression import is_compressed
 from beam_batch_predict.sources.first_columns import first_columns
 from beam_batch_predict.sources.parquet_bounds import (
     LARGEST_ROW,
-    all_strings,
-    can_be_references,
+    bounds_of,
     decoded_size,
-    has_signature,
     parts,
-    rows_at_once,
-    strings_by_reference,
 )
 from beam_batch_predict.sources.parquet_footers import check_footer
 from beam_batch_predict.sources.rows import Rows
@@ -302,20 +298,13 @@ def _batches(opened: _Opened, group: _RowGroup, names: list[str]) -> Iterator[pa
     read = names or reader.schema_arrow.names[:1]
     if not read:
         raise OSError("the file has no columns")
-    if has_signature(file, reader.metadata):
-        size = max(min(BYTES_AT_ONCE * group.row_count // group.size, ROWS_AT_ONCE), 1)
-        by_reference = all_strings(reader.metadata)
-    else:
-        where = reader.metadata, group.number, read
-        size = rows_at_once(*where, ROWS_AT_ONCE, BYTES_AT_ONCE)
-        by_reference = strings_by_reference(file, *where)
-    by_reference = can_be_references(by_reference, reader.schema_arrow)
-    if by_reference:
-        options = {**options, "read_dictionary": by_reference}
+    bounds = bounds_of(file, reader, group.number, read, (ROWS_AT_ONCE, BYTES_AT_ONCE))
+    if bounds.references:
+        options = {**options, "read_dictionary": bounds.references}
     if len(options) > 1:
         reader = pq.ParquetFile(file, page_checksum_verification=True, **options)
     return reader.iter_batches(  # type: ignore[no-any-return]
-        size, row_groups=[group.number], columns=read, use_threads=False
+        bounds.rows, row_groups=[group.number], columns=read, use_threads=False
     )
 
 

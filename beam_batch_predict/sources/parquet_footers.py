@@ -113,6 +113,8 @@ class _Compact:
             self._at += size
         elif kind in _LISTS:
             count, items = self.list_head()
+            if count > len(self._data) - self._at:
+                raise ValueError
             for _ in range(count):
                 # Booleans have a byte each in a list, and none in a struct.
                 self.skip(_BYTE if items in _BOOLEANS else items, inside + 1)

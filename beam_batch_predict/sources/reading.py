@@ -29,6 +29,9 @@ BYTES_PER_BATCH = 4 * 1024 * 1024
 """Rows are large if a full batch has more bytes; batches then hold as few as they may."""
 
 
+MOST_BYTES = 256 * 1024 * 1024
+"""Of a batch: rows so large go to the model in calls of fewer than it might have."""
+
 Reader = Callable[[Span, Chunk, Callable[[str], BinaryIO]], Iterator[Rows]]
 """Yields the rows of a span of a chunk, which it opens with the function."""
 
@@ -73,7 +76,8 @@ def read_chunk(
     Args:
         chunk: what to read.
         open_file: opens a URI for reading bytes.
-        batch_size: every batch but the last holds a multiple of so many rows.
+        batch_size: every batch but the last holds a multiple of so many rows, or, if that is
+            more than `MOST_BYTES`, as many as are not.
 
     Yields:
         Batches in row order. The last, which may be without rows, is marked so.
@@ -146,7 +150,8 @@ class _Buffer:
     def _rows_per_batch(self) -> int:
         """As many as are a multiple of the batch size, judging by the rows added last."""
         rows = min(ROWS_PER_BATCH, BYTES_PER_BATCH // self._bytes_per_row)
-        return max(rows // self.batch_size, 1) * self.batch_size
+        size = max(rows // self.batch_size, 1) * self.batch_size
+        return min(size, max(MOST_BYTES // self._bytes_per_row, 1))
 
     def _batch(self, start: int, stop: int, last: bool = False) -> InstanceBatch:
         failures, self._failures = tuple(self._failures), []

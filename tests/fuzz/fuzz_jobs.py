@@ -46,12 +46,7 @@ def check(data: bytes) -> None:
     try:
         job = read_job(data, "job.json")
     except InvalidJob as error:
-        message = str(error)
-        message.encode()
-        assert error.violations
-        shown = message.replace("\n", "")
-        assert shown.isprintable(), ascii(shown)
-        assert len(message) < MESSAGE_BYTES * (len(error.violations) + 1)
+        _check_message(str(error), len(error.violations))
         return
     text = job.to_json_bytes()
     assert parse_resource(text).to_json_bytes() == text
@@ -59,3 +54,11 @@ def check(data: bytes) -> None:
         job.to_spec()
     except InvalidArgument as error:
         str(error).encode()
+
+
+def _check_message(message: str, violations: int) -> None:
+    message.encode()
+    assert violations
+    shown = message.replace("\n", "")
+    assert shown.isprintable(), ascii(shown)
+    assert len(message) < MESSAGE_BYTES * (violations + 1)

@@ -2,7 +2,6 @@
 
 import datetime
 import io
-import itertools
 import math
 from decimal import Decimal
 
@@ -94,9 +93,9 @@ def _read(content, spans):
     rows, places, failures = [], [], []
     for span in spans:
         try:
-            for found in itertools.takewhile(
-                lambda _: len(rows) < MOST_ROWS, read_parquet(span, (), opener(content))
-            ):
+            for found in read_parquet(span, (), opener(content)):
+                if len(rows) >= MOST_ROWS:
+                    break
                 assert len(found.rows) == len(found.offsets)
                 rows += [row if isinstance(row, Status) else dumps(row) for row in found.rows]
                 places += found.offsets

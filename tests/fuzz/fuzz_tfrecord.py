@@ -50,12 +50,13 @@ def check(data: bytes) -> None:
         try:
             content = gzip.decompress(content)
         except Exception:
-            if rows:
-                return  # what comes before the damage, which gzip does not tell
-            content = b""
-            failure = ""
+            return  # what comes before the damage, which gzip does not tell
     expected, whole = _records(content, max_bytes)
-    assert list(zip(offsets, map(_plain, rows), strict=True)) == expected, (content, rows, failure)
+    found = list(zip(offsets, map(_plain, rows), strict=True))
+    if packed and "compressed" in failure:  # zlib checks more than Python's gzip
+        assert found == expected[: len(found)], (content, rows, failure)
+        return
+    assert found == expected, (content, rows, failure)
     if content:
         assert bool(failure) is not whole, (content, failure)
 

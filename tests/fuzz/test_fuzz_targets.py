@@ -27,7 +27,7 @@ def test_promises_hold_on_every_seed(name):
 
 @pytest.mark.parametrize("name", targets())
 @given(at=st.integers(0, 10**6), edits=EDITS)
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 def test_promises_hold_on_seeds_with_pieces_put_in_and_taken_out(name, at, edits):
     target = load(name)
     data = target.SEEDS[at % len(target.SEEDS)]

@@ -16,7 +16,7 @@ from beam_batch_predict.instances.fields import check_columns
 from beam_batch_predict.models.tensors import to_tensors
 from beam_batch_predict.sinks.records import error_lines, prediction_lines
 from beam_batch_predict.spec import InstanceConfig, NonFinite
-from beam_batch_predict.status import Code
+from beam_batch_predict.status import Code, Status
 from beam_batch_predict.tensor_info import TensorInfo
 
 Config = InstanceConfig
@@ -458,3 +458,42 @@ def test_columns_that_are_no_inputs_are_named():
     batch = convert_rows(b"x,1", columns=("a", "z"))
     made = to_tensors(batch.instances, [0], TWO_INPUTS, None, batch.columns)
     assert '"z"' in made.failures[0][1].message
+
+
+@pytest.mark.parametrize("config", [Config(), OBJECT, Config(key_field="a")])
+def test_a_row_that_was_too_long_to_read_has_an_empty_text_and_harms_no_other(config):
+    too_long = Status(Code.OUT_OF_RANGE, "too long")
+    batch = convert_rows(b"1.50,x", too_long, b"1.50,x", config=config)
+    single = convert_rows(b"1.50,x", config=config)
+    assert batch.statuses[1].message.startswith("too long")
+    assert set(batch.statuses) == {1}
+    assert (batch.instances[1], batch.texts[1]) == ("", b'""')
+    lines, [expected] = lines_of(batch), lines_of(single)
+    assert len(lines) == 3
+    assert [line == expected for line in lines].count(True) >= 1
+    assert [batch.instances[at] for at in (0, 2)] == [single.instances[0]] * 2
+
+
+def test_rows_that_are_made_to_take_long_do_not():
+    """Work that grows with the square of any of these would take hours."""
+    many = 300_000
+    rows = [
+        *(b"1" * many + b"x,2", b"1" * many + b".5.x,2", b"1e" + b"1" * many + b"x,2"),
+        *(b"+" * many + b",2", b" \t" * many + b'"x,2', b'"' * many, b'"' * (many + 1)),
+        *(b'"",' * 50_000 + b'"', b"[" * many + b",2", b'{"a":' * many + b",2"),
+        *(b"\r" * many, b"\0" * many + b",2", b"\\" * many + b",2"),
+    ]
+    for fine in ([b"1,2"], [b'"a",2']):
+        batch = convert_rows(*rows, *fine)
+        assert len(batch.instances) == len(rows) + len(fine)
+        assert len(rows) not in batch.statuses
+        assert max(len(status.message) for status in batch.statuses.values()) < 1000
+
+
+def test_a_hundred_thousand_columns_are_a_row():
+    columns = tuple(f"c{number}" for number in range(100_000))
+    row = b",".join([b"1"] * len(columns))
+    batch = convert_rows(row, row + b",1", row[:-2], columns=columns)
+    assert list(map(len, batch.instances[:1])) == [100_000]
+    assert set(batch.statuses) == {1, 2}
+    assert max(len(status.message) for status in batch.statuses.values()) < 1000

@@ -324,3 +324,35 @@ def test_echoed_texts_and_fields_read_back_exactly(config, value):
         assert json.loads(batch.texts[0]) | batch.attached[0] == value
     if config.key_field:
         assert batch.keys == [value["id"]]
+
+
+@pytest.mark.parametrize("config", [Config(), KEYED, INCLUDED, EXCLUDED, ARRAY])
+def test_a_row_that_was_too_long_to_read_has_an_empty_text_and_harms_no_other(config):
+    too_long = Status(Code.OUT_OF_RANGE, "too long")
+    batch = convert_json_lines(InstanceBatch([OBJECT, too_long, OBJECT]), config)
+    assert batch.texts[1] == b'""'
+    assert batch.instances[1] == ""
+    if batch.keys:
+        assert batch.keys[1] is None
+    assert batch.statuses[1] == too_long
+    alone_batch = convert_json_lines(InstanceBatch([OBJECT]), config)
+    for at in (0, 2):
+        assert batch.texts[at] == alone_batch.texts[0]
+        assert batch.instances[at] == alone_batch.instances[0]
+
+
+def test_rows_that_are_made_to_take_long_do_not():
+    """Work that grows with the square of any of these would take hours."""
+    many = 300_000
+    rows = [
+        *(b"[" * many, b'{"a":' * many, b'"' * many, b'"' + b"\\" * many, b"9" * many),
+        *(b"-0." + b"9" * many, b"1e-" + b"9" * many, b"[" * many + b"NaN" + b"]" * many),
+        *(b'["' + b"\\ud800" * many + b'",NaN]', b"[" + b"NaN," * 100_000 + b"]"),
+        b'{"id":1' + b"".join(b',"k%d":1' % number for number in range(100_000)) + b"}",
+        b'{"id":1' + b',"k":99999999999999999999' * 100_000 + b"}",
+    ]
+    for config in (Config(), KEYED, EXCLUDED):
+        batch = convert(*rows, b'{"id": 5, "a": 1}', config=config)
+        assert len(batch.texts) == len(rows) + 1
+        assert len(rows) not in batch.statuses
+        assert max(len(status.message) for status in batch.statuses.values()) < 1000

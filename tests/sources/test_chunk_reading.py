@@ -216,3 +216,12 @@ def test_columns_that_are_too_large_together_stay_in_batches_of_their_own(
     assert [row for batch in batches for row in batch.rows] == rows
     assert [place for batch in batches for place in batch.offsets] == list(range(9))
     assert batches[-1].place(0) == f"{path}, row 8"
+
+
+def test_rows_too_large_for_a_batch_are_in_smaller_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_BYTES", 3_500)
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b"".join(b'"%s"\n' % (b"x" * 1_000) for _ in range(10)))
+    batches = list(read_chunk(Chunk(0, 1, (Span(str(path)),)), open_file, 64))
+    assert [len(batch) for batch in batches] == [3, 3, 3, 1]
+    assert [batch.first_row for batch in batches] == [0, 3, 6, 9]

@@ -2,15 +2,21 @@
 
 import bz2
 import gzip
+import io
 import random
+import subprocess
+import sys
+import tracemalloc
 import zlib
 
 import pytest
 import zstandard
 
 from beam_batch_predict.batch import Chunk, Span
-from beam_batch_predict.files import open_file
+from beam_batch_predict.files import match, open_file
+from beam_batch_predict.inputs import JsonLines
 from beam_batch_predict.sources import compression
+from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.status import Code
 
@@ -180,3 +186,96 @@ def test_equal_rows_come_out_in_blocks_of_bounded_size(stored, kind):
         sizes = [len(block) for block in compression.blocks(file, str(path))]
     assert sum(sizes) == len(content)
     assert max(sizes) <= compression.BLOCK_BYTES
+
+
+BOMBS = {".gz": (2**25, 2**23), ".bz2": (2**25, 2**23), ".zst": (2**27, 80 * 2**20)}
+"""How many bytes they are, and how much memory may be used."""
+
+
+def bomb(kind, size):
+    """Bytes that are all the same, compressed: far less than a thousandth of them."""
+    piece = bytes(2**20)
+    if kind == ".gz":
+        packer = zlib.compressobj(9, wbits=zlib.MAX_WBITS | 16)
+    else:
+        packer = bz2.BZ2Compressor() if kind == ".bz2" else zstandard.ZstdCompressor().compressobj()
+    pieces = [packer.compress(piece) for _ in range(size // len(piece))]
+    return b"".join([*pieces, packer.flush()])
+
+
+def peak_of_reading(content, kind):
+    """Bytes of the largest block, of all, and of the memory that reading took at its most."""
+    found = taken = 0
+    fault = None
+    tracemalloc.start()
+    try:
+        for block in compression.blocks(io.BytesIO(content), f"a{kind}"):
+            found += len(block)
+            taken = max(taken, len(block))
+    except OSError as error:
+        fault = error
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return taken, found, peak, fault
+
+
+@KINDS
+def test_a_bomb_is_read_in_little_memory(kind):
+    """A few KB that are many MiB: without bounds, all of them would be in memory at once."""
+    size, most = BOMBS[kind]
+    content = bomb(kind, size)
+    taken, found, peak, fault = peak_of_reading(content, kind)
+    assert (taken, found, fault) == (compression.BLOCK_BYTES, size, None)
+    assert peak < most
+
+
+@KINDS
+def test_a_bomb_with_a_fault_is_read_again_in_little_memory(kind):
+    size, most = BOMBS[kind]
+    content = bomb(kind, size)
+    if kind == ".zst":  # which has no checksum here
+        content += b"garbage"
+    else:
+        content = content[:-6] + bytes([content[-6] ^ 1]) + content[-5:]
+    _, found, peak, fault = peak_of_reading(content, kind)
+    assert found == size
+    assert "damaged" in str(fault)
+    assert peak < most
+
+
+def test_a_bomb_of_one_line_is_a_row_that_failed(stored):
+    path = stored(".bz2", bomb(".bz2", 2**25) + COMPRESS[".bz2"](b"\n7\n"))
+    [chunk] = plan(JsonLines(str(path), max_instance_bytes=1000), match)
+    [batch] = read_chunk(chunk, open_file, 1)
+    assert [getattr(row, "code", row) for row in batch.rows] == [Code.OUT_OF_RANGE, b"7"]
+
+
+@pytest.mark.parametrize(("log", "works"), [(27, True), (28, False), (31, False)])
+def test_a_window_of_more_than_128_mebibytes_is_a_failure_that_says_so(stored, log, works):
+    parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=log)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    _, _, failures = read(stored(".zst", packer.compress(b"1\n" * 100) + packer.flush()))
+    assert [("--long" in failure.message) for failure in failures] == [True] * (not works)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", COMPRESS)
+def test_a_bomb_of_gigabytes_is_one_failed_row_in_the_memory_of_one_line(kind, tmp_path):
+    """In a process of its own, whose memory the system counts."""
+    path = tmp_path / f"bomb{kind}"
+    path.write_bytes(bomb(kind, 2 * 2**30))
+    program = (
+        "import resource, sys\n"
+        "from beam_batch_predict.batch import Span\n"
+        "from beam_batch_predict.files import open_file\n"
+        "from beam_batch_predict.sources.text import read_lines\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "rows = [row for part in read_lines(Span(sys.argv[1]), open_file) for row in part.rows]\n"
+        "after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "print(len(rows), rows[0].code.name, (after - before) // 1024)\n"
+    )
+    command = [sys.executable, "-c", program, str(path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    rows, code, megabytes = ended.stdout.split()
+    assert (rows, code) == ("1", "OUT_OF_RANGE")
+    assert int(megabytes) < 450

@@ -339,7 +339,17 @@ def test_a_link_is_read_and_one_to_itself_is_a_row_error(listed, stored, tmp_pat
 
 @pytest.mark.parametrize(
     "name",
-    ["a\0b", "x" * 5000, "nope://x", "http://[::1", "a" * 300 + "/b", "\u2028", "C:\\x", "~", "%2e"],
+    [
+        "a\0b",
+        "x" * 5000,
+        "nope://x",
+        "http://[::1",
+        "a" * 300 + "/b",
+        "\u2028",
+        "C:\\x",
+        "~",
+        "%2e",
+    ],
 )
 def test_names_of_no_file_are_row_errors_of_bounded_length(listed, stored, name):
     good = stored("good", b"1")

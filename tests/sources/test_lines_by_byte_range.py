@@ -145,9 +145,9 @@ TOO_LONG = "the line is longer than the 10 bytes that --max_instance_bytes allow
 def outcomes_expected(content, max_bytes):
     """The rules of long lines; a line counts with its carriage return, a blank one too."""
     kept = dict(rows_expected(content))
-    for match in re.finditer(rb"[^\n]+", content):
-        if len(match[0]) > max_bytes:
-            kept[match.start()] = Code.OUT_OF_RANGE
+    for line in re.finditer(rb"[^\n]+", content):
+        if len(line[0]) > max_bytes:
+            kept[line.start()] = Code.OUT_OF_RANGE
     return sorted(kept.items())
 
 
