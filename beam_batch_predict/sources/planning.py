@@ -51,6 +51,9 @@ __all__ = [
 FILES_PER_CHUNK = 256
 """Small files share a chunk, but never so many that opening them is most of the work."""
 
+MOST_CHUNKS = 200_000
+"""Of a plan, about: larger inputs have larger chunks, for the plan is held in memory."""
+
 _PARQUET_METADATA = ("_metadata", "_common_metadata")
 """Files that say what others have; they hold no rows of their own.
 
@@ -149,7 +152,9 @@ def chunks_of_listing(source: Source, listing: Listing) -> list[Chunk]:
     what: dict[str, Any] = {"format": source.reader, "columns": listing.columns}
     if isinstance(source, (Csv, FileList, JsonLines, TfRecord)):
         what["max_instance_bytes"] = source.max_instance_bytes
-    chunks = make_chunks(listing.files, source.chunk_bytes, source.splits_files)
+    total = sum(file.size for file in listing.files)
+    size = max(source.chunk_bytes, -(-total // MOST_CHUNKS))
+    chunks = make_chunks(listing.files, size, source.splits_files)
     return [chunk._replace(**what) for chunk in chunks]
 
 

@@ -13,6 +13,7 @@ from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
 from beam_batch_predict.inputs import Parquet
+from beam_batch_predict.sources import planning
 from beam_batch_predict.sources.first_columns import first_columns
 from beam_batch_predict.sources.planning import FILES_PER_CHUNK, list_files, make_chunks, plan
 from beam_batch_predict.sources.reading import read_chunk
@@ -42,7 +43,7 @@ def test_every_byte_is_in_one_chunk_and_in_order(sizes, chunk_bytes):
 
 
 def files_size(inputs, span):
-    return dict(inputs)[span.uri]
+    return {file.uri: file.size for file in inputs}[span.uri]
 
 
 @given(sizes=st.lists(st.integers(1, 60), min_size=2), chunk_bytes=st.integers(1, 100))
@@ -207,3 +208,15 @@ def test_a_damaged_file_is_a_failure_wherever_it_stands(tmp_path, damaged):
     assert [row for batch in batches for row in batch.rows] == [{"x": 1, "y": 2}]
     (failure,) = [failure for batch in batches for failure in batch.source_failures]
     assert str(tmp_path / damaged) in failure.message
+
+
+def test_a_petabyte_has_no_more_chunks_than_fit_into_memory(monkeypatch):
+    monkeypatch.setattr(planning, "MOST_CHUNKS", 100)
+    source = JsonLines("in", chunk_bytes=1000)
+    listing = planning.Listing((File("a", 10**15), File("b", 5)))
+    chunks = planning.chunks_of_listing(source, listing)
+    assert 100 <= len(chunks) <= 101
+    assert chunks == planning.chunks_of_listing(source, listing)
+    spans = [span for chunk in chunks for span in chunk.spans if span.uri == "a"]
+    assert [span.start for span in spans] == [0, *(span.stop for span in spans[:-1])]
+    assert spans[-1].stop == 10**15
