@@ -84,7 +84,13 @@ class BatchPredict(beam.PTransform):
             )
             | "WriteResults"
             >> WriteRun(
-                record, spec.predictions_format, spec.non_finite, limit, spec.source, start=start
+                record,
+                spec.predictions_format,
+                spec.non_finite,
+                limit,
+                spec.source,
+                start=start,
+                shape=spec.record_shape,
             )
         )
 

@@ -102,14 +102,15 @@ def on_signals(show: Callable[[str], object] = _logger.warning) -> Iterator[None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        _state.news = None
+        if not _state.left_behind:  # what is left behind is still to stop
+            _state = _State()
 
 
 def handle_signals(heard: Callable[[], object] | None = None) -> dict[signal.Signals, Any]:
     """Remember signals to stop that come from now on.
 
     Args:
-        heard: called by the handler of the first one.
+        heard: called by the handler of the first one, before anybody else knows of it.
 
     Returns:
         The handlers that there were.
@@ -128,11 +129,11 @@ def _hear(number: int, _: FrameType | None) -> None:
     """Handle a signal. Nothing here may wait for a lock, which this very thread may hold."""
     now = time.monotonic()
     if _state.heard is None:
+        if _state.heard_first is not None:
+            _state.heard_first()
         _state.heard, _state.when = signal.Signals(number), now
         if _state.news is not None:
             _state.news.put(None)
-        if _state.heard_first is not None:
-            _state.heard_first()
     elif now - _state.when > _SECONDS_OF_ONE:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)

@@ -1,4 +1,4 @@
-"""The command line: `beam-batch-predict run JOB.json`, `beam-batch-predict verify DIR`.
+"""The command line: `beam-batch-predict run JOB.json`, `submit JOB_NAME`, `verify`, `models`.
 
 Standard output carries the result and nothing else, of `run` the finished job resource;
 progress and logs go to standard error. Exit code 0: the job succeeded, and says how many
@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import builtins
 import contextlib
-import json
 import logging
 import os
 import pathlib
@@ -22,11 +21,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
-from beam_batch_predict import cancelling, errors
+from beam_batch_predict import cancelling, errors, submit_flags
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
-from beam_batch_predict.jobs import BatchPredictionJob, read_job
+from beam_batch_predict.jobs import BatchPredictionJob, Job, read_job
+from beam_batch_predict.models_command import add_models_parser, run_models
 from beam_batch_predict.options import OPTIONS, add_options
 from beam_batch_predict.safe_text import redacted
+from beam_batch_predict.submitting import job_of
+from beam_batch_predict.summaries import has_succeeded, summary
 
 if TYPE_CHECKING:
     from beam_batch_predict.running import Finished
@@ -46,12 +48,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
     parser = _parser()
     try:
-        given = sys.argv[1:] if argv is None else argv
+        given = submit_flags.without_words_of_gcloud(sys.argv[1:] if argv is None else argv)
+        if given and given[0] == "models":
+            _without_old_news()
+            return run_models(parser.parse_args(given))
+        if given[:1] == ["submit"]:
+            given = submit_flags.as_written_here(given)
         arguments, beam_flags = parser.parse_known_args(_with_equals_signs(given))
         if arguments.command == "verify":
             if beam_flags:
                 parser.error(f"unknown argument {beam_flags[0]}")
             return _verify(arguments.directory)
+        if arguments.command == "submit":
+            beam_flags = [*submit_flags.beam_flags_of(arguments), *beam_flags]
+            if arguments.gcloud_dry_run:
+                sys.stdout.write(job_of(arguments).to_json_bytes().decode())
+                return 0
         with cancelling.on_signals(_show):
             return cancelling.end(_run_to_exit_code(arguments, beam_flags))
     except InvalidArgument as error:
@@ -65,14 +77,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="beam-batch-predict",
-        description="Batch prediction jobs of Vertex AI on Apache Beam.",
+        description="Batch prediction jobs of Vertex AI and AI Platform on Apache Beam.",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run",
         help="run a job and print the finished job resource",
-        description="Run a BatchPredictionJob and print the finished job resource as JSON.",
+        description="Run a BatchPredictionJob of Vertex AI or a Job of AI Platform Prediction, "
+        "and print the finished job resource as JSON.",
         epilog="Every option of Apache Beam is taken too, such as --runner or "
         "--direct_num_workers. Exit code 0: the job succeeded (rows that failed are counted "
         "in it); 1: the job failed; 2: the job file or the options are wrong; 130 or 143: it "
@@ -81,6 +94,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.add_argument("job", metavar="JOB.json", help="the job file, a local path or a URI")
     add_options(run)
+    submit = commands.add_parser(
+        "submit",
+        help="run the job that flags of gcloud ai-platform jobs submit prediction ask for",
+        description="Run a batch prediction job of AI Platform Prediction, given by the flags of "
+        "gcloud ai-platform jobs submit prediction, and print the finished job resource as JSON.",
+        epilog="Options of Apache Beam and exit codes are those of run.",
+        allow_abbrev=False,
+    )
+    submit_flags.add_submit_flags(submit)
     verify = commands.add_parser(
         "verify",
         help="compare published files with the manifest of their run",
@@ -89,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     verify.add_argument("directory", metavar="DIR", help="of a run, a local path or a URI")
+    add_models_parser(commands)
     return parser
 
 
@@ -100,6 +123,9 @@ def _with_equals_signs(arguments: Sequence[str]) -> list[str]:
     """
     booleans = {f"--{option.name}" for option in OPTIONS if isinstance(option.default, bool)}
     others = {f"--{option.name}" for option in OPTIONS} - booleans
+    switches = submit_flags.switches() if arguments[:1] == ["submit"] else frozenset()
+    if arguments[:1] == ["submit"]:
+        others |= submit_flags.value_flags()
     joined: list[str] = []
     waiting = list(arguments)
     while waiting:
@@ -108,7 +134,9 @@ def _with_equals_signs(arguments: Sequence[str]) -> list[str]:
         if flag in booleans:
             taken = value is not None and value.lower() in ("true", "false")
             flag = f"{flag}={waiting.pop(0) if taken else 'true'}"
-        elif value is not None and _is_open(flag) and (flag in others or _takes_value(flag)):
+        elif flag in switches or value is None or not _is_open(flag):
+            pass
+        elif flag in others or _takes_value(flag):
             flag = f"{flag}={waiting.pop(0)}"
         joined.append(flag)
     return joined
@@ -149,26 +177,35 @@ def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) 
     deadlines = sys.modules.get("beam_batch_predict.models.deadlines")
     if deadlines is not None and deadlines.still_running():  # calls that nobody can end
         cancelling.leave_behind()
-    state = json.loads(finished.record)["state"]
-    stopped = None if state == "JOB_STATE_SUCCEEDED" else cancelling.exit_code()
+    stopped = None if has_succeeded(finished.record) else cancelling.exit_code()
     return stopped or int(finished.failed)
 
 
 def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
-    job = _read_job_file(arguments.job)
-    for note in job.notes:
+    _without_old_news()
+    job, notes = _job(arguments)
+    for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Google's libraries say on Python 3.10, each of them, that they will not support it for ever.
-    warnings.filterwarnings("ignore", "You are using a (non-supported )?Python", FutureWarning)
+    if isinstance(job, BatchPredictionJob):
+        job = job.resolved(arguments.model_registry)
+        for note in job.notes:
+            if note not in notes:
+                _show(f"note: {note}")
     # Beam takes seconds to import, which neither --help nor a wrong job file should cost.
     from beam_batch_predict.running import run_job
 
     for handler in logging.getLogger().handlers:
         handler.addFilter(_is_news)
     threading.excepthook = _say_why_a_thread_ended
-    options = {option.name: getattr(arguments, option.name) for option in OPTIONS}
+    options = {o.name: getattr(arguments, o.name, o.default) for o in OPTIONS}
     return run_job(job, options, beam_flags, show=_show)
+
+
+def _without_old_news() -> None:
+    """Keep libraries from saying what nobody can do anything about."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Google's libraries say on Python 3.10, each of them, that they will not support it for ever.
+    warnings.filterwarnings("ignore", "You are using a (non-supported )?Python", FutureWarning)
 
 
 def _show(line: str) -> None:
@@ -179,8 +216,9 @@ _OLD_NEWS = (
     "Resource module is not available",  # torch, which nobody asked for, is not installed
     "No semi_persistent_directory found",  # a local worker has none
     "Discarding unparseable args",  # options of the runner, which workers do not know
+    "Failed to read inputs in the data plane",  # a worker has ended, which is an error of its own
 )
-"""What Beam warns of at every start, and nobody can do anything about."""
+"""What Beam warns of, and nobody can do anything about."""
 
 
 def _is_news(record: logging.LogRecord) -> bool:
@@ -191,14 +229,15 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 def _is_told_anyway(record: logging.LogRecord) -> bool:
     """Whether it is the traceback of an error that needs none: the job's record has its text."""
+    text = record.getMessage()  # a worker's has the traceback in it
     if record.exc_info and record.exc_info[1] is not None:
-        return isinstance(record.exc_info[1], (BatchPredictError, OSError))
-    names = re.findall(r"^([\w.]+): ", record.getMessage(), re.MULTILINE)  # a worker's traceback
-    if "Traceback (most recent call last)" not in record.getMessage() or not names:
+        text = f"Traceback\n{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
+    # Beam makes a RuntimeError of an error that it cannot make another one of.
+    names = re.findall(r"^(?:RuntimeError: )?([\w.]+): ", text, re.MULTILINE)
+    if "Traceback" not in text or not names:
         return False
-    known = getattr(builtins, names[-1], None) or getattr(
-        errors, names[-1].rpartition(".")[2], None
-    )
+    name = names[-1].rpartition(".")[2]
+    known = getattr(errors, name, None) or getattr(builtins, name, None)
     return isinstance(known, type) and issubclass(known, (BatchPredictError, OSError))
 
 
@@ -207,7 +246,15 @@ def _say_why_a_thread_ended(ended: threading.ExceptHookArgs) -> None:
     logging.getLogger(__name__).debug("a thread ended", exc_info=ended.exc_value)
 
 
-def _read_job_file(uri: str) -> BatchPredictionJob:
+def _job(arguments: argparse.Namespace) -> tuple[Job, list[str]]:
+    """The job that the arguments name or describe, and what is to be said of it."""
+    submitted = arguments.command == "submit"
+    job: Job = job_of(arguments) if submitted else _read_job_file(arguments.job)
+    job = job.resolved(arguments.model_registry)
+    return job, [*(submit_flags.notes_of(arguments) if submitted else ()), *job.notes]
+
+
+def _read_job_file(uri: str) -> Job:
     try:
         if "://" not in uri:
             text = pathlib.Path(uri).read_bytes()
@@ -238,35 +285,3 @@ def _result_on_stdout() -> Iterator[BinaryIO]:
             sys.stdout.flush()
             result.flush()
             os.dup2(result.fileno(), 1)
-
-
-def summary(record: bytes) -> str:
-    """A finished job in a few lines for a person.
-
-    Example:
-        >>> print(summary(b'{"state": "JOB_STATE_SUCCEEDED", "outputInfo": '
-        ...     b'{"gcsOutputDirectory": "out/prediction-m-1"}, "endTime": "", "completionStats": '
-        ...     b'{"successfulCount": "3", "failedCount": "1"}}'))
-        JOB_STATE_SUCCEEDED: 3 rows predicted, 1 failed
-        out/prediction-m-1
-    """
-    job = json.loads(record)
-    stats = job.get("completionStats", {})
-    counts = (
-        f"{stats.get('successfulCount', 0)} rows predicted, {stats.get('failedCount', 0)} failed"
-    )
-    lines = [f"{job['state']}: {counts}"]
-    if "endTime" not in job:  # handed to a runner that goes on without us
-        lines = [job["state"]]
-    if "error" in job:
-        lines = [f"{job['state']}: {job['error']['message']}"]
-    lines += [
-        f"partial failure: {failure['message']}" for failure in job.get("partialFailures", [])
-    ]
-    return "\n".join([*lines, _place(job.get("outputInfo", {}))])
-
-
-def _place(output: dict[str, str]) -> str:
-    if "bigqueryOutputDataset" in output:
-        return f"{output['bigqueryOutputDataset']}.{output.get('bigqueryOutputTable', '')}"
-    return output.get("gcsOutputDirectory", "")

@@ -6,9 +6,9 @@ import datetime
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
@@ -17,7 +17,7 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_batch_predict import cancelling, files
-from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.batch import Chunk, InstanceBatch
 from beam_batch_predict.failure_limit import FailureLimit, Tally
 from beam_batch_predict.models.handler import NAMESPACE
 from beam_batch_predict.run_planning import changed_inputs
@@ -53,11 +53,25 @@ class ReadChunk(beam.DoFn):
 
     def process(self, chunk: Any) -> Iterator[Any]:
         """Read one chunk."""
-        for batch in read_chunk(chunk, files.open_file, self._batch_size):
+        for batch in read_chunk(chunk, _opener_of(chunk), self._batch_size):
             cancelling.check()
             self._rows.inc(len(batch))
             self._failures.inc(len(batch.source_failures))
             yield batch
+
+
+def _opener_of(chunk: Chunk) -> Callable[[str], BinaryIO]:
+    """Opens the files of a chunk, if they still are what was planned."""
+    planned = {span.uri: span for span in chunk.spans if span.size >= 0}
+
+    def open_planned(uri: str) -> BinaryIO:
+        span = planned.get(uri)
+        if span is None:
+            return files.open_file(uri)
+        found = files.File(span.uri, span.size, span.modified)
+        return files.open_file(uri, found, may_grow=span.stop is not None)
+
+    return open_planned
 
 
 class WriteParts(beam.DoFn):

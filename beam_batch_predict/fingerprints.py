@@ -44,6 +44,8 @@ def settings_of(spec: BatchPredictSpec) -> dict[str, Any]:
     }
     if isinstance(spec.destination, BigQueryDestination):
         settings["destination"] = _fields(spec.destination)
+    else:
+        settings["file_names"] = spec.destination.file_names.value
     found: dict[str, Any] = json.loads(json.dumps(settings, default=str))
     return found
 

@@ -86,7 +86,9 @@ _APPLICABLE_FIELDS = {
     "tf-record-gzip": _FIELDS_OF_RECORDS,
     "file-list": (),
 }
-"""The fields of `InstanceConfig` that mean something in a format, where not all of them do."""
+"""The fields that mean something in a format, where not all of the service's do."""
+
+_OF_ALL_FORMATS = frozenset({"place_as_key", "raw_strings"})
 
 
 def applies(field: str, instances_format: str) -> bool:
@@ -99,7 +101,7 @@ def applies(field: str, instances_format: str) -> bool:
         >>> applies("key_field", "tf-record"), applies("key_field", "file-list")
         (True, False)
     """
-    return field in _APPLICABLE_FIELDS.get(instances_format, (field,))
+    return field in _OF_ALL_FORMATS or field in _APPLICABLE_FIELDS.get(instances_format, (field,))
 
 
 def check_applicable(config: InstanceConfig, instances_format: str) -> None:

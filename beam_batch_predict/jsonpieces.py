@@ -93,6 +93,9 @@ def join_lines(pieces: Sequence[Piece]) -> bytes:
         b'<1><2>'
     """
     head, *rest = _merged(pieces)
+    if len(rest) == 2:  # one column: no object for a row
+        only, tail = rest
+        return head + (tail + head).join(only) + tail if only else b""
     if len(rest) == 4:  # two columns: fewer objects for each row
         first, between, second, tail = rest
         rows = map(between.join, zip(first, second, strict=True))

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
+from beam_batch_predict.row_keys import row_key
 from beam_batch_predict.spec import (
     DEFAULT_CALL_TIMEOUT_SECONDS,
     DEFAULT_CHUNK_BYTES,
@@ -79,6 +80,11 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _key(text: str) -> str:
+    row_key(text)
+    return text
+
+
 OPTIONS = (
     Option(
         RESUME,
@@ -114,7 +120,7 @@ OPTIONS = (
         "max_instance_bytes",
         _positive,
         DEFAULT_MAX_INSTANCE_BYTES,
-        "Bytes of a TFRecord, or of a file of a file list, that are taken; a larger one is an "
+        "Bytes of a line, a record, or a file of a file list, that are taken; a larger one is an "
         "error of its row.",
         "BYTES",
     ),
@@ -162,12 +168,37 @@ OPTIONS = (
         "A condition in SQL, as behind WHERE: other rows of the table are not read.",
         "SQL",
     ),
+    Option(
+        "model_registry",
+        str,
+        "",
+        "The directory in which a job's model is looked for by its name: "
+        "MODEL/VERSION/saved_model.pb. Where it is not given, the environment variable "
+        "BEAM_BATCH_PREDICT_MODEL_REGISTRY says it.",
+        "DIR",
+    ),
+    Option(
+        "key",
+        _key,
+        "",
+        'What each prediction has as "key", for models that pass none through: "place", where the '
+        'row begins, as in.jsonl:1024; or "field:NAME", that field of the row, which the model '
+        "does not get.",
+        "place|field:NAME",
+    ),
 )
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the flags of all options to a parser."""
+def add_options(parser: argparse.ArgumentParser, leave_out: Collection[str] = ()) -> None:
+    """Add the flags of all options to a parser.
+
+    Args:
+        parser: to add them to.
+        leave_out: names of options that it has already, in another way.
+    """
     for option in OPTIONS:
+        if option.name in leave_out:
+            continue
         parser.add_argument(
             f"--{option.name}",
             type=option.parse,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from beam_batch_predict import files
@@ -16,11 +17,18 @@ from beam_batch_predict.fingerprints import (
     settings_of,
     software_versions,
 )
-from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS, run_pattern, time_of_directory
+from beam_batch_predict.sinks.naming import (
+    JOB_RECORD,
+    PARTS,
+    run_pattern,
+    shared_directory,
+    time_of_directory,
+)
 from beam_batch_predict.sinks.publishing import has_publication
 from beam_batch_predict.sinks.run_plan import RunPlan, read_plan
+from beam_batch_predict.sinks.run_record import plain_state
 from beam_batch_predict.sources.planning import Listing, list_source_files
-from beam_batch_predict.spec import BatchPredictSpec, FileSource
+from beam_batch_predict.spec import BatchPredictSpec, FileSource, GcsDestination
 
 __all__ = ["Unfinished", "check_resumable", "find_unfinished"]
 
@@ -50,22 +58,22 @@ def find_unfinished(prefix: str, spec: BatchPredictSpec, display_name: str) -> U
     """The newest run of a job that is not finished.
 
     Args:
-        prefix: what the directories of the job's runs are in.
+        prefix: what the directories of the job's runs are in, or the directory of its only one.
         spec: of the job.
         display_name: of the job; runs of jobs with other names are not looked at.
 
     Raises:
         InvalidArgument: there is none.
     """
-    for directory in _directories(prefix, spec.model.display_name):
+    for directory, create_time in _directories(prefix, spec):
         record = _record_in(directory)
-        if record is None or record.get("displayName") != display_name:
+        if record is None or record.get("displayName", record.get("jobId")) != display_name:
             continue
-        if record.get("state") in ("JOB_STATE_SUCCEEDED",):
+        if plain_state(record) == "SUCCEEDED":
             continue
         run = _run_in(directory)
         if run:
-            return Unfinished(directory, time_of_directory(directory), run)
+            return Unfinished(directory, create_time, run)
     raise InvalidArgument(
         f"there is no unfinished run of {display_name!r} under {prefix} to go on with",
         "start the job without --resume; a run can be gone on with when it has made its plan, "
@@ -73,11 +81,25 @@ def find_unfinished(prefix: str, spec: BatchPredictSpec, display_name: str) -> U
     )
 
 
-def _directories(prefix: str, display_name: str) -> list[str]:
-    """The directories of runs with a model of that name, the newest first."""
-    found = files.match_in(prefix, files.join(run_pattern(display_name), JOB_RECORD))
-    directories = (file.uri.rpartition("/")[0] for file in found)
-    return sorted((d for d in directories if time_of_directory(d)), key=time_of_directory)[::-1]
+def _directories(prefix: str, spec: BatchPredictSpec) -> list[tuple[str, datetime.datetime]]:
+    """The directories of runs with the model's name and their times, the newest first."""
+    if isinstance(spec.destination, GcsDestination) and not spec.destination.own_directory:
+        directory = shared_directory(prefix)
+        time = _create_time(_record_in(directory) or {})
+        return [(directory, time)] if time else []
+    pattern = files.join(run_pattern(spec.model.display_name), JOB_RECORD)
+    directories = (file.uri.rpartition("/")[0] for file in files.match_in(prefix, pattern))
+    found = ((directory, time_of_directory(directory)) for directory in directories)
+    return sorted(found, key=itemgetter(1), reverse=True)
+
+
+def _create_time(record: Mapping[str, Any]) -> datetime.datetime | None:
+    """When a job was made, by its record."""
+    try:
+        time = datetime.datetime.fromisoformat(str(record.get("createTime")).replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=datetime.timezone.utc)
 
 
 def _record_in(directory: str) -> dict[str, Any] | None:

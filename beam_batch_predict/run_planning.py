@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import os
 from collections.abc import Iterator
 
 from beam_batch_predict import files
 from beam_batch_predict.batch import Chunk
-from beam_batch_predict.errors import SourceError
+from beam_batch_predict.errors import InvalidArgument, SourceError
 from beam_batch_predict.file_errors import StorageUnavailable
 from beam_batch_predict.fingerprints import model_files, settings_of, software_versions
 from beam_batch_predict.instances.fields import check_columns, sent_names
 from beam_batch_predict.sinks.accounting import complete_chunks
 from beam_batch_predict.sinks.bigquery_names import refuse_clashes
 from beam_batch_predict.sinks.bigquery_tables import prepare_tables
+from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
+from beam_batch_predict.sinks.output_path import take_output_path
 from beam_batch_predict.sinks.part_records import forget_part, read_parts, sound_parts
 from beam_batch_predict.sinks.publishing import has_publication, refuse_published
 from beam_batch_predict.sinks.run_plan import RunPlan, read_plan, write_plan
@@ -37,11 +40,13 @@ def begin_run(record: RunRecord) -> datetime.datetime:
         DestinationError: another run has published in the directory, or tables cannot be made.
     """
     if not record.resumed:
-        if record.tables is None:
-            refuse_published(record.directory)
-        else:
+        if record.tables is not None:
             with record.recording_failure():
                 prepare_tables(record.tables, record.directory)
+        elif record.own_directory:
+            refuse_published(record.directory, record.file_names)
+        else:
+            take_output_path(record)
     record.begin_attempt()
     return record.running()
 
@@ -79,14 +84,15 @@ def plan_run(spec: BatchPredictSpec, record: RunRecord) -> list[Chunk]:
 
     Raises:
         SourceError: inputs cannot be found, or lack a header.
-        InvalidArgument: the config names what the inputs have no column for, or two columns
-            cannot both be columns of a table.
+        InvalidArgument: the config names what the inputs have no column for, two columns cannot
+            both be columns of a table, or files that the run writes are among the inputs.
         ValueError: the plan in the directory was written by another release.
     """
     kept = read_plan(record.parts_directory)
     if kept is not None:
         return _chunks(spec.source, Listing.from_json(kept.listing, kept.inputs))
     listing = _list(spec.source, spec.instances)
+    _refuse_own_files(listing, record)
     chunks = _chunks(spec.source, listing)
     if record.tables is not None and not spec.instances.key_field:
         refuse_clashes(chunks[0].columns)
@@ -100,6 +106,27 @@ def plan_run(spec: BatchPredictSpec, record: RunRecord) -> list[Chunk]:
     )
     write_plan(plan, record.parts_directory)
     return chunks
+
+
+def _refuse_own_files(listing: Listing, record: RunRecord) -> None:
+    """Refuse inputs among which are files of the run itself.
+
+    Raises:
+        InvalidArgument: there are; a pattern names all files of the output directory.
+    """
+    job = _absolute(files.join(record.directory, JOB_RECORD))
+    parts = _absolute(files.join(record.directory, PARTS)) + "/"
+    for file in listing.files:
+        uri = _absolute(file.uri)
+        if uri == job or uri.startswith(parts):
+            raise InvalidArgument(
+                f"{file.uri}, which this run writes, is among its inputs",
+                "write somewhere else, or name the inputs more closely",
+            )
+
+
+def _absolute(uri: str) -> str:
+    return os.path.abspath(uri) if files.is_local(uri) else uri
 
 
 def pending_chunks(spec: BatchPredictSpec, record: RunRecord) -> Iterator[Chunk]:

@@ -18,7 +18,8 @@ from apache_beam.runners.runner import PipelineState
 from beam_batch_predict import cancelling, files
 from beam_batch_predict.batch_transform import BatchPredict
 from beam_batch_predict.errors import BatchPredictError, Cancelled, DestinationError
-from beam_batch_predict.jobs import BatchPredictionJob
+from beam_batch_predict.file_errors import StorageUnavailable
+from beam_batch_predict.jobs import Job
 from beam_batch_predict.models.isolation import Caller
 from beam_batch_predict.models.saved_model import load_model
 from beam_batch_predict.options import RESUME
@@ -35,26 +36,33 @@ from beam_batch_predict.runners import (
     waits_for_service,
     work_prefix,
 )
-from beam_batch_predict.sinks.bigquery_tables import output_tables, prepare_tables
-from beam_batch_predict.sinks.naming import JOB_RECORD, is_temporary, output_directory
+from beam_batch_predict.sinks.bigquery_tables import prepare_tables
+from beam_batch_predict.sinks.naming import (
+    JOB_RECORD,
+    is_temporary,
+    output_directory,
+    shared_directory,
+)
+from beam_batch_predict.sinks.output_path import take_output_path
 from beam_batch_predict.sinks.publishing import (
     has_publication,
     remove_errors_of_failure,
     remove_parts,
 )
 from beam_batch_predict.sinks.run_lock import locked
-from beam_batch_predict.sinks.run_record import RunRecord, now
-from beam_batch_predict.spec import BatchPredictSpec, BigQueryDestination, GcsDestination
+from beam_batch_predict.sinks.run_record import RunRecord, now, plain_state
+from beam_batch_predict.spec import BatchPredictSpec, GcsDestination
 from beam_batch_predict.status import Code
+from beam_batch_predict.write_transforms import Place
 
 __all__ = ["Finished", "run_job"]
 
 _logger = logging.getLogger(__name__)
 
-_ENDED = frozenset({"JOB_STATE_SUCCEEDED", "JOB_STATE_FAILED", "JOB_STATE_CANCELLED"})
-_FAILED_STATES = _ENDED - {"JOB_STATE_SUCCEEDED"}
+_FAILED_STATES = frozenset({"FAILED", "CANCELLED"})
+_ENDED = _FAILED_STATES | {"SUCCEEDED"}
 
-MOST_ATTEMPTS = 4
+MOST_ATTEMPTS = 3
 """Of a local run, in a row without a chunk that was done."""
 
 WAIT_SECONDS = 1.0
@@ -69,7 +77,7 @@ class Finished(NamedTuple):
 
 
 def run_job(
-    job: BatchPredictionJob,
+    job: Job,
     options: Mapping[str, Any],
     beam_flags: Sequence[str],
     show: Callable[[str], None] = _logger.info,
@@ -131,7 +139,7 @@ class _Run:
                 text = _record_failure(self._record, error)  # which another attempt may have made
                 if record.tables is not None:
                     self._show(f"what the job has left is in {record.directory}")
-        return Finished(text, orjson.loads(text)["state"] in _FAILED_STATES)
+        return Finished(text, plain_state(orjson.loads(text)) in _FAILED_STATES)
 
     def _work(self) -> None:
         try:
@@ -169,7 +177,9 @@ class _Run:
                 status = status_of_pipeline_error(error)
                 if not is_local(self._options) or status.code not in ERROR_CODES:
                     raise
-                before, done = done, chunks_done(self._record.directory)
+                before = done
+                with contextlib.suppress(OSError, StorageUnavailable):
+                    done = chunks_done(self._record.directory)
                 failures = 1 if done > before else failures + 1
                 if failures == MOST_ATTEMPTS:
                     raise
@@ -234,24 +244,26 @@ def _remove_temporary(record: RunRecord) -> None:
 def _place(spec: BatchPredictSpec, options: PipelineOptions) -> tuple[str, str]:
     """What the directories of runs are in, and the field that says so."""
     if isinstance(spec.destination, GcsDestination):
-        prefix = spec.destination.output_uri_prefix
-        return prefix, "outputConfig.gcsDestination.outputUriPrefix"
+        prefix, own = spec.destination.output_uri_prefix, spec.destination.own_directory
+        return prefix, "outputConfig.gcsDestination.outputUriPrefix" if own else "the output path"
     return work_prefix(options), "--temp_location"
 
 
 def _record_at(spec: BatchPredictSpec, directory: str, time: datetime.datetime) -> RunRecord:
-    tables = None
-    if isinstance(spec.destination, BigQueryDestination):
-        tables = output_tables(spec.destination, spec.model.display_name, time)
-    return RunRecord(directory, time, spec.job, tables)
+    place = Place(spec.destination, spec.model.display_name, time)
+    return place.record_in(directory, spec.job)
 
 
 def _claim(spec: BatchPredictSpec, options: PipelineOptions) -> RunRecord:
-    """An output directory that no other run has, named after a time to the millisecond."""
+    """A run's directory: that of no other run, named after a time to the millisecond."""
     prefix, field = _place(spec, options)
     time = now()
     time = time.replace(microsecond=time.microsecond // 1000 * 1000)
     try:
+        if not _has_own_directory(spec):
+            record = _record_at(spec, shared_directory(prefix), time)
+            take_output_path(record)
+            return record
         while True:
             directory = output_directory(prefix, spec.model.display_name, time)
             record = _record_at(spec, directory, time)
@@ -263,6 +275,10 @@ def _claim(spec: BatchPredictSpec, options: PipelineOptions) -> RunRecord:
             f"the output directory under {prefix} cannot be made: {error}",
             f"check {field}, and that you may write there",
         ) from error
+
+
+def _has_own_directory(spec: BatchPredictSpec) -> bool:
+    return not isinstance(spec.destination, GcsDestination) or spec.destination.own_directory
 
 
 def _record_of_unfinished(
@@ -284,7 +300,7 @@ def _record_of_unfinished(
 def _begin_again(record: RunRecord) -> None:
     """Take what an attempt that failed has said for nobody's last word."""
     if not has_publication(record.parts_directory):
-        remove_errors_of_failure(record.directory)
+        remove_errors_of_failure(record.directory, record.file_names)
     record.write(record.outcome(incomplete_count=-1))
 
 
@@ -295,13 +311,13 @@ def _record_failure(record: RunRecord, error: Exception) -> bytes:
         TakenOver: another process goes on with the run, so this one has no say in it.
     """
     record.check_attempt()
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, StorageUnavailable):
         text = _read_bytes(files.join(record.directory, JOB_RECORD))
-        if orjson.loads(text)["state"] in _ENDED:
+        if plain_state(orjson.loads(text)) in _ENDED:
             return text
     failure = record.failure(status_of_pipeline_error(error))
     try:
         return record.write(failure)
-    except OSError as unwritten:
+    except (OSError, StorageUnavailable) as unwritten:
         _logger.error("the job record in %s cannot be written: %s", record.directory, unwritten)
         return record.render(failure)

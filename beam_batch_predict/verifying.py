@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -12,7 +13,9 @@ from beam_batch_predict import files
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.file_errors import StorageUnavailable
 from beam_batch_predict.sinks.manifest import read_manifest
-from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST
+from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, Naming, naming_of
+from beam_batch_predict.sinks.run_record import plain_state
+from beam_batch_predict.spec import FileNames
 from beam_batch_predict.status import Code
 
 __all__ = ["Verified", "verify"]
@@ -135,11 +138,21 @@ def _fault_of(directory: str, listed: Mapping[str, Any]) -> str:
 
 def _strangers(directory: str, names: set[str]) -> Iterator[str]:
     """Files that look as if the run had published them."""
-    for kind in ("predictions", "errors"):
-        for file in files.match_in(directory, f"{kind}_*"):
+    for pattern in _naming(names).patterns:
+        for file in files.match_in(directory, pattern):
             name = file.uri.rpartition("/")[2]
             if name not in names:
                 yield f"{name} is not of this run"
+
+
+def _naming(names: set[str]) -> Naming:
+    """How the run has called its files: others may be somebody else's."""
+    found = [naming for naming in map(naming_of, FileNames) if _any_match(names, naming.patterns)]
+    return found[0] if found else naming_of(FileNames.NUMBERED)
+
+
+def _any_match(names: set[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatch.filter(names, pattern) for pattern in patterns)
 
 
 def _contradictions(manifest: Mapping[str, Any], record: Mapping[str, Any] | None) -> Iterator[str]:
@@ -151,7 +164,7 @@ def _contradictions(manifest: Mapping[str, Any], record: Mapping[str, Any] | Non
         return
     if record is None:
         yield f"{JOB_RECORD} is missing"
-    elif record.get("state") != "JOB_STATE_SUCCEEDED":
+    elif plain_state(record) != "SUCCEEDED":
         yield f"{JOB_RECORD}: the run {_state(record)}"
     elif record != manifest["job"]:
         yield f"{JOB_RECORD} was changed"

@@ -47,9 +47,12 @@ class _WithoutTracebacks(io.TextIOBase):
 
     def __init__(self) -> None:
         self._stderr = sys.stderr
+        self._dropped = False
 
     def write(self, text: str, /) -> int:
-        return len(text) if text.startswith("Traceback ") else self._stderr.write(text)
+        drop = text.startswith("Traceback ") or (self._dropped and text == "\n")
+        self._dropped = drop and text != "\n"
+        return len(text) if drop else self._stderr.write(text)
 
     def flush(self) -> None:
         self._stderr.flush()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import os
 from typing import Any, NamedTuple
@@ -17,13 +18,16 @@ from beam_batch_predict.failure_limit import FailureLimit
 from beam_batch_predict.run_planning import begin_run
 from beam_batch_predict.runners import work_prefix
 from beam_batch_predict.sinks.bigquery_tables import OutputTables, output_tables
-from beam_batch_predict.sinks.naming import is_temporary, output_directory
+from beam_batch_predict.sinks.formats import format_name
+from beam_batch_predict.sinks.naming import is_temporary, output_directory, shared_directory
 from beam_batch_predict.sinks.run_record import RunRecord, fresh_time
 from beam_batch_predict.spec import (
+    BigQueryDestination,
     Destination,
     GcsDestination,
     JobRecord,
     NonFinite,
+    RecordShape,
     Source,
     check_predictions_format,
 )
@@ -40,6 +44,9 @@ class WriteResults(beam.PTransform):
     with "parquet" in `.parquet`, typed; with "tf-record" in `.tfrecord`, of tf.train.Examples.
     The files appear when all rows are done, each of them whole.
 
+    `GcsDestination(own_directory=False)` puts the files of one run, and no other, right under
+    the prefix; `file_names=FileNames.SHARDED` calls them `prediction.results-00000-of-00006`.
+
     In BigQuery each run makes two tables, which also appear when all rows are done. They are
     loaded from files below Beam's `--temp_location`, which a local run does not need.
 
@@ -49,18 +56,27 @@ class WriteResults(beam.PTransform):
         model_display_name: for the name of the directory, or of the dataset.
         non_finite: NULL writes null for NaN and infinities; otherwise their names.
         create_time: for the names; by default the present time.
+        record_shape: what a record of a prediction is: the instance or the key and
+            `prediction`, or the model's outputs by name, `{"y": 2.0}`, and the key if there is
+            one.
 
     Returns:
         A PCollection of the published files or tables: (uri, rows) of each.
 
     Raises:
-        InvalidArgument: the format is not supported.
-        DestinationError: when the pipeline runs, and BigQuery refuses something.
+        InvalidArgument: the format is not supported, or not in this shape.
+        DestinationError: when the pipeline runs, and BigQuery refuses something, or another run
+            has published under the prefix.
         LostRowsError: when the pipeline runs, and rows are missing: nothing is published.
 
     Example:
         >>> WriteResults(GcsDestination("out/")).predictions_format
         'jsonl'
+        >>> from beam_batch_predict.spec import FileNames
+        >>> destination = GcsDestination(
+        ...     "out/results/", own_directory=False, file_names=FileNames.SHARDED)
+        >>> WriteResults(destination, record_shape=RecordShape.OUTPUTS).directory
+        'out/results'
     """
 
     def __init__(
@@ -71,19 +87,24 @@ class WriteResults(beam.PTransform):
         model_display_name: str = "model",
         non_finite: NonFinite = NonFinite.STRING,
         create_time: datetime.datetime | None = None,
+        record_shape: RecordShape = RecordShape.ECHO,
     ) -> None:
         super().__init__()
         self.predictions_format = check_predictions_format(predictions_format)
         self.non_finite = non_finite
+        self.record_shape = record_shape
         self._place = Place(destination, model_display_name, create_time or fresh_time())
         if self._place.tables is not None:
             self.predictions_format = "bigquery"
+        format_name(self.predictions_format, record_shape)
         self.directory = self._place.directory()
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
         """Write parts, then publish them."""
         record = self._place.record(batches.pipeline)
-        return batches | "WriteRun" >> WriteRun(record, self.predictions_format, self.non_finite)
+        return batches | "WriteRun" >> WriteRun(
+            record, self.predictions_format, self.non_finite, shape=self.record_shape
+        )
 
 
 class Place(NamedTuple):
@@ -104,6 +125,8 @@ class Place(NamedTuple):
         """The run's directory; empty for tables as long as the prefix is not known."""
         if isinstance(self.destination, GcsDestination):
             prefix = self.destination.output_uri_prefix
+            if not self.destination.own_directory:
+                return shared_directory(prefix)
         return output_directory(prefix, self.display_name, self.create_time) if prefix else ""
 
     def record(
@@ -117,7 +140,18 @@ class Place(NamedTuple):
         known = directory or self.directory()
         if not known:
             known = self.directory(work_prefix(pipeline.options, pipeline.runner))
-        return RunRecord(known, self.create_time, job, self.tables)
+        return self.record_in(known, job)
+
+    def record_in(self, directory: str, job: JobRecord | None = None) -> RunRecord:
+        """The record of the run, in a directory that is known."""
+        record = RunRecord(directory, self.create_time, job, self.tables)
+        if isinstance(self.destination, BigQueryDestination):
+            return record
+        return dataclasses.replace(
+            record,
+            file_names=self.destination.file_names,
+            own_directory=self.destination.own_directory,
+        )
 
 
 class WriteRun(beam.PTransform):
@@ -130,6 +164,7 @@ class WriteRun(beam.PTransform):
         limit: how many rows may fail.
         source: what the run reads by a plan; None where batches come from elsewhere.
         start: a singleton, when the run began; None where nobody has begun it.
+        shape: of the records.
     """
 
     def __init__(
@@ -140,18 +175,20 @@ class WriteRun(beam.PTransform):
         limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
         source: Source | None = None,
         start: PCollection[datetime.datetime] | None = None,
+        shape: RecordShape = RecordShape.ECHO,
     ) -> None:
         super().__init__()
         self._record = record
-        self._write = WriteParts(record, non_finite, predictions_format, limit)
-        self._finish = FinishRun(record, predictions_format, limit, source)
+        written = format_name(predictions_format, shape, record.file_names)
+        self._write = WriteParts(record, non_finite, written, limit)
+        self._finish = FinishRun(record, written, limit, source)
         self._start = start
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
         """Write, finish, clean up."""
         once = batches.pipeline | "Once" >> beam.Create([None])
         start = begun = AsSingleton(self._start) if self._start else None
-        if start is None and self._record.tables is not None:
+        if start is None and not (self._record.tables is None and self._record.own_directory):
             prepared = once | "Prepare" >> beam.Map(
                 lambda _, record: begin_run(record), self._record
             )

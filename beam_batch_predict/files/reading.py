@@ -37,12 +37,14 @@ OBJECT_BUFFER_BYTES = 16 * 1024 * 1024
 Result = TypeVar("Result")
 
 
-def open_file(uri: str, expected: File | None = None) -> BinaryIO:
+def open_file(uri: str, expected: File | None = None, may_grow: bool = False) -> BinaryIO:
     """A file's bytes as they are stored, without any decompression.
 
     Args:
         uri: of the file.
         expected: the file as it was found before.
+        may_grow: whether a local file may have become longer since: lines are added to a log
+            while the lines that it had are read.
 
     Raises:
         OSError: it cannot be opened, or is not as it was. Reading raises the same, also where
@@ -50,9 +52,12 @@ def open_file(uri: str, expected: File | None = None) -> BinaryIO:
         StorageUnavailable: storage does not answer, however often it is asked.
     """
     if is_cloud_storage(uri):
-        reader = _ObjectReader(uri)
-        return _buffered(reader, expected, min(max(reader.size, 1), OBJECT_BUFFER_BYTES))
-    return _buffered((_LocalReader if is_local(uri) else _BeamReader)(uri), expected, BUFFER_BYTES)
+        found = _ObjectReader(uri)
+        return _buffered(found, expected, min(max(found.size, 1), OBJECT_BUFFER_BYTES))
+    reader = (_LocalReader if is_local(uri) else _BeamReader)(uri)
+    if expected is not None and may_grow and reader.size > expected.size:
+        expected = None
+    return _buffered(reader, expected, BUFFER_BYTES)
 
 
 def _buffered(reader: _Reader, expected: File | None, size: int) -> BinaryIO:

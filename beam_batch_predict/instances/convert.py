@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
+from functools import lru_cache
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.instance_config import check_applicable
 from beam_batch_predict.instances.csv_rows import convert_csv
 from beam_batch_predict.instances.json_lines import convert_json_lines
 from beam_batch_predict.instances.listed_files import convert_listed_files
+from beam_batch_predict.instances.places import place_keys
+from beam_batch_predict.instances.raw_rows import RAW_FORMATS, convert_raw, convert_text_records
 from beam_batch_predict.instances.records import convert_records
 from beam_batch_predict.instances.tables import convert_tables
 from beam_batch_predict.spec import InstanceConfig, NonFinite
@@ -42,4 +46,30 @@ def convert(
         InvalidArgument: the config asks for what the format does not have.
     """
     check_applicable(config, batch.format)
-    return _CONVERTERS[batch.format](batch, config, non_finite)
+    if not _stand_as_they_are(batch, config):
+        return _parse(batch, config, non_finite)
+    return _with_places(convert_raw(batch, config, non_finite, _parse), config)
+
+
+def _stand_as_they_are(batch: InstanceBatch, config: InstanceConfig) -> bool:
+    """Whether rows can go to the model as they are; not if some fields only are for it."""
+    some = config.included_fields or config.excluded_fields
+    return config.raw_strings and batch.format in RAW_FORMATS and not some
+
+
+def _parse(batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite) -> InstanceBatch:
+    """What the rows say."""
+    converter = _CONVERTERS[batch.format]
+    if config.raw_strings and converter is convert_records:
+        converter = convert_text_records
+    return _with_places(converter(batch, _of_service(config), non_finite), config)
+
+
+def _with_places(batch: InstanceBatch, config: InstanceConfig) -> InstanceBatch:
+    return dataclasses.replace(batch, keys=place_keys(batch)) if config.place_as_key else batch
+
+
+@lru_cache(maxsize=16)
+def _of_service(config: InstanceConfig) -> InstanceConfig:
+    """What a config says of the fields of rows."""
+    return dataclasses.replace(config, place_as_key=False, raw_strings=False)

@@ -1,10 +1,12 @@
 """What the user asks for: the job resources of the services, and how they are read.
 
-One module (or family of modules) per service; `vertex` is Vertex AI's. Everything here
-works without Beam, TensorFlow or a client of Google Cloud.
+One module (or family of modules) per service: `vertex` is Vertex AI's, `ai_platform` that of AI
+Platform Prediction. Everything here works without Beam, TensorFlow or a client of Google Cloud.
 """
 
-from beam_batch_predict.jobs.vertex import BatchPredictionJob, parse_resource, read_job
+from beam_batch_predict.jobs.ai_platform import AiPlatformJob, parse_ai_platform_job
+from beam_batch_predict.jobs.reading import Job, read_job
+from beam_batch_predict.jobs.vertex import BatchPredictionJob, parse_resource
 from beam_batch_predict.jobs.vertex_limits import (
     SUPPORTED_INSTANCES_FORMATS,
     SUPPORTED_PREDICTIONS_FORMATS,
@@ -16,9 +18,12 @@ from beam_batch_predict.jobs.vertex_types import JobState
 __all__ = [
     "SUPPORTED_INSTANCES_FORMATS",
     "SUPPORTED_PREDICTIONS_FORMATS",
+    "AiPlatformJob",
     "BatchPredictionJob",
+    "Job",
     "JobState",
     "breaches",
+    "parse_ai_platform_job",
     "parse_resource",
     "read_job",
     "unsupported",

@@ -14,7 +14,6 @@ Reading a job imports neither Beam nor TensorFlow nor any client of Google Cloud
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -22,14 +21,15 @@ from pydantic import JsonValue, PrivateAttr
 
 from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidArgument, InvalidJob, Violation
-from beam_batch_predict.inputs import LIST_CHUNK_BYTES
 from beam_batch_predict.jobs.json_tree import JsonSyntaxError, Location, parse_json
 from beam_batch_predict.jobs.resource import Resource, camel, read_resource, violations
 from beam_batch_predict.jobs.scalars import Bool, Text, Timestamp
 from beam_batch_predict.jobs.vertex_explanation import ExplanationSpec
 from beam_batch_predict.jobs.vertex_limits import unsupported
+from beam_batch_predict.jobs.vertex_model import model_notes
 from beam_batch_predict.jobs.vertex_record import OUTPUT_ONLY, location_of, output_fields
 from beam_batch_predict.jobs.vertex_rules import breaches
+from beam_batch_predict.jobs.vertex_source import files_of, table_of
 from beam_batch_predict.jobs.vertex_types import (
     BatchDedicatedResources,
     CompletionStats,
@@ -44,6 +44,8 @@ from beam_batch_predict.jobs.vertex_types import (
     RpcStatus,
     UnmanagedContainerModel,
 )
+from beam_batch_predict.model_registry import ResolvedModel, resolve
+from beam_batch_predict.row_keys import row_key
 
 __all__ = ["BatchPredictionJob", "parse_resource", "read_job"]
 
@@ -131,17 +133,18 @@ class BatchPredictionJob(Resource):
     satisfies_pzi: Bool | None = None
 
     _ignored: frozenset[str] = PrivateAttr(frozenset())
+    _resolved: ResolvedModel | None = PrivateAttr(None)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """One sentence for each field that is accepted and changes nothing here, or less.
+        """What is done with fields in another way than by the service, and which model it is.
 
         Example:
             >>> BatchPredictionJob(service_account="a@b").notes
             ('serviceAccount: not used by this release; workers run as the runner decides.',)
         """
         found = [f"{camel(name)}: {note}." for name, note in _NOTES.items() if self.has(name)]
-        found += _model_notes(self.unmanaged_container_model)
+        found += model_notes(self.unmanaged_container_model, self._resolved)
         if self.manual_batch_tuning_parameters and self.dedicated_resources is None:
             found.append(
                 "manualBatchTuningParameters: used, though dedicatedResources is not set; "
@@ -167,6 +170,8 @@ class BatchPredictionJob(Resource):
         csv_multiline: bool = False,
         bigquery_query: str = "",
         bigquery_row_restriction: str = "",
+        model_registry: str = "",
+        key: str = "",
     ) -> spec.BatchPredictSpec:
         """The job in the terms of the pipeline.
 
@@ -181,30 +186,51 @@ class BatchPredictionJob(Resource):
             csv_multiline: whether cells of CSV files may hold line breaks.
             bigquery_query: a SELECT to read in place of the table at `inputUri`.
             bigquery_row_restriction: a condition in SQL for rows of the table.
+            model_registry: the directory of models in which `model` is looked for.
+            key: "place", where the place of a row is its key; a field as the key is named in
+                `instanceConfig.keyField`.
 
         Raises:
             InvalidJob: the job breaks a rule, or asks for what this release cannot do.
-            InvalidArgument: one of the arguments cannot work.
+            InvalidArgument: one of the arguments cannot work, or there is no such model.
+            ModelError: the registry of models cannot be read, or the model cannot be run here.
         """
         wrong = [*breaches(self), *unsupported(self)]
         if wrong:
             raise InvalidJob("job", wrong)
+        job, config = self.resolved(model_registry), _set(self.input_config)
         return spec.BatchPredictSpec(
             source=(
-                self._table(chunk_bytes, bigquery_query, bigquery_row_restriction)
-                or self._files(chunk_bytes, max_instance_bytes, csv_multiline)
+                table_of(config, chunk_bytes, bigquery_query, bigquery_row_restriction)
+                or files_of(config, chunk_bytes, max_instance_bytes, csv_multiline)
             ),
-            model=self._saved_model(signature_name),
+            model=job._saved_model(signature_name),
             destination=self._destination(),
-            instances=self._instances(),
+            instances=self._instances(key),
             predictions_format=_set(_set(self.output_config).predictions_format),
             batch_size=self._batch_size(),
             non_finite=non_finite,
             max_failed_fraction=max_failed_fraction,
             max_failed_min_rows=max_failed_min_rows,
             call_timeout_seconds=call_timeout_seconds,
-            job=self,
+            job=job,
         )
+
+    def resolved(self, model_registry: str = "") -> BatchPredictionJob:
+        """The same job, knowing which version of its `model` is meant and where its files are.
+
+        Args:
+            model_registry: the directory of models; as `model_registry.resolve` has it.
+
+        Raises:
+            InvalidArgument: there is no such model, or nothing says where to look for it.
+            ModelError: the registry cannot be read, or the model cannot be run here.
+        """
+        if not self.model or self._resolved is not None:
+            return self
+        job = self.model_copy()
+        job._resolved = resolve(self.model, registry=model_registry)
+        return job
 
     def _to_be_run(self, unread: set[str]) -> BatchPredictionJob:
         """The job without its output-only fields, but with the memory of having had them.
@@ -219,53 +245,12 @@ class BatchPredictionJob(Resource):
         job._ignored = OUTPUT_ONLY & given
         return job
 
-    def _table(self, chunk_bytes: int, query: str, row_restriction: str) -> spec.BigQuery | None:
-        """The table of a job that reads one.
-
-        Raises:
-            InvalidArgument: there is none, and an option is for tables.
-        """
-        table = _set(self.input_config).bigquery_source
-        if table is not None:
-            return spec.BigQuery(
-                _set(table.input_uri),
-                query,
-                row_restriction,
-                chunk_bytes=chunk_bytes,
-                # The plan is made before the run begins, and again in it.
-                query_job_id=f"beam-batch-predict-{uuid.uuid4().hex}",
-            )
-        for name, value in (
-            ("bigquery_query", query),
-            ("bigquery_row_restriction", row_restriction),
-        ):
-            if value:
-                raise InvalidArgument(
-                    f"{name} is for inputConfig.bigquerySource, which is not set", "leave it out"
-                )
-        return None
-
-    def _files(
-        self, chunk_bytes: int, max_instance_bytes: int, csv_multiline: bool
-    ) -> spec.FileSource:
-        config = _set(self.input_config)
-        uris = _set(config.gcs_source).uris
-        if config.instances_format == "csv":
-            return spec.Csv(uris, chunk_bytes, csv_multiline)
-        if config.instances_format == "file-list":
-            return spec.FileList(uris, min(chunk_bytes, LIST_CHUNK_BYTES), max_instance_bytes)
-        if config.instances_format in ("tf-record", "tf-record-gzip"):
-            gzip = config.instances_format == "tf-record-gzip"
-            return spec.TfRecord(uris, chunk_bytes, gzip, max_instance_bytes)
-        if config.instances_format == "parquet":
-            return spec.Parquet(uris, chunk_bytes)
-        if config.instances_format == "avro":
-            return spec.Avro(uris, chunk_bytes)
-        return spec.JsonLines(uris, chunk_bytes)
-
     def _saved_model(self, signature_name: str) -> spec.SavedModel:
-        uri = _set(_set(self.unmanaged_container_model).artifact_uri)
         parameters = self.model_parameters if isinstance(self.model_parameters, dict) else {}
+        if self._resolved is not None:
+            uri, name = self._resolved.uri, self._resolved.name
+            return spec.SavedModel(uri, signature_name, parameters, name)
+        uri = _set(_set(self.unmanaged_container_model).artifact_uri)
         return spec.SavedModel(uri, signature_name, parameters)
 
     def _destination(self) -> spec.Destination:
@@ -277,13 +262,20 @@ class BatchPredictionJob(Resource):
             return spec.BigQueryDestination(uri, location, key or "", self.labels)
         return spec.GcsDestination(_set(_set(config.gcs_destination).output_uri_prefix))
 
-    def _instances(self) -> spec.InstanceConfig:
+    def _instances(self, key: str) -> spec.InstanceConfig:
         config = self.instance_config or InstanceConfig()
+        place_as_key = row_key(key).place_as_key
+        if key and (config.key_field or not place_as_key):
+            message = (
+                f"key: Vertex AI's jobs name a field in instanceConfig.keyField, found {key!r}"
+            )
+            raise InvalidArgument(message, "set one of the two; the option can only be place")
         return spec.InstanceConfig(
             instance_type=config.instance_type,
             key_field=config.key_field,
             included_fields=config.included_fields,
             excluded_fields=config.excluded_fields,
+            place_as_key=place_as_key,
         )
 
     def _batch_size(self) -> int:
@@ -308,7 +300,10 @@ class BatchPredictionJob(Resource):
             True
         """
         kept = {name: getattr(self, name) for name in self.model_fields_set - OUTPUT_ONLY}
-        return type(self)(**kept, **output_fields(outcome, self.name, self.model)).to_json_bytes()
+        filled = output_fields(outcome, self.name, self.model)
+        if self._resolved is not None:
+            filled["model_version_id"] = self._resolved.version
+        return type(self)(**kept, **filled).to_json_bytes()
 
 
 def _set(value: T | None) -> T:
@@ -316,22 +311,6 @@ def _set(value: T | None) -> T:
     if value is None:
         raise AssertionError("a required field is missing after all rules were checked")
     return value
-
-
-def _model_notes(model: UnmanagedContainerModel | None) -> list[str]:
-    notes = []
-    if model and model.container_spec is not None:
-        fields = ", ".join(model.container_spec.to_json())
-        notes.append(
-            "unmanagedContainerModel.containerSpec: the SavedModel at artifactUri is run "
-            f"directly, without a container; not used: {fields}."
-        )
-    if model and model.predict_schemata is not None:
-        notes.append(
-            "unmanagedContainerModel.predictSchemata: not used; the SavedModel's signature "
-            "says what instances and predictions look like."
-        )
-    return notes
 
 
 def parse_resource(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
-from beam_batch_predict.errors import Violation
+from beam_batch_predict.errors import InvalidArgument, Violation
 from beam_batch_predict.jobs.scalars import quoted
 from beam_batch_predict.jobs.vertex_rules import (
     INSTANCES_FORMATS,
@@ -18,6 +18,7 @@ from beam_batch_predict.jobs.vertex_rules import (
     Rule,
     apply_rules,
 )
+from beam_batch_predict.model_names import parse_model_name
 
 if TYPE_CHECKING:
     from beam_batch_predict.jobs.vertex import BatchPredictionJob
@@ -81,12 +82,12 @@ def is_prebuilt_tensorflow(image_uri: str) -> bool:
 
 
 def _registered_model(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
-    if job.model:
-        message = (
-            "models of the Model Registry are not supported yet; "
-            "use unmanagedContainerModel.artifactUri with the model's directory"
-        )
-        yield Violation("model", message)
+    if not job.model:
+        return
+    try:
+        parse_model_name(job.model)
+    except InvalidArgument as error:
+        yield Violation("model", f"{error.message}; {error.hint}" if error.hint else error.message)
 
 
 def _artifact(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:

@@ -12,14 +12,13 @@ in a file that someone wrote, it is a mistake.
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING
 
 from beam_batch_predict.errors import Violation
 from beam_batch_predict.jobs.json_tree import show_location
 from beam_batch_predict.jobs.resource import camel, walk
-from beam_batch_predict.jobs.scalars import nearest, quoted
+from beam_batch_predict.jobs.rules import apply_rules, label_violations, one_of
 from beam_batch_predict.jobs.vertex_instances import INSTANCE_RULES, INSTANCES_FORMATS
 
 if TYPE_CHECKING:
@@ -38,7 +37,6 @@ PREDICTIONS_FORMATS = ("jsonl", "csv", "bigquery", "parquet", "tf-record")
 
 MAX_DISPLAY_NAME = 128
 MAX_LABEL = 64
-MAX_LABELS = 64
 MAX_BIGQUERY_URI = 2000
 
 _PROJECT = r"(?:[^.:/\s]+(?:\.[^.:/\s]+)*:)?[^.:/\s]+"
@@ -57,22 +55,6 @@ def breaches(job: BatchPredictionJob, broken: Collection[str] = ()) -> list[Viol
         broken: the paths of those values, which count as given and are not judged again.
     """
     return apply_rules(job, broken, _RULES)
-
-
-def apply_rules(
-    job: BatchPredictionJob, broken: Collection[str], rules: tuple[Rule, ...]
-) -> list[Violation]:
-    """What the rules find, except at places that are known to be wrong already."""
-    # A list with a wrong entry is left out as a whole, so it may look empty.
-    hidden = {*broken, *(re.sub(r"\[[0-9]+\]$", "", path) for path in broken)}
-    found = [violation for rule in rules for violation in rule(job, broken)]
-    return [violation for violation in found if violation.path not in hidden]
-
-
-def _one_of(value: str, allowed: tuple[str, ...]) -> str:
-    near = nearest(value, list(allowed))
-    hint = f"; did you mean {near!r}?" if near else ""
-    return f"expected one of {', '.join(allowed)}; found {quoted(value)}{hint}"
 
 
 def _display_name(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
@@ -127,7 +109,7 @@ def _input(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violati
         message = f"required: one of {', '.join(INSTANCES_FORMATS)}"
         yield Violation("inputConfig.instancesFormat", message)
     elif name not in INSTANCES_FORMATS:
-        yield Violation("inputConfig.instancesFormat", _one_of(name, INSTANCES_FORMATS))
+        yield Violation("inputConfig.instancesFormat", one_of(name, INSTANCES_FORMATS))
     elif tables != files and tables != (name == "bigquery"):
         needed = "bigquerySource" if name == "bigquery" else "gcsSource"
         message = f"{name!r} is read from {needed}, which is not set"
@@ -181,7 +163,7 @@ def _output(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violat
         message = f"required: one of {', '.join(PREDICTIONS_FORMATS)}"
         yield Violation("outputConfig.predictionsFormat", message)
     elif name not in PREDICTIONS_FORMATS:
-        yield Violation("outputConfig.predictionsFormat", _one_of(name, PREDICTIONS_FORMATS))
+        yield Violation("outputConfig.predictionsFormat", one_of(name, PREDICTIONS_FORMATS))
     elif tables != files and tables != (name == "bigquery"):
         needed = "bigqueryDestination" if name == "bigquery" else "gcsDestination"
         message = f"{name!r} is written to {needed}, which is not set"
@@ -235,35 +217,7 @@ def _explanation(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[V
 
 
 def _labels(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
-    # Source of the number of labels: https://cloud.google.com/resource-manager/docs/labels-overview
-    if len(job.labels) > MAX_LABELS:
-        yield Violation("labels", f"expected at most {MAX_LABELS} labels, found {len(job.labels)}")
-    for key, value in job.labels.items():
-        path = show_location(("labels", key))
-        if not key:
-            yield Violation(path, "expected a key, found an empty string")
-        for what, text in (("key", key), ("value", value)):
-            problem = _label_problem(text)
-            if problem:
-                yield Violation(path, f"the {what} {problem}")
-
-
-def _label_problem(text: str) -> str:
-    if len(text) > MAX_LABEL:
-        return f"has {len(text)} characters, expected at most {MAX_LABEL}"
-    bad = sorted({char for char in text if not _is_label_character(char)})
-    if not bad:
-        return ""
-    return (
-        f"holds {', '.join(map(repr, bad))}; expected only lowercase letters, digits, "
-        "underscores, dashes and letters without case"
-    )
-
-
-def _is_label_character(char: str) -> bool:
-    # Marks are the vowels and accents of many scripts, without which no word can be written.
-    category = unicodedata.category(char)
-    return char in "_-" or (category[0] in "LMN" and category not in ("Lu", "Lt"))
+    yield from label_violations(job.labels, MAX_LABEL)
 
 
 _RULES: tuple[Rule, ...] = (

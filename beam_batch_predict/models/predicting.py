@@ -44,6 +44,8 @@ def predict_batch(
     Raises:
         InvalidArgument: the rows have not been converted to instances.
     """
+    if batch.otherwise is not None:
+        batch = _as_taken(batch, batch.otherwise, caller.model)
     if len(batch.instances) != len(batch):
         raise InvalidArgument(
             "the rows of this batch are not instances yet",
@@ -74,6 +76,15 @@ def predict_batch(
         outputs=model.signature.outputs,
         statuses=batch.failing(failures),
     )
+
+
+def _as_taken(
+    batch: InstanceBatch, otherwise: Callable[[], InstanceBatch], model: Model
+) -> InstanceBatch:
+    """Rows as they stand for a model whose only input is a string, or what they say."""
+    if takes_examples(model.signature.inputs):
+        return otherwise()
+    return dataclasses.replace(batch, otherwise=None)
 
 
 def _tensors_in_memory(batch: InstanceBatch, model: Model) -> Tensors | None:

@@ -1,8 +1,9 @@
 """Outcomes as CSV: the rows and headers of predictions and errors files.
 
-Source of the shapes: `OutputConfig` and `InstanceConfig` of the service's reference. The key,
+Source of the shapes: `OutputConfig` and `InstanceConfig` of Vertex AI's reference. The key,
 or the instance's columns and the excluded fields; then `prediction`, or a column for each
-of several outputs; in errors files `error` instead, the `Status` as JSON text.
+of several outputs; in errors files `error` instead, the `Status` as JSON text. In
+`RecordShape.OUTPUTS` the key if there is one, then a column for each output.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.jsonpieces import Piece, join_lines, join_rows
 from beam_batch_predict.jsontext import dumps
 from beam_batch_predict.sinks.cells import array_cells, quoted, value_cells
-from beam_batch_predict.sinks.heads import Heads, expected_heads, head_columns
+from beam_batch_predict.sinks.heads import Heads, head_columns, prediction_heads
 from beam_batch_predict.sinks.records import in_echoes, predicted_rows
 from beam_batch_predict.sinks.tables import (
     ERROR_COLUMN,
@@ -35,9 +36,10 @@ from beam_batch_predict.sinks.tables import (
     Schema,
     blocks,
     column_names,
+    outcome_columns,
     union,
 )
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import NonFinite, RecordShape
 
 __all__ = ["CsvRecords"]
 
@@ -50,6 +52,10 @@ _CELLS = re.compile(rb'("[^"]*(?:""[^"]*)*"|[^",\n]*)[,\n]')
 class CsvRecords:
     r"""CSV, a header in each file.
 
+    Args:
+        shape: of the records.
+        header_apart: whether no file has a header, which is in a file of its own.
+
     Example:
         >>> CsvRecords().schema((Column(1, "error"), Column(4, "error"))).names
         ('error_', 'error')
@@ -57,13 +63,26 @@ class CsvRecords:
 
     extension = "csv"
 
+    def __init__(
+        self, shape: RecordShape = RecordShape.ECHO, *, header_apart: bool = False
+    ) -> None:
+        self._shape = shape
+        self._header_apart = header_apart
+
     def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
         """The rows that were predicted, in row order."""
         groups, rows = predicted_rows(batch)
+        heads = prediction_heads(batch, rows, self._shape)
         if not groups:
-            return Rows(union(expected_heads(batch)))
-        cells = _head_cells(head_columns(batch, rows), in_echoes(non_finite))
-        return _rows(cells | _outcome_cells(groups, rows, non_finite))
+            return Rows(union(heads, self._expected_outcomes(batch)))
+        cells = _head_cells(heads, in_echoes(non_finite))
+        return _rows(cells | _outcome_cells(groups, rows, non_finite, self._shape))
+
+    def _expected_outcomes(self, batch: InstanceBatch) -> Layout:
+        """The columns of outcomes, as far as they are known before there is one."""
+        if self._shape is RecordShape.ECHO:
+            return ()
+        return tuple(outcome_columns((info.name for info in batch.outputs), self._shape).values())
 
     def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
         """The rows that failed, in row order."""
@@ -81,6 +100,8 @@ class CsvRecords:
 
     def empty(self, layout: Layout) -> Layout:
         """The layout of a file of predictions without rows, where batches say this much."""
+        if self._shape is RecordShape.OUTPUTS:
+            return layout
         rest = [] if layout else [INSTANCE_COLUMN]
         return union(layout, rest, [PREDICTION_COLUMN])
 
@@ -89,12 +110,17 @@ class CsvRecords:
         return list(written) == [schema]
 
     def writer(self, file: BinaryIO, schema: Schema) -> BytesWriter:
-        """Begin with the row of names."""
-        return BytesWriter(file, schema, _header(schema))
+        """Begin with the row of names, unless that is apart."""
+        return BytesWriter(file, schema, b"" if self._header_apart else _header(schema))
+
+    def header(self, schema: Schema) -> bytes:
+        """The file of the row of names, if that is apart."""
+        return _header(schema) if self._header_apart else b""
 
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
         """The rows behind the header."""
-        file.read(len(_header(schema)))
+        if not self._header_apart:
+            file.read(len(_header(schema)))
         for block in _whole_rows(blocks(file)):
             yield Rows(schema.layout, partial(_rearranged, block, schema.layout))
 
@@ -161,25 +187,24 @@ def _value_cells(values: Sequence[Any] | pa.Array, non_finite: NonFinite) -> lis
 
 
 def _outcome_cells(
-    groups: Sequence[Predictions], rows: Sequence[int], non_finite: NonFinite
+    groups: Sequence[Predictions], rows: Sequence[int], non_finite: NonFinite, shape: RecordShape
 ) -> _Cells:
-    """A column for each output, or one alone for the only output."""
+    """A column for each output."""
     if len(groups) == 1:
-        return _group_cells(groups[0], non_finite)
+        return _group_cells(groups[0], non_finite, shape)
     by_column: dict[Column, dict[int, bytes]] = {}
     for group in groups:
-        for column, pieces in _group_cells(group, non_finite).items():
+        for column, pieces in _group_cells(group, non_finite, shape).items():
             texts = zip(group.rows, join_rows(pieces), strict=True)
             by_column.setdefault(column, {}).update(texts)
     return {column: [[texts.get(row, b"") for row in rows]] for column, texts in by_column.items()}
 
 
-def _group_cells(group: Predictions, non_finite: NonFinite) -> _Cells:
+def _group_cells(group: Predictions, non_finite: NonFinite, shape: RecordShape) -> _Cells:
     outputs: Mapping[str, NDArray[np.generic]] = group.columns
-    alone = len(outputs) == 1
     return {
-        PREDICTION_COLUMN if alone else Column(OUTCOME, name): array_cells(name, array, non_finite)
-        for name, array in outputs.items()
+        column: array_cells(name, outputs[name], non_finite)
+        for name, column in outcome_columns(outputs, shape).items()
     }
 
 

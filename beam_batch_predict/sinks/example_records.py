@@ -2,7 +2,8 @@
 
 A feature for each column: the key, or the instance's columns and the excluded fields; then
 `prediction`, or a feature for each of several outputs; in errors files `error/code` and
-`error/message`. Where the instance is itself an Example, its features are the columns.
+`error/message`. Where the instance is itself an Example, its features are the columns. In
+`RecordShape.OUTPUTS` the key if there is one, then a feature for each output.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from beam_batch_predict.sinks.features import (
     rendered,
     with_kind,
 )
-from beam_batch_predict.sinks.heads import Heads, expected_heads, head_columns
+from beam_batch_predict.sinks.heads import Heads, head_columns, prediction_heads
 from beam_batch_predict.sinks.records import in_echoes, predicted_rows
 from beam_batch_predict.sinks.tables import (
     BLOCK_BYTES,
@@ -36,16 +37,16 @@ from beam_batch_predict.sinks.tables import (
     INSTANCE_COLUMN,
     KEY_COLUMN,
     OUTCOME,
-    PREDICTION_COLUMN,
     BytesWriter,
     Column,
     Layout,
     Rows,
     Schema,
     column_names,
+    outcome_columns,
     union,
 )
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import NonFinite, RecordShape
 from beam_batch_predict.tf_framing import HEAD, TAIL, framed
 
 __all__ = ["ExampleRecords"]
@@ -66,12 +67,16 @@ class ExampleRecords:
 
     extension = "tfrecord"
 
+    def __init__(self, shape: RecordShape = RecordShape.ECHO) -> None:
+        self._shape = shape
+
     def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
         """The rows that were predicted, in row order."""
         groups, rows = predicted_rows(batch)
-        heads = head_columns(batch, rows) if groups else expected_heads(batch)
+        heads = prediction_heads(batch, rows, self._shape)
         features = _head_features(batch, heads, in_echoes(non_finite))
-        return _rows(features | _output_features(batch, groups, non_finite), len(rows))
+        outputs = _output_features(batch, groups, non_finite, self._shape)
+        return _rows(features | outputs, len(rows))
 
     def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
         """The rows that failed, in row order."""
@@ -187,16 +192,16 @@ def _spread(values: Values, rows: Sequence[int], count: int) -> Values:
 
 
 def _output_features(
-    batch: InstanceBatch, groups: Sequence[Predictions], non_finite: NonFinite
+    batch: InstanceBatch,
+    groups: Sequence[Predictions],
+    non_finite: NonFinite,
+    shape: RecordShape,
 ) -> _Features:
-    """A feature for each output, or one alone for the only output."""
+    """A feature for each output."""
     known = {info.name: output_kind(info.numpy_dtype) for info in batch.outputs}
-    names = list(groups[0].columns if groups else known)
     return {
-        PREDICTION_COLUMN if len(names) == 1 else Column(OUTCOME, name): (
-            _output(name, groups, non_finite) if groups else Feature(known[name], [])
-        )
-        for name in names
+        column: _output(name, groups, non_finite) if groups else Feature(known[name], [])
+        for name, column in outcome_columns(groups[0].columns if groups else known, shape).items()
     }
 
 

@@ -43,7 +43,7 @@ def finish_run(
     Args:
         parts: every part that was written by this attempt.
         record: where to record the outcome.
-        predictions_format: of the parts.
+        predictions_format: of the parts, as `format_name` gives it.
         limit: how many rows may fail.
         start: when the run began.
         planned_input: whether the run's input had a plan.
@@ -72,7 +72,7 @@ def finish_run(
             published = load_tables(complete, record.tables, record.run)
         else:
             directories = record.directory, record.parts_directory
-            published = publish(complete, *directories, predictions_format)
+            published = publish(complete, *directories, predictions_format, record.file_names)
         if record.tables is None or record.job is not None:  # else nothing else is in there
             plan = read_plan(record.parts_directory)
             job = record.render(outcome)
@@ -119,7 +119,7 @@ def _fail(
     outcome: Outcome,
     error: Status,
 ) -> None:
-    show_errors_of_failure(parts, record.directory, predictions_format)
+    show_errors_of_failure(parts, record.directory, predictions_format, record.file_names)
     record.write(dataclasses.replace(outcome, error=error))
     failed = RunFailed(error.message)
     failed.code = error.code

@@ -25,8 +25,9 @@ from beam_batch_predict.sinks.tables import (
     Column,
     check_columns,
 )
+from beam_batch_predict.spec import RecordShape
 
-__all__ = ["Heads", "expected_heads", "head_columns"]
+__all__ = ["Heads", "head_columns", "prediction_heads"]
 
 Heads: TypeAlias = "dict[Column, Sequence[Any] | pa.Array]"
 """The values of each column, row by row; None for a row that does not have it."""
@@ -38,7 +39,19 @@ _MOST_FIELDS = 1_000
 """An instance with more fields is one cell."""
 
 
-def expected_heads(batch: InstanceBatch) -> Heads:
+def prediction_heads(
+    batch: InstanceBatch, rows: Sequence[int], shape: RecordShape = RecordShape.ECHO
+) -> Heads:
+    """What stands before the predictions of some rows of a batch.
+
+    Where there are no rows: the columns that they would have, as far as that is known.
+    """
+    if shape is RecordShape.OUTPUTS:
+        return {} if batch.keys is None else {KEY_COLUMN: take(batch.keys, rows)}
+    return head_columns(batch, rows) if len(rows) else _expected_heads(batch)
+
+
+def _expected_heads(batch: InstanceBatch) -> Heads:
     """The columns that rows of a batch would have, where there is none to tell; no values."""
     if batch.keys is not None:
         return {KEY_COLUMN: []}

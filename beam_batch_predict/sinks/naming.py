@@ -1,8 +1,9 @@
 """Names of outputs.
 
-Source: `OutputConfig.gcsDestination` of the service's reference:
+Source: `OutputConfig.gcsDestination` of Vertex AI's reference:
 `prediction-<model-display-name>-<job-create-time>`, and in it `predictions_0001.<ext>` and
-`errors_0001.<ext>`.
+`errors_0001.<ext>`; and "Getting prediction results" of AI Platform's guide:
+`prediction.results-NNNNN-of-NNNNN` and `prediction.errors_stats-NNNNN-of-NNNNN`.
 """
 
 from __future__ import annotations
@@ -12,17 +13,23 @@ import os
 import re
 import tempfile
 import uuid
+from typing import Protocol
 
 from beam_batch_predict import files
+from beam_batch_predict.spec import FileNames
 
 __all__ = [
     "JOB_RECORD",
     "MANIFEST",
     "PARTS",
+    "Naming",
+    "NumberedNames",
+    "ShardedNames",
     "is_temporary",
-    "numbered_files",
+    "naming_of",
     "output_directory",
     "run_pattern",
+    "shared_directory",
     "temporary_directory",
     "time_of_directory",
 ]
@@ -99,15 +106,138 @@ def is_temporary(directory: str) -> bool:
     return os.path.basename(directory).startswith(_TEMPORARY)
 
 
-def numbered_files(directory: str, kind: str, extension: str, count: int) -> list[str]:
-    """The URIs of `count` files of a kind, numbered so that they sort in order.
+def shared_directory(prefix: str) -> str:
+    """The directory of the one run that publishes right under a prefix.
 
     Example:
-        >>> numbered_files("out", "errors", "jsonl", 1)
-        ['out/errors_0001.jsonl']
+        >>> shared_directory("gs://bucket/out/"), shared_directory("/")
+        ('gs://bucket/out', '/')
     """
-    digits = max(4, len(str(count)))
-    return [
-        files.join(directory, f"{kind}_{number:0{digits}d}.{extension}")
-        for number in range(1, count + 1)
-    ]
+    return prefix.rstrip("/") or prefix
+
+
+class Naming(Protocol):
+    """How the published files of a run are called, in its directory.
+
+    All names of a kind sort in the order of their files.
+    """
+
+    patterns: tuple[str, ...]
+    """Of names that none but published files have."""
+
+    error_patterns: tuple[str, ...]
+    """Of those of errors."""
+
+    header: str
+    """The CSV file of the names of the columns; empty where each file has them itself."""
+
+    stats: str
+    """The file that counts errors; empty where there is none."""
+
+    def predictions(self, extension: str, count: int) -> list[str]:
+        """The names of `count` files of predictions."""
+
+    def errors(self, extension: str, count: int) -> list[str]:
+        """The names of `count` files of errors."""
+
+    def errors_of_failure(self, extension: str, chunk: int, chunks: int, first_row: int) -> str:
+        """The name of the errors of a part of a run that publishes nothing."""
+
+
+class NumberedNames:
+    """`predictions_0001.jsonl`, `errors_0001.jsonl`.
+
+    Example:
+        >>> NumberedNames().errors("jsonl", 1)
+        ['errors_0001.jsonl']
+    """
+
+    patterns: tuple[str, ...] = ("predictions_*", "errors_*")
+    error_patterns: tuple[str, ...] = ("errors_*",)
+    header = stats = ""
+
+    def predictions(self, extension: str, count: int) -> list[str]:
+        """The names of `count` files of predictions, numbered from 1."""
+        return self._numbered("predictions", extension, count)
+
+    def errors(self, extension: str, count: int) -> list[str]:
+        """The names of `count` files of errors, numbered from 1."""
+        return self._numbered("errors", extension, count)
+
+    def errors_of_failure(self, extension: str, chunk: int, chunks: int, first_row: int) -> str:
+        """The name of the errors of a part: numbered by its chunk.
+
+        Example:
+            >>> NumberedNames().errors_of_failure("jsonl", 4, 9, 0)
+            'errors_0005.jsonl'
+        """
+        return f"errors_{chunk + 1:04d}{_first(first_row)}.{extension}"
+
+    def _numbered(self, kind: str, extension: str, count: int) -> list[str]:
+        digits = max(4, len(str(count)))
+        return [f"{kind}_{number:0{digits}d}.{extension}" for number in range(1, count + 1)]
+
+
+class ShardedNames:
+    """`prediction.results-00000-of-00006`, `prediction.errors_stats-00000-of-00001`.
+
+    Files of JSON have no extension.
+
+    Example:
+        >>> ShardedNames().predictions("jsonl", 2)
+        ['prediction.results-00000-of-00002', 'prediction.results-00001-of-00002']
+        >>> ShardedNames().predictions("csv", 1)
+        ['prediction.results-00000-of-00001.csv']
+    """
+
+    patterns: tuple[str, ...] = ("prediction.results*", "prediction.errors*")
+    error_patterns: tuple[str, ...] = ("prediction.errors*",)
+    header = "prediction.results_header.csv"
+    stats = "prediction.errors_stats-00000-of-00001"
+
+    def predictions(self, extension: str, count: int) -> list[str]:
+        """The names of `count` files of predictions, numbered from 0."""
+        return self._numbered("prediction.results", extension, count)
+
+    def errors(self, extension: str, count: int) -> list[str]:
+        """The names of `count` files of errors, numbered from 0."""
+        return self._numbered("prediction.errors", extension, count)
+
+    def errors_of_failure(self, extension: str, chunk: int, chunks: int, first_row: int) -> str:
+        """The name of the errors of a part: numbered by its chunk, of all chunks there are.
+
+        Example:
+            >>> ShardedNames().errors_of_failure("jsonl", 4, 9, 0)
+            'prediction.errors-00004-of-00009'
+        """
+        first = _first(first_row)
+        return f"prediction.errors-{chunk:05d}{first}-of-{chunks:05d}{self._dotted(extension)}"
+
+    def _numbered(self, kind: str, extension: str, count: int) -> list[str]:
+        digits = max(5, len(str(count)))
+        behind = f"-of-{count:0{digits}d}{self._dotted(extension)}"
+        return [f"{kind}-{number:0{digits}d}{behind}" for number in range(count)]
+
+    def _dotted(self, extension: str) -> str:
+        return "" if extension == "jsonl" else f".{extension}"
+
+
+def _first(row: int) -> str:
+    """What tells the parts of a chunk apart, of which there is but one usually."""
+    return f"_{row}" if row else ""
+
+
+_NAMINGS: dict[FileNames, Naming] = {
+    FileNames.NUMBERED: NumberedNames(),
+    FileNames.SHARDED: ShardedNames(),
+}
+
+
+def naming_of(names: FileNames) -> Naming:
+    """How files are called.
+
+    Example:
+        >>> naming_of(FileNames.NUMBERED).predictions("csv", 1)
+        ['predictions_0001.csv']
+    """
+    return _NAMINGS[names]

@@ -29,7 +29,7 @@ from beam_batch_predict.sinks.typed_rows import (
     unnested,
 )
 from beam_batch_predict.sinks.value_types import NULL, STRUCT, ValueType, arrow_type
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import NonFinite, RecordShape
 
 __all__ = ["ParquetRecords"]
 
@@ -50,9 +50,12 @@ class ParquetRecords:
 
     extension = "parquet"
 
+    def __init__(self, shape: RecordShape = RecordShape.ECHO) -> None:
+        self._shape = shape
+
     def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
         """The rows that were predicted, in row order."""
-        return self._rows(predicted_typed_rows(batch, non_finite))
+        return self._rows(predicted_typed_rows(batch, non_finite, self._shape))
 
     def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
         """The rows that failed, in row order."""
@@ -60,11 +63,11 @@ class ParquetRecords:
 
     def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
         """The columns with their names."""
-        return typed_schema(layout)
+        return typed_schema(layout, taken, self._shape)
 
     def empty(self, layout: Layout) -> Layout:
         """The layout of a file of predictions without rows, where batches say this much."""
-        return empty_layout(layout)
+        return empty_layout(layout, self._shape)
 
     def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
         """Whether it is one file, with the same columns."""
@@ -90,7 +93,7 @@ class ParquetRecords:
         """Rows as the columns of a file."""
         arrays = typed.arranged(schema.layout)
         columns = zip(arrays, schema.layout, strict=True)
-        return nested(schema.layout, [_stored(array, type_of(column)) for array, column in columns])
+        return nested(schema, [_stored(array, type_of(column)) for array, column in columns])
 
     def typed(self, batch: pa.RecordBatch, layout: Layout) -> TypedRows:
         """What was read as it was before it was written."""

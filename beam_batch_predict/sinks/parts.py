@@ -20,7 +20,7 @@ from beam_batch_predict import files
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import LostRowsError
 from beam_batch_predict.sinks.error_groups import ErrorGroup, ErrorGroups
-from beam_batch_predict.sinks.formats import RECORD_FORMATS
+from beam_batch_predict.sinks.formats import RECORD_FORMATS, error_format
 from beam_batch_predict.sinks.sections import Section, SectionWriter, copy_sections
 from beam_batch_predict.sinks.tables import Layout, RecordFormat, Rows, union
 from beam_batch_predict.spec import NonFinite
@@ -103,7 +103,7 @@ class PartWriter:
         first: the first batch; it is not written by this.
         non_finite: how NaN and infinities are written.
         since: when work on the part began, by `time.perf_counter()`.
-        predictions_format: of the files.
+        predictions_format: of the files, as `format_name` gives it.
     """
 
     def __init__(
@@ -115,6 +115,7 @@ class PartWriter:
         predictions_format: str = "jsonl",
     ) -> None:
         self._format = RECORD_FORMATS[predictions_format]
+        self._error_format = error_format(predictions_format)
         self.next_row = first.first_row
         self._since = since
         self._chunk = -1 if first.chunk is None else first.chunk
@@ -127,7 +128,7 @@ class PartWriter:
         self._places: tuple[str, ...] = ()
         self._directory = directory
         self._predictions = _Table(directory, self._format)
-        self._errors = _Table(directory, self._format)
+        self._errors = _Table(directory, self._error_format)
         self._non_finite = non_finite
 
     def write(self, batch: InstanceBatch) -> None:
@@ -138,7 +139,7 @@ class PartWriter:
         """
         _check_outcomes(batch)
         self._predictions.write(self._format.predictions(batch, self._non_finite))
-        self._errors.write(self._format.errors(batch, self._non_finite))
+        self._errors.write(self._error_format.errors(batch, self._non_finite))
         self.next_row += len(batch)
         self._failed += len(batch.statuses)
         self._source_failures += batch.source_failures

@@ -13,10 +13,13 @@ from typing import NamedTuple
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.file_errors import StorageUnavailable
-from beam_batch_predict.sinks.formats import RECORD_FORMATS
-from beam_batch_predict.sinks.kinds import Kind, WholeFile, settled
-from beam_batch_predict.sinks.naming import numbered_files
+from beam_batch_predict.sinks.error_groups import merge_groups
+from beam_batch_predict.sinks.error_stats import stats_lines
+from beam_batch_predict.sinks.formats import error_format
+from beam_batch_predict.sinks.kinds import WholeFile, settled
+from beam_batch_predict.sinks.naming import naming_of
 from beam_batch_predict.sinks.parts import FileAside, Part, PartFile
+from beam_batch_predict.spec import FileNames
 
 __all__ = [
     "PublishedFile",
@@ -32,6 +35,11 @@ _logger = logging.getLogger(__name__)
 
 _CLAIM = "publishing"
 _PUBLICATION = "publication.json"
+
+_ANOTHER_DIRECTORY = (
+    "start the job again, and it gets another directory; or, where it has none of its own, name "
+    "an output path without results"
+)
 
 
 class PublishedFile(NamedTuple):
@@ -53,7 +61,11 @@ class PublishedFile(NamedTuple):
 
 
 def publish(
-    parts: Sequence[Part], directory: str, parts_directory: str, predictions_format: str
+    parts: Sequence[Part],
+    directory: str,
+    parts_directory: str,
+    predictions_format: str,
+    names: FileNames = FileNames.NUMBERED,
 ) -> list[PublishedFile]:
     """Give the parts their final names, one file a chunk, numbered in input order.
 
@@ -64,18 +76,22 @@ def publish(
         parts: complete and in order, as `check_parts` returns them.
         directory: where the files go.
         parts_directory: where the parts are.
-        predictions_format: of the parts.
+        predictions_format: of the parts, as `format_name` gives it.
+        names: how files are called.
 
     Returns:
-        The files: predictions in order, then errors in order.
+        The files: predictions in order, then errors in order, then those that are beside them.
 
     Raises:
         DestinationError: another run has published there.
     """
     publication = _read_publication(directory, parts_directory)
     if publication is None:
-        publication = _prepare(parts, directory, parts_directory, predictions_format)
-    _claim(directory, parts_directory, publication)
+        publication = [
+            (source, file._replace(uri=files.join(directory, file.uri)))
+            for source, file in _prepare(parts, parts_directory, predictions_format, names)
+        ]
+    _claim(directory, parts_directory, publication, names)
     sources = [files.join(parts_directory, name) for name, _ in publication]
     published = [file for _, file in publication]
     _move(sources, [file.uri for file in published])
@@ -87,16 +103,32 @@ _Publication = list[tuple[str, PublishedFile]]
 
 
 def _prepare(
-    parts: Sequence[Part], directory: str, parts_directory: str, predictions_format: str
+    parts: Sequence[Part], parts_directory: str, predictions_format: str, names: FileNames
 ) -> _Publication:
+    """What is to be published, by names in the directory."""
+
+    def aside(name: str, content: bytes) -> WholeFile:
+        return _write_aside(files.join(parts_directory, name), content)
+
+    naming = naming_of(names)
     predictions, errors = settled(parts, predictions_format)
-    first = predictions.files() or [_empty_file(predictions, parts_directory)]
-    extension = RECORD_FORMATS[predictions_format].extension
-    found: _Publication = []
-    for kind, whole in (("predictions", first), ("errors", errors.files())):
-        names = numbered_files(directory, kind, extension, len(whole))
-        found += [_to_publish(file, name) for file, name in zip(whole, names, strict=True)]
-    return found
+    first = predictions.files()
+    if not first:
+        first = [aside("no-rows.predictions", predictions.form.empty_file())]
+    whole = errors.files()
+    made = [
+        *zip(first, naming.predictions(predictions.form.format.extension, len(first)), strict=True),
+        *zip(whole, naming.errors(errors.form.format.extension, len(whole)), strict=True),
+    ]
+    if header := predictions.form.header():
+        made.append((aside("header", header), naming.header))
+    if naming.stats:
+        made.append((aside("stats", _stats(parts)), naming.stats))
+    return [_to_publish(file, name) for file, name in made]
+
+
+def _stats(parts: Iterable[Part]) -> bytes:
+    return stats_lines(merge_groups(part.error_groups for part in parts))
 
 
 def _to_publish(whole: WholeFile, uri: str) -> tuple[str, PublishedFile]:
@@ -104,10 +136,15 @@ def _to_publish(whole: WholeFile, uri: str) -> tuple[str, PublishedFile]:
     return whole.file.uri.rpartition("/")[2], file
 
 
-def _empty_file(predictions: Kind, parts_directory: str) -> WholeFile:
-    aside = FileAside(parts_directory)
-    aside.write(predictions.form.empty_file())
-    return WholeFile(aside.commit(files.join(parts_directory, "no-rows.predictions")), 0, -1)
+def _write_aside(uri: str, content: bytes) -> WholeFile:
+    """A file of no chunk, among the parts."""
+    aside = FileAside(uri.rpartition("/")[0])
+    try:
+        aside.write(content)
+        return WholeFile(aside.commit(uri), 0, -1)
+    except BaseException:
+        aside.abandon()
+        raise
 
 
 def has_publication(parts_directory: str) -> bool:
@@ -126,7 +163,9 @@ def _read_publication(directory: str, parts_directory: str) -> _Publication | No
     ]
 
 
-def _claim(directory: str, parts_directory: str, publication: _Publication) -> None:
+def _claim(
+    directory: str, parts_directory: str, publication: _Publication, names: FileNames
+) -> None:
     """Make sure that this run and no other publishes in the directory.
 
     Raises:
@@ -136,12 +175,12 @@ def _claim(directory: str, parts_directory: str, publication: _Publication) -> N
     if not files.create_exclusively(claim, _run_of(parts_directory)):
         raise DestinationError(
             f"another run publishes in {directory}",
-            "start the job again; it will get a directory of its own",
+            _ANOTHER_DIRECTORY,
         )
     # Set before the first file moves, by this or another attempt, it tells ours from others'.
     if not has_publication(parts_directory):
         try:
-            refuse_published(directory)
+            refuse_published(directory, names)
         except DestinationError:
             if not has_publication(parts_directory):
                 files.delete([claim])
@@ -158,17 +197,17 @@ def _run_of(parts_directory: str) -> bytes:
     return parts_directory.rpartition("/")[2].encode()
 
 
-def refuse_published(directory: str) -> None:
+def refuse_published(directory: str, names: FileNames = FileNames.NUMBERED) -> None:
     """Refuse a directory in which another run has published.
 
     Raises:
-        DestinationError: there are predictions or errors files.
+        DestinationError: there are files with such names.
     """
-    for kind in ("predictions", "errors"):
-        if found := files.match_in(directory, f"{kind}_*"):
+    for pattern in naming_of(names).patterns:
+        if found := files.match_in(directory, pattern):
             raise DestinationError(
                 f"{found[0].uri} exists already: another run has published in {directory}",
-                "start the job again; it will get a directory of its own",
+                _ANOTHER_DIRECTORY,
             )
 
 
@@ -179,17 +218,24 @@ def _move(sources: Sequence[str], names: Sequence[str]) -> None:
         raise DestinationError(f"another run has published beside this one: {error}") from error
 
 
-def show_errors_of_failure(parts: Iterable[Part], directory: str, predictions_format: str) -> None:
+def show_errors_of_failure(
+    parts: Sequence[Part],
+    directory: str,
+    predictions_format: str,
+    names: FileNames = FileNames.NUMBERED,
+) -> None:
     """Copy the errors of a run that publishes nothing to where its user looks for them.
 
     A file is numbered by its chunk, so that several workers do the same. Those of a chunk with
     several parts have its rows in their names too.
     """
-    extension = RECORD_FORMATS[predictions_format].extension
+    naming, extension = naming_of(names), error_format(predictions_format).extension
     for part in parts:
         if part.errors.uri:
-            number = f"{part.chunk + 1:04d}" + (f"_{part.first_row}" if part.first_row else "")
-            _copy(part.errors, files.join(directory, f"errors_{number}.{extension}"))
+            where = part.chunk, part.chunks, part.first_row
+            _copy(part.errors, files.join(directory, naming.errors_of_failure(extension, *where)))
+    if naming.stats:
+        files.write_file(files.join(directory, naming.stats), _stats(parts))
 
 
 def _copy(source: PartFile, destination: str) -> None:
@@ -204,9 +250,10 @@ def _copy(source: PartFile, destination: str) -> None:
         copy.commit()
 
 
-def remove_errors_of_failure(directory: str) -> None:
+def remove_errors_of_failure(directory: str, names: FileNames = FileNames.NUMBERED) -> None:
     """Remove what `show_errors_of_failure` has copied."""
-    files.delete(file.uri for file in files.match_in(directory, "errors_*"))
+    for pattern in naming_of(names).error_patterns:
+        files.delete(file.uri for file in files.match_in(directory, pattern))
 
 
 def remove_parts(directory: str) -> None:

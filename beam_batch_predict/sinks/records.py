@@ -1,8 +1,10 @@
 """Outcomes as records: the lines of predictions and errors files.
 
-Source of the shapes: `OutputConfig` and `InstanceConfig` of the service's reference.
+Source of the shapes: `OutputConfig` and `InstanceConfig` of Vertex AI's reference.
 `{"instance": …, "prediction": …}`, with a key `{"key": …, "prediction": …}`; excluded fields
 stand between; errors have `"error": {"code", "message"}` in place of the prediction.
+In `RecordShape.OUTPUTS`, as AI Platform had it, a prediction is an object by output name,
+`{"y": …}`, with a key `{"key": …, "y": …}`.
 """
 
 from __future__ import annotations
@@ -14,11 +16,20 @@ from typing import Any, BinaryIO
 
 from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.columns import row_pieces, row_values
+from beam_batch_predict.columns import output_pieces, row_pieces, row_values
 from beam_batch_predict.jsonpieces import Piece, column_pieces, join_lines, join_rows
 from beam_batch_predict.jsontext import dumps, loads, quote
-from beam_batch_predict.sinks.tables import BytesWriter, Layout, Rows, Schema, blocks
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.sinks.tables import (
+    KEY_COLUMN,
+    BytesWriter,
+    Layout,
+    Rows,
+    Schema,
+    blocks,
+    column_names,
+    outcome_columns,
+)
+from beam_batch_predict.spec import NonFinite, RecordShape
 
 __all__ = [
     "JsonLineRecords",
@@ -42,11 +53,14 @@ class JsonLineRecords:
 
     extension = "jsonl"
 
+    def __init__(self, shape: RecordShape = RecordShape.ECHO) -> None:
+        self._shape = shape
+
     def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
         """The rows that were predicted, in row order."""
         if len(batch.statuses) == len(batch):
             return Rows(())
-        return Rows((), lambda _: prediction_lines(batch, non_finite))
+        return Rows((), lambda _: prediction_lines(batch, non_finite, self._shape))
 
     def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
         """The rows that failed, in row order."""
@@ -80,7 +94,11 @@ def _same(block: bytes, schema: Schema) -> bytes:
     return block
 
 
-def prediction_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STRING) -> bytes:
+def prediction_lines(
+    batch: InstanceBatch,
+    non_finite: NonFinite = NonFinite.STRING,
+    shape: RecordShape = RecordShape.ECHO,
+) -> bytes:
     r"""The JSON Lines of the rows that were predicted, in row order.
 
     Example:
@@ -90,17 +108,32 @@ def prediction_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STR
         ...     predictions=(Predictions([0], {"y": np.array([0.5])}),)))
         b'{"instance": 3, "prediction": 0.5}\n'
     """
+    pieces = _output_pieces if shape is RecordShape.OUTPUTS else _prediction_pieces
     groups = [group for group in batch.predictions if group.rows]
     if all(a.rows[-1] < b.rows[0] for a, b in pairwise(groups)):
-        return b"".join(join_lines(_prediction_pieces(batch, g, non_finite)) for g in groups)
+        return b"".join(join_lines(pieces(batch, group, non_finite)) for group in groups)
     lines = {
         row: line
         for group in groups
-        for row, line in zip(
-            group.rows, join_rows(_prediction_pieces(batch, group, non_finite)), strict=True
-        )
+        for row, line in zip(group.rows, join_rows(pieces(batch, group, non_finite)), strict=True)
     }
     return b"".join(lines[row] for row in sorted(lines))
+
+
+def _output_pieces(batch: InstanceBatch, group: Predictions, non_finite: NonFinite) -> list[Piece]:
+    """Objects by output name, with the key if there is one."""
+    columns: dict[str, list[Piece]] = {}
+    if batch.keys is not None:
+        outcomes = outcome_columns(group.columns, RecordShape.OUTPUTS)
+        layout = (KEY_COLUMN, *outcomes.values())
+        keys = take(batch.keys, group.rows)
+        columns[column_names(layout, ())[0]] = column_pieces(keys, in_echoes(non_finite))
+    for name, array in group.columns.items():
+        columns[name] = output_pieces(name, array, non_finite)
+    pieces: list[Piece] = []
+    for name, texts in columns.items():
+        pieces += [f"{', ' if pieces else '{'}{quote(name)}: ".encode(), *texts]
+    return [*pieces, b"}\n"]
 
 
 def _prediction_pieces(

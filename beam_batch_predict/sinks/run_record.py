@@ -8,18 +8,19 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import BatchPredictError, DestinationError, RunFailed, TakenOver
+from beam_batch_predict.file_errors import StorageUnavailable
 from beam_batch_predict.sinks.bigquery_tables import OutputTables
 from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS, is_temporary
-from beam_batch_predict.spec import JobRecord, Outcome
+from beam_batch_predict.spec import FileNames, JobRecord, Outcome
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["RunRecord", "fresh_time", "now", "status_of_error"]
+__all__ = ["RunRecord", "fresh_time", "now", "plain_state", "status_of_error"]
 
 _last = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
 _lock = threading.Lock()
@@ -27,6 +28,16 @@ _lock = threading.Lock()
 
 def _new_name() -> str:
     return uuid.uuid4().hex
+
+
+def plain_state(record: Mapping[str, Any]) -> str:
+    """The state of a job's resource, whichever service it is of; empty where it has none.
+
+    Example:
+        >>> plain_state({"state": "JOB_STATE_FAILED"}), plain_state({"state": "FAILED"})
+        ('FAILED', 'FAILED')
+    """
+    return str(record.get("state") or "").removeprefix("JOB_STATE_")
 
 
 def now() -> datetime.datetime:
@@ -59,6 +70,8 @@ class RunRecord:
         run: the name of the run's directory of parts, which no other run has.
         attempt: the name of one of the attempts to do the run.
         resumed: whether there was an attempt before this one.
+        file_names: how published files are called.
+        own_directory: whether nothing else was in the directory before.
     """
 
     directory: str
@@ -68,6 +81,8 @@ class RunRecord:
     run: str = dataclasses.field(default_factory=_new_name)
     attempt: str = dataclasses.field(default_factory=_new_name)
     resumed: bool = False
+    file_names: FileNames = FileNames.NUMBERED
+    own_directory: bool = True
 
     @property
     def parts_directory(self) -> str:
@@ -91,7 +106,8 @@ class RunRecord:
         try:
             with files.open_file(self._attempt_file) as file:
                 present = file.read().decode()
-        except (OSError, ValueError):  # none has begun, or all of them are done
+        except (OSError, ValueError, StorageUnavailable):
+            # None has begun, or all of them are done, or nobody can say.
             return
         if present != self.attempt:
             raise TakenOver(
@@ -128,14 +144,24 @@ class RunRecord:
     def claim(self) -> bool:
         """Make the directory, with the record of a job that was made.
 
+        A directory that is not the run's own may exist, but not with the record of a job.
+
         Returns:
             False if another run has it.
         """
+        if not self.own_directory:
+            pending = self.render(self.pending())
+            return not pending or files.create_exclusively(
+                files.join(self.directory, JOB_RECORD), pending
+            )
         above = os.path.dirname(self.directory)
         if is_temporary(above):  # where other users of this machine may be
             os.makedirs(above, mode=0o700, exist_ok=True)
-        pending = self.outcome(incomplete_count=-1)
-        return files.claim_directory(self.directory, JOB_RECORD, self.render(pending))
+        return files.claim_directory(self.directory, JOB_RECORD, self.render(self.pending()))
+
+    def pending(self) -> Outcome:
+        """What is known of a job that was made and has not begun."""
+        return self.outcome(incomplete_count=-1)
 
     def running(self) -> datetime.datetime:
         """Record that the job runs; the time at which it began to."""
@@ -145,7 +171,7 @@ class RunRecord:
 
     def failed(self, status: Status, start: datetime.datetime | None = None) -> bytes:
         """Record that the job failed, and why; unless another attempt has succeeded meanwhile."""
-        if self.state() == "JOB_STATE_SUCCEEDED":
+        if self.state() == "SUCCEEDED":
             return b""
         return self.write(self.failure(status, start))
 
@@ -153,8 +179,8 @@ class RunRecord:
         """What the record says at present; empty where there is none that can be read."""
         try:
             with files.open_file(files.join(self.directory, JOB_RECORD)) as file:
-                return str(json.loads(file.read())["state"])
-        except (OSError, ValueError, KeyError, TypeError):
+                return plain_state(json.loads(file.read()))
+        except (OSError, ValueError, AttributeError):
             return ""
 
     def failure(self, status: Status, start: datetime.datetime | None = None) -> Outcome:

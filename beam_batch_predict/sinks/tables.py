@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.instance_config import RESERVED_FIELDS
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import NonFinite, RecordShape
 
 __all__ = [
     "ATTACHED",
@@ -36,6 +36,7 @@ __all__ = [
     "blocks",
     "check_columns",
     "column_names",
+    "outcome_columns",
     "union",
 ]
 
@@ -85,6 +86,23 @@ KEY_COLUMN = Column(KEY, "key")
 INSTANCE_COLUMN = Column(INSTANCE, "instance")
 PREDICTION_COLUMN = Column(OUTCOME, "prediction")
 ERROR_COLUMN = Column(OUTCOME, "error")
+
+
+def outcome_columns(
+    names: Iterable[str], shape: RecordShape = RecordShape.ECHO
+) -> dict[str, Column]:
+    """The column of each output of the model, by its name.
+
+    Example:
+        >>> outcome_columns(["y"])["y"].name
+        'prediction'
+        >>> outcome_columns(["y"], RecordShape.OUTPUTS)["y"].name
+        'y'
+    """
+    found = {name: Column(OUTCOME, name) for name in names}
+    if len(found) == 1 and shape is RecordShape.ECHO:
+        return dict.fromkeys(found, PREDICTION_COLUMN)
+    return found
 
 
 class Schema(NamedTuple):
@@ -181,14 +199,14 @@ def column_names(layout: Layout, used: Iterable[str]) -> tuple[str, ...]:
 
     Args:
         layout: the columns.
-        used: names that outcomes have. Those of `layout` are among them.
+        used: names that outcomes have, besides those of `layout`.
 
     Example:
         >>> column_names((Column(FIELD, "error"), Column(OUTCOME, "error")), ["error"])
         ('error_', 'error')
     """
-    taken = set(used)
     names = {column: column.name for column in layout if column.role == OUTCOME}
+    taken = {*used, *names.values()}
     for column in layout:
         if column.role in (KEY, INSTANCE):
             names[column] = _free(column.name, taken)

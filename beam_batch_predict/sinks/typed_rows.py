@@ -1,7 +1,8 @@
 """Outcomes as typed rows: Arrow columns, typed from the signature and the values themselves.
 
 The key, or the instance's columns and the excluded fields; then `prediction`, a struct where
-there are several outputs; in errors `error` instead, a struct of code and message.
+there are several outputs; in errors `error` instead, a struct of code and message. In
+`RecordShape.OUTPUTS` the key if there is one, then a column for each output.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.sinks.heads import Heads, expected_heads, head_columns
+from beam_batch_predict.sinks.heads import Heads, head_columns, prediction_heads
 from beam_batch_predict.sinks.inferred_columns import of_values
 from beam_batch_predict.sinks.records import predicted_rows
 from beam_batch_predict.sinks.tables import (
@@ -26,6 +27,7 @@ from beam_batch_predict.sinks.tables import (
     Layout,
     Schema,
     column_names,
+    outcome_columns,
     union,
 )
 from beam_batch_predict.sinks.typed_arrays import Typed, retyped
@@ -38,7 +40,7 @@ from beam_batch_predict.sinks.value_types import (
     output_type,
     struct_of,
 )
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import NonFinite, RecordShape
 
 __all__ = [
     "ERROR_TYPE",
@@ -80,12 +82,14 @@ class TypedRows(NamedTuple):
         ]
 
 
-def predicted_typed_rows(batch: InstanceBatch, non_finite: NonFinite) -> TypedRows:
+def predicted_typed_rows(
+    batch: InstanceBatch, non_finite: NonFinite, shape: RecordShape = RecordShape.ECHO
+) -> TypedRows:
     """The rows of a batch that were predicted, in row order."""
     groups, rows = predicted_rows(batch)
-    heads = head_columns(batch, rows) if groups else expected_heads(batch)
     nulls = non_finite is NonFinite.NULL
-    return _typed_rows(_typed_heads(heads, nulls) | _outputs(batch, groups, nulls), len(rows))
+    heads = _typed_heads(prediction_heads(batch, rows, shape), nulls)
+    return _typed_rows(heads | _outputs(batch, groups, nulls, shape), len(rows))
 
 
 def failed_rows(batch: InstanceBatch, non_finite: NonFinite) -> TypedRows:
@@ -105,25 +109,31 @@ def failed_rows(batch: InstanceBatch, non_finite: NonFinite) -> TypedRows:
     return _typed_rows(heads | {ERROR_COLUMN: Typed(ERROR_TYPE, errors)}, len(rows))
 
 
-def typed_schema(layout: Layout) -> Schema:
-    """The columns with their names; several outputs are one column."""
+def typed_schema(layout: Layout, taken: Layout, shape: RecordShape) -> Schema:
+    """The columns with their names; in `RecordShape.ECHO` several outputs are one column."""
+    if shape is RecordShape.OUTPUTS:
+        outcomes = [column.name for column in taken if column.role == OUTCOME]
+        return Schema(layout, column_names(layout, outcomes))
     heads = [column for column in layout if column.role != OUTCOME]
     outcomes = [column.name for column in layout if column.role == OUTCOME]
     alone = outcomes if len(outcomes) == 1 else [PREDICTION_COLUMN.name] * bool(outcomes)
     return Schema(layout, (*column_names(tuple(heads), alone), *alone))
 
 
-def empty_layout(layout: Layout) -> Layout:
+def empty_layout(layout: Layout, shape: RecordShape) -> Layout:
     """The layout of predictions of which there are none, where batches say this much."""
+    if shape is RecordShape.OUTPUTS and layout:
+        return layout
     roles = {column.role for column in layout}
     heads = [] if roles - {OUTCOME} else [INSTANCE_COLUMN.of(NULL)]
     return union(layout, heads, [] if OUTCOME in roles else [PREDICTION_COLUMN.of(NULL)])
 
 
-def nested(layout: Layout, arrays: Sequence[pa.Array]) -> list[pa.Array]:
-    """The columns of a layout as a file has them: several outputs as one struct."""
+def nested(schema: Schema, arrays: Sequence[pa.Array]) -> list[pa.Array]:
+    """The columns of a layout as a file has them: several outputs perhaps as one struct."""
+    layout = schema.layout
     outputs = [column.name for column in layout if column.role == OUTCOME]
-    if len(outputs) < 2:
+    if len(schema.names) == len(layout):
         return list(arrays)
     heads = len(layout) - len(outputs)
     return [*arrays[:heads], pa.StructArray.from_arrays(list(arrays[heads:]), outputs)]
@@ -156,16 +166,13 @@ def _typed_heads(heads: Heads, nulls: bool) -> dict[Column, Typed]:
 
 
 def _outputs(
-    batch: InstanceBatch, groups: Sequence[Predictions], nulls: bool
+    batch: InstanceBatch, groups: Sequence[Predictions], nulls: bool, shape: RecordShape
 ) -> dict[Column, Typed]:
-    """A column for each output, or one alone for the only output."""
+    """A column for each output."""
     known = {info.name: output_type(info) for info in batch.outputs}
-    names = list(groups[0].columns if groups else known)
     return {
-        PREDICTION_COLUMN if len(names) == 1 else Column(OUTCOME, name): _output(
-            name, groups, known.get(name, NULL), nulls
-        )
-        for name in names
+        column: _output(name, groups, known.get(name, NULL), nulls)
+        for name, column in outcome_columns(groups[0].columns if groups else known, shape).items()
     }
 
 

@@ -225,9 +225,10 @@ def make_chunks(files: Iterable[File], chunk_bytes: int, splits_files: bool = Tr
     Compressed files are never cut. Empty files hold no rows and are in no chunk.
 
     Example:
-        >>> [chunk.spans for chunk in make_chunks([File("a", 10), File("b", 3)], 8)]
-        [(Span(uri='a', start=0, stop=8),), (Span(uri='a', start=8, stop=10), Span(uri='b', start=0, stop=3))]
-    """  # noqa: E501 - a doctest's expected line cannot be broken
+        >>> chunks = make_chunks([File("a", 10), File("b", 3)], 8)
+        >>> [[(span.uri, span.start, span.stop) for span in chunk.spans] for chunk in chunks]
+        [[('a', 0, 8)], [('a', 8, 10), ('b', 0, 3)]]
+    """
     groups = list(_group(_spans(files, chunk_bytes, splits_files), chunk_bytes))
     return [Chunk(number, len(groups), tuple(group)) for number, group in enumerate(groups)]
 
@@ -237,13 +238,14 @@ def _spans(
 ) -> Iterator[tuple[Span, int]]:
     """Pieces of files, each with its size in bytes."""
     for file in files:
+        known = (file.size, file.modified) if file.modified else ()
         if not splits_files or is_compressed(file.uri):
             if file.size:
-                yield Span(file.uri), file.size
+                yield Span(file.uri, 0, None, *known), file.size
             continue
         for start in range(0, file.size, chunk_bytes):
             stop = min(start + chunk_bytes, file.size)
-            yield Span(file.uri, start, stop), stop - start
+            yield Span(file.uri, start, stop, *known), stop - start
 
 
 def _group(spans: Iterable[tuple[Span, int]], chunk_bytes: int) -> Iterator[list[Span]]:

@@ -94,8 +94,10 @@ def impatient(monkeypatch):
     from google.cloud.storage.retry import DEFAULT_RETRY
     from requests.adapters import HTTPAdapter
 
-    from beam_batch_predict import file_errors
+    from beam_batch_predict import file_errors, running
 
+    monkeypatch.setattr(running, "MOST_ATTEMPTS", 1)
+    monkeypatch.setattr(running, "WAIT_SECONDS", 0.01)
     for retry in (DEFAULT_RETRY, DEFAULT_RETRY_WITH_THROTTLING_COUNTER):
         for name, seconds in {"_initial": 0.01, "_maximum": 0.02, "_timeout": 0.1}.items():
             monkeypatch.setattr(retry, name, seconds)
@@ -241,6 +243,7 @@ def run(put, bucket, cloud_flags, contents):
         code = cli.main(["run", f"gs://{bucket}/job.json", *cloud_flags, *flags])
         found = contents("out/")
         [record] = [found.pop(name) for name in list(found) if name.endswith("/job.json")]
+        found = {name: found[name] for name in found if not name.endswith("/manifest.json")}
         assert code == exit_code, record.decode()
         return json.loads(record), {name.rpartition("/")[2]: found[name] for name in found}
 

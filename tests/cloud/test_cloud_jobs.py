@@ -141,7 +141,7 @@ def test_a_pipeline_of_someone_elses_writes_to_a_bucket(put, job, pipeline, clou
     with pipeline(*cloud_flags) as p:
         _ = p | BatchPredict(spec)
     names = [name.rpartition("/")[2] for name in contents("out/")]
-    assert sorted(names) == ["job.json", "predictions_0001.jsonl"]
+    assert sorted(names) == ["job.json", "manifest.json", "predictions_0001.jsonl"]
 
 
 def test_a_model_of_many_files_is_copied(put, job, run, model, faults):
@@ -224,8 +224,8 @@ def test_a_publication_that_fails_keeps_the_parts_and_says_why(put, job, run, fa
     assert record["state"] == "JOB_STATE_FAILED"
     assert "403" in record["error"]["message"]
     assert "predictions_0005" in record["error"]["message"]
-    parts = [name for name in left if name.startswith("chunk-")]
-    assert len(rows_of(left) + rows_of(left, "chunk-")) == 10, left
+    parts = {name: left[name] for name in left if name.endswith(".predictions")}
+    assert len(rows_of(left) + rows_of(parts, "chunk-")) == 10, left
     assert parts
 
 

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from faults.jobs import ROWS, Given, Job, is_bad, published_in
+from faults.jobs import ROWS, Given, Job, is_bad, published_in, strangers_in
 
 from beam_batch_predict.verifying import verify
 
@@ -84,9 +84,7 @@ def nothing_is_lost(undisturbed):
             "incompleteCount": "0",
         }
         assert "error" not in record
-        assert sorted(path.name for path in directory.iterdir()) == sorted(
-            [*undisturbed, "job.json", "manifest.json"]
-        )
+        assert strangers_in(directory, undisturbed) == []
         assert verify(str(directory)).wrong == ()
 
     return check

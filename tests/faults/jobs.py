@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,6 +20,9 @@ INJECTED = Path(__file__).resolve().parent / "injected"
 ROWS = 2_000
 CHUNK_BYTES = 500
 OPTIONS = {"chunk_bytes": CHUNK_BYTES}
+
+ASIDE = re.compile(r"(?:job\.json|manifest\.json|publishing)\.[0-9a-f]{32}\.tmp.*")
+"""Written, and not yet under its name: all that a process which was killed may leave for good."""
 
 
 def is_bad(row):
@@ -71,10 +75,10 @@ class Job:
         chunks = f"--chunk_bytes={CHUNK_BYTES}"
         return [sys.executable, "-m", "beam_batch_predict", "run", str(self.path), chunks, *flags]
 
-    def start(self, *flags, fault=None, before=(), path=(), **environment):
+    def start(self, *flags, fault=None, before=(), **environment):
         """Start it in a process of its own, perhaps with a fault; the process."""
         variables = {**os.environ, **environment}
-        path = [*path, str(ROOT)]
+        path = [str(ROOT)]
         if fault is not None:
             fault = {"below": str(self.out), "marks": str(self.marks), **fault}
             variables["INJECTED_FAULT"] = json.dumps(fault)
@@ -152,6 +156,16 @@ def members(session):
     """The processes of a session that are alive."""
     found = subprocess.run(["ps", "-o", "stat=,args=", "-s", str(session)], stdout=subprocess.PIPE)
     return [line for line in found.stdout.decode().splitlines() if not line.startswith("Z")]
+
+
+def strangers_in(directory, published):
+    """What is in the directory of a run that has ended, and is not known to belong there."""
+    known = {*published, "job.json", "manifest.json"}
+    parts = directory / "_parts"
+    if parts.exists() and all(ASIDE.fullmatch(path.name) for path in parts.iterdir()):
+        known.add("_parts")
+    found = {path.name for path in directory.iterdir()} - known
+    return sorted(name for name in found if not ASIDE.fullmatch(name))
 
 
 def published_in(directory):

@@ -40,9 +40,9 @@ def test_a_run_that_is_killed_is_gone_on_with(fault_job, nothing_is_lost):
 @pytest.mark.parametrize(
     "point",
     [
-        {"pattern": r"plan\.jsonl$", "event": "os.rename"},
+        {"pattern": r"/attempt$", "event": "os.rename"},
         {"pattern": r"/chunk-[^/]*\.predictions$", "event": "os.rename"},
-        {"pattern": r"/chunk-[^/]*\.part$", "event": "os.rename", "at": 18},
+        {"pattern": r"/chunk-[^/]*\.part$", "event": "os.rename", "at": 6},
         {"pattern": r"publication\.json$", "event": "os.rename"},
         {"pattern": r"/predictions_\d*\.jsonl$", "event": "os.link", "at": 9},
         {"pattern": r"/chunk-[^/]*\.predictions$", "event": "os.remove", "at": 9},
@@ -78,12 +78,18 @@ def test_a_run_with_workers_that_is_asked_to_stop(number, flags, group, fault_jo
     stopped_in_order(number, flags, fault_job(), nothing_is_lost, group)
 
 
+def read_until_stopping(process):
+    """Wait for the word that a signal was heard; lines about progress may come before."""
+    while not (line := process.stderr.readline()).startswith("stopping"):
+        assert " chunks done after " in line, line + process.stderr.read()
+
+
 def stopped_in_order(number, flags, job, nothing_is_lost, group=False):
     process = job.start(*flags, fault={**AFTER_PARTS, "what": "hold"})
     with ended(process):
         job.reached(process)
         (os.killpg if group else os.kill)(process.pid, number)
-        assert process.stderr.readline().startswith("stopping")
+        read_until_stopping(process)
         job.let_go()
         done = finish(process)
         assert not members(process.pid)
@@ -129,7 +135,7 @@ def test_a_second_signal_ends_the_process_at_once(number, fault_job, nothing_is_
     with ended(process):
         job.reached(process)
         process.send_signal(number)
-        assert process.stderr.readline().startswith("stopping")
+        read_until_stopping(process)
 
         def is_dead():
             process.send_signal(number)
@@ -164,7 +170,7 @@ def test_publishing_that_has_begun_comes_to_its_end(fault_job, nothing_is_lost):
     with ended(process):
         job.reached(process)
         process.terminate()
-        assert process.stderr.readline().startswith("stopping")
+        read_until_stopping(process)
         job.let_go()
         done = finish(process)
     assert (done.returncode, json.loads(done.stdout)["state"]) == (0, "JOB_STATE_SUCCEEDED")

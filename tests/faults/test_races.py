@@ -2,56 +2,28 @@
 
 import contextlib
 import json
+import shutil
 import signal
+import subprocess
 
 import pytest
-from faults.jobs import ended, finish, published_in, wait_for
+from faults.jobs import INJECTED, ended, finish, published_in, wait_for
 
 HELD = {"pattern": r"\.part$", "event": "os.rename", "at": 8, "what": "hold"}
 
-CLOCK = """
-import datetime, time
-
-_time, _Real = time.time, datetime.datetime
-{clock}
-
-class _Datetime(_Real):
-    @classmethod
-    def now(cls, tz=None):
-        return cls.fromtimestamp(time.time(), tz)
-
-    @classmethod
-    def utcnow(cls):
-        return cls.fromtimestamp(time.time(), datetime.timezone.utc).replace(tzinfo=None)
-
-time.time = _clock
-datetime.datetime = _Datetime
-"""
-
-STANDS_STILL = """
-def _clock():
-    return 1_800_000_000.5
-"""
-
-JUMPS = """
-import itertools
-_jumps = itertools.cycle([0, 86_400, -86_400, 3_600, -7, -400 * 86_400])
-
-def _clock():
-    return _time() + next(_jumps)
-"""
+JUMPS = "0,86400,-86400,3600,-7,-34560000"
+TEN_YEARS = 315_360_000
 
 
-@pytest.fixture
-def clock(tmp_path):
-    """A function that gives the environment of a process with another clock."""
-
-    def give(source):
-        (tmp_path / "clock").mkdir()
-        (tmp_path / "clock" / "sitecustomize.py").write_text(CLOCK.format(clock=source))
-        return {"path": (str(tmp_path / "clock"),)}
-
-    return give
+@pytest.fixture(scope="module")
+def clock(tmp_path_factory):
+    """The environment of a process that has another clock, but for what the clock shows."""
+    library = tmp_path_factory.mktemp("clock") / "clock.so"
+    if not shutil.which("cc"):
+        pytest.skip("there is no C compiler to build another clock with")
+    build = ["cc", "-shared", "-fPIC", "-o", str(library), str(INJECTED / "clock.c"), "-ldl"]
+    subprocess.run(build, check=True, capture_output=True)
+    return {"LD_PRELOAD": str(library)}
 
 
 def test_a_run_that_another_process_works_on_is_not_gone_on_with(fault_job, nothing_is_lost):
@@ -99,7 +71,7 @@ def test_a_run_begun_anew_beside_one_that_was_killed(fault_job, undisturbed, not
 
 @pytest.mark.slow
 def test_runs_at_the_same_millisecond_have_directories_of_their_own(fault_job, undisturbed, clock):
-    job, how = fault_job(), clock(STANDS_STILL)
+    job, how = fault_job(), {**clock, "CLOCK_STANDS_AT": "1800000000"}
     with contextlib.ExitStack() as stack:
         started = [stack.enter_context(ended(job.start(**how))) for _ in range(3)]
         records = [json.loads(finish(each).stdout) for each in started]
@@ -111,8 +83,8 @@ def test_runs_at_the_same_millisecond_have_directories_of_their_own(fault_job, u
 
 @pytest.mark.slow
 def test_a_clock_that_jumps(fault_job, nothing_is_lost, clock):
-    job, how = fault_job(), clock(JUMPS)
-    done = job.run(**how)
+    job = fault_job()
+    done = job.run(**clock, CLOCK_IS_OFF_BY=JUMPS)
     assert done.returncode == 0, done.stderr
     nothing_is_lost(job)
 
@@ -122,7 +94,7 @@ def test_a_run_gone_on_with_before_it_began(fault_job, nothing_is_lost, clock):
     """The clock was put back by years between the run and its end."""
     job = fault_job()
     assert job.run(fault={**HELD, "what": "kill"}).returncode == -signal.SIGKILL
-    done = job.run("--resume", **clock("def _clock():\n    return _time() - 10 * 365 * 86_400\n"))
+    done = job.run("--resume", **clock, CLOCK_IS_OFF_BY=f"-{TEN_YEARS}")
     assert done.returncode == 0, done.stderr
     nothing_is_lost(job)
 

@@ -283,7 +283,7 @@ def test_a_value_of_a_wrong_type_is_not_reported_as_missing_too(job, changed, mi
 
 def test_the_report_names_the_job_and_one_mistake_a_line():
     with pytest.raises(InvalidJob) as caught:
-        read_job("{}", "jobs/penguins.json")
+        read_job('{"inputConfig": null}', "jobs/penguins.json")
     lines = str(caught.value).splitlines()
     assert lines[0] == "jobs/penguins.json is not a valid job:"
     assert len(lines) == 1 + len(caught.value.violations) == 5

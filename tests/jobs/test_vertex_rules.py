@@ -143,7 +143,10 @@ BROKEN = [
     ({"labels": {"k": "v" * 65}}, "labels.k", "the value has 65 characters"),
     ({"labels": {f"k{n}": "" for n in range(65)}}, "labels", "at most 64 labels, found 65"),
     # What Vertex AI takes and this release does not.
-    ({MODEL: OUT, "model": "projects/p/locations/l/models/1"}, "model", "artifactUri"),
+    ({MODEL: OUT, "model": "publishers/google/models/gemini"}, "model", "in Google's service"),
+    ({MODEL: OUT, "model": "projects/p/locations/l/models/.."}, "model", "another directory"),
+    ({MODEL: OUT, "model": "projects/p/locations/l.evil/models/1"}, "model", "no location"),
+    ({MODEL: OUT, "model": "models/1"}, "model", "expected a model as"),
     ({f"{MODEL}.artifactUri": OUT}, f"{MODEL}.artifactUri", "required"),
     (
         {f"{MODEL}.containerSpec.imageUri": "tensorflow/serving"},

@@ -88,7 +88,7 @@ def test_a_job_that_was_not_checked_is_checked_before_it_is_run():
     with pytest.raises(InvalidJob, match="displayName: required"):
         BatchPredictionJob().to_spec()
     with pytest.raises(InvalidJob, match="not supported yet"):
-        parse_resource({"model": "m", "displayName": "a"}).to_spec()
+        parse_resource({"generateExplanation": True, "displayName": "a"}).to_spec()
 
 
 def test_an_argument_that_cannot_work_is_refused(changed):

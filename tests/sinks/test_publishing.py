@@ -13,11 +13,11 @@ from beam_batch_predict.errors import DestinationError, LostRowsError
 from beam_batch_predict.sinks import publishing
 from beam_batch_predict.sinks.accounting import check_parts
 from beam_batch_predict.sinks.finishing import finish_run
-from beam_batch_predict.sinks.naming import numbered_files
+from beam_batch_predict.sinks.naming import naming_of
 from beam_batch_predict.sinks.parts import PartWriter
 from beam_batch_predict.sinks.publishing import publish, remove_parts
 from beam_batch_predict.sinks.run_record import RunRecord, fresh_time, now
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import FileNames, NonFinite
 
 
 @pytest.fixture
@@ -223,10 +223,11 @@ def test_files_of_another_run_are_not_overwritten(kind, tmp_path, part, publishe
 
 
 def test_names_sort_in_order_beyond_9999():
-    names = numbered_files("out", "predictions", "jsonl", 12_345)
+    naming = naming_of(FileNames.NUMBERED)
+    names = naming.predictions("jsonl", 12_345)
     assert names == sorted(names)
-    assert names[0] == "out/predictions_00001.jsonl"
-    assert numbered_files("out", "errors", "jsonl", 9999)[-1] == "out/errors_9999.jsonl"
+    assert names[0] == "predictions_00001.jsonl"
+    assert naming.errors("jsonl", 9999)[-1] == "errors_9999.jsonl"
 
 
 @pytest.mark.parametrize("name", ["a[1]", "a*", "a?b", "[!x]"])

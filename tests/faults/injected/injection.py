@@ -88,7 +88,9 @@ class Fault:
 
 
 def _process():
-    return "worker" if "beam_batch_predict.worker_main" in sys.orig_argv else "main"
+    command = " ".join(sys.orig_argv)
+    is_worker = "beam_batch_predict.worker_main" in command or "SdkHarness" in command
+    return "worker" if is_worker else "main"
 
 
 def _changed(event, arguments):

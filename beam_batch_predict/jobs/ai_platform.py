@@ -1,0 +1,372 @@
+"""The batch prediction job of AI Platform Prediction: reading it, running it, and its record.
+
+Source: the service's page "Getting batch predictions", and the discovery document of its API
+(`Job`, `PredictionInput` and `PredictionOutput` of `ml.v1.json`).
+
+Reading a job imports neither Beam nor TensorFlow nor any client of Google Cloud.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import JsonValue, PrivateAttr
+
+from beam_batch_predict import spec
+from beam_batch_predict.errors import InvalidArgument, InvalidJob, Violation
+from beam_batch_predict.jobs.ai_platform_record import OUTPUT_ONLY, output_fields
+from beam_batch_predict.jobs.ai_platform_rules import breaches
+from beam_batch_predict.jobs.ai_platform_types import PredictionInput, PredictionOutput, State
+from beam_batch_predict.jobs.json_tree import JsonSyntaxError, Location, parse_json
+from beam_batch_predict.jobs.resource import Resource, camel, read_resource, violations
+from beam_batch_predict.jobs.scalars import Int64, Text, Timestamp, nearest, quoted
+from beam_batch_predict.model_registry import ResolvedModel, resolve
+from beam_batch_predict.row_keys import row_key
+
+__all__ = ["REGIONS", "AiPlatformJob", "parse_ai_platform_job", "read_ai_platform_job"]
+
+REGIONS = ("us-central1", "us-east1", "europe-west1", "asia-east1")
+"""The regions in which the service had batch prediction."""
+
+_NOTES = {
+    "max_worker_count": "not used by this release; the runner decides how many workers there are",
+    "runtime_version": "not used; the model is run with the TensorFlow that is installed",
+    "framework": "not used; the model is a SavedModel of TensorFlow",
+    "accelerator": "not used; the runner decides machines and workers",
+}
+
+
+class AiPlatformJob(Resource):
+    """A batch prediction job as AI Platform Prediction writes it; it is a `spec.JobRecord`.
+
+    `read_ai_platform_job` makes one that can be run, without the output-only fields. One that
+    was made otherwise, by `parse_ai_platform_job` or by calling the class, is checked by
+    `to_spec`.
+
+    Attributes:
+        job_id: the name that the user gave the job.
+        prediction_input: what to predict from what, and where to.
+        training_input: of a training job, which cannot be run here.
+        create_time: output only: when the job was made.
+        start_time: output only: when its first worker began.
+        end_time: output only: when it ended.
+        state: output only: how it stands.
+        error_message: output only: why it failed, or which inputs could not be read.
+        prediction_output: output only: where the predictions are, and how many.
+        training_output: output only: of a training job.
+        labels: metadata of the user.
+        etag: output only: another one for each record of the job.
+        job_position: output only: how many jobs were before this one in the service's queue.
+
+    Example:
+        >>> job = read_ai_platform_job('''{
+        ...     "jobId": "penguins_1",
+        ...     "predictionInput": {
+        ...         "dataFormat": "JSON", "inputPaths": ["gs://b/in*"], "outputPath": "gs://b/out",
+        ...         "region": "us-central1", "uri": "gs://b/models/penguins"}
+        ... }''')
+        >>> job.display_name, job.to_spec().model.uri
+        ('penguins_1', 'gs://b/models/penguins')
+    """
+
+    job_id: Text | None = None
+    training_input: dict[str, JsonValue] | None = None
+    prediction_input: PredictionInput | None = None
+    create_time: Timestamp | None = None
+    start_time: Timestamp | None = None
+    end_time: Timestamp | None = None
+    state: State | None = None
+    error_message: Text | None = None
+    training_output: dict[str, JsonValue] | None = None
+    prediction_output: PredictionOutput | None = None
+    labels: dict[str, Text] = {}
+    etag: Text | None = None
+    job_position: Int64 | None = None
+
+    _ignored: frozenset[str] = PrivateAttr(frozenset())
+    _resolved: ResolvedModel | None = PrivateAttr(None)
+
+    @property
+    def display_name(self) -> str | None:
+        """The name of the job."""
+        return self.job_id
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is done with fields in another way than by the service, and which model it is.
+
+        Example:
+            >>> AiPlatformJob(prediction_input=PredictionInput(runtime_version="2.11")).notes
+            ('predictionInput.runtimeVersion: not used; the model is run with the TensorFlow \
+that is installed.',)
+        """
+        given = self.prediction_input or PredictionInput()
+        found = _model_notes(self._resolved)
+        found += [_region_note(given.region)] if given.region else []
+        found += [
+            f"predictionInput.{camel(name)}: {note}."
+            for name, note in _NOTES.items()
+            if given.has(name)
+        ]
+        if self.has("labels"):
+            found.append("labels: kept in the record of the job; files have no labels.")
+        ignored = self._ignored | (self.model_fields_set & OUTPUT_ONLY)
+        found += [
+            f"{camel(name)}: output only; ignored, as AI Platform did."
+            for name in type(self).model_fields
+            if name in ignored
+        ]
+        return tuple(found)
+
+    def to_spec(
+        self,
+        *,
+        signature_name: str = spec.DEFAULT_SIGNATURE,
+        chunk_bytes: int = spec.DEFAULT_CHUNK_BYTES,
+        non_finite: spec.NonFinite = spec.NonFinite.STRING,
+        max_instance_bytes: int = spec.DEFAULT_MAX_INSTANCE_BYTES,
+        max_failed_fraction: float = spec.DEFAULT_MAX_FAILED_FRACTION,
+        max_failed_min_rows: int = spec.DEFAULT_MAX_FAILED_MIN_ROWS,
+        call_timeout_seconds: float = spec.DEFAULT_CALL_TIMEOUT_SECONDS,
+        csv_multiline: bool = False,
+        bigquery_query: str = "",
+        bigquery_row_restriction: str = "",
+        model_registry: str = "",
+        key: str = "",
+    ) -> spec.BatchPredictSpec:
+        """The job in the terms of the pipeline.
+
+        Args:
+            signature_name: the signature to call, where the job names none.
+            chunk_bytes: bytes of input behind one output file.
+            non_finite: how NaN and infinities are written.
+            max_instance_bytes: of a line or a record.
+            max_failed_fraction: the run fails if a larger share of its rows does.
+            max_failed_min_rows: rows that there must be before that limit counts.
+            call_timeout_seconds: the longest that a call of the model may take; 0 is no limit.
+            csv_multiline: for jobs that read CSV files, which these never do.
+            bigquery_query: for jobs that read tables, which these never do.
+            bigquery_row_restriction: for jobs that read tables, which these never do.
+            model_registry: the directory in which models are looked up by name.
+            key: what each prediction has as "key": the "place" of its row, or "field:NAME"; without
+                any, only what the model itself returns says which row it was.
+
+        Raises:
+            InvalidJob: the job breaks a rule.
+            InvalidArgument: one of the arguments cannot work, or there is no such model.
+            ModelError: the registry of models cannot be read.
+        """
+        wrong = breaches(self)
+        if wrong:
+            raise InvalidJob("job", wrong)
+        given = self.prediction_input
+        assert given is not None
+        assert given.output_path is not None
+        job = self.resolved(model_registry)
+        of_others = {
+            "csv_multiline": csv_multiline,
+            "bigquery_query": bigquery_query,
+            "bigquery_row_restriction": bigquery_row_restriction,
+        }
+        for name, value in of_others.items():
+            if value:
+                message = f"{name} is for what AI Platform's jobs do not read: CSV files, tables"
+                raise InvalidArgument(message, "leave it out")
+        return spec.BatchPredictSpec(
+            source=_source(given, chunk_bytes, max_instance_bytes),
+            model=job._saved_model(signature_name),
+            destination=spec.GcsDestination(
+                given.output_path, own_directory=False, file_names=spec.FileNames.SHARDED
+            ),
+            instances=spec.InstanceConfig(
+                key_field=row_key(key).key_field,
+                place_as_key=row_key(key).place_as_key,
+                raw_strings=True,
+            ),
+            predictions_format="csv" if given.output_data_format == "CSV" else "jsonl",
+            batch_size=given.batch_size or spec.DEFAULT_BATCH_SIZE,
+            non_finite=non_finite,
+            record_shape=spec.RecordShape.OUTPUTS,
+            max_failed_fraction=max_failed_fraction,
+            max_failed_min_rows=max_failed_min_rows,
+            call_timeout_seconds=call_timeout_seconds,
+            job=job,
+        )
+
+    def resolved(self, model_registry: str = "") -> AiPlatformJob:
+        """The same job, knowing which version of its model is meant and where its files are.
+
+        Args:
+            model_registry: the directory of models; as `model_registry.resolve` has it.
+
+        Raises:
+            InvalidArgument: there is no such model, or nothing says where to look for it.
+            ModelError: the registry cannot be read.
+        """
+        given = self.prediction_input
+        name = (given.version_name or given.model_name) if given else None
+        if not name or self._resolved is not None:
+            return self
+        job = self.model_copy()
+        job._resolved = resolve(name, registry=model_registry)
+        return job
+
+    def _saved_model(self, option: str) -> spec.SavedModel:
+        """The model.
+
+        Args:
+            option: the signature to call where the job names none.
+
+        Raises:
+            InvalidArgument: the job names another one.
+        """
+        given = self.prediction_input or PredictionInput()
+        named = given.signature_name
+        if named and option not in (spec.DEFAULT_SIGNATURE, named):
+            raise InvalidArgument(
+                f"signature_name: found {quoted(option)}, and predictionInput.signatureName is "
+                f"{quoted(named)}",
+                "leave out one of them",
+            )
+        if self._resolved is not None:
+            uri, name = self._resolved.uri, self._resolved.name
+            return spec.SavedModel(uri, named or option, display_name=name)
+        return spec.SavedModel(given.uri or "", named or option)
+
+    def _to_be_run(self, unread: set[str]) -> AiPlatformJob:
+        """The job without its output-only fields, but with the memory of having had them.
+
+        Args:
+            unread: names in JSON of more such fields, whose values could not be read.
+        """
+        kept = self.model_fields_set - OUTPUT_ONLY
+        job = type(self)(**{name: getattr(self, name) for name in kept})
+        job._ignored = OUTPUT_ONLY & (
+            self.model_fields_set | {name for name in OUTPUT_ONLY if camel(name) in unread}
+        )
+        return job
+
+    def record(self, outcome: spec.Outcome) -> bytes:
+        """The whole resource as indented JSON, its output-only fields filled.
+
+        Output-only fields of an earlier run are left out. A job that is handed to a runner is
+        QUEUED until a worker begins; PREPARING it never is.
+
+        Args:
+            outcome: how the run ended, or how it stands.
+
+        Example:
+            >>> import datetime, json
+            >>> outcome = spec.Outcome("out", datetime.datetime(2020, 5, 1))
+            >>> record = json.loads(AiPlatformJob(job_id="a").record(outcome))
+            >>> record["state"], record["createTime"]
+            ('QUEUED', '2020-05-01T00:00:00Z')
+        """
+        kept = {name: getattr(self, name) for name in self.model_fields_set - OUTPUT_ONLY}
+        path = self.prediction_input.output_path if self.prediction_input else None
+        fields = kept | output_fields(outcome, path)
+        digest = hashlib.sha256(type(self)(**fields).to_json_bytes()).digest()
+        etag = base64.b64encode(digest[:9]).decode()
+        return type(self)(**fields, etag=etag).to_json_bytes()
+
+
+def _source(given: PredictionInput, chunk_bytes: int, max_instance_bytes: int) -> spec.FileSource:
+    if given.data_format in ("TF_RECORD", "TF_RECORD_GZIP"):
+        gzip = given.data_format == "TF_RECORD_GZIP"
+        return spec.TfRecord(given.patterns(), chunk_bytes, gzip, max_instance_bytes)
+    return spec.JsonLines(given.patterns(), chunk_bytes, max_instance_bytes)
+
+
+def _model_notes(resolved: ResolvedModel | None) -> list[str]:
+    if resolved is None:
+        return []
+    found = f"{resolved.name}@{resolved.version} is {resolved.uri}"
+    return [f"model: {note}." for note in (found, *resolved.notes)]
+
+
+def _region_note(region: str) -> str:
+    where = "the runner decides where it runs, whatever the region"
+    if region in REGIONS:
+        return f"predictionInput.region: not used; {where}."
+    near = nearest(region, list(REGIONS))
+    hint = f", the nearest name is {near!r}" if near else ""
+    return (
+        f"predictionInput.region: AI Platform had no batch prediction in {quoted(region)}{hint}; "
+        f"not used, {where}."
+    )
+
+
+def parse_ai_platform_job(
+    source: str | bytes | Mapping[str, Any], where: str = "job"
+) -> AiPlatformJob:
+    """Read a resource of any job, checking the types of its fields and nothing else.
+
+    It takes whatever AI Platform may have written: training jobs, and finished ones.
+
+    Args:
+        source: JSON text (not the path of a file), or a document already parsed.
+        where: what messages call the job.
+
+    Raises:
+        InvalidJob: the text is not JSON, or fields are unknown or of a wrong type.
+    """
+    job, mistakes = _read(source, where)
+    if mistakes:
+        raise InvalidJob(where, violations(mistakes))
+    return job
+
+
+def read_ai_platform_job(
+    source: str | bytes | Mapping[str, Any], where: str = "job"
+) -> AiPlatformJob:
+    """Read a job that is to be run, and check all that can be checked without its data.
+
+    Output-only fields are ignored, as the service did in a request, so that the record of a
+    finished job can be run again; `AiPlatformJob.notes` lists them.
+
+    Args:
+        source: JSON text (not the path of a file), or a document already parsed. Names may
+            be camelCase or snake_case.
+        where: what messages call the job, such as the name of its file.
+
+    Raises:
+        InvalidJob: it has every mistake of the job, each with the path of its field.
+
+    Example:
+        >>> try:
+        ...     read_ai_platform_job({"jobId": "a", "predictionInput": {"inputPath": "in"}})
+        ... except InvalidJob as error:
+        ...     print(error)
+        job is not a valid job:
+          predictionInput.inputPath: unknown field; did you mean 'inputPaths'?
+          predictionInput.dataFormat: required: one of JSON, TEXT, TF_RECORD, TF_RECORD_GZIP
+          predictionInput.inputPaths: required: at least one path or URI
+          predictionInput.outputPath: required: a directory, as a path or URI
+          predictionInput: required: exactly one of modelName, versionName and uri
+    """
+    given, mistakes = _read(source, where)
+    job = given._to_be_run({str(part) for location, _ in mistakes for part in location[:1]})
+    wrong = violations([each for each in mistakes if each[0][:1] not in _IGNORED_AT])
+    broken = {violation.path for violation in wrong}
+    # What is no object at all has no path, and no fields that rules could look at.
+    if "" not in broken:
+        wrong += breaches(job, broken)
+    if wrong:
+        raise InvalidJob(where, wrong)
+    return job
+
+
+_IGNORED_AT: frozenset[Location] = frozenset((camel(name),) for name in OUTPUT_ONLY)
+
+
+def _read(
+    source: str | bytes | Mapping[str, Any], where: str
+) -> tuple[AiPlatformJob, list[tuple[Location, str]]]:
+    try:
+        document = parse_json(source) if isinstance(source, (str, bytes)) else source
+    except JsonSyntaxError as error:
+        raise InvalidJob(where, [Violation("", str(error))]) from None
+    return read_resource(AiPlatformJob, document)

@@ -1,0 +1,108 @@
+"""Reading a job file of any service: which service it is for, and its job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+from beam_batch_predict.errors import InvalidJob, Violation
+from beam_batch_predict.jobs import ai_platform, vertex
+from beam_batch_predict.jobs.ai_platform import AiPlatformJob
+from beam_batch_predict.jobs.json_tree import JsonSyntaxError, parse_json
+from beam_batch_predict.jobs.resource import Resource
+from beam_batch_predict.jobs.scalars import nearest
+from beam_batch_predict.jobs.vertex import BatchPredictionJob
+
+__all__ = ["Job", "read_job"]
+
+Job: TypeAlias = "BatchPredictionJob | AiPlatformJob"
+"""A job of any service."""
+
+_AI_PLATFORM = "a Job of AI Platform Prediction (jobId, predictionInput)"
+_VERTEX = "a BatchPredictionJob of Vertex AI (displayName, inputConfig, outputConfig)"
+
+_SHARED = frozenset({"createTime", "startTime", "endTime", "state", "labels"})
+"""Fields that the jobs of both services have."""
+
+
+def read_job(source: str | bytes | Mapping[str, Any], where: str = "job") -> Job:
+    """Read a job that is to be run, and check all that can be checked without its data.
+
+    Its fields say which service it is for. Output-only fields are ignored, as the services do in
+    a request, so that the record of a finished job can be run again; the job's `notes` list them.
+
+    Args:
+        source: JSON text (not the path of a file), or a document already parsed. Names may
+            be camelCase, or snake_case as in the protos.
+        where: what messages call the job, such as the name of its file.
+
+    Returns:
+        A `BatchPredictionJob` of Vertex AI or an `AiPlatformJob`.
+
+    Raises:
+        InvalidJob: it has every mistake of the job, each with the path of its field.
+
+    Example:
+        >>> try:
+        ...     read_job('{"displayNmae": "penguins", "inputConfig": 5}', "job.json")
+        ... except InvalidJob as error:
+        ...     print(error)
+        job.json is not a valid job:
+          inputConfig: expected an object, found the number 5
+          displayNmae: unknown field; did you mean 'displayName'?
+          displayName: required: the name of the job
+          unmanagedContainerModel: required: exactly one of model and unmanagedContainerModel
+          outputConfig: required: where the predictions go
+        >>> try:
+        ...     read_job({"jobId": "a", "inputConfig": {}})
+        ... except InvalidJob as error:
+        ...     print(error)
+        job is not a valid job:
+          it has fields of two services: jobId as in a Job of AI Platform Prediction (jobId, \
+predictionInput), inputConfig as in a BatchPredictionJob of Vertex AI (displayName, inputConfig, \
+outputConfig); expected those of one
+    """
+    try:
+        document = parse_json(source) if isinstance(source, (str, bytes)) else source
+    except JsonSyntaxError as error:
+        raise InvalidJob(where, [Violation("", str(error))]) from None
+    if not isinstance(document, Mapping):
+        return vertex.read_job(source, where)  # which says that it is no object
+    for_ai_platform = _is_for_ai_platform(document, where)
+    if for_ai_platform:
+        return ai_platform.read_ai_platform_job(document, where)
+    try:
+        return vertex.read_job(document, where)
+    except InvalidJob as error:
+        if for_ai_platform is None:
+            neither = Violation("", f"expected {_VERTEX}, or {_AI_PLATFORM}")
+            raise InvalidJob(where, [neither, *error.violations]) from None
+        raise
+
+
+def _is_for_ai_platform(document: Mapping[Any, Any], where: str) -> bool | None:
+    """Whether a document is a job of AI Platform, and not of Vertex AI; None where nobody knows."""
+    keys = [key for key in document if isinstance(key, str)]
+    ours, theirs = (_fields(cls, keys) for cls in (AiPlatformJob, BatchPredictionJob))
+    if ours and theirs:
+        message = (
+            f"it has fields of two services: {', '.join(ours)} as in {_AI_PLATFORM}, "
+            f"{', '.join(theirs)} as in {_VERTEX}; expected those of one"
+        )
+        raise InvalidJob(where, [Violation("", message)])
+    if ours or theirs:
+        return bool(ours)
+    near = [_near_fields(cls, keys) for cls in (AiPlatformJob, BatchPredictionJob)]
+    return None if near[0] == near[1] else near[0] > near[1]
+
+
+def _fields(cls: type[Resource], keys: list[str]) -> list[str]:
+    """The keys that are fields of a resource, and of no other."""
+    fields = ((key, cls.field_of_key(key)) for key in keys)
+    return [key for key, field in fields if field is not None and field[0] not in _SHARED]
+
+
+def _near_fields(cls: type[Resource], keys: list[str]) -> int:
+    """How many of the keys are nearly such fields."""
+    names = [name for name in cls.json_names() if name not in _SHARED]
+    return sum(nearest(key.replace("_", ""), names) is not None for key in keys)

@@ -1,0 +1,76 @@
+"""A finished job in a few lines for a person, whichever service it is of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["has_succeeded", "summary"]
+
+
+def has_succeeded(record: bytes) -> bool:
+    """Whether the record of a job says that it succeeded.
+
+    Example:
+        >>> has_succeeded(b'{"state": "JOB_STATE_SUCCEEDED"}'), has_succeeded(b'{"state": "FAILED"}')
+        (True, False)
+    """  # noqa: E501 - a doctest's line cannot be broken
+    return str(json.loads(record)["state"]).removeprefix("JOB_STATE_") == "SUCCEEDED"
+
+
+def summary(record: bytes) -> str:
+    """How a job ended, how many rows it had, and where its results are.
+
+    Args:
+        record: the job's resource as JSON, of Vertex AI or of AI Platform Prediction.
+
+    Example:
+        >>> print(summary(b'{"state": "JOB_STATE_SUCCEEDED", "outputInfo": '
+        ...     b'{"gcsOutputDirectory": "out/prediction-m-1"}, "endTime": "", "completionStats": '
+        ...     b'{"successfulCount": "3", "failedCount": "1"}}'))
+        JOB_STATE_SUCCEEDED: 3 rows predicted, 1 failed
+        out/prediction-m-1
+        >>> print(summary(b'{"state": "FAILED", "endTime": "", "errorMessage": "no such model", '
+        ...     b'"predictionOutput": {"outputPath": "gs://b/out"}}'))
+        FAILED: no such model
+        gs://b/out
+    """
+    job = json.loads(record)
+    lines = _of_ai_platform(job) if "predictionOutput" in job else _of_vertex(job)
+    if "endTime" not in job:  # handed to a runner that goes on without us
+        lines[:1] = [job["state"]]
+    return "\n".join(lines)
+
+
+def _of_ai_platform(job: Mapping[str, Any]) -> list[str]:
+    output = job["predictionOutput"]
+    counts = _counts(output.get("predictionCount", 0), output.get("errorCount", 0))
+    message = job.get("errorMessage", "")
+    lines = [f"{job['state']}: {counts}"]
+    if message and job["state"] == "SUCCEEDED":
+        lines.append(f"partial failure: {message}")
+    elif message:
+        lines = [f"{job['state']}: {message}"]
+    return [*lines, output.get("outputPath", "")]
+
+
+def _of_vertex(job: Mapping[str, Any]) -> list[str]:
+    stats = job.get("completionStats", {})
+    counts = _counts(stats.get("successfulCount", 0), stats.get("failedCount", 0))
+    what = job["error"]["message"] if "error" in job else counts
+    lines = [f"{job['state']}: {what}"]
+    lines += [
+        f"partial failure: {failure['message']}" for failure in job.get("partialFailures", [])
+    ]
+    return [*lines, _place(job.get("outputInfo", {}))]
+
+
+def _counts(predicted: object, failed: object) -> str:
+    return f"{predicted} rows predicted, {failed} failed"
+
+
+def _place(output: Mapping[str, str]) -> str:
+    if "bigqueryOutputDataset" in output:
+        return f"{output['bigqueryOutputDataset']}.{output.get('bigqueryOutputTable', '')}"
+    return output.get("gcsOutputDirectory", "")
