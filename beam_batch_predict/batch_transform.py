@@ -42,7 +42,7 @@ class BatchPredict(beam.PTransform):
         InvalidArgument: the job is neither.
 
     Example:
-        >>> from beam_batch_predict.spec import JsonLines
+        >>> from beam_batch_predict.spec import GcsDestination, JsonLines, SavedModel
         >>> spec = BatchPredictSpec(
         ...     JsonLines("in.jsonl"), SavedModel("model"), GcsDestination("out"))
         >>> BatchPredict(spec).spec.batch_size

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from beam_batch_predict import cancelling, errors, submit_flags
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
-from beam_batch_predict.jobs import BatchPredictionJob, Job, read_job
+from beam_batch_predict.jobs import Job, read_job
 from beam_batch_predict.models_command import add_models_parser, run_models
 from beam_batch_predict.options import OPTIONS, add_options
 from beam_batch_predict.safe_text import redacted
@@ -186,11 +186,6 @@ def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
     job, notes = _job(arguments)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    if isinstance(job, BatchPredictionJob):
-        job = job.resolved(arguments.model_registry)
-        for note in job.notes:
-            if note not in notes:
-                _show(f"note: {note}")
     # Beam takes seconds to import, which neither --help nor a wrong job file should cost.
     from beam_batch_predict.running import run_job
 

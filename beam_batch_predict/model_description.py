@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -18,6 +19,9 @@ __all__ = ["DescribedModel", "Example", "describe_model", "example_of"]
 
 _MOST_CHARACTERS = 400
 """Of an example for people, before its arrays are shortened."""
+
+MOST_VALUES = 10_000_000
+"""Of an instance that is made as an example."""
 
 _SHOWN_ITEMS = 3
 
@@ -112,6 +116,10 @@ def example_of(signature: Signature) -> Example:
         signature._replace(inputs=rows).check()
     except ModelError as error:
         return Example(problem=error.message)
+    sizes = (math.prod(size or 1 for size in tensor.row_shape or ()) for tensor in rows)
+    count = sum(sizes)
+    if count > MOST_VALUES:
+        return Example(problem=f"an instance has {count} values, which are too many to show")
     values = {tensor.name: _value(tensor) for tensor in rows}
     # An object with the one name b64 would be an encoded value.
     return Example(values["b64"] if set(values) == {"b64"} else values, parameters)

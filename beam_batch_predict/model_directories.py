@@ -149,8 +149,10 @@ def find_model(registry: str, name: str) -> RegisteredModel:
                 f"there is no model {name!r}, for there is no model registry at {registry}",
                 "name a directory of models with --model_registry",
             )
+        are_versions = bool(names) and all(version_number(each) is not None for each in names)
         raise InvalidArgument(
-            f"there is no model {name!r} in the registry {registry}; {near_names(name, names)}"
+            f"there is no model {name!r} in the registry {registry}; {near_names(name, names)}",
+            "these look like versions: name the directory above it" if are_versions else "",
         )
     return _model(name, uri, tree)
 

@@ -113,7 +113,7 @@ def _record_in(directory: str) -> dict[str, Any] | None:
 
 def _run_in(directory: str) -> str:
     """The run whose plan is in a directory; empty where there is none."""
-    found = files.match_in(directory, f"{PARTS}/*/plan.jsonl")
+    found = files.match_in(directory, f"{PARTS}/*/run.plan")
     return found[0].uri.split("/")[-2] if found else ""
 
 

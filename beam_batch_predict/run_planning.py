@@ -94,7 +94,8 @@ def plan_run(spec: BatchPredictSpec, record: RunRecord) -> list[Chunk]:
     listing = _list(spec.source, spec.instances)
     _refuse_own_files(listing, record)
     chunks = _chunks(spec.source, listing)
-    if record.tables is not None and not spec.instances.key_field:
+    config = spec.instances
+    if record.tables is not None and not (config.key_field or config.place_as_key):
         refuse_clashes(chunks[0].columns)
     plan = RunPlan(
         settings=settings_of(spec),

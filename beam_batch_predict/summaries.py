@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 __all__ = ["has_succeeded", "summary"]
+
+_ROWS = re.compile(r"\d+ rows? failed: ")
 
 
 def has_succeeded(record: bytes) -> bool:
@@ -60,10 +63,13 @@ def _of_vertex(job: Mapping[str, Any]) -> list[str]:
     counts = _counts(stats.get("successfulCount", 0), stats.get("failedCount", 0))
     what = job["error"]["message"] if "error" in job else counts
     lines = [f"{job['state']}: {what}"]
-    lines += [
-        f"partial failure: {failure['message']}" for failure in job.get("partialFailures", [])
-    ]
+    lines += [_failure(failure["message"]) for failure in job.get("partialFailures", [])]
     return [*lines, _place(job.get("outputInfo", {}))]
+
+
+def _failure(message: str) -> str:
+    """A partial failure: rows that failed for one cause, or an input that could not be read."""
+    return message if _ROWS.match(message) else f"partial failure: {message}"
 
 
 def _counts(predicted: object, failed: object) -> str:

@@ -191,7 +191,14 @@ class _WorkerProcess(GrpcWorkerHandler):
                 time.sleep(0.02)
             if self._is_busy():
                 self.process.kill()
-        super().close()
+        try:
+            self.control_conn.close()
+            self.data_conn.close()
+        except Exception:  # both raise where the other end is gone
+            if self._crew.loss is None and not cancelling.was_asked():
+                raise
+        finally:
+            self.stop_worker()
 
     def _is_busy(self) -> bool:
         return self.process.poll() is None and bool(self.control_conn._futures_by_id)

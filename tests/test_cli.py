@@ -93,12 +93,15 @@ def test_a_job_runs_and_standard_output_is_its_record(job_file):
     assert sorted(path.name for path in directory_of(record).iterdir()) == [
         "errors_0001.jsonl",
         "job.json",
+        "manifest.json",
         "predictions_0001.jsonl",
     ]
     assert done.stderr.splitlines() == [
         "JOB_STATE_SUCCEEDED: 2 rows predicted, 1 failed",
+        record["partialFailures"][0]["message"],
         str(directory_of(record)),
     ]
+    assert record["partialFailures"][0]["message"].startswith("1 row failed: invalid JSON: ")
 
 
 def test_the_installed_command_and_the_runner_by_its_usual_name(job_file):
@@ -314,7 +317,6 @@ def test_a_run_that_is_killed_leaves_nothing_that_looks_like_a_result(job_file, 
     (directory,) = (tmp_path / "out").iterdir()
     assert sorted(each.name for each in directory.iterdir()) == ["_parts", "job.json"]
     assert json.loads((directory / "job.json").read_text())["state"] == "JOB_STATE_RUNNING"
-    assert not list(directory.rglob("*.jsonl"))
     record = succeeded(run(path), 300_000, 0)
     assert directory_of(record) != directory
 

@@ -1,4 +1,4 @@
-"""The commands of the guide to migration are run, and what it says of fields is held against them."""
+"""The commands of the guide to migration are run, and its fields are those of the jobs."""
 
 import json
 import os
@@ -67,8 +67,6 @@ def bytes_of(directory):
 
 def test_the_commands_of_the_guide_one_after_the_other(enter, checkout):
     printed = {}
-    first = [command for command in commands() if command.split()[0] in ("mkdir", "cp", "printf")]
-    assert first
     for command in commands():
         word = command.split()[0]
         if command.startswith(SUBMIT):
@@ -103,6 +101,30 @@ def test_the_python_of_the_guide(checkout, enter):
     assert record["predictionOutput"]["predictionCount"] == "333"
     results = (checkout / "out" / "flowers_2" / "prediction.results-00000-of-00001").read_text()
     assert json.loads(results.splitlines()[0])["key"] == "penguin-001"
+
+
+def test_a_body_that_the_services_own_sample_makes_runs(checkout, enter):
+    for command in commands():
+        if command.split()[0] in ("mkdir", "cp", "printf", "export"):
+            enter(command)
+    names = {}
+    exec((ROOT / "tests" / "jobs" / "make_batch_job_body.txt").read_text(), names)
+    body = names["make_batch_job_body"](
+        "my-project",
+        "examples/penguins/data/penguins-1.jsonl,examples/penguins/data/penguins-2*",
+        "out/sample",
+        "flowers",
+        "us-central1",
+        version_name="v1",
+        max_worker_count=2,
+        runtime_version="2.11",
+    )
+    pathlib.Path("body.json").write_text(json.dumps(body))
+    record = json.loads(enter("beam-batch-predict run body.json --key=field:id"))
+    assert record["state"] == "SUCCEEDED"
+    assert record["jobId"].startswith("my_project_flowers_")
+    assert record["predictionOutput"]["predictionCount"] == "333"
+    assert record["predictionOutput"]["errorCount"] == "16"
 
 
 def test_the_function_of_the_guide_takes_the_place_of_gcloud(checkout):

@@ -114,6 +114,12 @@ def test_what_no_row_can_fill_has_no_example(dtype):
     assert f"input 'x' is {dtype}, which JSON cannot hold" in example.problem
 
 
+def test_an_instance_of_gigabytes_is_not_made():
+    tensor = TensorInfo("x", "float32", (None, 1_000_000, 1_000_000))
+    example = example_of(Signature("s", (tensor,), ()))
+    assert example.problem == "an instance has 1000000000000 values, which are too many to show"
+
+
 def test_dtypes_have_the_numbers_that_tensorflow_gives_them():
     from tensorflow.core.framework import types_pb2
 

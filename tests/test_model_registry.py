@@ -134,6 +134,12 @@ def test_an_unknown_model_names_near_ones_and_says_where_was_looked(registry):
         resolve("x", registry=directory)
 
 
+def test_a_directory_of_versions_is_no_registry(registry):
+    directory = registry(versions("1", "2"))
+    with pytest.raises(InvalidArgument, match="these look like versions: name the directory above"):
+        resolve("m", registry=f"{directory}/m")
+
+
 def test_an_unknown_version_names_near_ones(registry):
     directory = registry({**versions("1", "2"), "m/versions.yaml": "aliases: {stable: 1, no: 9}"})
     with pytest.raises(InvalidArgument, match="no version 'stabel'; did you mean 'stable'"):

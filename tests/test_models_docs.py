@@ -36,24 +36,26 @@ def outputs(tmp_path_factory):
         "PYTHONPATH": str(ROOT),
     }
     environment.pop("BEAM_BATCH_PREDICT_MODEL_REGISTRY", None)
+
+    def run(command):
+        done = subprocess.run(
+            command, cwd=directory, env=environment, capture_output=True, text=True, timeout=200
+        )
+        assert done.returncode == 0, done.stderr
+        return done
+
     found = {}
     command = ""
     for language, text in BLOCKS:
         if language == "json":
             (directory / "job.json").write_text(text)
+        elif language == "python":
+            run([sys.executable, "-c", text])
         elif language == "text":
             found[command]["shown"] = text
         elif language == "sh":
             for command in text.splitlines():
-                done = subprocess.run(
-                    ["sh", "-c", command],
-                    cwd=directory,
-                    env=environment,
-                    capture_output=True,
-                    text=True,
-                    timeout=200,
-                )
-                assert done.returncode == 0, done.stderr
+                done = run(["sh", "-c", command])
                 found[command] = {"out": done.stdout, "err": done.stderr}
     return found
 

@@ -197,9 +197,16 @@ def test_a_path_with_results_of_another_run_is_refused(name, run, out):
     before = names_in(out)
     with pytest.raises(DestinationError, match=f"{name} exists already: another run") as caught:
         run()
-    assert "name an output path without results" in str(caught.value)
+    assert "output path" in str(caught.value)
     assert names_in(out) == before
     assert (out / name).read_text() == "theirs"
+
+
+def test_a_path_that_is_a_file_is_refused(run, out):
+    out.write_text("mine")
+    with pytest.raises(DestinationError, match="cannot be made"):
+        run()
+    assert out.read_text() == "mine"
 
 
 def test_a_path_with_a_finished_run_is_refused(run, out):
@@ -234,7 +241,14 @@ def test_a_job_that_failed_before_it_began_does_not_stand_in_the_way(run, out):
     assert verify(str(out)).wrong == ()
 
 
-@pytest.mark.parametrize(("parts", "form"), [(0, "jsonl"), (1, "csv"), (3, "jsonl")])
+@pytest.mark.parametrize(
+    ("parts", "form"),
+    [
+        (1, "csv"),
+        pytest.param(0, "jsonl", marks=pytest.mark.slow),
+        pytest.param(3, "jsonl", marks=pytest.mark.slow),
+    ],
+)
 def test_a_resumed_run_leaves_what_an_undisturbed_one_does(
     parts, form, run, out, tmp_path, breaking_off
 ):
@@ -254,7 +268,9 @@ def test_a_resumed_run_leaves_what_an_undisturbed_one_does(
     assert verify(str(out)).wrong == ()
 
 
-@pytest.mark.parametrize("moved", [0, 1, 5, 8])
+@pytest.mark.parametrize(
+    "moved", [5, *(pytest.param(n, marks=pytest.mark.slow) for n in (0, 1, 8, 9))]
+)
 def test_a_run_killed_while_it_published_only_publishes_the_rest(
     moved, run, out, tmp_path, monkeypatch
 ):

@@ -145,6 +145,9 @@ FORBIDDEN = {"eval", "exec", "compile", "os.system", "os.popen", "marshal.loads"
 MAY_UNPICKLE = {"coders.py"}
 """Of the library: the coder of what Beam moves between the workers of one run."""
 
+READS_YAML = ("version_pins.py", "yaml.compose")
+"""It gives the texts of a file and makes no objects of them."""
+
 
 def _calls(path):
     for node in ast.walk(ast.parse(path.read_text())):
@@ -162,7 +165,8 @@ def test_the_library_evaluates_no_text_and_unpickles_in_one_place():
             if unpickles:
                 found.add(path.name)
             assert name not in FORBIDDEN, (path, name)
-            assert not name.startswith(("yaml.", "importlib.util.spec_from")), (path, name)
+            if (path.name, name) != READS_YAML:
+                assert not name.startswith(("yaml.", "importlib.util.spec_from")), (path, name)
             assert "shell" not in keywords, (path, name)
     assert found == MAY_UNPICKLE
 

@@ -3,8 +3,9 @@
 import argparse
 import json
 import os
-import pathlib
 import shlex
+import subprocess
+import sys
 
 import pytest
 
@@ -89,7 +90,7 @@ def test_every_flag_has_its_field(body_of):
     }
 
 
-def test_the_example_of_the_document_with_one_word_changed(body_of, monkeypatch):
+def test_the_example_of_the_document_with_one_word_changed(body_of):
     # As a shell hands it on, from the page's own lines.
     variables = {
         "JOB_NAME": "flowers_1",
@@ -316,10 +317,7 @@ def test_what_is_no_command_of_gcloud_is_left_alone():
         submit_flags.without_words_of_gcloud(["ai-platform"])
 
 
-def test_a_dry_run_imports_no_beam(tmp_path):
-    import subprocess
-    import sys
-
+def test_a_dry_run_imports_no_beam():
     code = (
         "import sys; from beam_batch_predict import cli; "
         f"cli.main({shlex.split(LEAST)[1:] + ['--dry-run']!r}); "
@@ -329,10 +327,8 @@ def test_a_dry_run_imports_no_beam(tmp_path):
 
 
 def test_a_submitted_job_runs(shell, tmp_path, tiny_model):
-    (tmp_path / "models").mkdir()
-    os.symlink(pathlib.Path(tiny_model), tmp_path / "version")
-    (tmp_path / "models" / "tiny").mkdir()
-    os.symlink(pathlib.Path(tiny_model), tmp_path / "models" / "tiny" / "3")
+    (tmp_path / "models" / "tiny").mkdir(parents=True)
+    os.symlink(tiny_model, tmp_path / "models" / "tiny" / "3")
     (tmp_path / "in_1").write_text("1\n2\noops\n")
     (tmp_path / "in_2").write_text("4\n")
     code, out, err = shell(

@@ -18,6 +18,16 @@ __all__ = ["take_output_path"]
 
 _ENDED = frozenset({"FAILED", "CANCELLED"})
 
+_OTHERS = (
+    "name an output path without results, or remove all that the run has left; --resume goes on "
+    "with a run of the same job that broke off"
+)
+
+_ALONE = (
+    "it has left nothing else so far: remove the file if no process works on that job, or name "
+    "another output path"
+)
+
 
 def take_output_path(record: RunRecord) -> None:
     """Make a run the one that publishes in its directory; done again, it does nothing.
@@ -31,15 +41,15 @@ def take_output_path(record: RunRecord) -> None:
         return
     for pattern in (MANIFEST, *naming_of(record.file_names).patterns, f"{PARTS}/**"):
         if found := files.match_in(record.directory, pattern):
-            raise _refused(record, found[0].uri)
+            raise _refused(record, found[0].uri, _OTHERS)
     uri = files.join(record.directory, JOB_RECORD)
     present = _read(uri)
     if present and present != record.render(record.pending()):
         if not _is_over(present):
-            raise _refused(record, uri)
+            raise _refused(record, uri, _ALONE)
         files.delete([uri])
     if not record.claim():
-        raise _refused(record, uri)
+        raise _refused(record, uri, _ALONE)
 
 
 def _has_begun(record: RunRecord) -> bool:
@@ -64,9 +74,8 @@ def _is_over(content: bytes) -> bool:
     return isinstance(job, dict) and plain_state(job) in _ENDED
 
 
-def _refused(record: RunRecord, uri: str) -> DestinationError:
+def _refused(record: RunRecord, uri: str, hint: str) -> DestinationError:
     return DestinationError(
         f"{uri} exists already: another run has published in {record.directory}, or is to do so",
-        "name an output path without results, or remove them; --resume goes on with a run of the "
-        "same job that broke off",
+        hint,
     )

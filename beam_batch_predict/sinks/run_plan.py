@@ -20,7 +20,7 @@ __all__ = ["RunPlan", "digest_of_files", "read_plan", "write_plan"]
 FORMAT = 1
 """Of all that is beneath the directory of parts; a run of another one cannot be gone on with."""
 
-_NAME = "plan.jsonl"
+_NAME = "run.plan"
 
 
 class RunPlan(NamedTuple):

@@ -409,7 +409,7 @@ def test_a_run_that_broke_off_goes_on_with_the_streams_that_it_has(
     how = {"includedFields": ["x"], "keyField": "id"}
     with breaking_off(1):
         directory, record = run(table, exit_code=1, **how)
-    [path] = Path(directory).glob("_parts/*/plan.jsonl")
+    [path] = Path(directory).glob("_parts/*/run.plan")
     plan = json.loads(path.read_text())
     again, record = run(table, "--resume", **how)
     assert (again, record["state"]) == (directory, "JOB_STATE_SUCCEEDED")
@@ -424,7 +424,7 @@ def test_a_run_that_broke_off_goes_on_with_the_streams_that_it_has(
 def test_a_session_that_has_ended_is_not_gone_on_with(table, run, breaking_off, capfd):
     with breaking_off(1):
         directory, _ = run(table, exit_code=1, includedFields=["x"])
-    [path] = Path(directory).glob("_parts/*/plan.jsonl")
+    [path] = Path(directory).glob("_parts/*/run.plan")
     plan = json.loads(path.read_text())
     plan["listing"]["session"]["expires"] = "2026-01-01T00:00:00+00:00"
     path.write_text(json.dumps(plan) + "\n")

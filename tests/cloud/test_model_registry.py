@@ -41,6 +41,12 @@ def test_versions_are_found_among_objects(registry, put, bucket):
     assert listed[0].pins.aliases == {"stable": 9}
 
 
+def test_a_bucket_may_be_a_registry(registry, put, bucket):
+    put({"m/2/saved_model.pb": b""})
+    assert resolve("m", registry=f"gs://{bucket}").uri == f"gs://{bucket}/m/2"
+    assert [model.name for model in list_models(f"gs://{bucket}/")] == ["m"]
+
+
 def test_what_is_not_there_names_what_is(registry, bucket):
     uri = registry("penguins/1/saved_model.pb")
     with pytest.raises(InvalidArgument, match="did you mean 'penguins'"):

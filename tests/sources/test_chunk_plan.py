@@ -132,8 +132,8 @@ def test_everything_that_is_not_found_is_in_one_message(inputs):
 def test_the_plan_of_a_source_is_the_same_every_time(inputs):
     source = JsonLines(["*.jsonl", "sub/*"], chunk_bytes=3)
     assert plan(source, files.match) == plan(source, files.match)
-    assert [chunk.spans for chunk in plan(source, files.match)] == [
-        (Span(name, 0, 2),)
+    assert [[span[:3] for span in chunk.spans] for chunk in plan(source, files.match)] == [
+        [(name, 0, 2)]
         for name in ("a.jsonl", "b.jsonl", "new\nline.jsonl", "sub/a.jsonl", "sub/c [1].jsonl")
     ]
 
