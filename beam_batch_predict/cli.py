@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 parser.error(f"unknown argument {beam_flags[0]}")
             return _verify(arguments.directory)
         if arguments.command == "submit":
+            submit_flags.check_no_arguments(beam_flags)
             beam_flags = [*submit_flags.beam_flags_of(arguments), *beam_flags]
             if arguments.gcloud_dry_run:
                 sys.stdout.write(job_of(arguments).to_json_bytes().decode())

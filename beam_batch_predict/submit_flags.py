@@ -20,6 +20,7 @@ __all__ = [
     "add_submit_flags",
     "as_written_here",
     "beam_flags_of",
+    "check_no_arguments",
     "given_flags",
     "notes_of",
     "switches",
@@ -260,6 +261,28 @@ def notes_of(arguments: argparse.Namespace) -> list[str]:
     return [
         f"--{name}: {_NAMES[name].note}." for name in given_flags(arguments) if _NAMES[name].note
     ]
+
+
+def check_no_arguments(unknown: Sequence[str]) -> None:
+    """Refuse what is neither a job's name nor a flag or its value.
+
+    Args:
+        unknown: what the parser does not know; flags of Beam are among it.
+
+    Raises:
+        InvalidArgument: there is such an argument.
+
+    Example:
+        >>> check_no_arguments(["--runner=DirectRunner", "--flag_of_a_runner", "value"])
+    """
+    for before, argument in zip(["", *unknown], unknown, strict=False):
+        is_value = before.startswith("-") and "=" not in before
+        if not argument.startswith("-") and not is_value:
+            raise InvalidArgument(
+                f"unknown argument {argument}",
+                "write commas between input paths, and quote a pattern of local files: the shell "
+                "puts their names in its place",
+            )
 
 
 def beam_flags_of(arguments: argparse.Namespace) -> list[str]:

@@ -118,3 +118,14 @@ def test_command_line_page_is_what_help_prints(monkeypatch):
     assert out.getvalue() in page
     for option in OPTIONS:
         assert f"`--{option.name}`" in page
+
+
+def test_tests_that_the_docs_name_are_there():
+    page = (ROOT / "docs" / "reliability.md").read_text()
+    code = "".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
+    named = set(re.findall(r"\btest_[a-z0-9_]+\b(?!\.py)", page))
+    missing = {name for name in named if f"def {name}(" not in code}
+    assert missing == set()
+    assert len(named) > 40
+    for name in set(re.findall(r"\btest_[a-z0-9_]+\.py", page)):
+        assert list((ROOT / "tests").rglob(name)), name

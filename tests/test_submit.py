@@ -261,6 +261,8 @@ def test_models_that_are_named_wrong(flags, words, complaints_of):
         ("--flags-file x", "write its flags on the command line"),
         ("--access-token-file=x", "GOOGLE_APPLICATION_CREDENTIALS"),
         ("--labels a=1,a=2", "the key 'a' is given more than once"),
+        ("in/b.json", "unknown argument in/b.json"),
+        ("--batch-size=1 in/b.json in/c.json", "quote a pattern of local files"),
     ],
 )
 def test_flags_that_are_refused(flags, words, complaints_of):

@@ -83,17 +83,22 @@ outputConfig); expected those of one
 def _is_for_ai_platform(document: Mapping[Any, Any], where: str) -> bool | None:
     """Whether a document is a job of AI Platform, and not of Vertex AI; None where nobody knows."""
     keys = [key for key in document if isinstance(key, str)]
-    ours, theirs = (_fields(cls, keys) for cls in (AiPlatformJob, BatchPredictionJob))
-    if ours and theirs:
+    of_ai_platform, of_vertex = _fields(AiPlatformJob, keys), _fields(BatchPredictionJob, keys)
+    if of_ai_platform and of_vertex:
         message = (
-            f"it has fields of two services: {', '.join(ours)} as in {_AI_PLATFORM}, "
-            f"{', '.join(theirs)} as in {_VERTEX}; expected those of one"
+            f"it has fields of two services: {_list(of_ai_platform)} as in {_AI_PLATFORM}, "
+            f"{_list(of_vertex)} as in {_VERTEX}; expected those of one"
         )
         raise InvalidJob(where, [Violation("", message)])
-    if ours or theirs:
-        return bool(ours)
-    near = [_near_fields(cls, keys) for cls in (AiPlatformJob, BatchPredictionJob)]
-    return None if near[0] == near[1] else near[0] > near[1]
+    if of_ai_platform or of_vertex:
+        return bool(of_ai_platform)
+    near_ai_platform = _near_fields(AiPlatformJob, keys)
+    near_vertex = _near_fields(BatchPredictionJob, keys)
+    return None if near_ai_platform == near_vertex else near_ai_platform > near_vertex
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names)
 
 
 def _fields(cls: type[Resource], keys: list[str]) -> list[str]:
