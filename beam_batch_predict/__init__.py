@@ -46,7 +46,7 @@ from beam_batch_predict.status import Code, Status
 
 if TYPE_CHECKING:
     from beam_batch_predict.batch_transform import BatchPredict
-    from beam_batch_predict.jobs import BatchPredictionJob, read_job
+    from beam_batch_predict.jobs import AiPlatformJob, BatchPredictionJob, read_job
     from beam_batch_predict.models.handler import SavedModelHandler
     from beam_batch_predict.transforms import (
         BatchInstances,
@@ -60,6 +60,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AiPlatformJob",
     "Avro",
     "BatchInstances",
     "BatchPredict",
@@ -99,6 +100,7 @@ __all__ = [
 ]
 
 _LATE = {
+    "AiPlatformJob": "jobs",
     "BatchPredictionJob": "jobs",
     "read_job": "jobs",
     "SavedModelHandler": "models.handler",

@@ -137,7 +137,11 @@ class WriteParts(beam.DoFn):
         self.start_bundle()
 
     def _commit(self, writer: PartWriter) -> Part:
-        part = writer.commit()
+        try:
+            part = writer.commit()
+        except BaseException:
+            writer.abandon()
+            raise
         write_part_record(part, self._record.parts_directory)
         return part
 

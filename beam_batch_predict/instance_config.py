@@ -38,7 +38,9 @@ class InstanceConfig:
         place_as_key: the place of a row is its key: `in.jsonl:1024`, the URI and the offset in
             bytes (or the row's number) of where it begins. Nothing is taken out of the row.
         raw_strings: a signature whose only input is a string gets rows as they stand: a line of
-            text unparsed, a record's bytes. Other signatures get what JSON lines say.
+            text unparsed, a record's bytes. Other signatures get what lines, and records that
+            are JSON texts, say. A `key_field` is looked up in the row and stays in it; where
+            fields are included or excluded, rows are taken apart.
 
     Raises:
         InvalidArgument: the values contradict each other.

@@ -23,7 +23,6 @@ import pyarrow as pa
 
 from beam_batch_predict import files
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.run_planning import chunks_of
 from beam_batch_predict.errors import InvalidJob, Violation
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.jobs import (
@@ -33,6 +32,7 @@ from beam_batch_predict.jobs import (
     read_job,
 )
 from beam_batch_predict.jobs.vertex_instances import instance_extensions
+from beam_batch_predict.run_planning import chunks_of
 from beam_batch_predict.sinks.formats import RECORD_FORMATS
 from beam_batch_predict.sources.bigquery_rows import rows_of
 from beam_batch_predict.sources.reading import read_chunk

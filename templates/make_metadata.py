@@ -22,7 +22,8 @@ FILE = pathlib.Path(__file__).with_name("metadata.json")
 _JOB = {
     "name": "job",
     "label": "Job file",
-    "helpText": "A BatchPredictionJob as JSON, as Vertex AI takes it. Example: gs://bucket/job.json",
+    "helpText": "A BatchPredictionJob of Vertex AI, or a Job of AI Platform Prediction, as JSON. "
+    "Example: gs://bucket/job.json",
     "paramType": "GCS_READ_FILE",
     "regexes": ["^gs://[^/]+/.+$"],
 }
@@ -35,7 +36,8 @@ def metadata() -> dict[str, Any]:
     """The template's metadata as JSON has it."""
     return {
         "name": "Batch prediction",
-        "description": "Runs a Vertex AI BatchPredictionJob through a TensorFlow SavedModel.",
+        "description": "Runs a BatchPredictionJob of Vertex AI, or a Job of AI Platform "
+        "Prediction, through a TensorFlow SavedModel.",
         "parameters": [_JOB, *map(_parameter, OPTIONS)],
     }
 

@@ -195,7 +195,8 @@ def test_a_path_with_results_of_another_run_is_refused(name, run, out):
     (out / name).parent.mkdir(parents=True)
     (out / name).write_text("theirs")
     before = names_in(out)
-    with pytest.raises(DestinationError, match=f"{name} exists already: another run") as caught:
+    shown = name.partition("/")[0]
+    with pytest.raises(DestinationError, match=f"{shown} exists already: another run") as caught:
         run()
     assert "output path" in str(caught.value)
     assert names_in(out) == before

@@ -12,7 +12,12 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.models.predicting import predict_batch
 from beam_batch_predict.models.saved_model import load_model
-from beam_batch_predict.sinks.records import error_lines, prediction_lines
+from beam_batch_predict.sinks.records import (
+    error_lines,
+    error_records,
+    prediction_lines,
+    prediction_records,
+)
 from beam_batch_predict.spec import InstanceConfig, NonFinite, RecordShape, SavedModel
 from beam_batch_predict.status import Code, Status
 
@@ -158,6 +163,13 @@ def test_an_example_whose_length_looks_like_json_is_an_example(length, predict):
     record = next(record for record in records if record[1] == length)
     assert record[:2] == b"\n" + bytes([length])
     assert answers(predict([record], "serving_default", "tf-record")) == [3.0]
+
+
+def test_rows_of_a_pipeline_show_the_line_as_text(predict):
+    batch = predict([b'{"id": 1}', DAMAGED])
+    assert list(prediction_records(batch)) == [(0, {"instance": '{"id": 1}', "prediction": 9})]
+    ((_, error),) = error_records(batch)
+    assert error["instance"] == ""
 
 
 def test_what_a_raw_row_is_shown_as(predict):

@@ -15,6 +15,7 @@ from beam_batch_predict.files.writing import (
     claim_directory,
     create_exclusively,
     create_file,
+    remove_asides,
     write_file,
 )
 
@@ -32,6 +33,7 @@ __all__ = [
     "match",
     "match_in",
     "open_file",
+    "remove_asides",
     "rename",
     "write_file",
 ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+import re
 import uuid
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, BinaryIO, cast
 
@@ -16,10 +18,20 @@ from beam_batch_predict import cloud_storage
 from beam_batch_predict.cloud_storage import is_cloud_storage
 from beam_batch_predict.cloud_uploads import Upload
 from beam_batch_predict.file_errors import as_os_error, asked
+from beam_batch_predict.files.matching import match_in
 from beam_batch_predict.files.moving import delete, rename
 from beam_batch_predict.files.paths import is_local, join
 
-__all__ = ["NewFile", "claim_directory", "create_exclusively", "create_file", "write_file"]
+__all__ = [
+    "NewFile",
+    "claim_directory",
+    "create_exclusively",
+    "create_file",
+    "remove_asides",
+    "write_file",
+]
+
+_ASIDE = re.compile(r"(?:\.[0-9a-f]{32}\.tmp)+$")
 
 
 def create_file(uri: str) -> BinaryIO:
@@ -201,7 +213,23 @@ def create_exclusively(uri: str, content: bytes) -> bool:
     except FileExistsError:
         delete([aside])
         return False
+    except BaseException:
+        with suppress(OSError):
+            delete([aside])
+        raise
     return True
+
+
+def remove_asides(directory: str, names: Iterable[str]) -> None:
+    """Remove what processes that were killed have left of files that they were about to write.
+
+    Args:
+        directory: of the files; nobody writes them now.
+        names: of the files.
+    """
+    for name in names:
+        found = (file.uri for file in match_in(directory, f"{name}.*.tmp"))
+        delete(uri for uri in found if _ASIDE.search(uri))
 
 
 def claim_directory(uri: str, name: str = "", content: bytes = b"") -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import orjson
 
@@ -63,10 +63,31 @@ def convert_raw(
         instances=rows,
         otherwise=otherwise,
         # What is shown of a record is told by its bytes.
-        texts=list(map(echo_text, rows)) if batch.format == "jsonl" else None,
+        texts=_Echoes(rows) if batch.format == "jsonl" else None,
         keys=keys,
         statuses=statuses,
     )
+
+
+class _Echoes(Sequence[bytes]):
+    """What is shown of lines as they stand, made where it is shown: mostly of those that fail."""
+
+    def __init__(self, rows: Sequence[bytes]) -> None:
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, at: int) -> bytes: ...
+
+    @overload
+    def __getitem__(self, at: slice) -> list[bytes]: ...
+
+    def __getitem__(self, at: int | slice) -> bytes | list[bytes]:
+        if isinstance(at, slice):
+            return list(map(echo_text, self._rows[at]))
+        return echo_text(self._rows[at])
 
 
 def _given(batch: InstanceBatch) -> InstanceBatch:

@@ -8,11 +8,11 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple, cast
 
 from beam_batch_predict.sinks.csv_records import CsvRecords
 from beam_batch_predict.sinks.formats import RECORD_FORMATS, error_format
-from beam_batch_predict.sinks.parts import NO_FILE, FileAside, Part, PartFile
+from beam_batch_predict.sinks.parts import NO_FILE, Part, PartFile, commit_file, new_file
 from beam_batch_predict.sinks.sections import Section, SectionWriter, copy_sections
 from beam_batch_predict.sinks.tables import OUTCOME, Layout, RecordFormat, Schema, union
 
@@ -141,13 +141,13 @@ def _whole(sources: Sequence[_Source], form: Form) -> WholeFile:
     if len(sources) == 1 and form.is_published(first):
         return WholeFile(first.file, rows, first.chunk)
     directory = first.file.uri.rpartition("/")[0]
-    file = FileAside(directory)
+    file = new_file(directory)
     try:
-        with SectionWriter(file.for_writing, form.format, form.schema) as whole:
+        with SectionWriter(cast(BinaryIO, file), form.format, form.schema) as whole:
             for source in sources:
                 copy_sections(form.format, source.file.uri, source.sections, whole)
             whole.close()
-        return WholeFile(file.commit(f"{first.file.uri}.whole"), rows, first.chunk)
+        return WholeFile(commit_file(file, f"{first.file.uri}.whole"), rows, first.chunk)
     except BaseException:
         file.abandon()
         raise

@@ -39,9 +39,12 @@ def take_output_path(record: RunRecord) -> None:
     """
     if _has_begun(record):
         return
-    for pattern in (MANIFEST, *naming_of(record.file_names).patterns, f"{PARTS}/**"):
+    for pattern in (MANIFEST, *naming_of(record.file_names).patterns):
         if found := files.match_in(record.directory, pattern):
             raise _refused(record, found[0].uri, _OTHERS)
+    parts = files.join(record.directory, PARTS)
+    if files.match_in(parts, "**"):
+        raise _refused(record, parts, _OTHERS)
     uri = files.join(record.directory, JOB_RECORD)
     present = _read(uri)
     if present and present != record.render(record.pending()):

@@ -9,8 +9,6 @@ whoever goes on with the run.
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import time
 import uuid
 from itertools import chain
@@ -19,6 +17,7 @@ from typing import BinaryIO, NamedTuple, cast
 from beam_batch_predict import files
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import LostRowsError
+from beam_batch_predict.files import NewFile
 from beam_batch_predict.sinks.error_groups import ErrorGroup, ErrorGroups
 from beam_batch_predict.sinks.formats import RECORD_FORMATS, error_format
 from beam_batch_predict.sinks.sections import Section, SectionWriter, copy_sections
@@ -26,7 +25,15 @@ from beam_batch_predict.sinks.tables import Layout, RecordFormat, Rows, union
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Status
 
-__all__ = ["NO_FILE", "FileAside", "Part", "PartFile", "PartWriter", "part_name"]
+__all__ = [
+    "NO_FILE",
+    "Part",
+    "PartFile",
+    "PartWriter",
+    "commit_file",
+    "new_file",
+    "part_name",
+]
 
 
 class PartFile(NamedTuple):
@@ -209,7 +216,7 @@ class _Table:
         self._directory = directory
         self._format = record_format
         self._layout: Layout = ()
-        self._file: FileAside | None = None
+        self._file: NewFile | None = None
         self._section: SectionWriter | None = None
 
     def write(self, rows: Rows) -> None:
@@ -219,7 +226,7 @@ class _Table:
             return
         if self._section is None or self._section.layout != self._layout:
             self._end_section()
-            self._file = self._file or FileAside(self._directory)
+            self._file = self._file or new_file(self._directory)
             self._section = self._begin(self._file)
         self._section.write(rows)
 
@@ -231,9 +238,8 @@ class _Table:
             return NO_FILE
         schemas = [self._format.schema(section.layout) for section in self.sections]
         if not self._format.fits(schemas, self._format.schema(self._layout)):
-            self._file.close()
             self._merge(self._file)
-        written = self._file.commit(uri)
+        written = commit_file(self._file, uri)
         self._file = None
         return written
 
@@ -244,58 +250,38 @@ class _Table:
             self._file.abandon()
         self._file = self._section = None
 
-    def _begin(self, file: FileAside) -> SectionWriter:
-        return SectionWriter(file.for_writing, self._format, self._format.schema(self._layout))
+    def _begin(self, file: NewFile) -> SectionWriter:
+        schema = self._format.schema(self._layout)
+        return SectionWriter(cast(BinaryIO, file), self._format, schema)
 
     def _end_section(self) -> None:
         if self._section is not None:
             self.sections.append(self._section.close())
             self._section = None
 
-    def _merge(self, written: FileAside) -> None:
+    def _merge(self, written: NewFile) -> None:
         """Write all sections again, as one."""
-        self._file = FileAside(self._directory)
+        written.close()
+        if written.uri_written is None:  # an object can be read when it is there
+            written.commit()
+        self._file = new_file(self._directory)
         try:
             with self._begin(self._file) as section:
-                copy_sections(self._format, written.uri, self.sections, section)
+                uri = written.uri_written or written.uri
+                copy_sections(self._format, uri, self.sections, section)
                 self.sections = [section.close()]
         finally:
             written.abandon()
+            if written.uri_written is None:
+                files.delete([written.uri])
 
 
-class FileAside:
-    """A file under another name until it is whole, and the digest of what is written."""
+def new_file(directory: str) -> NewFile:
+    """A new file of a part, which gets its name when it is committed."""
+    return NewFile(files.join(directory, uuid.uuid4().hex))
 
-    @property
-    def for_writing(self) -> BinaryIO:
-        """This, for what asks for a file."""
-        return cast(BinaryIO, self)
 
-    def __init__(self, directory: str) -> None:
-        self.uri = files.join(directory, f"{uuid.uuid4().hex}.tmp")
-        self._file: BinaryIO = files.create_file(self.uri)
-        self._digest = hashlib.sha256()
-        self._size = 0
-
-    def write(self, content: bytes) -> int:
-        """Add bytes to the end."""
-        self._file.write(content)
-        self._digest.update(content)
-        self._size += len(content)
-        return len(content)
-
-    def close(self) -> None:
-        """Write no more."""
-        self._file.close()
-
-    def commit(self, uri: str) -> PartFile:
-        """Give the file its name."""
-        self._file.close()
-        files.rename([self.uri], [uri])
-        return PartFile(uri, self._size, self._digest.hexdigest())
-
-    def abandon(self) -> None:
-        """Remove what was written."""
-        with contextlib.suppress(OSError):  # a full disk refuses what was still to be written
-            self._file.close()
-        files.delete([self.uri])
+def commit_file(file: NewFile, uri: str) -> PartFile:
+    """Give a file of a part its name."""
+    file.commit(uri)
+    return PartFile(uri, file.size, file.sha256)

@@ -17,8 +17,8 @@ from beam_batch_predict.sinks.error_groups import merge_groups
 from beam_batch_predict.sinks.error_stats import stats_lines
 from beam_batch_predict.sinks.formats import error_format
 from beam_batch_predict.sinks.kinds import WholeFile, settled
-from beam_batch_predict.sinks.naming import naming_of
-from beam_batch_predict.sinks.parts import FileAside, Part, PartFile
+from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, naming_of
+from beam_batch_predict.sinks.parts import Part, PartFile, commit_file
 from beam_batch_predict.spec import FileNames
 
 __all__ = [
@@ -138,12 +138,12 @@ def _to_publish(whole: WholeFile, uri: str) -> tuple[str, PublishedFile]:
 
 def _write_aside(uri: str, content: bytes) -> WholeFile:
     """A file of no chunk, among the parts."""
-    aside = FileAside(uri.rpartition("/")[0])
+    file = files.NewFile(uri)
     try:
-        aside.write(content)
-        return WholeFile(aside.commit(uri), 0, -1)
+        file.write(content)
+        return WholeFile(commit_file(file, uri), 0, -1)
     except BaseException:
-        aside.abandon()
+        file.abandon()
         raise
 
 
@@ -263,6 +263,9 @@ def remove_parts(directory: str) -> None:
             ours = claim.read() == _run_of(directory)
         if ours:
             files.delete([_claim_in(directory)])
+            above, _, name = _claim_in(directory).rpartition("/")
+            files.remove_asides(above, [name])
+            files.remove_asides(os.path.dirname(above), [JOB_RECORD, MANIFEST])
     if files.is_local(directory):
         shutil.rmtree(directory, ignore_errors=True)
         with contextlib.suppress(OSError):  # another run has parts beside it

@@ -265,6 +265,7 @@ def _record(batch: InstanceBatch, row: int) -> dict[str, Any]:
         return {"key": batch.keys[row]}
     attached = batch.attached[row] if batch.attached is not None else {}
     instance = batch.instances[row]
-    if batch.format == "file-list" and batch.texts is not None:
-        instance = loads(batch.texts[row])  # the URI: the content is not for showing
+    is_line = batch.format == "jsonl" and type(instance) is bytes
+    if (batch.format == "file-list" or is_line) and batch.texts is not None:
+        instance = loads(batch.texts[row])  # the URI: the content is not for showing; a line's text
     return {"instance": instance, **attached}

@@ -178,14 +178,28 @@ class RunRecord:
     def state(self) -> str:
         """What the record says at present; empty where there is none that can be read."""
         try:
-            with files.open_file(files.join(self.directory, JOB_RECORD)) as file:
-                return plain_state(json.loads(file.read()))
-        except (OSError, ValueError, AttributeError):
+            return plain_state(self._present())
+        except (OSError, ValueError, AttributeError, StorageUnavailable):
             return ""
+
+    def _present(self) -> dict[str, Any]:
+        with files.open_file(files.join(self.directory, JOB_RECORD)) as file:
+            found: dict[str, Any] = json.loads(file.read())
+        return found
+
+    def _began(self) -> datetime.datetime | None:
+        """When the run began, as the record says; None where it does not."""
+        try:
+            text = str(self._present()["startTime"]).replace("Z", "+00:00")
+            return datetime.datetime.fromisoformat(text)
+        except (OSError, ValueError, KeyError, TypeError, StorageUnavailable):
+            return None
 
     def failure(self, status: Status, start: datetime.datetime | None = None) -> Outcome:
         """The outcome of a job that failed now."""
-        return self.outcome(start_time=start, end_time=now(), incomplete_count=-1, error=status)
+        return self.outcome(
+            start_time=start or self._began(), end_time=now(), incomplete_count=-1, error=status
+        )
 
     @contextmanager
     def recording_failure(self) -> Iterator[None]:

@@ -209,7 +209,7 @@ def list_files(patterns: Sequence[str], match: Callable[[str], list[File]]) -> l
     if problems:
         raise SourceError(
             "input not found: " + "; ".join(problems),
-            "check gcsSource.uris; a directory needs a wildcard behind it, as in dir/*",
+            "check the URIs of the input; a directory needs a wildcard behind it, as in dir/*",
         )
     return list(found.values())
 

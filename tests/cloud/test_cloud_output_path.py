@@ -25,14 +25,20 @@ class Job:
         return json.dumps({"jobId": self.name, "state": state, "createTime": made}).encode()
 
 
+@pytest.fixture(params=["/out", ""], ids=["a directory", "the bucket"])
+def place(request):
+    """Where in the bucket the output path is."""
+    return request.param
+
+
 @pytest.fixture
-def record_of(bucket):
+def record_of(bucket, place):
     """A function that makes the record of a run of a job."""
     time = datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)
 
     def make(name):
         return RunRecord(
-            f"gs://{bucket}/out",
+            f"gs://{bucket}{place}",
             time,
             Job(name),
             file_names=FileNames.SHARDED,
@@ -55,7 +61,7 @@ def test_of_many_that_come_together_one_gets_the_path(record_of, contents):
     with ThreadPoolExecutor(8) as pool:
         taken = list(pool.map(take, records))
     assert sum(taken) == 1
-    (content,) = contents("out/").values()
+    (content,) = contents("").values()
     assert json.loads(content)["jobId"] == f"job {taken.index(True)}"
 
 
@@ -63,12 +69,12 @@ def test_a_run_keeps_its_path_and_no_other_gets_it(record_of, contents):
     first, second = record_of("first"), record_of("second")
     take_output_path(first)
     take_output_path(first)
-    with pytest.raises(DestinationError, match=r"out/job\.json exists already"):
+    with pytest.raises(DestinationError, match=r"/job\.json exists already"):
         take_output_path(second)
     first.begin_attempt()
     first.running()
     take_output_path(first)
-    with pytest.raises(DestinationError, match=r"out/_parts/.* exists already"):
+    with pytest.raises(DestinationError, match=r"/_parts exists already"):
         take_output_path(second)
 
 
@@ -77,5 +83,5 @@ def test_a_job_that_failed_before_it_began_gives_way(record_of, contents):
     take_output_path(first)
     first.failed(DestinationError("no").status)
     take_output_path(second)
-    (content,) = contents("out/").values()
+    (content,) = contents("").values()
     assert json.loads(content)["jobId"] == "second"

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -20,9 +19,6 @@ INJECTED = Path(__file__).resolve().parent / "injected"
 ROWS = 2_000
 CHUNK_BYTES = 500
 OPTIONS = {"chunk_bytes": CHUNK_BYTES}
-
-ASIDE = re.compile(r"(?:job\.json|manifest\.json|publishing)\.[0-9a-f]{32}\.tmp.*")
-"""Written, and not yet under its name: all that a process which was killed may leave for good."""
 
 
 def is_bad(row):
@@ -161,11 +157,7 @@ def members(session):
 def strangers_in(directory, published):
     """What is in the directory of a run that has ended, and is not known to belong there."""
     known = {*published, "job.json", "manifest.json"}
-    parts = directory / "_parts"
-    if parts.exists() and all(ASIDE.fullmatch(path.name) for path in parts.iterdir()):
-        known.add("_parts")
-    found = {path.name for path in directory.iterdir()} - known
-    return sorted(name for name in found if not ASIDE.fullmatch(name))
+    return sorted({path.name for path in directory.iterdir()} - known)
 
 
 def published_in(directory):

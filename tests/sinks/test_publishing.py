@@ -91,7 +91,8 @@ def test_a_chunk_that_is_missing_is_a_loss(lost, part):
 
 
 def test_a_gap_in_a_chunk_is_a_loss(part):
-    with pytest.raises(LostRowsError, match=r"chunk 0 is incomplete: its parts have the rows \[\(0, 2\), \(3, 5\)\]"):
+    message = r"chunk 0 is incomplete: its parts have the rows \[\(0, 2\), \(3, 5\)\]"
+    with pytest.raises(LostRowsError, match=message):
         check_parts([part(2), part(2, first_row=3, last=True)])
 
 
@@ -140,9 +141,8 @@ def test_without_rows_there_is_an_empty_predictions_file(
     assert published(tmp_path) == {"predictions_0001.jsonl": b""}
 
 
-@pytest.mark.parametrize(
-    ("renames", "fragmented"), [*((n, False) for n in range(4)), *((n, True) for n in range(5))]
-)
+@pytest.mark.parametrize("fragmented", [False, True])
+@pytest.mark.parametrize("renames", range(4))
 def test_a_publication_that_broke_off_goes_on(
     renames, fragmented, tmp_path, parts_directory, part, published, monkeypatch
 ):
