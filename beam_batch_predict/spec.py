@@ -124,6 +124,10 @@ class RecordShape(enum.Enum):
 
     `ECHO` is the instance (or the key), fields beside it, and the prediction. `OUTPUTS` is the
     model's outputs by name, also where there is but one, and the key if there is one.
+
+    Example:
+        >>> RecordShape("outputs")
+        <RecordShape.OUTPUTS: 'outputs'>
     """
 
     ECHO = "echo"
@@ -135,6 +139,10 @@ class FileNames(enum.Enum):
 
     `NUMBERED` is `predictions_0001.jsonl`, `errors_0001.jsonl`. `SHARDED` is
     `prediction.results-00000-of-00006`, with `prediction.errors_stats-00000-of-00001` beside it.
+
+    Example:
+        >>> GcsDestination("out", own_directory=False, file_names=FileNames.SHARDED).own_directory
+        False
     """
 
     NUMBERED = "numbered"
