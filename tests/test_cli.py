@@ -131,7 +131,7 @@ def test_several_processes_leave_standard_output_alone(job_file):
     assert len(files[0]) > 5
 
 
-@pytest.mark.parametrize("runs", [8])
+@pytest.mark.parametrize("runs", [3, pytest.param(8, marks=pytest.mark.slow)])
 def test_runs_at_the_same_time_have_directories_of_their_own(runs, job_file, tmp_path):
     command = [*COMMAND, str(job_file())]
     started = [
@@ -146,7 +146,12 @@ def test_runs_at_the_same_time_have_directories_of_their_own(runs, job_file, tmp
 
 @pytest.mark.parametrize(
     ("rows", "predicted", "failed"),
-    [("", 0, 0), ("\n\n", 0, 0), ("1", 1, 0), ("x,y\r\n1\r\n2", 2, 1)],
+    [
+        ("", 0, 0),
+        pytest.param("\n\n", 0, 0, marks=pytest.mark.slow),
+        pytest.param("1", 1, 0, marks=pytest.mark.slow),
+        pytest.param("x,y\r\n1\r\n2", 2, 1, marks=pytest.mark.slow),
+    ],
 )
 def test_few_rows_or_none(rows, predicted, failed, job_file):
     record = succeeded(run(job_file(rows), "--chunk_bytes=7"), predicted, failed)
@@ -243,22 +248,6 @@ def test_nothing_to_go_on_with(flag, job_file, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_verify_says_what_is_wrong(job_file, tmp_path):
-    directory = directory_of(succeeded(run(job_file())))
-    verify = [*COMMAND[:-1], "verify"]
-    assert run(directory, command=verify).returncode == 0
-    (directory / "predictions_0001.jsonl").write_text("{}\n")
-    (directory / "errors_0001.jsonl").unlink()
-    done = run(directory, command=verify)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert all(f"{directory}: " in line for line in done.stderr.splitlines())
-    assert all(name in done.stderr for name in ("predictions_0001.jsonl", "errors_0001.jsonl"))
-    done = run(tmp_path, command=verify)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "Traceback" not in done.stderr
-    assert run(directory, "--other", command=verify).returncode == 2
-
-
 def test_a_job_file_that_is_not_there(tmp_path):
     done = run(tmp_path / "none.json")
     assert (done.returncode, done.stdout) == (2, "")
@@ -285,6 +274,7 @@ def test_a_model_that_does_not_load(job_file, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_signature_that_is_not_there(job_file):
     done = run(job_file(), "--signature_name=other")
     job_failed(done, "no signature 'other'", "'length', 'serving_default', 'total'")
@@ -299,6 +289,7 @@ def test_a_destination_that_cannot_be_written(job_file, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_leaves_nothing_that_looks_like_a_result(job_file, tmp_path):
     path = job_file("".join(f"{n}\n" for n in range(300_000)))
     process = subprocess.Popen(

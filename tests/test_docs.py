@@ -53,6 +53,7 @@ def test_python_of_the_readme_runs(block, checkout):
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_written_results_of_the_readme_are_there(checkout):
     done = in_checkout([sys.executable, "-c", blocks("python")[0]], checkout)
     assert done.returncode == 0, done.stderr
