@@ -174,7 +174,7 @@ def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) 
     with _result_on_stdout() as result:
         finished = _run(arguments, beam_flags)
         result.write(finished.record.rstrip() + b"\n")
-    print(summary(finished.record), file=sys.stderr)
+    print("\n".join((summary(finished.record), *finished.causes)), file=sys.stderr)
     deadlines = sys.modules.get("beam_batch_predict.models.deadlines")
     if deadlines is not None and deadlines.still_running():  # calls that nobody can end
         cancelling.leave_behind()

@@ -37,6 +37,8 @@ from beam_batch_predict.runners import (
     work_prefix,
 )
 from beam_batch_predict.sinks.bigquery_tables import prepare_tables
+from beam_batch_predict.sinks.error_groups import ErrorGroup, summary_lines
+from beam_batch_predict.sinks.manifest import read_manifest
 from beam_batch_predict.sinks.naming import (
     JOB_RECORD,
     is_temporary,
@@ -70,10 +72,17 @@ WAIT_SECONDS = 1.0
 
 
 class Finished(NamedTuple):
-    """A job that was run: its record as JSON text, and whether it failed."""
+    """A job that was run.
+
+    Attributes:
+        record: its record as JSON text.
+        failed: whether it failed.
+        causes: why rows failed, in lines for people; where the record cannot say so.
+    """
 
     record: bytes
     failed: bool
+    causes: tuple[str, ...] = ()
 
 
 def run_job(
@@ -139,7 +148,9 @@ class _Run:
                 text = _record_failure(self._record, error)  # which another attempt may have made
                 if record.tables is not None:
                     self._show(f"what the job has left is in {record.directory}")
-        return Finished(text, plain_state(orjson.loads(text)) in _FAILED_STATES)
+        job = orjson.loads(text)
+        causes = () if "partialFailures" in job else _causes_in(record.directory)
+        return Finished(text, plain_state(job) in _FAILED_STATES, causes)
 
     def _work(self) -> None:
         try:
@@ -226,6 +237,15 @@ def _wait(result: Any) -> None:
 
 def _cancelled() -> Cancelled:
     return Cancelled("the runner's job was cancelled", "--resume goes on with it")
+
+
+def _causes_in(directory: str) -> tuple[str, ...]:
+    """Why rows failed, as the manifest of a run says; nothing where there is none."""
+    try:
+        groups = read_manifest(directory)["errors"]
+    except (OSError, ValueError, StorageUnavailable):
+        return ()
+    return tuple(summary_lines([ErrorGroup.from_json(group) for group in groups]))
 
 
 def _read_bytes(uri: str) -> bytes:
