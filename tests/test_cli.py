@@ -159,6 +159,7 @@ def test_few_rows_or_none(rows, predicted, failed, job_file):
     assert (directory_of(record) / "errors_0001.jsonl").exists() == bool(failed)
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_read_is_a_partial_failure(job_file, tmp_path):
     (tmp_path / "broken.jsonl.gz").write_bytes(b"this is not gzip")
     path = job_file("1\n2\n", uris=[str(tmp_path / "*.jsonl*")])
@@ -236,6 +237,7 @@ def test_flags_with_and_without_values(given, taken):
     assert _with_equals_signs(given.split()) == taken.split()
 
 
+@pytest.mark.slow
 def test_a_value_of_beam_before_the_job_file(job_file):
     succeeded(run("--runner", "DirectRunner", "--no_auth", job_file()))
 

@@ -497,6 +497,7 @@ def test_a_job_makes_two_tables_in_a_dataset(run, dataset, names, rows, contents
     assert json.loads(contents("tmp/")[name]) == record
 
 
+@pytest.mark.slow
 def test_a_job_with_two_workers_makes_a_table(run, dataset, names, rows, cloud_flags, two_workers):
     run(f"bq://test-project.{dataset}.out", *cloud_flags, *two_workers)
     assert names() == ["out", "out_errors"]

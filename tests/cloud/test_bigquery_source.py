@@ -346,6 +346,7 @@ def test_a_job_predicts_a_table(table, run, outcome_in):
     assert record["inputConfig"]["bigquerySource"] == {"inputUri": f"bq://{table}"}
 
 
+@pytest.mark.slow
 def test_a_job_with_two_workers_reads_each_stream_once(table, run, outcome_in, two_workers):
     directory, _ = run(table, *two_workers, excludedFields=["id", "n"])
     predicted, _, _ = outcome_in(directory)

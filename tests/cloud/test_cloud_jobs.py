@@ -98,6 +98,7 @@ def test_every_format_is_read_from_a_bucket(put, job, run, source, tmp_path, buc
     assert directory.startswith(f"gs://{bucket}/out/prediction-a_model_1_-")
 
 
+@pytest.mark.slow
 def test_two_workers_give_what_one_gives_and_leave_nothing_else(
     put, job, run, contents, two_workers, storage_client, bucket
 ):

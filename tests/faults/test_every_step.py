@@ -113,6 +113,7 @@ def test_a_run_that_died_at_a_change_is_gone_on_with(changes, at_each):
     at_each(some_of(changes, 0), what="die")
 
 
+@pytest.mark.slow
 def test_a_change_that_fails_loses_nothing(changes, at_each):
     at_each(some_of(changes, 4), what="fail")
 
