@@ -334,29 +334,17 @@ def parse_resource(
 
 
 def read_job(source: str | bytes | Mapping[str, Any], where: str = "job") -> BatchPredictionJob:
-    """Read a job that is to be run, and check all that can be checked without its data.
-
-    Output-only fields are ignored, as the service does in a request, so that the record of
-    a finished job can be run again; `BatchPredictionJob.notes` lists them.
-
-    Args:
-        source: JSON text (not the path of a file), or a document already parsed. Names may
-            be camelCase, or snake_case as in the proto.
-        where: what messages call the job, such as the name of its file.
+    """Read a job that is to be run, as `jobs.read_job` does, and take it for one of Vertex AI.
 
     Raises:
         InvalidJob: it has every mistake of the job, each with the path of its field.
 
     Example:
-        >>> try:
-        ...     read_job('{"displayNmae": "penguins", "inputConfig": 5}', "job.json")
-        ... except InvalidJob as error:
-        ...     print(error)
-        job.json is not a valid job:
-          inputConfig: expected an object, found the number 5
-          displayNmae: unknown field; did you mean 'displayName'?
-          displayName: required: the name of the job
+        >>> read_job({"displayName": "penguins"})
+        Traceback (most recent call last):
+        beam_batch_predict.errors.InvalidJob: job is not a valid job:
           unmanagedContainerModel: required: exactly one of model and unmanagedContainerModel
+          inputConfig: required: where the instances are
           outputConfig: required: where the predictions go
     """
     given, mistakes = _read(source, where)
