@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from beam_batch_predict.sinks.naming import (
     time_of_directory,
 )
 from beam_batch_predict.sinks.publishing import has_publication
+from beam_batch_predict.sinks.run_lock import in_use, is_locked
 from beam_batch_predict.sinks.run_plan import RunPlan, read_plan
 from beam_batch_predict.sinks.run_record import plain_state
 from beam_batch_predict.sources.planning import Listing, list_source_files
@@ -55,7 +57,7 @@ class Unfinished(NamedTuple):
 
 
 def find_unfinished(prefix: str, spec: BatchPredictSpec, display_name: str) -> Unfinished:
-    """The newest run of a job that is not finished.
+    """The newest run of a job that is not finished, and that nobody works on.
 
     Args:
         prefix: what the directories of the job's runs are in, or the directory of its only one.
@@ -63,8 +65,9 @@ def find_unfinished(prefix: str, spec: BatchPredictSpec, display_name: str) -> U
         display_name: of the job; runs of jobs with other names are not looked at.
 
     Raises:
-        InvalidArgument: there is none.
+        InvalidArgument: there is none, or another process works on the only one.
     """
+    busy = ""
     for directory, create_time in _directories(prefix, spec):
         record = _record_in(directory)
         if record is None or record.get("displayName", record.get("jobId")) != display_name:
@@ -72,8 +75,14 @@ def find_unfinished(prefix: str, spec: BatchPredictSpec, display_name: str) -> U
         if plain_state(record) == "SUCCEEDED":
             continue
         run = _run_in(directory)
-        if run:
-            return Unfinished(directory, create_time, run)
+        if not run:
+            continue
+        unfinished = Unfinished(directory, create_time, run)
+        if not is_locked(unfinished.parts_directory):
+            return unfinished
+        busy = busy or unfinished.parts_directory
+    if busy:
+        raise in_use(busy)
     raise InvalidArgument(
         f"there is no unfinished run of {display_name!r} under {prefix} to go on with",
         "start the job without --resume; a run can be gone on with when it has made its plan, "
@@ -89,7 +98,10 @@ def _directories(prefix: str, spec: BatchPredictSpec) -> list[tuple[str, datetim
         return [(directory, time)] if time else []
     pattern = files.join(run_pattern(spec.model.display_name), JOB_RECORD)
     directories = (file.uri.rpartition("/")[0] for file in files.match_in(prefix, pattern))
-    found = ((directory, time_of_directory(directory)) for directory in directories)
+    found = []
+    for directory in directories:
+        with contextlib.suppress(ValueError):  # a stranger whose name looks much like ours
+            found.append((directory, time_of_directory(directory)))
     return sorted(found, key=itemgetter(1), reverse=True)
 
 

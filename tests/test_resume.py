@@ -219,6 +219,19 @@ def test_a_run_that_another_process_works_on_is_left_to_it(run, break_off):
     assert run(resume=True)["state"] == "JOB_STATE_SUCCEEDED"
 
 
+def test_a_run_that_works_is_passed_over_for_one_that_broke_off(run, break_off):
+    older, newer = break_off(), break_off(parts=1)
+    (newer.parent / newer.name.replace("-20", "-2x", 1)).mkdir()  # a stranger
+    (newer.parent / newer.name.replace("-20", "-2x", 1) / "job.json").write_text("{}")
+    (parts,) = newer.glob("_parts/*")
+    with open(parts / "lock", "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert run(resume=True)["outputInfo"]["gcsOutputDirectory"] == str(older)
+        with pytest.raises(InvalidArgument) as raised:
+            run(resume=True)
+    assert str(raised.value).startswith(f"another process works on the run in {newer}\n")
+
+
 def test_an_attempt_that_was_taken_over_says_so_and_touches_nothing(run, monkeypatch, tmp_path):
     finish = dofns.finish_run
 
