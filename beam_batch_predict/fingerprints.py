@@ -96,10 +96,7 @@ def software_versions() -> dict[str, str]:
 
 
 def model_files(uri: str) -> tuple[File, ...]:
-    """The files of a model; none where they cannot be listed, which loading it will tell.
-
-    Without files that are for others: a registry's, an editor's.
-    """
+    """The files of a model; none where they cannot be listed, which loading it will tell."""
     try:
         found = files.match_in(uri, "**")
     except (OSError, ValueError, files.StorageUnavailable):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import datetime
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -28,7 +27,7 @@ from beam_batch_predict.sinks.naming import (
 from beam_batch_predict.sinks.publishing import has_publication
 from beam_batch_predict.sinks.run_lock import in_use, is_locked
 from beam_batch_predict.sinks.run_plan import RunPlan, read_plan
-from beam_batch_predict.sinks.run_record import plain_state
+from beam_batch_predict.sinks.run_record import plain_state, read_record
 from beam_batch_predict.sources.planning import Listing, list_source_files
 from beam_batch_predict.spec import BatchPredictSpec, FileSource, GcsDestination
 
@@ -116,11 +115,9 @@ def _create_time(record: Mapping[str, Any]) -> datetime.datetime | None:
 
 def _record_in(directory: str) -> dict[str, Any] | None:
     try:
-        with files.open_file(files.join(directory, JOB_RECORD)) as file:
-            record = json.loads(file.read())
+        return read_record(directory)
     except (OSError, ValueError):
         return None
-    return record if isinstance(record, dict) else None
 
 
 def _run_in(directory: str) -> str:

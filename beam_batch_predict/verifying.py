@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -14,15 +12,13 @@ from beam_batch_predict.errors import SourceError
 from beam_batch_predict.file_errors import StorageUnavailable
 from beam_batch_predict.sinks.manifest import read_manifest
 from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, Naming, naming_of
-from beam_batch_predict.sinks.run_record import plain_state
+from beam_batch_predict.sinks.run_record import plain_state, read_record
 from beam_batch_predict.spec import FileNames
 from beam_batch_predict.status import Code
 
 __all__ = ["Verified", "verify"]
 
 FILES_AT_ONCE = 4
-
-_BLOCK_BYTES = 1024 * 1024
 
 
 class Verified(NamedTuple):
@@ -103,13 +99,11 @@ def _verified(directory: str) -> Verified:
 
 def _record_in(directory: str) -> Mapping[str, Any] | None:
     try:
-        with files.open_file(files.join(directory, JOB_RECORD)) as file:
-            record = json.loads(file.read())
+        return read_record(directory)
     except FileNotFoundError:
         return None
     except ValueError:
         return {}
-    return record if isinstance(record, dict) else {}
 
 
 def _state(record: Mapping[str, Any]) -> str:
@@ -121,17 +115,13 @@ def _fault_of(directory: str, listed: Mapping[str, Any]) -> str:
     name, uri = listed["name"], files.join(directory, listed["name"])
     if "/" in name:
         return f"{MANIFEST} names a file that is not in the directory: {name}"
-    digest, size = hashlib.sha256(), 0
     try:
-        with files.open_file(uri) as file:
-            while block := file.read(_BLOCK_BYTES):
-                digest.update(block)
-                size += len(block)
+        size, sha256 = files.digest(uri)
     except FileNotFoundError:
         return f"{name} is missing"
     if size != listed["bytes"]:
         return f"{name} has {size} bytes, and had {listed['bytes']}"
-    if digest.hexdigest() != listed["sha256"]:
+    if sha256 != listed["sha256"]:
         return f"{name} was changed: its {size} bytes are not those that were written"
     return ""
 

@@ -9,7 +9,7 @@ from beam_batch_predict.file_errors import StorageUnavailable
 from beam_batch_predict.files.matching import File, exists, match, match_in
 from beam_batch_predict.files.moving import delete, rename
 from beam_batch_predict.files.paths import is_local, join
-from beam_batch_predict.files.reading import open_file
+from beam_batch_predict.files.reading import digest, open_file
 from beam_batch_predict.files.writing import (
     NewFile,
     claim_directory,
@@ -27,6 +27,7 @@ __all__ = [
     "create_exclusively",
     "create_file",
     "delete",
+    "digest",
     "exists",
     "is_local",
     "join",

@@ -8,6 +8,7 @@ of modification of a local file.
 from __future__ import annotations
 
 import errno
+import hashlib
 import io
 import os
 import stat
@@ -26,7 +27,10 @@ from beam_batch_predict.file_errors import asked
 from beam_batch_predict.files.matching import File
 from beam_batch_predict.files.paths import is_local
 
-__all__ = ["open_file"]
+__all__ = ["digest", "open_file"]
+
+DIGEST_BYTES = 1024 * 1024
+"""Read at a time to make a digest."""
 
 BUFFER_BYTES = 128 * 1024
 """Bytes of a file that are read ahead."""
@@ -58,6 +62,20 @@ def open_file(uri: str, expected: File | None = None, may_grow: bool = False) ->
     if expected is not None and may_grow and reader.size > expected.size:
         expected = None
     return _buffered(reader, expected, BUFFER_BYTES)
+
+
+def digest(uri: str) -> tuple[int, str]:
+    """How many bytes a file has, and the SHA-256 of them in hexadecimal: all of it is read.
+
+    Raises:
+        OSError, StorageUnavailable: as `open_file` and reading do.
+    """
+    made, size = hashlib.sha256(), 0
+    with open_file(uri) as file:
+        while block := file.read(DIGEST_BYTES):
+            made.update(block)
+            size += len(block)
+    return size, made.hexdigest()
 
 
 def _buffered(reader: _Reader, expected: File | None, size: int) -> BinaryIO:

@@ -6,7 +6,6 @@ A record is written when the files of its part are whole, as `<name of the part>
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 import logging
 import os
@@ -109,13 +108,7 @@ def sound_parts(directory: str) -> list[Part]:
 
 
 def _has_digest(file: PartFile) -> bool:
-    if not files.is_local(file.uri):
-        return True
-    with open(file.uri, "rb") as content:
-        digest = hashlib.sha256()
-        while block := content.read(1024 * 1024):
-            digest.update(block)
-        return digest.hexdigest() == file.sha256
+    return not files.is_local(file.uri) or files.digest(file.uri) == (file.size, file.sha256)
 
 
 def _to_json(part: Part) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS, is_temporary
 from beam_batch_predict.spec import FileNames, JobRecord, Outcome
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["RunRecord", "fresh_time", "now", "plain_state", "status_of_error"]
+__all__ = ["RunRecord", "fresh_time", "now", "plain_state", "read_record", "status_of_error"]
 
 _last = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
 _lock = threading.Lock()
@@ -178,19 +178,14 @@ class RunRecord:
     def state(self) -> str:
         """What the record says at present; empty where there is none that can be read."""
         try:
-            return plain_state(self._present())
+            return plain_state(read_record(self.directory))
         except (OSError, ValueError, AttributeError, StorageUnavailable):
             return ""
-
-    def _present(self) -> dict[str, Any]:
-        with files.open_file(files.join(self.directory, JOB_RECORD)) as file:
-            found: dict[str, Any] = json.loads(file.read())
-        return found
 
     def _began(self) -> datetime.datetime | None:
         """When the run began, as the record says; None where it does not."""
         try:
-            text = str(self._present()["startTime"]).replace("Z", "+00:00")
+            text = str(read_record(self.directory)["startTime"]).replace("Z", "+00:00")
             return datetime.datetime.fromisoformat(text)
         except (OSError, ValueError, KeyError, TypeError, StorageUnavailable):
             return None
@@ -218,6 +213,20 @@ class RunRecord:
             self.check_attempt()
             self.failed(status_of_error(error))
             raise
+
+
+def read_record(directory: str) -> dict[str, Any]:
+    """The record of the job whose run has a directory.
+
+    Raises:
+        OSError: there is none, or it cannot be read.
+        ValueError: it is no record.
+    """
+    with files.open_file(files.join(directory, JOB_RECORD)) as file:
+        record = json.loads(file.read())
+    if not isinstance(record, dict):
+        raise ValueError(f"{JOB_RECORD} holds no object")
+    return record
 
 
 def status_of_error(error: BaseException) -> Status:
