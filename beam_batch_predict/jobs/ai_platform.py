@@ -25,11 +25,15 @@ from beam_batch_predict.jobs.resource import Resource, camel, read_resource, vio
 from beam_batch_predict.jobs.scalars import Int64, Text, Timestamp, nearest, quoted
 from beam_batch_predict.model_registry import ResolvedModel, resolve
 from beam_batch_predict.row_keys import row_key
+from beam_batch_predict.run_options import RunOptions
 
 __all__ = ["REGIONS", "AiPlatformJob", "parse_ai_platform_job", "read_ai_platform_job"]
 
 REGIONS = ("us-central1", "us-east1", "europe-west1", "asia-east1")
 """The regions in which the service had batch prediction."""
+
+_OF_OTHERS = ("csv_multiline", "bigquery_query", "bigquery_row_restriction")
+"""Options for what these jobs never read."""
 
 _NOTES = {
     "max_worker_count": "not used by this release; the runner decides how many workers there are",
@@ -121,38 +125,12 @@ that is installed.',)
         ]
         return tuple(found)
 
-    def to_spec(
-        self,
-        *,
-        signature_name: str = spec.DEFAULT_SIGNATURE,
-        chunk_bytes: int = spec.DEFAULT_CHUNK_BYTES,
-        non_finite: spec.NonFinite = spec.NonFinite.STRING,
-        max_instance_bytes: int = spec.DEFAULT_MAX_INSTANCE_BYTES,
-        max_failed_fraction: float = spec.DEFAULT_MAX_FAILED_FRACTION,
-        max_failed_min_rows: int = spec.DEFAULT_MAX_FAILED_MIN_ROWS,
-        call_timeout_seconds: float = spec.DEFAULT_CALL_TIMEOUT_SECONDS,
-        csv_multiline: bool = False,
-        bigquery_query: str = "",
-        bigquery_row_restriction: str = "",
-        model_registry: str = "",
-        key: str = "",
-    ) -> spec.BatchPredictSpec:
+    def to_spec(self, **options: Any) -> spec.BatchPredictSpec:
         """The job in the terms of the pipeline.
 
         Args:
-            signature_name: the signature to call, where the job names none.
-            chunk_bytes: bytes of input behind one output file.
-            non_finite: how NaN and infinities are written.
-            max_instance_bytes: of a line or a record.
-            max_failed_fraction: the run fails if a larger share of its rows does.
-            max_failed_min_rows: rows that there must be before that limit counts.
-            call_timeout_seconds: the longest that a call of the model may take; 0 is no limit.
-            csv_multiline: for jobs that read CSV files, which these never do.
-            bigquery_query: for jobs that read tables, which these never do.
-            bigquery_row_restriction: for jobs that read tables, which these never do.
-            model_registry: the directory in which models are looked up by name.
-            key: what each prediction has as "key": the "place" of its row, or "field:NAME"; without
-                any, only what the model itself returns says which row it was.
+            **options: values of `RunOptions`, by name. Without a `key`, only what the model itself
+                returns says which row a prediction is of.
 
         Raises:
             InvalidJob: the job breaks a rule.
@@ -162,37 +140,31 @@ that is installed.',)
         wrong = breaches(self)
         if wrong:
             raise InvalidJob("job", wrong)
+        asked = RunOptions(**options)
+        for name in _OF_OTHERS:
+            if getattr(asked, name):
+                message = f"{name} is for what AI Platform's jobs do not read: CSV files, tables"
+                raise InvalidArgument(message, "leave it out")
         given = self.prediction_input
         assert given is not None
         assert given.output_path is not None
-        job = self.resolved(model_registry)
-        of_others = {
-            "csv_multiline": csv_multiline,
-            "bigquery_query": bigquery_query,
-            "bigquery_row_restriction": bigquery_row_restriction,
-        }
-        for name, value in of_others.items():
-            if value:
-                message = f"{name} is for what AI Platform's jobs do not read: CSV files, tables"
-                raise InvalidArgument(message, "leave it out")
+        job, key = self.resolved(asked.model_registry), row_key(asked.key)
         return spec.BatchPredictSpec(
-            source=_source(given, chunk_bytes, max_instance_bytes),
-            model=job._saved_model(signature_name),
+            source=_source(given, asked.chunk_bytes, asked.max_instance_bytes),
+            model=job._saved_model(asked.signature_name),
             destination=spec.GcsDestination(
                 given.output_path, own_directory=False, file_names=spec.FileNames.SHARDED
             ),
             instances=spec.InstanceConfig(
-                key_field=row_key(key).key_field,
-                place_as_key=row_key(key).place_as_key,
-                raw_strings=True,
+                key_field=key.key_field, place_as_key=key.place_as_key, raw_strings=True
             ),
             predictions_format="csv" if given.output_data_format == "CSV" else "jsonl",
             batch_size=given.batch_size or spec.DEFAULT_BATCH_SIZE,
-            non_finite=non_finite,
+            non_finite=asked.non_finite,
             record_shape=spec.RecordShape.OUTPUTS,
-            max_failed_fraction=max_failed_fraction,
-            max_failed_min_rows=max_failed_min_rows,
-            call_timeout_seconds=call_timeout_seconds,
+            max_failed_fraction=asked.max_failed_fraction,
+            max_failed_min_rows=asked.max_failed_min_rows,
+            call_timeout_seconds=asked.call_timeout_seconds,
             job=job,
         )
 

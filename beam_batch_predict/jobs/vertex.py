@@ -46,6 +46,7 @@ from beam_batch_predict.jobs.vertex_types import (
 )
 from beam_batch_predict.model_registry import ResolvedModel, resolve
 from beam_batch_predict.row_keys import row_key
+from beam_batch_predict.run_options import RunOptions
 
 __all__ = ["BatchPredictionJob", "parse_resource", "read_job"]
 
@@ -157,38 +158,12 @@ class BatchPredictionJob(Resource):
         ]
         return tuple(found)
 
-    def to_spec(
-        self,
-        *,
-        signature_name: str = spec.DEFAULT_SIGNATURE,
-        chunk_bytes: int = spec.DEFAULT_CHUNK_BYTES,
-        non_finite: spec.NonFinite = spec.NonFinite.STRING,
-        max_instance_bytes: int = spec.DEFAULT_MAX_INSTANCE_BYTES,
-        max_failed_fraction: float = spec.DEFAULT_MAX_FAILED_FRACTION,
-        max_failed_min_rows: int = spec.DEFAULT_MAX_FAILED_MIN_ROWS,
-        call_timeout_seconds: float = spec.DEFAULT_CALL_TIMEOUT_SECONDS,
-        csv_multiline: bool = False,
-        bigquery_query: str = "",
-        bigquery_row_restriction: str = "",
-        model_registry: str = "",
-        key: str = "",
-    ) -> spec.BatchPredictSpec:
+    def to_spec(self, **options: Any) -> spec.BatchPredictSpec:
         """The job in the terms of the pipeline.
 
         Args:
-            signature_name: the signature to call; Vertex AI's jobs have no field for it.
-            chunk_bytes: bytes of input behind one output file.
-            non_finite: how NaN and infinities are written.
-            max_instance_bytes: of a record, or of a file of a file list.
-            max_failed_fraction: the run fails if a larger share of its rows does.
-            max_failed_min_rows: rows that there must be before that limit counts.
-            call_timeout_seconds: the longest that a call of the model may take; 0 is no limit.
-            csv_multiline: whether cells of CSV files may hold line breaks.
-            bigquery_query: a SELECT to read in place of the table at `inputUri`.
-            bigquery_row_restriction: a condition in SQL for rows of the table.
-            model_registry: the directory of models in which `model` is looked for.
-            key: "place", where the place of a row is its key; a field as the key is named in
-                `instanceConfig.keyField`.
+            **options: values of `RunOptions`, by name. A `key` can only be "place" here: a field
+                as the key is named in `instanceConfig.keyField`.
 
         Raises:
             InvalidJob: the job breaks a rule, or asks for what this release cannot do.
@@ -198,21 +173,19 @@ class BatchPredictionJob(Resource):
         wrong = [*breaches(self), *unsupported(self)]
         if wrong:
             raise InvalidJob("job", wrong)
-        job, config = self.resolved(model_registry), _set(self.input_config)
+        given = RunOptions(**options)
+        job, config = self.resolved(given.model_registry), _set(self.input_config)
         return spec.BatchPredictSpec(
-            source=(
-                table_of(config, chunk_bytes, bigquery_query, bigquery_row_restriction)
-                or files_of(config, chunk_bytes, max_instance_bytes, csv_multiline)
-            ),
-            model=job._saved_model(signature_name),
+            source=table_of(config, given) or files_of(config, given),
+            model=job._saved_model(given.signature_name),
             destination=self._destination(),
-            instances=self._instances(key),
+            instances=self._instances(given.key),
             predictions_format=_set(_set(self.output_config).predictions_format),
             batch_size=self._batch_size(),
-            non_finite=non_finite,
-            max_failed_fraction=max_failed_fraction,
-            max_failed_min_rows=max_failed_min_rows,
-            call_timeout_seconds=call_timeout_seconds,
+            non_finite=given.non_finite,
+            max_failed_fraction=given.max_failed_fraction,
+            max_failed_min_rows=given.max_failed_min_rows,
+            call_timeout_seconds=given.call_timeout_seconds,
             job=job,
         )
 

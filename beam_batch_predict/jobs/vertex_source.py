@@ -8,20 +8,17 @@ from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.inputs import LIST_CHUNK_BYTES
 from beam_batch_predict.jobs.vertex_types import InputConfig
+from beam_batch_predict.run_options import RunOptions
 
 __all__ = ["files_of", "table_of"]
 
 
-def table_of(
-    config: InputConfig, chunk_bytes: int, query: str, row_restriction: str
-) -> spec.BigQuery | None:
+def table_of(config: InputConfig, options: RunOptions) -> spec.BigQuery | None:
     """The table of a job that reads one, whose `inputUri` has been checked.
 
     Args:
         config: of the job.
-        chunk_bytes: bytes of input behind one output file.
-        query: a SELECT to read in place of the table.
-        row_restriction: a condition in SQL for rows of the table.
+        options: of the run.
 
     Raises:
         InvalidArgument: there is none, and an option is for tables.
@@ -30,37 +27,31 @@ def table_of(
     if table is not None:
         return spec.BigQuery(
             table.input_uri or "",
-            query,
-            row_restriction,
-            chunk_bytes=chunk_bytes,
+            options.bigquery_query,
+            options.bigquery_row_restriction,
+            chunk_bytes=options.chunk_bytes,
             # The plan is made before the run begins, and again in it.
             query_job_id=f"beam-batch-predict-{uuid.uuid4().hex}",
         )
-    for name, value in (
-        ("bigquery_query", query),
-        ("bigquery_row_restriction", row_restriction),
-    ):
-        if value:
+    for name in ("bigquery_query", "bigquery_row_restriction"):
+        if getattr(options, name):
             raise InvalidArgument(
                 f"{name} is for inputConfig.bigquerySource, which is not set", "leave it out"
             )
     return None
 
 
-def files_of(
-    config: InputConfig, chunk_bytes: int, max_instance_bytes: int, csv_multiline: bool
-) -> spec.FileSource:
+def files_of(config: InputConfig, options: RunOptions) -> spec.FileSource:
     """The files of a job that reads files.
 
     Args:
         config: of the job.
-        chunk_bytes: bytes of input behind one output file.
-        max_instance_bytes: of a record, or of a file of a file list.
-        csv_multiline: whether cells of CSV files may hold line breaks.
+        options: of the run.
     """
+    chunk_bytes, max_instance_bytes = options.chunk_bytes, options.max_instance_bytes
     uris = config.gcs_source.uris if config.gcs_source else ()
     if config.instances_format == "csv":
-        return spec.Csv(uris, chunk_bytes, csv_multiline, max_instance_bytes)
+        return spec.Csv(uris, chunk_bytes, options.csv_multiline, max_instance_bytes)
     if config.instances_format == "file-list":
         return spec.FileList(uris, min(chunk_bytes, LIST_CHUNK_BYTES), max_instance_bytes)
     if config.instances_format in ("tf-record", "tf-record-gzip"):
