@@ -7,6 +7,7 @@ object appears whole or not at all, so nothing needs to be written aside first.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -24,7 +25,15 @@ from beam_batch_predict.file_errors import (
 )
 from beam_batch_predict.retries import HTTP_CODES
 
-__all__ = ["blob_of", "create_exclusively", "delete", "is_cloud_storage", "rename", "write"]
+__all__ = [
+    "blob_of",
+    "create_exclusively",
+    "delete",
+    "is_cloud_storage",
+    "read",
+    "rename",
+    "write",
+]
 
 # For traces that nobody has asked for, each new client asks in a thread of its own about
 # the bucket; and Beam makes a client for each call.
@@ -52,6 +61,16 @@ def blob_of(uri: str) -> Any:
 def write(uri: str, content: bytes) -> None:
     """Write a whole object in one request, in place of what is there."""
     asked(uri, lambda: _upload(blob_of(uri), content))
+
+
+def read(uri: str) -> bytes:
+    """All of an object, in one request."""
+
+    def download() -> bytes:
+        content: bytes = blob_of(uri).download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
+        return content
+
+    return asked(uri, download)
 
 
 def create_exclusively(uri: str, content: bytes) -> bool:
@@ -93,13 +112,24 @@ def delete(uris: Iterable[str]) -> None:
     _raise(_in_batches(_delete_batch, list(uris)))
 
 
+_made = threading.local()
+
+_VARIABLES = ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT")
+"""Of the environment, that say what a client asks, and as whom."""
+
+
 class _Pair(NamedTuple):
     source: str
     destination: str
 
 
 def _client(uri: str) -> Any:
-    return FileSystems.get_filesystem(uri)._gcsIO().client
+    """The client that Beam makes, one for each thread: each has connections of its own."""
+    system = FileSystems.get_filesystem(uri)
+    asked_for = (system._pipeline_options, *map(os.environ.get, _VARIABLES))
+    if getattr(_made, "asked_for", None) != asked_for:
+        _made.client, _made.asked_for = system._gcsIO().client, asked_for
+    return _made.client
 
 
 def _blob(client: Any, uri: str) -> Any:

@@ -15,10 +15,11 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks.measure import BenchmarkError
 
-__all__ = ["BUCKET", "Emulators", "running"]
+__all__ = ["BUCKET", "Emulators", "running", "storage_running"]
 
 ROOT = Path(__file__).parents[1]
 
@@ -88,8 +89,7 @@ def running() -> Iterator[Emulators]:
     Raises:
         BenchmarkError: one is not installed.
     """
-    sys.path.append(str(ROOT / "tests" / "cloud"))
-    servers = importlib.import_module("emulators.servers")
+    servers = _servers()
     before = _children()
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
         directory = Path(name)
@@ -99,16 +99,49 @@ def running() -> Iterator[Emulators]:
         except servers.Missing as error:
             raise BenchmarkError(f"{error}: run `make emulators`") from error
         environment = {
-            "STORAGE_EMULATOR_HOST": storage,
+            **_storage_environment(servers, storage, directory),
             "BIGQUERY_EMULATOR_HOST": bigquery.rest,
             "BIGQUERY_STORAGE_EMULATOR_HOST": bigquery.grpc,
-            "GOOGLE_CLOUD_PROJECT": servers.PROJECT,
-            "GOOGLE_APPLICATION_CREDENTIALS": servers.write_credentials(directory),
         }
         pids = tuple(_children() - before)
         if len(pids) != 2:
             raise BenchmarkError(f"expected the processes of two emulators, found {len(pids)}")
         yield Emulators(servers.PROJECT, environment, pids)
+
+
+@contextlib.contextmanager
+def storage_running() -> Iterator[Mapping[str, str]]:
+    """Starts that of Cloud Storage alone, with nothing in it, and stops it.
+
+    It keeps objects on disk, where a request takes as long however many there are.
+
+    Yields:
+        Variables by which Google's clients, and ours, find it.
+
+    Raises:
+        BenchmarkError: it is not installed.
+    """
+    servers = _servers()
+    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
+        directory = Path(name)
+        try:
+            storage = stack.enter_context(servers.storage_server(directory, on_disk=True))
+        except servers.Missing as error:
+            raise BenchmarkError(str(error)) from error
+        yield _storage_environment(servers, storage, directory)
+
+
+def _servers() -> Any:
+    sys.path.append(str(ROOT / "tests" / "cloud"))
+    return importlib.import_module("emulators.servers")
+
+
+def _storage_environment(servers: Any, url: str, directory: Path) -> dict[str, str]:
+    return {
+        "STORAGE_EMULATOR_HOST": url,
+        "GOOGLE_CLOUD_PROJECT": servers.PROJECT,
+        "GOOGLE_APPLICATION_CREDENTIALS": servers.write_credentials(directory),
+    }
 
 
 def _children() -> set[int]:

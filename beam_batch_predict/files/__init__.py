@@ -9,7 +9,7 @@ from beam_batch_predict.file_errors import StorageUnavailable
 from beam_batch_predict.files.matching import File, exists, match, match_in
 from beam_batch_predict.files.moving import delete, rename
 from beam_batch_predict.files.paths import is_local, join
-from beam_batch_predict.files.reading import digest, open_file
+from beam_batch_predict.files.reading import digest, open_file, read_file
 from beam_batch_predict.files.writing import (
     NewFile,
     claim_directory,
@@ -34,6 +34,7 @@ __all__ = [
     "match",
     "match_in",
     "open_file",
+    "read_file",
     "remove_asides",
     "rename",
     "write_file",

@@ -27,7 +27,7 @@ from beam_batch_predict.file_errors import asked
 from beam_batch_predict.files.matching import File
 from beam_batch_predict.files.paths import is_local
 
-__all__ = ["digest", "open_file"]
+__all__ = ["digest", "open_file", "read_file"]
 
 DIGEST_BYTES = 1024 * 1024
 """Read at a time to make a digest."""
@@ -62,6 +62,18 @@ def open_file(uri: str, expected: File | None = None, may_grow: bool = False) ->
     if expected is not None and may_grow and reader.size > expected.size:
         expected = None
     return _buffered(reader, expected, BUFFER_BYTES)
+
+
+def read_file(uri: str) -> bytes:
+    """All of a file that fits in memory. For an object that is one request, in place of two.
+
+    Raises:
+        OSError, StorageUnavailable: as `open_file` and reading do.
+    """
+    if is_cloud_storage(uri):
+        return cloud_storage.read(uri)
+    with open_file(uri) as file:
+        return file.read()
 
 
 def digest(uri: str) -> tuple[int, str]:

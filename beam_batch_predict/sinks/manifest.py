@@ -118,8 +118,7 @@ def read_manifest(directory: str) -> dict[str, Any]:
         FileNotFoundError: there is none.
         ValueError: it is not what was written.
     """
-    with files.open_file(files.join(directory, MANIFEST)) as file:
-        text = file.read()
+    text = files.read_file(files.join(directory, MANIFEST))
     try:
         manifest = json.loads(text)
         digest = manifest.pop("digest")

@@ -62,9 +62,7 @@ def _has_begun(record: RunRecord) -> bool:
 
 def _read(uri: str) -> bytes:
     try:
-        with files.open_file(uri) as file:
-            content: bytes = file.read()
-            return content
+        return files.read_file(uri)
     except FileNotFoundError:
         return b""
 

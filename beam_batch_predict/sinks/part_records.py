@@ -77,8 +77,7 @@ def read_parts(directory: str, besides: Iterable[int] = ()) -> list[Part]:
     ]
 
     def read(uri: str) -> Part:
-        with files.open_file(uri) as file:
-            return _from_json(json.loads(file.read()), directory)
+        return _from_json(json.loads(files.read_file(uri)), directory)
 
     with ThreadPoolExecutor(READS_AT_ONCE, "part-records") as pool:
         return list(pool.map(read, uris))

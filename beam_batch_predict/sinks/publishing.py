@@ -155,8 +155,7 @@ def has_publication(parts_directory: str) -> bool:
 def _read_publication(directory: str, parts_directory: str) -> _Publication | None:
     if not has_publication(parts_directory):
         return None
-    with files.open_file(files.join(parts_directory, _PUBLICATION)) as file:
-        found = json.loads(file.read())
+    found = json.loads(files.read_file(files.join(parts_directory, _PUBLICATION)))
     return [
         (source, PublishedFile(files.join(directory, name), *more))
         for source, (name, *more) in found
@@ -259,9 +258,7 @@ def remove_errors_of_failure(directory: str, names: FileNames = FileNames.NUMBER
 def remove_parts(directory: str) -> None:
     """Delete a directory of parts that is no longer needed, or what can be of it."""
     with contextlib.suppress(OSError, StorageUnavailable):
-        with files.open_file(_claim_in(directory)) as claim:
-            ours = claim.read() == _run_of(directory)
-        if ours:
+        if files.read_file(_claim_in(directory)) == _run_of(directory):
             files.delete([_claim_in(directory)])
             above, _, name = _claim_in(directory).rpartition("/")
             files.remove_asides(above, [name])

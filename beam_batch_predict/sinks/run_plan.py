@@ -61,8 +61,7 @@ def read_plan(directory: str) -> RunPlan | None:
     uri = files.join(directory, _NAME)
     if not files.exists(uri):
         return None
-    with files.open_file(uri) as file:
-        head, *inputs = file.read().splitlines()
+    head, *inputs = files.read_file(uri).splitlines()
     plan = json.loads(head)
     if plan.pop("format", None) != FORMAT:
         raise ValueError(f"{uri} was written by another release")

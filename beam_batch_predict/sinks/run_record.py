@@ -104,8 +104,7 @@ class RunRecord:
             TakenOver: one does, and the record is its own.
         """
         try:
-            with files.open_file(self._attempt_file) as file:
-                present = file.read().decode()
+            present = files.read_file(self._attempt_file).decode()
         except (OSError, ValueError, StorageUnavailable):
             # None has begun, or all of them are done, or nobody can say.
             return
@@ -222,8 +221,7 @@ def read_record(directory: str) -> dict[str, Any]:
         OSError: there is none, or it cannot be read.
         ValueError: it is no record.
     """
-    with files.open_file(files.join(directory, JOB_RECORD)) as file:
-        record = json.loads(file.read())
+    record = json.loads(files.read_file(files.join(directory, JOB_RECORD)))
     if not isinstance(record, dict):
         raise ValueError(f"{JOB_RECORD} holds no object")
     return record

@@ -38,8 +38,13 @@ class BigQuery(NamedTuple):
 
 
 @contextlib.contextmanager
-def storage_server(directory):
+def storage_server(directory, on_disk=False):
     """A running emulator of Cloud Storage, which keeps all in memory; gives its URL.
+
+    Args:
+        directory: for its log.
+        on_disk: whether it keeps all there instead: in memory, each request takes the longer
+            the more objects there are.
 
     Raises:
         Missing: it is not installed.
@@ -47,7 +52,9 @@ def storage_server(directory):
     binary = _storage_binary()
     [port] = _free_ports(1)
     address = f"127.0.0.1:{port}"
-    command = [binary, "-scheme", "http", "-backend", "memory", "-log-level", "error"]
+    command = [binary, "-scheme", "http", "-log-level", "error"]
+    command += ["-backend", "filesystem" if on_disk else "memory"]
+    command += ["-filesystem-root", str(directory / "objects")] if on_disk else []
     command += ["-host", "127.0.0.1", "-port", str(port)]
     # Links to itself, in replies to clients and for DuckDB in the other emulator.
     command += ["-external-url", f"http://{address}", "-public-host", address]
