@@ -8,7 +8,7 @@ PYENVS := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
 
 FUZZ_SECONDS ?= 30
 
-.PHONY: demo test test-slow check audit fuzz bench emulators test-all-pythons lock clean
+.PHONY: demo test test-slow test-engines check audit fuzz bench emulators test-all-pythons lock clean
 
 demo: $(VENV)/ready  ## Run a real job on sample data and show what came of it.
 	$(BIN)/beam-batch-predict run examples/penguins/job.json | $(BIN)/python examples/show_results.py -
@@ -18,6 +18,10 @@ test: $(VENV)/ready emulators  ## Pass the tests.
 
 test-slow: $(VENV)/ready emulators  ## The tests that take long: kills, full disks, bombs, many files.
 	$(BIN)/python -m pytest -m slow
+
+test-engines: $(VENV)/ready  ## The same jobs on Beam's job service, Prism (built with Go) and Flink (Java, Maven).
+	@$(BIN)/python tests/engines/get_parts.py
+	$(BIN)/python -m pytest -m engines tests/engines
 
 check: $(VENV)/ready  ## Lint and types.
 	$(BIN)/ruff check .
@@ -65,10 +69,11 @@ test-all-pythons:  ## The tests on every Python from 3.10 to 3.13 that is here (
 	  else echo "== Python $$version: not on this machine, skipped"; fi; \
 	done
 
-lock:  ## Write requirements.lock anew, for every supported Python.
+lock:  ## Write requirements.lock and those of the image anew, for every supported Python.
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
 	  --no-header --no-annotate --quiet --upgrade --output-file requirements.lock
+	PATH="$(abspath $(BIN)):$$PATH" templates/make_requirements
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)

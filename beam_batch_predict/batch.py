@@ -33,7 +33,8 @@ class Span(NamedTuple):
     Attributes:
         uri: the file.
         start: first byte.
-        stop: the byte behind the last; None where the file is read whole.
+        stop: the byte behind the last; None where the file is read whole. Where a reader
+            must begin at the beginning of the file, the rows are those that these bytes give.
         size: of the file when the plan was made; -1 where that is not known.
         modified: when the file was modified last at that time, in seconds since 1970.
 

@@ -26,12 +26,14 @@ from beam_batch_predict.errors import Cancelled
 
 __all__ = [
     "JobGoesOn",
+    "at_end",
     "call",
     "check",
     "elsewhere",
     "end",
     "exit_code",
     "handle_signals",
+    "handing_over",
     "leave_behind",
     "on_signals",
     "stopping",
@@ -70,7 +72,9 @@ class _State:
         self.news: SimpleQueue[_Outcome | None] | None = None
         self.callbacks: list[Callable[[], object]] = []
         self.elsewhere = False
+        self.handing_over = False
         self.left_behind = False
+        self.last_things: list[Callable[[], object]] = []
         self.lock = threading.Lock()
 
 
@@ -202,7 +206,9 @@ def _stop(news: SimpleQueue[_Outcome | None]) -> _Outcome | None:
         if _state.elsewhere:
             _state.left_behind = True
             raise JobGoesOn(
-                "the job goes on without this command, and writes its record itself; "
+                "the job was being handed over: see whether it runs, and cancel it there"
+                if _state.handing_over
+                else "the job goes on without this command, and writes its record itself; "
                 "cancel it where it runs"
             )
     for callback in list(_state.callbacks):
@@ -247,6 +253,16 @@ def elsewhere() -> Iterator[None]:
         _state.elsewhere = False
 
 
+@contextlib.contextmanager
+def handing_over() -> Iterator[None]:
+    """Inside the block nobody here knows whether the other machine has the job yet."""
+    _state.handing_over = True
+    try:
+        yield
+    finally:
+        _state.handing_over = False
+
+
 def exit_code() -> int | None:
     """The exit code of a process that a signal stopped, as shells have it; else None."""
     return None if _state.heard is None else 128 + _state.heard
@@ -257,12 +273,20 @@ def leave_behind() -> None:
     _state.left_behind = True
 
 
+def at_end(callback: Callable[[], object]) -> None:
+    """Have something called should the process end with `end`, which leaves `atexit` out."""
+    _state.last_things.append(callback)
+
+
 def end(code: int) -> int:
     """The exit code again; but if work did not stop in time, the process ends here with it.
 
     The interpreter would wait for threads, or take away what they are using.
     """
     if _state.left_behind:
+        for callback in _state.last_things:
+            with contextlib.suppress(Exception):
+                callback()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

@@ -19,10 +19,12 @@ import sys
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from beam_batch_predict import cancelling, errors, submit_flags
+from beam_batch_predict.dry_run import show_run
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
+from beam_batch_predict.job_fields import FIELDS, check_one_way, given_fields, job_from_fields
 from beam_batch_predict.jobs import Job, read_job
 from beam_batch_predict.models_command import add_models_parser, run_models
 from beam_batch_predict.options import OPTIONS, add_options
@@ -54,7 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return run_models(parser.parse_args(given))
         if given[:1] == ["submit"]:
             given = submit_flags.as_written_here(given)
-        arguments, beam_flags = parser.parse_known_args(_with_equals_signs(given))
+        given = _with_equals_signs(given)
+        spaced = [a for a in given if _is_spaced_flag(a)] if given[:1] == ["run"] else []
+        arguments, beam_flags = parser.parse_known_args([a for a in given if a not in spaced])
+        beam_flags += spaced
         if arguments.command == "verify":
             if beam_flags:
                 parser.error(f"unknown argument {beam_flags[0]}")
@@ -62,9 +67,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command == "submit":
             submit_flags.check_no_arguments(beam_flags)
             beam_flags = [*submit_flags.beam_flags_of(arguments), *beam_flags]
-            if arguments.gcloud_dry_run:
-                sys.stdout.write(job_of(arguments).to_json_bytes().decode())
-                return 0
+        if arguments.dry_run:
+            return _show_run(arguments, beam_flags)
         with cancelling.on_signals(_show):
             return cancelling.end(_run_to_exit_code(arguments, beam_flags))
     except InvalidArgument as error:
@@ -93,8 +97,20 @@ def _parser() -> argparse.ArgumentParser:
         "was cancelled by Ctrl-C or SIGTERM.",
         allow_abbrev=False,
     )
-    run.add_argument("job", metavar="JOB.json", help="the job file, a local path or a URI")
-    add_options(run)
+    run.add_argument(
+        "job",
+        nargs="?",
+        metavar="JOB.json",
+        help="the job file, a local path or a URI; or else the fields of a job below",
+    )
+    add_options(run, options=[*(field.option for field in FIELDS), *OPTIONS])
+    run.add_argument(
+        "--dry-run",
+        action="store_true",
+        dest="dry_run",
+        help="Print the job as it is understood, and on standard error what its runner would get; "
+        "start nothing.",
+    )
     submit = commands.add_parser(
         "submit",
         help="run the job that flags of gcloud ai-platform jobs submit prediction ask for",
@@ -124,7 +140,8 @@ def _with_equals_signs(arguments: Sequence[str]) -> list[str]:
     """
     booleans = {f"--{option.name}" for option in OPTIONS if isinstance(option.default, bool)}
     others = {f"--{option.name}" for option in OPTIONS} - booleans
-    switches = submit_flags.switches() if arguments[:1] == ["submit"] else frozenset()
+    others |= {f"--{field.option.name}" for field in FIELDS}
+    switches = submit_flags.switches() if arguments[:1] == ["submit"] else {"--dry-run"}
     if arguments[:1] == ["submit"]:
         others |= submit_flags.value_flags()
     joined: list[str] = []
@@ -132,6 +149,8 @@ def _with_equals_signs(arguments: Sequence[str]) -> list[str]:
     while waiting:
         flag = waiting.pop(0)
         value = waiting[0] if waiting and not waiting[0].startswith("-") else None
+        if flag == "--dry_run" and (value or "").lower() not in ("true", "false"):
+            flag = "--dry-run"  # Beam has an option of that name, which takes a value
         if flag in booleans:
             taken = value is not None and value.lower() in ("true", "false")
             flag = f"{flag}={waiting.pop(0) if taken else 'true'}"
@@ -141,6 +160,19 @@ def _with_equals_signs(arguments: Sequence[str]) -> list[str]:
             flag = f"{flag}={waiting.pop(0)}"
         joined.append(flag)
     return joined
+
+
+def _is_spaced_flag(argument: str) -> bool:
+    """Whether it is a flag of Beam that argparse would take for a job file: it has a space.
+
+    Example:
+        >>> _is_spaced_flag('--labels={"a": "b"}'), _is_spaced_flag("--display_name=a b")
+        (True, False)
+    """
+    if not argument.startswith("-") or " " not in argument:
+        return False
+    ours = {f"--{option.name}" for option in (*OPTIONS, *(field.option for field in FIELDS))}
+    return argument.partition("=")[0] not in ours
 
 
 def _is_open(flag: str) -> bool:
@@ -170,6 +202,17 @@ def _verify(directory: str) -> int:
     return 0
 
 
+def _show_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
+    """Print what would be run."""
+    _without_old_news()
+    job, notes = _unresolved_job(arguments, beam_flags)
+    shown = show_run(job, _options_in(arguments), beam_flags)
+    for line in (*(f"note: {note}" for note in notes), *shown.lines):
+        _show(line)
+    sys.stdout.write(shown.job.decode())
+    return 0
+
+
 def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
     with _result_on_stdout() as result:
         finished = _run(arguments, beam_flags)
@@ -184,7 +227,7 @@ def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) 
 
 def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
     _without_old_news()
-    job, notes = _job(arguments)
+    job, notes = _job(arguments, beam_flags)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     # Beam takes seconds to import, which neither --help nor a wrong job file should cost.
@@ -193,8 +236,11 @@ def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
     for handler in logging.getLogger().handlers:
         handler.addFilter(_is_news)
     threading.excepthook = _say_why_a_thread_ended
-    options = {o.name: getattr(arguments, o.name, o.default) for o in OPTIONS}
-    return run_job(job, options, beam_flags, show=_show)
+    return run_job(job, _options_in(arguments), beam_flags, show=_show)
+
+
+def _options_in(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {o.name: getattr(arguments, o.name, o.default) for o in OPTIONS}
 
 
 def _without_old_news() -> None:
@@ -213,6 +259,11 @@ _OLD_NEWS = (
     "No semi_persistent_directory found",  # a local worker has none
     "Discarding unparseable args",  # options of the runner, which workers do not know
     "Failed to read inputs in the data plane",  # a worker has ended, which is an error of its own
+    "Really starting service",  # a runner's job server, with all of its command line
+    "Really destroying service",
+    "Waiting for grpc channel",
+    "Serving JobManagement",  # so says Prism
+    "pipeline done!",
 )
 """What Beam warns of, and nobody can do anything about."""
 
@@ -242,12 +293,33 @@ def _say_why_a_thread_ended(ended: threading.ExceptHookArgs) -> None:
     logging.getLogger(__name__).debug("a thread ended", exc_info=ended.exc_value)
 
 
-def _job(arguments: argparse.Namespace) -> tuple[Job, list[str]]:
+def _job(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> tuple[Job, list[str]]:
     """The job that the arguments name or describe, and what is to be said of it."""
-    submitted = arguments.command == "submit"
-    job: Job = job_of(arguments) if submitted else _read_job_file(arguments.job)
+    job, notes = _unresolved_job(arguments, beam_flags)
     job = job.resolved(arguments.model_registry)
-    return job, [*(submit_flags.notes_of(arguments) if submitted else ()), *job.notes]
+    return job, [*notes, *job.notes]
+
+
+def _unresolved_job(
+    arguments: argparse.Namespace, beam_flags: Sequence[str]
+) -> tuple[Job, list[str]]:
+    """The job, whose model nobody has looked up yet, and what is to be said of the flags."""
+    if arguments.command == "submit":
+        return job_of(arguments), submit_flags.notes_of(arguments)
+    return _job_to_run(arguments, beam_flags), []
+
+
+def _job_to_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Job:
+    fields = given_fields(arguments)
+    try:
+        check_one_way(arguments.job, fields)
+        return job_from_fields(fields) if fields else _read_job_file(arguments.job)
+    except InvalidArgument:
+        if beam_flags and not arguments.job:  # a misspelt field is one that is missing
+            from beam_batch_predict.runners import make_options
+
+            make_options(beam_flags)
+        raise
 
 
 def _read_job_file(uri: str) -> Job:

@@ -27,7 +27,7 @@ from beam_batch_predict.sinks.parts import Part, PartWriter
 from beam_batch_predict.sinks.publishing import PublishedFile, remove_parts
 from beam_batch_predict.sinks.records import error_records, prediction_records
 from beam_batch_predict.sinks.run_record import RunRecord
-from beam_batch_predict.sources.reading import read_chunk
+from beam_batch_predict.sources.reading import is_decompressed, read_chunk
 from beam_batch_predict.spec import NonFinite, Source
 
 __all__ = [
@@ -69,7 +69,8 @@ def _opener_of(chunk: Chunk) -> Callable[[str], BinaryIO]:
         if span is None:
             return files.open_file(uri)
         found = files.File(span.uri, span.size, span.modified)
-        return files.open_file(uri, found, may_grow=span.stop is not None)
+        may_grow = span.stop is not None and not is_decompressed(uri, chunk.format)
+        return files.open_file(uri, found, may_grow)
 
     return open_planned
 

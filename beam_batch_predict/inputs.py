@@ -26,6 +26,7 @@ __all__ = [
     "FileSource",
     "JsonLines",
     "Parquet",
+    "SequentialSource",
     "Source",
     "TfRecord",
 ]
@@ -81,10 +82,33 @@ class FileSource(Source):
 
 
 @dataclasses.dataclass(frozen=True)
-class JsonLines(FileSource):
+class SequentialSource(FileSource):
+    """Files of which some can be read from their beginning only; use one of its subclasses.
+
+    Those are compressed files, TFRecord files, and CSV files whose cells hold line breaks: in
+    the middle of them nobody can tell where a row begins.
+
+    Args:
+        readers_per_file: the most chunks of such a file, of at least about `chunk_bytes` each.
+            Each is read from the beginning of the file, whose rows before are passed over.
+
+    Raises:
+        InvalidArgument: `readers_per_file` is not positive.
+    """
+
+    readers_per_file: int = dataclasses.field(default=1, kw_only=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_positive(self.readers_per_file, "readers_per_file")
+
+
+@dataclasses.dataclass(frozen=True)
+class JsonLines(SequentialSource):
     """JSON Lines files: one instance a line.
 
-    Files ending in `.gz`, `.bz2` or `.zst` are decompressed, each as one chunk.
+    Files ending in `.gz`, `.bz2` or `.zst` are decompressed, each as one chunk unless
+    `readers_per_file` says more.
 
     Args:
         uris: local paths or URIs of any file system that Beam knows, with wildcards.
@@ -92,6 +116,7 @@ class JsonLines(FileSource):
             twice is read once.
         chunk_bytes: bytes of input in one chunk, and so behind one output file.
         max_instance_bytes: a line with more is an error, and is not kept in memory.
+        readers_per_file: as for `SequentialSource`.
 
     Raises:
         InvalidArgument: no URI is given, or a number is not positive.
@@ -111,7 +136,7 @@ class JsonLines(FileSource):
 
 
 @dataclasses.dataclass(frozen=True)
-class Csv(FileSource):
+class Csv(SequentialSource):
     """CSV files: one instance a row, an array of its cells in the order of the columns.
 
     The names of the columns are the first row of the first file. Later files may begin
@@ -120,9 +145,10 @@ class Csv(FileSource):
     Args:
         uris: as for `JsonLines`; `.gz`, `.bz2` and `.zst` are decompressed.
         chunk_bytes: as for `JsonLines`.
-        multiline: cells may hold line breaks. Files are then read whole, each by one
-            worker: in the middle of a file nobody can tell whether a quote is open.
+        multiline: cells may hold line breaks. Files are then read from their beginning: in
+            the middle of a file nobody can tell whether a quote is open.
         max_instance_bytes: a row with more is an error, and is not kept in memory.
+        readers_per_file: as for `SequentialSource`.
 
     Example:
         >>> Csv("data/*.csv").reader
@@ -150,8 +176,8 @@ class Csv(FileSource):
 
 
 @dataclasses.dataclass(frozen=True)
-class TfRecord(FileSource):
-    """TFRecord files: one instance a record, each file read whole.
+class TfRecord(SequentialSource):
+    """TFRecord files: one instance a record, each file read from its beginning.
 
     Args:
         uris: as for `JsonLines`.
@@ -159,6 +185,7 @@ class TfRecord(FileSource):
         gzip: whether files are compressed with gzip, whatever their names are. Names
             in `.gz`, `.bz2` and `.zst` are decompressed in any case.
         max_instance_bytes: a record with more is an error, and is not kept in memory.
+        readers_per_file: as for `SequentialSource`.
 
     Example:
         >>> TfRecord("data/*.tfrecord.gz", gzip=True).reader
@@ -186,13 +213,14 @@ class TfRecord(FileSource):
 
 
 @dataclasses.dataclass(frozen=True)
-class FileList(FileSource):
+class FileList(SequentialSource):
     """Lists of files: one instance a file, whose content goes to the model as bytes.
 
     Args:
         uris: the lists, as for `JsonLines`: text files with a URI a line.
         chunk_bytes: bytes of a list in one chunk; a few hundred files by default.
         max_instance_bytes: a file with more is an error, and is not kept in memory.
+        readers_per_file: as for `SequentialSource`; of lists that are compressed.
 
     Example:
         >>> FileList("images.txt").reader

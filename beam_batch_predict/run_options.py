@@ -30,6 +30,7 @@ class RunOptions:
         max_failed_min_rows: rows that there must be before that limit counts.
         call_timeout_seconds: the longest that a call of the model may take; 0 is no limit.
         csv_multiline: whether cells of CSV files may hold line breaks.
+        readers_per_file: the most workers that share a file that cannot be split.
         bigquery_query: a SELECT to read in place of a table.
         bigquery_row_restriction: a condition in SQL for rows of a table.
         model_registry: the directory in which models are looked up by name.
@@ -48,6 +49,7 @@ class RunOptions:
     max_failed_min_rows: int = DEFAULT_MAX_FAILED_MIN_ROWS
     call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS
     csv_multiline: bool = False
+    readers_per_file: int = 1
     bigquery_query: str = ""
     bigquery_row_restriction: str = ""
     model_registry: str = ""

@@ -27,11 +27,16 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.runner import PipelineRunner, create_runner
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.job_fields import FIELDS
+from beam_batch_predict.job_servers import start_in_any_thread
 from beam_batch_predict.options import OPTIONS
+from beam_batch_predict.runner_names import check_runner, runner_name
 from beam_batch_predict.sinks.naming import temporary_directory
 from beam_batch_predict.worker_processes import LocalRunner
 
 __all__ = [
+    "flags_given",
+    "has_workers_inside",
     "is_local",
     "make_options",
     "make_runner",
@@ -41,15 +46,13 @@ __all__ = [
     "work_prefix",
 ]
 
-_LOCAL = frozenset({"", "local", "directrunner", "fnapirunner"})
-_LOCAL_CLASSES = frozenset(
-    {"localrunner", "switchingdirectrunner", "bundlebaseddirectrunner", "prismrunner"}
-)
+_LOCAL = frozenset({"", "local", "directrunner", "fnapirunner", "switchingdirectrunner"})
+_LOCAL_CLASSES = frozenset({"localrunner", "bundlebaseddirectrunner", "prismrunner"})
 _DATAFLOW = frozenset({"dataflowrunner"})
 
 
 def _runner_name(options: PipelineOptions) -> str:
-    return (options.view_as(StandardOptions).runner or "").lower().rpartition(".")[2]
+    return runner_name(options.view_as(StandardOptions).runner)
 
 
 def is_local(options: PipelineOptions) -> bool:
@@ -105,18 +108,38 @@ def runs_here(options: PipelineOptions) -> bool:
         >>> runs_here(make_options(["--runner=PortableRunner", "--job_endpoint=embed"]))
         True
     """
-    portable = options.view_as(PortableOptions)
-    if is_local(options) or portable.job_endpoint == "embed":
+    endpoint = options.view_as(PortableOptions).job_endpoint
+    if is_local(options) or endpoint == "embed":
         return True
-    if portable.environment_type:
-        return bool(portable.environment_type.upper() == "LOOPBACK")
-    # What these start themselves has its workers in this process.
+    return (_starts_all(options) and not endpoint) or _loops_back(options)
+
+
+def _loops_back(options: PipelineOptions) -> bool:
+    """Whether the workers of a runner elsewhere are threads of this process."""
+    kind = options.view_as(PortableOptions).environment_type
+    return kind.upper() == "LOOPBACK" if kind else _starts_all(options)
+
+
+def _starts_all(options: PipelineOptions) -> bool:
+    """Whether a runner would start its engine as a process that ends with this one."""
     name = _runner_name(options)
     if name == "flinkrunner":
         return str(options.view_as(FlinkRunnerOptions).flink_master) in ("[auto]", "[local]")
     if name == "sparkrunner":
         return str(options.view_as(SparkRunnerOptions).spark_master_url).startswith("local")
     return name == "prismrunner"
+
+
+def has_workers_inside(options: PipelineOptions) -> bool:
+    """Whether workers are threads of this process, and share its memory.
+
+    Example:
+        >>> has_workers_inside(make_options(["--direct_num_workers=2"]))
+        False
+    """
+    if is_local(options):
+        return bool(options.view_as(DirectOptions).direct_running_mode != "multi_processing")
+    return options.view_as(PortableOptions).job_endpoint == "embed" or _loops_back(options)
 
 
 def make_options(flags: Sequence[str]) -> PipelineOptions:
@@ -129,7 +152,8 @@ def make_options(flags: Sequence[str]) -> PipelineOptions:
     otherwise; --direct_num_workers=0 is one for each core.
 
     Raises:
-        InvalidArgument: a flag is not known, or has a value that it cannot have.
+        InvalidArgument: a flag is not known, or has a value that it cannot have; or there is no
+            such runner, or it loses rows.
 
     Example:
         >>> make_options(["--direct_num_worker=2"])
@@ -140,11 +164,25 @@ def make_options(flags: Sequence[str]) -> PipelineOptions:
     parser = _beam_parser()
     _, unknown = parser.parse_known_args(list(flags))
     options = PipelineOptions(list(flags))
+    check_runner(options.view_as(StandardOptions).runner)
     if unknown and (is_local(options) or waits_for_service(options)):
         _refuse(unknown, parser)
     if is_local(options):
         _use_processes(options, flags)
     return options
+
+
+def flags_given(flags: Sequence[str]) -> dict[str, Any]:
+    """The values of those options of Beam that flags give, by the attributes of its options.
+
+    Example:
+        >>> flags_given(["--worker_machine_type", "n2", "--experiments=a,b", "--experiment=c"])
+        {'machine_type': 'n2', 'experiments': ['a', 'b', 'c']}
+    """
+    parser = _beam_parser()
+    for action in parser._actions:
+        action.default = argparse.SUPPRESS
+    return vars(parser.parse_known_args(list(flags))[0])
 
 
 def takes_value(flag: str) -> bool:
@@ -198,7 +236,7 @@ def _subclasses(parent: type[Any]) -> Iterator[Any]:
 def _refuse(unknown: Sequence[str], parser: argparse.ArgumentParser) -> None:
     flag = unknown[0].partition("=")[0]
     known = itertools.chain(
-        (f"--{option.name}" for option in OPTIONS),
+        (f"--{option.name}" for option in (*OPTIONS, *(field.option for field in FIELDS))),
         *(action.option_strings for action in parser._actions),
     )
     near = difflib.get_close_matches(flag, list(known), 1)
@@ -213,7 +251,7 @@ def make_runner(options: PipelineOptions) -> PipelineRunner:
     leaves out: file systems read theirs there.
     """
     if not is_local(options):
-        return create_runner(options.view_as(StandardOptions).runner)
+        return start_in_any_thread(create_runner(options.view_as(StandardOptions).runner))
     encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
     info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
     return LocalRunner(provision_info=fn_runner.ExtendedProvisionInfo(info))

@@ -17,18 +17,26 @@ from apache_beam.runners.runner import PipelineState
 
 from beam_batch_predict import cancelling, files
 from beam_batch_predict.batch_transform import BatchPredict
-from beam_batch_predict.errors import BatchPredictError, Cancelled, DestinationError
+from beam_batch_predict.dataflow_jobs import is_dataflow_job, wait_for_dataflow
+from beam_batch_predict.dataflow_submission import NotSubmitted, keep_job, kept_job, submitting
+from beam_batch_predict.errors import BatchPredictError, Cancelled, DestinationError, ModelError
+from beam_batch_predict.far_workers import note_on_paths
 from beam_batch_predict.file_errors import StorageUnavailable
+from beam_batch_predict.job_servers import told_if_lost
 from beam_batch_predict.jobs import Job
+from beam_batch_predict.model_copies import MODEL_COPIES, ModelCopies
 from beam_batch_predict.models.isolation import Caller
 from beam_batch_predict.models.saved_model import load_model
-from beam_batch_predict.options import RESUME
+from beam_batch_predict.models.signature_reading import read_signatures
+from beam_batch_predict.options import OF_THE_RUN, RESUME
 from beam_batch_predict.pipeline_errors import status_of_pipeline_error
 from beam_batch_predict.progress import chunks_done, showing_progress
 from beam_batch_predict.resuming import check_resumable, find_unfinished
 from beam_batch_predict.retries import ERROR_CODES
 from beam_batch_predict.run_planning import plan_run
+from beam_batch_predict.runner_options import plan_options
 from beam_batch_predict.runners import (
+    has_workers_inside,
     is_local,
     make_options,
     make_runner,
@@ -53,7 +61,8 @@ from beam_batch_predict.sinks.publishing import (
 )
 from beam_batch_predict.sinks.run_lock import locked
 from beam_batch_predict.sinks.run_record import RunRecord, now, plain_state
-from beam_batch_predict.spec import BatchPredictSpec, GcsDestination
+from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, SavedModel
+from beam_batch_predict.staging import check_reach, staged_for_workers
 from beam_batch_predict.status import Code
 from beam_batch_predict.write_transforms import Place
 
@@ -105,14 +114,19 @@ def run_job(
         DestinationError: no output directory can be made; nothing was started.
         TakenOver: another process goes on with the run.
     """
-    beam_options = make_options(beam_flags)
+    copies = options.get(MODEL_COPIES, ModelCopies.AUTO)
+    planned = plan_options(job.resources, beam_flags, copies)
+    for note in planned.notes:
+        show(f"note: {note}")
+    beam_options = make_options(planned.flags)
     # Our DoFns live in an installed package: there is no main session to send.
     beam_options.view_as(SetupOptions).save_main_session = False
-    of_results = {name: value for name, value in options.items() if name != RESUME}
+    of_results = {name: value for name, value in options.items() if name not in OF_THE_RUN}
     spec = job.to_spec(**of_results)
     project = beam_options.view_as(GoogleCloudOptions).project
     if project:
         spec = spec.paid_by(project)
+    check_reach(spec, beam_options)
     if options.get(RESUME):
         record = _record_of_unfinished(spec, job.display_name or "", beam_options, show)
     else:
@@ -132,7 +146,7 @@ class _Run:
 
     def finish(self) -> Finished:
         """Run to the end, whatever it is, and to its record."""
-        record = self._record
+        record, goes_on = self._record, False
         with locked(record.parts_directory):
             if record.resumed:
                 _begin_again(record)
@@ -141,6 +155,7 @@ class _Run:
                 text = _read_bytes(files.join(record.directory, JOB_RECORD))
                 _remove_temporary(record)
             except cancelling.JobGoesOn as news:
+                goes_on = True
                 self._show(str(news))
                 text = _read_bytes(files.join(record.directory, JOB_RECORD))
             except Exception as error:
@@ -150,7 +165,7 @@ class _Run:
                     self._show(f"what the job has left is in {record.directory}")
         job = orjson.loads(text)
         causes = () if "partialFailures" in job else _causes_in(record.directory)
-        return Finished(text, plain_state(job) in _FAILED_STATES, causes)
+        return Finished(text, goes_on or plain_state(job) in _FAILED_STATES, causes)
 
     def _work(self) -> None:
         try:
@@ -160,7 +175,12 @@ class _Run:
                 remove_parts(self._record.parts_directory)
             raise
         with showing_progress(self._record.directory, checked.chunks, self._show):
-            self._run_pipelines()
+            try:
+                self._run_pipelines()
+            except NotSubmitted:
+                if not self._record.resumed:  # a second try may want the same place
+                    remove_parts(self._record.parts_directory)
+                raise
         del checked
 
     def _preflight(self) -> _Checked:
@@ -174,9 +194,14 @@ class _Run:
             )
         if record.tables is not None and not record.resumed:
             prepare_tables(record.tables, record.directory)
+        if note := note_on_paths(self._spec, self._options):
+            self._show(note)
         if waits_for_service(self._options):
             return _Checked(len(chunks), None)
-        return _Checked(len(chunks), load_model(self._spec.model))
+        if has_workers_inside(self._options):
+            return _Checked(len(chunks), load_model(self._spec.model))
+        _check_model(self._spec.model)
+        return _Checked(len(chunks), None)
 
     def _run_pipelines(self) -> None:
         """Run a pipeline; on this machine, go on with what it has left if that may help."""
@@ -205,11 +230,29 @@ class _Run:
         cancelling.check()
         here = runs_here(self._options)
         with contextlib.nullcontext() if here else cancelling.elsewhere():
-            result = pipeline.run()
+            staged = staged_for_workers(pipeline.options, self._show)
+            asking = submitting() if waits_for_service(self._options) else contextlib.nullcontext()
+            with staged, asking, cancelling.handing_over():
+                result = pipeline.run()
             # A flex template's launcher only writes the graph: there is no job to wait for.
             if getattr(result, "has_job", True):
                 with cancelling.stopping(result.cancel):
-                    _wait(result)
+                    self._wait(result, pipeline.options)
+
+    def _wait(self, result: Any, options: PipelineOptions) -> None:
+        if is_dataflow_job(result):
+            keep_job(result, self._record.parts_directory)
+            wait_for_dataflow(result, options, self._record.state, self._show)
+        else:
+            with told_if_lost():
+                _wait(result)
+        state = self._record.state()
+        if state and state not in _ENDED:
+            raise BatchPredictError(
+                f"the runner's job has ended, and the record of the run says {state}: what workers "
+                f"have written to {self._record.directory} is not here",
+                "write to a place that this machine and all workers reach, such as gs://bucket/…",
+            )
 
 
 class _Checked(NamedTuple):
@@ -219,12 +262,28 @@ class _Checked(NamedTuple):
     model: Caller | None
 
 
+def _check_model(model: SavedModel) -> None:
+    """Look at a model that workers load, without another copy of it in this process.
+
+    Raises:
+        ModelError: there is none, or it cannot be called as it is asked for.
+    """
+    with contextlib.suppress(ModelError):
+        named = {signature.name: signature for signature in read_signatures(model.uri).signatures}
+        if model.signature_name in named and not model.parameters:
+            named[model.signature_name].check()
+            return
+    load_model(model)
+
+
 def _wait(result: Any) -> None:
     try:
         state = result.wait_until_finish()
-    except Exception:
+    except Exception as raised:
         # Portable runners and Dataflow raise for a job that somebody has cancelled at the runner.
-        if result.state == PipelineState.CANCELLED:
+        # Flink's job server takes one that was cancelled at Flink itself for one that failed.
+        cancelled = "JobCancellationException" in str(raised)
+        if cancelled or result.state == PipelineState.CANCELLED:
             raise _cancelled() from None
         raise
     if state == PipelineState.CANCELLED:
@@ -313,8 +372,10 @@ def _record_of_unfinished(
     for difference in check_resumable(unfinished, spec):
         show(f"note: of the software that began the run, {difference}")
     show(f"going on with the run in {unfinished.directory}")
-    record = _record_at(spec, unfinished.directory, unfinished.create_time)
-    return record.again(unfinished.run)
+    record = _record_at(spec, unfinished.directory, unfinished.create_time).again(unfinished.run)
+    if job := kept_job(record.parts_directory):
+        show(f"note: Dataflow job {job} had this run: if it still works, cancel it, or both do")
+    return record
 
 
 def _begin_again(record: RunRecord) -> None:

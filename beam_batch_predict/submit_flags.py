@@ -31,6 +31,9 @@ __all__ = [
 SIGNATURE = "signature_name"
 """The option of `run` that is a field of the job here."""
 
+DRY_RUN = "dry-run"
+"""The flag that is ours; `run` has it too."""
+
 _DESTINATION = "gcloud_"
 
 
@@ -79,7 +82,7 @@ FLAGS = (
     Flag("output-path", "The directory of the results.", "DIR", "predictionInput.outputPath"),
     Flag(
         "region",
-        "Where the job is to run, for runners that can choose.",
+        "Where the job is to run on Dataflow; other runners are where they are.",
         "REGION",
         "predictionInput.region",
     ),
@@ -91,7 +94,7 @@ FLAGS = (
     ),
     Flag(
         "max-worker-count",
-        "Kept in the job; the runner decides how many workers there are.",
+        "The most workers that Dataflow may use; other runners decide it themselves.",
         "WORKERS",
         "predictionInput.maxWorkerCount",
     ),
@@ -110,13 +113,13 @@ FLAGS = (
     Flag("labels", "Labels of the job.", "KEY=VALUE,…", "labels"),
     Flag(
         "accelerator-type",
-        "Kept in the job; the runner decides machines.",
+        "GPUs of each worker on Dataflow, such as nvidia-tesla-t4; others decide it themselves.",
         "TYPE",
         "predictionInput.accelerator.type",
     ),
     Flag(
         "accelerator-count",
-        "Kept in the job; the runner decides machines.",
+        "How many GPUs each of these workers has.",
         "COUNT",
         "predictionInput.accelerator.count",
     ),
@@ -126,7 +129,10 @@ FLAGS = (
         "CLOUDSDK_CORE_PROJECT or GOOGLE_CLOUD_PROJECT says, or else local.",
         "PROJECT",
     ),
-    Flag("dry-run", "Print the job as JSON, and do nothing."),
+    Flag(
+        DRY_RUN,
+        "Print the job as JSON, and on standard error what its runner would get; start nothing.",
+    ),
     Flag("format", "Of the job that is printed; only json.", "FORMAT"),
     Flag("impersonate-service-account", "Handed on to Beam.", "ACCOUNT"),
     Flag("async", "Taken and not used.", note=_WAITS),
@@ -247,6 +253,8 @@ def add_submit_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _destination(name: str) -> str:
+    if name == DRY_RUN:
+        return "dry_run"
     return _DESTINATION + name.replace("-", "_")
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from beam_batch_predict.errors import InvalidJob, Violation
+from beam_batch_predict.flag_values import entries, labels_of, put_at
 from beam_batch_predict.jobs.ai_platform import AiPlatformJob, read_ai_platform_job
 from beam_batch_predict.jobs.rules import one_of
 from beam_batch_predict.submit_flags import FLAGS, given_flags
@@ -31,7 +32,7 @@ def job_of(
     """
     given = given_flags(arguments)
     wrong = list(_contradictions(given))
-    labels, of_labels = _labels(given.get("labels", []))
+    labels, of_labels = labels_of(given.get("labels", []), "--labels")
     body = _body(arguments.job_name, given, labels, _project(given, environment))
     try:
         job = read_ai_platform_job(body)
@@ -77,7 +78,7 @@ def _body(
 ) -> dict[str, Any]:
     values = dict(given)
     if "input-paths" in given:
-        values["input-paths"] = _list(given["input-paths"])
+        values["input-paths"] = entries(given["input-paths"])
     if "data-format" in given:
         values["data-format"] = _FORMATS.get(_format(given["data-format"]), "TEXT")
     model = given.get("model", "")
@@ -95,43 +96,10 @@ def _body(
     body: dict[str, Any] = {"jobId": job_name, "predictionInput": {}}
     for flag in FLAGS:
         if flag.field and flag.name in values and flag.name != "labels":
-            _put(body, flag.field.split("."), values[flag.name])
+            put_at(body, flag.field, values[flag.name])
     if labels:
         body["labels"] = dict(labels)
     return body
-
-
-def _put(body: dict[str, Any], path: Sequence[str], value: Any) -> None:
-    holder = body
-    for name in path[:-1]:
-        holder = holder.setdefault(name, {})
-    holder[path[-1]] = value
-
-
-def _list(text: str) -> list[str]:
-    """The entries of a list as gcloud has it: `a,b`, or `^:^a:b` with another sign between them.
-
-    Example:
-        >>> _list("a,b*"), _list("^:^a,1:b")
-        (['a', 'b*'], ['a,1', 'b'])
-    """
-    sign = ","
-    if text.startswith("^") and "^" in text[2:]:
-        sign, _, text = text[1:].partition("^")
-    return text.split(sign)
-
-
-def _labels(texts: Sequence[str]) -> tuple[dict[str, str], list[Violation]]:
-    labels: dict[str, str] = {}
-    wrong = []
-    for entry in (entry for text in texts for entry in _list(text)):
-        key, sign, value = entry.partition("=")
-        if not sign:
-            wrong.append(Violation("--labels", f"expected KEY=VALUE, found {entry!r}"))
-        elif key in labels:
-            wrong.append(Violation("--labels", f"the key {key!r} is given more than once"))
-        labels[key] = value
-    return labels, wrong
 
 
 def _by_flag(violation: Violation) -> Violation:

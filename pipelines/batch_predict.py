@@ -1,28 +1,86 @@
 """The main of a flex template, and of Beam users: `python -m pipelines.batch_predict`.
 
     python -m pipelines.batch_predict --job=JOB.json [any option of Beam]
+    python -m pipelines.batch_predict --instances_format=csv --input_uris=… [any option of Beam]
 
-is `beam-batch-predict run JOB.json` in the form in which Beam pipelines are started. It
-returns as soon as the graph is written where the launcher of a template starts it.
+is `beam-batch-predict run` in the form in which Beam pipelines are started. It returns as soon
+as the graph is written where the launcher of a template starts it.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from beam_batch_predict import cli
+from beam_batch_predict.job_fields import FIELDS
+from beam_batch_predict.options import OPTIONS, add_options
+
+IMAGE = "BEAM_BATCH_PREDICT_IMAGE"
+"""The environment variable by which a template's image knows its own name."""
+
+_IMAGE_FLAGS = ("--sdk_container_image", "--worker_harness_container_image")
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the job that `--job` names; the exit code."""
-    parser = argparse.ArgumentParser(description=__doc__, add_help=False, allow_abbrev=False)
-    parser.add_argument("--job", required=True, metavar="JOB.json")
-    arguments, rest = parser.parse_known_args(argv)
+def main(argv: Sequence[str] | None = None, environment: Mapping[str, str] = os.environ) -> int:
+    """Run the job that `--job` names, or that flags describe field by field.
+
+    Args:
+        argv: the arguments; by default those of the process. One with an empty value counts as
+            not given: so forms and scripts send what was left open.
+        environment: of the process.
+
+    Returns:
+        The exit code, as the command line has it.
+    """
+    given = [a for a in (sys.argv[1:] if argv is None else argv) if not _is_empty(a)]
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--job", default="")
+    parser.add_argument("-h", "--help", action="store_true")
+    arguments, rest = parser.parse_known_args(given)
+    if arguments.help:
+        _help_parser().print_help()
+        return 0
     if arguments.job.startswith("-"):
         parser.error(f"--job: expected a path or a URI, found {arguments.job!r}")
-    return cli.main(["run", arguments.job, *rest])
+    job = [arguments.job.strip()] if arguments.job else []
+    return cli.main(["run", *job, *rest, *_image(rest, environment)])
+
+
+def _is_empty(argument: str) -> bool:
+    """Whether an argument is `--name=` with nothing behind it.
+
+    Example:
+        >>> [_is_empty(argument) for argument in ("--key=", "--key=a=", "--key", "a=")]
+        [True, False, False, False]
+    """
+    name, sign, value = argument.partition("=")
+    return name.startswith("--") and sign == "=" and not value.strip()
+
+
+def _image(flags: Sequence[str], environment: Mapping[str, str]) -> list[str]:
+    """The flag that makes workers of the image that this runs in, where it is one of a template."""
+    image = environment.get(IMAGE, "")
+    named = any(flag.partition("=")[0] in _IMAGE_FLAGS for flag in flags)
+    return [f"{_IMAGE_FLAGS[0]}={image}"] if image and not named else []
+
+
+def _help_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.batch_predict",
+        description="Run a batch prediction job: that of a job file, or one whose fields are given "
+        "here. Every option of Apache Beam is taken too.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--job",
+        metavar="JOB.json",
+        help="the job file, a local path or a URI; or else the fields of a job below",
+    )
+    add_options(parser, options=[*(field.option for field in FIELDS), *OPTIONS])
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """Progress of a run, as any process can see it."""
 
+import json
 import time
+
+import pytest
 
 from beam_batch_predict.progress import chunks_done, showing_progress
 
@@ -38,3 +41,29 @@ def test_lines_are_shown_while_the_block_runs_and_not_after(tmp_path):
     shown = len(lines)
     time.sleep(0.05)
     assert len(lines) == shown
+
+
+@pytest.mark.parametrize(
+    ("record", "warned"),
+    [({"state": "JOB_STATE_PENDING"}, True), ({"startTime": "2026-01-01T00:00:00Z"}, False)],
+)
+def test_a_run_that_no_worker_begins_is_told_once(record, warned, tmp_path):
+    (tmp_path / "job.json").write_text(json.dumps(record))
+    lines = []
+    with showing_progress(str(tmp_path), 4, lines.append, seconds=0.01, to_begin=0):
+        deadline = time.monotonic() + 5
+        while len(lines) < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert sum(line.startswith("no worker has begun") for line in lines) == warned
+    assert sum(line.startswith("0 of 4 chunks done") for line in lines) >= 3
+
+
+def test_workers_that_begin_late_have_begun(tmp_path):
+    make_part(tmp_path, "chunk-000001-rows-0-5.part")
+    (tmp_path / "job.json").write_text("{}")
+    lines = []
+    with showing_progress(str(tmp_path), 4, lines.append, seconds=0.01, to_begin=0):
+        deadline = time.monotonic() + 5
+        while not lines and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert all(line.startswith("1 of 4") for line in lines)

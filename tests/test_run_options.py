@@ -2,10 +2,14 @@
 
 import dataclasses
 
-from beam_batch_predict.options import OPTIONS, RESUME
+from beam_batch_predict.options import OF_THE_RUN, OPTIONS
 from beam_batch_predict.run_options import RunOptions
 
 
 def test_the_command_line_has_the_same_options_with_the_same_defaults():
-    given = {option.name: option.default for option in OPTIONS if option.name != RESUME}
+    given = {option.name: option.default for option in OPTIONS if option.name not in OF_THE_RUN}
     assert given == dataclasses.asdict(RunOptions())
+
+
+def test_options_of_the_run_are_options():
+    assert {option.name for option in OPTIONS} >= OF_THE_RUN

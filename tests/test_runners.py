@@ -6,6 +6,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.options.pipeline_options import DirectOptions, GoogleCloudOptions, SetupOptions
 from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
+from apache_beam.runners.portability.flink_runner import FlinkRunner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle, PortableRunner
 
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
@@ -29,6 +30,8 @@ from beam_batch_predict.worker_processes import LocalRunner
         ["--runner=DirectRunner"],
         ["--runner", "directrunner"],
         ["--runner=FnApiRunner"],
+        ["--runner=direct"],
+        ["--runner=SwitchingDirectRunner"],
         ["--runner=apache_beam.runners.direct.direct_runner.DirectRunner"],
     ],
 )
@@ -114,11 +117,15 @@ def test_a_worker_process_that_cannot_start_is_an_error(monkeypatch):
         (["--runner=PortableRunner", "--job_endpoint=embed"], True),
         (["--runner=PortableRunner", "--job_endpoint=h:1", "--environment_type=LOOPBACK"], True),
         (["--runner=FlinkRunner"], True),
-        (["--runner=FlinkRunner", "--environment_type=DOCKER"], False),
+        (["--runner=Flink", "--environment_type=DOCKER"], True),
+        (["--runner=FlinkRunner", "--job_endpoint=h:1"], True),
+        (["--runner=FlinkRunner", "--job_endpoint=h:1", "--environment_type=EXTERNAL"], False),
         (["--runner=FlinkRunner", "--flink_master=host:8081"], False),
         (["--runner=SparkRunner"], True),
         (["--runner=SparkRunner", "--spark_master_url=spark://host:7077"], False),
         (["--runner=PrismRunner"], True),
+        (["--runner=PrismRunner", "--environment_type=EXTERNAL"], True),
+        (["--runner=PrismRunner", "--job_endpoint=h:1", "--environment_type=EXTERNAL"], False),
     ],
 )
 def test_work_that_ends_with_this_process(flags, here):
@@ -156,6 +163,27 @@ def test_a_stray_argument_and_a_strange_option_are_refused():
 def test_a_value_that_an_option_cannot_have_is_refused():
     with pytest.raises(InvalidArgument, match="direct_num_workers"):
         make_options(["--direct_num_workers=many"])
+
+
+def test_a_runner_goes_by_the_names_that_beam_takes():
+    assert waits_for_service(make_options(["--runner=dataflow"]))
+    assert isinstance(make_runner(make_options(["--runner=flink"])), FlinkRunner)
+
+
+@pytest.mark.parametrize(
+    ("runner", "hint"),
+    [("PrizmRunner", "did you mean PrismRunner"), ("zzzz", "local"), ("DataflowRunner2", "did")],
+)
+def test_a_runner_that_there_is_not_is_refused(runner, hint):
+    with pytest.raises(InvalidArgument, match=f"--runner={runner}: there is no such runner") as e:
+        make_options([f"--runner={runner}"])
+    assert hint in e.value.hint
+
+
+@pytest.mark.parametrize("runner", ["apache_beam.runners.dask.dask_runner.DaskRunner", "dask"])
+def test_a_runner_that_loses_rows_is_refused(runner):
+    with pytest.raises(InvalidArgument, match="rows would be missing"):
+        make_options([f"--runner={runner}"])
 
 
 def test_a_runner_behind_a_job_server_may_have_options_of_its_own():

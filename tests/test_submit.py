@@ -42,7 +42,7 @@ def body_of(shell):
 
     def ask(line):
         code, out, err = shell(f"{line} --dry-run")
-        assert (code, err) == (0, "")
+        assert code == 0, err
         return json.loads(out)
 
     return ask

@@ -18,10 +18,12 @@ from pydantic import JsonValue, PrivateAttr
 from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidArgument, InvalidJob, Violation
 from beam_batch_predict.jobs.ai_platform_record import OUTPUT_ONLY, output_fields
+from beam_batch_predict.jobs.ai_platform_resources import resources_of
 from beam_batch_predict.jobs.ai_platform_rules import breaches
 from beam_batch_predict.jobs.ai_platform_types import PredictionInput, PredictionOutput, State
 from beam_batch_predict.jobs.json_tree import JsonSyntaxError, Location, parse_json
 from beam_batch_predict.jobs.resource import Resource, camel, read_resource, violations
+from beam_batch_predict.jobs.resources import Resources
 from beam_batch_predict.jobs.scalars import Int64, Text, Timestamp, nearest, quoted
 from beam_batch_predict.model_registry import ResolvedModel, resolve
 from beam_batch_predict.row_keys import row_key
@@ -36,10 +38,10 @@ _OF_OTHERS = ("csv_multiline", "bigquery_query", "bigquery_row_restriction")
 """Options for what these jobs never read."""
 
 _NOTES = {
-    "max_worker_count": "not used by this release; the runner decides how many workers there are",
+    "max_worker_count": "used on Dataflow; elsewhere the runner decides how many workers there are",
     "runtime_version": "not used; the model is run with the TensorFlow that is installed",
     "framework": "not used; the model is a SavedModel of TensorFlow",
-    "accelerator": "not used; the runner decides machines and workers",
+    "accelerator": "used on Dataflow; elsewhere the runner decides machines and workers",
 }
 
 
@@ -116,7 +118,9 @@ that is installed.',)
             if given.has(name)
         ]
         if self.has("labels"):
-            found.append("labels: kept in the record of the job; files have no labels.")
+            found.append(
+                "labels: kept in the record, and given to jobs of Dataflow; files have no labels."
+            )
         ignored = self._ignored | (self.model_fields_set & OUTPUT_ONLY)
         found += [
             f"{camel(name)}: output only; ignored, as AI Platform did."
@@ -124,6 +128,17 @@ that is installed.',)
             if name in ignored
         ]
         return tuple(found)
+
+    @property
+    def resources(self) -> Resources:
+        """What the job says of machines, accounts and labels.
+
+        Example:
+            >>> job = AiPlatformJob(prediction_input=PredictionInput(max_worker_count=5))
+            >>> job.resources.workers_at_most
+            Asked(value=5, field='predictionInput.maxWorkerCount')
+        """
+        return resources_of(self)
 
     def to_spec(self, **options: Any) -> spec.BatchPredictSpec:
         """The job in the terms of the pipeline.
@@ -150,7 +165,7 @@ that is installed.',)
         assert given.output_path is not None
         job, key = self.resolved(asked.model_registry), row_key(asked.key)
         return spec.BatchPredictSpec(
-            source=_source(given, asked.chunk_bytes, asked.max_instance_bytes),
+            source=_source(given, asked),
             model=job._saved_model(asked.signature_name),
             destination=spec.GcsDestination(
                 given.output_path, own_directory=False, file_names=spec.FileNames.SHARDED
@@ -245,11 +260,13 @@ that is installed.',)
         return type(self)(**fields, etag=etag).to_json_bytes()
 
 
-def _source(given: PredictionInput, chunk_bytes: int, max_instance_bytes: int) -> spec.FileSource:
+def _source(given: PredictionInput, asked: RunOptions) -> spec.FileSource:
+    uris, size, readers = given.patterns(), asked.chunk_bytes, asked.readers_per_file
+    longest = asked.max_instance_bytes
     if given.data_format in ("TF_RECORD", "TF_RECORD_GZIP"):
         gzip = given.data_format == "TF_RECORD_GZIP"
-        return spec.TfRecord(given.patterns(), chunk_bytes, gzip, max_instance_bytes)
-    return spec.JsonLines(given.patterns(), chunk_bytes, max_instance_bytes)
+        return spec.TfRecord(uris, size, gzip, longest, readers_per_file=readers)
+    return spec.JsonLines(uris, size, longest, readers_per_file=readers)
 
 
 def _model_notes(resolved: ResolvedModel | None) -> list[str]:
@@ -260,14 +277,14 @@ def _model_notes(resolved: ResolvedModel | None) -> list[str]:
 
 
 def _region_note(region: str) -> str:
-    where = "the runner decides where it runs, whatever the region"
+    where = "used on Dataflow; elsewhere the runner decides where it runs"
     if region in REGIONS:
-        return f"predictionInput.region: not used; {where}."
+        return f"predictionInput.region: {where}."
     near = nearest(region, list(REGIONS))
     hint = f", the nearest name is {near!r}" if near else ""
     return (
         f"predictionInput.region: AI Platform had no batch prediction in {quoted(region)}{hint}; "
-        f"not used, {where}."
+        f"{where}."
     )
 
 

@@ -23,11 +23,13 @@ from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidArgument, InvalidJob, Violation
 from beam_batch_predict.jobs.json_tree import JsonSyntaxError, Location, parse_json
 from beam_batch_predict.jobs.resource import Resource, camel, read_resource, violations
+from beam_batch_predict.jobs.resources import Resources
 from beam_batch_predict.jobs.scalars import Bool, Text, Timestamp
 from beam_batch_predict.jobs.vertex_explanation import ExplanationSpec
 from beam_batch_predict.jobs.vertex_limits import unsupported
 from beam_batch_predict.jobs.vertex_model import model_notes
 from beam_batch_predict.jobs.vertex_record import OUTPUT_ONLY, location_of, output_fields
+from beam_batch_predict.jobs.vertex_resources import resources_of
 from beam_batch_predict.jobs.vertex_rules import breaches
 from beam_batch_predict.jobs.vertex_source import files_of, table_of
 from beam_batch_predict.jobs.vertex_types import (
@@ -53,16 +55,19 @@ __all__ = ["BatchPredictionJob", "parse_resource", "read_job"]
 _OUTPUT_ONLY_NAMES = frozenset(map(camel, OUTPUT_ONLY))
 
 _NOTES = {
-    "service_account": "not used by this release; workers run as the runner decides",
-    "dedicated_resources": "not used by this release; the runner decides machines and workers",
-    "encryption_spec": "used for tables of BigQuery; files have the key of their bucket, so make "
-    "it the bucket's default key",
+    "service_account": "used on Dataflow; elsewhere workers run as the runner decides",
+    "dedicated_resources": "used on Dataflow; elsewhere the runner decides machines and workers",
+    "encryption_spec": "used on Dataflow, and for tables of BigQuery; files have the key of their "
+    "bucket, so make it the bucket's default key",
     "disable_container_logging": "not used; there is no container, logs go where the runner's go",
-    "labels": "kept in the record of the job and given to tables of BigQuery; files have no labels",
+    "labels": "kept in the record, given to jobs of Dataflow and to tables of BigQuery; files have "
+    "none",
 }
 
 _AS_VERTEX = "ignored, as Vertex AI does"
-_IGNORED = {"name": "its project and location are kept for the record, the rest is ignored"}
+_IGNORED = {
+    "name": "its project and location are kept for the record and for Dataflow, the rest is ignored"
+}
 
 T = TypeVar("T")
 
@@ -142,7 +147,7 @@ class BatchPredictionJob(Resource):
 
         Example:
             >>> BatchPredictionJob(service_account="a@b").notes
-            ('serviceAccount: not used by this release; workers run as the runner decides.',)
+            ('serviceAccount: used on Dataflow; elsewhere workers run as the runner decides.',)
         """
         found = [f"{camel(name)}: {note}." for name, note in _NOTES.items() if self.has(name)]
         found += model_notes(self.unmanaged_container_model, self._resolved)
@@ -157,6 +162,16 @@ class BatchPredictionJob(Resource):
             f"{camel(name)}: output only; {_IGNORED.get(name, _AS_VERTEX)}." for name in ordered
         ]
         return tuple(found)
+
+    @property
+    def resources(self) -> Resources:
+        """What the job says of machines, accounts and labels.
+
+        Example:
+            >>> BatchPredictionJob(service_account="a@b").resources.service_account
+            Asked(value='a@b', field='serviceAccount')
+        """
+        return resources_of(self)
 
     def to_spec(self, **options: Any) -> spec.BatchPredictSpec:
         """The job in the terms of the pipeline.

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import bz2
 import zlib
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import zstandard
 
-__all__ = ["READ_ERRORS", "blocks", "is_compressed"]
+__all__ = ["READ_ERRORS", "Bounds", "blocks", "is_compressed"]
 
 BLOCK_BYTES = 256 * 1024
 
@@ -27,6 +28,9 @@ PRESSED_BYTES = 1024
 """Compressed bytes taken at a time: of zstd, they may come out 32,768 times as long.
 
 Of gzip it is 1,032 times. Of bzip2 it is a million times, so its output is taken in pieces.
+
+Which chunk a row of a shared file is in depends on it (`Bounds`): with another value a run that
+broke off would go on with other chunks than it began with.
 """
 
 READ_ERRORS = (OSError, EOFError, zlib.error, zstandard.ZstdError)
@@ -43,26 +47,87 @@ def is_compressed(uri: str) -> bool:
     return uri.endswith((".gz", ".bz2", ".zst"))
 
 
-def blocks(file: BinaryIO, uri: str) -> Iterator[bytes]:
+class Bounds:
+    """Where the content of some bytes of a file begins and ends.
+
+    Of a compressed file this shows while it is decompressed from its beginning. Content
+    belongs to the `PRESSED_BYTES` that it came out with, and these to the bytes among which the
+    first of them is. Every reader of a file feeds the same pieces, so all find the same bounds:
+    ranges that tile a file have contents that tile its content.
+
+    Args:
+        start: the first of the bytes.
+        stop: the one behind the last; None for all to the end of the file.
+
+    Attributes:
+        first: the offset in the content at which theirs begins; None while it is still to come.
+        end: the one behind it; None while it is still to come, and where there is none.
+
+    Example:
+        >>> bounds = Bounds(2, 5)
+        >>> bounds.reach(0, 0)
+        >>> bounds.reach(4, 70)
+        >>> bounds.first, bounds.end, bounds.within([60, 70, 80])
+        (70, None, slice(1, 3, None))
+    """
+
+    def __init__(self, start: int = 0, stop: int | None = None) -> None:
+        self.start, self.stop = start, stop
+        self.first: int | None = None
+        self.end: int | None = None
+
+    def reach(self, at: int, offset: int) -> None:
+        """Note that the file's bytes from `at` on are next, when so much content has come."""
+        if self.first is None and at >= self.start:
+            self.first = offset
+        if self.end is None and self.stop is not None and at >= self.stop:
+            self.end = offset
+
+    def check_end(self, size: int) -> None:
+        """See that a file, which ends here, has all of the bytes.
+
+        One that lost its end since its plan was made must not pass for a shorter one, nor its
+        last, cut line for a row.
+        """
+        if self.stop is not None and size < self.stop:
+            raise EOFError(f"the file has become shorter: it had {self.stop} bytes or more")
+
+    def is_behind(self, offset: int) -> bool:
+        """Whether content that has come, or begins behind what has, is behind that of the bytes."""
+        return self.end is not None and offset >= self.end
+
+    def within(self, offsets: Sequence[int]) -> slice:
+        """Which of some ascending offsets, of content that has come, are inside."""
+        count = len(offsets)
+        first = count if self.first is None else bisect_left(offsets, self.first)
+        return slice(first, count if self.end is None else bisect_left(offsets, self.end))
+
+
+def blocks(file: BinaryIO, uri: str, bounds: Bounds | None = None) -> Iterator[bytes]:
     """The content of a file from where it stands, decompressed as its extension says.
 
     What comes before a fault is yielded before it is raised.
 
     Args:
-        file: the file, with `seek`.
+        file: the file, with `seek`; it reads as many bytes as it is asked for.
         uri: its name.
+        bounds: of some bytes of the file: they are known when their content comes.
 
     Raises:
         OSError, EOFError, zlib.error, zstandard.ZstdError: see `READ_ERRORS`; the file
-            is truncated, damaged or unreadable.
+            is truncated, damaged or unreadable, or has fewer bytes than the bounds.
     """
-    if uri.endswith(".gz"):
-        return _together(_frames(file, _Kind("gzip", _gzip_member, padding=b"\0")))
-    if uri.endswith(".bz2"):
-        return _together(_frames(file, _Kind("bzip2", bz2.BZ2Decompressor, _in_pieces)))
-    if uri.endswith(".zst"):
-        return _together(_frames(file, _Kind("zstd", zstandard.ZstdDecompressor().decompressobj)))
-    return _read(file, BLOCK_BYTES)
+    bounds = bounds or Bounds()
+    kind = _kind_of(uri)
+    if kind is not None:
+        return _together(_frames(file, kind, bounds))
+    bounds.first, bounds.end = bounds.start, bounds.stop
+    return _stored(file, bounds)
+
+
+def _stored(file: BinaryIO, bounds: Bounds) -> Iterator[bytes]:
+    yield from _read(file, BLOCK_BYTES)
+    bounds.check_end(file.tell())
 
 
 def _read(file: BinaryIO, size: int) -> Iterator[bytes]:
@@ -114,19 +179,30 @@ class _Kind(NamedTuple):
     padding: bytes = b""
 
 
-def _frames(file: BinaryIO, kind: _Kind) -> Iterator[bytes]:
+def _kind_of(uri: str) -> _Kind | None:
+    if uri.endswith(".gz"):
+        return _Kind("gzip", _gzip_member, padding=b"\0")
+    if uri.endswith(".bz2"):
+        return _Kind("bzip2", bz2.BZ2Decompressor, _in_pieces)
+    if uri.endswith(".zst"):
+        return _Kind("zstd", zstandard.ZstdDecompressor().decompressobj)
+    return None
+
+
+def _frames(file: BinaryIO, kind: _Kind, bounds: Bounds) -> Iterator[bytes]:
     """The content of all frames."""
     frame, whole = None, 0
     at = first = file.tell()
-    start = given = 0  # where the frame begins, and how many bytes it gave
+    start = given = total = 0  # where the frame begins, and how many bytes it gave, and all did
     for block in _read(file, PRESSED_BYTES):
+        bounds.reach(at, total)
         at, rest = at + len(block), block
         while rest := rest if frame or not whole else rest.lstrip(kind.padding):
             if frame is None:
                 frame, start, given = kind.new_frame(), at - len(rest), 0
             try:
                 for content in kind.feed(frame, rest):
-                    given += len(content)
+                    given, total = given + len(content), total + len(content)
                     yield from _cut(content)
             except READ_ERRORS as error:
                 nothing = start == first and not given
@@ -136,6 +212,7 @@ def _frames(file: BinaryIO, kind: _Kind) -> Iterator[bytes]:
                 raise OSError(_damage(kind.name, error, nothing)) from error
             rest = frame.unused_data if frame.eof else b""
             frame, whole = (None, whole + 1) if frame.eof else (frame, whole)
+    bounds.check_end(at)
     # No plan has an empty file: one without a frame has lost it.
     if frame or not whole:
         raise EOFError(

@@ -18,7 +18,7 @@ from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
 from beam_batch_predict.inputs import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.jsontext import quote
-from beam_batch_predict.sources.compression import READ_ERRORS, blocks
+from beam_batch_predict.sources.compression import READ_ERRORS, Bounds, blocks
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.sources.text import Lines, as_rows, read_lines, split_lines, too_long
 from beam_batch_predict.status import Status
@@ -175,9 +175,9 @@ def read_csv_records(
     open_file: Open,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
 ) -> Iterator[Rows]:
-    """The records of a whole file, which may go over several lines, without the header.
+    """The records that begin in a span, which may go over several lines, without the header.
 
-    One of more than `max_bytes` is a row with a `Status`.
+    The file is read from its beginning. A record of more than `max_bytes` is a row with a `Status`.
     """
     found = _records(span, open_file, max_bytes)
     return _without_header(found, span, columns, open_file)
@@ -214,7 +214,7 @@ def _is_blank(span: Span, stop: int, open_file: Open) -> bool:
         return True
     at = 0
     with open_file(span.uri) as file:
-        for block in blocks(file, span.uri if span.stop is None else ""):
+        for block in blocks(file, span.uri):
             before = block[: stop - at]
             if (before.removeprefix(_BOM) if at == 0 else before).strip():
                 return False
@@ -225,16 +225,29 @@ def _is_blank(span: Span, stop: int, open_file: Open) -> bool:
 
 
 def _records(span: Span, open_file: Open, max_bytes: int) -> Iterator[Rows]:
+    """The records that begin in a span."""
+    bounds = Bounds(span.start, span.stop)
+    with open_file(span.uri) as file:
+        for found in _whole_records(blocks(file, span.uri, bounds), max_bytes):
+            inside = bounds.within(found.offsets)
+            rows = found.rows[inside]
+            if rows:
+                size = found.size * len(rows) // len(found.rows)
+                yield Rows(rows, found.offsets[inside], size)
+            if found.offsets and bounds.is_behind(found.offsets[-1]):
+                return
+
+
+def _whole_records(content: Iterable[bytes], max_bytes: int) -> Iterator[Rows]:
     """Lines put together until no quoted cell is open."""
     waiting = _OpenRecord(max_bytes)
-    with open_file(span.uri) as file:
-        for lines in split_lines(blocks(file, span.uri), 0, max_bytes):
-            if not lines.rows:
-                yield from waiting.add_too_long(lines)
-            elif waiting.is_empty() and not any(b'"' in line for line in lines.rows):
-                yield as_rows(lines)
-            else:
-                yield from waiting.add(lines)
+    for lines in split_lines(content, 0, max_bytes):
+        if not lines.rows:
+            yield from waiting.add_too_long(lines)
+        elif waiting.is_empty() and not any(b'"' in line for line in lines.rows):
+            yield as_rows(lines)
+        else:
+            yield from waiting.add(lines)
     yield from waiting.give_up()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, BinaryIO, NamedTuple
 
@@ -23,6 +24,7 @@ from beam_batch_predict.inputs import (
     FileSource,
     JsonLines,
     Parquet,
+    SequentialSource,
     Source,
     TfRecord,
 )
@@ -53,6 +55,9 @@ FILES_PER_CHUNK = 256
 
 MOST_CHUNKS = 200_000
 """Of a plan, about: larger inputs have larger chunks, for the plan is held in memory."""
+
+LISTED_AT_ONCE = 8
+"""Patterns that storage is asked about at a time."""
 
 _PARQUET_METADATA = ("_metadata", "_common_metadata")
 """Files that say what others have; they hold no rows of their own.
@@ -154,7 +159,8 @@ def chunks_of_listing(source: Source, listing: Listing) -> list[Chunk]:
         what["max_instance_bytes"] = source.max_instance_bytes
     total = sum(file.size for file in listing.files)
     size = max(source.chunk_bytes, -(-total // MOST_CHUNKS))
-    chunks = make_chunks(listing.files, size, source.splits_files)
+    readers = source.readers_per_file if isinstance(source, SequentialSource) else 1
+    chunks = make_chunks(listing.files, size, source.splits_files, readers)
     return [chunk._replace(**what) for chunk in chunks]
 
 
@@ -194,11 +200,9 @@ def list_files(patterns: Sequence[str], match: Callable[[str], list[File]]) -> l
     """
     found: dict[str, File] = {}
     problems = []
-    for pattern in patterns:
-        try:
-            matched = match(pattern)
-        except (OSError, ValueError) as error:
-            problems.append(f"{pattern}: cannot be listed: {error}")
+    for pattern, matched in zip(patterns, _match_each(patterns, match), strict=True):
+        if isinstance(matched, Exception):
+            problems.append(f"{pattern}: cannot be listed: {matched}")
             continue
         if not matched:
             problems.append(f"{pattern}: matches no file")
@@ -214,37 +218,66 @@ def list_files(patterns: Sequence[str], match: Callable[[str], list[File]]) -> l
     return list(found.values())
 
 
+def _match_each(
+    patterns: Sequence[str], match: Callable[[str], list[File]]
+) -> Iterator[list[File] | Exception]:
+    """What each pattern matches, or why it cannot be listed."""
+
+    def matched(pattern: str) -> list[File] | Exception:
+        try:
+            return match(pattern)
+        except (OSError, ValueError) as error:
+            return error
+
+    with ThreadPoolExecutor(LISTED_AT_ONCE, "listing") as pool:
+        yield from pool.map(matched, patterns)
+
+
 def _identity(uri: str) -> str:
     """One name for one file: `a/x`, `./a/x` and `a//x` are the same local file."""
     return uri if "://" in uri else os.path.abspath(uri)
 
 
-def make_chunks(files: Iterable[File], chunk_bytes: int, splits_files: bool = True) -> list[Chunk]:
+def make_chunks(
+    files: Iterable[File], chunk_bytes: int, splits_files: bool = True, readers_per_file: int = 1
+) -> list[Chunk]:
     """Cut large files into ranges and put small files together.
 
-    Compressed files are never cut. Empty files hold no rows and are in no chunk.
+    Empty files hold no rows and are in no chunk.
+
+    Args:
+        files: in input order.
+        chunk_bytes: how many make a chunk.
+        splits_files: whether a reader can begin anywhere in a file that is not compressed.
+        readers_per_file: the most ranges of a file in which none can.
 
     Example:
         >>> chunks = make_chunks([File("a", 10), File("b", 3)], 8)
         >>> [[(span.uri, span.start, span.stop) for span in chunk.spans] for chunk in chunks]
         [[('a', 0, 8)], [('a', 8, 10), ('b', 0, 3)]]
     """
-    groups = list(_group(_spans(files, chunk_bytes, splits_files), chunk_bytes))
+    spans = _spans(files, chunk_bytes, splits_files, readers_per_file)
+    groups = list(_group(spans, chunk_bytes))
     return [Chunk(number, len(groups), tuple(group)) for number, group in enumerate(groups)]
 
 
 def _spans(
-    files: Iterable[File], chunk_bytes: int, splits_files: bool
+    files: Iterable[File], chunk_bytes: int, splits_files: bool, readers_per_file: int
 ) -> Iterator[tuple[Span, int]]:
     """Pieces of files, each with its size in bytes."""
     for file in files:
         known = (file.size, file.modified) if file.modified else ()
-        if not splits_files or is_compressed(file.uri):
-            if file.size:
-                yield Span(file.uri, 0, None, *known), file.size
+        length = chunk_bytes
+        if not file.size:
             continue
-        for start in range(0, file.size, chunk_bytes):
-            stop = min(start + chunk_bytes, file.size)
+        if not splits_files or is_compressed(file.uri):
+            readers = min(-(-file.size // chunk_bytes), readers_per_file)
+            if readers == 1:
+                yield Span(file.uri, 0, None, *known), file.size
+                continue
+            length = -(-file.size // readers)
+        for start in range(0, file.size, length):
+            stop = min(start + length, file.size)
             yield Span(file.uri, start, stop, *known), stop - start
 
 

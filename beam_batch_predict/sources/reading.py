@@ -11,7 +11,7 @@ from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import Chunk, InstanceBatch, Span
 from beam_batch_predict.sources.avro_files import read_avro
 from beam_batch_predict.sources.bigquery_rows import read_stream
-from beam_batch_predict.sources.compression import READ_ERRORS
+from beam_batch_predict.sources.compression import READ_ERRORS, is_compressed
 from beam_batch_predict.sources.csv_files import read_csv_lines, read_csv_records
 from beam_batch_predict.sources.file_lists import read_listed_files
 from beam_batch_predict.sources.parquet_files import read_parquet
@@ -20,7 +20,7 @@ from beam_batch_predict.sources.text import read_lines
 from beam_batch_predict.sources.tf_records import read_records
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["read_chunk"]
+__all__ = ["is_decompressed", "read_chunk"]
 
 ROWS_PER_BATCH = 1024
 """About how many rows flow together: enough that the cost of an element does not show."""
@@ -88,16 +88,28 @@ def read_chunk(
             for found in READERS[chunk.format](span, chunk, open_file):
                 yield from buffer.add(span.uri, found)
         except READ_ERRORS as error:
-            buffer.fail([_failure(span, error)])
+            buffer.fail([_failure(span, error, is_decompressed(span.uri, chunk.format))])
     yield buffer.last_batch()
 
 
-def _failure(span: Span, error: Exception) -> Status:
+def is_decompressed(uri: str, form: str) -> bool:
+    """Whether a file has to be decompressed to be read, as its name or its format says.
+
+    Example:
+        >>> is_decompressed("in.tfrecord", "tf-record-gzip"), is_decompressed("in.csv", "csv")
+        (True, False)
+    """
+    return is_compressed(uri) or form == "tf-record-gzip"
+
+
+def _failure(span: Span, error: Exception, decompressed: bool) -> Status:
     gone = isinstance(error, FileNotFoundError)
     refused = isinstance(error, PermissionError)
     code = Code.NOT_FOUND if gone else Code.PERMISSION_DENIED if refused else Code.DATA_LOSS
     reason = getattr(error, "strerror", None) or str(error)
     piece = "" if span.stop is None else f", bytes {span.start} to {span.stop}"
+    if piece and decompressed:
+        piece += " as they are stored"
     return Status(code, f"{span.uri}{piece}: cannot be read: {reason}")
 
 

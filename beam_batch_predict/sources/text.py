@@ -6,7 +6,6 @@ each line exactly once, wherever the borders fall.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, chain, pairwise, repeat
 from operator import add
@@ -14,7 +13,7 @@ from typing import BinaryIO, NamedTuple
 
 from beam_batch_predict.batch import Span
 from beam_batch_predict.inputs import DEFAULT_MAX_INSTANCE_BYTES
-from beam_batch_predict.sources.compression import blocks
+from beam_batch_predict.sources.compression import Bounds, blocks, is_compressed
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.status import Code, Status
 
@@ -50,8 +49,8 @@ def read_lines(
     start of the file is left out.
 
     Args:
-        span: the byte range. `stop=None` reads to the end of the file, decompressing it
-            as its extension says; offsets then count decompressed bytes.
+        span: the byte range; `stop=None` reads to the end of the file. A file is decompressed
+            as its extension says, from its beginning, and offsets count decompressed bytes.
         open_file: opens a URI for reading bytes, with `seek`.
         max_bytes: of a line, with all before its LF. A longer one is a row with a
             `Status`; it is not kept in memory, and not read to its end if that is in
@@ -67,7 +66,7 @@ def read_lines(
         if span.stop is None:
             found = split_lines(blocks(file, span.uri), 0, max_bytes, keeps_blank=False)
         else:
-            found = _lines_of_range(file, span.start, span.stop, max_bytes)
+            found = _lines_of_range(file, span, max_bytes)
         for lines in found:
             yield as_rows(lines) if lines.rows else too_long(lines.offsets[0], max_bytes)
 
@@ -170,47 +169,59 @@ def _without_too_long(lines: Lines, max_bytes: int) -> Iterator[Lines]:
             yield Lines([], offsets[at : at + 1], quotes=rows[at].count(b'"'))
 
 
-def _lines_of_range(file: BinaryIO, start: int, stop: int, max_bytes: int) -> Iterator[Lines]:
-    """Lines whose first byte lies in [start, stop)."""
-    first = max(start - 1, 0)
-    file.seek(first)
-    content: Iterable[bytes] = _reaching(blocks(file, ""), first, stop, max_bytes)
-    if start > 0:
-        content, start = _skip_line(iter(content), first, stop)
-    for lines in split_lines(content, start, max_bytes, keeps_blank=False):
-        inside = bisect_left(lines.offsets, stop)
+def _lines_of_range(file: BinaryIO, span: Span, max_bytes: int) -> Iterator[Lines]:
+    """Lines whose first byte lies in a span, or came out of it."""
+    bounds = Bounds(span.start, span.stop)
+    at = 0 if is_compressed(span.uri) else max(span.start - 1, 0)
+    file.seek(at)
+    content: Iterable[bytes] = blocks(file, span.uri, bounds)
+    if span.start > 0 and is_compressed(span.uri):
+        content, at = _behind(iter(content), bounds)
+    content = _reaching(content, at, bounds, max_bytes)
+    if span.start > 0 and bounds.first != 0:
+        content, at = _skip_line(iter(content), at, bounds)
+    for lines in split_lines(content, at, max_bytes, keeps_blank=False):
+        inside = bounds.within(lines.offsets).stop
         if not inside:
             return
         yield lines._replace(rows=lines.rows[:inside], offsets=lines.offsets[:inside])
-        if lines.rows and lines.offsets[-1] + len(lines.rows[-1]) + 1 >= stop:
+        if lines.rows and bounds.is_behind(lines.offsets[-1] + len(lines.rows[-1]) + 1):
             return
 
 
-def _reaching(content: Iterable[bytes], at: int, stop: int, max_bytes: int) -> Iterator[bytes]:
-    """The same blocks, of a file that must have `stop` bytes as it had for the plan.
+def _behind(content: Iterator[bytes], bounds: Bounds) -> tuple[Iterable[bytes], int]:
+    """What comes from the byte before the bounds on, and its offset."""
+    at, before = 0, b""
+    for block in content:
+        first = bounds.first
+        if first is not None and at + len(block) > first:
+            start = max(first - 1, 0)
+            rest = (before + block)[start - at + len(before) :]
+            return chain((rest,), content), start
+        at += len(block)
+        before = block[-1:]
+    return (), at
 
-    One that lost its end since must not pass for a shorter one, nor its last, cut line
-    for a row. Blocks end where a line that began before `stop` must have ended, or is too long.
-    """
+
+def _reaching(content: Iterable[bytes], at: int, bounds: Bounds, max_bytes: int) -> Iterator[bytes]:
+    """The same blocks, up to where a line that began inside must have ended, or is too long."""
     for block in content:
         at += len(block)
         yield block
-        if at > stop + max_bytes:
+        if bounds.is_behind(at - max_bytes - 1):
             return
-    if at < stop:
-        raise EOFError(f"the file has become shorter: it had {stop} bytes or more")
 
 
-def _skip_line(content: Iterator[bytes], at: int, stop: int) -> tuple[Iterable[bytes], int]:
-    """What follows the first line end, and its offset; nothing if that is behind `stop`."""
+def _skip_line(content: Iterator[bytes], at: int, bounds: Bounds) -> tuple[Iterable[bytes], int]:
+    """What follows the first line end, and its offset; nothing if that is behind the bounds."""
     for block in content:
         end = block.find(b"\n")
         at += len(block) if end < 0 else end + 1
-        if at >= stop:
-            return (), stop
+        if bounds.is_behind(at):
+            break
         if end >= 0:
             return chain((block[end + 1 :],), content), at
-    return (), stop
+    return (), at
 
 
 def as_rows(lines: Lines) -> Rows:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
 
 import google_crc32c
@@ -10,7 +11,7 @@ import numpy as np
 
 from beam_batch_predict.batch import Span
 from beam_batch_predict.inputs import DEFAULT_MAX_INSTANCE_BYTES
-from beam_batch_predict.sources.compression import blocks, is_compressed
+from beam_batch_predict.sources.compression import Bounds, blocks, is_compressed
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.tf_framing import HEAD, TAIL, masked
@@ -50,14 +51,16 @@ def read_records(
     gzip: bool = False,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
 ) -> Iterator[Rows]:
-    """The records of a whole file; offsets count decompressed bytes.
+    """The records that begin in a span, or came out of it; offsets count decompressed bytes.
+
+    Only the heads tell where records are: the file is read from its beginning.
 
     A record whose data does not match its checksum, or that is larger than
     `max_bytes`, is a row with a `Status`. Where a length does not match its
     checksum, nothing behind it can be found: reading ends.
 
     Args:
-        span: the file.
+        span: the file, or some of its bytes.
         open_file: opens a URI for reading bytes.
         gzip: whether the file is compressed whatever its extension says.
         max_bytes: of a record.
@@ -73,11 +76,12 @@ def read_records(
             if file.read(len(_GZIP)) != _GZIP:
                 raise OSError("it is not compressed with gzip: set instancesFormat to tf-record")
             file.seek(0)
-        yield from _records(blocks(file, name), max_bytes)
+        bounds = Bounds(span.start, span.stop)
+        yield from _records(blocks(file, name, bounds), max_bytes, bounds)
 
 
-def _records(content: Iterator[bytes], max_bytes: int) -> Iterator[Rows]:
-    """The records of a file's content, whatever the borders between blocks."""
+def _records(content: Iterator[bytes], max_bytes: int, bounds: Bounds) -> Iterator[Rows]:
+    """The records inside of a file's content, whatever the borders between blocks."""
     waiting: list[bytes] = []  # the beginning of a record, from byte `at` on
     at = skip = missing = 0
     heads: dict[bytes, int] = {}
@@ -89,15 +93,18 @@ def _records(content: Iterator[bytes], max_bytes: int) -> Iterator[Rows]:
         if missing > 0 or not block:  # a record of many blocks is put together once
             continue
         rest = b"".join(waiting)
-        cut = _cut(rest, at, heads, max_bytes)
+        cut = _cut(rest, at, heads, max_bytes, bounds)
         if cut.found.rows:
             yield cut.found
+        skip = max(cut.used - len(rest), 0)
+        if bounds.is_behind(at + cut.used) and not skip:
+            return
         if cut.damaged:
             reason = f"the length of the record at byte {at + cut.used} is damaged"
             if rest.startswith(_GZIP) and not at + cut.used:
                 reason = "it is compressed with gzip: set instancesFormat to tf-record-gzip"
             raise OSError(reason)
-        at, skip, missing = at + cut.used, max(cut.used - len(rest), 0), cut.missing
+        at, missing = at + cut.used, cut.missing
         waiting = [rest[cut.used :]] if cut.used < len(rest) else []
     if skip:
         raise EOFError(f"the record that ends before byte {at} is cut short")
@@ -105,7 +112,7 @@ def _records(content: Iterator[bytes], max_bytes: int) -> Iterator[Rows]:
         raise EOFError(f"the record at byte {at} is cut short")
 
 
-def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int) -> _Cut:
+def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int, bounds: Bounds) -> _Cut:
     """Cut bytes into records.
 
     Args:
@@ -113,6 +120,7 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int) -> _C
         at: where they stand in the file.
         heads: lengths by head, of heads that are known to be sound.
         max_bytes: of a record.
+        bounds: records outside are passed over.
     """
     starts: list[int] = []
     position, end, head_size, around = 0, len(content), HEAD.size, _AROUND
@@ -129,7 +137,7 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int) -> _C
             heads[head] = length
         stop = position + around + length
         if length > max_bytes:
-            too_large[len(starts)] = _too_large(length, max_bytes)
+            too_large[position] = _too_large(length, max_bytes)
         elif stop > end:
             missing = stop - end
             break
@@ -137,9 +145,10 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int) -> _C
         position = stop
     if len(heads) > _MOST_HEADS:
         heads.clear()
-    rows = _checked(content, starts, position, too_large)
     offsets = [at + start for start in starts]
-    return _Cut(Rows(rows, offsets, min(position, end)), position, missing, damaged)
+    inside = bounds.within(offsets)
+    found = _checked(content, starts[inside], [*starts[1:], position][inside], too_large)
+    return _Cut(found._replace(offsets=offsets[inside]), position, missing, damaged)
 
 
 def _sound_length(head: bytes) -> int | None:
@@ -150,24 +159,25 @@ def _sound_length(head: bytes) -> int | None:
 
 
 def _checked(
-    content: bytes, starts: Sequence[int], stop: int, too_large: dict[int, Status]
-) -> list[Any]:
-    """The data of the records that start at some positions, the last up to `stop`.
+    content: bytes, starts: Sequence[int], stops: Sequence[int], too_large: Mapping[int, Status]
+) -> Rows:
+    """The data of the records that start and stop at some positions; of those too large, why.
 
     A last record that is too large may end behind the content.
     """
     if not starts:
-        return []
+        return Rows([], [], 0)
     head, tail = HEAD.size, TAIL.size
-    stops = [*starts[1:], stop]
     rows: list[Any] = [content[a + head : b - tail] for a, b in zip(starts, stops, strict=True)]
     crcs = np.fromiter(map(google_crc32c.value, rows), np.uint32, len(rows))
     tails = b"".join([content[b - tail : b] for b in stops]).ljust(tail * len(rows))
     for bad in np.flatnonzero(masked(crcs) != np.frombuffer(tails, "<u4")).tolist():
         rows[bad] = _DAMAGED
-    for position, status in too_large.items():
-        rows[position] = status
-    return rows
+    for start, status in too_large.items():
+        place = bisect_left(starts, start)
+        if place < len(starts) and starts[place] == start:
+            rows[place] = status
+    return Rows(rows, (), min(stops[-1], len(content)) - starts[0])
 
 
 def _too_large(length: int, max_bytes: int) -> Status:

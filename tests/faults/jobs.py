@@ -1,14 +1,13 @@
 """A job to disturb, on disk and in processes, and what must be so afterwards."""
 
-import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import NamedTuple
+
+from helpers.processes import ended, finish, wait_for
 
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.running import run_job
@@ -122,34 +121,6 @@ class Job:
     def parts(self):
         """Unfinished business: all that is below `_parts`."""
         return sorted(path.name for path in self.only_directory.glob("_parts/*/*"))
-
-
-@contextlib.contextmanager
-def ended(process):
-    """A process that is not left behind, nor what it has started."""
-    try:
-        yield process
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-
-
-def finish(process):
-    """What a process printed, with its return code."""
-    out, error = process.communicate(timeout=120)
-    return subprocess.CompletedProcess(process.args, process.returncode, out, error)
-
-
-def wait_for(condition, process=None, seconds=120):
-    """Wait until something is so; fail where the process ends before that."""
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "it did not come to that"
-        if process is not None and process.poll() is not None:
-            assert condition(), process.communicate()
-            return
-        time.sleep(0.01)
 
 
 def members(session):

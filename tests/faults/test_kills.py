@@ -7,7 +7,8 @@ import subprocess
 import sys
 
 import pytest
-from faults.jobs import ended, finish, members, wait_for
+from faults.jobs import members
+from helpers.processes import ended, finish, wait_for
 
 AFTER_PARTS = {"pattern": r"\.part$", "event": "os.rename", "at": 8}
 PROCESSES = "--direct_num_workers=2"

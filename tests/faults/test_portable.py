@@ -1,16 +1,12 @@
 """A portable runner with real worker processes: Beam's job service and its worker pool."""
 
-import contextlib
 import json
-import os
 import signal
-import socket
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
-from faults.jobs import INJECTED, ROOT, ended, finish, published_in, wait_for
+from faults.jobs import INJECTED, ROOT, published_in
+from helpers.portable import JobService, Servers, WorkerPool
+from helpers.processes import ended, finish, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -21,56 +17,20 @@ class Service:
     """A job service and a worker pool, each a process of its own."""
 
     def __init__(self, directory):
-        self._directory = directory
-        self._stack = contextlib.ExitStack()
+        self._servers = Servers(directory)
         self.flags = ()
 
     def start(self, job, fault=None):
         """Start both; workers have the fault."""
-        environment = {
-            **os.environ,
-            # The pool starts a `python`, whichever comes first.
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-            "PYTHONPATH": f"{INJECTED}{os.pathsep}{ROOT}",
-        }
+        environment = {}
         if fault is not None:
             fault = {"below": str(job.out), "marks": str(job.marks), **fault}
             environment["INJECTED_FAULT"] = json.dumps(fault)
-        port_file = self._directory / "port"
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            pool = free.getsockname()[1]
-        self.pool = self._start(["worker.worker_pool_main", f"--service_port={pool}"], environment)
-        service = self._start(
-            ["portability.local_job_service_main", f"--port_file={port_file}"], environment
-        )
-        wait_for(port_file.exists, service)
-        self.flags = (
-            "--runner=PortableRunner",
-            f"--job_endpoint=localhost:{port_file.read_text()}",
-            "--environment_type=EXTERNAL",
-            f"--environment_config=localhost:{pool}",
-        )
-
-    def _start(self, module, environment):
-        log = self._stack.enter_context((self._directory / f"{module[0]}.log").open("wb"))
-        process = subprocess.Popen(
-            [sys.executable, "-m", f"apache_beam.runners.{module[0]}", *module[1:]],
-            env=environment,
-            cwd=self._directory,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-        )
-        return self._stack.enter_context(ended(process))
-
-    def workers(self):
-        """The ids of the worker processes."""
-        command = ["pgrep", "-s", str(self.pool.pid), "-f", "SdkHarness"]
-        return list(map(int, subprocess.run(command, stdout=subprocess.PIPE).stdout.split()))
+        pool = WorkerPool(self._servers, (INJECTED, ROOT), **environment)
+        self.flags = (*JobService(self._servers).flags, *pool.flags)
 
     def stop(self):
-        self._stack.close()
+        self._servers.stop()
 
 
 @pytest.fixture

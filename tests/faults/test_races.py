@@ -7,7 +7,8 @@ import signal
 import subprocess
 
 import pytest
-from faults.jobs import INJECTED, ended, finish, published_in, wait_for
+from faults.jobs import INJECTED, published_in
+from helpers.processes import ended, finish, wait_for
 
 HELD = {"pattern": r"\.part$", "event": "os.rename", "at": 8, "what": "hold"}
 

@@ -7,7 +7,8 @@ import shutil
 import subprocess
 
 import pytest
-from faults.jobs import ended, finish, published_in
+from faults.jobs import published_in
+from helpers.processes import ended, finish
 
 HELD = {"pattern": r"\.part$", "event": "os.rename", "at": 8, "what": "hold"}
 PROCESSES = "--direct_num_workers=2"

@@ -151,7 +151,7 @@ def test_a_job_that_was_not_checked_is_checked_before_it_is_run():
 
 def test_a_plain_job_has_one_note_about_its_region():
     (note,) = read_job(body()).notes
-    assert note.startswith("predictionInput.region: not used; the runner decides")
+    assert note.startswith("predictionInput.region: used on Dataflow; elsewhere the runner decides")
     assert read_job(body(region=LEAVE_OUT)).notes == ()
 
 

@@ -103,14 +103,14 @@ def test_a_plain_job_needs_no_notes(changed):
 @pytest.mark.parametrize(
     ("changes", "start", "words"),
     [
-        ({"serviceAccount": "a@b"}, "serviceAccount", "not used by this release"),
-        ({"encryptionSpec.kmsKeyName": "k"}, "encryptionSpec", "used for tables of BigQuery"),
+        ({"serviceAccount": "a@b"}, "serviceAccount", "used on Dataflow"),
+        ({"encryptionSpec.kmsKeyName": "k"}, "encryptionSpec", "and for tables of BigQuery"),
         ({"disableContainerLogging": True}, "disableContainerLogging", "no container"),
         ({"labels": {"a": "b"}}, "labels", "kept in the record"),
         (
             {"dedicatedResources.machineSpec.machineType": "n1-standard-4"},
             "dedicatedResources",
-            "not used by this release",
+            "used on Dataflow",
         ),
         (
             {"manualBatchTuningParameters.batchSize": 8},
@@ -139,7 +139,7 @@ def test_a_plain_job_needs_no_notes(changed):
         (
             {"name": "projects/p/locations/l/batchPredictionJobs/1"},
             "name",
-            "its project and location are kept for the record",
+            "its project and location are kept for the record and for Dataflow",
         ),
     ],
 )

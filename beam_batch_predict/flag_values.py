@@ -1,0 +1,68 @@
+"""Values of flags that are more than one word: lists and labels, as gcloud writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from beam_batch_predict.errors import Violation
+
+__all__ = ["entries", "labels_of", "put_at"]
+
+
+def entries(text: str) -> list[str]:
+    """The entries of a list as gcloud has it: `a,b`, or `^:^a:b` with another sign between them.
+
+    Example:
+        >>> entries("a,b*"), entries("^:^a,1:b")
+        (['a', 'b*'], ['a,1', 'b'])
+    """
+    sign = ","
+    if text.startswith("^") and "^" in text[2:]:
+        sign, _, text = text[1:].partition("^")
+    return text.split(sign)
+
+
+def labels_of(texts: Sequence[str], flag: str) -> tuple[dict[str, str], list[Violation]]:
+    """Labels by key, and what is wrong with them.
+
+    Args:
+        texts: each a list of KEY=VALUE.
+        flag: the name of the flag that they were given by, for messages.
+
+    Example:
+        >>> labels_of(["team=birds,stage=test", "late"], "--labels")
+        ({'team': 'birds', 'stage': 'test', 'late': ''}, [Violation(path='--labels', \
+message="expected KEY=VALUE, found 'late'")])
+    """
+    labels: dict[str, str] = {}
+    wrong = []
+    for entry in (entry for text in texts for entry in entries(text)):
+        key, sign, value = entry.partition("=")
+        if not sign:
+            wrong.append(Violation(flag, f"expected KEY=VALUE, found {entry!r}"))
+        elif key in labels:
+            wrong.append(Violation(flag, f"the key {key!r} is given more than once"))
+        labels[key] = value
+    return labels, wrong
+
+
+def put_at(document: dict[str, Any], path: str, value: Any) -> None:
+    """Put a value into a document, and the objects around it where there are none yet.
+
+    Args:
+        document: to put it into.
+        path: names with dots between them.
+        value: any JSON value.
+
+    Example:
+        >>> document = {"a": {"b": 1}}
+        >>> put_at(document, "a.c.d", 2)
+        >>> document
+        {'a': {'b': 1, 'c': {'d': 2}}}
+    """
+    *above, last = path.split(".")
+    holder = document
+    for name in above:
+        holder = holder.setdefault(name, {})
+    holder[last] = value

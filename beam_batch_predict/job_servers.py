@@ -1,0 +1,129 @@
+"""Job servers: those that runners start on this machine (Prism, Flink's, Spark's), and others.
+
+Beam's own way to end them with this process takes over SIGINT, which only the main thread may
+do; and that thread of the command line only waits for signals.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import grpc
+from apache_beam.options.pipeline_options import PipelineOptions, PortableOptions
+from apache_beam.runners.portability.job_server import JobServer, StopOnExitJobServer
+from apache_beam.runners.runner import PipelineRunner
+
+from beam_batch_predict import cancelling
+from beam_batch_predict.errors import BatchPredictError
+from beam_batch_predict.status import Code
+
+__all__ = ["start_in_any_thread", "told_if_lost"]
+
+SECONDS_TO_ANSWER = 5.0
+"""For a job service, before a line says that it is waited for."""
+
+_logger = logging.getLogger(__name__)
+
+
+def start_in_any_thread(runner: PipelineRunner) -> PipelineRunner:
+    """The runner; should it start a job server, it may do so in any thread.
+
+    One that is elsewhere and does not answer is an error that names it.
+    """
+    make = getattr(runner, "default_job_server", None)
+    if make is not None:
+        runner.default_job_server = lambda options: _in_any_thread(make(options))
+    connect = getattr(runner, "create_job_service", None)
+    if connect is not None:
+        runner.create_job_service = lambda options: _connect(connect, options)
+    return runner
+
+
+def _connect(connect: Callable[[PipelineOptions], Any], options: PipelineOptions) -> Any:
+    """Beam waits without a word, and its error has none."""
+    endpoint = options.view_as(PortableOptions).job_endpoint
+    seconds = options.view_as(PortableOptions).job_server_timeout
+    if endpoint and endpoint != "embed" and not _answers(endpoint, min(seconds, SECONDS_TO_ANSWER)):
+        _logger.warning(
+            "no job service answers at %s: waiting up to %d s for it (--job_server_timeout)",
+            endpoint,
+            seconds,
+        )
+    try:
+        return connect(options)
+    except grpc.FutureTimeoutError as error:
+        raise _Unreachable(
+            f"no job service answers at {endpoint}", "check --job_endpoint, and that it runs"
+        ) from error
+
+
+def _answers(endpoint: str, seconds: float) -> bool:
+    with grpc.insecure_channel(endpoint) as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=seconds)
+        except grpc.FutureTimeoutError:
+            return False
+    return True
+
+
+class _Unreachable(BatchPredictError):
+    code = Code.UNAVAILABLE
+
+
+@contextlib.contextmanager
+def told_if_lost() -> Iterator[None]:
+    """Have it named if the job service that the block waits for is gone.
+
+    Raises:
+        BatchPredictError: it is.
+    """
+    try:
+        yield
+    except grpc.RpcError as error:
+        why = ": ".join(filter(None, (_code_of(error), _details_of(error))))
+        raise _Unreachable(
+            f"the job service has been lost ({why})",
+            "its job may go on without it; once that has ended, --resume goes on with it",
+        ) from error
+
+
+def _code_of(error: Any) -> str:
+    return str(error.code().name) if hasattr(error, "code") else type(error).__name__
+
+
+def _details_of(error: Any) -> str:
+    return str(error.details() or "") if hasattr(error, "details") else ""
+
+
+def _in_any_thread(server: JobServer) -> JobServer:
+    return _Quiet(server) if isinstance(server, StopOnExitJobServer) else server
+
+
+class _Quiet(JobServer):
+    """A job server that ends with this process, and touches no signal.
+
+    Runs may share the server behind it, and then begin it once.
+    """
+
+    def __init__(self, server: StopOnExitJobServer) -> None:
+        self._server = server
+
+    def start(self) -> Any:
+        """Start it, if nobody has."""
+        server = self._server
+        with server._lock:
+            if not server._started:
+                server._endpoint = server._job_server.start()
+                server._started = True
+                atexit.register(server.stop)
+                # A job elsewhere that goes on may still want the files that are staged.
+                cancelling.at_end(lambda: server._job_server._server.stop())
+            return server._endpoint
+
+    def stop(self) -> None:
+        """Stop it, for all who share it."""
+        self._server.stop()

@@ -1,0 +1,55 @@
+"""What runners are called, and which cannot be had here."""
+
+from __future__ import annotations
+
+import difflib
+
+from apache_beam.options.pipeline_options import StandardOptions
+
+from beam_batch_predict.errors import InvalidArgument
+
+__all__ = ["check_runner", "runner_name"]
+
+_BEAMS = {path.rpartition(".")[2].lower(): path for path in StandardOptions.ALL_KNOWN_RUNNERS}
+
+_REFUSED = {
+    "daskrunner": "what a step gives at the end of a bundle is lost there, and nothing says so",
+}
+"""Runners that lose rows."""
+
+LOCAL = "local"
+
+
+def runner_name(given: str | None) -> str:
+    """The name of a runner in lowercase, as Beam takes it: without its module, in full.
+
+    Example:
+        >>> runner_name("Flink"), runner_name("runners.direct.DirectRunner")
+        ('flinkrunner', 'directrunner')
+    """
+    name = (given or "").lower().rpartition(".")[2]
+    return f"{name}runner" if f"{name}runner" in _BEAMS else name
+
+
+def check_runner(given: str | None) -> None:
+    """Refuse a runner that there is not, or that loses rows.
+
+    Raises:
+        InvalidArgument: it is one.
+
+    Example:
+        >>> check_runner("FlnkRunner")
+        Traceback (most recent call last):
+        beam_batch_predict.errors.InvalidArgument: --runner=FlnkRunner: there is no such runner
+          hint: did you mean FlinkRunner?
+    """
+    name = runner_name(given)
+    if name in _REFUSED or f"{name}runner" in _REFUSED:
+        reason = _REFUSED.get(name) or _REFUSED[f"{name}runner"]
+        raise InvalidArgument(f"--runner={given}: rows would be missing: {reason}")
+    if not given or name in _BEAMS or name == LOCAL or "." in given:  # a class of somebody's own
+        return
+    names = {lower: path.rpartition(".")[2] for lower, path in _BEAMS.items()} | {LOCAL: LOCAL}
+    near = difflib.get_close_matches(name, names, 1)
+    hint = f"did you mean {names[near[0]]}?" if near else "local is the runner on this machine"
+    raise InvalidArgument(f"--runner={given}: there is no such runner", hint)

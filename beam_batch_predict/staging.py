@@ -1,0 +1,323 @@
+"""What workers elsewhere need of this package, where they start from a stock image of Beam.
+
+Such workers have Beam, and neither this package nor TensorFlow. The package that is installed
+here is staged for them as a wheel: pip installs it there, and what it requires from PyPI, in the
+versions that are here, before the first work. A wheel rather than an sdist, so that workers have
+nothing to build.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import logging
+import os
+import pathlib
+import re
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from importlib import metadata
+
+from apache_beam.options.pipeline_options import (
+    GoogleCloudOptions,
+    PipelineOptions,
+    PortableOptions,
+    SetupOptions,
+    StandardOptions,
+    WorkerOptions,
+)
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.version import Version
+
+from beam_batch_predict import files
+from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.runners import runs_here, waits_for_service
+from beam_batch_predict.spec import BatchPredictSpec, FileSource, GcsDestination
+
+__all__ = ["check_reach", "make_wheel", "staged_for_workers", "workers_lack_package"]
+
+PACKAGE = "beam_batch_predict"
+DISTRIBUTION = "beam-batch-predict"
+
+_PORTABLE = frozenset({"portablerunner", "flinkrunner", "sparkrunner"})
+_NAMED = re.compile(r"(^|[\s/])beam[-_.]batch[-_.]predict(?!\w|[-_][a-z])", re.IGNORECASE)
+_OF_EXTRA = re.compile(r";.*\bextra\s*==")
+_FIELDS = ("Metadata-Version", "Name", "Version", "Summary", "Requires-Python")
+_TIME = (1980, 1, 1, 0, 0, 0)
+"""Of all files in a wheel: what was packed twice is the same bytes, and staged once."""
+
+_MOST_SHOWN = 10
+
+_logger = logging.getLogger(__name__)
+
+
+@contextlib.contextmanager
+def staged_for_workers(
+    options: PipelineOptions, show: Callable[[str], object] = _logger.info
+) -> Iterator[None]:
+    """Have workers install this package, inside the block in which the pipeline is handed over.
+
+    Does nothing where they have it: see `workers_lack_package`.
+
+    Args:
+        options: of the pipeline.
+        show: takes a line that says what is done.
+
+    Raises:
+        InvalidArgument: the package cannot be packed.
+    """
+    if not workers_lack_package(options):
+        yield
+        return
+    setup = options.view_as(SetupOptions)
+    before = setup.extra_packages
+    with tempfile.TemporaryDirectory(prefix="beam-batch-predict-") as directory:
+        wheel = make_wheel(directory)
+        show(_note(options))
+        setup.extra_packages = [*(before or ()), wheel]
+        try:
+            with _without_warning_of(wheel):
+                yield
+        finally:
+            setup.extra_packages = before
+
+
+def check_reach(spec: BatchPredictSpec, options: PipelineOptions) -> None:
+    """See that workers reach what a run reads and writes, where it is known that they may not.
+
+    Workers of Dataflow have directories of their own under the same names, in which the results
+    of a run would be lost. (An endpoint on this machine is one for trying things out.)
+
+    Raises:
+        InvalidArgument: inputs, model or results are on this machine.
+
+    Example:
+        >>> from beam_batch_predict.runners import make_options
+        >>> from beam_batch_predict.spec import JsonLines, SavedModel
+        >>> spec = BatchPredictSpec(
+        ...     JsonLines("gs://b/in"), SavedModel("model"), GcsDestination("gs://b/out"))
+        >>> check_reach(spec, make_options(["--runner=DataflowRunner"]))
+        Traceback (most recent call last):
+        beam_batch_predict.errors.InvalidArgument: workers of Dataflow do not reach this machine:
+          the model is at model
+          hint: use gs://bucket/… for all of them
+    """
+    endpoint = options.view_as(GoogleCloudOptions).dataflow_endpoint or ""
+    if not waits_for_service(options) or "localhost" in endpoint:
+        return
+    used = [("the model is at", spec.model.uri)]
+    if isinstance(spec.source, FileSource):
+        used = [*(("inputs are at", uri) for uri in spec.source.uris), *used]
+    if isinstance(spec.destination, GcsDestination):
+        used.append(("the results go to", spec.destination.output_uri_prefix))
+    found = [f"\n  {what} {uri}" for what, uri in used if files.is_local(uri)]
+    if found:
+        more = f"\n  and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
+        raise InvalidArgument(
+            "workers of Dataflow do not reach this machine:" + "".join(found[:_MOST_SHOWN]) + more,
+            "use gs://bucket/… for all of them",
+        )
+
+
+def workers_lack_package(options: PipelineOptions) -> bool:
+    """Whether workers start without this package, and nothing that is staged brings it.
+
+    They do on Dataflow, and where a portable runner starts containers, if no option names an
+    image. `--setup_file` says what is to be installed, as do a requirements file and extra
+    packages in which this one is named.
+
+    Example:
+        >>> from beam_batch_predict.runners import make_options
+        >>> workers_lack_package(make_options(["--runner=DataflowRunner"]))
+        True
+        >>> image = "--sdk_container_image=europe-docker.pkg.dev/p/r/image"
+        >>> workers_lack_package(make_options(["--runner=DataflowRunner", image]))
+        False
+        >>> workers_lack_package(make_options([]))
+        False
+    """
+    if not _from_stock_image(options):
+        return False
+    setup = options.view_as(SetupOptions)
+    if setup.setup_file:
+        return False
+    if any(_NAMED.search(str(package)) for package in setup.extra_packages or ()):
+        return False
+    return not (setup.requirements_file and _names_package(setup.requirements_file))
+
+
+def _from_stock_image(options: PipelineOptions) -> bool:
+    worker = options.view_as(WorkerOptions)
+    if worker.sdk_container_image or worker.worker_harness_container_image:
+        return False
+    if waits_for_service(options):
+        return not worker.sdk_harness_container_image_overrides
+    name = (options.view_as(StandardOptions).runner or "").lower().rpartition(".")[2]
+    if name not in _PORTABLE or runs_here(options):
+        return False
+    portable = options.view_as(PortableOptions)
+    image = portable.environment_config or portable.lookup_environment_option(
+        "docker_container_image"
+    )
+    return (portable.environment_type or "DOCKER").upper() == "DOCKER" and not image
+
+
+def _names_package(requirements: str) -> bool:
+    try:
+        lines = pathlib.Path(requirements).read_text(encoding="utf-8").splitlines()
+    except (OSError, ValueError):
+        return False  # Beam says what is wrong with it
+    return any(_NAMED.search(line.partition("#")[0]) for line in lines)
+
+
+def _note(options: PipelineOptions) -> str:
+    worker = options.view_as(WorkerOptions)
+    private = worker.use_public_ips is False and waits_for_service(options)
+    reach = " Without public addresses they reach it only through Cloud NAT." if private else ""
+    name = f"{DISTRIBUTION} {_distribution().version}"
+    return (
+        f"note: workers start from Beam's image, and install {name} and what it requires, "
+        "TensorFlow among it, from PyPI: some minutes for each worker."
+        f"{reach} An image that has all of it, --sdk_container_image, starts faster: "
+        "docs/flex-template.md"
+    )
+
+
+@contextlib.contextmanager
+def _without_warning_of(wheel: str) -> Iterator[None]:
+    """Keep Beam from warning that a wheel may not fit the workers: this one fits all."""
+    stager = logging.getLogger("apache_beam.runners.portability.stager")
+
+    def is_news(record: logging.LogRecord) -> bool:
+        return not (wheel in record.getMessage() and record.levelno == logging.WARNING)
+
+    stager.addFilter(is_news)
+    try:
+        yield
+    finally:
+        stager.removeFilter(is_news)
+
+
+def make_wheel(directory: str) -> str:
+    """Pack this package, as it is installed here, into a wheel for any machine.
+
+    What is packed are the modules that this process would import, with the name and version that
+    they were installed with. Requirements are pinned to what is installed here. Packed again, it
+    is the same bytes.
+
+    Args:
+        directory: where to make it.
+
+    Returns:
+        Its path.
+
+    Raises:
+        InvalidArgument: the package was not installed, so that nobody knows its requirements; or
+            its modules are not files.
+    """
+    distribution = _distribution()
+    name = f"{PACKAGE}-{distribution.version}"
+    content = {f"{PACKAGE}/{path}": data for path, data in _modules().items()}
+    content[f"{name}.dist-info/METADATA"] = _metadata(distribution)
+    entries = distribution.read_text("entry_points.txt")
+    if entries:
+        content[f"{name}.dist-info/entry_points.txt"] = entries.encode()
+    content[f"{name}.dist-info/WHEEL"] = (
+        b"Wheel-Version: 1.0\nGenerator: beam-batch-predict\n"
+        b"Root-Is-Purelib: true\nTag: py3-none-any\n"
+    )
+    record = f"{name}.dist-info/RECORD"
+    lines = [f"{path},{_digest(data)},{len(data)}\n" for path, data in content.items()]
+    content[record] = "".join([*lines, f"{record},,\n"]).encode()
+    wheel = os.path.join(directory, f"{name}-py3-none-any.whl")
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path, data in content.items():
+            info = zipfile.ZipInfo(path, _TIME)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            info.external_attr = 0o644 << 16
+            archive.writestr(info, data)
+    return wheel
+
+
+def _modules() -> dict[str, bytes]:
+    """The files of the package by their paths in it; without what tools keep there."""
+    root = pathlib.Path(__file__).parent
+    found = {}
+    for path in sorted(root.rglob("*")):
+        inside = path.relative_to(root)
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in inside.parts)
+        if not hidden and path.suffix in (".py", ".typed") and path.is_file():
+            found[inside.as_posix()] = path.read_bytes()
+    if "__init__.py" not in found:
+        raise InvalidArgument(
+            f"{DISTRIBUTION} cannot be staged for workers: its modules are not files in {root}",
+            "install it with pip, or name an image that has it: --sdk_container_image",
+        )
+    return found
+
+
+def _distribution() -> metadata.Distribution:
+    """What the package was installed as.
+
+    In a checkout there may be an .egg-info beside it, of some build in the past.
+    """
+    found = list(metadata.distributions(name=DISTRIBUTION))
+    found.sort(key=lambda each: each.read_text("METADATA") is None)
+    if not found:
+        raise InvalidArgument(
+            f"{DISTRIBUTION} cannot be staged for workers: it is not installed here, so that its "
+            "requirements are not known",
+            "pip install it, or name an image that has it: --sdk_container_image",
+        )
+    return found[0]
+
+
+def _metadata(distribution: metadata.Distribution) -> bytes:
+    """The metadata that pip needs to know on a worker."""
+    fields = distribution.metadata
+    lines = [f"{name}: {fields[name]}" for name in _FIELDS if name in fields]
+    lines += [f"Requires-Dist: {_pinned(each)}" for each in _requirements(distribution)]
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def _pinned(text: str) -> Requirement:
+    """A requirement, of the very version that is here: workers are to compute the same.
+
+    Example:
+        >>> _pinned("packaging[x]>=1; python_version >= '3'").specifier == SpecifierSet(
+        ...     f"=={metadata.version('packaging')}")
+        True
+        >>> str(_pinned("no-such-package>=1,<2"))
+        'no-such-package<2,>=1'
+    """
+    requirement = Requirement(text)
+    with contextlib.suppress(metadata.PackageNotFoundError):
+        version = Version(metadata.version(requirement.name))
+        if version.local is None:  # else it is a build that PyPI has not
+            requirement.specifier = SpecifierSet(f"=={version}")
+    return requirement
+
+
+def _requirements(distribution: metadata.Distribution) -> list[str]:
+    """What the package requires, except for its extras.
+
+    In a checkout pyproject.toml says so; what an editable install has noted may be older.
+    """
+    project = pathlib.Path(__file__).parents[1] / "pyproject.toml"
+    if sys.version_info >= (3, 11) and project.is_file():
+        import tomllib
+
+        said = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {})
+        if said.get("name") == DISTRIBUTION:
+            found: list[str] = said["dependencies"]
+            return found
+    return [each for each in distribution.requires or () if not _OF_EXTRA.search(each)]
+
+
+def _digest(data: bytes) -> str:
+    digest = base64.urlsafe_b64encode(hashlib.sha256(data).digest())
+    return f"sha256={digest.decode().rstrip('=')}"
