@@ -7,6 +7,7 @@ BIN := $(VENV)/bin
 PYENVS := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
 
 FUZZ_SECONDS ?= 30
+TEST_PROCESSES ?= 2
 
 .PHONY: demo test test-slow test-engines check audit fuzz bench emulators test-all-pythons lock clean
 
@@ -14,7 +15,7 @@ demo: $(VENV)/ready  ## Run a real job on sample data and show what came of it.
 	$(BIN)/beam-batch-predict run examples/penguins/job.json | $(BIN)/python examples/show_results.py -
 
 test: $(VENV)/ready emulators  ## Pass the tests.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
 
 test-slow: $(VENV)/ready emulators  ## The tests that take long: kills, full disks, bombs, many files.
 	$(BIN)/python -m pytest -m slow

@@ -16,8 +16,8 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
 )
 
-from beam_batch_predict.dataflow_options import dataflow_options
-from beam_batch_predict.dataflow_plan import PlannedOption
+from beam_batch_predict.dataflow.options import dataflow_options
+from beam_batch_predict.dataflow.plan import PlannedOption
 from beam_batch_predict.errors import InvalidArgument, Violation
 from beam_batch_predict.jobs.resources import Resources
 from beam_batch_predict.model_copies import MODEL_COPIES, ModelCopies

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import datetime
 import logging
 import os
 import time
@@ -17,21 +16,20 @@ from apache_beam.runners.runner import PipelineState
 
 from beam_batch_predict import cancelling, files
 from beam_batch_predict.batch_transform import BatchPredict
-from beam_batch_predict.dataflow_jobs import is_dataflow_job, wait_for_dataflow
-from beam_batch_predict.dataflow_submission import NotSubmitted, keep_job, kept_job, submitting
-from beam_batch_predict.errors import BatchPredictError, Cancelled, DestinationError, ModelError
-from beam_batch_predict.far_workers import note_on_paths
+from beam_batch_predict.claiming import claim_run, take_up_run
+from beam_batch_predict.dataflow.submission import NotSubmitted, keep_job, submitting
+from beam_batch_predict.dataflow.waiting import is_dataflow_job, wait_for_dataflow
+from beam_batch_predict.errors import BatchPredictError, Cancelled, ModelError
+from beam_batch_predict.far_workers import check_reach, note_on_paths
 from beam_batch_predict.file_errors import StorageUnavailable
 from beam_batch_predict.job_servers import told_if_lost
 from beam_batch_predict.jobs import Job
 from beam_batch_predict.model_copies import MODEL_COPIES, ModelCopies
 from beam_batch_predict.models.isolation import Caller
-from beam_batch_predict.models.saved_model import load_model
-from beam_batch_predict.models.signature_reading import read_signatures
+from beam_batch_predict.models.saved_model import check_model, load_model
 from beam_batch_predict.options import OF_THE_RUN, RESUME
 from beam_batch_predict.pipeline_errors import status_of_pipeline_error
 from beam_batch_predict.progress import chunks_done, showing_progress
-from beam_batch_predict.resuming import check_resumable, find_unfinished
 from beam_batch_predict.retries import ERROR_CODES
 from beam_batch_predict.run_planning import plan_run
 from beam_batch_predict.runner_options import plan_options
@@ -42,7 +40,6 @@ from beam_batch_predict.runners import (
     make_runner,
     runs_here,
     waits_for_service,
-    work_prefix,
 )
 from beam_batch_predict.sinks.bigquery_tables import prepare_tables
 from beam_batch_predict.sinks.error_groups import ErrorGroup, summary_lines
@@ -50,21 +47,17 @@ from beam_batch_predict.sinks.manifest import read_manifest
 from beam_batch_predict.sinks.naming import (
     JOB_RECORD,
     is_temporary,
-    output_directory,
-    shared_directory,
 )
-from beam_batch_predict.sinks.output_path import take_output_path
 from beam_batch_predict.sinks.publishing import (
     has_publication,
     remove_errors_of_failure,
     remove_parts,
 )
 from beam_batch_predict.sinks.run_lock import locked
-from beam_batch_predict.sinks.run_record import RunRecord, now, plain_state
-from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, SavedModel
-from beam_batch_predict.staging import check_reach, staged_for_workers
+from beam_batch_predict.sinks.run_record import RunRecord, plain_state
+from beam_batch_predict.spec import BatchPredictSpec, SavedModel
+from beam_batch_predict.staging import staged_for_workers
 from beam_batch_predict.status import Code
-from beam_batch_predict.write_transforms import Place
 
 __all__ = ["Finished", "run_job"]
 
@@ -128,9 +121,9 @@ def run_job(
         spec = spec.paid_by(project)
     check_reach(spec, beam_options)
     if options.get(RESUME):
-        record = _record_of_unfinished(spec, job.display_name or "", beam_options, show)
+        record = take_up_run(spec, job.display_name or "", beam_options, show)
     else:
-        record = _claim(spec, beam_options)
+        record = claim_run(spec, beam_options)
     return _Run(spec, record, beam_options, show).finish()
 
 
@@ -152,12 +145,12 @@ class _Run:
                 _begin_again(record)
             try:
                 cancelling.call(self._work)
-                text = _read_bytes(files.join(record.directory, JOB_RECORD))
+                text = files.read_file(files.join(record.directory, JOB_RECORD))
                 _remove_temporary(record)
             except cancelling.JobGoesOn as news:
                 goes_on = True
                 self._show(str(news))
-                text = _read_bytes(files.join(record.directory, JOB_RECORD))
+                text = files.read_file(files.join(record.directory, JOB_RECORD))
             except Exception as error:
                 _logger.debug("the job failed", exc_info=True)
                 text = _record_failure(self._record, error)  # which another attempt may have made
@@ -197,10 +190,11 @@ class _Run:
         if note := note_on_paths(self._spec, self._options):
             self._show(note)
         if waits_for_service(self._options):
+            _look_at_model(self._spec.model, self._show)
             return _Checked(len(chunks), None)
         if has_workers_inside(self._options):
             return _Checked(len(chunks), load_model(self._spec.model))
-        _check_model(self._spec.model)
+        check_model(self._spec.model)
         return _Checked(len(chunks), None)
 
     def _run_pipelines(self) -> None:
@@ -262,18 +256,18 @@ class _Checked(NamedTuple):
     model: Caller | None
 
 
-def _check_model(model: SavedModel) -> None:
-    """Look at a model that workers load, without another copy of it in this process.
+def _look_at_model(model: SavedModel, show: Callable[[str], None]) -> None:
+    """See that workers of a service will find a model, as far as this process may look.
 
     Raises:
         ModelError: there is none, or it cannot be called as it is asked for.
     """
-    with contextlib.suppress(ModelError):
-        named = {signature.name: signature for signature in read_signatures(model.uri).signatures}
-        if model.signature_name in named and not model.parameters:
-            named[model.signature_name].check()
-            return
-    load_model(model)
+    try:
+        check_model(model)
+    except ModelError as error:
+        if not isinstance(error.__cause__, PermissionError):
+            raise
+        show(f"note: {error.message}; workers may have other rights")
 
 
 def _wait(result: Any) -> None:
@@ -307,75 +301,11 @@ def _causes_in(directory: str) -> tuple[str, ...]:
     return tuple(summary_lines([ErrorGroup.from_json(group) for group in groups]))
 
 
-def _read_bytes(uri: str) -> bytes:
-    with files.open_file(uri) as file:
-        content: bytes = file.read()
-    return content
-
-
 def _remove_temporary(record: RunRecord) -> None:
     """Remove the directory of a job whose results are tables, if nobody said where it should be."""
     above = os.path.dirname(record.directory)
     if record.tables is not None and is_temporary(above):
         files.delete([above])
-
-
-def _place(spec: BatchPredictSpec, options: PipelineOptions) -> tuple[str, str]:
-    """What the directories of runs are in, and the field that says so."""
-    if isinstance(spec.destination, GcsDestination):
-        prefix, own = spec.destination.output_uri_prefix, spec.destination.own_directory
-        return prefix, "outputConfig.gcsDestination.outputUriPrefix" if own else "the output path"
-    return work_prefix(options), "--temp_location"
-
-
-def _record_at(spec: BatchPredictSpec, directory: str, time: datetime.datetime) -> RunRecord:
-    place = Place(spec.destination, spec.model.display_name, time)
-    return place.record_in(directory, spec.job)
-
-
-def _claim(spec: BatchPredictSpec, options: PipelineOptions) -> RunRecord:
-    """A run's directory: that of no other run, named after a time to the millisecond."""
-    prefix, field = _place(spec, options)
-    time = now()
-    time = time.replace(microsecond=time.microsecond // 1000 * 1000)
-    try:
-        if not _has_own_directory(spec):
-            record = _record_at(spec, shared_directory(prefix), time)
-            take_output_path(record)
-            return record
-        while True:
-            directory = output_directory(prefix, spec.model.display_name, time)
-            record = _record_at(spec, directory, time)
-            if record.claim():
-                return record
-            time += datetime.timedelta(milliseconds=1)
-    except (OSError, ValueError) as error:
-        raise DestinationError(
-            f"the output directory under {prefix} cannot be made: {error}",
-            f"check {field}, and that you may write there",
-        ) from error
-
-
-def _has_own_directory(spec: BatchPredictSpec) -> bool:
-    return not isinstance(spec.destination, GcsDestination) or spec.destination.own_directory
-
-
-def _record_of_unfinished(
-    spec: BatchPredictSpec,
-    display_name: str,
-    options: PipelineOptions,
-    show: Callable[[str], None],
-) -> RunRecord:
-    """The record of the run to go on with, if that gives what the run would have given."""
-    prefix, _ = _place(spec, options)
-    unfinished = find_unfinished(prefix, spec, display_name)
-    for difference in check_resumable(unfinished, spec):
-        show(f"note: of the software that began the run, {difference}")
-    show(f"going on with the run in {unfinished.directory}")
-    record = _record_at(spec, unfinished.directory, unfinished.create_time).again(unfinished.run)
-    if job := kept_job(record.parts_directory):
-        show(f"note: Dataflow job {job} had this run: if it still works, cancel it, or both do")
-    return record
 
 
 def _begin_again(record: RunRecord) -> None:
@@ -393,7 +323,7 @@ def _record_failure(record: RunRecord, error: Exception) -> bytes:
     """
     record.check_attempt()
     with contextlib.suppress(OSError, ValueError, StorageUnavailable):
-        text = _read_bytes(files.join(record.directory, JOB_RECORD))
+        text = files.read_file(files.join(record.directory, JOB_RECORD))
         if plain_state(orjson.loads(text)) in _ENDED:
             return text
     failure = record.failure(status_of_pipeline_error(error))

@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterator
 from importlib import metadata
 
 from apache_beam.options.pipeline_options import (
-    GoogleCloudOptions,
     PipelineOptions,
     PortableOptions,
     SetupOptions,
@@ -33,12 +32,11 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
-from beam_batch_predict import files
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.runner_names import runner_name
 from beam_batch_predict.runners import runs_here, waits_for_service
-from beam_batch_predict.spec import BatchPredictSpec, FileSource, GcsDestination
 
-__all__ = ["check_reach", "make_wheel", "staged_for_workers", "workers_lack_package"]
+__all__ = ["make_wheel", "staged_for_workers", "workers_lack_package"]
 
 PACKAGE = "beam_batch_predict"
 DISTRIBUTION = "beam-batch-predict"
@@ -49,8 +47,6 @@ _OF_EXTRA = re.compile(r";.*\bextra\s*==")
 _FIELDS = ("Metadata-Version", "Name", "Version", "Summary", "Requires-Python")
 _TIME = (1980, 1, 1, 0, 0, 0)
 """Of all files in a wheel: what was packed twice is the same bytes, and staged once."""
-
-_MOST_SHOWN = 10
 
 _logger = logging.getLogger(__name__)
 
@@ -86,43 +82,6 @@ def staged_for_workers(
             setup.extra_packages = before
 
 
-def check_reach(spec: BatchPredictSpec, options: PipelineOptions) -> None:
-    """See that workers reach what a run reads and writes, where it is known that they may not.
-
-    Workers of Dataflow have directories of their own under the same names, in which the results
-    of a run would be lost. (An endpoint on this machine is one for trying things out.)
-
-    Raises:
-        InvalidArgument: inputs, model or results are on this machine.
-
-    Example:
-        >>> from beam_batch_predict.runners import make_options
-        >>> from beam_batch_predict.spec import JsonLines, SavedModel
-        >>> spec = BatchPredictSpec(
-        ...     JsonLines("gs://b/in"), SavedModel("model"), GcsDestination("gs://b/out"))
-        >>> check_reach(spec, make_options(["--runner=DataflowRunner"]))
-        Traceback (most recent call last):
-        beam_batch_predict.errors.InvalidArgument: workers of Dataflow do not reach this machine:
-          the model is at model
-          hint: use gs://bucket/… for all of them
-    """
-    endpoint = options.view_as(GoogleCloudOptions).dataflow_endpoint or ""
-    if not waits_for_service(options) or "localhost" in endpoint:
-        return
-    used = [("the model is at", spec.model.uri)]
-    if isinstance(spec.source, FileSource):
-        used = [*(("inputs are at", uri) for uri in spec.source.uris), *used]
-    if isinstance(spec.destination, GcsDestination):
-        used.append(("the results go to", spec.destination.output_uri_prefix))
-    found = [f"\n  {what} {uri}" for what, uri in used if files.is_local(uri)]
-    if found:
-        more = f"\n  and {len(found) - _MOST_SHOWN} more" if len(found) > _MOST_SHOWN else ""
-        raise InvalidArgument(
-            "workers of Dataflow do not reach this machine:" + "".join(found[:_MOST_SHOWN]) + more,
-            "use gs://bucket/… for all of them",
-        )
-
-
 def workers_lack_package(options: PipelineOptions) -> bool:
     """Whether workers start without this package, and nothing that is staged brings it.
 
@@ -156,7 +115,7 @@ def _from_stock_image(options: PipelineOptions) -> bool:
         return False
     if waits_for_service(options):
         return not worker.sdk_harness_container_image_overrides
-    name = (options.view_as(StandardOptions).runner or "").lower().rpartition(".")[2]
+    name = runner_name(options.view_as(StandardOptions).runner)
     if name not in _PORTABLE or runs_here(options):
         return False
     portable = options.view_as(PortableOptions)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from beam_batch_predict.dataflow_machines import GPU_THREADS
-from beam_batch_predict.dataflow_names import MAX_JOB_NAME, is_job_name, job_name
-from beam_batch_predict.dataflow_options import dataflow_options
+from beam_batch_predict.dataflow.machines import GPU_THREADS
+from beam_batch_predict.dataflow.names import MAX_JOB_NAME, is_job_name, job_name
+from beam_batch_predict.dataflow.options import dataflow_options
 from beam_batch_predict.jobs.resources import Asked, Resources
 from beam_batch_predict.jobs.vertex_types import AcceleratorType
 from beam_batch_predict.model_copies import ModelCopies

@@ -10,6 +10,7 @@ import pytest
 import beam_batch_predict as bbp
 from beam_batch_predict import running
 from beam_batch_predict.errors import DestinationError, InvalidArgument
+from beam_batch_predict.jobs.resources import Resources
 from beam_batch_predict.sinks import publishing
 from beam_batch_predict.spec import BatchPredictSpec, FileNames, RecordShape
 from beam_batch_predict.verifying import verify
@@ -26,6 +27,7 @@ class Job:
 
     spec: BatchPredictSpec
     display_name: str = "old_job"
+    resources: Resources = Resources()
 
     def to_spec(self, **options):
         chunks = dataclasses.replace(self.spec.source, **options)

@@ -21,12 +21,13 @@ from beam_batch_predict.models.direct_call import Call, Cancellation, make_calle
 from beam_batch_predict.models.failures import OutputError
 from beam_batch_predict.models.isolation import Caller
 from beam_batch_predict.models.loading import load_saved_model
-from beam_batch_predict.models.signature import Signature
+from beam_batch_predict.models.signature import Signature, check_named
+from beam_batch_predict.models.signature_reading import read_signatures
 from beam_batch_predict.models.values import RowMisfit, check_value
 from beam_batch_predict.spec import SavedModel
 from beam_batch_predict.tensor_info import TensorInfo
 
-__all__ = ["LoadedModel", "load_model"]
+__all__ = ["LoadedModel", "check_model", "load_model"]
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
@@ -154,6 +155,21 @@ def load_model(model: SavedModel) -> Caller:
         return caller
 
 
+def check_model(model: SavedModel) -> None:
+    """See that a model can be called as it is asked for, without TensorFlow and without loading it.
+
+    Its variables are not looked at.
+
+    Raises:
+        ModelError: as `load_model` does.
+    """
+    info = read_signatures(model.uri)
+    named = {signature.name: signature for signature in info.signatures}
+    with _named(model):
+        check_named(model.signature_name, named)
+        _fed(named[model.signature_name], model.parameters)
+
+
 def _calm_collector() -> None:
     """Keep Python's cycle collector from what it cannot collect.
 
@@ -171,39 +187,40 @@ def _calm_collector() -> None:
 
 def _load(model: SavedModel) -> LoadedModel:
     root = load_saved_model(model.uri)
-    try:
+    with _named(model):
         return _with_signature(model, root)
+
+
+@contextmanager
+def _named(model: SavedModel) -> Iterator[None]:
+    """Say of what is wrong with a model which one it is."""
+    try:
+        yield
     except ModelError as error:
         raise ModelError(f"the model at {model.uri}: {error.message}", error.hint) from error
 
 
 def _with_signature(model: SavedModel, root: Any) -> LoadedModel:
-    if model.signature_name not in root.signatures:
-        names = ", ".join(map(repr, sorted(root.signatures))) or "none"
-        raise ModelError(
-            f"no signature {model.signature_name!r}; the model has {names}",
-            "choose one with --signature_name",
-        )
+    check_named(model.signature_name, root.signatures)
     function = root.signatures[model.signature_name]
     inputs = _tensor_infos(function.structured_input_signature[1])
     outputs = _tensor_infos(function.structured_outputs)
-    known = {tensor.name for tensor in inputs}
-    unknown = [name for name in model.parameters if name not in known]
-    if unknown:
-        raise ModelError(
-            f"modelParameters has {', '.join(map(repr, unknown))}, but signature "
-            f"{model.signature_name!r} has the inputs {', '.join(map(repr, sorted(known)))}"
-        )
-    rows = tuple(tensor for tensor in inputs if tensor.name not in model.parameters)
-    signature = Signature(model.signature_name, rows, outputs)
+    whole = Signature(model.signature_name, inputs, outputs)
+    signature, parameters = _fed(whole, model.parameters)
+    call = make_caller(function, sorted(tensor.name for tensor in inputs))
+    return LoadedModel(signature, call, parameters, keep=root)
+
+
+def _fed(whole: Signature, values: Mapping[str, Any]) -> tuple[Signature, dict[str, _Parameter]]:
+    """What of a signature rows give, and the parameters that give the rest."""
+    signature = whole.beside(values)
     signature.check()
     parameters = {
-        tensor.name: _parameter(tensor, model.parameters[tensor.name])
-        for tensor in inputs
-        if tensor.name in model.parameters
+        tensor.name: _parameter(tensor, values[tensor.name])
+        for tensor in whole.inputs
+        if tensor.name in values
     }
-    call = make_caller(function, sorted(known))
-    return LoadedModel(signature, call, parameters, keep=root)
+    return signature, parameters
 
 
 def _tensor_infos(specs: Mapping[str, Any]) -> tuple[TensorInfo, ...]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.tensor_info import DTYPES, TensorInfo
 
-__all__ = ["Signature", "shape_text"]
+__all__ = ["Signature", "check_named", "shape_text"]
 
 
 class Signature(NamedTuple):
@@ -30,6 +30,22 @@ class Signature(NamedTuple):
         sizes = {tensor.shape[0] for tensor in self.inputs if tensor.shape} - {None}
         return sizes.pop() if sizes else None
 
+    def beside(self, parameters: Collection[str]) -> Signature:
+        """What is left for rows, where some inputs have the same value in every call.
+
+        Raises:
+            ModelError: there is no such input.
+        """
+        known = [tensor.name for tensor in self.inputs]
+        unknown = [name for name in parameters if name not in known]
+        if unknown:
+            raise ModelError(
+                f"modelParameters has {', '.join(map(repr, unknown))}, but signature "
+                f"{self.name!r} has the inputs {', '.join(map(repr, sorted(known)))}"
+            )
+        rows = (tensor for tensor in self.inputs if tensor.name not in parameters)
+        return self._replace(inputs=tuple(rows))
+
     def check(self) -> None:
         """Refuse a signature that cannot predict row by row.
 
@@ -50,6 +66,19 @@ class Signature(NamedTuple):
             raise ModelError(
                 f"signature {self.name!r} cannot predict row by row: " + "; ".join(problems)
             )
+
+
+def check_named(name: str, names: Iterable[str]) -> None:
+    """See that a model has a signature.
+
+    Raises:
+        ModelError: it has not; what it has is said.
+    """
+    found = sorted(names)
+    if name not in found:
+        has = ", ".join(map(repr, found)) or "none"
+        message = f"no signature {name!r}; the model has {has}"
+        raise ModelError(message, "choose one with --signature_name")
 
 
 def _problems(what: str, tensors: Sequence[TensorInfo], remedy: str) -> list[str]:

@@ -7,7 +7,8 @@ from apache_beam.utils import retry
 from dataflow.stand_in import StandIn
 from dataflow.workers import Workers
 
-from beam_batch_predict import cli, dataflow_jobs
+from beam_batch_predict import cli
+from beam_batch_predict.dataflow import waiting
 
 ROWS = 40
 
@@ -16,8 +17,8 @@ ROWS = 40
 def no_waiting(monkeypatch):
     """Neither the client of Dataflow nor we wait between two questions."""
     monkeypatch.setattr(retry.Clock, "sleep", lambda *_: None)
-    monkeypatch.setattr(dataflow_jobs, "FIRST_WAIT", 0.001)
-    monkeypatch.setattr(dataflow_jobs, "LONGEST_WAIT", 0.05)
+    monkeypatch.setattr(waiting, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(waiting, "LONGEST_WAIT", 0.05)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from apache_beam.runners.runner import PipelineState
 from dataflow.stand_in import CANCELLED, GARBAGE, Answer, error
 
 import beam_batch_predict as bbp
-from beam_batch_predict import cancelling, cli, dataflow_jobs
+from beam_batch_predict import cancelling, cli
+from beam_batch_predict.dataflow import waiting
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runners import make_options, make_runner
 
@@ -108,7 +109,7 @@ def test_a_job_fails_for_what_the_service_says_where_no_worker_has_said_more(
 
 
 def test_a_job_that_fails_without_a_word(run, service, no_waiting, monkeypatch):
-    monkeypatch.setattr(dataflow_jobs, "SECONDS_FOR_REASON", 0.01)
+    monkeypatch.setattr(waiting, "SECONDS_FOR_REASON", 0.01)
     code, record, _ = run(service("RUNNING", "FAILED"))
     assert code == 1
     assert record["error"]["message"] == "the job failed in Dataflow, which does not say why"
@@ -282,7 +283,7 @@ def test_a_job_has_not_failed_because_nobody_says_how_it_stands(answer, run, ser
 def test_a_service_that_never_answers_ends_the_command_and_not_the_job(
     run, service, no_waiting, monkeypatch, tmp_path
 ):
-    monkeypatch.setattr(dataflow_jobs, "SECONDS_WITHOUT_ANSWER", 0.01)
+    monkeypatch.setattr(waiting, "SECONDS_WITHOUT_ANSWER", 0.01)
     there = service("RUNNING")
     there.fail(LOOK, *[error(403, "You may not look at jobs.")] * 10_000)
     code, record, said = run(there)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from beam_batch_predict.dataflow_plan import Plan
+from beam_batch_predict.dataflow.plan import Plan
 from beam_batch_predict.jobs.scalars import quoted
 from beam_batch_predict.model_copies import MODEL_COPIES, ModelCopies
 

@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from beam_batch_predict import dataflow_machines
-from beam_batch_predict.dataflow_names import check_labels, is_job_name, job_name, labels_in
-from beam_batch_predict.dataflow_plan import Plan, PlannedOption
+from beam_batch_predict.dataflow import machines
+from beam_batch_predict.dataflow.names import check_labels, is_job_name, job_name, labels_in
+from beam_batch_predict.dataflow.plan import Plan, PlannedOption
 from beam_batch_predict.errors import Violation
 from beam_batch_predict.jobs.json_tree import show_location
 from beam_batch_predict.jobs.resources import Resources
@@ -76,9 +76,9 @@ source='dedicatedResources.machineSpec.machineType')
     plan = Plan(resources, given, copies)
     _place(plan, default_region)
     _name(plan, new_name)
-    dataflow_machines.machines(plan)
-    dataflow_machines.workers(plan)
-    dataflow_machines.models(plan)
+    machines.machines(plan)
+    machines.workers(plan)
+    machines.models(plan)
     _accounts(plan)
     _labels(plan)
     return DataflowOptions(tuple(plan.options), tuple(plan.notes), tuple(plan.wrong))

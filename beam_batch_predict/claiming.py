@@ -1,0 +1,92 @@
+"""A run's directory: claimed for a new run, or found for one that is gone on with."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from beam_batch_predict.dataflow.submission import kept_job
+from beam_batch_predict.errors import DestinationError
+from beam_batch_predict.resuming import check_resumable, find_unfinished
+from beam_batch_predict.runners import work_prefix
+from beam_batch_predict.sinks.naming import output_directory, shared_directory
+from beam_batch_predict.sinks.output_path import take_output_path
+from beam_batch_predict.sinks.run_record import RunRecord, now
+from beam_batch_predict.spec import BatchPredictSpec, GcsDestination
+from beam_batch_predict.write_transforms import Place
+
+__all__ = ["claim_run", "take_up_run"]
+
+
+def claim_run(spec: BatchPredictSpec, options: PipelineOptions) -> RunRecord:
+    """A run's directory: that of no other run, named after a time to the millisecond.
+
+    Raises:
+        DestinationError: it cannot be made, or the run of another job has the place.
+    """
+    prefix, field = _place(spec, options)
+    time = now()
+    time = time.replace(microsecond=time.microsecond // 1000 * 1000)
+    try:
+        if not _has_own_directory(spec):
+            record = _record_at(spec, shared_directory(prefix), time)
+            take_output_path(record)
+            return record
+        while True:
+            directory = output_directory(prefix, spec.model.display_name, time)
+            record = _record_at(spec, directory, time)
+            if record.claim():
+                return record
+            time += datetime.timedelta(milliseconds=1)
+    except (OSError, ValueError) as error:
+        raise DestinationError(
+            f"the output directory under {prefix} cannot be made: {error}",
+            f"check {field}, and that you may write there",
+        ) from error
+
+
+def take_up_run(
+    spec: BatchPredictSpec,
+    display_name: str,
+    options: PipelineOptions,
+    show: Callable[[str], None],
+) -> RunRecord:
+    """The run to go on with, if that gives what the run would have given.
+
+    Args:
+        spec: what to run.
+        display_name: of the job.
+        options: of the pipeline.
+        show: takes lines about the run.
+
+    Raises:
+        InvalidArgument: there is none, or it was another job's, or its inputs have changed.
+    """
+    prefix, _ = _place(spec, options)
+    unfinished = find_unfinished(prefix, spec, display_name)
+    for difference in check_resumable(unfinished, spec):
+        show(f"note: of the software that began the run, {difference}")
+    show(f"going on with the run in {unfinished.directory}")
+    record = _record_at(spec, unfinished.directory, unfinished.create_time).again(unfinished.run)
+    if job := kept_job(record.parts_directory):
+        show(f"note: Dataflow job {job} had this run: if it still works, cancel it, or both do")
+    return record
+
+
+def _place(spec: BatchPredictSpec, options: PipelineOptions) -> tuple[str, str]:
+    """What the directories of runs are in, and the field that says so."""
+    if isinstance(spec.destination, GcsDestination):
+        prefix, own = spec.destination.output_uri_prefix, spec.destination.own_directory
+        return prefix, "outputConfig.gcsDestination.outputUriPrefix" if own else "the output path"
+    return work_prefix(options), "--temp_location"
+
+
+def _record_at(spec: BatchPredictSpec, directory: str, time: datetime.datetime) -> RunRecord:
+    place = Place(spec.destination, spec.model.display_name, time)
+    return place.record_in(directory, spec.job)
+
+
+def _has_own_directory(spec: BatchPredictSpec) -> bool:
+    return not isinstance(spec.destination, GcsDestination) or spec.destination.own_directory

@@ -1,0 +1,62 @@
+"""What tests of other engines share: the jobs, and what the local runner makes of them.
+
+`make test-engines` gets the engines and runs these tests; a test whose engine cannot be had is
+skipped with the reason.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from engines.get_parts import Missing
+from engines.jobs import FORMATS, flags_of, make_given, run, write_job
+from engines.results import results_in
+from engines.servers import ENGINES, Started
+from faults.conftest import fault_job, given, nothing_is_lost, undisturbed
+from helpers.portable import Servers
+
+__all__ = ["fault_job", "given", "nothing_is_lost", "undisturbed"]
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request, tmp_path_factory):
+    """An engine with its workers; skipped where it cannot be had."""
+    servers = Servers(tmp_path_factory.mktemp("servers"))
+    try:
+        yield Started(request.param, servers)
+    except Missing as reason:
+        pytest.skip(f"{request.param}: {reason}")
+    finally:
+        servers.stop()
+
+
+@pytest.fixture(scope="session")
+def inputs(tmp_path_factory):
+    """The model and the inputs of all jobs."""
+    directory = tmp_path_factory.mktemp("given")
+    directory.chmod(0o755)
+    return make_given(directory)
+
+
+@pytest.fixture(scope="session")
+def run_all(tmp_path_factory, inputs):
+    """A function that runs the jobs with some flags: what each has printed and left, by format."""
+
+    def run_jobs(*flags, formats=tuple(FORMATS)):
+        directory = tmp_path_factory.mktemp("jobs")
+
+        def run_one(name):
+            path = write_job(name, inputs, directory / name)
+            done = run(path, *flags_of(name), *flags)
+            assert done.returncode == 0, done.stderr
+            return done, results_in(path.parent / "out")
+
+        with ThreadPoolExecutor(2) as pool:  # as many as there are cores and slots
+            return dict(zip(formats, pool.map(run_one, formats), strict=True))
+
+    return run_jobs
+
+
+@pytest.fixture(scope="session")
+def local(run_all):
+    """What the local runner makes of the jobs."""
+    return run_all()
