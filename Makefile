@@ -8,6 +8,7 @@ PYENVS := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
 
 FUZZ_SECONDS ?= 30
 TEST_PROCESSES ?= 2
+ENGINES ?= prism flink
 
 .PHONY: demo test test-slow test-engines check audit fuzz bench emulators test-all-pythons lock clean
 
@@ -21,7 +22,7 @@ test-slow: $(VENV)/ready emulators  ## The tests that take long: kills, full dis
 	$(BIN)/python -m pytest -m slow
 
 test-engines: $(VENV)/ready  ## The same jobs on Beam's job service, Prism (built with Go) and Flink (Java, Maven).
-	@$(BIN)/python tests/engines/get_parts.py
+	@$(BIN)/python tests/engines/get_parts.py $(ENGINES)
 	$(BIN)/python -m pytest -m engines tests/engines
 
 check: $(VENV)/ready  ## Lint and types.

@@ -536,10 +536,17 @@ def test_a_job_that_cannot_write_fails_before_it_looks_at_its_model(run, tmp_pat
     assert json.loads(left.read_text()) == record
 
 
-def test_workers_elsewhere_need_a_place_for_parts(run):
-    record, shown = run("bq://test-project.d.out", "--runner=DataflowRunner", exit_code=2)
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--runner=PortableRunner", "--job_endpoint=localhost:1"], "set --temp_location"),
+        (["--runner=DataflowRunner"], "--temp_location: required"),
+    ],
+)
+def test_workers_elsewhere_need_a_place_for_parts(run, flags, words):
+    record, shown = run("bq://test-project.d.out", *flags, exit_code=2)
     assert record is None
-    assert "set --temp_location" in shown
+    assert words in shown
 
 
 def test_columns_that_have_one_name_in_bigquery_are_refused(run, dataset, names, tmp_path):

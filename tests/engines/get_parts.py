@@ -145,10 +145,12 @@ def _run(command, **environment):
         raise Missing(f"{command[0]} failed: {errors[0][:300]}")
 
 
-def main():
-    """Get all parts, and say which there are."""
-    _get("prism", _build_prism)
-    _get("flink-job-server.jar", _get_job_server, _assemble_job_server)
+def main(wanted):
+    """Get the parts of the engines that are named, and say what there is."""
+    if "prism" in wanted:
+        _get("prism", _build_prism)
+    if "flink" in wanted:
+        _get("flink-job-server.jar", _get_job_server, _assemble_job_server)
     for name, part in (("Prism", prism), ("Flink", flink_job_server)):
         try:
             print(f"== Engines: {name}: {part()[1]}")
@@ -158,4 +160,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))
