@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from beam_batch_predict.spec import (
     DEFAULT_CALL_TIMEOUT_SECONDS,
@@ -11,6 +12,7 @@ from beam_batch_predict.spec import (
     DEFAULT_MAX_FAILED_MIN_ROWS,
     DEFAULT_MAX_INSTANCE_BYTES,
     DEFAULT_SIGNATURE,
+    BatchPredictSpec,
     NonFinite,
 )
 
@@ -54,3 +56,14 @@ class RunOptions:
     bigquery_row_restriction: str = ""
     model_registry: str = ""
     key: str = ""
+
+    @property
+    def of_spec(self) -> dict[str, Any]:
+        """Those that a `BatchPredictSpec` has under the same names.
+
+        Example:
+            >>> sorted(RunOptions().of_spec)
+            ['call_timeout_seconds', 'max_failed_fraction', 'max_failed_min_rows', 'non_finite']
+        """
+        fields = {field.name for field in dataclasses.fields(BatchPredictSpec)}
+        return {name: value for name, value in vars(self).items() if name in fields}

@@ -175,12 +175,9 @@ that is installed.',)
             ),
             predictions_format="csv" if given.output_data_format == "CSV" else "jsonl",
             batch_size=given.batch_size or spec.DEFAULT_BATCH_SIZE,
-            non_finite=asked.non_finite,
             record_shape=spec.RecordShape.OUTPUTS,
-            max_failed_fraction=asked.max_failed_fraction,
-            max_failed_min_rows=asked.max_failed_min_rows,
-            call_timeout_seconds=asked.call_timeout_seconds,
             job=job,
+            **asked.of_spec,
         )
 
     def resolved(self, model_registry: str = "") -> AiPlatformJob:

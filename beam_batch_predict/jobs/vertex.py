@@ -197,11 +197,8 @@ class BatchPredictionJob(Resource):
             instances=self._instances(given.key),
             predictions_format=_set(_set(self.output_config).predictions_format),
             batch_size=self._batch_size(),
-            non_finite=given.non_finite,
-            max_failed_fraction=given.max_failed_fraction,
-            max_failed_min_rows=given.max_failed_min_rows,
-            call_timeout_seconds=given.call_timeout_seconds,
             job=job,
+            **given.of_spec,
         )
 
     def resolved(self, model_registry: str = "") -> BatchPredictionJob:
