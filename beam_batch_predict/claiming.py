@@ -10,7 +10,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_batch_predict.dataflow.submission import kept_job
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.resuming import check_resumable, find_unfinished
-from beam_batch_predict.runners import work_prefix
+from beam_batch_predict.runners.choice import work_prefix
 from beam_batch_predict.sinks.naming import output_directory, shared_directory
 from beam_batch_predict.sinks.output_path import take_output_path
 from beam_batch_predict.sinks.run_record import RunRecord, now

@@ -180,7 +180,7 @@ def _is_open(flag: str) -> bool:
 
 
 def _takes_value(flag: str) -> bool:
-    from beam_batch_predict.runners import takes_value
+    from beam_batch_predict.runners.choice import takes_value
 
     return takes_value(flag)
 
@@ -316,7 +316,7 @@ def _job_to_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Job
         return job_from_fields(fields) if fields else _read_job_file(arguments.job)
     except InvalidArgument:
         if beam_flags and not arguments.job:  # a misspelt field is one that is missing
-            from beam_batch_predict.runners import make_options
+            from beam_batch_predict.runners.choice import make_options
 
             make_options(beam_flags)
         raise

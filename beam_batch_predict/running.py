@@ -20,9 +20,7 @@ from beam_batch_predict.claiming import claim_run, take_up_run
 from beam_batch_predict.dataflow.submission import NotSubmitted, keep_job, submitting
 from beam_batch_predict.dataflow.waiting import is_dataflow_job, wait_for_dataflow
 from beam_batch_predict.errors import BatchPredictError, Cancelled, ModelError
-from beam_batch_predict.far_workers import check_reach, note_on_paths
 from beam_batch_predict.file_errors import StorageUnavailable
-from beam_batch_predict.job_servers import told_if_lost
 from beam_batch_predict.jobs import Job
 from beam_batch_predict.model_copies import MODEL_COPIES, ModelCopies
 from beam_batch_predict.models.isolation import Caller
@@ -32,8 +30,7 @@ from beam_batch_predict.pipeline_errors import status_of_pipeline_error
 from beam_batch_predict.progress import chunks_done, showing_progress
 from beam_batch_predict.retries import ERROR_CODES
 from beam_batch_predict.run_planning import plan_run
-from beam_batch_predict.runner_options import plan_options
-from beam_batch_predict.runners import (
+from beam_batch_predict.runners.choice import (
     has_workers_inside,
     is_local,
     make_options,
@@ -41,6 +38,10 @@ from beam_batch_predict.runners import (
     runs_here,
     waits_for_service,
 )
+from beam_batch_predict.runners.far_workers import check_reach, note_on_paths
+from beam_batch_predict.runners.job_servers import told_if_lost
+from beam_batch_predict.runners.options import plan_options
+from beam_batch_predict.runners.staging import staged_for_workers
 from beam_batch_predict.sinks.bigquery_tables import prepare_tables
 from beam_batch_predict.sinks.error_groups import ErrorGroup, summary_lines
 from beam_batch_predict.sinks.manifest import read_manifest
@@ -56,7 +57,6 @@ from beam_batch_predict.sinks.publishing import (
 from beam_batch_predict.sinks.run_lock import locked
 from beam_batch_predict.sinks.run_record import RunRecord, plain_state
 from beam_batch_predict.spec import BatchPredictSpec, SavedModel
-from beam_batch_predict.staging import staged_for_workers
 from beam_batch_predict.status import Code
 
 __all__ = ["Finished", "run_job"]

@@ -7,8 +7,9 @@ from threading import Barrier
 
 import pytest
 
-from beam_batch_predict import cli, running, worker_processes
+from beam_batch_predict import cli, running
 from beam_batch_predict.models.saved_model import load_model
+from beam_batch_predict.runners import local
 from beam_batch_predict.spec import SavedModel
 
 
@@ -55,7 +56,7 @@ def test_one_copy_per_machine_means_threads_and_no_process(run, monkeypatch):
     def refuse(*_):
         raise AssertionError("a process was started")
 
-    monkeypatch.setattr(worker_processes._WorkerProcess, "start_worker", refuse)
+    monkeypatch.setattr(local._WorkerProcess, "start_worker", refuse)
     record = run("--direct_num_workers=2", "--model_copies=machine")
     assert record["completionStats"]["successfulCount"] == "100"
     assert files_of(record) == files_of(run())

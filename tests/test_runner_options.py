@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.jobs.resources import Asked, Resources, asked
 from beam_batch_predict.model_copies import ModelCopies
-from beam_batch_predict.runner_options import plan_options
-from beam_batch_predict.runners import flags_given, make_options
+from beam_batch_predict.runners.choice import flags_given, make_options
+from beam_batch_predict.runners.options import plan_options
 
 DATAFLOW = [
     "--runner=DataflowRunner",

@@ -10,7 +10,7 @@ from apache_beam.runners.portability.flink_runner import FlinkRunner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle, PortableRunner
 
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
-from beam_batch_predict.runners import (
+from beam_batch_predict.runners.choice import (
     is_local,
     make_options,
     make_runner,
@@ -19,7 +19,7 @@ from beam_batch_predict.runners import (
     waits_for_service,
     work_prefix,
 )
-from beam_batch_predict.worker_processes import LocalRunner
+from beam_batch_predict.runners.local import LocalRunner
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_each_of_several_workers_is_a_process(tmp_path):
 
 
 def test_a_worker_process_that_cannot_start_is_an_error(monkeypatch):
-    monkeypatch.setattr("beam_batch_predict.worker_processes._COMMAND", ["false"])
+    monkeypatch.setattr("beam_batch_predict.runners.local._COMMAND", ["false"])
     options = make_options(["--direct_num_workers=2"])
     with (
         pytest.raises(BatchPredictError, match="a worker process ended: exit code 1"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from apache_beam.options.value_provider import RuntimeValueProvider
 
-from beam_batch_predict.runner_names import runner_name
+from beam_batch_predict.runners.names import runner_name
 
 __all__ = ["processes_beside", "share_cores"]
 

@@ -16,8 +16,8 @@ from apache_beam.runners.portability.portable_runner import PortableRunner
 
 import beam_batch_predict
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runners import make_options
-from beam_batch_predict.staging import make_wheel, staged_for_workers, workers_lack_package
+from beam_batch_predict.runners.choice import make_options
+from beam_batch_predict.runners.staging import make_wheel, staged_for_workers, workers_lack_package
 
 PACKAGE = pathlib.Path(beam_batch_predict.__file__).parent
 DATAFLOW = "--runner=DataflowRunner"
@@ -30,7 +30,7 @@ assert pathlib.Path(beam_batch_predict.__file__).parents[1] == pathlib.Path(sys.
 for module in pkgutil.walk_packages(beam_batch_predict.__path__, "beam_batch_predict."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
-from beam_batch_predict.staging import make_wheel
+from beam_batch_predict.runners.staging import make_wheel
 print(make_wheel(sys.argv[2]))
 """
 

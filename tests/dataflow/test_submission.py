@@ -16,7 +16,7 @@ import beam_batch_predict as bbp
 from beam_batch_predict import cancelling, cli
 from beam_batch_predict.dataflow import waiting
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.runners import make_options, make_runner
+from beam_batch_predict.runners.choice import make_options, make_runner
 
 JOBS = "^POST .*/jobs$"
 LOOK = r"^GET .*/jobs/[^/]+$"

@@ -89,7 +89,7 @@ class Fault:
 
 def _process():
     command = " ".join(sys.orig_argv)
-    is_worker = "beam_batch_predict.worker_main" in command or "SdkHarness" in command
+    is_worker = "beam_batch_predict.runners.worker_main" in command or "SdkHarness" in command
     return "worker" if is_worker else "main"
 
 

@@ -28,11 +28,11 @@ from apache_beam.runners.runner import PipelineRunner, create_runner
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.job_fields import FIELDS
-from beam_batch_predict.job_servers import start_in_any_thread
 from beam_batch_predict.options import OPTIONS
-from beam_batch_predict.runner_names import check_runner, runner_name
+from beam_batch_predict.runners.job_servers import start_in_any_thread
+from beam_batch_predict.runners.local import LocalRunner
+from beam_batch_predict.runners.names import check_runner, runner_name
 from beam_batch_predict.sinks.naming import temporary_directory
-from beam_batch_predict.worker_processes import LocalRunner
 
 __all__ = [
     "flags_given",

@@ -33,13 +33,16 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runner_names import runner_name
-from beam_batch_predict.runners import runs_here, waits_for_service
+from beam_batch_predict.runners.choice import runs_here, waits_for_service
+from beam_batch_predict.runners.names import runner_name
 
 __all__ = ["make_wheel", "staged_for_workers", "workers_lack_package"]
 
 PACKAGE = "beam_batch_predict"
 DISTRIBUTION = "beam-batch-predict"
+
+_DIRECTORY = pathlib.Path(__file__).parents[1]
+"""Of the package."""
 
 _PORTABLE = frozenset({"portablerunner", "flinkrunner", "sparkrunner"})
 _NAMED = re.compile(r"(^|[\s/])beam[-_.]batch[-_.]predict(?!\w|[-_][a-z])", re.IGNORECASE)
@@ -90,7 +93,7 @@ def workers_lack_package(options: PipelineOptions) -> bool:
     packages in which this one is named.
 
     Example:
-        >>> from beam_batch_predict.runners import make_options
+        >>> from beam_batch_predict.runners.choice import make_options
         >>> workers_lack_package(make_options(["--runner=DataflowRunner"]))
         True
         >>> image = "--sdk_container_image=europe-docker.pkg.dev/p/r/image"
@@ -204,16 +207,15 @@ def make_wheel(directory: str) -> str:
 
 def _modules() -> dict[str, bytes]:
     """The files of the package by their paths in it; without what tools keep there."""
-    root = pathlib.Path(__file__).parent
     found = {}
-    for path in sorted(root.rglob("*")):
-        inside = path.relative_to(root)
+    for path in sorted(_DIRECTORY.rglob("*")):
+        inside = path.relative_to(_DIRECTORY)
         hidden = any(part.startswith(".") or part == "__pycache__" for part in inside.parts)
         if not hidden and path.suffix in (".py", ".typed") and path.is_file():
             found[inside.as_posix()] = path.read_bytes()
     if "__init__.py" not in found:
         raise InvalidArgument(
-            f"{DISTRIBUTION} cannot be staged for workers: its modules are not files in {root}",
+            f"{DISTRIBUTION} cannot be staged for workers: no modules of it are in {_DIRECTORY}",
             "install it with pip, or name an image that has it: --sdk_container_image",
         )
     return found
@@ -266,7 +268,7 @@ def _requirements(distribution: metadata.Distribution) -> list[str]:
 
     In a checkout pyproject.toml says so; what an editable install has noted may be older.
     """
-    project = pathlib.Path(__file__).parents[1] / "pyproject.toml"
+    project = _DIRECTORY.parent / "pyproject.toml"
     if sys.version_info >= (3, 11) and project.is_file():
         import tomllib
 

@@ -36,15 +36,15 @@ from google.protobuf import json_format, text_format  # type: ignore[import-unty
 
 from beam_batch_predict import cancelling
 from beam_batch_predict.errors import BatchPredictError
+from beam_batch_predict.runners.worker_main import PARENT
 from beam_batch_predict.safe_text import redacted
 from beam_batch_predict.status import Code
-from beam_batch_predict.worker_main import PARENT
 
 __all__ = ["LocalRunner"]
 
 _URN = "beam_batch_predict:env:worker_processes:v1"
 
-_COMMAND = [sys.executable, "-m", "beam_batch_predict.worker_main"]
+_COMMAND = [sys.executable, "-m", "beam_batch_predict.runners.worker_main"]
 
 _SECONDS_TO_END = 5.0
 

@@ -21,8 +21,8 @@ from beam_batch_predict.dataflow.plan import PlannedOption
 from beam_batch_predict.errors import InvalidArgument, Violation
 from beam_batch_predict.jobs.resources import Resources
 from beam_batch_predict.model_copies import MODEL_COPIES, ModelCopies
-from beam_batch_predict.runner_names import runner_name
-from beam_batch_predict.runners import flags_given, is_local, make_options, waits_for_service
+from beam_batch_predict.runners.choice import flags_given, is_local, make_options, waits_for_service
+from beam_batch_predict.runners.names import runner_name
 
 __all__ = ["RunnerOptions", "plan_options"]
 
