@@ -172,9 +172,10 @@ class _WorkerProcess(GrpcWorkerHandler):
 
     def _watch_process(self) -> None:
         code = self.process.wait()
-        # Beam may begin to wait for something after this; there is nothing to be told by.
-        while not self._closing.wait(0.1):
+        while not self._closing.is_set():
             self._crew.lost(code)
+            # Beam may begin to wait for something after this; there is nothing to be told by.
+            self._closing.wait(0.1)
 
     def fail(self, message: str) -> None:
         """Answer all that Beam waits for with an error."""
@@ -184,6 +185,9 @@ class _WorkerProcess(GrpcWorkerHandler):
 
     def close(self) -> None:
         """End the process by leaving it without work; if it does not let go of any, kill it."""
+        code = self.process.poll()
+        if code is not None:  # Beam may see a connection break before the process has ended here
+            self._crew.lost(code)
         self._closing.set()
         if self._crew.loss is not None or cancelling.was_asked():
             until = time.monotonic() + _SECONDS_TO_END

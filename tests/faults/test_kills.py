@@ -49,7 +49,7 @@ def test_a_run_that_is_killed_is_gone_on_with(fault_job, nothing_is_lost):
         {"pattern": r"/chunk-[^/]*\.predictions$", "event": "os.remove", "at": 9},
         {"pattern": r"/errors_\d*\.jsonl$", "event": "os.link", "at": 1},
         {"pattern": r"/manifest\.json$", "event": "os.rename"},
-        {"pattern": r"/job\.json$", "event": "os.rename", "at": 2},
+        {"pattern": r"/job\.json$", "event": "os.rename", "beside": "manifest.json"},
     ],
     ids=lambda point: f"{point['event']} {point['pattern']}",
 )

@@ -36,15 +36,17 @@ class Fault:
         event: which changes count: the name of the audit event; empty for all.
         code: of the OSError.
         process: "main" or "worker", to fail in no other; empty for any.
+        beside: a file that must be in the same directory for a change to count.
         marks: a directory for files that say what has happened; a fault with one happens
             once in all processes together.
     """
 
     def __init__(
-        self, below, what, at=1, pattern="", event="", code=errno.ENOSPC, process="", marks=""
+        self, below, what, at=1, pattern="", event="", code=errno.ENOSPC, process="", beside="", marks=""
     ):
         self.below, self.what, self.at, self.code, self.marks = below, what, at, code, marks
         self.pattern, self.event, self.process = re.compile(pattern), event, process
+        self.beside = beside
         self.seen = []
         self.happened = False
         self._lock = threading.Lock()
@@ -56,6 +58,8 @@ class Fault:
         if path is None or not path.startswith(self.below) or not self.pattern.search(path):
             return
         if self.process and self.process != _process():
+            return
+        if self.beside and not os.path.exists(os.path.join(os.path.dirname(path), self.beside)):
             return
         with self._lock:
             if self.what == "die" and self.happened:
