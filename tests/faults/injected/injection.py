@@ -42,7 +42,16 @@ class Fault:
     """
 
     def __init__(
-        self, below, what, at=1, pattern="", event="", code=errno.ENOSPC, process="", beside="", marks=""
+        self,
+        below,
+        what,
+        at=1,
+        pattern="",
+        event="",
+        code=errno.ENOSPC,
+        process="",
+        beside="",
+        marks="",
     ):
         self.below, self.what, self.at, self.code, self.marks = below, what, at, code, marks
         self.pattern, self.event, self.process = re.compile(pattern), event, process
