@@ -13,7 +13,7 @@ from typing import Any
 
 from apache_beam.options.value_provider import RuntimeValueProvider
 
-from beam_batch_predict.runners.names import runner_name
+from beam_batch_predict.runners.names import WITH_JOB_SERVERS, runner_name
 
 __all__ = ["processes_beside", "share_cores"]
 
@@ -56,7 +56,7 @@ def processes_beside(options: Mapping[str, Any], cores: int) -> int:
     if runner == "dataflowrunner":
         # A process for each core, unless an experiment says otherwise.
         return 1 if _ONE_PROCESS in (options.get("experiments") or ()) else cores
-    if runner in ("portablerunner", "flinkrunner", "sparkrunner"):
+    if runner in WITH_JOB_SERVERS:
         found = options.get("sdk_worker_parallelism")
         return cores if str(found) == "0" else _number(found)
     if options.get("direct_running_mode") == "multi_processing":

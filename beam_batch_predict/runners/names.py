@@ -8,7 +8,7 @@ from apache_beam.options.pipeline_options import StandardOptions
 
 from beam_batch_predict.errors import InvalidArgument
 
-__all__ = ["check_runner", "runner_name"]
+__all__ = ["WITH_JOB_SERVERS", "check_runner", "runner_name"]
 
 _BEAMS = {path.rpartition(".")[2].lower(): path for path in StandardOptions.ALL_KNOWN_RUNNERS}
 
@@ -18,6 +18,9 @@ _REFUSED = {
 """Runners that lose rows."""
 
 LOCAL = "local"
+
+WITH_JOB_SERVERS = frozenset({"portablerunner", "flinkrunner", "sparkrunner"})
+"""Runners of clusters, which have a number of Python processes on each worker."""
 
 
 def runner_name(given: str | None) -> str:

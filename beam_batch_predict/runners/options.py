@@ -22,7 +22,7 @@ from beam_batch_predict.errors import InvalidArgument, Violation
 from beam_batch_predict.jobs.resources import Resources
 from beam_batch_predict.model_copies import MODEL_COPIES, ModelCopies
 from beam_batch_predict.runners.choice import flags_given, is_local, make_options, waits_for_service
-from beam_batch_predict.runners.names import runner_name
+from beam_batch_predict.runners.names import WITH_JOB_SERVERS, runner_name
 
 __all__ = ["RunnerOptions", "plan_options"]
 
@@ -136,13 +136,10 @@ def _local(options: PipelineOptions, given: dict[str, object], copies: ModelCopi
     return [PlannedOption("direct_running_mode", "multi_processing", workers)], []
 
 
-_WITH_PROCESSES = frozenset({"portablerunner", "flinkrunner", "sparkrunner"})
-
-
 def _portable(options: PipelineOptions, given: dict[str, object], copies: ModelCopies) -> Planned:
     """Engines behind Beam's job server start a number of processes on each worker."""
     runner = runner_name(options.view_as(StandardOptions).runner)
-    if copies is not ModelCopies.MACHINE or runner not in _WITH_PROCESSES:
+    if copies is not ModelCopies.MACHINE or runner not in WITH_JOB_SERVERS:
         return [], []
     chosen = f"--{MODEL_COPIES}={copies.value}"
     if "sdk_worker_parallelism" not in given:

@@ -34,7 +34,7 @@ from packaging.version import Version
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.runners.choice import runs_here, waits_for_service
-from beam_batch_predict.runners.names import runner_name
+from beam_batch_predict.runners.names import WITH_JOB_SERVERS, runner_name
 
 __all__ = ["make_wheel", "staged_for_workers", "workers_lack_package"]
 
@@ -44,7 +44,6 @@ DISTRIBUTION = "beam-batch-predict"
 _DIRECTORY = pathlib.Path(__file__).parents[1]
 """Of the package."""
 
-_PORTABLE = frozenset({"portablerunner", "flinkrunner", "sparkrunner"})
 _NAMED = re.compile(r"(^|[\s/])beam[-_.]batch[-_.]predict(?!\w|[-_][a-z])", re.IGNORECASE)
 _OF_EXTRA = re.compile(r";.*\bextra\s*==")
 _FIELDS = ("Metadata-Version", "Name", "Version", "Summary", "Requires-Python")
@@ -119,7 +118,7 @@ def _from_stock_image(options: PipelineOptions) -> bool:
     if waits_for_service(options):
         return not worker.sdk_harness_container_image_overrides
     name = runner_name(options.view_as(StandardOptions).runner)
-    if name not in _PORTABLE or runs_here(options):
+    if name not in WITH_JOB_SERVERS or runs_here(options):
         return False
     portable = options.view_as(PortableOptions)
     image = portable.environment_config or portable.lookup_environment_option(
