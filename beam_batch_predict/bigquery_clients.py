@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
 from beam_batch_predict.safe_text import redacted
-from beam_batch_predict.status import Code
+from beam_batch_predict.status import CODE_OF_REFUSAL, Code
 
 if TYPE_CHECKING:
     from google.api_core.client_options import ClientOptions
@@ -226,15 +226,7 @@ def _code(error: Exception) -> Code:
 _LIMITS = frozenset({"quotaExceeded", "rateLimitExceeded", "resourcesExceeded", "responseTooLarge"})
 """Reasons that HTTP has other codes for. Source: BigQuery's error table."""
 
-_OF_HTTP = {
-    400: Code.INVALID_ARGUMENT,
-    401: Code.UNAUTHENTICATED,
-    403: Code.PERMISSION_DENIED,
-    404: Code.NOT_FOUND,
-    409: Code.ALREADY_EXISTS,
-    429: Code.RESOURCE_EXHAUSTED,
-    500: Code.INTERNAL,
-}
+_OF_HTTP = {**CODE_OF_REFUSAL, 500: Code.INTERNAL}
 
 
 def _text(error: Exception) -> str:

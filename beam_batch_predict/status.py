@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
-__all__ = ["Code", "Status"]
+__all__ = ["CODE_OF_REFUSAL", "Code", "Status"]
 
 
 class Code(enum.IntEnum):
@@ -37,6 +37,17 @@ class Code(enum.IntEnum):
     UNAVAILABLE = 14
     DATA_LOSS = 15
     UNAUTHENTICATED = 16
+
+
+CODE_OF_REFUSAL = {
+    400: Code.INVALID_ARGUMENT,
+    401: Code.UNAUTHENTICATED,
+    403: Code.PERMISSION_DENIED,
+    404: Code.NOT_FOUND,
+    409: Code.ALREADY_EXISTS,
+    429: Code.RESOURCE_EXHAUSTED,
+}
+"""What HTTP codes of refused requests stand for, as Google's services have them."""
 
 
 class Status(NamedTuple):

@@ -15,18 +15,9 @@ from google.auth.exceptions import GoogleAuthError
 from beam_batch_predict import files
 from beam_batch_predict.errors import BatchPredictError
 from beam_batch_predict.file_errors import StorageUnavailable
-from beam_batch_predict.status import Code
+from beam_batch_predict.status import CODE_OF_REFUSAL, Code
 
 __all__ = ["NotSubmitted", "keep_job", "kept_job", "said", "short_news", "submitting"]
-
-_CODES = {
-    400: Code.INVALID_ARGUMENT,
-    401: Code.UNAUTHENTICATED,
-    403: Code.PERMISSION_DENIED,
-    404: Code.NOT_FOUND,
-    409: Code.ALREADY_EXISTS,
-    429: Code.RESOURCE_EXHAUSTED,
-}
 
 _HINTS = {
     401: "see that your credentials are valid: gcloud auth application-default login",
@@ -94,10 +85,10 @@ def _refusal(error: Exception) -> NotSubmitted | None:
             Code.ALREADY_EXISTS,
         )
     code = int(error.code or 0) if isinstance(error, GoogleAPICallError) else 0
-    if code not in _CODES:
+    if code not in CODE_OF_REFUSAL:
         return None
     message = f"Dataflow does not take the job (HTTP {code}): {said(error)}"
-    return NotSubmitted(message, _HINTS.get(code, ""), _CODES[code])
+    return NotSubmitted(message, _HINTS.get(code, ""), CODE_OF_REFUSAL[code])
 
 
 def _unclear(error: Exception) -> BatchPredictError:
@@ -117,7 +108,7 @@ def _not_staged(error: Exception) -> NotSubmitted:
         hint = (
             "see that you may write to --temp_location, and to --staging_location if there is one"
         )
-        code = _CODES.get(int(getattr(error, "code", 0) or 0), Code.FAILED_PRECONDITION)
+        code = CODE_OF_REFUSAL.get(int(getattr(error, "code", 0) or 0), Code.FAILED_PRECONDITION)
         return NotSubmitted(f"what the job needs cannot be staged: {said(error)}", hint, code)
     return NotSubmitted(f"the job cannot be handed over to Dataflow: {said(error)}")
 
