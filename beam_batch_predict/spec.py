@@ -12,7 +12,7 @@ import datetime
 import enum
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from beam_batch_predict.arguments import (
     check_batch_size,
@@ -40,9 +40,6 @@ from beam_batch_predict.instance_config import (
     check_applicable,
 )
 from beam_batch_predict.status import Status
-
-if TYPE_CHECKING:
-    from beam_batch_predict.models.handler import SavedModelHandler
 
 __all__ = [
     "DEFAULT_CALL_TIMEOUT_SECONDS",
@@ -191,21 +188,6 @@ class SavedModel:
         while len(parts) > 1 and parts[-1].isdigit():
             parts.pop()
         return parts[-1] if parts else "model"
-
-    def model_handler(self, **batching: Any) -> SavedModelHandler:
-        """A Beam `ModelHandler` of this model, for stock `RunInference`.
-
-        Elements may be rows (instances as JSON has them, or NumPy arrays), which come
-        back as `PredictionResult`s whose `inference` is the prediction or, for a row
-        that failed, its `Status`; or `InstanceBatch`es, which come back predicted.
-
-        Args:
-            **batching: `min_batch_size`, `max_batch_size` and the other keywords of
-                `apache_beam.ml.inference.base.ModelHandler`.
-        """
-        from beam_batch_predict.models.handler import SavedModelHandler
-
-        return SavedModelHandler(self, **batching)
 
 
 @dataclasses.dataclass(frozen=True)

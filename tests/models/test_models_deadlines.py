@@ -309,7 +309,7 @@ def test_the_handlers_take_the_limit(uri):
     (batch,) = handler.run_inference(rows, held)
     assert outcomes(batch) == [2.0, (Code.DEADLINE_EXCEEDED, TOO_LONG)]
 
-    stock = model.model_handler(call_timeout_seconds=LIMIT, max_batch_size=8)
+    stock = SavedModelHandler(model, call_timeout_seconds=LIMIT, max_batch_size=8)
     assert isinstance(stock, SavedModelHandler)
     assert stock.batch_elements_kwargs() == {"max_batch_size": 8}
     results = stock.run_inference([1.0, POISON], held)

@@ -9,7 +9,7 @@ from apache_beam.testing.util import assert_that
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.columns import row_values
-from beam_batch_predict.models.handler import BatchModelHandler
+from beam_batch_predict.models.handler import BatchModelHandler, SavedModelHandler
 from beam_batch_predict.models.predicting import predict_batch
 from beam_batch_predict.spec import NonFinite, SavedModel
 from beam_batch_predict.status import Code, Status
@@ -38,7 +38,7 @@ def test_rows_come_out_with_their_predictions(model_uri):
         pairs = sorted((result.example["x"], result.inference) for result in results)
         assert pairs == [(x, 2 * x) for x in range(100)]
 
-    handler = SavedModel(model_uri, "picky").model_handler(min_batch_size=7, max_batch_size=7)
+    handler = SavedModelHandler(SavedModel(model_uri, "picky"), min_batch_size=7, max_batch_size=7)
     inferred([{"x": x} for x in range(100)], handler, check)
 
 
@@ -58,7 +58,7 @@ def test_a_bad_row_gets_a_status_and_the_others_predictions(model_uri):
         assert len(found) == 5
 
     rows = [{"x": 1}, {"x": "5"}, 3, {"x": -2}, {"x": 4}]
-    inferred(rows, SavedModel(model_uri, "picky").model_handler(), check)
+    inferred(rows, SavedModelHandler(SavedModel(model_uri, "picky")), check)
 
 
 def test_numpy_rows_come_out_with_their_predictions(model_uri):
@@ -68,7 +68,7 @@ def test_numpy_rows_come_out_with_their_predictions(model_uri):
             assert result.inference == (result.example + 1).tolist()
 
     rows = [np.arange(x, x + 4, dtype=np.float32).reshape(2, 2) for x in range(20)]
-    inferred(rows, SavedModel(model_uri, "any_rank").model_handler(), check)
+    inferred(rows, SavedModelHandler(SavedModel(model_uri, "any_rank")), check)
 
 
 def test_keys_stay_beside_their_rows(model_uri):
@@ -81,7 +81,7 @@ def test_keys_stay_beside_their_rows(model_uri):
         assert len(results) == 10
 
     rows = [(f"k{x}", {"x": None if x == 7 else x}) for x in range(10)]
-    handler = SavedModel(model_uri, "picky").model_handler()
+    handler = SavedModelHandler(SavedModel(model_uri, "picky"))
     inferred(rows, KeyedModelHandler(handler), check)
 
 
@@ -95,12 +95,12 @@ def test_batches_come_back_predicted(model_uri):
         assert bad.message == 'input "x": expected int64, found "3" (a string)'
         assert outcomes(long) == [2 * x for x in range(150)]
 
-    handler = SavedModel(model_uri, "picky").model_handler()
+    handler = SavedModelHandler(SavedModel(model_uri, "picky"))
     inferred([InstanceBatch(items, instances=items) for items in rows], handler, check)
 
 
 def test_no_rows_give_no_results(model_uri):
-    handler = SavedModel(model_uri, "picky").model_handler()
+    handler = SavedModelHandler(SavedModel(model_uri, "picky"))
     caller = handler.load_model()
     calls = caller.calls
     assert handler.run_inference([], caller) == []
