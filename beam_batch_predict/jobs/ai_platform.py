@@ -13,18 +13,19 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import JsonValue, PrivateAttr
+from pydantic import PrivateAttr
 
 from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidArgument, InvalidJob, Violation
+from beam_batch_predict.jobs.ai_platform_fields import AiPlatformJobFields
 from beam_batch_predict.jobs.ai_platform_record import OUTPUT_ONLY, output_fields
 from beam_batch_predict.jobs.ai_platform_resources import resources_of
 from beam_batch_predict.jobs.ai_platform_rules import breaches
-from beam_batch_predict.jobs.ai_platform_types import PredictionInput, PredictionOutput, State
+from beam_batch_predict.jobs.ai_platform_types import PredictionInput
 from beam_batch_predict.jobs.json_tree import JsonSyntaxError, Location, parse_json
-from beam_batch_predict.jobs.resource import Resource, camel, read_resource, violations
+from beam_batch_predict.jobs.resource import camel, read_resource, violations
 from beam_batch_predict.jobs.resources import Resources
-from beam_batch_predict.jobs.scalars import Int64, Text, Timestamp, nearest, quoted
+from beam_batch_predict.jobs.scalars import nearest, quoted
 from beam_batch_predict.model_registry import ResolvedModel, resolve
 from beam_batch_predict.row_keys import row_key
 from beam_batch_predict.run_options import RunOptions
@@ -45,27 +46,12 @@ _NOTES = {
 }
 
 
-class AiPlatformJob(Resource):
+class AiPlatformJob(AiPlatformJobFields):
     """A batch prediction job as AI Platform Prediction writes it; it is a `spec.JobRecord`.
 
     `read_ai_platform_job` makes one that can be run, without the output-only fields. One that
     was made otherwise, by `parse_ai_platform_job` or by calling the class, is checked by
     `to_spec`.
-
-    Attributes:
-        job_id: the name that the user gave the job.
-        prediction_input: what to predict from what, and where to.
-        training_input: of a training job, which cannot be run here.
-        create_time: output only: when the job was made.
-        start_time: output only: when its first worker began.
-        end_time: output only: when it ended.
-        state: output only: how it stands.
-        error_message: output only: why it failed, or which inputs could not be read.
-        prediction_output: output only: where the predictions are, and how many.
-        training_output: output only: of a training job.
-        labels: metadata of the user.
-        etag: output only: another one for each record of the job.
-        job_position: output only: how many jobs were before this one in the service's queue.
 
     Example:
         >>> job = read_ai_platform_job('''{
@@ -77,20 +63,6 @@ class AiPlatformJob(Resource):
         >>> job.display_name, job.to_spec().model.uri
         ('penguins_1', 'gs://b/models/penguins')
     """
-
-    job_id: Text | None = None
-    training_input: dict[str, JsonValue] | None = None
-    prediction_input: PredictionInput | None = None
-    create_time: Timestamp | None = None
-    start_time: Timestamp | None = None
-    end_time: Timestamp | None = None
-    state: State | None = None
-    error_message: Text | None = None
-    training_output: dict[str, JsonValue] | None = None
-    prediction_output: PredictionOutput | None = None
-    labels: dict[str, Text] = {}
-    etag: Text | None = None
-    job_position: Int64 | None = None
 
     _ignored: frozenset[str] = PrivateAttr(frozenset())
     _resolved: ResolvedModel | None = PrivateAttr(None)

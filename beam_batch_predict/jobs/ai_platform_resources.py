@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from beam_batch_predict.jobs.ai_platform_fields import AiPlatformJobFields
 from beam_batch_predict.jobs.ai_platform_types import Accelerator, PredictionInput
 from beam_batch_predict.jobs.resources import Resources, asked, place_of
-
-if TYPE_CHECKING:
-    from beam_batch_predict.jobs.ai_platform import AiPlatformJob
 
 __all__ = ["resources_of"]
 
 _AT = "predictionInput"
 
 
-def resources_of(job: AiPlatformJob) -> Resources:
+def resources_of(job: AiPlatformJobFields) -> Resources:
     """What a job asks for; its project is that of its model."""
     given = job.prediction_input or PredictionInput()
     accelerator = given.accelerator or Accelerator()

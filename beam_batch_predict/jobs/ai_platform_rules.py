@@ -14,9 +14,9 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
 
 from beam_batch_predict.errors import Violation
+from beam_batch_predict.jobs.ai_platform_fields import AiPlatformJobFields
 from beam_batch_predict.jobs.ai_platform_types import (
     INPUT_FORMATS,
     OUTPUT_FORMATS,
@@ -25,9 +25,6 @@ from beam_batch_predict.jobs.ai_platform_types import (
 from beam_batch_predict.jobs.json_tree import show_location
 from beam_batch_predict.jobs.rules import apply_rules, label_violations
 from beam_batch_predict.jobs.scalars import quoted
-
-if TYPE_CHECKING:
-    from beam_batch_predict.jobs.ai_platform import AiPlatformJob
 
 __all__ = ["breaches"]
 
@@ -47,7 +44,7 @@ _WRITTEN = ("prediction.", "job.json", "manifest.json")
 """How names of files begin that a job makes in its outputPath."""
 
 
-def breaches(job: AiPlatformJob, broken: Collection[str] = ()) -> list[Violation]:
+def breaches(job: AiPlatformJobFields, broken: Collection[str] = ()) -> list[Violation]:
     """What breaks the rules of AI Platform Prediction, or cannot be done.
 
     Args:
@@ -61,7 +58,7 @@ def _at(name: str) -> str:
     return f"predictionInput.{name}"
 
 
-def _job_id(job: AiPlatformJob, broken: Collection[str]) -> Iterator[Violation]:
+def _job_id(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[Violation]:
     if not job.job_id:
         yield Violation("jobId", "required: the name of the job")
     elif not _JOB_ID.fullmatch(job.job_id):
@@ -72,7 +69,7 @@ def _job_id(job: AiPlatformJob, broken: Collection[str]) -> Iterator[Violation]:
         yield Violation("jobId", message)
 
 
-def _kind(job: AiPlatformJob, broken: Collection[str]) -> Iterator[Violation]:
+def _kind(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[Violation]:
     if job.training_input is not None or "trainingInput" in broken:
         message = (
             "training jobs are not run here, only batch predictions; train the model elsewhere "
@@ -83,7 +80,7 @@ def _kind(job: AiPlatformJob, broken: Collection[str]) -> Iterator[Violation]:
         yield Violation("predictionInput", "required: what to predict from what")
 
 
-def _data_formats(job: AiPlatformJob, broken: Collection[str]) -> Iterator[Violation]:
+def _data_formats(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[Violation]:
     given = job.prediction_input
     if given is None:
         return
@@ -105,7 +102,7 @@ def _data_formats(job: AiPlatformJob, broken: Collection[str]) -> Iterator[Viola
         yield Violation(_at("outputDataFormat"), message)
 
 
-def _input_paths(job: AiPlatformJob, broken: Collection[str]) -> Iterator[Violation]:
+def _input_paths(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[Violation]:
     given = job.prediction_input
     if given is None:
         return
@@ -146,7 +143,7 @@ def _own_output(path: str, given: PredictionInput) -> str:
     )
 
 
-def _output_path(job: AiPlatformJob, broken: Collection[str]) -> Iterator[Violation]:
+def _output_path(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[Violation]:
     given = job.prediction_input
     if given is None:
         return
@@ -158,7 +155,7 @@ def _output_path(job: AiPlatformJob, broken: Collection[str]) -> Iterator[Violat
         yield Violation(_at("outputPath"), message)
 
 
-def _model(job: AiPlatformJob, broken: Collection[str]) -> Iterator[Violation]:
+def _model(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[Violation]:
     given = job.prediction_input
     if given is None:
         return
@@ -190,13 +187,13 @@ def _version(name: str, model: str | None) -> Iterator[Violation]:
         yield Violation(_at("versionName"), message)
 
 
-def _texts(job: AiPlatformJob, broken: Collection[str]) -> Iterator[Violation]:
+def _texts(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[Violation]:
     given = job.prediction_input
     if given is not None and given.signature_name == "":
         yield Violation(_at("signatureName"), "expected a name, found an empty string")
 
 
-def _counts(job: AiPlatformJob, broken: Collection[str]) -> Iterator[Violation]:
+def _counts(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[Violation]:
     given = job.prediction_input
     if given is None:
         return
@@ -206,7 +203,7 @@ def _counts(job: AiPlatformJob, broken: Collection[str]) -> Iterator[Violation]:
             yield Violation(_at(name), f"expected a whole number from 1, found {count}")
 
 
-def _labels(job: AiPlatformJob, broken: Collection[str]) -> Iterator[Violation]:
+def _labels(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[Violation]:
     yield from label_violations(job.labels, MAX_LABEL)
     for key in job.labels:
         if key and not key[0].isalpha():

@@ -15,17 +15,16 @@ Reading a job imports neither Beam nor TensorFlow nor any client of Google Cloud
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import JsonValue, PrivateAttr
+from pydantic import PrivateAttr
 
 from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidArgument, InvalidJob, Violation
 from beam_batch_predict.jobs.json_tree import JsonSyntaxError, Location, parse_json
-from beam_batch_predict.jobs.resource import Resource, camel, read_resource, violations
+from beam_batch_predict.jobs.resource import camel, read_resource, violations
 from beam_batch_predict.jobs.resources import Resources
-from beam_batch_predict.jobs.scalars import Bool, Text, Timestamp
-from beam_batch_predict.jobs.vertex_explanation import ExplanationSpec
+from beam_batch_predict.jobs.vertex_fields import BatchPredictionJobFields
 from beam_batch_predict.jobs.vertex_limits import unsupported
 from beam_batch_predict.jobs.vertex_model import model_notes
 from beam_batch_predict.jobs.vertex_record import OUTPUT_ONLY, location_of, output_fields
@@ -33,18 +32,7 @@ from beam_batch_predict.jobs.vertex_resources import resources_of
 from beam_batch_predict.jobs.vertex_rules import breaches
 from beam_batch_predict.jobs.vertex_source import files_of, table_of
 from beam_batch_predict.jobs.vertex_types import (
-    BatchDedicatedResources,
-    CompletionStats,
-    EncryptionSpec,
-    InputConfig,
     InstanceConfig,
-    JobState,
-    ManualBatchTuningParameters,
-    OutputConfig,
-    OutputInfo,
-    ResourcesConsumed,
-    RpcStatus,
-    UnmanagedContainerModel,
 )
 from beam_batch_predict.model_registry import ResolvedModel, resolve
 from beam_batch_predict.row_keys import row_key
@@ -72,25 +60,11 @@ _IGNORED = {
 T = TypeVar("T")
 
 
-class BatchPredictionJob(Resource):
+class BatchPredictionJob(BatchPredictionJobFields):
     """A batch prediction job as Vertex AI writes it; it is a `spec.JobRecord`.
 
     `read_job` makes one that can be run, without the output-only fields. One that was made
     otherwise, by `parse_resource` or by calling the class, is checked by `to_spec`.
-
-    Attributes:
-        display_name: the name that the user gave the job.
-        model: a model of the Model Registry.
-        unmanaged_container_model: a model given by its files.
-        input_config: where the instances are.
-        instance_config: how rows become instances.
-        model_parameters: values for the model that are the same for all instances.
-        output_config: where the predictions go.
-        dedicated_resources: the machines, and how many.
-        manual_batch_tuning_parameters: how many instances go in one call.
-        generate_explanation: whether predictions are explained.
-        explanation_spec: how predictions are explained.
-        labels: metadata of the user.
 
     Example:
         >>> job = read_job('''{
@@ -103,40 +77,6 @@ class BatchPredictionJob(Resource):
         >>> job.display_name, job.to_spec().model.uri
         ('penguins', 'models/penguins')
     """
-
-    outside: ClassVar[frozenset[str]] = frozenset(
-        {"modelMonitoringConfig", "modelMonitoringStatsAnomalies", "modelMonitoringStatus"}
-    )
-
-    name: Text | None = None
-    display_name: Text | None = None
-    model: Text | None = None
-    model_version_id: Text | None = None
-    unmanaged_container_model: UnmanagedContainerModel | None = None
-    input_config: InputConfig | None = None
-    instance_config: InstanceConfig | None = None
-    model_parameters: JsonValue = None
-    output_config: OutputConfig | None = None
-    dedicated_resources: BatchDedicatedResources | None = None
-    service_account: Text | None = None
-    manual_batch_tuning_parameters: ManualBatchTuningParameters | None = None
-    generate_explanation: Bool | None = None
-    explanation_spec: ExplanationSpec | None = None
-    output_info: OutputInfo | None = None
-    state: JobState | None = None
-    error: RpcStatus | None = None
-    partial_failures: tuple[RpcStatus, ...] = ()
-    resources_consumed: ResourcesConsumed | None = None
-    completion_stats: CompletionStats | None = None
-    create_time: Timestamp | None = None
-    start_time: Timestamp | None = None
-    end_time: Timestamp | None = None
-    update_time: Timestamp | None = None
-    labels: dict[str, Text] = {}
-    encryption_spec: EncryptionSpec | None = None
-    disable_container_logging: Bool | None = None
-    satisfies_pzs: Bool | None = None
-    satisfies_pzi: Bool | None = None
 
     _ignored: frozenset[str] = PrivateAttr(frozenset())
     _resolved: ResolvedModel | None = PrivateAttr(None)

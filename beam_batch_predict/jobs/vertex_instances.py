@@ -7,15 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
 
 from beam_batch_predict.errors import Violation
 from beam_batch_predict.instance_config import applies, instance_config_problems
 from beam_batch_predict.jobs.resource import camel
+from beam_batch_predict.jobs.vertex_fields import BatchPredictionJobFields
 from beam_batch_predict.jobs.vertex_types import InstanceConfig
-
-if TYPE_CHECKING:
-    from beam_batch_predict.jobs.vertex import BatchPredictionJob
 
 __all__ = ["INSTANCES_FORMATS", "INSTANCE_RULES", "instance_extensions"]
 
@@ -54,7 +51,7 @@ objects at each line, BigQuery or TfRecord".
 _ATTRIBUTE = re.compile(rf"(?<!')\b(?:{'|'.join(InstanceConfig.model_fields)})\b")
 
 
-def _instances(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _instances(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     if job.instance_config:
         config = job.instance_config
         for name, message in instance_config_problems(
@@ -68,7 +65,9 @@ def _instances(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Vio
             yield Violation(f"instanceConfig.{camel(name)}", named)
 
 
-def _instance_formats(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _instance_formats(
+    job: BatchPredictionJobFields, broken: Collection[str]
+) -> Iterator[Violation]:
     name = job.input_config.instances_format if job.input_config else None
     if name not in INSTANCES_FORMATS:
         return
@@ -79,13 +78,13 @@ def _instance_formats(job: BatchPredictionJob, broken: Collection[str]) -> Itera
             yield Violation(f"instanceConfig.{field}", f"{message}; leave it out")
 
 
-def _instance_fields(job: BatchPredictionJob) -> list[str]:
+def _instance_fields(job: BatchPredictionJobFields) -> list[str]:
     """The fields of `instanceConfig` that have a value, by their names in JSON."""
     config = job.instance_config or InstanceConfig()
     return [field for field, attribute in _FIELDS.items() if getattr(config, attribute)]
 
 
-def _array_order(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _array_order(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     # Source: instanceType, "For jsonl, if each line of the JSONL input is an object,
     # includedFields must be populated for specifying field orders"; and keyField and
     # excludedFields are for "JSONL with objects at each line".
@@ -104,7 +103,7 @@ def _array_order(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[V
         yield Violation("instanceConfig.includedFields", message)
 
 
-def instance_extensions(job: BatchPredictionJob) -> list[str]:
+def instance_extensions(job: BatchPredictionJobFields) -> list[str]:
     """What a job asks for about its instances that we do, and the service does not.
 
     Args:
@@ -114,8 +113,7 @@ def instance_extensions(job: BatchPredictionJob) -> list[str]:
         The paths of the fields.
 
     Example:
-        >>> from beam_batch_predict.jobs import BatchPredictionJob
-        >>> instance_extensions(BatchPredictionJob.model_validate({
+        >>> instance_extensions(BatchPredictionJobFields.model_validate({
         ...     "inputConfig": {"instancesFormat": "csv"},
         ...     "instanceConfig": {"keyField": "id", "includedFields": ["x"]}}))
         ['instanceConfig.includedFields']

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING
 
 from beam_batch_predict.errors import InvalidArgument, Violation
 from beam_batch_predict.jobs.scalars import quoted
+from beam_batch_predict.jobs.vertex_fields import BatchPredictionJobFields
 from beam_batch_predict.jobs.vertex_rules import (
     INSTANCES_FORMATS,
     PREDICTIONS_FORMATS,
@@ -19,9 +19,6 @@ from beam_batch_predict.jobs.vertex_rules import (
     apply_rules,
 )
 from beam_batch_predict.model_names import parse_model_name
-
-if TYPE_CHECKING:
-    from beam_batch_predict.jobs.vertex import BatchPredictionJob
 
 __all__ = [
     "SUPPORTED_INSTANCES_FORMATS",
@@ -52,7 +49,7 @@ _PREBUILT_TENSORFLOW = re.compile(
 )
 
 
-def unsupported(job: BatchPredictionJob, broken: Collection[str] = ()) -> list[Violation]:
+def unsupported(job: BatchPredictionJobFields, broken: Collection[str] = ()) -> list[Violation]:
     """What Vertex AI takes and this release does not, with what to use instead.
 
     Args:
@@ -81,7 +78,9 @@ def is_prebuilt_tensorflow(image_uri: str) -> bool:
     return bool(_PREBUILT_TENSORFLOW.fullmatch(image_uri))
 
 
-def _registered_model(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _registered_model(
+    job: BatchPredictionJobFields, broken: Collection[str]
+) -> Iterator[Violation]:
     if not job.model:
         return
     try:
@@ -90,7 +89,7 @@ def _registered_model(job: BatchPredictionJob, broken: Collection[str]) -> Itera
         yield Violation("model", f"{error.message}; {error.hint}" if error.hint else error.message)
 
 
-def _artifact(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _artifact(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     model = job.unmanaged_container_model
     if model is None:
         return
@@ -108,7 +107,7 @@ def _artifact(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Viol
         yield Violation("unmanagedContainerModel.containerSpec.imageUri", message)
 
 
-def _input_formats(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _input_formats(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     config = job.input_config
     if config is None:
         return
@@ -118,7 +117,7 @@ def _input_formats(job: BatchPredictionJob, broken: Collection[str]) -> Iterator
         yield Violation("inputConfig.instancesFormat", message)
 
 
-def _patterns(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _patterns(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     source = job.input_config.gcs_source if job.input_config else None
     for index, uri in enumerate(source.uris if source else ()):
         recursive = uri.count("**")
@@ -132,7 +131,7 @@ def _patterns(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Viol
             yield Violation(f"inputConfig.gcsSource.uris[{index}]", message)
 
 
-def _output_formats(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _output_formats(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     config = job.output_config
     if config is None:
         return
@@ -142,7 +141,7 @@ def _output_formats(job: BatchPredictionJob, broken: Collection[str]) -> Iterato
         yield Violation("outputConfig.predictionsFormat", message)
 
 
-def _parameters(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _parameters(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     parameters = job.model_parameters
     if parameters is not None and not isinstance(parameters, dict):
         message = "only an object is supported: the values of further inputs of the model, by name"
@@ -151,7 +150,7 @@ def _parameters(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Vi
         yield Violation("modelParameters", "the name of an input cannot be empty")
 
 
-def _explaining(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _explaining(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     if job.generate_explanation:
         message = "explanations are not supported yet; leave it out or set it to false"
         yield Violation("generateExplanation", message)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from beam_batch_predict.jobs.resource import camel
 from beam_batch_predict.jobs.resources import Asked, Resources, asked, place_of
+from beam_batch_predict.jobs.vertex_fields import BatchPredictionJobFields
 from beam_batch_predict.jobs.vertex_types import (
     AcceleratorType,
     BatchDedicatedResources,
     EncryptionSpec,
     MachineSpec,
 )
-
-if TYPE_CHECKING:
-    from beam_batch_predict.jobs.vertex import BatchPredictionJob
 
 __all__ = ["DEFAULT_MAX_REPLICAS", "resources_of"]
 
@@ -26,7 +22,7 @@ _MACHINE = f"{_AT}.machineSpec"
 _UNUSED = ("gpu_partition_size", "tpu_topology", "reservation_affinity")
 
 
-def resources_of(job: BatchPredictionJob) -> Resources:
+def resources_of(job: BatchPredictionJobFields) -> Resources:
     """What a job asks for.
 
     Project and location are those of the job's own name, which a finished job has, or else of

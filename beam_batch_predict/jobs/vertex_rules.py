@@ -13,16 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING
 
 from beam_batch_predict.errors import Violation
 from beam_batch_predict.jobs.json_tree import show_location
 from beam_batch_predict.jobs.resource import camel, walk
 from beam_batch_predict.jobs.rules import apply_rules, label_violations, one_of
+from beam_batch_predict.jobs.vertex_fields import BatchPredictionJobFields
 from beam_batch_predict.jobs.vertex_instances import INSTANCE_RULES, INSTANCES_FORMATS
-
-if TYPE_CHECKING:
-    from beam_batch_predict.jobs.vertex import BatchPredictionJob
 
 __all__ = [
     "INSTANCES_FORMATS",
@@ -43,11 +40,11 @@ _PROJECT = r"(?:[^.:/\s]+(?:\.[^.:/\s]+)*:)?[^.:/\s]+"
 _BIGQUERY_TABLE = re.compile(rf"bq://{_PROJECT}\.\w+\.[^.:/]+")
 _BIGQUERY_PLACE = re.compile(rf"bq://{_PROJECT}(?:\.\w+(?:\.[^.:/]+)?)?")
 
-Rule = Callable[["BatchPredictionJob", Collection[str]], Iterator[Violation]]
+Rule = Callable[[BatchPredictionJobFields, Collection[str]], Iterator[Violation]]
 """Looks at a job and the paths that could not be read, and yields what is wrong."""
 
 
-def breaches(job: BatchPredictionJob, broken: Collection[str] = ()) -> list[Violation]:
+def breaches(job: BatchPredictionJobFields, broken: Collection[str] = ()) -> list[Violation]:
     """What breaks Vertex AI's rules.
 
     Args:
@@ -57,7 +54,7 @@ def breaches(job: BatchPredictionJob, broken: Collection[str] = ()) -> list[Viol
     return apply_rules(job, broken, _RULES)
 
 
-def _display_name(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _display_name(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     name = job.display_name
     if not name:
         yield Violation("displayName", "required: the name of the job")
@@ -67,7 +64,7 @@ def _display_name(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[
         yield Violation("displayName", message)
 
 
-def _model(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _model(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     unmanaged = job.unmanaged_container_model is not None or "unmanagedContainerModel" in broken
     registered = bool(job.model) or "model" in broken
     if registered and unmanaged:
@@ -78,7 +75,7 @@ def _model(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violati
         yield Violation("unmanagedContainerModel", message)
 
 
-def _container(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _container(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     model = job.unmanaged_container_model
     if model and model.container_spec and not model.container_spec.image_uri:
         # Source: model.proto, ModelContainerSpec.image_uri.
@@ -86,7 +83,7 @@ def _container(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Vio
         yield Violation(path, "required: the container's image")
 
 
-def _unions(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _unions(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     for location, resource in walk(job):
         for group in resource.one_of:
             paths = [(name, show_location((*location, camel(name)))) for name in group]
@@ -96,7 +93,7 @@ def _unions(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violat
                 yield Violation(given[-1], f"only one can be set, found {names}")
 
 
-def _input(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _input(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     config = job.input_config
     if config is None:
         yield Violation("inputConfig", "required: where the instances are")
@@ -124,7 +121,7 @@ def _sides(
     return given[0], given[1]
 
 
-def _source(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _source(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     config = job.input_config
     if config and config.gcs_source and not config.gcs_source.uris:
         yield Violation("inputConfig.gcsSource.uris", "required: at least one path or URI")
@@ -148,7 +145,7 @@ def _bigquery(
         yield Violation(path, message)
 
 
-def _output(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _output(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     config = job.output_config
     if config is None:
         yield Violation("outputConfig", "required: where the predictions go")
@@ -170,7 +167,7 @@ def _output(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violat
         yield Violation("outputConfig.predictionsFormat", message)
 
 
-def _destination(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _destination(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     config = job.output_config
     if config and config.gcs_destination and not config.gcs_destination.output_uri_prefix:
         path = "outputConfig.gcsDestination.outputUriPrefix"
@@ -182,7 +179,7 @@ def _destination(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[V
         yield from _bigquery(path, uri, _BIGQUERY_PLACE, expected)
 
 
-def _resources(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _resources(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     resources = job.dedicated_resources
     if resources is None:
         return
@@ -198,14 +195,14 @@ def _resources(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Vio
         yield Violation("dedicatedResources.startingReplicaCount", message)
 
 
-def _batching(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _batching(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     tuning = job.manual_batch_tuning_parameters
     if tuning and tuning.batch_size is not None and tuning.batch_size < 1:
         message = f"expected a whole number from 1, found {tuning.batch_size}"
         yield Violation("manualBatchTuningParameters.batchSize", message)
 
 
-def _explanation(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _explanation(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     output = job.output_config
     if job.generate_explanation and output and output.predictions_format == "csv":
         message = "explanations cannot be written as csv; use jsonl or bigquery"
@@ -216,7 +213,7 @@ def _explanation(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[V
         yield Violation("explanationSpec", message)
 
 
-def _labels(job: BatchPredictionJob, broken: Collection[str]) -> Iterator[Violation]:
+def _labels(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     yield from label_violations(job.labels, MAX_LABEL)
 
 
