@@ -15,6 +15,7 @@ from beam_batch_predict import cancelling
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.failure_limit import FailureLimit
 from beam_batch_predict.run_planning import begin_run, pending_chunks
+from beam_batch_predict.runners.choice import work_prefix_of
 from beam_batch_predict.sinks.run_record import RunRecord, fresh_time
 from beam_batch_predict.spec import BatchPredictSpec
 from beam_batch_predict.transforms import ConvertInstances, Predict, ReadChunks
@@ -67,7 +68,8 @@ class BatchPredict(beam.PTransform):
     def expand(self, begin: PBegin) -> PCollection[Any]:
         """Begin the record, then read, convert, predict and write."""
         spec = self.spec
-        record = self._record or self._place.record(begin.pipeline, self.directory, spec.job)
+        directory = self.directory or self._place.directory(work_prefix_of(begin.pipeline))
+        record = self._record or self._place.record_in(directory, spec.job)
         limit = FailureLimit(spec.max_failed_fraction, spec.max_failed_min_rows)
         start = begin | "Run" >> beam.Create([record]) | "Begin" >> beam.Map(begin_run)
         return (

@@ -5,12 +5,9 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 
-from apache_beam.options.pipeline_options import PipelineOptions
-
 from beam_batch_predict.dataflow.submission import kept_job
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.resuming import check_resumable, find_unfinished
-from beam_batch_predict.runners.choice import work_prefix
 from beam_batch_predict.sinks.naming import output_directory, shared_directory
 from beam_batch_predict.sinks.output_path import take_output_path
 from beam_batch_predict.sinks.run_record import RunRecord, now
@@ -20,13 +17,17 @@ from beam_batch_predict.write_transforms import Place
 __all__ = ["claim_run", "take_up_run"]
 
 
-def claim_run(spec: BatchPredictSpec, options: PipelineOptions) -> RunRecord:
+def claim_run(spec: BatchPredictSpec, work_prefix: str = "") -> RunRecord:
     """A run's directory: that of no other run, named after a time to the millisecond.
+
+    Args:
+        spec: what to run.
+        work_prefix: where the run's directory goes if its results are tables.
 
     Raises:
         DestinationError: it cannot be made, or the run of another job has the place.
     """
-    prefix, field = _place(spec, options)
+    prefix, field = _place(spec, work_prefix)
     time = now()
     time = time.replace(microsecond=time.microsecond // 1000 * 1000)
     try:
@@ -50,21 +51,21 @@ def claim_run(spec: BatchPredictSpec, options: PipelineOptions) -> RunRecord:
 def take_up_run(
     spec: BatchPredictSpec,
     display_name: str,
-    options: PipelineOptions,
     show: Callable[[str], None],
+    work_prefix: str = "",
 ) -> RunRecord:
     """The run to go on with, if that gives what the run would have given.
 
     Args:
         spec: what to run.
         display_name: of the job.
-        options: of the pipeline.
         show: takes lines about the run.
+        work_prefix: where the run's directory is if its results are tables.
 
     Raises:
         InvalidArgument: there is none, or it was another job's, or its inputs have changed.
     """
-    prefix, _ = _place(spec, options)
+    prefix, _ = _place(spec, work_prefix)
     unfinished = find_unfinished(prefix, spec, display_name)
     for difference in check_resumable(unfinished, spec):
         show(f"note: of the software that began the run, {difference}")
@@ -75,12 +76,12 @@ def take_up_run(
     return record
 
 
-def _place(spec: BatchPredictSpec, options: PipelineOptions) -> tuple[str, str]:
+def _place(spec: BatchPredictSpec, work_prefix: str) -> tuple[str, str]:
     """What the directories of runs are in, and the field that says so."""
     if isinstance(spec.destination, GcsDestination):
         prefix, own = spec.destination.output_uri_prefix, spec.destination.own_directory
         return prefix, "outputConfig.gcsDestination.outputUriPrefix" if own else "the output path"
-    return work_prefix(options), "--temp_location"
+    return work_prefix, "--temp_location"
 
 
 def _record_at(spec: BatchPredictSpec, directory: str, time: datetime.datetime) -> RunRecord:

@@ -171,8 +171,7 @@ def _is_spaced_flag(argument: str) -> bool:
     """
     if not argument.startswith("-") or " " not in argument:
         return False
-    ours = {f"--{option.name}" for option in (*OPTIONS, *(field.option for field in FIELDS))}
-    return argument.partition("=")[0] not in ours
+    return argument.partition("=")[0] not in _our_flags()
 
 
 def _is_open(flag: str) -> bool:
@@ -206,6 +205,7 @@ def _show_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
     """Print what would be run."""
     _without_old_news()
     job, notes = _unresolved_job(arguments, beam_flags)
+    _check_beam_flags(beam_flags)
     shown = show_run(job, _options_in(arguments), beam_flags)
     for line in (*(f"note: {note}" for note in notes), *shown.lines):
         _show(line)
@@ -233,6 +233,7 @@ def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
     # Beam takes seconds to import, which neither --help nor a wrong job file should cost.
     from beam_batch_predict.running import run_job
 
+    _check_beam_flags(beam_flags)
     for handler in logging.getLogger().handlers:
         handler.addFilter(_is_news)
     threading.excepthook = _say_why_a_thread_ended
@@ -315,11 +316,21 @@ def _job_to_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Job
         check_one_way(arguments.job, fields)
         return job_from_fields(fields) if fields else _read_job_file(arguments.job)
     except InvalidArgument:
-        if beam_flags and not arguments.job:  # a misspelt field is one that is missing
-            from beam_batch_predict.runners.choice import make_options
-
-            make_options(beam_flags)
+        if not arguments.job:  # a misspelt field is one that is missing
+            _check_beam_flags(beam_flags)
         raise
+
+
+def _check_beam_flags(beam_flags: Sequence[str]) -> None:
+    """Refuse flags that are neither Beam's nor ours, and name the nearest of both."""
+    if beam_flags:
+        from beam_batch_predict.runners.choice import make_options
+
+        make_options(beam_flags, known=_our_flags())
+
+
+def _our_flags() -> set[str]:
+    return {f"--{option.name}" for option in (*OPTIONS, *(field.option for field in FIELDS))}
 
 
 def _read_job_file(uri: str) -> Job:

@@ -37,6 +37,7 @@ from beam_batch_predict.runners.choice import (
     make_runner,
     runs_here,
     waits_for_service,
+    work_prefix,
 )
 from beam_batch_predict.runners.far_workers import check_reach, note_on_paths
 from beam_batch_predict.runners.job_servers import told_if_lost
@@ -56,7 +57,7 @@ from beam_batch_predict.sinks.publishing import (
 )
 from beam_batch_predict.sinks.run_lock import locked
 from beam_batch_predict.sinks.run_record import RunRecord, plain_state
-from beam_batch_predict.spec import BatchPredictSpec, SavedModel
+from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, SavedModel
 from beam_batch_predict.status import Code
 
 __all__ = ["Finished", "run_job"]
@@ -120,10 +121,11 @@ def run_job(
     if project:
         spec = spec.paid_by(project)
     check_reach(spec, beam_options)
+    prefix = "" if isinstance(spec.destination, GcsDestination) else work_prefix(beam_options)
     if options.get(RESUME):
-        record = take_up_run(spec, job.display_name or "", beam_options, show)
+        record = take_up_run(spec, job.display_name or "", show, prefix)
     else:
-        record = claim_run(spec, beam_options)
+        record = claim_run(spec, prefix)
     return _Run(spec, record, beam_options, show).finish()
 
 

@@ -16,7 +16,7 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.dofns import FinishRun, WriteParts, clean_up
 from beam_batch_predict.failure_limit import FailureLimit
 from beam_batch_predict.run_planning import begin_run
-from beam_batch_predict.runners.choice import work_prefix
+from beam_batch_predict.runners.choice import work_prefix_of
 from beam_batch_predict.sinks.bigquery_tables import OutputTables, output_tables
 from beam_batch_predict.sinks.formats import format_name
 from beam_batch_predict.sinks.naming import is_temporary, output_directory, shared_directory
@@ -101,7 +101,8 @@ class WriteResults(beam.PTransform):
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
         """Write parts, then publish them."""
-        record = self._place.record(batches.pipeline)
+        directory = self.directory or self._place.directory(work_prefix_of(batches.pipeline))
+        record = self._place.record_in(directory)
         return batches | "WriteRun" >> WriteRun(
             record, self.predictions_format, self.non_finite, shape=self.record_shape
         )
@@ -128,19 +129,6 @@ class Place(NamedTuple):
             if not self.destination.own_directory:
                 return shared_directory(prefix)
         return output_directory(prefix, self.display_name, self.create_time) if prefix else ""
-
-    def record(
-        self, pipeline: beam.Pipeline, directory: str = "", job: JobRecord | None = None
-    ) -> RunRecord:
-        """The record of the run.
-
-        Raises:
-            InvalidArgument: tables need a `--temp_location` that is not there.
-        """
-        known = directory or self.directory()
-        if not known:
-            known = self.directory(work_prefix(pipeline.options, pipeline.runner))
-        return self.record_in(known, job)
 
     def record_in(self, directory: str, job: JobRecord | None = None) -> RunRecord:
         """The record of the run, in a directory that is known."""

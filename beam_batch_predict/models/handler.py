@@ -16,6 +16,7 @@ from beam_batch_predict.columns import row_values
 from beam_batch_predict.models.isolation import Caller
 from beam_batch_predict.models.predicting import predict_batch
 from beam_batch_predict.models.saved_model import load_model
+from beam_batch_predict.runners.worker_cores import share_cores
 from beam_batch_predict.spec import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_CALL_TIMEOUT_SECONDS,
@@ -90,6 +91,7 @@ class SavedModelHandler(ModelHandler[Any, Any, Caller]):
 
     def load_model(self) -> Caller:
         """Load the model, once per process."""
+        share_cores()
         return load_model(self._model)
 
     def run_inference(
@@ -145,6 +147,7 @@ class BatchModelHandler(ModelHandler[InstanceBatch, InstanceBatch, Caller]):
 
     def load_model(self) -> Caller:
         """Load the model, once per process."""
+        share_cores()
         with self._record_failure():
             return load_model(self._model)
 

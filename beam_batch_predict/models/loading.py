@@ -19,7 +19,6 @@ from typing import Any
 from beam_batch_predict import files
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.models.failures import cause_of
-from beam_batch_predict.models.threads import share_cores
 
 __all__ = ["import_tensorflow", "load_saved_model"]
 
@@ -44,7 +43,6 @@ def load_saved_model(uri: str) -> Any:
     Raises:
         ModelError: there is no SavedModel, or it cannot be loaded.
     """
-    share_cores()
     import_tensorflow()
     directory, copied = _local_copy(uri)
     try:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import argparse
 import difflib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import apache_beam as beam
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     FlinkRunnerOptions,
@@ -27,8 +28,6 @@ from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.runner import PipelineRunner, create_runner
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.job_fields import FIELDS
-from beam_batch_predict.options import OPTIONS
 from beam_batch_predict.runners.job_servers import start_in_any_thread
 from beam_batch_predict.runners.local import LocalRunner
 from beam_batch_predict.runners.names import check_runner, runner_name
@@ -44,6 +43,7 @@ __all__ = [
     "takes_value",
     "waits_for_service",
     "work_prefix",
+    "work_prefix_of",
 ]
 
 _LOCAL = frozenset({"", "local", "directrunner", "fnapirunner", "switchingdirectrunner"})
@@ -88,6 +88,15 @@ def work_prefix(options: PipelineOptions, runner: PipelineRunner | None = None) 
             "set --temp_location, to a directory gs://bucket/…",
         )
     return temporary_directory()
+
+
+def work_prefix_of(pipeline: beam.Pipeline) -> str:
+    """Where a run of a pipeline keeps its parts and its record when its results go elsewhere.
+
+    Raises:
+        InvalidArgument: there is no `--temp_location`, and workers are not on this machine.
+    """
+    return work_prefix(pipeline.options, pipeline.runner)
 
 
 def _is_local_runner(runner: PipelineRunner) -> bool:
@@ -142,7 +151,7 @@ def has_workers_inside(options: PipelineOptions) -> bool:
     return options.view_as(PortableOptions).job_endpoint == "embed" or _loops_back(options)
 
 
-def make_options(flags: Sequence[str]) -> PipelineOptions:
+def make_options(flags: Sequence[str], known: Iterable[str] = ()) -> PipelineOptions:
     """Beam's options, with misspelt flags refused.
 
     Beam itself ignores flags that it does not know. Runners behind a job server have
@@ -150,6 +159,10 @@ def make_options(flags: Sequence[str]) -> PipelineOptions:
 
     Several workers of the local runner are processes, unless --direct_running_mode says
     otherwise; --direct_num_workers=0 is one for each core.
+
+    Args:
+        flags: as on a command line.
+        known: flags of the caller's own, which a misspelt one may stand for.
 
     Raises:
         InvalidArgument: a flag is not known, or has a value that it cannot have; or there is no
@@ -166,7 +179,7 @@ def make_options(flags: Sequence[str]) -> PipelineOptions:
     options = PipelineOptions(list(flags))
     check_runner(options.view_as(StandardOptions).runner)
     if unknown and (is_local(options) or waits_for_service(options)):
-        _refuse(unknown, parser)
+        _refuse(unknown, parser, known)
     if is_local(options):
         _use_processes(options, flags)
     return options
@@ -233,13 +246,10 @@ def _subclasses(parent: type[Any]) -> Iterator[Any]:
         yield from _subclasses(child)
 
 
-def _refuse(unknown: Sequence[str], parser: argparse.ArgumentParser) -> None:
+def _refuse(unknown: Sequence[str], parser: argparse.ArgumentParser, known: Iterable[str]) -> None:
     flag = unknown[0].partition("=")[0]
-    known = itertools.chain(
-        (f"--{option.name}" for option in (*OPTIONS, *(field.option for field in FIELDS))),
-        *(action.option_strings for action in parser._actions),
-    )
-    near = difflib.get_close_matches(flag, list(known), 1)
+    of_beam = (action.option_strings for action in parser._actions)
+    near = difflib.get_close_matches(flag, [*known, *itertools.chain(*of_beam)], 1)
     what = "option" if flag.startswith("-") else "argument"
     raise InvalidArgument(f"unknown {what} {flag}", f"did you mean {near[0]}?" if near else "")
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 from apache_beam.options.value_provider import RuntimeValueProvider
 
-from beam_batch_predict.models import threads
-from beam_batch_predict.models.threads import processes_beside, share_cores
+from beam_batch_predict.runners import worker_cores
+from beam_batch_predict.runners.worker_cores import processes_beside, share_cores
 
 INTRA, INTER = "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"
 LOCAL = {"direct_running_mode": "multi_processing", "direct_num_workers": "4"}
@@ -45,7 +45,7 @@ def shares(monkeypatch):
 
     def told(options, cores=16, **environment):
         monkeypatch.setattr(RuntimeValueProvider, "runtime_options", options)
-        monkeypatch.setattr(threads, "_cores", lambda: cores)
+        monkeypatch.setattr(worker_cores, "_cores", lambda: cores)
         for name in (INTRA, INTER):
             # Set first, so that the test takes away in the end what is set here.
             monkeypatch.setenv(name, "")
@@ -80,13 +80,12 @@ def test_what_the_environment_says_stays(shares):
 
 def test_tensorflow_does_as_it_is_told(tiny_model):
     code = (
-        "import os; from beam_batch_predict.models import threads; "
+        "import os; from beam_batch_predict.runners import worker_cores; "
         "from apache_beam.options.value_provider import RuntimeValueProvider; "
         f"RuntimeValueProvider.set_runtime_options({LOCAL!r}); "
-        "threads._cores = lambda: 32; "
-        "from beam_batch_predict.models.saved_model import load_model; "
-        "from beam_batch_predict.spec import SavedModel; "
-        f"load_model(SavedModel({tiny_model!r})); "
+        "worker_cores._cores = lambda: 32; "
+        "import beam_batch_predict as bbp; "
+        f"bbp.SavedModelHandler(bbp.SavedModel({tiny_model!r})).load_model(); "
         "from tensorflow.python.eager import context; "
         "print(context.context().config.intra_op_parallelism_threads, "
         "len(os.listdir('/proc/self/task')))"
