@@ -195,7 +195,7 @@ def _logical(kind: Any, name: str, **more: Any) -> dict[str, Any]:
 
 WIDE_AVRO: dict[str, tuple[Any, tuple[Any, Any, Any]]] = {
     "id": ("string", ("a", "b", "c")),
-    "x": (["null", "float"], (0.1, None, -2.5)),
+    "x": (["null", "float"], (0.1, 0.5, -2.5)),
     "int": ("int", (0, -1, 2**31 - 1)),
     "long": ("long", (0, -(2**63), 2**63 - 1)),
     "float": ("float", (0.1, float("nan"), 1e-45)),
@@ -215,7 +215,7 @@ WIDE_AVRO: dict[str, tuple[Any, tuple[Any, Any, Any]]] = {
     "time": (_logical("int", "time-millis"), (0, 1, 86399999)),
     "fine": (_logical("long", "time-micros"), (0, 1, 86399999999)),
     **{
-        f"{zone}{unit}": (_logical("long", f"{zone}timestamp-{unit}"), (0, -1, 1556668799999999))
+        f"{zone}{unit}": (_logical("long", f"{zone}timestamp-{unit}"), (0, -1, 1556668799999))
         for zone in ("", "local-")
         for unit in ("millis", "micros", "nanos")
     },
