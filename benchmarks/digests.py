@@ -85,7 +85,7 @@ def digests(directory: Path, jobs: Iterable[Job], texts: Path | None = None) -> 
     jobs, start = list(jobs), time.monotonic()
     found: dict[str, Any] = {}
     with inside(directory), contextlib.ExitStack() as stack:
-        save_models(Path("models"))
+        save_models(Path("models"), {job.model for job in jobs})
         write_inputs({job.source for job in jobs if not job.source.startswith("bigquery")})
         with_tables = any(job.has_tables for job in jobs)
         tables = stack.enter_context(running_tables()) if with_tables else None

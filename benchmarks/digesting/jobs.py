@@ -59,6 +59,15 @@ class Job:
         return "bigquery" in self.name
 
     @property
+    def model(self) -> str:
+        """The name of its model, which is that of the signature."""
+        if self.is_ai_platform:
+            uri: str = self.body["predictionInput"]["uri"]
+        else:
+            uri = self.body["unmanagedContainerModel"]["artifactUri"]
+        return uri.rpartition("/")[2]
+
+    @property
     def is_ai_platform(self) -> bool:
         """Whether it is a job of AI Platform."""
         return "predictionInput" in self.body

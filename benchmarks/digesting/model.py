@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ FAILING = 13.25
 """The value of `x` on which the model itself fails."""
 
 
-def save_models(directory: Path) -> None:
-    """Writes a model for each form that instances have, under the name of its one signature."""
+def save_models(directory: Path, names: Collection[str]) -> None:
+    """Writes these models, each for a form that instances have, named like its one signature."""
     import tensorflow as tf
 
     def spec(dtype: Any, name: str, *shape: int) -> Any:
@@ -60,6 +61,8 @@ def save_models(directory: Path) -> None:
         "example_x": (parsed_x, [spec(tf.string, "examples")]),
     }
     for name, (function, specs) in signatures.items():
+        if name not in names:
+            continue
         made = tf.function(function, input_signature=specs, autograph=False)
         module = tf.Module()
         module.function = made
