@@ -163,6 +163,7 @@ class Arena:
             *(sys.executable, "-m", contestant.module),
             *(str(word) for flag in flags.items() for word in flag),
             *(["--echo"] if self.echo else []),
+            *(["--checkout", contestant.checkout] if contestant.checkout else []),
         ]
 
     def _source(self, contestant: Contestant, rows: int) -> Path | str:

@@ -83,8 +83,11 @@ class Emulators:
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Emulators]:
+def running(stream_rows: int = STREAM_ROWS) -> Iterator[Emulators]:
     """Starts both emulators, with nothing in them, and stops them.
+
+    Args:
+        stream_rows: how many rows of a table are a read stream.
 
     Raises:
         BenchmarkError: one is not installed.
@@ -95,7 +98,7 @@ def running() -> Iterator[Emulators]:
         directory = Path(name)
         try:
             storage = stack.enter_context(servers.storage_server(directory))
-            bigquery = stack.enter_context(servers.bigquery_server(directory, storage, STREAM_ROWS))
+            bigquery = stack.enter_context(servers.bigquery_server(directory, storage, stream_rows))
         except servers.Missing as error:
             raise BenchmarkError(f"{error}: run `make emulators`") from error
         environment = {

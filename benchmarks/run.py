@@ -4,6 +4,7 @@
     python -m benchmarks.run --format csv               # on CSV, tf-record or parquet
     python -m benchmarks.run --format csv --echo        # the output shows instances, not keys
     python -m benchmarks.run --format csv --memory      # the peak at 1x and 10x the rows
+    python -m benchmarks.run --contestants ours loop --vs ../other      # two commits
     python -m benchmarks.run --format bigquery          # tables of an emulator to files
     python -m benchmarks.run --format bigquery --to bigquery    # and to tables
 
@@ -19,6 +20,7 @@ import dataclasses
 import datetime
 import fcntl
 import json
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,6 +35,7 @@ from benchmarks.measure import BenchmarkError, Measurement
 __all__ = ["main"]
 
 OURS = "ours"
+OURS_VS = "ours_vs"
 
 
 def _progress(text: str) -> None:
@@ -65,6 +68,8 @@ def _arena(args: argparse.Namespace, cache: Cache) -> Iterator[Arena]:
 def _compare(args: argparse.Namespace, arena: Arena) -> dict[str, Any]:
     known = of_format(args.format, args.echo)
     chosen = [known[name] for name in dict.fromkeys(args.contestants or known)]
+    if args.vs:
+        chosen.append(dataclasses.replace(known[OURS], name=OURS_VS, checkout=args.vs))
     rows = {each.name: args.slow_rows if each.slow else args.rows for each in chosen}
     for file_format in FORMATS:
         sizes = [
@@ -83,6 +88,8 @@ def _compare(args: argparse.Namespace, arena: Arena) -> dict[str, Any]:
     print(report.result_table(runs))
     if OURS in runs and len(runs) > 1:
         print(f"\n{report.ratio_table(runs, OURS)}")
+    if OURS_VS in runs and len(runs) > 1:
+        print(f"\n{report.ratio_table(runs, OURS_VS)}")
     return runs
 
 
@@ -126,6 +133,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--batch-size", type=int, default=512, help="rows of one call of the model")
     add("--repeat", type=int, default=3, help="rounds, each with every contestant once")
     add("--contestants", nargs="+", help="who runs, of those of the format; all if not given")
+    add("--vs", type=os.path.abspath, help="a checkout of another commit, whose ours runs too")
     add("--memory", action="store_true", help="instead: the peak of ours at 1x and 10x rows")
     add("--timeout", type=float, default=1800.0, help="seconds before a contestant is killed")
     add("--cache", type=Path, default=DEFAULT_CACHE, help="where generated files lie")

@@ -31,6 +31,7 @@ class Contestant:
         slow: whether it runs on fewer rows.
         echoes: whether it knows `--echo`.
         example_model: whether it loads the model that takes serialized Examples.
+        checkout: of `ours`, another checkout whose package it runs.
     """
 
     name: str
@@ -40,11 +41,12 @@ class Contestant:
     slow: bool = False
     echoes: bool = True
     example_model: bool = False
+    checkout: str = ""
 
     @property
     def module(self) -> str:
         """The module to run."""
-        return f"benchmarks.contestants.{self.name}"
+        return f"benchmarks.contestants.{'ours' if self.checkout else self.name}"
 
     def input_format(self, file_format: str) -> str:
         """What it reads in the comparison of a format."""

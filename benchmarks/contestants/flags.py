@@ -22,6 +22,7 @@ class Flags:
         temp_location: where Beam's load jobs may put files.
         batch_size: how many rows one call of the model takes.
         echo: whether the output shows the instances, as it does for a job without keyField.
+        checkout: where the package is that `ours` runs; "" for the one beside it.
     """
 
     input: str
@@ -31,6 +32,7 @@ class Flags:
     temp_location: str
     batch_size: int
     echo: bool
+    checkout: str
 
 
 def parse(argv: list[str] | None = None) -> Flags:
@@ -43,6 +45,7 @@ def parse(argv: list[str] | None = None) -> Flags:
     parser.add_argument("--temp-location", default="")
     parser.add_argument("--batch-size", type=int, required=True)
     parser.add_argument("--echo", action="store_true")
+    parser.add_argument("--checkout", default="")
     return Flags(**vars(parser.parse_args(argv)))
 
 

@@ -57,6 +57,8 @@ def main() -> None:
     path.write_text(json.dumps(job(flags), indent=2))
     # exec, not a child: what is measured is the command as a user would start it.
     command = [sys.executable, "-m", "beam_batch_predict", "run", str(path)]
+    if flags.checkout:
+        os.chdir(flags.checkout)  # where `-m` looks first
     os.execv(sys.executable, command)
 
 

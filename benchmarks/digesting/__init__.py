@@ -1,0 +1,1 @@
+"""Parts of `benchmarks.digests`: its model, its inputs, its jobs, and what they leave."""
