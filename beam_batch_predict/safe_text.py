@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
 __all__ = ["generalized", "printable", "redacted", "shortened"]
@@ -33,6 +34,7 @@ _VARYING = re.compile(
 )
 
 
+@functools.lru_cache(maxsize=1024)  # the same few texts come again and again
 def generalized(text: str) -> str:
     """Another library's message without what differs from row to row: quoted texts, numbers.
 
