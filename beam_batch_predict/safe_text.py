@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
 
-__all__ = ["printable", "redacted", "shortened"]
+__all__ = ["generalized", "printable", "redacted", "shortened"]
 
 _NAMES = (
     r"x-(?:goog|amz)-(?:signature|credential|security-token)|sig|signature|upload_id"
@@ -23,6 +24,25 @@ _SECRET = re.compile(
     r"|\bya29\.[\w.-]+|\bAIza[\w-]{30,}|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*",
     re.IGNORECASE | re.DOTALL,
 )
+
+_QUOTED = r'"(?:[^"\\]|\\.)*(?:"|\Z)' + r"|(?<!\w)'(?:[^'\\]|\\.)*'(?!\w)|`[^`]*`"
+# A digit inside a word, as in float32 and UTF-8, is a letter of it.
+_NUMBER = r"(?<![\w.-])[-+]?(?:\d(?:[\w.,:/+-]*\w)?|(?:nan|inf|infinity)\b)"
+_VARYING = re.compile(
+    rf"(?P<quoted>(?:{_QUOTED})(?:, (?:{_QUOTED}))*)|{_NUMBER}(?:,? {_NUMBER})*",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+@functools.lru_cache(maxsize=1024)  # the same few texts come again and again
+def generalized(text: str) -> str:
+    """Another library's message without what differs from row to row: quoted texts, numbers.
+
+    Example:
+        >>> generalized("Incompatible shapes: [2] vs. [3, 4] in node 'Add'")
+        'Incompatible shapes: [N] vs. [N] in node "…"'
+    """
+    return _VARYING.sub(lambda match: '"…"' if match["quoted"] else "N", text)
 
 
 def redacted(text: str) -> str:

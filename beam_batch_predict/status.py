@@ -6,8 +6,8 @@ Source: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.pro
 
 from __future__ import annotations
 
+import dataclasses
 import enum
-from typing import NamedTuple
 
 __all__ = ["CODE_OF_REFUSAL", "Code", "Status"]
 
@@ -50,20 +50,29 @@ CODE_OF_REFUSAL = {
 """What HTTP codes of refused requests stand for, as Google's services have them."""
 
 
-class Status(NamedTuple):
+@dataclasses.dataclass(frozen=True, slots=True)
+class Status:
     """A `google.rpc.Status` with the two fields that errors files hold.
 
     Attributes:
         code: one of the canonical codes.
         message: what was expected, what came, and where it stands.
+        cause: the message without what differs between rows, by which failed rows are counted;
+            empty where that is the message. Statuses that differ in nothing else are equal.
 
     Example:
-        >>> Status(Code.INVALID_ARGUMENT, "expected int64, found a string").to_json()
-        {'code': 3, 'message': 'expected int64, found a string'}
+        >>> status = Status(Code.INVALID_ARGUMENT, "expected 2 cells, found 7", "expected 2 cells")
+        >>> status.to_json()
+        {'code': 3, 'message': 'expected 2 cells, found 7'}
     """
 
     code: Code
     message: str
+    cause: str = dataclasses.field(default="", compare=False, repr=False)
+
+    def __reduce__(self) -> tuple[type[Status], tuple[Code, str, str]]:
+        # Quicker than what slots have by default: a batch may have as many statuses as rows.
+        return Status, (self.code, self.message, self.cause)
 
     def at(self, place: str) -> Status:
         """The same status with the place of the row behind its message.
@@ -72,7 +81,9 @@ class Status(NamedTuple):
             >>> Status(Code.INVALID_ARGUMENT, "not JSON").at("a.jsonl, byte 0").message
             'not JSON (a.jsonl, byte 0)'
         """
-        return Status(self.code, f"{self.message} ({place})") if place else self
+        if not place:
+            return self
+        return Status(self.code, f"{self.message} ({place})", self.cause or self.message)
 
     def to_json(self) -> dict[str, int | str]:
         """The JSON form of the status: `{"code": …, "message": …}`."""

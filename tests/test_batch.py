@@ -1,5 +1,6 @@
 """The element: places, live rows and failures."""
 
+import copy
 import dataclasses
 import pickle
 
@@ -52,6 +53,17 @@ def test_a_batch_cannot_be_changed_and_can_be_sent():
     sent = pickle.loads(pickle.dumps(batch))
     fields = [field.name for field in dataclasses.fields(batch)]
     assert [getattr(sent, name) for name in fields] == [getattr(batch, name) for name in fields]
+
+
+def test_statuses_are_equal_by_what_is_shown_and_keep_their_cause():
+    status = Status(Code.INVALID_ARGUMENT, "found 7", "found a number")
+    shown = Status(Code.INVALID_ARGUMENT, "found 7")
+    assert (status, hash(status), repr(status)) == (shown, hash(shown), repr(shown))
+    placed = InstanceBatch([b"a"], statuses={0: status.at("in, byte 2"), 1: BAD.at("in, byte 4")})
+    for sent in (pickle.loads(pickle.dumps(placed)), copy.deepcopy(placed)):
+        assert sent.statuses == placed.statuses
+        assert [sent.statuses[row].cause for row in (0, 1)] == ["found a number", "bad"]
+    assert placed.statuses[0].message == "found 7 (in, byte 2)"
 
 
 def test_a_span_without_a_stop_is_a_whole_file():

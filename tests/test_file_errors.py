@@ -14,7 +14,7 @@ from urllib3.exceptions import ProtocolError
 
 from beam_batch_predict import file_errors
 from beam_batch_predict.file_errors import StorageUnavailable, as_os_error, asked
-from beam_batch_predict.status import Code
+from beam_batch_predict.status import Code, Status
 
 URI = "gs://bucket/in.jsonl"
 
@@ -69,7 +69,7 @@ def test_a_mistake_of_the_program_stays_what_it_is():
 def test_an_outage_is_no_damaged_file_and_travels_between_processes():
     error = pickle.loads(pickle.dumps(StorageUnavailable(f"{URI}: no answer")))
     assert not isinstance(error, OSError)
-    assert error.status == (Code.UNAVAILABLE, f"{URI}: no answer")
+    assert error.status == Status(Code.UNAVAILABLE, f"{URI}: no answer")
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from beam_batch_predict.instances.fields import (
     sent_names,
     with_rows,
 )
+from beam_batch_predict.safe_text import generalized
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 
@@ -174,16 +175,17 @@ def _values(row: bytes, batch: InstanceBatch) -> list[Any]:
         values = parse_cells(row.decode("utf-8"))
     except UnicodeDecodeError as error:
         bad = f"byte 0x{row[error.start]:02x} at column {error.start + 1}"
-        raise RowError(f"invalid UTF-8: {bad}; save the file as UTF-8") from None
+        message = f"invalid UTF-8: {bad}; save the file as UTF-8"
+        raise RowError(message, generalized(message)) from None
     except CsvError as error:
-        raise RowError(f"invalid CSV: {error}{_advice(row, batch.format)}") from None
+        message, advice = f"invalid CSV: {error}", _advice(row, batch.format)
+        raise RowError(f"{message}{advice}", f"{generalized(message)}{advice}") from None
     width = len(batch.columns)
     if len(values) != width:
         cells = "1 cell" if width == 1 else f"{width} cells"
-        raise RowError(
-            f"expected {cells} ({listed(batch.columns)}), found {len(values)}"
-            f"{_advice(row, batch.format)}"
-        )
+        expected = f"expected {cells} ({listed(batch.columns)})"
+        advice = _advice(row, batch.format)
+        raise RowError(f"{expected}, found {len(values)}{advice}", f"{expected}{advice}")
     if width == 1 and has_bare_return(row):  # a file of many lines would be a single cell
         raise RowError(f"expected 1 cell ({listed(batch.columns)}){_LINE_ENDS}")
     return values

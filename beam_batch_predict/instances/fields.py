@@ -27,6 +27,7 @@ __all__ = [
     "listed",
     "make_instance",
     "make_instances",
+    "missing_error",
     "sent_names",
     "with_rows",
 ]
@@ -40,9 +41,9 @@ class RowError(Exception):
     `key` and `attached` hold what could be told of the row all the same.
     """
 
-    def __init__(self, message: str, code: Code = Code.INVALID_ARGUMENT) -> None:
+    def __init__(self, message: str, cause: str = "") -> None:
         super().__init__(message)
-        self.status = Status(code, message)
+        self.status = Status(Code.INVALID_ARGUMENT, message, cause)
         self.key: Any = None
         self.attached: Mapping[str, Any] = {}
 
@@ -179,7 +180,7 @@ def key_of(value: Mapping[str, Any], field: str) -> Any:
         7
     """
     if field not in value:
-        raise RowError(f"key field {quote(field)} is missing; {fields_of(value)}")
+        raise missing_error(f"key field {quote(field)}", fields_of(value))
     key = value[field]
     if type(key) not in (str, int, float):
         raise RowError(
@@ -196,7 +197,21 @@ def _included(value: Mapping[str, Any], field: str) -> Any:
     try:
         return value[field]
     except KeyError:
-        raise RowError(f"included field {quote(field)} is missing; {fields_of(value)}") from None
+        raise missing_error(f"included field {quote(field)}", fields_of(value)) from None
+
+
+def missing_error(what: str, found: str) -> RowError:
+    """The error of a row that lacks something.
+
+    Args:
+        what: it lacks.
+        found: what it has instead.
+
+    Example:
+        >>> missing_error('column "x"', 'the row has "y"').status.cause
+        'column "x" is missing'
+    """
+    return RowError(f"{what} is missing; {found}", f"{what} is missing")
 
 
 def fields_of(value: Mapping[str, Any]) -> str:

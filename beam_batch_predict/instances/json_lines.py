@@ -23,6 +23,7 @@ from beam_batch_predict.instances.fields import (
 )
 from beam_batch_predict.jsonpieces import column_pieces, join_rows
 from beam_batch_predict.jsontext import has_long_integer
+from beam_batch_predict.safe_text import generalized
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 
@@ -88,7 +89,8 @@ def _convert_row(
         value, text = _load(row, non_finite)
     except ValueError as error:
         text = jsontext.echo_text(row)
-        return Instance(None, orjson.loads(text), {}), text, RowError(str(error)).status
+        status = RowError(str(error), generalized(str(error))).status
+        return Instance(None, orjson.loads(text), {}), text, status
     try:
         exact = _exact(row, value, config)
         echoed = make_instance(exact, config)

@@ -29,7 +29,7 @@ from beam_batch_predict.example_columns import (
     example_class,
     filter_examples,
 )
-from beam_batch_predict.instances.fields import Instance, RowError
+from beam_batch_predict.instances.fields import Instance, RowError, missing_error
 from beam_batch_predict.jsontext import quote
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
@@ -203,9 +203,7 @@ def _take_apart(record: bytes, config: InstanceConfig, sent: FeatureFilter) -> I
     attached = {name: _value(features[name]) for name in config.attached_fields if name in features}
     missing = [name for name in config.included_fields if name not in features]
     if missing:
-        incomplete = RowError(
-            f"included feature {quote(missing[0])} is missing; {_names(features)}"
-        )
+        incomplete = missing_error(f"included feature {quote(missing[0])}", _names(features))
         incomplete.key, incomplete.attached = key, attached
         raise incomplete
     for name in sent.unsent(features):
@@ -215,11 +213,12 @@ def _take_apart(record: bytes, config: InstanceConfig, sent: FeatureFilter) -> I
 
 def _key(features: Mapping[str, Any], field: str) -> Any:
     if field not in features:
-        raise RowError(f"key feature {quote(field)} is missing; {_names(features)}")
+        raise missing_error(f"key feature {quote(field)}", _names(features))
     value = _value(features[field])
     if type(value) not in (str, int, float):
         found = "bytes that are not UTF-8 text" if isinstance(value, dict) else _count(value)
-        raise RowError(f"key feature {quote(field)}: expected one string or number, found {found}")
+        expected = f"key feature {quote(field)}: expected one string or number"
+        raise RowError(f"{expected}, found {found}", expected)
     if isinstance(value, float) and not math.isfinite(value):
         raise RowError(
             f"key feature {quote(field)}: expected a string or a finite number, found {value}"

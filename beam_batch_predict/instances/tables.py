@@ -26,6 +26,7 @@ from beam_batch_predict.instances.fields import (
     fields_of,
     key_of,
     make_instance,
+    missing_error,
     sent_names,
     with_rows,
 )
@@ -209,7 +210,7 @@ def _planned(instance: Instance, columns: Sequence[str], row: Mapping[str, Any])
     """
     missing = [name for name in columns if name not in instance.value]
     if missing:
-        error = RowError(f"column {quote(missing[0])} is missing; {fields_of(row)}")
+        error = missing_error(f"column {quote(missing[0])}", fields_of(row))
         error.key, error.attached = instance.key, instance.attached
         raise error
     return instance._replace(value={name: instance.value[name] for name in columns})

@@ -60,8 +60,8 @@ class _Column(NamedTuple):
     lengths: NDArray[np.int64]
 
 
-_Failures = dict[int, str]
-"""Why rows fail, by position among the rows looked at."""
+_Failures = dict[int, Status | None]
+"""Why rows fail, by position among the rows looked at; None where `_explain` tells."""
 
 
 def takes_examples(inputs: Sequence[TensorInfo]) -> bool:
@@ -119,7 +119,7 @@ def examples_to_tensors(
     return Tensors(
         list(_batches(columns, taken, good, inputs)),
         [
-            (rows[at], Status(Code.INVALID_ARGUMENT, why or _explain(records[at], inputs, sent)))
+            (rows[at], why or _explain(records[at], inputs, sent))
             for at, why in sorted(failures.items())
         ],
     )
@@ -149,7 +149,7 @@ def _decode(
     found = decode(records)
     if found is not None:
         return found, {}
-    guilty = dict.fromkeys(_guilty(records, 0, decode), "")
+    guilty: _Failures = dict.fromkeys(_guilty(records, 0, decode))
     return decode([record for at, record in enumerate(records) if at not in guilty]), guilty
 
 
@@ -205,7 +205,7 @@ def _column(
         missing: list[int] = np.flatnonzero(np.asarray(arrow.is_null())).tolist()
         if _may_be_empty(tensor):  # Arrow does not tell a feature of no kind from none.
             missing = [row for row in missing if tensor.name not in features_of(row)]
-        failures.update(dict.fromkeys(missing, ""))
+        failures.update(dict.fromkeys(missing))
     for row in np.flatnonzero(~_fits(lengths, tensor)).tolist():
         failures.setdefault(row, _misshapen(tensor, int(lengths[row])))
     converted, bad = _convert(values, tensor)
@@ -333,53 +333,59 @@ def _row_shape(tensor: TensorInfo, length: int) -> tuple[int, ...]:
     return tuple(length // (known or 1) if size is None else size for size in wanted)
 
 
-def _misshapen(tensor: TensorInfo, length: int) -> str:
+def _misfit(message: str, cause: str = "") -> Status:
+    return Status(Code.INVALID_ARGUMENT, message, cause)
+
+
+def _misshapen(tensor: TensorInfo, length: int) -> Status:
     shape = tensor.row_shape or ()
     known, unknown = _known(shape)
     if unknown > 1:
-        return (
+        return _misfit(
             f"input {quote(tensor.name)}: a feature is a list of values, which does not tell the "
             f"dimensions of shape {shape_text(shape)}"
         )
     wanted = f"a multiple of {known} values" if unknown else f"{known} values"
-    return (
+    expected = (
         f"input {quote(tensor.name)}: expected {'1 value' if wanted == '1 values' else wanted} for "
-        f"shape {shape_text(shape)}, found {length}"
+        f"shape {shape_text(shape)}"
     )
+    return _misfit(f"{expected}, found {length}", expected)
 
 
-def _unfit(tensor: TensorInfo, value: Any, at: int, length: int) -> str:
+def _unfit(tensor: TensorInfo, value: Any, at: int, length: int) -> Status:
     index = f"[{at}]" if length > 1 else ""
     if tensor.kind == "float":
         wanted = "a number in its range"
     else:
         low, high = (0, 1) if tensor.kind == "bool" else _bounds(tensor.numpy_dtype)
         wanted = f"{low} to {high}"
-    return f"input {quote(tensor.name)}{index}: expected {tensor.dtype} ({wanted}), found {value}"
+    name, expected = quote(tensor.name), f"expected {tensor.dtype} ({wanted})"
+    return _misfit(f"input {name}{index}: {expected}, found {value}", f"input {name}: {expected}")
 
 
-def _explain(record: bytes, inputs: Sequence[TensorInfo], sent: FeatureFilter | None) -> str:
+def _explain(record: bytes, inputs: Sequence[TensorInfo], sent: FeatureFilter | None) -> Status:
     """Why a record cannot be decoded into the inputs: what it should have, what it has."""
     try:
         if sent:
             (record,), _ = filter_examples([record], sent)
         features = example_class().FromString(record).features.feature
     except Exception as error:  # protobuf's error class depends on its implementation
-        return f"the record is not a tf.train.Example: {error}"
+        return _misfit(f"the record is not a tf.train.Example: {error}")
     for tensor in inputs:
         if tensor.name not in features:
-            return (
-                f"input {quote(tensor.name)}: the Example has no such feature; {_names(features)}"
-            )
+            lack = f"input {quote(tensor.name)}: the Example has no such feature"
+            return _misfit(f"{lack}; {_names(features)}", lack)
         kind = features[tensor.name].WhichOneof("kind")
         if kind is None:
             if _may_be_empty(tensor):
                 continue
-            return f"input {quote(tensor.name)}: the feature has no value"
+            return _misfit(f"input {quote(tensor.name)}: the feature has no value")
         wanted = _LISTS[_KINDS[tensor.kind]]
         if kind != wanted:
-            return f"input {quote(tensor.name)}: expected a feature of {wanted}, found {kind}"
-    return "the record is not a tf.train.Example that tfx-bsl can decode"
+            expected = f"input {quote(tensor.name)}: expected a feature of {wanted}"
+            return _misfit(f"{expected}, found {kind}")
+    return _misfit("the record is not a tf.train.Example that tfx-bsl can decode")
 
 
 def _names(features: Iterable[str]) -> str:

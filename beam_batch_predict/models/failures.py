@@ -7,6 +7,7 @@ import itertools
 import re
 from typing import NamedTuple
 
+from beam_batch_predict.safe_text import generalized
 from beam_batch_predict.status import Code, Status
 
 __all__ = [
@@ -119,7 +120,9 @@ def status_of(error: BaseException) -> Status:
         >>> status_of(ValueError("no such word"))
         Status(code=<Code.INVALID_ARGUMENT: 3>, message='the model failed: no such word')
     """
-    return Status(_code(error), f"the model failed: {_message(error)}")
+    text = _message(error)
+    cause = f"the model failed: {generalized(text)}"
+    return Status(_code(error), f"the model failed: {text}", cause)
 
 
 def cause_of(text: str) -> str:

@@ -250,7 +250,7 @@ def _fail(batch: TensorBatch, status: Status, results: Results) -> None:
 
 def _untried(status: Status, reason: str) -> Status:
     message = f"{status.message}; the row was not tried alone, because {reason}"
-    return Status(status.code, message)
+    return Status(status.code, message, status.cause)
 
 
 def _pass_over(batch: TensorBatch, results: Results) -> None:

@@ -24,7 +24,7 @@ from beam_batch_predict.models.values import (
     name_values,
     overflows,
 )
-from beam_batch_predict.status import Code, Status
+from beam_batch_predict.status import Status
 from beam_batch_predict.tensor_info import HIGHEST_RANK, TensorInfo
 
 __all__ = ["TensorBatch", "Tensors", "to_tensors"]
@@ -289,7 +289,7 @@ def _row_by_row(
             values = name_values(instance, inputs)
             checked = {tensor.name: _row_array(values[tensor.name], tensor) for tensor in inputs}
         except RowMisfit as misfit:
-            failures.append((row, Status(Code.INVALID_ARGUMENT, str(misfit))))
+            failures.append((row, misfit.status))
             continue
         shapes = tuple(value.shape for value in checked.values())
         groups.setdefault(shapes, []).append((row, checked))

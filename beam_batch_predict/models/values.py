@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beam_batch_predict.jsontext import preview, quote
+from beam_batch_predict.jsontext import preview, quote, type_name
 from beam_batch_predict.models.signature import shape_text
+from beam_batch_predict.status import Code, Status
 from beam_batch_predict.tensor_info import HIGHEST_RANK, TensorInfo
 
 __all__ = ["RowMisfit", "as_bytes", "cast", "check_value", "name_values", "overflows"]
@@ -27,7 +28,11 @@ _CASTS = {("f", "float"), ("i", "float"), ("u", "float"), ("i", "int"), ("u", "i
 
 
 class RowMisfit(ValueError):
-    """An instance that does not fit the signature; the message says where and why."""
+    """An instance that does not fit the signature; `status` says where and why."""
+
+    def __init__(self, message: str, cause: str = "") -> None:
+        super().__init__(message)
+        self.status = Status(Code.INVALID_ARGUMENT, message, cause)
 
 
 def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any]:
@@ -47,10 +52,14 @@ def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any
             return {name: instance}
         if set(instance) == {name}:
             return instance
-        raise RowMisfit(f"expected an object with the one input {quote(name)}; {_found(instance)}")
+        expected = f"expected an object with the one input {quote(name)}"
+        raise RowMisfit(f"{expected}; {_found(instance)}", expected)
     if not isinstance(instance, Mapping):
         names = ", ".join(_names([tensor.name for tensor in inputs]))
-        raise RowMisfit(f"expected an object with the inputs {names}, found {preview(instance)}")
+        expected = f"expected an object with the inputs {names}"
+        raise RowMisfit(
+            f"{expected}, found {preview(instance)}", f"{expected}, found {type_name(instance)}"
+        )
     known = [tensor.name for tensor in inputs]
     missing = [name for name in known if name not in instance]
     extra = [name for name in instance if name not in known]
@@ -78,10 +87,9 @@ def check_value(value: Any, tensor: TensorInfo) -> NDArray[Any]:
     leaves: list[Any] = []
     shape = _flatten(value, tensor, "", leaves)
     if not tensor.fits_row(shape):
-        raise RowMisfit(
-            f"input {quote(tensor.name)}: expected shape {shape_text(tensor.row_shape or ())}, "
-            f"found {shape_text(shape)}"
-        )
+        expected = f"expected shape {shape_text(tensor.row_shape or ())}"
+        expected = f"input {quote(tensor.name)}: {expected}"
+        raise RowMisfit(f"{expected}, found {shape_text(shape)}", expected)
     if tensor.kind == "string":
         array = np.empty(len(leaves), dtype=object)
         array[:] = leaves
@@ -111,7 +119,8 @@ def _flatten(value: Any, tensor: TensorInfo, path: str, leaves: list[Any]) -> tu
         if shape != shapes[0]:
             raise RowMisfit(
                 f"input {quote(tensor.name)}{path}: arrays of different shapes, "
-                f"{shape_text(shapes[0])} at [0] and {shape_text(shape)} at [{position}]"
+                f"{shape_text(shapes[0])} at [0] and {shape_text(shape)} at [{position}]",
+                f"input {quote(tensor.name)}: arrays of different shapes",
             )
     return (len(value), *(shapes[0] if shapes else ()))
 
@@ -193,8 +202,10 @@ def _is_b64(value: Any) -> bool:
 
 def _misfit(tensor: TensorInfo, path: str, value: Any, wanted: str = "") -> RowMisfit:
     expected = f"{tensor.dtype} ({wanted})" if wanted else tensor.dtype
+    name = quote(tensor.name)
     return RowMisfit(
-        f"input {quote(tensor.name)}{path}: expected {expected}, found {preview(value)}"
+        f"input {name}{path}: expected {expected}, found {preview(value)}",
+        f"input {name}: expected {expected}, found {type_name(value)}",
     )
 
 

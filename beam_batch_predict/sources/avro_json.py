@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from beam_batch_predict.jsontext import quote
+from beam_batch_predict.safe_text import generalized
 from beam_batch_predict.sources.avro_schemas import branches, holders, kind_of, walk
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.typed_values import json_value, shortest_floats
@@ -82,12 +83,14 @@ class JsonConverter:
             try:
                 self._convert(field["type"], [row[field["name"]]])
             except Exception as error:
-                reason = f"field {quote(field['name'])}: {reason_of(error)}"
-                return Status(Code.INVALID_ARGUMENT, reason)
+                where, reason = f"field {quote(field['name'])}", reason_of(error)
+                cause = f"{where}: {generalized(reason)}"
+                return Status(Code.INVALID_ARGUMENT, f"{where}: {reason}", cause)
         try:
             return self._convert(self._root, [row])[0]
         except Exception as error:
-            return Status(Code.INVALID_ARGUMENT, reason_of(error))
+            reason = reason_of(error)
+            return Status(Code.INVALID_ARGUMENT, reason, generalized(reason))
 
     def _kind(self, node: Any) -> str:
         kind = kind_of(node)

@@ -18,6 +18,7 @@ import fastavro.read
 from fastavro._read_py import schemaless_reader as careful_reader
 
 from beam_batch_predict.jsontext import quote
+from beam_batch_predict.safe_text import generalized
 from beam_batch_predict.sources.avro_json import JsonConverter, reason_of
 from beam_batch_predict.sources.avro_schemas import (
     kind_of,
@@ -259,7 +260,7 @@ class RowDecoder:
             if not self._logical:
                 raise
             stream.seek(start)
-            reason = f"{self._guilty_field(stream)}{reason_of(error)}"
+            where, reason = self._guilty_field(stream), reason_of(error)
         if self._bare is None:
             named: dict[str, Any] = {}
             rows = _as_rows(plain_schema(self._source, logical=False), named)
@@ -267,7 +268,8 @@ class RowDecoder:
             self._bare = _with_type(rows, rows["fields"][0]["type"]["items"])
         stream.seek(start)
         self._read(stream, self._bare)
-        return Status(Code.INVALID_ARGUMENT, reason)
+        cause = f"{where}{generalized(reason)}"
+        return Status(Code.INVALID_ARGUMENT, f"{where}{reason}", cause)
 
     def _guilty_field(self, stream: io.BytesIO) -> str:
         """The field of the next row that cannot be read; empty where a row is no record."""

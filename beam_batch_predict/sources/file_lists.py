@@ -187,8 +187,10 @@ def _status(error: Exception) -> Status:
         return Status(Code.INVALID_ARGUMENT, "the URI names a directory, not a file")
     code = Code.INVALID_ARGUMENT if isinstance(error, ValueError) else Code.UNAVAILABLE
     # The text of some errors has the name in it, however long that is.
-    reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return Status(code, f"the file cannot be read: {shortened(str(reason), _LONGEST_REASON)}")
+    kind = getattr(error, "strerror", None) or type(error).__name__
+    reason = getattr(error, "strerror", None) or str(error) or kind
+    message = f"the file cannot be read: {shortened(str(reason), _LONGEST_REASON)}"
+    return Status(code, message, f"the file cannot be read: {kind}")
 
 
 def _unquoted(text: str) -> str:

@@ -19,6 +19,7 @@ from beam_batch_predict.arrow_values import json_values
 from beam_batch_predict.batch import Span
 from beam_batch_predict.files import File
 from beam_batch_predict.jsontext import quote
+from beam_batch_predict.safe_text import generalized
 from beam_batch_predict.sources.compression import is_compressed
 from beam_batch_predict.sources.first_columns import first_columns
 from beam_batch_predict.sources.parquet_bounds import (
@@ -315,9 +316,9 @@ def _decoded(batch: pa.RecordBatch, fields: dict[str, pa.DataType]) -> pa.Record
         return batch.select([]).replace_schema_metadata(None)
     size = sum(map(decoded_size, batch.columns))
     if size > LARGEST_ROW and batch.num_rows == 1:
-        return Status(
-            Code.OUT_OF_RANGE, f"the row has {size} bytes, more than the {LARGEST_ROW} allowed"
-        )
+        allowed = f"more than the {LARGEST_ROW} allowed"
+        message, cause = f"the row has {size} bytes, {allowed}", f"the row has {allowed}"
+        return Status(Code.OUT_OF_RANGE, message, cause)
     columns = [
         column if column.type == kind else column.cast(kind)
         for column, kind in ((batch.column(name), kind) for name, kind in fields.items())
@@ -344,5 +345,6 @@ def _row(batch: pa.RecordBatch) -> Any:
             column.validate(full=True)
         except pa.ArrowInvalid as error:
             problem = "invalid UTF-8" if "UTF8" in str(error) else _reason(error)
-            return Status(Code.INVALID_ARGUMENT, f"column {quote(name)}: {problem}")
+            cause = f"column {quote(name)}: {generalized(problem)}"
+            return Status(Code.INVALID_ARGUMENT, f"column {quote(name)}: {problem}", cause)
     return ArrowRows(batch)[0]

@@ -181,5 +181,6 @@ def _checked(
 
 
 def _too_large(length: int, max_bytes: int) -> Status:
-    message = f"the record has {length} bytes, more than --max_instance_bytes={max_bytes} allows"
-    return Status(Code.OUT_OF_RANGE, message)
+    allowed = f"more than --max_instance_bytes={max_bytes} allows"
+    message, cause = f"the record has {length} bytes, {allowed}", f"the record has {allowed}"
+    return Status(Code.OUT_OF_RANGE, message, cause)

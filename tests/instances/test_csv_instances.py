@@ -24,7 +24,8 @@ OBJECT = Config(instance_type="object")
 
 
 def batch_of(*rows, columns=("a", "b"), multiline=False):
-    offsets = [sum(len(row) + 1 for row in rows[:at]) for at in range(len(rows))]
+    sizes = [2 if isinstance(row, Status) else len(row) + 1 for row in rows]
+    offsets = [sum(sizes[:at]) for at in range(len(rows))]
     return InstanceBatch(
         list(rows),
         offsets=offsets,

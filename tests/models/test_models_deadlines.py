@@ -18,7 +18,7 @@ from beam_batch_predict.models.predicting import predict_batch
 from beam_batch_predict.models.saved_model import load_model
 from beam_batch_predict.models.tensors import TensorBatch
 from beam_batch_predict.spec import NonFinite, SavedModel
-from beam_batch_predict.status import Code
+from beam_batch_predict.status import Code, Status
 
 LIMIT = 0.3
 TOO_LONG = "the model failed: a call did not return within 0.3 seconds (--call_timeout_seconds)"
@@ -124,7 +124,7 @@ def ended(helpers):
 def test_only_the_row_on_which_a_call_does_not_return_fails(caller, place):
     numbers = [POISON if at == place else at + 1.0 for at in range(16)]
     found = predicted(caller("looping"), numbers)
-    assert found.pop(place) == (Code.DEADLINE_EXCEEDED, TOO_LONG)
+    assert found.pop(place) == Status(Code.DEADLINE_EXCEEDED, TOO_LONG)
     assert found == [2 * (at + 1.0) for at in range(16) if at != place]
 
 
@@ -132,7 +132,7 @@ def test_calls_before_and_behind_a_hanging_one_are_not_made_again(caller):
     slow = caller("looping")
     found = predicted(slow, [1.0, 2.0, POISON, 3.0, 4.0, 5.0], batch_size=2)
     assert [row for row in found if not isinstance(row, float)] == [
-        (Code.DEADLINE_EXCEEDED, TOO_LONG)
+        Status(Code.DEADLINE_EXCEEDED, TOO_LONG)
     ]
     assert slow.calls == 3 + 2
 
@@ -147,7 +147,7 @@ def test_tensorflow_ends_the_loop_that_nobody_waits_for(caller):
 def test_what_cannot_be_ended_is_left_behind_and_its_late_answer_dropped(caller, gate):
     deadlines._abandoned.clear()
     late = caller("waiting")
-    expected = [2.0, (Code.DEADLINE_EXCEEDED, TOO_LONG), 4.0]
+    expected = [2.0, Status(Code.DEADLINE_EXCEEDED, TOO_LONG), 4.0]
     assert predicted(late, [1.0, POISON, 2.0], batch_size=1) == expected
     (helper,) = deadlines._abandoned
     assert helper.is_alive()
@@ -161,7 +161,7 @@ def test_rows_survive_beside_one_whose_call_cannot_be_ended(caller):
     deadlines._abandoned.clear()
     deaf = Caller(Slow(caller("looping").model, poison=5.0))
     found = predicted(deaf, [float(at) for at in range(16)])
-    assert found.pop(5) == (Code.DEADLINE_EXCEEDED, TOO_LONG)
+    assert found.pop(5) == Status(Code.DEADLINE_EXCEEDED, TOO_LONG)
     assert found == [2.0 * at for at in range(16) if at != 5]
     helpers = list(deadlines._abandoned)
     assert len(helpers) == 2
@@ -279,7 +279,7 @@ def test_threads_share_a_caller(caller):
     for thread in threads:
         thread.join()
     for poison, found in results.values():
-        assert found.pop(poison) == (Code.DEADLINE_EXCEEDED, TOO_LONG)
+        assert found.pop(poison) == Status(Code.DEADLINE_EXCEEDED, TOO_LONG)
         assert found == [2.0 * (at + 1) for at in range(40) if at != poison]
 
 
@@ -307,7 +307,7 @@ def test_the_handlers_take_the_limit(uri):
     held = handler.load_model()
     rows = InstanceBatch([1.0, POISON], instances=[1.0, POISON])
     (batch,) = handler.run_inference(rows, held)
-    assert outcomes(batch) == [2.0, (Code.DEADLINE_EXCEEDED, TOO_LONG)]
+    assert outcomes(batch) == [2.0, Status(Code.DEADLINE_EXCEEDED, TOO_LONG)]
 
     stock = SavedModelHandler(model, call_timeout_seconds=LIMIT, max_batch_size=8)
     assert isinstance(stock, SavedModelHandler)

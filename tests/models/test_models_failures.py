@@ -5,7 +5,7 @@ import pytest
 
 from beam_batch_predict.models.direct_call import make_caller
 from beam_batch_predict.models.failures import Fault, failure_of, status_of
-from beam_batch_predict.status import Code
+from beam_batch_predict.status import Code, Status
 
 
 class CodedError(Exception):
@@ -31,7 +31,7 @@ class CodedError(Exception):
     ],
 )
 def test_the_code_is_the_errors_own_or_that_of_its_type(error, code):
-    assert status_of(error) == (code, "the model failed: no")
+    assert status_of(error) == Status(code, "the model failed: no")
     memory = failure_of(error).fault is Fault.MEMORY
     assert memory is (code is Code.RESOURCE_EXHAUSTED)
 
@@ -188,12 +188,12 @@ def failure(function, values):
     with pytest.raises(tf.errors.OpError) as caught:
         function(**{name: tf.constant(values)})
     assert "[Op:__inference" in caught.value.message
-    code, message = status_of(caught.value)
+    status = status_of(caught.value)
     with pytest.raises(tf.errors.OpError) as directly:
         make_caller(function, [name])({name: tf.constant(values)}, None)
-    assert status_of(directly.value) == (code, message)
-    assert code is Code.INVALID_ARGUMENT
-    return message.removeprefix("the model failed: ")
+    assert status_of(directly.value) == status
+    assert status.code is Code.INVALID_ARGUMENT
+    return status.message.removeprefix("the model failed: ")
 
 
 def example(value):
@@ -246,8 +246,9 @@ def test_keras_tells_the_cause(models):
 def test_an_error_of_tensorflow_keeps_its_code_and_its_cause(load):
     with pytest.raises(Exception, match="function_node") as caught:
         load("picky").model.call({"x": np.array([4, -5])})
-    code, message = status_of(caught.value)
-    assert code is Code.INVALID_ARGUMENT
+    status = status_of(caught.value)
+    message = status.message
+    assert status.code is Code.INVALID_ARGUMENT
     assert message.startswith("the model failed: assertion failed: [x must not be negative.")
     assert "node" not in message
     assert "Op:" not in message

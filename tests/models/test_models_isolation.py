@@ -12,7 +12,7 @@ from beam_batch_predict.models.isolation import HOPELESS_AFTER, Caller
 from beam_batch_predict.models.patience import STARVED_AFTER
 from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.models.tensors import TensorBatch
-from beam_batch_predict.status import Code
+from beam_batch_predict.status import Code, Status
 from beam_batch_predict.tensor_info import TensorInfo
 
 
@@ -96,8 +96,8 @@ def test_exactly_the_bad_rows_fail_in_few_calls(bad):
 def test_each_bad_row_has_the_error_of_its_own():
     _, failed = predict(proven(), [1, -2, 3, -4])
     assert failed == {
-        101: (Code.INVALID_ARGUMENT, "the model failed: negative: -2"),
-        103: (Code.INVALID_ARGUMENT, "the model failed: negative: -4"),
+        101: Status(Code.INVALID_ARGUMENT, "the model failed: negative: -2"),
+        103: Status(Code.INVALID_ARGUMENT, "the model failed: negative: -4"),
     }
 
 
@@ -125,7 +125,7 @@ def test_a_model_that_fails_on_everything_is_noticed():
     _, failed = predict(caller, [-1] * 1000)
     assert len(failed) == 1000
     assert caller.calls == HOPELESS_AFTER + 1
-    assert failed[100] == (
+    assert failed[100] == Status(
         Code.INVALID_ARGUMENT,
         "the model failed: negative: -1; the row was not tried alone, because the model "
         "failed on each of the 32 rows that were",
@@ -174,7 +174,7 @@ def test_out_of_memory_halves_the_batch_and_is_remembered():
 def test_a_row_too_big_for_memory_fails_alone_and_lowers_no_limit():
     caller = Caller(Doubler(too_big=1000))
     _, failed = predict(caller, [1000 if row == 40 else row for row in range(64)])
-    assert failed == {140: (Code.RESOURCE_EXHAUSTED, "the model failed: no memory")}
+    assert failed == {140: Status(Code.RESOURCE_EXHAUSTED, "the model failed: no memory")}
     assert caller.row_limit is None
     caller.model.sizes.clear()
     predict(caller, list(range(64)))
@@ -197,7 +197,7 @@ def test_a_model_that_never_fits_in_memory_is_noticed():
     calls = caller.calls
     failed = predict(caller, list(range(1000)))[1]
     assert caller.calls == calls + 1
-    assert failed[100] == (
+    assert failed[100] == Status(
         Code.RESOURCE_EXHAUSTED,
         "the model failed: no memory; the row was not tried alone, because there was no memory "
         "for many rows that were",
@@ -226,7 +226,7 @@ def test_outputs_without_an_entry_per_row_fail_all_rows_at_once():
     assert not predicted
     assert caller.calls == 1
     message = "the model failed: output 'y' has shape [] for many rows"
-    assert set(failed.values()) == {(Code.INTERNAL, message)}
+    assert set(failed.values()) == {Status(Code.INTERNAL, message)}
 
 
 @settings(max_examples=200, deadline=None)

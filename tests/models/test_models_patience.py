@@ -20,7 +20,7 @@ from beam_batch_predict.models.patience import (
 )
 from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.models.tensors import TensorBatch
-from beam_batch_predict.status import Code
+from beam_batch_predict.status import Code, Status
 from beam_batch_predict.tensor_info import TensorInfo
 
 AT_ONCE = RetryPolicy(first_wait=0.0, longest_wait=0.0)
@@ -91,7 +91,7 @@ def test_a_call_that_may_pass_is_made_again(caller, backend, code, failing):
 def test_no_other_call_is_made_again(caller, backend, code):
     predict(caller, [1])
     backend.code, backend.failing = code, 1
-    assert predict(caller, [1]) == {0: (code, "the model failed: no backend")}
+    assert predict(caller, [1]) == {0: Status(code, "the model failed: no backend")}
     assert backend.calls == 2
     assert not is_transient(CodedError(code))
 
@@ -204,7 +204,7 @@ def test_tensorflows_own_error_is_one_that_may_pass(load):
     assert caller.calls == 4
     caller.model.failing = 100
     (failure,) = caller.predict(TensorBatch([7], batch.inputs), 64, 60.0).failures
-    assert failure == (7, (Code.UNAVAILABLE, "the model failed: Connection reset by peer"))
+    assert failure == (7, Status(Code.UNAVAILABLE, "the model failed: Connection reset by peer"))
 
 
 def hang(patience, times):

@@ -323,7 +323,7 @@ def thorough(values, tensor):
             array = check_value(name_values(value, [tensor])["x"], tensor)
             rows[row] = (str(array.dtype), array.shape, repr(array))
         except RowMisfit as misfit:
-            rows[row] = (Code.INVALID_ARGUMENT, str(misfit))
+            rows[row] = misfit.status
     return rows
 
 

@@ -1,4 +1,6 @@
 import pickle
+import tracemalloc
+from collections import Counter
 
 import numpy as np
 import orjson
@@ -7,21 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.instances.json_lines import convert_json_lines
+from beam_batch_predict.instances.convert import convert
+from beam_batch_predict.models.failures import status_of
 from beam_batch_predict.models.isolation import Caller
 from beam_batch_predict.models.signature import Signature
-from beam_batch_predict.models.tensors import TensorBatch
-from beam_batch_predict.models.values import RowMisfit, check_value, name_values
-from beam_batch_predict.safe_text import printable
-from beam_batch_predict.sinks.error_causes import cause_text
+from beam_batch_predict.models.tensors import TensorBatch, to_tensors
+from beam_batch_predict.safe_text import generalized, printable
 from beam_batch_predict.sinks.error_groups import (
-    MOST_ALIKE,
     MOST_GROUPS,
     OTHER_CAUSES,
     ErrorGroup,
     ErrorGroups,
     as_statuses,
-    group_source_failures,
     merge_groups,
     summary_lines,
 )
@@ -30,16 +29,18 @@ from beam_batch_predict.status import Code, Status
 from beam_batch_predict.tensor_info import TensorInfo
 
 
-def failed_batch(messages, uri="in.jsonl", start=0, code=Code.INVALID_ARGUMENT):
-    batch = InstanceBatch(
-        [b""] * len(messages),
-        origins=((0, uri),),
-        offsets=range(start, start + len(messages)),
-    )
-    failures = [(row, Status(code, text)) for row, text in enumerate(messages) if text is not None]
+def batch_failing(statuses, uri="in.jsonl", start=0):
+    """A batch with a row for each status, which is None where the row has not failed."""
+    size = len(statuses)
+    batch = InstanceBatch([b""] * size, origins=((0, uri),), offsets=range(start, start + size))
+    failures = [(row, status) for row, status in enumerate(statuses) if status]
     return InstanceBatch(
         batch.rows, origins=batch.origins, offsets=batch.offsets, statuses=batch.failing(failures)
     )
+
+
+def failed_batch(messages, code=Code.INVALID_ARGUMENT, **where):
+    return batch_failing([Status(code, message) for message in messages], **where)
 
 
 def groups_of(*batches):
@@ -49,107 +50,74 @@ def groups_of(*batches):
     return groups.groups()
 
 
-def misfit(check, *args):
-    with pytest.raises(RowMisfit) as raised:
-        check(*args)
-    return str(raised.value)
-
-
 X = TensorInfo("x", "float32", (None, 2))
 S = TensorInfo("a, found b", "string", (None,))
 I = TensorInfo("i1", "int8", (None,))  # noqa: E741
+KEYED = InstanceConfig(key_field="id")
+CELLS = {"format": "csv", "columns": ("a1", "b 2")}
+
+
+def misfits(inputs, *values):
+    return [status for _, status in to_tensors(values, range(len(values)), inputs).failures]
+
+
+def unread(*rows, config=InstanceConfig(), **form):  # noqa: B008 - frozen
+    failed = convert(InstanceBatch(rows, offsets=range(len(rows)), **form), config)
+    return list(failed.statuses.values())
+
+
+def refused(*texts):
+    return [status_of(ValueError(text)) for text in texts]
 
 
 @pytest.mark.parametrize(
-    ("messages", "cause"),
+    ("statuses", "cause"),
     [
         (
-            [misfit(check_value, [1, value], X) for value in ("five", "a, found b", '"', "é" * 99)],
-            'input "x"[N]: expected float32, found a string',
+            misfits([X], [1, "five"], ["a, found b", 1], ['"', 1], "é" * 99),
+            'input "x": expected float32, found a string',
+        ),
+        (misfits([I], 300, -129), 'input "i1": expected int8 (-128 to 127), found a number'),
+        (misfits([X], [1], [1, 2, 3], [[1, 2]]), 'input "x": expected shape [2]'),
+        (misfits([X], [[1], [1, 2]], [[3], 4]), 'input "x": arrays of different shapes'),
+        (
+            misfits([S], 5, 6),
+            'input "a, found b": expected string (a string or {"b64": …}), found a number',
         ),
         (
-            [misfit(check_value, value, I) for value in (300, -129, 2**70)],
-            'input "i1": expected int8 (-128 to 127), found a number',
+            misfits([X], {"c": 1}, {"d": 1}, {'e", "f': 1}),
+            'expected an object with the one input "x"',
         ),
         (
-            [misfit(check_value, value, X) for value in ([1], [1, 2, 3], [[1, 2], [3, 4]])],
-            'input "x": expected shape [2], found [N]',
-        ),
-        (
-            [misfit(name_values, {"x": 1, name: 2}, [X, I]) for name in ("oops",)],
-            'input "i1" is missing; the signature has no input "oops"',
-        ),
-        (
-            [misfit(name_values, {name: 1, "b": 2}, [X]) for name in ("c", "d", 'e", "f')],
-            'expected an object with the one input "x"; found "…"',
-        ),
-        (
-            [misfit(name_values, value, [X, I]) for value in ("a", "b (a number)")],
+            misfits([X, I], "a", "b (a number)"),
             'expected an object with the inputs "x", "i1", found a string',
         ),
-        (['input "x": expected float32, found null'], 'input "x": expected float32, found null'),
         (
-            ['expected 2 cells ("a1", "b 2"), found 3', 'expected 2 cells ("a1", "b 2"), found 99'],
-            'expected 2 cells ("a1", "b 2"), found N',
+            misfits([X, I], {"x": [1, 2], "oops": 1}),
+            'input "i1" is missing; the signature has no input "oops"',
         ),
-        (["invalid UTF-8: byte 0xff at column 3"], "invalid UTF-8: byte N at column N"),
-        (["NaN is not a JSON number", "-Infinity is not a JSON number"], "N is not a JSON number"),
+        (unread(b'{"x": 1}', b'{"y": 1}', config=KEYED), 'key field "id" is missing'),
+        (unread(b"1,2,3", b"1", **CELLS), 'expected 2 cells ("a1", "b 2")'),
+        (unread(b"\xff", b"e\xfe"), "invalid UTF-8: byte N at column N; save the file as UTF-8"),
+        (unread(b"{", b"[1,"), "invalid JSON: unexpected end of data at column N"),
+        (refused("it has 3 values", "it has 1.5e-7 values"), "the model failed: it has N values"),
         (
-            [
-                "the model failed: Input to reshape is a tensor with 3 values",
-                "the model failed: Input to reshape is a tensor with 12,000 values",
-                "the model failed: Input to reshape is a tensor with 1.5e-7 values",
-            ],
-            "the model failed: Input to reshape is a tensor with N values",
-        ),
-        (
-            [
-                "the model failed: x = [-1 2 3] at 2024-05-01T00:00:00",
-                "the model failed: x = [7] at 5",
-            ],
+            refused("x = [-1 2 3] at 2024-05-01T00:00:00", "x = [7] at 5"),
             "the model failed: x = [N] at N",
         ),
-        (
-            ["the model failed: expected rank 2, found rank 3 of 'a'"],
-            'the model failed: expected rank N, found rank N of "…"',
-        ),
-        (["output 'y' is not finite"], "output 'y' is not finite"),
-        (["the record's data doesn't match"], "the record's data doesn't match"),
-        (["base64 of float32 and tfx-bsl in UTF-8"], "base64 of float32 and tfx-bsl in UTF-8"),
+        (refused("rank 2 of 'a'", 'rank 3 of "b", `c`'), 'the model failed: rank N of "…"'),
     ],
 )
-def test_messages_that_differ_in_values_have_one_cause(messages, cause):
-    assert {cause_text(message) for message in messages} == {cause}
+def test_messages_that_differ_in_values_have_one_cause(statuses, cause):
+    assert len({status.message for status in statuses}) == len(statuses) > 0
+    assert {status.cause or status.message for status in statuses} == {cause}
 
 
-def test_a_name_with_the_words_of_a_message_cannot_hide_the_field():
-    one, other = (misfit(check_value, value, S) for value in (5, [1]))
-    assert one != other
-    assert 'input "a' in cause_text(one)
-
-
-def test_lines_that_are_not_json_are_grouped_by_what_is_wrong():
-    rows = [b"{", b'{"x": nan}', b'{"x": inf}', b"\xff", b"1 2", b"{", b"[1,", b"7"]
-    offsets = [10 * row for row in range(len(rows))]
-    batch = InstanceBatch(rows, origins=((0, "a (b, byte 7).jsonl"),), offsets=offsets)
-    groups = groups_of(convert_json_lines(batch, InstanceConfig()))
-    assert sum(group.count for group in groups) == 7
-    assert groups[0].first == "a (b, byte 7).jsonl, byte 0"
-    assert all(group.cause.startswith(("invalid JSON: ", "invalid UTF-8: ")) for group in groups)
-    assert not any("a (b" in group.example for group in groups)
-
-
-def test_the_place_is_taken_off_exactly_once():
-    texts = ["odd (in.jsonl, byte 7)", "odd (in.jsonl, byte 8)", "odd (in.jsonl, byte 99) end"]
-    groups = groups_of(failed_batch(texts))
-    assert [group.example for group in groups] == [texts[0], texts[2]]
-    assert [group.count for group in groups] == [2, 1]
-
-
-def test_rows_without_a_place_are_grouped_too():
-    statuses = {row: Status(Code.INTERNAL, f"row {row} broke") for row in range(3)}
-    (group,) = groups_of(InstanceBatch([1, 2, 3], statuses=statuses))
-    assert group == ErrorGroup(Code.INTERNAL, "row N broke", 3, "", "row 0 broke")
+@pytest.mark.parametrize(
+    "text", ["the record's data doesn't match", "base64 of float32 and tfx-bsl in UTF-8"]
+)
+def test_words_are_not_taken_for_values(text):
+    assert generalized(text) == text
 
 
 def test_a_batch_of_several_files_tells_the_first_place_in_the_right_one():
@@ -169,10 +137,20 @@ def test_a_batch_of_several_files_tells_the_first_place_in_the_right_one():
     )
 
 
+def test_rows_without_a_place_are_grouped_too():
+    statuses = {row: Status(Code.INTERNAL, f"row {row} broke", "it broke") for row in range(3)}
+    (group,) = groups_of(InstanceBatch([1, 2, 3], statuses=statuses))
+    assert group == ErrorGroup(Code.INTERNAL, "it broke", 3, "", "row 0 broke")
+
+
+def test_the_place_is_taken_off_an_example_exactly_once():
+    (group,) = groups_of(failed_batch(["odd (in.jsonl, byte 0)"] * 2))
+    assert (group.count, group.example) == (2, "odd (in.jsonl, byte 0)")
+
+
 def test_rows_with_one_message_and_two_codes_are_two_groups():
-    same = "the model failed: no"
     codes = (Code.INTERNAL, Code.UNAVAILABLE, Code.INTERNAL)
-    groups = groups_of(*(failed_batch([same], start=at, code=c) for at, c in enumerate(codes)))
+    groups = groups_of(*(failed_batch(["no"], start=at, code=c) for at, c in enumerate(codes)))
     assert [(group.code, group.count) for group in groups] == [
         (Code.INTERNAL, 2),
         (Code.UNAVAILABLE, 1),
@@ -203,59 +181,84 @@ def test_rows_that_were_not_tried_alone_are_with_those_that_were():
     assert (group.cause, group.count) == ("the model failed: no table", 65)
 
 
-def test_many_names_become_one_cause_and_few_stay():
-    texts = [f'the signature has no input "c{n}"' for n in range(MOST_ALIKE)]
-    groups = groups_of(failed_batch(texts))
-    assert [group.cause for group in groups] == texts
-    groups = groups_of(failed_batch(["before", *texts, 'the signature has no input "z"', *texts]))
-    assert [(group.cause, group.count) for group in groups] == [
-        ("before", 1),
-        ('the signature has no input "…"', 2 * MOST_ALIKE + 1),
-    ]
-    assert groups[1].first == "in.jsonl, byte 1"
-
-
-def test_words_behind_a_colon_become_one_cause():
-    texts = [f"the model failed: cannot convert string: {chr(97 + n)}x" for n in range(26)]
-    (group,) = groups_of(failed_batch(texts))
-    assert group.cause == "the model failed: cannot convert string: …"
-    assert group.example == texts[0]
-
-
-def test_groups_stay_bounded_and_count_every_row():
-    texts = ["".join(chr(97 + int(digit)) for digit in str(n)) for n in range(5000)]
+def test_what_is_more_than_so_many_causes_is_counted_together():
+    texts = [f"bad {n}" for n in range(5000)]
     groups = groups_of(failed_batch(texts), failed_batch(texts, start=5000))
-    assert len(groups) == MOST_GROUPS + 1
-    assert sum(group.count for group in groups) == 10_000
-    assert groups[-1].cause == OTHER_CAUSES
-    merged = merge_groups([groups, groups_of(failed_batch(texts, uri="b"))])
-    assert sum(group.count for group in merged) == 15_000
-    assert merged[0].cause == OTHER_CAUSES
+    assert [group.cause for group in groups] == [*texts[:MOST_GROUPS], OTHER_CAUSES]
+    assert [group.count for group in groups] == [2] * MOST_GROUPS + [9800]
+    assert groups[-1].first == f"in.jsonl, byte {MOST_GROUPS}"
+    merged = merge_groups([groups, groups_of(failed_batch(texts[200:], uri="b"))])
+    assert [(group.count, group.cause) for group in merged[:2]] == [
+        (9800 + 4800, OTHER_CAUSES),
+        (2, "bad 0"),
+    ]
+    assert len(merged) == MOST_GROUPS + 1
 
 
-causes = st.one_of(
+def test_messages_that_all_differ_take_little_memory():
+    groups = ErrorGroups()
+    tracemalloc.start()
+    try:
+        for start in range(0, 50_000, 100):
+            groups.add(failed_batch([f"{n}{'x' * 5000}" for n in range(start, start + 100)]))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert sum(group.count for group in groups.groups()) == 50_000
+    assert peak < 5_000_000
+
+
+statuses_of_rows = st.one_of(
     st.none(),
-    st.integers(0, 30).map(lambda n: f'the signature has no input "c{n}"'),
-    st.integers(0, 40).map(lambda n: f"the model failed: bad: {chr(97 + n)}: {chr(97 + n % 7)}"),
-    st.integers(0, 999).map(lambda n: f"expected 7, found {n} (a number)"),
+    st.integers(0, 30).map(lambda n: Status(Code.NOT_FOUND, f'there is no input "c{n}"')),
+    st.integers(0, 99).map(lambda n: Status(Code.INVALID_ARGUMENT, f"found {n}", "odd value")),
+    st.integers(0, 40).map(lambda n: refused(f"bad: {n} {chr(97 + n % 7)}")[0]),
 )
 
 
-@given(st.lists(causes, max_size=120), st.lists(st.integers(0, 120), max_size=6), st.booleans())
-def test_groups_are_the_same_however_the_rows_were_shared_out(messages, cuts, batched):
+@given(
+    st.lists(statuses_of_rows, max_size=120),
+    st.lists(st.integers(0, 120), max_size=6),
+    st.booleans(),
+)
+def test_groups_are_the_same_however_the_rows_were_shared_out(statuses, cuts, batched):
     """Batches of one part and parts of one run, cut anywhere, against all rows at once."""
-    whole = merge_groups([groups_of(failed_batch(messages))])
-    edges = [0, *sorted(cut for cut in cuts if cut < len(messages)), len(messages)]
+    whole = merge_groups([groups_of(batch_failing(statuses))])
+    edges = [0, *sorted(cut for cut in cuts if cut < len(statuses)), len(statuses)]
     pieces = [
-        failed_batch(messages[start:stop], start=start)
+        batch_failing(statuses[start:stop], start=start)
         for start, stop in zip(edges, edges[1:], strict=False)
     ]
-    if batched:
-        shared = merge_groups([groups_of(*pieces)])
-    else:
-        shared = merge_groups([groups_of(piece) for piece in pieces])
-    assert shared == whole
-    assert sum(group.count for group in whole) == len([text for text in messages if text])
+    parts = [groups_of(*pieces)] if batched else [groups_of(piece) for piece in pieces]
+    assert merge_groups(parts) == whole
+    counts = Counter((s.code, s.cause or s.message) for s in statuses if s)
+    assert {(group.code, group.cause): group.count for group in whole} == counts
+
+
+some_group = st.builds(
+    ErrorGroup,
+    st.sampled_from([Code.INTERNAL, Code.NOT_FOUND]),
+    st.one_of(st.integers(0, 150).map(str), st.just(OTHER_CAUSES)),
+    st.integers(1, 9),
+    st.just("a, byte 0"),
+    st.just("example"),
+)
+
+
+@given(st.lists(st.lists(some_group, max_size=60), max_size=8), st.randoms())
+def test_parts_merged_in_any_order_have_the_same_groups(parts, random):
+    merged = merge_groups(parts)
+    shuffled = random.sample(parts, len(parts))
+    assert merge_groups(shuffled) == merged
+    counts = Counter()
+    for group in [group for part in parts for group in part]:
+        counts[group.code, group.cause] += group.count
+    named = {(g.code, g.cause): g.count for g in merged if g.cause != OTHER_CAUSES}
+    assert len(named) <= MOST_GROUPS
+    assert named.items() <= counts.items()
+    left = [n for key, n in counts.items() if key not in named and key[1] != OTHER_CAUSES]
+    assert not left or (len(named) == MOST_GROUPS and max(left) <= min(named.values()))
+    assert sum(group.count for group in merged) == sum(counts.values())
 
 
 def test_the_largest_group_comes_first_and_equal_ones_by_name():
@@ -279,10 +282,9 @@ def test_hostile_texts_are_safe_to_show_and_to_store():
 
 @given(st.text())
 def test_any_text_has_a_printable_cause_and_example(text):
-    (group,) = groups_of(failed_batch([text], uri=text)) or (None,)
+    (group,) = groups_of(batch_failing([*refused(text)], uri=text))
     assert group.count == 1
     assert all(map(str.isprintable, (group.cause, group.first, group.example)))
-    assert cause_text(text) == group.cause
 
 
 def test_a_printable_text_stays_as_it_is():
@@ -321,35 +323,6 @@ def test_entries_of_a_job_record_are_few():
     )
     assert (
         statuses[-1].message == f"{sum(100 - n for n in range(19, 25))} rows failed: 6 more causes"
-    )
-
-
-def test_inputs_that_cannot_be_read_are_grouped_by_reason():
-    failures = [
-        Status(Code.NOT_FOUND, f"gs://b/{n}.jsonl, bytes 0 to 9: cannot be read: no such object")
-        for n in range(1000)
-    ]
-    failures.append(Status(Code.DATA_LOSS, "a.avro, byte 96: its 7 bytes are not 9 rows"))
-    groups = group_source_failures(failures)
-    assert groups == (
-        ErrorGroup(
-            Code.NOT_FOUND,
-            "cannot be read: no such object",
-            1000,
-            "gs://b/0.jsonl, bytes 0 to 9",
-            "cannot be read: no such object",
-        ),
-        ErrorGroup(
-            Code.DATA_LOSS,
-            "its N bytes are not N rows",
-            1,
-            "a.avro, byte 96",
-            "its 7 bytes are not 9 rows",
-        ),
-    )
-    assert as_statuses(groups, "input")[1].message.startswith("1 input failed: its N bytes")
-    assert as_statuses(groups, "input")[0].message == (
-        "1000 inputs failed: cannot be read: no such object; first: gs://b/0.jsonl, bytes 0 to 9"
     )
 
 

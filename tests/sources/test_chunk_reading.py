@@ -15,7 +15,7 @@ from beam_batch_predict.files import File, open_file
 from beam_batch_predict.sources import compression, reading
 from beam_batch_predict.sources.planning import make_chunks
 from beam_batch_predict.sources.reading import read_chunk
-from beam_batch_predict.status import Code
+from beam_batch_predict.status import Code, Status
 
 
 def store(directory, contents):
@@ -127,7 +127,7 @@ def read_around_fault(directory, break_second):
 
 def test_a_file_that_vanished_is_a_failure_and_the_rest_goes_on(tmp_path):
     uri, failure, rows = read_around_fault(tmp_path, os.remove)
-    assert failure == (
+    assert failure == Status(
         Code.NOT_FOUND,
         f"{uri}, bytes 0 to 4: cannot be read: No such file or directory",
     )
@@ -150,7 +150,7 @@ def test_a_file_that_became_a_directory_is_a_failure_and_the_rest_goes_on(tmp_pa
         os.mkdir(uri)
 
     uri, failure, rows = read_around_fault(tmp_path, to_directory)
-    assert failure == (Code.DATA_LOSS, f"{uri}, bytes 0 to 4: cannot be read: Is a directory")
+    assert failure == Status(Code.DATA_LOSS, f"{uri}, bytes 0 to 4: cannot be read: Is a directory")
     assert rows == [b"1", b"2", b"5", b"6"]
 
 
