@@ -19,13 +19,12 @@ import orjson
 from beam_batch_predict.spec import NonFinite
 
 __all__ = [
-    "DEEPEST",
+    "TOO_DEEP",
     "NonFiniteValue",
     "NotJson",
     "decode",
     "dumps",
     "echo_text",
-    "is_deep",
     "loads",
     "preview",
     "quote",
@@ -48,13 +47,8 @@ _TYPES = {
 
 _LONGEST_PREVIEW = 60
 
-DEEPEST = 254
-"""Levels of objects and arrays that a text may have: as many as orjson writes."""
-
-_TOO_DEEP = f"nested deeper than the {DEEPEST} levels that are taken"
-
-_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
-_NO_STEPS = bytes({*range(256)} - {*b'[{]}"'})
+TOO_DEEP = "nested too deep: 254 levels are always read, more only as Python's stack allows"
+"""What is wrong with a text or a value that ends in a RecursionError."""
 
 
 class NotJson(ValueError):
@@ -96,29 +90,11 @@ def read(text: bytes) -> tuple[Any, bool]:
         (([1], True), (inf, False))
     """
     try:
-        value, is_json = decode(text), True
-    except (msgspec.DecodeError, RecursionError):
-        value, is_json = _read_leniently(text), False
-    if is_deep(text):
-        raise NotJson(_TOO_DEEP)
-    return value, is_json
-
-
-def is_deep(text: bytes) -> bool:
-    """Whether a text that is JSON, but for NaN, nests deeper than `DEEPEST` levels.
-
-    Example:
-        >>> is_deep(b"[" * 254 + b"]" * 254), is_deep(b"[" * 255 + b"]" * 255)
-        (False, True)
-    """
-    if len(text) <= 2 * DEEPEST or text.count(b"[") + text.count(b"{") <= DEEPEST:
-        return False
-    import numpy as np  # late: describing work takes no NumPy
-
-    marks = text.replace(rb"\\", b"").replace(rb"\"", b"").translate(_STEPS, _NO_STEPS)
-    outside_strings = b"".join(marks.split(b'"')[::2])
-    levels = np.frombuffer(outside_strings, np.int8).cumsum(dtype=np.int32)
-    return bool(levels.max(initial=0) > DEEPEST)
+        return decode(text), True
+    except RecursionError:
+        raise NotJson(TOO_DEEP) from None
+    except msgspec.DecodeError:
+        return _read_leniently(text), False
 
 
 def _read_leniently(text: bytes) -> Any:
@@ -126,23 +102,28 @@ def _read_leniently(text: bytes) -> Any:
     try:
         decoded = text.decode("utf-8")
         value = json.loads(decoded, parse_float=_finite)
-        json.dumps(value, ensure_ascii=False).encode("utf-8")  # refuses lone surrogates
+        if "NaN" in decoded or "Infinity" in decoded:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # refuses lone surrogates
+            return value
     except UnicodeDecodeError as invalid:
         raise NotJson(
             f"invalid UTF-8: byte 0x{text[invalid.start]:02x} at column {invalid.start + 1}; "
             "save the file as UTF-8"
         ) from None
     except UnicodeEncodeError:
-        raise NotJson("invalid JSON: half of a surrogate pair in a string") from None
+        pass
     except json.JSONDecodeError as error:
-        raise NotJson(f"invalid JSON: {error.msg} at column {error.colno}") from None
+        raise NotJson(
+            f"invalid JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
+        ) from None
     except RecursionError:
-        raise NotJson(_TOO_DEEP) from None
+        raise NotJson(TOO_DEEP) from None
     except NotJson:
         raise
     except ValueError:  # as Python has it
         raise NotJson("invalid JSON: an integer of more than 4,300 digits") from None
-    return value
+    # The one thing that Python reads and msgspec does not, beside the tokens.
+    raise NotJson("invalid JSON: half of a surrogate pair in a string")
 
 
 def _finite(text: str) -> float:

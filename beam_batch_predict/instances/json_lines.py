@@ -7,8 +7,6 @@ taken out of it: no number is ever rewritten on the way through.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 import orjson
@@ -43,11 +41,14 @@ def convert_json_lines(
         The batch with `instances`, `texts`, `keys` and `attached`. A line that cannot be
         parsed has its text, as a JSON string, for an instance; one without a text `""`.
     """
-    values = _parse(batch.rows)
-    made = values and make_instances(values, config)
-    if not made:
+    try:
+        values = list(map(jsontext.decode, batch.rows))
+        made = make_instances(values, config)
+        if not made:
+            return _convert_rows(batch, config, non_finite)
+        texts = join_rows(column_pieces(made.values)) if _is_reencoded(config) else batch.rows
+    except (msgspec.DecodeError, RecursionError, TypeError):  # of a row that is a `Status`
         return _convert_rows(batch, config, non_finite)
-    texts = join_rows(column_pieces(made.values)) if _is_reencoded(config) else batch.rows
     return dataclasses.replace(
         batch, instances=made.values, keys=made.keys, attached=made.attached, texts=texts
     )
@@ -56,14 +57,6 @@ def convert_json_lines(
 def _is_reencoded(config: InstanceConfig) -> bool:
     """Whether the output echoes an instance that is not the line's own text."""
     return not config.key_field and bool(config.included_fields or config.excluded_fields)
-
-
-def _parse(rows: Sequence[bytes]) -> list[Any] | None:
-    try:
-        values = list(map(jsontext.decode, rows))
-    except (msgspec.DecodeError, RecursionError, TypeError):  # of a row that is a `Status`
-        return None
-    return None if any(map(jsontext.is_deep, rows)) else values
 
 
 def _convert_rows(
@@ -83,13 +76,13 @@ def _convert_row(
     try:
         value, is_json = jsontext.read(row)
         text = row if is_json else jsontext.dumps(value, non_finite)
-    except ValueError as error:
-        text = jsontext.echo_text(row)
-        return Instance(None, orjson.loads(text), {}), text, RowError(str(error)).status
-    try:
         instance = make_instance(value, config)
+        if _is_reencoded(config):
+            text = jsontext.dumps(instance.value, non_finite)
+        return instance, text, None
     except RowError as error:
         return Instance(error.key, value, error.attached), text, error.status
-    if _is_reencoded(config):
-        text = jsontext.dumps(instance.value, non_finite)
-    return instance, text, None
+    except (ValueError, RecursionError) as error:
+        why = jsontext.TOO_DEEP if isinstance(error, RecursionError) else str(error)
+        text = jsontext.echo_text(row)
+        return Instance(None, orjson.loads(text), {}), text, RowError(why).status
