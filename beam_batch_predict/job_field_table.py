@@ -6,9 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from beam_batch_predict.errors import InvalidJob
 from beam_batch_predict.flag_values import entries, labels_of
 from beam_batch_predict.jobs import SUPPORTED_INSTANCES_FORMATS, SUPPORTED_PREDICTIONS_FORMATS
-from beam_batch_predict.jobs.json_tree import JsonSyntaxError, parse_json
+from beam_batch_predict.jobs.json_tree import read_json
 from beam_batch_predict.jobs.vertex_types import AcceleratorType
 from beam_batch_predict.options import INPUT, INSTANCES, JOB, MODEL, OUTPUT, RUN, Option
 
@@ -24,9 +25,9 @@ def _entries(text: str) -> list[str]:
 
 def _json(text: str) -> Any:
     try:
-        return parse_json(text)
-    except JsonSyntaxError as error:
-        raise ValueError(str(error)) from None
+        return read_json(text)
+    except InvalidJob as error:
+        raise ValueError("; ".join(map(str, error.violations))) from None
 
 
 def _labels(text: str) -> dict[str, str]:

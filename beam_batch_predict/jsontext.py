@@ -1,8 +1,8 @@
 """JSON text to values and back, with every number and every odd token accounted for.
 
-The fast path is orjson. What orjson does otherwise than users need is settled here:
-integers beyond 64 bits stay exact, the tokens NaN and Infinity are read (the service's
-model server reads them, and Python writes them), and none is ever written.
+The fast paths are msgspec to read, which keeps integers of any size exact, and orjson to
+write. The tokens NaN and Infinity are read (the service's model server reads them, and
+Python writes them), and none is ever written.
 """
 
 from __future__ import annotations
@@ -10,36 +10,28 @@ from __future__ import annotations
 import base64
 import json
 import math
-import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+import msgspec
 import orjson
 
 from beam_batch_predict.spec import NonFinite
 
 __all__ = [
-    "LONG_NUMBER",
+    "TOO_DEEP",
     "NonFiniteValue",
     "NotJson",
+    "decode",
     "dumps",
     "echo_text",
-    "has_long_integer",
     "loads",
-    "loads_exact",
     "preview",
     "quote",
+    "read",
     "type_name",
+    "words_for",
 ]
-
-LONG_NUMBER = re.compile(rb"[0-9]{19}")
-"""Digits enough for an integer that 64 bits may not hold."""
-
-_DIGITS = bytes(
-    byte if byte == ord(b".") else ord(b"0") if byte in b"0123456789" else ord(b"x")
-    for byte in range(256)
-)
-"""Translates digits to 0, and all else but the point to x."""
 
 _NAMES = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
@@ -55,8 +47,8 @@ _TYPES = {
 
 _LONGEST_PREVIEW = 60
 
-_DEEPEST = 1024
-"""Levels of nesting that orjson reads."""
+TOO_DEEP = "nested too deep: 254 levels are always read, more only as Python's stack allows"
+"""What is wrong with a text or a value that ends in a RecursionError."""
 
 
 class NotJson(ValueError):
@@ -67,104 +59,78 @@ class NonFiniteValue(ValueError):
     """A NaN or an infinity where the policy is `NonFinite.ERROR`."""
 
 
+decode = msgspec.json.Decoder().decode
+"""The value of one JSON text, and of nothing else: the quick half of `read`."""
+
+
 def loads(text: bytes) -> Any:
     """The value of one JSON text.
 
     Where an object repeats a name the last value counts, as in most JSON readers. The
-    tokens NaN, Infinity and -Infinity are read as numbers. Integers beyond 64 bits come
-    back as floats; `loads_exact` keeps them.
+    tokens NaN, Infinity and -Infinity are read as numbers.
 
     Raises:
-        NotJson: the text is not valid JSON in valid UTF-8.
+        NotJson: the text is not valid JSON in valid UTF-8, or nests too deep.
 
     Example:
-        >>> loads(b'{"x": [1, 2.5]}')
-        {'x': [1, 2.5]}
+        >>> loads(b'{"x": [1, 2.5, 36893488147419103232]}')
+        {'x': [1, 2.5, 36893488147419103232]}
+    """
+    return read(text)[0]
+
+
+def read(text: bytes) -> tuple[Any, bool]:
+    """The value of one JSON text, and whether all of the text is JSON: NaN is not.
+
+    Raises:
+        NotJson: as `loads` does.
+
+    Example:
+        >>> read(b"[1]"), read(b"Infinity")
+        (([1], True), (inf, False))
     """
     try:
-        return orjson.loads(text)
-    except orjson.JSONDecodeError as error:
-        return _loads_leniently(text, error)
+        return decode(text), True
+    except RecursionError:
+        raise NotJson(TOO_DEEP) from None
+    except msgspec.DecodeError:
+        return _read_leniently(text), False
 
 
-def _loads_leniently(text: bytes, error: orjson.JSONDecodeError) -> Any:
+def _read_leniently(text: bytes) -> Any:
+    """The value of a text that msgspec refuses, or why it is none in words for people."""
     try:
         decoded = text.decode("utf-8")
+        value = json.loads(decoded, parse_float=_finite)
+        if "NaN" in decoded or "Infinity" in decoded:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")  # refuses lone surrogates
+            return value
     except UnicodeDecodeError as invalid:
         raise NotJson(
             f"invalid UTF-8: byte 0x{text[invalid.start]:02x} at column {invalid.start + 1}; "
             "save the file as UTF-8"
         ) from None
-    reason, column = error.msg, error.colno
-    if "NaN" in decoded or "Infinity" in decoded:
-        try:
-            value = json.loads(decoded, parse_float=_number, parse_int=_number)
-            json.dumps(value, ensure_ascii=False).encode("utf-8")  # refuses lone surrogates
-            if _is_deep(value):  # orjson's limit, which newer Pythons do not have
-                raise RecursionError
-            return value
-        except json.JSONDecodeError as other:
-            reason, column = other.msg, other.colno
-        except _TooLarge as other:
-            raise NotJson(f"invalid JSON: {other}") from None
-        except UnicodeEncodeError:
-            raise NotJson("invalid JSON: half of a surrogate pair in a string") from None
-        except RecursionError:
-            raise NotJson("invalid JSON: nested too deeply") from None
-    raise NotJson(f"invalid JSON: {reason} at column {column}") from None
+    except UnicodeEncodeError:
+        pass
+    except json.JSONDecodeError as error:
+        raise NotJson(
+            f"invalid JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
+        ) from None
+    except RecursionError:
+        raise NotJson(TOO_DEEP) from None
+    except NotJson:
+        raise
+    except ValueError:  # as Python has it
+        raise NotJson("invalid JSON: an integer of more than 4,300 digits") from None
+    # The one thing that Python reads and msgspec does not, beside the tokens.
+    raise NotJson("invalid JSON: half of a surrogate pair in a string")
 
 
-def _is_deep(value: Any) -> bool:
-    level = [[value]]
-    for _ in range(_DEEPEST + 1):
-        level = [
-            item if isinstance(item, list) else list(item.values())
-            for holder in level
-            for item in holder
-            if isinstance(item, (dict, list))
-        ]
-        if not level:
-            return False
-    return True
-
-
-class _TooLarge(ValueError):
-    pass
-
-
-def _number(text: str) -> float:
-    """A number as orjson reads it."""
-    if text.lstrip("-").isdigit() and len(text) <= 20:
-        value = int(text)
-        if -(2**63) <= value < 2**64:
-            return value
+def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise _TooLarge("a number is infinity when parsed as double")
+        raise NotJson(f"invalid JSON: the number {text[:40]} is larger than any double")
     return number
-
-
-def loads_exact(text: bytes) -> Any:
-    """The value of a JSON text that `loads` accepts, integers of any size exact.
-
-    Example:
-        >>> loads_exact(b"36893488147419103232")
-        36893488147419103232
-    """
-    return json.loads(text)
-
-
-def has_long_integer(text: bytes) -> bool:
-    """Whether a number in a text may have an integer beyond 64 bits, which JSON parsers round.
-
-    Digits behind a point are no integer, and texts full of those are common: a search for
-    constant bytes has no trouble with them, as a regular expression has.
-
-    Example:
-        >>> has_long_integer(b"[36893488147419103232]"), has_long_integer(b"0.36893488147419103232")
-        (True, False)
-    """
-    return b"x" + b"0" * 19 in b"x" + text.translate(_DIGITS)
 
 
 def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:
@@ -179,6 +145,7 @@ def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:
     Raises:
         NonFiniteValue: there is one, and the policy is ERROR.
         TypeError: JSON has no form for a part of the value.
+        RecursionError: it nests much deeper than what is read.
 
     Example:
         >>> dumps({"x": float("nan"), "y": 2**64})
@@ -190,15 +157,12 @@ def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:
             return text
     except TypeError:
         pass
+    plain = _plain(value, non_finite)
     try:
-        plain = _plain(value, non_finite)
-        try:
-            return orjson.dumps(plain)
-        except TypeError:
-            exact = json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-            return exact.encode("utf-8", "backslashreplace")
-    except RecursionError:
-        return _dumps_deep(value, non_finite)
+        return orjson.dumps(plain)
+    except TypeError:
+        exact = json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        return exact.encode("utf-8", "backslashreplace")
 
 
 def _plain(value: Any, non_finite: NonFinite) -> Any:
@@ -220,42 +184,6 @@ def _plain(value: Any, non_finite: NonFinite) -> Any:
     raise TypeError(f"JSON has no form for a {type(value).__name__}")
 
 
-def _dumps_deep(value: Any, non_finite: NonFinite) -> bytes:
-    """The text of a value in which objects and arrays nest deeper than calls may.
-
-    Raises:
-        ValueError: it contains itself.
-    """
-    texts: list[bytes] = []
-    around: set[int] = set()
-    stack: list[tuple[Any, Any]] = [(b"", value)]  # a text, and the value or end behind it
-    while stack:
-        before, item = stack.pop()
-        texts.append(before)
-        if isinstance(item, _End):
-            around.discard(item.of)
-        elif not isinstance(item, (dict, list, tuple)):
-            texts.append(dumps(item, non_finite))
-        elif id(item) in around:
-            raise ValueError("JSON has no form for a value that contains itself")
-        else:
-            around.add(id(item))
-            named = isinstance(item, dict)
-            labels = [dumps({name: 0})[1:-2] if named else b"" for name in item]
-            labels[1:] = [b"," + label for label in labels[1:]]
-            parts = item.values() if isinstance(item, dict) else item
-            texts.append(b"{" if named else b"[")
-            stack.append((b"}" if named else b"]", _End(id(item))))
-            stack += reversed(list(zip(labels, parts, strict=True)))
-    return b"".join(texts)
-
-
-class _End(NamedTuple):
-    """Where a container ends."""
-
-    of: int
-
-
 def _non_finite(value: float, policy: NonFinite) -> str | None:
     name = _NAMES.get(value, "NaN")
     if policy is NonFinite.ERROR:
@@ -274,6 +202,19 @@ def echo_text(text: bytes) -> bytes:
         return orjson.dumps(text.decode("utf-8"))
     except UnicodeDecodeError:
         return dumps(text)
+
+
+def words_for(value: Any) -> str:
+    """A text for a value that has no form in JSON: its row has failed.
+
+    Example:
+        >>> words_for({1})
+        '{1}'
+    """
+    try:
+        return repr(value)
+    except RecursionError:
+        return type_name(value)
 
 
 def type_name(value: Any) -> str:

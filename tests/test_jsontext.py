@@ -1,8 +1,6 @@
 """JSON text: numbers exact, NaN never written, columns joined as they were."""
 
-import json
 import math
-import re
 
 import ml_dtypes
 import numpy as np
@@ -17,11 +15,11 @@ from beam_batch_predict.jsontext import (
     NotJson,
     dumps,
     echo_text,
-    has_long_integer,
     loads,
-    loads_exact,
     preview,
     quote,
+    read,
+    words_for,
 )
 from beam_batch_predict.spec import NonFinite
 
@@ -81,29 +79,29 @@ def test_what_json_has_no_form_for_is_a_type_error(value):
         dumps(value)
 
 
-@pytest.mark.parametrize("depth", [200, 260, 500, 900, 1500, 20_000])
+@pytest.mark.parametrize("depth", [200, 254])
 @pytest.mark.parametrize(
     ("leaf", "text"),
     [(1, b"1"), (NAN, b'"NaN"'), (2**70, b"%d" % 2**70), (b"a", b'{"b64":"YQ=="}')],
 )
-def test_depth_is_no_limit_to_what_is_written(depth, leaf, text):
+def test_values_as_deep_as_are_read_are_written(depth, leaf, text):
     value = leaf
     for _ in range(depth // 2):
         value = [0, {"k": value, "": ()}]
-    around = b'[0,{"k":' * (depth // 2), b',"":[]}]' * (depth // 2)
-    assert dumps(value) == text.join(around)
+    around = b'[0,{"k":' * (depth // 2) + b"%b" + b',"":[]}]' * (depth // 2)
+    assert dumps(value) == around % text
 
 
-def test_deep_objects_may_share_parts_but_not_contain_themselves():
-    shared = {1: "one"}
-    deep = [shared, shared]
-    for _ in range(2000):
+def test_values_too_deep_to_be_written_have_words():
+    deep = []
+    for _ in range(20_000):
         deep = [deep]
-    assert dumps(deep) == b"[" * 2001 + b'{"1":"one"},{"1":"one"}' + b"]" * 2001
     endless = []
     endless.append(endless)
-    with pytest.raises(ValueError, match="contains itself"):
-        dumps(endless)
+    for value, words in ((deep, "an array"), (endless, "[[...]]")):
+        with pytest.raises(RecursionError):
+            dumps(value)
+        assert words_for(value) == words
 
 
 READABLE = st.recursive(
@@ -117,9 +115,9 @@ READABLE = st.recursive(
 @given(value=READABLE)
 def test_what_is_written_reads_back(value):
     text = dumps(value)
-    assert loads_exact(text) == value
     assert b"\n" not in text
-    assert loads(text) == orjson.loads(json.dumps(value))
+    assert repr(loads(text)) == repr(value)
+    assert read(text) == (value, True)
 
 
 @pytest.mark.parametrize(
@@ -127,10 +125,15 @@ def test_what_is_written_reads_back(value):
     [
         (b"[NaN, Infinity, -Infinity]", [NAN, INF, -INF]),
         (b'{"NaN": -Infinity}', {"NaN": -INF}),
-        (b"[NaN, 18446744073709551616]", [NAN, 2.0**64]),
+        (b"[NaN, 18446744073709551616]", [NAN, 2**64]),
+        (b"[NaN, %d]" % -(10**4298), [NAN, -(10**4298)]),
         (b"[NaN, 18446744073709551615, 1e2, -7]", [NAN, 2**64 - 1, 100.0, -7]),
         (b'{"a": 1, "a": 2}', {"a": 2}),
-        (b"18446744073709551616", 2.0**64),
+        (b"18446744073709551616", 2**64),
+        (b"-9223372036854775809", -(2**63) - 1),
+        (b"%d" % 10**4298, 10**4298),
+        (b"-0", 0),
+        (b"[-0.0, 1e-999]", [-0.0, 0.0]),
     ],
 )
 def test_odd_tokens_are_read_and_numbers_are_alike_beside_them(text, value):
@@ -147,8 +150,16 @@ def test_odd_tokens_are_read_and_numbers_are_alike_beside_them(text, value):
         (b"ab\xffc", "invalid UTF-8: byte 0xff at column 3"),
         (b"1\x00", "invalid JSON: .* at column 2"),
         (b'["\\udc00", NaN]', "surrogate"),
-        (b"[NaN, %s]" % (b"9" * 400), "infinity"),
-        (b"[NaN, %s]" % (b"9" * 5000), "infinity"),
+        (b'{"a": "\\ud800", "a": 1}', "invalid JSON: half of a surrogate pair in a string"),
+        (b'"a\tb"', "^invalid JSON: Invalid control character at column 3$"),
+        (b'["\\udc00"]', "invalid JSON: half of a surrogate pair in a string"),
+        (b"-1e400", "invalid JSON: the number -1e400 is larger than any double"),
+        (b"[NaN, %s.5]" % (b"9" * 400), "the number 9{40} is larger than any double"),
+        (b"[NaN, %s]" % (b"9" * 5000), "invalid JSON: an integer of more than 4,300 digits"),
+        (b"9" * 5000, "invalid JSON: an integer of more than 4,300 digits"),
+        (b"\xef\xbb\xbf1", "invalid JSON: .*BOM.* at column 1"),
+        (b"[" * 100_000 + b"]" * 100_000, "^nested too deep: 254 levels are always read"),
+        (b"[" * 100_000 + b"NaN" + b"]" * 100_000, "^nested too deep: 254 levels are always"),
     ],
 )
 def test_what_is_not_json_says_why_and_where(text, message):
@@ -233,20 +244,6 @@ def test_deep_values_are_written_one_by_one():
         deep = [deep]
     assert join_rows(column_pieces([deep, 1])) == [b"[" * 301 + b"]" * 301, b"1"]
     assert join_rows(column_pieces([{"a": deep}] * 2)) == [b'{"a":%b}' % dumps(deep)] * 2
-
-
-INTEGERS = st.integers(10**17, 10**20).map(str)
-
-
-@given(
-    head=st.sampled_from(["", "-", "[", ",", "1.5", ".", "0.", "1e", '"', "é"]),
-    digits=INTEGERS,
-    tail=st.sampled_from(["", ".5", "e3", "]", '"', "x"]),
-)
-def test_long_integers_are_found_and_fractions_are_none(head, digits, tail):
-    text = f"{head}{digits}{tail}"
-    integers = re.findall(r"(?<![0-9.])[0-9]+", text)
-    assert has_long_integer(text.encode()) is any(len(found) >= 19 for found in integers)
 
 
 TEXTS = st.binary(max_size=3)

@@ -208,7 +208,7 @@ def test_everything_that_is_wrong_is_said_at_once_and_of_the_flags():
         "--output_table",
     }
     assert "did you mean 'jsonl'" in wrong["--instances_format"]
-    assert "not JSON at line 1" in wrong["--model_parameters"]
+    assert "EOF while parsing an object at line 1 column 1" in wrong["--model_parameters"]
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,10 @@ from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
 
-import orjson
+import msgspec
 
 from beam_batch_predict import jsontext
 from beam_batch_predict.instances.csv_cells import are_text, column_values
-from beam_batch_predict.jsontext import has_long_integer
 from beam_batch_predict.spec import NonFinite
 
 __all__ = ["HeadedTable", "JsonTable", "PlainTable", "json_table", "read_table"]
@@ -141,33 +140,31 @@ def json_table(rows: Sequence[bytes], width: int) -> JsonTable | None:
     if together.translate(None, _OF_NUMBERS) == b"][" * (len(rows) - 1):
         return _number_table(rows, width, together)
     # A backslash means something else in JSON, and a carriage return there means nothing.
-    if b"\\" in together or b"\r" in together or has_long_integer(together):
+    if b"\\" in together or b"\r" in together:
         return None
     # Brackets of a row's own could make one row look like two.
     if together.count(b"[") != len(rows) - 1 or together.count(b"]") != len(rows) - 1:
         return _json_table_of_each(rows, width)
     try:
-        values = orjson.loads(b"[[%b]]" % together)
-    except orjson.JSONDecodeError:
+        values = jsontext.decode(b"[[%b]]" % together)
+    except (msgspec.DecodeError, RecursionError):
         return None
     return _checked(values, rows, width, together)
 
 
 def _number_table(rows: Sequence[bytes], width: int, together: bytes) -> JsonTable | None:
     """Rows without quotes, words, brackets and blanks, of which there is less to check."""
-    if has_long_integer(together):
-        return None
     try:
-        values = orjson.loads(b"[[%b]]" % together)
-    except orjson.JSONDecodeError:
+        values = jsontext.decode(b"[[%b]]" % together)
+    except (msgspec.DecodeError, RecursionError):
         return None
     return JsonTable(values) if set(map(len, values)) == {width} else None
 
 
 def _json_table_of_each(rows: Sequence[bytes], width: int) -> JsonTable | None:
     try:
-        values = [orjson.loads(b"[%b]" % row) for row in rows]
-    except orjson.JSONDecodeError:
+        values = [jsontext.decode(b"[%b]" % row) for row in rows]
+    except (msgspec.DecodeError, RecursionError):
         return None
     return _checked(values, rows, width, b"{")
 
@@ -207,10 +204,9 @@ def _plain_table(rows: Sequence[bytes], width: int) -> PlainTable | None:
         return None
     if {row.count(b",") for row in rows} != {width - 1}:
         return None
-    long_integers = has_long_integer(together)
     try:
         cells = together.decode("utf-8").split(",")
-        columns = [column_values(cells[at::width], long_integers) for at in range(width)]
+        columns = [column_values(cells[at::width]) for at in range(width)]
     except ValueError:  # one row is not UTF-8, or has a number beyond all doubles
         return None
     return PlainTable(columns)

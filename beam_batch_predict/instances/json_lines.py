@@ -7,9 +7,8 @@ taken out of it: no number is ever rewritten on the way through.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
 
+import msgspec
 import orjson
 
 from beam_batch_predict import jsontext
@@ -22,14 +21,11 @@ from beam_batch_predict.instances.fields import (
     with_rows,
 )
 from beam_batch_predict.jsonpieces import column_pieces, join_rows
-from beam_batch_predict.jsontext import has_long_integer
 from beam_batch_predict.safe_text import generalized
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 
 __all__ = ["convert_json_lines"]
-
-_TOO_DEEP = "the row is nested too deeply for its integers beyond 64 bits to stay exact"
 
 
 def convert_json_lines(
@@ -46,14 +42,14 @@ def convert_json_lines(
         The batch with `instances`, `texts`, `keys` and `attached`. A line that cannot be
         parsed has its text, as a JSON string, for an instance; one without a text `""`.
     """
-    reencoded = _is_reencoded(config)
-    unread = Status in set(map(type, batch.rows))
-    exact = unread or (reencoded and has_long_integer(b"\n".join(batch.rows)))
-    values = None if exact else _parse(batch.rows)
-    made = values and make_instances(values, config)
-    if not made:
+    try:
+        values = list(map(jsontext.decode, batch.rows))
+        made = make_instances(values, config)
+        if not made:
+            return _convert_rows(batch, config, non_finite)
+        texts = join_rows(column_pieces(made.values)) if _is_reencoded(config) else batch.rows
+    except (msgspec.DecodeError, RecursionError, TypeError):  # of a row that is a `Status`
         return _convert_rows(batch, config, non_finite)
-    texts = join_rows(column_pieces(made.values)) if reencoded else batch.rows
     return dataclasses.replace(
         batch, instances=made.values, keys=made.keys, attached=made.attached, texts=texts
     )
@@ -62,13 +58,6 @@ def convert_json_lines(
 def _is_reencoded(config: InstanceConfig) -> bool:
     """Whether the output echoes an instance that is not the line's own text."""
     return not config.key_field and bool(config.included_fields or config.excluded_fields)
-
-
-def _parse(rows: Sequence[bytes]) -> list[Any] | None:
-    try:
-        return list(map(orjson.loads, rows))
-    except orjson.JSONDecodeError:
-        return None
 
 
 def _convert_rows(
@@ -86,39 +75,15 @@ def _convert_row(
     if isinstance(row, Status):
         return Instance(None, "", {}), b'""', row
     try:
-        value, text = _load(row, non_finite)
-    except ValueError as error:
-        text = jsontext.echo_text(row)
-        status = RowError(str(error), generalized(str(error))).status
-        return Instance(None, orjson.loads(text), {}), text, status
-    try:
-        exact = _exact(row, value, config)
-        echoed = make_instance(exact, config)
-        sent = echoed.value if exact is value else make_instance(value, config).value
+        value, is_json = jsontext.read(row)
+        text = row if is_json else jsontext.dumps(value, non_finite)
+        instance = make_instance(value, config)
+        if _is_reencoded(config):
+            text = jsontext.dumps(instance.value, non_finite)
+        return instance, text, None
     except RowError as error:
         return Instance(error.key, value, error.attached), text, error.status
-    if _is_reencoded(config):
-        text = jsontext.dumps(echoed.value, non_finite)
-    return echoed._replace(value=sent), text, None
-
-
-def _load(row: bytes, non_finite: NonFinite) -> tuple[Any, bytes]:
-    """A line's value, and its text: another one if it has a token that JSON has not."""
-    try:
-        return orjson.loads(row), row
-    except orjson.JSONDecodeError:
-        value = jsontext.loads(row)
-    return value, jsontext.dumps(value, non_finite)
-
-
-def _exact(row: bytes, value: Any, config: InstanceConfig) -> Any:
-    """A line's value with its integers exact, where the output has not just the line."""
-    if not has_long_integer(row):
-        return value
-    key = value.get(config.key_field) if isinstance(value, dict) else None
-    if not _is_reencoded(config) and not isinstance(key, float):
-        return value
-    try:
-        return jsontext.loads_exact(row)
-    except RecursionError:
-        raise RowError(_TOO_DEEP) from None
+    except (ValueError, RecursionError) as error:
+        why = jsontext.TOO_DEEP if isinstance(error, RecursionError) else str(error)
+        text = jsontext.echo_text(row)
+        return Instance(None, orjson.loads(text), {}), text, RowError(why, generalized(why)).status

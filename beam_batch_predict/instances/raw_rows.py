@@ -12,12 +12,12 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeAlias, overload
 
-import orjson
+import msgspec
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.instances.json_lines import convert_json_lines
 from beam_batch_predict.instances.records import convert_records
-from beam_batch_predict.jsontext import echo_text
+from beam_batch_predict.jsontext import decode, echo_text
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 
@@ -126,9 +126,9 @@ def _is_text(row: bytes | Status) -> bool:
     if isinstance(row, Status):
         return False
     try:
-        orjson.loads(row)
+        decode(row)
         return True
-    except orjson.JSONDecodeError:
+    except (msgspec.DecodeError, RecursionError):
         return row[:1] in (b"{", b"[") or row in (b"NaN", b"Infinity", b"-Infinity")
 
 

@@ -16,13 +16,13 @@ from typing import Any
 from pydantic import PrivateAttr
 
 from beam_batch_predict import spec
-from beam_batch_predict.errors import InvalidArgument, InvalidJob, Violation
+from beam_batch_predict.errors import InvalidArgument, InvalidJob
 from beam_batch_predict.jobs.ai_platform_fields import AiPlatformJobFields
 from beam_batch_predict.jobs.ai_platform_record import OUTPUT_ONLY, output_fields
 from beam_batch_predict.jobs.ai_platform_resources import resources_of
 from beam_batch_predict.jobs.ai_platform_rules import breaches
 from beam_batch_predict.jobs.ai_platform_types import PredictionInput
-from beam_batch_predict.jobs.json_tree import JsonSyntaxError, Location, parse_json
+from beam_batch_predict.jobs.json_tree import Location, read_json
 from beam_batch_predict.jobs.resource import camel, read_resource, violations
 from beam_batch_predict.jobs.resources import Resources
 from beam_batch_predict.jobs.scalars import nearest, quoted
@@ -271,7 +271,7 @@ def parse_ai_platform_job(
     Raises:
         InvalidJob: the text is not JSON, or fields are unknown or of a wrong type.
     """
-    job, mistakes = _read(source, where)
+    job, mistakes = read_resource(AiPlatformJob, read_json(source, where))
     if mistakes:
         raise InvalidJob(where, violations(mistakes))
     return job
@@ -305,7 +305,7 @@ def read_ai_platform_job(
           predictionInput.outputPath: required: a directory, as a path or URI
           predictionInput: required: exactly one of modelName, versionName and uri
     """
-    given, mistakes = _read(source, where)
+    given, mistakes = read_resource(AiPlatformJob, read_json(source, where))
     job = given._to_be_run({str(part) for location, _ in mistakes for part in location[:1]})
     wrong = violations([each for each in mistakes if each[0][:1] not in _IGNORED_AT])
     broken = {violation.path for violation in wrong}
@@ -318,13 +318,3 @@ def read_ai_platform_job(
 
 
 _IGNORED_AT: frozenset[Location] = frozenset((camel(name),) for name in OUTPUT_ONLY)
-
-
-def _read(
-    source: str | bytes | Mapping[str, Any], where: str
-) -> tuple[AiPlatformJob, list[tuple[Location, str]]]:
-    try:
-        document = parse_json(source) if isinstance(source, (str, bytes)) else source
-    except JsonSyntaxError as error:
-        raise InvalidJob(where, [Violation("", str(error))]) from None
-    return read_resource(AiPlatformJob, document)

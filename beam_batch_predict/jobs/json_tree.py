@@ -1,178 +1,79 @@
-"""JSON text to plain Python values, with every fault of the text named by its place.
+"""JSON text of a job to plain Python values, with every fault of the text named by its place.
 
-`json.loads` keeps the last of two equal keys, takes `NaN`, and stops at nothing in
-between. A job file is written by hand, so each of these is a mistake worth a message.
-Nothing here knows what a job is.
+A job file is written by hand: a repeated key is a mistake worth a message, as a number is
+that JSON does not have. Nothing here knows what a job is.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
-import math
-from collections import Counter
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
+import jiter
+from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
+
+from beam_batch_predict.errors import InvalidJob, Violation
 from beam_batch_predict.safe_text import printable, shortened
 
 LONGEST_SHOWN = 100
 """Characters of a key that messages show."""
 
-__all__ = ["Fault", "JsonSyntaxError", "Location", "parse_json", "read_tree", "show_location"]
+__all__ = ["LONGEST_SHOWN", "Location", "read_json", "show_location"]
 
 Location = tuple[str | int, ...]
 """The keys and positions that lead from the top of a document to a value."""
 
-MAX_DEPTH = 100
-"""How deep values may nest: the limit of Protocol Buffers' own JSON parsers."""
+_FINITE: TypeAdapter[Any] = TypeAdapter(JsonValue, config=ConfigDict(allow_inf_nan=False))
 
 
-class Fault(NamedTuple):
-    """One value that JSON cannot hold, or that the text gives twice.
-
-    Attributes:
-        location: where the value stands.
-        message: what is wrong with it.
-    """
-
-    location: Location
-    message: str
-
-
-class JsonSyntaxError(ValueError):
-    """The text is not JSON at all; the message says where it stops being so."""
-
-
-class _Repeated(dict[str, Any]):
-    """An object whose text gave some keys more than once."""
-
-    keys_given_twice: tuple[str, ...] = ()
-
-
-class _NotANumber(str):
-    """`NaN`, `Infinity` or `-Infinity`, which Python's reader takes for numbers."""
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    plain = dict(pairs)
-    if len(plain) == len(pairs):
-        return plain
-    marked = _Repeated(plain)
-    counts = Counter(key for key, _ in pairs)
-    marked.keys_given_twice = tuple(key for key, count in counts.items() if count > 1)
-    return marked
-
-
-def _decoded(source: str | bytes) -> str:
-    # Editors on Windows put a byte order mark in front; json.loads refuses it in a str.
-    if isinstance(source, str):
-        return source.removeprefix("\ufeff")
-    try:
-        return source.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise JsonSyntaxError(f"not UTF-8 text: {error.reason} at byte {error.start}") from None
-
-
-def parse_json(source: str | bytes) -> Any:
-    """Read JSON text, keeping the marks of repeated keys and `NaN` for `read_tree`.
+def read_json(source: str | bytes | Mapping[str, Any], where: str = "job") -> Any:
+    """Read JSON text, or copy a document made in Python, into plain values.
 
     Args:
-        source: the text itself, not the path of a file.
+        source: the text itself, not the path of a file, or the document.
+        where: what messages call it, such as the name of its file.
 
     Raises:
-        JsonSyntaxError: the text is not JSON; the message has line and column.
+        InvalidJob: it is not JSON; the message has line and column, or the path of a number
+            that is not finite.
 
     Example:
-        >>> parse_json('{"a": [1]}')
+        >>> read_json('{"a": [1]}')
         {'a': [1]}
         >>> try:
-        ...     parse_json("{]")
-        ... except JsonSyntaxError as error:
-        ...     print(str(error)[:33])
-        not JSON at line 1, column 2: exp
+        ...     read_json('{"a": 1, "a": 2}', "job.json")
+        ... except InvalidJob as error:
+        ...     print(error)
+        job.json is not a valid job:
+          cannot be read as JSON: Detected duplicate key "a" at line 1 column 14
     """
-    text = _decoded(source)
+    try:
+        # It takes 1e400 for infinity, and NaN here too: the second step knows their paths.
+        value = jiter.from_json(_encoded(source), catch_duplicate_keys=True)
+        return _FINITE.validate_python(value)
+    except ValidationError as error:
+        message = "is not a finite number, and JSON has no other"
+        # Each key or position stands behind the type of what holds it.
+        paths = [show_location(each["loc"][1::2]) for each in error.errors(include_url=False)]
+        raise InvalidJob(where, [Violation(path, message) for path in paths]) from None
+    except (TypeError, ValueError, RecursionError) as error:
+        what, at, place = str(error).rpartition(" at line ")
+        shown = printable(shortened(what, 2 * LONGEST_SHOWN) + at + place)
+        raise InvalidJob(where, [Violation("", f"cannot be read as JSON: {shown}")]) from None
+
+
+def _encoded(source: str | bytes | Mapping[str, Any]) -> bytes:
+    """The text in UTF-8, without the byte order mark that editors on Windows put in front."""
+    if isinstance(source, Mapping):
+        source = json.dumps(dict(source), ensure_ascii=False)
+    text = source.encode() if isinstance(source, str) else source
+    text.decode()  # names the first byte that is not UTF-8
+    text = text.removeprefix(codecs.BOM_UTF8)
     if not text.strip():
-        raise JsonSyntaxError("the text is empty, expected a JSON object")
-    try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_NotANumber)
-    except json.JSONDecodeError as error:
-        what = error.msg[:1].lower() + error.msg[1:]
-        place = f"line {error.lineno}, column {error.colno}"
-        raise JsonSyntaxError(f"not JSON at {place}: {what}") from None
-    except RecursionError:
-        raise JsonSyntaxError(f"values nest deeper than {MAX_DEPTH} levels") from None
-    except ValueError as error:
-        # Python refuses to convert integers of more than some thousand digits.
-        raise JsonSyntaxError(f"not JSON: {error}") from None
-
-
-def read_tree(value: Any) -> tuple[Any, list[Fault]]:
-    """Copy a parsed document into plain dicts and lists, and list what is wrong with it.
-
-    A value that cannot be kept becomes None in the copy.
-
-    Args:
-        value: what `parse_json` returned, or a document made in Python.
-
-    Example:
-        >>> read_tree(parse_json('{"a": NaN, "a": NaN, "b": 1}'))[0]
-        {'a': None, 'b': 1}
-        >>> [fault.message for fault in read_tree(parse_json('{"a": 1, "a": 2}'))[1]]
-        ['the key is given more than once']
-    """
-    faults: list[Fault] = []
-    return _copy(value, (), faults), faults
-
-
-def _copy(value: Any, at: Location, faults: list[Fault]) -> Any:
-    if isinstance(value, (Mapping, list, tuple)) and len(at) >= MAX_DEPTH:
-        faults.append(Fault(at, f"nests deeper than {MAX_DEPTH} levels"))
-        return None
-    if isinstance(value, Mapping):
-        return _copy_object(value, at, faults)
-    if isinstance(value, (list, tuple)):
-        return [_copy(item, (*at, index), faults) for index, item in enumerate(value)]
-    problem = _problem(value)
-    if problem:
-        faults.append(Fault(at, problem))
-        return None
-    return value
-
-
-def _copy_object(value: Mapping[Any, Any], at: Location, faults: list[Fault]) -> dict[str, Any]:
-    if isinstance(value, _Repeated):
-        message = "the key is given more than once"
-        faults += [Fault((*at, key), message) for key in value.keys_given_twice]
-    copy = {}
-    for key, item in value.items():
-        problem = _problem(key) if isinstance(key, str) else "the key is not a string"
-        if problem:
-            shown = str(key).encode(errors="backslashreplace").decode()
-            faults.append(Fault((*at, shown), problem))
-        else:
-            copy[key] = _copy(item, (*at, key), faults)
-    return copy
-
-
-def _problem(value: Any) -> str:
-    if isinstance(value, _NotANumber):
-        return f"{value} is not JSON"
-    if isinstance(value, float) and not math.isfinite(value):
-        return "is not a finite number that JSON can hold"
-    if isinstance(value, str):
-        return "" if _is_unicode(value) else "holds half of a surrogate pair, which is no text"
-    if value is None or isinstance(value, (bool, int, float)):
-        return ""
-    return f"a Python {type(value).__name__} is not a JSON value"
-
-
-def _is_unicode(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+        raise ValueError("the text is empty, expected a JSON object")
+    return text
 
 
 def show_location(location: Location) -> str:

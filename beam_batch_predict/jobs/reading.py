@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from beam_batch_predict.errors import InvalidJob, Violation
 from beam_batch_predict.jobs import ai_platform, vertex
 from beam_batch_predict.jobs.ai_platform import AiPlatformJob
-from beam_batch_predict.jobs.json_tree import JsonSyntaxError, parse_json
+from beam_batch_predict.jobs.json_tree import read_json
 from beam_batch_predict.jobs.resource import Resource
 from beam_batch_predict.jobs.scalars import nearest
 from beam_batch_predict.jobs.vertex import BatchPredictionJob
@@ -62,10 +62,7 @@ def read_job(source: str | bytes | Mapping[str, Any], where: str = "job") -> Job
 predictionInput), inputConfig as in a BatchPredictionJob of Vertex AI (displayName, inputConfig, \
 outputConfig); expected those of one
     """
-    try:
-        document = parse_json(source) if isinstance(source, (str, bytes)) else source
-    except JsonSyntaxError as error:
-        raise InvalidJob(where, [Violation("", str(error))]) from None
+    document = read_json(source, where)
     if not isinstance(document, Mapping):
         return vertex.read_job(source, where)  # which says that it is no object
     for_ai_platform = _is_for_ai_platform(document, where)

@@ -18,7 +18,7 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 from beam_batch_predict.errors import Violation
-from beam_batch_predict.jobs.json_tree import Location, read_tree, show_location
+from beam_batch_predict.jobs.json_tree import Location, show_location
 from beam_batch_predict.jobs.scalars import describe, nearest
 
 __all__ = ["Resource", "camel", "read_resource", "violations", "walk"]
@@ -132,25 +132,23 @@ def read_resource(
 
     Args:
         cls: the type of the resource.
-        document: a parsed JSON document, as `parse_json` returns it or made in Python.
+        document: a JSON document as `read_json` returns it; values that are wrong go.
 
     Returns:
         The resource without the values that are wrong, and the location of each of
         these (with JSON's names) and what is wrong with it.
     """
-    tree, faults = read_tree(document)
-    mistakes = {_canonical(cls, fault.location)[0]: fault.message for fault in faults}
-    if not isinstance(tree, dict):
-        message = f"expected an object, found {describe(tree)}"
-        return cls(), [((), mistakes.get((), message))]
+    if not isinstance(document, dict):
+        return cls(), [((), f"expected an object, found {describe(document)}")]
+    mistakes: dict[Location, str] = {}
     while True:
         try:
-            resource = cls.model_validate(tree)
+            resource = cls.model_validate(document)
         except ValidationError as error:
             found = error.errors(include_url=False)
             for location, message in (_mistake(cls, each) for each in found):
                 mistakes.setdefault(location, message)
-            if not any([_remove(tree, each["loc"]) for each in found]):
+            if not any([_remove(document, each["loc"]) for each in found]):
                 raise AssertionError(f"cannot leave out {found!r}") from error
         else:
             return resource, list(mistakes.items())

@@ -20,8 +20,8 @@ from typing import Any, TypeVar
 from pydantic import PrivateAttr
 
 from beam_batch_predict import spec
-from beam_batch_predict.errors import InvalidArgument, InvalidJob, Violation
-from beam_batch_predict.jobs.json_tree import JsonSyntaxError, Location, parse_json
+from beam_batch_predict.errors import InvalidArgument, InvalidJob
+from beam_batch_predict.jobs.json_tree import Location, read_json
 from beam_batch_predict.jobs.resource import camel, read_resource, violations
 from beam_batch_predict.jobs.resources import Resources
 from beam_batch_predict.jobs.vertex_fields import BatchPredictionJobFields
@@ -252,7 +252,7 @@ def parse_resource(
     Raises:
         InvalidJob: the text is not JSON, or fields are unknown or of a wrong type.
     """
-    job, mistakes = _read(source, where)
+    job, mistakes = read_resource(BatchPredictionJob, read_json(source, where))
     if mistakes:
         raise InvalidJob(where, violations(mistakes))
     return job
@@ -272,7 +272,7 @@ def read_job(source: str | bytes | Mapping[str, Any], where: str = "job") -> Bat
           inputConfig: required: where the instances are
           outputConfig: required: where the predictions go
     """
-    given, mistakes = _read(source, where)
+    given, mistakes = read_resource(BatchPredictionJob, read_json(source, where))
     job = given._to_be_run({str(part) for location, _ in mistakes for part in location[:1]})
     wrong = violations([each for each in mistakes if each[0][:1] not in _IGNORED_AT])
     broken = {violation.path for violation in wrong}
@@ -285,13 +285,3 @@ def read_job(source: str | bytes | Mapping[str, Any], where: str = "job") -> Bat
 
 
 _IGNORED_AT: frozenset[Location] = frozenset((name,) for name in _OUTPUT_ONLY_NAMES)
-
-
-def _read(
-    source: str | bytes | Mapping[str, Any], where: str
-) -> tuple[BatchPredictionJob, list[tuple[Location, str]]]:
-    try:
-        document = parse_json(source) if isinstance(source, (str, bytes)) else source
-    except JsonSyntaxError as error:
-        raise InvalidJob(where, [Violation("", str(error))]) from None
-    return read_resource(BatchPredictionJob, document)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from beam_batch_predict.columns import is_float, is_string, output_pieces, output_values
 from beam_batch_predict.jsonpieces import Piece, column_pieces
-from beam_batch_predict.jsontext import dumps
+from beam_batch_predict.jsontext import dumps, words_for
 from beam_batch_predict.spec import NonFinite
 
 __all__ = ["array_cells", "quoted", "value_cells"]
@@ -98,5 +98,5 @@ def _cell(value: Any, non_finite: NonFinite) -> bytes:
     try:
         text = dumps(value, non_finite)
     except (TypeError, ValueError, RecursionError):  # shown as what it is: such a row has failed
-        return quoted(repr(value).encode("utf-8", "backslashreplace"))
+        return quoted(words_for(value).encode("utf-8", "backslashreplace"))
     return text if isinstance(value, (bool, int, float)) else quoted(text)

@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from beam_batch_predict.arrow_values import json_values
 from beam_batch_predict.columns import is_float, is_string
-from beam_batch_predict.jsontext import dumps
+from beam_batch_predict.jsontext import dumps, words_for
 from beam_batch_predict.sinks.example_encoding import Values
 from beam_batch_predict.sinks.value_texts import b64_data
 from beam_batch_predict.spec import NonFinite
@@ -241,4 +241,4 @@ def _json(value: Any, non_finite: NonFinite) -> str | bytes:
     try:
         return dumps(value, non_finite)
     except (TypeError, ValueError, RecursionError):  # no JSON: such a row has failed
-        return repr(value)
+        return words_for(value)

@@ -6,7 +6,6 @@ or an Arrow array where the instances are columnar.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeAlias
@@ -15,7 +14,7 @@ import pyarrow as pa
 
 from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.jsontext import LONG_NUMBER, loads_exact
+from beam_batch_predict.jsontext import loads
 from beam_batch_predict.sinks.records import take
 from beam_batch_predict.sinks.tables import (
     ATTACHED,
@@ -31,9 +30,6 @@ __all__ = ["Heads", "head_columns", "prediction_heads"]
 
 Heads: TypeAlias = "dict[Column, Sequence[Any] | pa.Array]"
 """The values of each column, row by row; None for a row that does not have it."""
-
-_LONG_INTEGER = re.compile(rb"[-:\[,\s][0-9]{19}")
-"""Found where `LONG_NUMBER` may be an integer, without a look at each digit of fractions."""
 
 _MOST_FIELDS = 1_000
 """An instance with more fields is one cell."""
@@ -88,7 +84,7 @@ def _spread(values: Any, shown: Sequence[int], rows: Sequence[int]) -> Any:
 
 
 def _instance_columns(batch: InstanceBatch, rows: Sequence[int]) -> Heads:
-    instances = _exact(batch, rows)
+    instances: Sequence[Any] = take(batch.instances, rows)
     if isinstance(instances, ArrowRows) and instances.names:
         return _arrow_columns(FIELD, instances)
     columns = _columns_of(instances, batch.columns)
@@ -105,27 +101,6 @@ def _instance_columns(batch: InstanceBatch, rows: Sequence[int]) -> Heads:
 
 def _arrow_columns(role: int, rows: ArrowRows) -> Heads:
     return {Column(role, name): rows.table.column(name) for name in rows.names}
-
-
-def _exact(batch: InstanceBatch, rows: Sequence[int]) -> Sequence[Any]:
-    """The instances, integers of any size as they were written."""
-    instances: Sequence[Any] = take(batch.instances, rows)
-    texts = None if batch.columns else take(batch.texts, rows)
-    if texts is None or not _LONG_INTEGER.search(b"\n".join([b"", *texts])):
-        return instances
-    return [
-        _reread(value, text) if LONG_NUMBER.search(text) else value
-        for value, text in zip(instances, texts, strict=True)
-    ]
-
-
-def _reread(value: Any, text: bytes) -> Any:
-    if isinstance(value, (str, bytes)):
-        return value
-    try:
-        return loads_exact(text)
-    except (ValueError, RecursionError):
-        return value
 
 
 def _columns_of(
@@ -161,7 +136,7 @@ def _shown(batch: InstanceBatch, rows: Sequence[int], instances: Sequence[Any]) 
         return instances
     records = batch.format.startswith("tf-record")
     return [
-        loads_exact(text)
+        loads(text)
         if not isinstance(value, (dict, list)) and not (records and type(value) is bytes)
         else value
         for value, text in zip(instances, take(batch.texts, rows), strict=True)

@@ -18,7 +18,7 @@ from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.columns import output_pieces, row_pieces, row_values
 from beam_batch_predict.jsonpieces import Piece, column_pieces, join_lines, join_rows
-from beam_batch_predict.jsontext import dumps, loads, quote
+from beam_batch_predict.jsontext import dumps, loads, quote, words_for
 from beam_batch_predict.sinks.tables import (
     KEY_COLUMN,
     BytesWriter,
@@ -226,7 +226,7 @@ def _instance_text(instance: Any, non_finite: NonFinite) -> bytes:
     try:
         return dumps(instance, non_finite)
     except (TypeError, ValueError, RecursionError):
-        return dumps(repr(instance))
+        return dumps(words_for(instance))
 
 
 def take(column: Sequence[Any] | None, rows: Sequence[int]) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from beam_batch_predict.jsontext import dumps
+from beam_batch_predict.jsontext import dumps, words_for
 
 __all__ = ["LARGEST_EXACT", "b64_data", "text_of", "texts"]
 
@@ -38,10 +38,8 @@ def text_of(value: Any) -> str | None:
         return dumps(value).decode()
     except UnicodeEncodeError:
         return str(value).encode("utf-8", "backslashreplace").decode()
-    except RecursionError:
-        return dumps(value).decode()
-    except (TypeError, ValueError):  # no JSON: such a row has failed
-        return repr(value).encode("utf-8", "backslashreplace").decode()
+    except (TypeError, ValueError, RecursionError):  # no JSON: such a row has failed
+        return words_for(value).encode("utf-8", "backslashreplace").decode()
 
 
 def texts(values: Sequence[Any], nulls: bool = False) -> pa.Array:

@@ -72,7 +72,7 @@ def test_a_misspelt_job_is_still_known_for_what_it_is():
 
 
 def test_text_that_is_no_json_is_refused_with_its_place():
-    assert the_only('{"jobId": }')[1].startswith("not JSON at line 1, column 11")
+    assert the_only('{"jobId": }')[1].endswith("expected value at line 1 column 11")
     assert "an object, found the string" in the_only('"jobId"')[1]
 
 
