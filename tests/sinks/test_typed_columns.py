@@ -97,6 +97,7 @@ def test_a_column_has_the_type_that_holds_all_its_values(values, type, expected)
 def test_what_is_not_finite_is_null_where_that_is_wanted():
     assert of_values([math.nan, 1, -math.inf], True).array.to_pylist() == [None, 1.0, None]
     assert of_values([[math.nan], "a"], True).array.to_pylist() == ["[null]", "a"]
+    assert of_values([{"a": math.inf}, 1], True).array.to_pylist() == ["{}", "1"]
     found = of_output("y", np.array([[np.inf, 1]], np.float32), True)
     assert found.array.to_pylist() == [[None, 1.0]]
 
@@ -106,7 +107,8 @@ def test_objects_that_are_too_large_or_too_deep_are_text():
     assert of_values(wide[:-1]).type != STRING
     assert of_values(wide).array.to_pylist()[1] == '{"f1":1}'
     deep = functools.reduce(lambda inner, _: [inner], range(5000), 1)
-    assert of_values([deep]).array.to_pylist() == ["[" * 5000 + "1" + "]" * 5000]
+    for nulls in (False, True):
+        assert of_values([deep], nulls).array.to_pylist() == ["[" * 5000 + "1" + "]" * 5000]
 
 
 ARROW = [
