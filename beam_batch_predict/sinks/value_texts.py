@@ -65,8 +65,6 @@ def b64_data(value: dict[Any, Any]) -> bytes | None:
 
 
 def _canonical(value: Any, nulls: bool) -> Any:
-    if isinstance(value, (np.generic, np.ndarray)):
-        value = value.tolist()
     if isinstance(value, float):
         if not math.isfinite(value):
             return None if nulls else value
@@ -78,4 +76,6 @@ def _canonical(value: Any, nulls: bool) -> Any:
         return {name: items[name] for name in sorted(items) if items[name] is not None}
     if isinstance(value, (list, tuple)):
         return [_canonical(item, nulls) for item in value]
+    if isinstance(value, (np.generic, np.ndarray)):
+        return _canonical(value.tolist(), nulls)
     return value
