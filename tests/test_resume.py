@@ -176,6 +176,15 @@ def test_options_that_have_changed_are_named(run, break_off):
     assert run(resume=True, max_failed_fraction=0.9)["state"] == "JOB_STATE_SUCCEEDED"
 
 
+def test_a_run_of_a_release_that_keeps_it_otherwise_is_refused(run, break_off):
+    (plan,) = break_off().glob("**/run.plan")
+    first, *inputs = plan.read_text().splitlines(True)
+    head = json.loads(first)
+    plan.write_text("".join([json.dumps({**head, "format": head["format"] - 1}) + "\n", *inputs]))
+    with pytest.raises(InvalidArgument, match="was written by another release"):
+        run(resume=True)
+
+
 def test_a_model_that_has_changed_is_named(run, break_off, tiny_model, tmp_path):
     model = tmp_path / "model" / "tiny"
     shutil.copytree(tiny_model, model)

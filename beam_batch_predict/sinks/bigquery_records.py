@@ -27,7 +27,6 @@ from beam_batch_predict.sinks.typed_rows import (
     predicted_typed_rows,
     type_of,
 )
-from beam_batch_predict.sinks.value_types import ValueType
 from beam_batch_predict.spec import NonFinite
 
 __all__ = ["ERRORS_COLUMN", "BigQueryRecords"]
@@ -97,7 +96,7 @@ class BigQueryRecords(ParquetRecords):
         return super().typed(pa.RecordBatch.from_arrays(arrays, batch.schema.names), layout)
 
 
-def _types(layout: Layout) -> list[ValueType]:
+def _types(layout: Layout) -> list[pa.DataType]:
     """The types of the columns of a file."""
     heads = [type_of(column) for column in layout if column.role != OUTCOME]
     outcomes = [column for column in layout if column.role == OUTCOME]

@@ -31,9 +31,15 @@ from beam_batch_predict.sinks.tables import OUTCOME, Column, Schema
 from beam_batch_predict.sinks.typed_arrays import Typed, parts_of, with_parts
 from beam_batch_predict.sinks.typed_rows import TypedRows, type_of
 from beam_batch_predict.sinks.value_texts import texts
-from beam_batch_predict.sinks.value_types import LIST, NULL, STRING, STRUCT, ValueType, leaf
-from beam_batch_predict.sinks.value_types import list_of as list_type
-from beam_batch_predict.sinks.value_types import struct_of as struct_type
+from beam_batch_predict.sinks.value_types import (
+    SMALL_INT,
+    STRING,
+    inner_types,
+    is_list,
+    is_struct,
+    names_of,
+    with_inner,
+)
 
 __all__ = [
     "count_fields",
@@ -62,7 +68,7 @@ def suited_rows(rows: TypedRows) -> TypedRows:
     return TypedRows(layout, tuple(found.array for found in typed), rows.num_rows)
 
 
-def suited(of: ValueType, array: pa.Array, depth: int = 0) -> Typed:
+def suited(of: pa.DataType, array: pa.Array, depth: int = 0) -> Typed:
     """A column in a type of BigQuery.
 
     Args:
@@ -71,31 +77,24 @@ def suited(of: ValueType, array: pa.Array, depth: int = 0) -> Typed:
         depth: in how many structs it is.
 
     Example:
-        >>> suited(list_type(leaf(pa.int64())), pa.array([[1, None]])).array.to_pylist()
+        >>> suited(pa.list_(pa.int64()), pa.array([[1, None]])).array.to_pylist()
         ['[1,null]']
     """
-    if of.kind == LIST:
-        return _suited_list(of, array, depth)
-    if of.kind == STRUCT:
-        if depth == DEEPEST:
-            return _text(array)
-        parts = [suited(part, inner, depth + 1) for inner, part in parts_of(array, of)]
-        if [part.type for part in parts] == list(of.parts):
-            return Typed(of, array)
-        made = struct_type(of.names, [part.type for part in parts])
-        return Typed(made, with_parts(array, made, [part.array for part in parts]))
-    return Typed(of, array) if of.arrow in _AS_THEY_ARE else _suited_leaf(of, array)
-
-
-def _suited_list(of: ValueType, array: pa.Array, depth: int) -> Typed:
-    ((items, item),) = parts_of(array, of)
-    if item.kind == LIST or items.null_count:
+    if not is_list(of) and not is_struct(of):
+        return Typed(of, array) if of in _AS_THEY_ARE else _suited_leaf(array)
+    parts = parts_of(array)
+    if is_list(of) and (is_list(of.value_type) or parts[0].null_count):
         return _text(array)
-    inner = suited(item, items, depth)
-    if inner.type == item:
+    if is_struct(of) and depth == DEEPEST:
+        return _text(array)
+    inner = [
+        suited(part, values, depth + is_struct(of))
+        for part, values in zip(inner_types(of), parts, strict=True)
+    ]
+    made = with_inner(of, [part.type for part in inner])
+    if made == of:
         return Typed(of, array)
-    made = list_type(inner.type)
-    return Typed(made, with_parts(array, made, [inner.array]))
+    return Typed(made, with_parts(array, [part.array for part in inner]))
 
 
 def _text(array: pa.Array) -> Typed:
@@ -104,6 +103,7 @@ def _text(array: pa.Array) -> Typed:
 
 _AS_THEY_ARE = frozenset(
     {
+        SMALL_INT,
         *(pa.bool_(), pa.string(), pa.binary(), pa.null(), pa.float32(), pa.float64()),
         *(pa.int8(), pa.int16(), pa.int32(), pa.int64()),
         *(pa.uint8(), pa.uint16(), pa.uint32()),
@@ -111,14 +111,14 @@ _AS_THEY_ARE = frozenset(
 )
 
 
-def _suited_leaf(of: ValueType, array: pa.Array) -> Typed:
-    kind: Any = of.arrow
+def _suited_leaf(array: pa.Array) -> Typed:
+    kind: Any = array.type
     if pa.types.is_uint64(kind):
         return _cast(array, NUMERIC)
     if pa.types.is_decimal(kind):
         return _decimals(array)
     if pa.types.is_date(kind):
-        return Typed(of, array) if _within(array.cast(pa.int32()), 1) else _text(array)
+        return Typed(kind, array) if _within(array.cast(pa.int32()), 1) else _text(array)
     if pa.types.is_time(kind):
         return _micros(array, pa.time64("us"))
     if pa.types.is_timestamp(kind):
@@ -130,7 +130,7 @@ def _suited_leaf(of: ValueType, array: pa.Array) -> Typed:
 
 
 def _cast(array: pa.Array, to: pa.DataType) -> Typed:
-    return Typed(leaf(to), array if array.type == to else array.cast(to))
+    return Typed(to, array.cast(to))
 
 
 def _micros(array: pa.Array, to: pa.DataType) -> Typed:
@@ -182,22 +182,21 @@ def fields_of(schema: Schema) -> list[dict[str, Any]]:
     return [_field(name, of) for name, of in zip(schema.names, types, strict=True)]
 
 
-def type_of_outcomes(outcomes: Sequence[Column]) -> ValueType:
+def type_of_outcomes(outcomes: Sequence[Column]) -> pa.DataType:
     """The type of the one column that outcomes have in a file: several are a struct."""
-    types = tuple(map(type_of, outcomes))
-    if len(types) == 1:
-        return types[0]
-    return ValueType(STRUCT, None, tuple(column.name for column in outcomes), types)
+    if len(outcomes) == 1:
+        return type_of(outcomes[0])
+    return pa.struct([(column.name, type_of(column)) for column in outcomes])
 
 
-def _field(name: str, of: ValueType, mode: str = "NULLABLE") -> dict[str, Any]:
-    if of.kind == LIST:
-        return _field(name, of.parts[0], "REPEATED")
-    if of.kind == STRUCT and of.names:
-        inner = zip(acceptable_names(of.names), of.parts, strict=True)
+def _field(name: str, of: pa.DataType, mode: str = "NULLABLE") -> dict[str, Any]:
+    if is_list(of):
+        return _field(name, of.value_type, "REPEATED")
+    if is_struct(of) and of.num_fields:
+        inner = zip(acceptable_names(names_of(of)), inner_types(of), strict=True)
         fields = [_field(*each) for each in inner]
         return {"name": name, "type": "RECORD", "mode": mode, "fields": fields}
-    kind = "STRING" if of.kind == STRUCT or of == NULL else _KINDS.get(of.arrow, "INT64")
+    kind = "STRING" if is_struct(of) else _KINDS.get(of, "INT64")
     return {"name": name, "type": kind, "mode": mode}
 
 
@@ -206,7 +205,7 @@ def count_fields(fields: list[dict[str, Any]]) -> int:
     return sum(1 + count_fields(field.get("fields", [])) for field in fields)
 
 
-def named(array: pa.Array, of: ValueType, acceptably: bool) -> pa.Array:
+def named(array: pa.Array, of: pa.DataType, acceptably: bool) -> pa.Array:
     """The same values, fields of structs with the names that they have in BigQuery, or not.
 
     Args:
@@ -216,15 +215,12 @@ def named(array: pa.Array, of: ValueType, acceptably: bool) -> pa.Array:
     """
     if not _is_renamed(of):
         return array
-    if of.kind == LIST:
-        ((items, item),) = parts_of(array, of)
-        return with_parts(array, of, [named(items, item, acceptably)])
-    parts = [named(inner, part, acceptably) for inner, part in parts_of(array, of)]
-    names = acceptable_names(of.names) if acceptably else of.names
-    return with_parts(array, of._replace(names=tuple(names)), parts)
+    inner = zip(parts_of(array), inner_types(of), strict=True)
+    parts = [named(values, part, acceptably) for values, part in inner]
+    names = names_of(of)
+    return with_parts(array, parts, acceptable_names(names) if acceptably else names)
 
 
-def _is_renamed(of: ValueType) -> bool:
-    return (of.kind == STRUCT and acceptable_names(of.names) != of.names) or any(
-        map(_is_renamed, of.parts)
-    )
+def _is_renamed(of: pa.DataType) -> bool:
+    names = names_of(of)
+    return acceptable_names(names) != names or any(map(_is_renamed, inner_types(of)))

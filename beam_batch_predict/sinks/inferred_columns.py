@@ -1,4 +1,8 @@
-"""Columns of JSON values as Arrow arrays of the types that the values need."""
+"""Columns of JSON values as Arrow arrays of the types that the values need.
+
+Arrow's own inference takes a truth behind a number for a number, and text beside bytes for
+bytes; it also knows no limit of depth, and ends the process where values have no end.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +14,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_batch_predict.sinks.typed_arrays import Typed, finite, list_array, struct_array
+from beam_batch_predict.sinks.typed_arrays import Typed, finite, list_array
 from beam_batch_predict.sinks.value_texts import LARGEST_EXACT, b64_data, texts
 from beam_batch_predict.sinks.value_types import (
     BINARY,
-    BOOL,
     DOUBLE,
     INT64,
     MOST_FIELDS,
@@ -22,11 +25,19 @@ from beam_batch_predict.sinks.value_types import (
     SMALL_INT,
     STRING,
     Conflict,
-    list_of,
-    struct_of,
+    checked,
 )
 
 __all__ = ["of_values"]
+
+_LEAVES = (
+    ({str}, STRING),
+    ({int}, INT64),
+    ({int, float}, DOUBLE),
+    ({bool}, pa.bool_()),
+    ({bytes}, BINARY),
+)
+"""What Python calls the values, and the type that they have."""
 
 
 def of_values(values: Sequence[Any], nulls: bool = False) -> Typed:
@@ -43,29 +54,88 @@ def of_values(values: Sequence[Any], nulls: bool = False) -> Typed:
         ['1', 'a', '[2]']
     """
     try:
-        return _inferred(values, nulls)
+        of, array = _inferred(values)
     except (Conflict, RecursionError):
         return Typed(STRING, texts(values, nulls))
+    return Typed(of, finite(array) if nulls else array)
 
 
-def _inferred(values: Sequence[Any], nulls: bool) -> Typed:
+def _inferred(values: Sequence[Any]) -> Typed:
     """Values with the type that they need.
 
     Raises:
         Conflict: it is a string.
     """
-    types = set(map(type, values)) - {type(None)}
-    if not types:
+    kinds = set(map(type, values)) - {type(None)}
+    if not kinds:
         return Typed(NULL, pa.nulls(len(values)))
-    if float in types and types <= {int, float}:
-        return Typed(DOUBLE, _doubles(values, nulls))
-    infer = _INFERRERS.get(next(iter(types))) if len(types) == 1 else None
-    if infer is not None:
-        return infer(values, nulls)
-    plain = [_plain_value(value) for value in values]
-    if set(map(type, plain)) - {type(None)} == types:
+    if kinds == {list}:
+        return _lists(values)
+    if kinds == {dict}:
+        return _dicts(values)
+    for of_one_type, of in _LEAVES:
+        if kinds <= of_one_type:
+            return _leaves(values, of)
+    plain = list(map(_plain_value, values))
+    if set(map(type, plain)) - {type(None)} == kinds:
         raise Conflict
-    return _inferred(plain, nulls)
+    return _inferred(plain)
+
+
+def _leaves(values: Sequence[Any], of: pa.DataType) -> Typed:
+    try:
+        array = pa.array(values, of)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return Typed(STRING, texts(values))
+    except (OverflowError, pa.ArrowInvalid):  # more than 64 bits, or 2**53 among floats
+        raise Conflict from None
+    if of == INT64:
+        ends = pc.min_max(array).as_py()
+        if max(-ends["min"], ends["max"]) <= LARGEST_EXACT:
+            of = SMALL_INT
+    return Typed(of, array)
+
+
+def _lists(values: Sequence[Any]) -> Typed:
+    lengths = [0 if value is None else len(value) for value in values]
+    inner = _inferred(list(chain.from_iterable(filter(None, values))))
+    return Typed(
+        checked(pa.list_(inner.type)),
+        list_array(np.array(lengths), inner.array, _is_null(values)),
+    )
+
+
+def _dicts(values: Sequence[Any]) -> Typed:
+    given = [value for value in values if value is not None]
+    data = [b64_data(value) if len(value) == 1 else None for value in given]
+    if None not in data:
+        decoded = iter(data)
+        return _leaves([value if value is None else next(decoded) for value in values], BINARY)
+    if any(each is not None for each in data):
+        raise Conflict
+    names = list(dict.fromkeys(chain.from_iterable(given)))
+    if len(names) > MOST_FIELDS or not all(map(_is_field_name, names)):
+        raise Conflict
+    if not names:
+        return Typed(pa.struct([]), pa.array(values, pa.struct([])))
+    fields = [
+        _inferred([None if value is None else value.get(name) for value in values])
+        for name in names
+    ]
+    of = checked(pa.struct([(name, field.type) for name, field in zip(names, fields, strict=True)]))
+    arrays = [field.array for field in fields]
+    return Typed(of, pa.StructArray.from_arrays(arrays, names, mask=_is_null(values)))
+
+
+def _is_null(values: Sequence[Any]) -> pa.Array:
+    return pa.array([value is None for value in values], pa.bool_())
+
+
+def _is_field_name(name: Any) -> bool:
+    try:
+        return isinstance(name, str) and b"\0" not in name.encode()
+    except UnicodeEncodeError:
+        return False
 
 
 def _plain_value(value: Any) -> Any:
@@ -81,73 +151,3 @@ def _plain_value(value: Any) -> Any:
         return bytes(value)
     bases: tuple[Any, ...] = (bool, str, float, int, list, dict, bytes)
     return next((base(value) for base in bases if isinstance(value, base)), value)
-
-
-def _strings(values: Sequence[Any], nulls: bool) -> Typed:
-    try:
-        return Typed(STRING, pa.array(values, pa.string()))
-    except UnicodeEncodeError:  # half of a surrogate pair
-        return Typed(STRING, texts(values))
-
-
-def _ints(values: Sequence[Any], nulls: bool) -> Typed:
-    try:
-        array = pa.array(values, pa.int64())
-    except (OverflowError, pa.ArrowInvalid):
-        raise Conflict from None
-    ends = pc.min_max(array).as_py()
-    small = max(-ends["min"], ends["max"]) <= LARGEST_EXACT
-    return Typed(SMALL_INT if small else INT64, array)
-
-
-def _doubles(values: Sequence[Any], nulls: bool) -> pa.Array:
-    if any(type(value) is int and abs(value) > LARGEST_EXACT for value in values):
-        raise Conflict
-    return finite(pa.array(values, pa.float64()), nulls)
-
-
-def _lists(values: Sequence[Any], nulls: bool) -> Typed:
-    sizes = [0 if value is None else len(value) for value in values]
-    items = list(chain.from_iterable(value for value in values if value is not None))
-    inner = _inferred(items, nulls)
-    null = pa.array([value is None for value in values], pa.bool_())
-    return Typed(list_of(inner.type), list_array(np.array(sizes), inner.array, null))
-
-
-def _dicts(values: Sequence[Any], nulls: bool) -> Typed:
-    given = [value for value in values if value is not None]
-    data = [b64_data(value) if len(value) == 1 else None for value in given]
-    if None not in data:
-        decoded = iter(data)
-        return Typed(
-            BINARY, pa.array([v if v is None else next(decoded) for v in values], pa.binary())
-        )
-    if any(each is not None for each in data):
-        raise Conflict
-    names = list(dict.fromkeys(chain.from_iterable(given)))
-    if len(names) > MOST_FIELDS or not all(map(_is_field_name, names)):
-        raise Conflict
-    children = [
-        _inferred([None if value is None else value.get(name) for value in values], nulls)
-        for name in names
-    ]
-    null = pa.array([value is None for value in values], pa.bool_())
-    array = struct_array(names, [child.array for child in children], null)
-    return Typed(struct_of(names, [child.type for child in children]), array)
-
-
-def _is_field_name(name: Any) -> bool:
-    try:
-        return isinstance(name, str) and b"\0" not in name.encode()
-    except UnicodeEncodeError:
-        return False
-
-
-_INFERRERS = {
-    str: _strings,
-    bool: lambda values, nulls: Typed(BOOL, pa.array(values, pa.bool_())),
-    int: _ints,
-    bytes: lambda values, nulls: Typed(BINARY, pa.array(values, pa.binary())),
-    list: _lists,
-    dict: _dicts,
-}

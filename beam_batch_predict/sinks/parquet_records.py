@@ -28,7 +28,7 @@ from beam_batch_predict.sinks.typed_rows import (
     typed_schema,
     unnested,
 )
-from beam_batch_predict.sinks.value_types import NULL, STRUCT, ValueType, arrow_type
+from beam_batch_predict.sinks.value_types import NULL, arrow_type, inner_types, is_struct
 from beam_batch_predict.spec import NonFinite, RecordShape
 
 __all__ = ["ParquetRecords"]
@@ -92,13 +92,12 @@ class ParquetRecords:
     def arrays(self, typed: TypedRows, schema: Schema) -> list[pa.Array]:
         """Rows as the columns of a file."""
         arrays = typed.arranged(schema.layout)
-        columns = zip(arrays, schema.layout, strict=True)
-        return nested(schema, [_stored(array, type_of(column)) for array, column in columns])
+        return nested(schema, list(map(_stored, arrays)))
 
     def typed(self, batch: pa.RecordBatch, layout: Layout) -> TypedRows:
         """What was read as it was before it was written."""
         arrays = zip(unnested(layout, batch.columns), layout, strict=True)
-        restored = [_restored(array, type_of(column)) for array, column in arrays]
+        restored = [_restored(array, arrow_type(type_of(column))) for array, column in arrays]
         return TypedRows(layout, tuple(restored), batch.num_rows)
 
     def _rows(self, typed: TypedRows) -> Rows:
@@ -164,29 +163,29 @@ def _row_bytes(array: pa.Array) -> NDArray[np.int64]:
 # both are written as strings.
 
 
-def _is_string(of: ValueType) -> bool:
-    return of == NULL or (of.kind == STRUCT and not of.names)
+def _is_string(of: pa.DataType) -> bool:
+    return of == NULL or (is_struct(of) and not of.num_fields)
 
 
-def _has_strings(of: ValueType) -> bool:
-    return _is_string(of) or any(map(_has_strings, of.parts))
+def _has_strings(of: pa.DataType) -> bool:
+    return _is_string(of) or any(map(_has_strings, inner_types(of)))
 
 
-def _stored(array: pa.Array, of: ValueType) -> pa.Array:
+def _stored(array: pa.Array) -> pa.Array:
     """An array as it is written."""
-    if not _has_strings(of):
+    if not _has_strings(array.type):
         return array
-    if _is_string(of):
+    if _is_string(array.type):
         return pc.if_else(array.is_valid(), pa.scalar("{}"), pa.scalar(None, pa.string()))
-    return with_parts(array, of, [_stored(*each) for each in parts_of(array, of)])
+    return with_parts(array, list(map(_stored, parts_of(array))))
 
 
-def _restored(array: pa.Array, of: ValueType) -> pa.Array:
+def _restored(array: pa.Array, of: pa.DataType) -> pa.Array:
     """An array as it was before it was written."""
     if not _has_strings(of):
-        return array.cast(arrow_type(of)) if array.type != arrow_type(of) else array
+        return array.cast(of)
     if of == NULL:
         return pa.nulls(len(array))
     if _is_string(of):
         return pa.array([None if n else {} for n in array.is_null().to_pylist()], pa.struct([]))
-    return with_parts(array, of, [_restored(*each) for each in parts_of(array, of)])
+    return with_parts(array, list(map(_restored, parts_of(array), inner_types(of))))

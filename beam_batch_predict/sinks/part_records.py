@@ -22,7 +22,6 @@ from beam_batch_predict.sinks.features import FeatureKind
 from beam_batch_predict.sinks.parts import NO_FILE, Part, PartFile, part_name
 from beam_batch_predict.sinks.sections import Section
 from beam_batch_predict.sinks.tables import Column
-from beam_batch_predict.sinks.value_types import ValueType
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["chunk_of_record", "forget_part", "read_parts", "sound_parts", "write_part_record"]
@@ -166,15 +165,7 @@ def _type_to_json(of: Any) -> Any:
         return None
     if isinstance(of, FeatureKind):
         return list(of)
-    arrow = None
-    if of.arrow is not None:
-        arrow = base64.b64encode(pa.schema([("", of.arrow)]).serialize()).decode()
-    return {
-        "kind": of.kind,
-        "arrow": arrow,
-        "names": list(of.names),
-        "parts": list(map(_type_to_json, of.parts)),
-    }
+    return base64.b64encode(pa.schema([("", of)]).serialize()).decode()
 
 
 def _type_from_json(record: Any) -> Any:
@@ -182,9 +173,4 @@ def _type_from_json(record: Any) -> Any:
         return None
     if isinstance(record, list):
         return FeatureKind(*record)
-    arrow = None
-    if record["arrow"] is not None:
-        message = pa.py_buffer(base64.b64decode(record["arrow"]))
-        arrow = pa.ipc.read_schema(message).field(0).type
-    parts = tuple(map(_type_from_json, record["parts"]))
-    return ValueType(record["kind"], arrow, tuple(record["names"]), parts)
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(record))).field(0).type

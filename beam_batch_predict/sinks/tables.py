@@ -10,9 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias
 
+import pyarrow as pa
+
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.instance_config import RESERVED_FIELDS
+from beam_batch_predict.sinks.value_types import unified
 from beam_batch_predict.spec import NonFinite, RecordShape
 
 __all__ = [
@@ -50,11 +53,14 @@ BLOCK_BYTES = 1024 * 1024
 """What is held at a time of a file that is written again."""
 
 
-class ColumnType(Protocol):
-    """What the values of a column are. It is the same for any order of unifications."""
+class OwnType(Protocol):
+    """What the values of a column are, where it is no type of Arrow."""
 
-    def unify(self, other: Any) -> ColumnType:
-        """The type that holds the values of both."""
+    def unify(self, other: Any) -> OwnType:
+        """The type that holds the values of both; the same for any order of unifications."""
+
+
+ColumnType: TypeAlias = "pa.DataType | OwnType"
 
 
 class Column(NamedTuple):
@@ -254,6 +260,10 @@ def union(*layouts: Iterable[Column]) -> Layout:
         for column in layout:
             known = found.setdefault((column.role, column.name), column)
             if known.type != column.type and known.type is not None:
-                found[column.role, column.name] = known.of(known.type.unify(column.type))
+                found[column.role, column.name] = known.of(_unified(known.type, column.type))
     check_columns(len(found))
     return tuple(sorted(found.values(), key=lambda column: column.role))
+
+
+def _unified(one: ColumnType, other: Any) -> ColumnType:
+    return unified(one, other) if isinstance(one, pa.DataType) else one.unify(other)

@@ -12,24 +12,17 @@ from numpy.typing import NDArray
 from beam_batch_predict.arrow_values import json_values, plain_array
 from beam_batch_predict.columns import is_string, output_values
 from beam_batch_predict.sinks.inferred_columns import of_values
-from beam_batch_predict.sinks.typed_arrays import (
-    Typed,
-    finite,
-    lengths,
-    list_array,
-    struct_array,
-)
+from beam_batch_predict.sinks.typed_arrays import Typed, finite, parts_of, with_parts
 from beam_batch_predict.sinks.value_texts import texts
 from beam_batch_predict.sinks.value_types import (
-    DOUBLE,
     FLOAT,
-    NULL,
     STRING,
     Conflict,
     array_type,
-    leaf,
-    list_of,
-    struct_of,
+    checked,
+    is_list,
+    is_struct,
+    names_of,
 )
 
 __all__ = ["of_arrow", "of_output"]
@@ -39,11 +32,12 @@ def of_arrow(array: pa.Array, nulls: bool = False) -> Typed:
     """A column of a columnar source, as it is.
 
     Example:
-        >>> of_arrow(pa.array([1], pa.int16())).type == leaf(pa.int16())
-        True
+        >>> of_arrow(pa.array([1], pa.int16())).type
+        DataType(int16)
     """
     try:
-        return _plain(array, nulls)
+        found = _plain(array)
+        return Typed(checked(found.type), finite(found) if nulls else found)
     except Conflict:
         return of_values(json_values(array), nulls)
 
@@ -73,7 +67,7 @@ def _flat(name: str, array: NDArray[Any], nulls: bool) -> pa.Array:
         if array_type(name, array.dtype, 0) == FLOAT:
             flat = flat.astype(np.float32)
         made = pa.array(np.ascontiguousarray(flat, dtype=flat.dtype.newbyteorder("=")))
-        return finite(made, nulls) if pa.types.is_floating(made.type) else made
+        return finite(made) if nulls else made
     data = [v.encode() if isinstance(v, str) else bytes(v) for v in flat.tolist()]
     made = pa.array(data, pa.binary())
     if name.endswith("_bytes"):
@@ -84,52 +78,31 @@ def _flat(name: str, array: NDArray[Any], nulls: bool) -> pa.Array:
         return texts(output_values(name, flat))
 
 
-def _plain(array: pa.Array, nulls: bool) -> Typed:
-    """An Arrow array in one of the types that columns have.
+def _plain(array: pa.Array) -> pa.Array:
+    """The same values in one of the types that columns have.
 
     Raises:
         Conflict: there is none of them that says the same.
     """
     array = plain_array(array)
     kind = array.type
-    if pa.types.is_null(kind):
-        return Typed(NULL, array)
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
-        inner = _plain(array.flatten(), nulls)
-        lists = list_array(lengths(array), inner.array, array.is_null())
-        return Typed(list_of(inner.type), lists)
-    if pa.types.is_struct(kind):
-        names = [field.name for field in kind]
-        if len(set(names)) < len(names):
-            raise Conflict
-        children = [_plain(child, nulls) for child in array.flatten()]
-        made = struct_array(names, [child.array for child in children], array.is_null())
-        return Typed(struct_of(names, [child.type for child in children]), made)
     if pa.types.is_map(kind):
-        return _plain_map(array, nulls)
+        entry = pa.struct([("key", kind.key_type), ("value", kind.item_type)])
+        return _plain(array.cast(pa.list_(entry)))
+    if len(set(names_of(kind))) < len(names_of(kind)):
+        raise Conflict
+    if is_struct(kind) or is_list(kind) or pa.types.is_large_list(kind):
+        return with_parts(array, list(map(_plain, parts_of(array))))
     if pa.types.is_timestamp(kind) and kind.unit == "s":  # which Parquet does not have
-        array = array.cast(pa.timestamp("ms", kind.tz))
-        return Typed(leaf(array.type), array)
+        return array.cast(pa.timestamp("ms", kind.tz))
     for applies, stored in _STORED:
         if applies(kind):
-            array = array if stored is None else array.cast(stored)
-            of = leaf(array.type)
-            return Typed(of, finite(array, nulls) if of in (FLOAT, DOUBLE) else array)
+            return array if stored is None else array.cast(stored)
     raise Conflict
 
 
-def _plain_map(array: pa.Array, nulls: bool) -> Typed:
-    """A map as a list of keys and values."""
-    offsets = array.offsets.to_numpy()
-    entries = slice(offsets[0], offsets[-1])
-    parts = [_plain(each[entries], nulls) for each in (array.keys, array.items)]
-    names = ["key", "value"]
-    structs = pa.StructArray.from_arrays([part.array for part in parts], names)
-    of = list_of(struct_of(names, [part.type for part in parts]))
-    return Typed(of, list_array(np.diff(offsets), structs, array.is_null()))
-
-
 _STORED: tuple[tuple[Any, pa.DataType | None], ...] = (
+    (pa.types.is_null, None),
     (pa.types.is_boolean, None),
     (pa.types.is_integer, None),
     (pa.types.is_float16, pa.float32()),

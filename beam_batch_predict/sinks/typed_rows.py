@@ -35,10 +35,8 @@ from beam_batch_predict.sinks.typed_columns import of_arrow, of_output
 from beam_batch_predict.sinks.value_types import (
     NULL,
     STRING,
-    ValueType,
-    leaf,
     output_type,
-    struct_of,
+    unified,
 )
 from beam_batch_predict.spec import NonFinite, RecordShape
 
@@ -54,7 +52,7 @@ __all__ = [
     "unnested",
 ]
 
-ERROR_TYPE = struct_of(["code", "message"], [leaf(pa.int32()), STRING])
+ERROR_TYPE = pa.struct([("code", pa.int32()), ("message", STRING)])
 """A `google.rpc.Status` without details."""
 
 
@@ -146,9 +144,9 @@ def unnested(layout: Layout, arrays: Sequence[pa.Array]) -> list[pa.Array]:
     return [*arrays[:-1], *arrays[-1].flatten()]
 
 
-def type_of(column: Column) -> ValueType:
+def type_of(column: Column) -> pa.DataType:
     """The type of a column of typed rows."""
-    assert isinstance(column.type, ValueType)
+    assert isinstance(column.type, pa.DataType)
     return column.type
 
 
@@ -176,14 +174,14 @@ def _outputs(
     }
 
 
-def _output(name: str, groups: Sequence[Predictions], known: ValueType, nulls: bool) -> Typed:
+def _output(name: str, groups: Sequence[Predictions], known: pa.DataType, nulls: bool) -> Typed:
     """An output of all rows, in row order."""
     if not groups:
         return Typed(known, retyped(pa.nulls(0), NULL, known))
     found = [of_output(name, group.columns[name], nulls) for group in groups]
     of = known
     for typed in found:
-        of = of if of == typed.type else of.unify(typed.type)
+        of = unified(of, typed.type)
     arrays = [retyped(typed.array, typed.type, of) for typed in found]
     if len(arrays) == 1:
         return Typed(of, arrays[0])

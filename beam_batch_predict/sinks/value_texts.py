@@ -19,17 +19,21 @@ LARGEST_EXACT = 2**53
 """Up to here a double holds every integer."""
 
 
-def text_of(value: Any) -> str | None:
+def text_of(value: Any, nulls: bool = False) -> str | None:
     """A JSON value in a column of strings: the same for equal values of any types.
+
+    Args:
+        value: the value.
+        nulls: whether NaN and infinities are null.
 
     Example:
         >>> text_of("a"), text_of(2.0), text_of({"b": 0.5, "a": None})
         ('a', '2', '{"b":0.5}')
     """
-    if value is None:
-        return None
     try:
-        value = _canonical(value)
+        value = _canonical(value, nulls)
+        if value is None:
+            return None
         if isinstance(value, str):
             value.encode()
             return value
@@ -43,10 +47,8 @@ def text_of(value: Any) -> str | None:
 
 
 def texts(values: Sequence[Any], nulls: bool = False) -> pa.Array:
-    """The texts of a column; `nulls` says whether NaN and infinities are null in it."""
-    if nulls:
-        values = [_without_non_finite(value) for value in values]
-    return pa.array(list(map(text_of, values)), pa.string())
+    """The texts of a column."""
+    return pa.array([text_of(value, nulls) for value in values], pa.string())
 
 
 def b64_data(value: dict[Any, Any]) -> bytes | None:
@@ -60,26 +62,18 @@ def b64_data(value: dict[Any, Any]) -> bytes | None:
     return data if base64.b64encode(data).decode() == value["b64"] else None
 
 
-def _without_non_finite(value: Any) -> Any:
-    if isinstance(value, (float, np.floating)):
-        return value if math.isfinite(value) else None
-    if isinstance(value, (list, tuple)):
-        return [_without_non_finite(item) for item in value]
-    if isinstance(value, dict):
-        return {name: _without_non_finite(item) for name, item in value.items()}
-    return value
-
-
-def _canonical(value: Any) -> Any:
+def _canonical(value: Any, nulls: bool) -> Any:
     if isinstance(value, float):
+        if not math.isfinite(value):
+            return None if nulls else value
         if not value.is_integer() or abs(value) > LARGEST_EXACT:
             return value
         return int(value) if value or math.copysign(1, value) > 0 else value  # -0.0 stays
     if isinstance(value, dict):
-        items = ((str(name), _canonical(item)) for name, item in value.items() if item is not None)
-        return dict(sorted(items))
+        items = {str(name): _canonical(item, nulls) for name, item in value.items()}
+        return {name: items[name] for name in sorted(items) if items[name] is not None}
     if isinstance(value, (list, tuple)):
-        return [_canonical(item) for item in value]
+        return [_canonical(item, nulls) for item in value]
     if isinstance(value, (np.generic, np.ndarray)):
-        return _canonical(value.tolist())
+        return _canonical(value.tolist(), nulls)
     return value

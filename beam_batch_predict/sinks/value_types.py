@@ -14,12 +14,16 @@
 A string column of mixed values has strings as they are, and of all else the JSON text, in
 which whole numbers have no fraction, names are sorted and fields that are null are left out:
 so it does not matter which types the values had before the others came.
+
+A type is what Arrow calls it. The exception is `SMALL_INT`, at any depth: the array has int64
+there. `pa.unify_schemas` decides otherwise: it makes uint64 and int64 an int64, text and bytes
+binary, microseconds and nanoseconds nanoseconds, whose values may then not fit.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,107 +32,109 @@ from beam_batch_predict.tensor_info import TensorInfo
 
 __all__ = [
     "BINARY",
-    "BOOL",
     "DOUBLE",
     "FLOAT",
     "INT64",
-    "LIST",
     "MOST_FIELDS",
     "NULL",
     "SMALL_INT",
     "STRING",
-    "STRUCT",
     "Conflict",
-    "ValueType",
     "array_type",
     "arrow_type",
-    "leaf",
-    "list_of",
+    "checked",
+    "inner_types",
+    "is_list",
+    "is_struct",
+    "names_of",
     "output_type",
-    "struct_of",
+    "unified",
+    "with_inner",
 ]
 
-LIST, STRUCT, LEAF = "list", "struct", "leaf"
+NULL, STRING, BINARY = pa.null(), pa.string(), pa.binary()
+INT64, FLOAT, DOUBLE = pa.int64(), pa.float32(), pa.float64()
+
+SMALL_INT = pa.decimal64(16, 0)
+"""Integers up to 2**53, which a double holds. No column is of this type of Arrow's itself."""
 
 MOST_FIELDS = 1_000
 """Of a struct, with all that is inside it."""
 
 _DEEPEST = 16
 
+is_list: Callable[[pa.DataType], bool] = pa.types.is_list
+is_struct: Callable[[pa.DataType], bool] = pa.types.is_struct
 
-class Conflict(Exception):
+
+class Conflict(ValueError):
     """Nothing but a string holds all the values."""
 
 
-class ValueType(NamedTuple):
-    """The type of a column.
-
-    Attributes:
-        kind: `null`, `leaf`, `list` or `struct`, or `small` for integers up to 2**53.
-        arrow: what Arrow calls it, where it is a leaf.
-        names: of the fields of a struct.
-        parts: the types of the fields, or of the items of a list.
+def unified(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """The type that holds the values of two. It is the same for any order of unifications.
 
     Example:
-        >>> SMALL_INT.unify(DOUBLE) == DOUBLE, INT64.unify(DOUBLE) == STRING
-        (True, True)
+        >>> unified(SMALL_INT, DOUBLE), unified(INT64, DOUBLE)
+        (DataType(double), DataType(string))
     """
-
-    kind: str
-    arrow: pa.DataType | None = None
-    names: tuple[str, ...] = ()
-    parts: tuple[ValueType, ...] = ()
-
-    def unify(self, other: ValueType) -> ValueType:
-        """The type that holds the values of both."""
-        try:
-            return _checked(_unified(self, other))
-        except Conflict:
-            return STRING
+    try:
+        return checked(_unified(one, other))
+    except Conflict:
+        return STRING
 
 
-def leaf(arrow: pa.DataType) -> ValueType:
-    """A type without parts."""
-    return ValueType(LEAF, arrow)
-
-
-NULL = ValueType("null", pa.null())
-SMALL_INT = ValueType("small", pa.int64())
-BOOL = leaf(pa.bool_())
-INT64 = leaf(pa.int64())
-FLOAT = leaf(pa.float32())
-DOUBLE = leaf(pa.float64())
-STRING = leaf(pa.string())
-BINARY = leaf(pa.binary())
-
-_INT_WIDTHS = {pa.int8(): 8, pa.int16(): 16, pa.int32(): 32, pa.int64(): 64}
-_UINT_WIDTHS = {pa.uint8(): 8, pa.uint16(): 16, pa.uint32(): 32, pa.uint64(): 64}
-_FLOATS = (FLOAT, DOUBLE)
-
-
-def list_of(item: ValueType) -> ValueType:
-    """A list.
-
-    Raises:
-        Conflict: it is too deep.
-    """
-    return _checked(ValueType(LIST, None, (), (item,)))
-
-
-def struct_of(names: Sequence[str], parts: Sequence[ValueType]) -> ValueType:
-    """A struct.
+def checked(of: pa.DataType) -> pa.DataType:
+    """The same type.
 
     Raises:
         Conflict: it is too large or too deep.
     """
-    return _checked(ValueType(STRUCT, None, tuple(names), tuple(parts)))
+    if _leaves(of, 0) > MOST_FIELDS:
+        raise Conflict
+    return of
 
 
-def output_type(info: TensorInfo) -> ValueType:
+def _leaves(of: pa.DataType, depth: int) -> int:
+    if depth > _DEEPEST or of.num_fields > MOST_FIELDS:
+        raise Conflict
+    return sum(_leaves(inner, depth + 1) for inner in inner_types(of)) or 1
+
+
+def inner_types(of: pa.DataType) -> list[pa.DataType]:
+    """The type of the items of a list, those of the fields of a struct; none of a leaf."""
+    return [of.field(at).type for at in range(of.num_fields)]
+
+
+def names_of(of: pa.DataType) -> tuple[str, ...]:
+    """The names of the fields of a struct; none of another type."""
+    return tuple(field.name for field in of) if is_struct(of) else ()
+
+
+def with_inner(of: pa.DataType, types: Sequence[pa.DataType]) -> pa.DataType:
+    """A list or a struct with other types in it."""
+    if is_list(of):
+        return pa.list_(types[0])
+    return pa.struct(list(zip(names_of(of), types, strict=True)))
+
+
+def arrow_type(of: pa.DataType) -> pa.DataType:
+    """The type of an array.
+
+    Example:
+        >>> arrow_type(pa.list_(SMALL_INT))
+        ListType(list<item: int64>)
+    """
+    if is_list(of) or is_struct(of):
+        return with_inner(of, list(map(arrow_type, inner_types(of))))
+    return INT64 if of == SMALL_INT else of
+
+
+def output_type(info: TensorInfo) -> pa.DataType:
     """The type of an output, as far as the signature says; float16 and bfloat16 become float.
 
     Example:
-        >>> arrow_type(output_type(TensorInfo("y", "float16", (None, 2))))
+        >>> output_type(TensorInfo("y", "float16", (None, 2)))
         ListType(list<item: float>)
     """
     if info.row_shape is None:
@@ -136,79 +142,50 @@ def output_type(info: TensorInfo) -> ValueType:
     return array_type(info.name, info.numpy_dtype, len(info.row_shape))
 
 
-def array_type(name: str, dtype: np.dtype[Any], rank: int) -> ValueType:
+def array_type(name: str, dtype: np.dtype[Any], rank: int) -> pa.DataType:
     """The type of the rows of an output; its name says whether strings are bytes."""
     if dtype.kind in "OSU":
-        item = BINARY if name.endswith("_bytes") else STRING
+        of = BINARY if name.endswith("_bytes") else STRING
     elif dtype.kind in "fV":
-        item = DOUBLE if dtype == np.float64 else FLOAT
+        of = DOUBLE if dtype == np.float64 else FLOAT
     else:
-        item = leaf(pa.from_numpy_dtype(dtype.newbyteorder("=")))
+        of = pa.from_numpy_dtype(dtype.newbyteorder("="))
     for _ in range(rank):
-        item = ValueType(LIST, None, (), (item,))
-    return item.unify(NULL)
+        of = pa.list_(of)
+    return unified(of, NULL)
 
 
-def arrow_type(of: ValueType) -> pa.DataType:
-    """What Arrow calls a type."""
-    if of.kind == LIST:
-        return pa.list_(arrow_type(of.parts[0]))
-    if of.kind == STRUCT:
-        return pa.struct(
-            [(name, arrow_type(part)) for name, part in zip(of.names, of.parts, strict=True)]
-        )
-    return of.arrow
-
-
-def _unified(one: ValueType, other: ValueType) -> ValueType:
+def _unified(one: pa.DataType, other: pa.DataType) -> pa.DataType:
     if one == other or other == NULL:
         return one
     if one == NULL:
         return other
-    if one.kind == other.kind == LIST:
-        return ValueType(LIST, None, (), (_unified(one.parts[0], other.parts[0]),))
-    if one.kind == other.kind == STRUCT:
-        parts = dict(zip(one.names, one.parts, strict=True))
-        for name, part in zip(other.names, other.parts, strict=True):
-            parts[name] = _unified(parts[name], part) if name in parts else part
-        return ValueType(STRUCT, None, tuple(parts), tuple(parts.values()))
+    if is_list(one) and is_list(other):
+        return pa.list_(_unified(one.value_type, other.value_type))
+    if is_struct(one) and is_struct(other):
+        fields = {field.name: field.type for field in one}
+        for field in other:
+            fields[field.name] = _unified(fields.get(field.name, NULL), field.type)
+        return pa.struct(list(fields.items()))
     return _unified_numbers(one, other)
 
 
-def _unified_numbers(one: ValueType, other: ValueType) -> ValueType:
-    if one in _FLOATS and other in _FLOATS:
-        return DOUBLE
-    if one in _FLOATS:
-        one, other = other, one
-    if other in _FLOATS:
-        if _is_small(one):
+def _unified_numbers(*both: pa.DataType) -> pa.DataType:
+    small = list(map(_is_small, both))
+    if any(map(pa.types.is_floating, both)):
+        if all(pa.types.is_floating(of) or fits for of, fits in zip(both, small, strict=True)):
             return DOUBLE
         raise Conflict
-    for widths in (_INT_WIDTHS, _UINT_WIDTHS):
-        if one.kind == other.kind == LEAF and one.arrow in widths and other.arrow in widths:
-            return max(one, other, key=lambda each: widths[each.arrow])
-    if _is_small(one) and _is_small(other):
+    for of_one_kind in (pa.types.is_signed_integer, pa.types.is_unsigned_integer):
+        if all(map(of_one_kind, both)):
+            return max(both, key=lambda of: of.bit_width)
+    if all(small):
         return SMALL_INT
-    if (one == INT64 and _is_small(other)) or (other == INT64 and _is_small(one)):
+    if any(small) and INT64 in both:
         return INT64
     raise Conflict
 
 
-def _is_small(of: ValueType) -> bool:
+def _is_small(of: pa.DataType) -> bool:
     """Whether it is integers, all of which a double can hold."""
-    if of.kind != LEAF:
-        return of == SMALL_INT
-    return (_INT_WIDTHS.get(of.arrow) or _UINT_WIDTHS.get(of.arrow) or 64) < 64
-
-
-def _checked(of: ValueType) -> ValueType:
-    level, leaves = [of], 0
-    for _ in range(_DEEPEST + 1):
-        inner = [part for each in level for part in each.parts]
-        leaves += len(level) - sum(bool(each.parts) for each in level)
-        if not inner:
-            if leaves > MOST_FIELDS:
-                raise Conflict
-            return of
-        level = inner
-    raise Conflict
+    return bool(of == SMALL_INT or (pa.types.is_integer(of) and of.bit_width < 64))

@@ -15,21 +15,13 @@ from beam_batch_predict.sinks.part_records import forget_part, read_parts, write
 from beam_batch_predict.sinks.parts import NO_FILE, Part, PartFile
 from beam_batch_predict.sinks.sections import Section
 from beam_batch_predict.sinks.tables import FIELD, KEY, Column
-from beam_batch_predict.sinks.value_types import (
-    BINARY,
-    NULL,
-    SMALL_INT,
-    STRING,
-    leaf,
-    list_of,
-    struct_of,
-)
+from beam_batch_predict.sinks.value_types import BINARY, NULL, SMALL_INT, STRING
 from beam_batch_predict.status import Code, Status
 
 TYPES = [
     None,
-    *(NULL, SMALL_INT, STRING, BINARY, leaf(pa.timestamp("us", "UTC")), leaf(pa.decimal128(38, 9))),
-    list_of(struct_of(["a", "b\ud800"], [SMALL_INT, list_of(STRING)])),
+    *(NULL, SMALL_INT, STRING, BINARY, pa.timestamp("us", "UTC"), pa.decimal128(38, 9)),
+    pa.list_(pa.struct({"a": SMALL_INT, "b\n": pa.list_(STRING)})),
     FeatureKind(ints=True, texts=True),
 ]  # fmt: skip
 
