@@ -88,7 +88,7 @@ class RowDecoder:
     Example:
         >>> decoder = RowDecoder({"type": "map", "values": "float"})
         >>> list(decoder.decode(1, bytes.fromhex("020261cdcccc3d00")))
-        [[{'a': 0.1}]]
+        [([{'a': 0.1}], 9)]
     """
 
     def __init__(self, schema: Any, columns: Sequence[str] = ()) -> None:
@@ -128,7 +128,7 @@ class RowDecoder:
     def _select(self, root: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
         """The schema of a row, in which fields that are not needed are not made JSON.
 
-        Nor are floats: their columns are shortened as a whole, which takes a tenth of the time.
+        Nor are floats: their columns are shortened as a whole, which takes a fraction of the time.
         """
         kinds = {field["name"]: field["type"] for field in root["fields"]}
         self.names = tuple(kinds)
