@@ -7,7 +7,7 @@ number in the block, from 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 from beam_batch_predict.batch import Span
@@ -15,16 +15,15 @@ from beam_batch_predict.files import File
 from beam_batch_predict.jsontext import quote
 from beam_batch_predict.sources.avro_blocks import (
     Block,
+    BrokenBlock,
     Content,
-    Damage,
     Header,
-    blocks_inside,
     read_blocks,
     read_header,
 )
 from beam_batch_predict.sources.avro_codecs import CODECS, decompress
-from beam_batch_predict.sources.avro_values import RowDecoder, Undecodable
-from beam_batch_predict.sources.compression import READ_ERRORS, blocks, is_compressed
+from beam_batch_predict.sources.avro_values import RowDecoder
+from beam_batch_predict.sources.compression import READ_ERRORS, blocks
 from beam_batch_predict.sources.first_columns import first_columns
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.status import Code, Status
@@ -53,8 +52,7 @@ def read_avro_columns(
 
     def read(uri: str) -> tuple[str, ...]:
         with open_file(uri) as stream:
-            packed = uri if is_compressed(uri) else ""
-            return _read_start(Content(blocks(stream, packed)))[1].names
+            return _read_start(Content(blocks(stream, uri)))[1].names
 
     return first_columns(files, read)
 
@@ -64,8 +62,8 @@ def read_avro(
 ) -> Iterator[Rows]:
     """The rows of the blocks that begin in a span.
 
-    A block that is damaged is noted in `failures`, and reading goes on behind it as far
-    as blocks can be found.
+    A block whose data are damaged is noted in `failures`, and reading goes on behind it. Where
+    no block can be read, it ends: the rest of the span is one of the failures.
 
     Args:
         span: the piece of a file; a whole file is decompressed as its extension says.
@@ -78,22 +76,31 @@ def read_avro(
             unreadable as a whole; rows before the fault have been yielded.
     """
     with open_file(span.uri) as file:
-        packed = span.uri if span.stop is None else ""
-        content = Content(blocks(file, packed))
+        content = Content(blocks(file, span.uri if span.stop is None else ""))
         header, decoder = _read_start(content, columns)
-        waiting = _Waiting(span, header, decoder)
-        found = read_blocks(span, header, content, file, open_file)
-        while True:
-            try:
-                block = next(found, None)
-            except READ_ERRORS:
-                yield waiting.take()
-                raise
-            if block is None:
-                break
-            for _ in waiting.add(block):
-                yield waiting.take()
+        waiting = _Waiting(span.uri)
+        try:
+            for block in read_blocks(span, header, content, file):
+                for _ in waiting.add(block, header.codec, decoder):
+                    yield waiting.take()
+        except BrokenBlock as error:
+            waiting.fail(error.start, f"no block can be read: {error}; {_rest_of(span)} are lost")
+        except READ_ERRORS:
+            yield waiting.take()
+            raise
         yield waiting.take()
+
+
+def _rest_of(span: Span) -> str:
+    """Which rows nobody reads if no block can be read in a span.
+
+    Example:
+        >>> _rest_of(Span("a.avro", 0, 70))
+        'the rows from here to byte 70, and to the first sync marker behind it,'
+    """
+    if span.stop is None:
+        return "the rows from here on"
+    return f"the rows from here to byte {span.stop}, and to the first sync marker behind it,"
 
 
 def _read_start(content: Content, columns: tuple[str, ...] = ()) -> tuple[Header, RowDecoder]:
@@ -114,63 +121,42 @@ def _read_start(content: Content, columns: tuple[str, ...] = ()) -> tuple[Header
 
 
 class _Waiting:
-    """Rows of some blocks, decoded and not yet handed on."""
+    """Rows of some blocks of a file, decoded and not yet handed on."""
 
-    def __init__(self, span: Span, header: Header, decoder: RowDecoder) -> None:
-        self._span = span
-        self._header = header
-        self._decoder = decoder
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
         self._clear()
 
     def _clear(self) -> None:
-        self.size = 0
+        self._size = 0
         self._rows: list[Any] = []
         self._offsets: list[str] = []
         self._failures: list[Status] = []
 
-    def add(self, block: Block | Damage) -> Iterator[None]:
+    def add(self, block: Block, codec: str, decoder: RowDecoder) -> Iterator[None]:
         """Decode a block, and stop wherever there are enough rows to be taken."""
-        if isinstance(block, Damage):
-            upto = "" if block.stop is None else f" up to byte {block.stop}"
-            self._fail(block.start, f"no block can be read{upto}: {block.reason}")
-            return
-        behind = yield from self._decode(block)
-        if behind is not None:
-            for inner in blocks_inside(block, self._header.sync, self._span.stop, behind):
-                if isinstance(inner, Block):
-                    yield from self._decode(inner)
-
-    def _decode(self, block: Block) -> Generator[None, None, int | None]:
-        """Take the rows of a block.
-
-        Returns:
-            Where there may be other blocks in its data, if these are not its rows.
-        """
         taken = 0
         try:
-            content = decompress(self._header.codec, block.data)
-            for rows in self._decoder.decode(block.row_count, content):
-                self.size += len(content) * len(rows) // block.row_count + 1
+            data = decompress(codec, block.data)
+            for rows, size in decoder.decode(block.row_count, data):
+                self._size += size
                 self._rows += rows
                 self._offsets += _places(block.start, taken, taken + len(rows))
                 taken += len(rows)
-                if self.size >= BYTES_AT_ONCE:
+                if self._size >= BYTES_AT_ONCE:
                     yield
         except ValueError as error:
-            self._fail(block.start, _loss(taken, block.row_count, error))
-            plain = self._header.codec == "null"
-            return error.position if plain and isinstance(error, Undecodable) else 0
-        return None
+            self.fail(block.start, _loss(taken, block.row_count, error))
+
+    def fail(self, start: int, reason: str) -> None:
+        """Note what is lost from a byte on."""
+        self._failures.append(Status(Code.DATA_LOSS, f"{self._uri}, byte {start}: {reason}"))
 
     def take(self) -> Rows:
-        """The rows that wait, as JSON values."""
-        rows = self._decoder.to_json(self._rows)
-        taken = Rows(rows, self._offsets, self.size, tuple(self._failures))
+        """The rows that wait."""
+        taken = Rows(self._rows, self._offsets, self._size, tuple(self._failures))
         self._clear()
         return taken
-
-    def _fail(self, start: int, reason: str) -> None:
-        self._failures.append(Status(Code.DATA_LOSS, f"{self._span.uri}, byte {start}: {reason}"))
 
 
 def _loss(taken: int, count: int, error: Exception) -> str:

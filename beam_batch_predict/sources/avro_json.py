@@ -1,181 +1,128 @@
-"""Rows of Avro files as JSON values, column by column.
+"""Avro values as JSON: logical types of our own, which fastavro reads.
 
-Logical types are told as `typed_values` says. A union tells no branch: its value is the
-plain value.
+fastavro hands each value of a logical type to a function registered for it, wherever in a row
+the value stands. `avro_schemas` gives such types to the values that are not their own JSON:
+
+| type | JSON |
+|---|---|
+| a logical type of Avro | as `typed_values` has the value that fastavro makes of it |
+| bytes, fixed | as `typed_values` has bytes |
+| float, and arrays and maps of floats | the shortest numbers that read back to the same |
+| a record of values without bytes | itself, and its values are counted |
+
+A value without JSON, as a date of the year 12000, becomes a `Status` in its row and is noted in
+the `faults` of its type.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import datetime
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import numpy as np
+import orjson
+from fastavro.read import LOGICAL_READERS
 
 from beam_batch_predict.jsontext import quote
 from beam_batch_predict.safe_text import generalized
-from beam_batch_predict.sources.avro_schemas import branches, holders, kind_of, walk
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.typed_values import json_value, shortest_floats
 
-__all__ = ["JsonConverter", "reason_of"]
+__all__ = [
+    "COUNTED",
+    "LOGICAL_TYPES",
+    "SHOWN",
+    "Budget",
+    "TooManyValues",
+    "fault_of",
+    "reason_of",
+    "shortened",
+    "shortened_lists",
+]
+
+SHOWN = "beam-batch-predict-"
+"""What the names of our logical types begin with; behind it, the one of Avro, if there is one."""
+
+COUNTED = f"{SHOWN}counted"
+"""The logical type of records that have values without bytes."""
+
+LOGICAL_TYPES = frozenset(LOGICAL_READERS)
+"""The logical types that fastavro knows, as `int-date`."""
 
 
-class JsonConverter:
-    """Makes JSON values of what fastavro makes of rows.
+class TooManyValues(Exception):  # noqa: N818 - it ends a row
+    """A row has more values than a budget allows."""
 
-    Args:
-        root: the parsed schema of a row.
-        named: the types that have names.
-        columns: the fields that `to_json` gives, in this order, as far as the record has
-            them; empty for all.
+
+class Budget:
+    """How many values may still be made.
 
     Attributes:
-        told: whether values of records in unions must come with the names of their types.
-
-    Example:
-        >>> JsonConverter({"type": "map", "values": "bytes"}, {}).to_json([{"a": b"hi"}])
-        [{'a': {'b64': 'aGk='}}]
+        left: how many.
     """
 
-    def __init__(self, root: Any, named: Mapping[str, Any], columns: Sequence[str] = ()) -> None:
-        self._named = named
-        self._root = root
-        self._selects = bool(columns) and kind_of(root) == "record"
-        if self._selects:
-            fields = {field["name"]: field for field in root["fields"]}
-            self._chosen = [name for name in columns if name in fields]
-            self._root = {**root, "fields": [fields[name] for name in self._chosen]}
-        self._converts = holders(self._root, named, _is_no_json)
-        self.told = self._converts(self._root) and any(
-            isinstance(node, list)
-            and len(others := branches(node)) > 1
-            and any(self._kind(branch) == "record" for branch in others)
-            for node in walk(root, named)
-        )
-        if self.told:
-            self._converts = holders(
-                self._root, named, lambda node: isinstance(node, list) or _is_no_json(node)
-            )
+    left = 0
 
-    def to_json(self, rows: list[Any]) -> list[Any]:
-        """Rows as JSON has them; a `Status` stays, or stands for a row that has no JSON."""
-        if not self._converts(self._root) and not self._selects:
-            return rows
-        everything = Status not in set(map(type, rows))
-        live = range(len(rows)) if everything else _live(rows)
-        values = rows if everything else [rows[i] for i in live]
-        if self._selects:
-            values = [{name: row[name] for name in self._chosen} for row in values]
-        try:
-            values = self._convert(self._root, values)
-        except Exception:
-            values = list(map(self._convert_one, values))
-        if everything:
-            return values
-        found = list(rows)
-        for i, value in zip(live, values, strict=True):
-            found[i] = value
-        return found
+    def take(self, count: int = 1) -> None:
+        """Take some values from the budget.
 
-    def _convert_one(self, row: Any) -> Any:
-        for field in self._root["fields"] if kind_of(self._root) == "record" else ():
-            try:
-                self._convert(field["type"], [row[field["name"]]])
-            except Exception as error:
-                where, reason = f"field {quote(field['name'])}", reason_of(error)
-                cause = f"{where}: {generalized(reason)}"
-                return Status(Code.INVALID_ARGUMENT, f"{where}: {reason}", cause)
-        try:
-            return self._convert(self._root, [row])[0]
-        except Exception as error:
-            reason = reason_of(error)
-            return Status(Code.INVALID_ARGUMENT, reason, generalized(reason))
-
-    def _kind(self, node: Any) -> str:
-        kind = kind_of(node)
-        return kind_of(self._named[kind]) if kind in self._named else kind
-
-    def _convert(self, node: Any, values: Sequence[Any]) -> list[Any]:
-        """JSON of values of one type. Records are changed in place: new ones cost too much."""
-        if not values or not self._converts(node):
-            return list(values)
-        if isinstance(node, dict) and "logicalType" in node:
-            return [json_value(value) for value in values]
-        kind = kind_of(node)
-        if kind in self._named and not isinstance(node, dict):
-            return self._convert(self._named[kind], values)
-        if kind == "float":
-            return shortest_floats(np.array(values, dtype=np.float32))
-        if kind == "record":
-            columns = {
-                field["name"]: self._convert(field["type"], [row[field["name"]] for row in values])
-                for field in node["fields"]
-                if self._converts(field["type"])
-            }
-            for name, column in columns.items():
-                for row, value in zip(values, column, strict=True):
-                    row[name] = value
-            return list(values)
-        if kind == "array":
-            told = self._convert(node["items"], [item for row in values for item in row])
-            items = iter(told)
-            return [list(islice(items, len(row))) for row in values]
-        if kind == "map":
-            told = self._convert(node["values"], [item for row in values for item in row.values()])
-            items = iter(told)
-            return [dict(zip(row, islice(items, len(row)), strict=True)) for row in values]
-        if kind == "union":
-            return self._convert_union(node, values)
-        return [json_value(value) for value in values]
-
-    def _convert_union(self, node: list[Any], values: Sequence[Any]) -> list[Any]:
-        """JSON of values of several types, told by what Python has of them."""
-        others = branches(node)
-        if len(others) == 1 and not self.told:
-            if None not in values:
-                return self._convert(others[0], values)
-            items = iter(self._convert(others[0], [value for value in values if value is not None]))
-            return [None if value is None else next(items) for value in values]
-        found = list(values)
-        groups: dict[Any, list[int]] = {}
-        for i, value in enumerate(values):
-            if value is not None:
-                kind = value[0] if type(value) is tuple else type(value)
-                groups.setdefault(kind, []).append(i)
-        for kind, places in groups.items():
-            of_kind = [values[i] for i in places]
-            if isinstance(kind, str):
-                told = self._convert(self._named[kind], [value for _, value in of_kind])
-            else:
-                branch = self._branch(node, kind)
-                told = (
-                    [json_value(value) for value in of_kind]
-                    if branch is None
-                    else self._convert(branch, of_kind)
-                )
-            for i, value in zip(places, told, strict=True):
-                found[i] = value
-        return found
-
-    def _branch(self, node: list[Any], kind: type) -> Any:
-        """The branch that values of a Python type are of; None where their JSON needs none."""
-        others = branches(node)
-        if len(others) == 1:
-            return others[0]
-        wanted = {list: ("array",), dict: ("map",), float: ("float", "double")}
-        fitting = [branch for branch in others if self._kind(branch) in wanted.get(kind, ())]
-        return fitting[0] if len(fitting) == 1 else None
+        Raises:
+            TooManyValues: there are not so many left.
+        """
+        self.left -= count
+        if self.left < 0:
+            raise TooManyValues
 
 
-def _is_no_json(node: Any) -> bool:
-    """Whether values of a type are not their JSON already."""
-    logical = isinstance(node, dict) and "logicalType" in node
-    return logical or kind_of(node) in ("float", "bytes", "fixed")
+def shortened(values: Sequence[float | None]) -> list[float | None]:
+    """Floats of 32 bits as the shortest numbers that read back to the same.
+
+    Example:
+        >>> shortened([0.10000000149011612, None])
+        [0.1, None]
+    """
+    if None not in values:
+        return [*shortest_floats(np.array(values, np.float32))]
+    short = iter(shortened([value for value in values if value is not None]))
+    return [None if value is None else next(short) for value in values]
 
 
-def _live(rows: Sequence[Any]) -> list[int]:
-    return [i for i, row in enumerate(rows) if not isinstance(row, Status)]
+def shortened_lists(
+    lists: Sequence[list[float | None] | None],
+) -> list[list[float | None] | None]:
+    """Lists of floats of 32 bits as those of the shortest numbers, together.
+
+    Example:
+        >>> shortened_lists([[0.10000000149011612], None, []])
+        [[0.1], None, []]
+    """
+    short = iter(shortened([value for values in lists for value in values or ()]))
+    return [values and [*islice(short, len(values))] for values in lists]
+
+
+def fault_of(row: Any, of_record: bool) -> Status | None:
+    """The first value of a row that has no JSON; of a record, with the name of its field.
+
+    Example:
+        >>> fault_of({"n": 1, "at": [Status(Code.INVALID_ARGUMENT, "out of range")]}, True).message
+        'field "at": out of range'
+    """
+    if not of_record:
+        return _fault_in(row)
+    for name, value in row.items():
+        if fault := _fault_in(value):
+            where = f"field {quote(name)}: "
+            return Status(fault.code, where + fault.message, where + (fault.cause or fault.message))
+    return None
+
+
+def _fault_in(value: Any) -> Status | None:
+    if isinstance(value, Status):
+        return value
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return next(filter(None, map(_fault_in, inside)), None)
 
 
 def reason_of(error: Exception) -> str:
@@ -188,3 +135,73 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "nested too deep"
     return f"{error}" or type(error).__name__
+
+
+def _with_json(
+    read: Callable[[Any, Mapping[str, Any]], Any], convert: Callable[[Any], Any]
+) -> Callable[..., Any]:
+    """A reader of fastavro's whose values are converted to JSON."""
+
+    def read_json(value: Any, schema: Mapping[str, Any], _: Any = None) -> Any:
+        try:
+            return convert(read(value, schema))
+        except Exception as error:
+            reason = reason_of(error)
+            fault = Status(Code.INVALID_ARGUMENT, reason, generalized(reason))
+            schema["faults"].append(fault)
+            return fault
+
+    return read_json
+
+
+_CONVERTERS: dict[str, Callable[[Any], Any]] = {
+    "date": datetime.date.isoformat,
+    "decimal": float,
+    "local": datetime.datetime.isoformat,
+    "time": datetime.time.isoformat,
+    "timestamp": str,
+    "uuid": str,
+}
+"""What `json_value` does with the values of logical types, by the first words of their names."""
+
+
+def _bytes(value: bytes, *_: Any) -> Any:
+    return json_value(value)
+
+
+def _float(value: float, *_: Any) -> float:
+    """The shortest number, faster than `shortest_floats` where there is one alone."""
+    try:
+        return float(orjson.dumps(np.float32(value), option=orjson.OPT_SERIALIZE_NUMPY))
+    except ValueError:  # NaN and infinities are null
+        return value
+
+
+def _array(values: list[float | None], *_: Any) -> list[float | None]:
+    return shortened(values)
+
+
+def _map(values: dict[str, float | None], *_: Any) -> dict[str, float | None]:
+    return dict(zip(values, shortened([*values.values()]), strict=True))
+
+
+def _counted(value: dict[str, Any], schema: Mapping[str, Any], _: Any = None) -> dict[str, Any]:
+    schema["budget"].take(schema["count"])
+    return value
+
+
+for _kind, _, _meaning in [name.partition("-") for name in LOGICAL_TYPES]:
+    LOGICAL_READERS[f"{_kind}-{SHOWN}{_meaning}"] = _with_json(
+        LOGICAL_READERS[f"{_kind}-{_meaning}"],
+        _CONVERTERS.get(_meaning.partition("-")[0], json_value),
+    )
+LOGICAL_READERS.update(
+    {
+        f"bytes-{SHOWN}": _bytes,
+        f"fixed-{SHOWN}": _bytes,
+        f"float-{SHOWN}": _float,
+        f"array-{SHOWN}": _array,
+        f"map-{SHOWN}": _map,
+        f"record-{COUNTED}": _counted,
+    }
+)

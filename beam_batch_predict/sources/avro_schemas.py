@@ -1,4 +1,4 @@
-"""What the schema of an Avro file says of the bytes of its rows.
+"""Schemas of Avro files, made such that fastavro reads their values as JSON and within bounds.
 
 Source: https://avro.apache.org/docs/1.11.1/specification/#schema-declaration.
 """
@@ -6,76 +6,82 @@ Source: https://avro.apache.org/docs/1.11.1/specification/#schema-declaration.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
-from fastavro.read import LOGICAL_READERS
+from beam_batch_predict.sources.avro_json import COUNTED, LOGICAL_TYPES, SHOWN, Budget
+from beam_batch_predict.status import Status
 
 __all__ = [
-    "branches",
-    "holders",
+    "bare",
+    "bound_values",
+    "depth",
+    "has_bytes",
+    "is_array_of_floats",
+    "is_float",
+    "json_schema",
     "kind_of",
-    "least_size",
-    "most_without_bytes",
-    "plain_schema",
-    "refers_to_itself",
-    "refuse_negative_indexes",
-    "walk",
 ]
 
-_FIXED_SIZES = {"null": 0, "float": 4, "double": 8}
 
-
-def plain_schema(schema: Any, logical: bool = True) -> Any:
-    """A schema without what does not matter to reading: defaults, aliases, remarks.
+def json_schema(schema: Any, faults: list[Status]) -> Any:
+    """A schema with the logical types of `avro_json`, without defaults, aliases and remarks.
 
     By the specification a logical type that is unknown or wrong, as a decimal without a
     precision, is as none.
 
     Args:
         schema: the schema, as JSON has it.
-        logical: whether logical types stay.
+        faults: where values without JSON are noted.
 
     Raises:
         KeyError, TypeError: the schema is wrong.
 
     Example:
-        >>> plain_schema({"type": "int", "logicalType": "date", "doc": "when"})
-        {'type': 'int', 'logicalType': 'date'}
-        >>> plain_schema({"type": "int", "logicalType": "date"}, logical=False)
+        >>> json_schema({"type": "bytes", "doc": "raw"}, [])
+        {'type': 'bytes', 'logicalType': 'beam-batch-predict-'}
+        >>> json_schema({"type": "int", "logicalType": "no such type"}, [])
         'int'
     """
     if isinstance(schema, list):
-        return [plain_schema(branch, logical) for branch in schema]
+        return [json_schema(branch, faults) for branch in schema]
     if isinstance(schema, str):
-        return schema
+        return _shown({"type": schema}) if schema in ("bytes", "float") else schema
     kind = schema["type"]
     if not isinstance(kind, str):
-        return plain_schema(kind, logical)
+        return json_schema(kind, faults)
     kept = {name: schema[name] for name in ("name", "namespace") if name in schema}
     if kind in ("record", "error"):
         fields = [
-            {"name": field["name"], "type": plain_schema(field["type"], logical)}
+            {"name": field["name"], "type": json_schema(field["type"], faults)}
             for field in schema["fields"]
         ]
         return {"type": "record", **kept, "fields": fields}
-    if kind == "array":
-        return {"type": kind, "items": plain_schema(schema["items"], logical)}
-    if kind == "map":
-        return {"type": kind, "values": plain_schema(schema["values"], logical)}
+    if kind in ("array", "map"):
+        inside = "items" if kind == "array" else "values"
+        item = json_schema(schema[inside], faults)
+        if is_float(item):  # shortened together
+            return _shown({"type": kind, inside: bare(item)})
+        return {"type": kind, inside: item}
     if kind == "enum":
         return {"type": kind, **kept, "symbols": schema["symbols"]}
     if kind == "fixed":
         if type(schema["size"]) is not int or schema["size"] < 0:
             raise TypeError(f"the size of a fixed type is {schema['size']}")
-        return {"type": kind, **kept, "size": schema["size"], **_logical_type(schema, logical)}
-    found = _logical_type(schema, logical)
-    return {"type": kind, **found} if found else kind
+        kept["size"] = schema["size"]
+    meaning = _logical_type(schema)
+    if meaning:
+        return _shown({"type": kind, **kept, **meaning, "faults": faults}, meaning["logicalType"])
+    return _shown({"type": kind, **kept}) if kind == "fixed" else json_schema(kind, faults)
 
 
-def _logical_type(schema: Mapping[str, Any], wanted: bool) -> dict[str, Any]:
+def _shown(schema: dict[str, Any], meaning: str = "") -> dict[str, Any]:
+    return {**schema, "logicalType": f"{SHOWN}{meaning}"}
+
+
+def _logical_type(schema: Mapping[str, Any]) -> dict[str, Any]:
     name = schema.get("logicalType")
-    if not wanted or f"{schema['type']}-{name}" not in LOGICAL_READERS:
+    if f"{schema['type']}-{name}" not in LOGICAL_TYPES:
         return {}
     if name != "decimal":
         return {"logicalType": name}
@@ -87,7 +93,7 @@ def _logical_type(schema: Mapping[str, Any], wanted: bool) -> dict[str, Any]:
 
 
 def kind_of(node: Any) -> str:
-    """The type of a parsed schema: of a primitive one, a complex one, or the name of one.
+    """The type of a schema: of a primitive one, a complex one, or the name of one.
 
     Example:
         >>> kind_of("int"), kind_of(["null", "int"]), kind_of({"type": "map", "values": "int"})
@@ -98,9 +104,35 @@ def kind_of(node: Any) -> str:
     return str(node["type"] if isinstance(node, dict) else node)
 
 
-def branches(node: list[Any]) -> list[Any]:
-    """The branches of a union but null."""
-    return [branch for branch in node if kind_of(branch) != "null"]
+def is_float(node: Any) -> bool:
+    """Whether values are floats of 32 bits, or null.
+
+    Example:
+        >>> is_float(["null", "float"]), is_float("null"), is_float(["float", "double"])
+        (True, False, False)
+    """
+    kinds = {kind_of(branch) for branch in (node if isinstance(node, list) else [node])}
+    return kinds - {"null"} == {"float"}
+
+
+def is_array_of_floats(node: Any) -> bool:
+    """Whether values are arrays of floats of 32 bits, or null."""
+    arrays = [branch for branch in node if branch != "null"] if isinstance(node, list) else [node]
+    return [*map(kind_of, arrays)] == ["array"] and is_float(arrays[0]["items"])
+
+
+def bare(node: Any) -> Any:
+    """A schema whose values are as they stand in the file, as far as they are no records.
+
+    Example:
+        >>> bare(["null", {"type": "float", "logicalType": "beam-batch-predict-"}])
+        ['null', {'type': 'float'}]
+    """
+    if isinstance(node, list):
+        return [bare(branch) for branch in node]
+    if not isinstance(node, dict) or node["type"] == "record":
+        return node
+    return {name: value for name, value in node.items() if name != "logicalType"}
 
 
 def _inside(node: Any) -> list[Any]:
@@ -112,59 +144,17 @@ def _inside(node: Any) -> list[Any]:
     return [node["items"]] if kind == "array" else [node["values"]] if kind == "map" else []
 
 
-def walk(node: Any, named: Mapping[str, Any]) -> Iterator[Any]:
-    """A parsed schema and all inside it, each type that has a name once."""
-    waiting, seen = [node], set()
-    while waiting:
-        node = waiting.pop()
-        node = named.get(node, node) if isinstance(node, str) else node
-        if isinstance(node, dict) and "name" in node:
-            if node["name"] in seen:
-                continue
-            seen.add(node["name"])
-        yield node
-        waiting += _inside(node)
+def depth(node: Any, named: Mapping[str, Any], known: dict[str, float] | None = None) -> float:
+    """How deep values are nested; infinity for a type that has itself inside.
 
-
-def holders(
-    node: Any, named: Mapping[str, Any], wanted: Callable[[Any], bool]
-) -> Callable[[Any], bool]:
-    """A function that tells whether a type inside a schema is a wanted one or has one inside.
+    Args:
+        node: a schema that fastavro has parsed.
+        named: its types that have names.
+        known: the depths of some of these.
 
     Example:
-        >>> schema = {"type": "array", "items": ["null", "float"]}
-        >>> has_float = holders(schema, {}, lambda inner: kind_of(inner) == "float")
-        >>> has_float(schema), has_float(["null", "int"])
-        (True, False)
-    """
-
-    def key(inner: Any) -> Any:
-        inner = named.get(inner, inner) if isinstance(inner, str) else inner
-        return inner if isinstance(inner, str) else id(inner)
-
-    outer: dict[Any, list[Any]] = {}
-    waiting: list[Any] = []
-    for inner in walk(node, named):
-        if wanted(inner):
-            waiting.append(key(inner))
-        for child in _inside(inner):
-            outer.setdefault(key(child), []).append(key(inner))
-    found: set[Any] = set()
-    while waiting:
-        if (inner := waiting.pop()) not in found:
-            found.add(inner)
-            waiting += outer.get(inner, [])
-    return lambda inner: key(inner) in found
-
-
-def refers_to_itself(
-    node: Any, named: Mapping[str, Any], known: dict[str, bool] | None = None
-) -> bool:
-    """Whether a type has itself inside: there is no bound then to how deep data goes.
-
-    Example:
-        >>> refers_to_itself(["null", "int"], {})
-        False
+        >>> depth({"type": "array", "items": ["null", "int"]}, {})
+        3.0
     """
     known = {} if known is None else known
     node = named.get(node, node) if isinstance(node, str) else node
@@ -172,86 +162,50 @@ def refers_to_itself(
     if name in known:
         return known[name]
     if name:
-        known[name] = True  # as long as we are in it
-    found = any([refers_to_itself(inner, named, known) for inner in _inside(node)])
+        known[name] = math.inf  # as long as we are in it
+    found = 1.0 + max([depth(inner, named, known) for inner in _inside(node)], default=0.0)
     if name:
         known[name] = found
     return found
 
 
-def least_size(node: Any, named: Mapping[str, Any], known: dict[str, int] | None = None) -> int:
-    """The fewest bytes that a value has.
+def has_bytes(node: Any, named: Mapping[str, Any], known: dict[str, bool]) -> bool:
+    """Whether each value has a byte of its own in the file.
 
     Example:
-        >>> least_size("null", {}), least_size({"type": "array", "items": "double"}, {})
-        (0, 1)
+        >>> has_bytes("null", {}, {}), has_bytes(["null"], {}, {})
+        (False, True)
     """
-    known = {} if known is None else known
     node = named.get(node, node) if isinstance(node, str) else node
     kind = kind_of(node)
-    if kind == "union":
-        return 1 + min((least_size(branch, named, known) for branch in node), default=0)
     if kind == "record":
         if node["name"] not in known:
-            known[node["name"]] = 0  # as long as we are in it
-            known[node["name"]] = sum(least_size(inner, named, known) for inner in _inside(node))
+            known[node["name"]] = True  # as long as we are in it
+            inside = [has_bytes(inner, named, known) for inner in _inside(node)]
+            known[node["name"]] = any(inside)
         return known[node["name"]]
-    return int(node["size"]) if kind == "fixed" else _FIXED_SIZES.get(kind, 1)
+    return kind != "null" and not (kind == "fixed" and not node["size"])
 
 
-def most_without_bytes(
-    node: Any, named: Mapping[str, Any], known: dict[str, int] | None = None
-) -> int:
-    """The most values without bytes that come with one value: what its bytes do not bound.
-
-    Items of arrays and maps do not count: each of them has bytes of its own.
-
-    Example:
-        >>> fields = [{"name": "a", "type": "null"}, {"name": "b", "type": ["null", "int"]}]
-        >>> most_without_bytes({"type": "record", "name": "R", "fields": fields}, {})
-        1
-    """
-    known = {} if known is None else known
-    node = named.get(node, node) if isinstance(node, str) else node
-    kind = kind_of(node)
-    if kind == "union":  # the index has a byte, which stands for the value of the branch
-        inside = (most_without_bytes(branch, named, known) for branch in branches(node))
-        return max(inside, default=0)
-    if kind == "record":
-        if node["name"] not in known:
-            known[node["name"]] = 0  # as long as we are in it: it is behind a union or an array
-            inside = (most_without_bytes(inner, named, known) for inner in _inside(node))
-            known[node["name"]] = sum(inside)
-        return known[node["name"]]
-    return int(kind == "null" or (kind == "fixed" and not node["size"]))
-
-
-def refuse_negative_indexes(nodes: Iterable[Any]) -> None:
-    """Make fastavro raise KeyError for an index of a symbol or branch that the schema has not.
-
-    It takes those of Python: -1 would be the last. Changes the schemas in place.
+def bound_values(root: Any, named: Mapping[str, Any], budget: Budget) -> None:
+    """See that bytes or a budget bound how many values a row has. Changes the schema in place.
 
     Args:
-        nodes: parsed schemas, as `walk` gives them.
+        root: a schema that fastavro has parsed.
+        named: its types that have names.
+        budget: what values without bytes are taken from, but those of unions.
+
+    Raises:
+        ValueError: there is an array whose items have no bytes.
     """
-    for node in nodes:
-        kind = kind_of(node)
-        if kind == "record":
-            for field in node["fields"]:
-                field["type"] = _strict(field["type"])
-        elif kind == "array":
-            node["items"] = _strict(node["items"])
-        elif kind == "map":
-            node["values"] = _strict(node["values"])
-        elif kind == "enum" and isinstance(node["symbols"], list):
-            node["symbols"] = dict(enumerate(node["symbols"]))
-
-
-def _strict(node: Any) -> Any:
-    """A union that is asked for its branches by a dictionary, which costs least."""
-    if type(node) is not list:
-        return node
-    at = dict(enumerate(map(_strict, node)))
-    # Its compiled reader adds the length to an index below zero.
-    behaviour = {"__getitem__": at.__getitem__, "__len__": lambda _: 0}
-    return cast(list[Any], type("Branches", (list,), behaviour)(at.values()))
+    known: dict[str, bool] = {}
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        waiting += _inside(node)
+        if kind_of(node) == "array" and not has_bytes(node["items"], named, known):
+            raise ValueError("an array of items without bytes, whose number nothing would bound")
+        if kind_of(node) == "record":
+            count = sum(not has_bytes(inner, named, known) for inner in _inside(node))
+            if count:
+                node.update(logicalType=COUNTED, budget=budget, count=count)

@@ -109,7 +109,7 @@ def check(data: bytes) -> None:
         assert split[:2] == whole[:2], content
         _check_against_fastavro(content, rows)
     with (
-        patch.object(avro_values, "MOST_TOGETHER", 0),
+        patch.object(avro_values, "MOST_UNCOUNTED", 0),
         patch.object(avro_values, "GROUP", 2),
         patch.object(avro_values, "PIECE_BYTES", 4),
     ):
