@@ -6,15 +6,17 @@ object appears whole or not at all, so nothing needs to be written aside first.
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from apache_beam.io.filesystems import FileSystems
 from apache_beam.io.gcp.gcsio import MAX_BATCH_OPERATION_SIZE, parse_gcs_path
-from google.api_core.exceptions import PreconditionFailed, from_http_response
+from google.api_core.exceptions import GoogleAPICallError, PreconditionFailed, from_http_response
+from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from beam_batch_predict.file_errors import (
@@ -32,6 +34,7 @@ __all__ = [
     "is_cloud_storage",
     "read",
     "rename",
+    "upload",
     "write",
 ]
 
@@ -41,6 +44,9 @@ os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 
 BATCHES_AT_ONCE = 8
 """Batch requests under way at a time."""
+
+UPLOAD_PIECE_BYTES = 16 * 1024 * 1024
+"""Bytes that a request of a resumable upload sends, and that memory holds meanwhile."""
 
 
 def is_cloud_storage(uri: str) -> bool:
@@ -59,8 +65,17 @@ def blob_of(uri: str) -> Any:
 
 
 def write(uri: str, content: bytes) -> None:
-    """Write a whole object in one request, in place of what is there."""
-    asked(uri, lambda: _upload(blob_of(uri), content))
+    """Write a whole object in place of what is there."""
+    upload(uri, io.BytesIO(content))
+
+
+def upload(uri: str, file: BinaryIO) -> None:
+    """Write a whole object of all the bytes of a file, in place of what is there.
+
+    Raises:
+        OSError, StorageUnavailable: it cannot be written; there is no shorter one either.
+    """
+    asked(uri, lambda: _upload(uri, file))
 
 
 def read(uri: str) -> bytes:
@@ -77,12 +92,11 @@ def create_exclusively(uri: str, content: bytes) -> bool:
     """Write an object where there is none; False where there is one with other content."""
 
     def create() -> bool:
-        blob = blob_of(uri)
         try:
-            _upload(blob, content, if_generation_match=0)
+            _upload(uri, io.BytesIO(content), if_generation_match=0)
         except PreconditionFailed:
             # Maybe by this very call: a request that is sent again finds its own object.
-            found: bytes = blob.download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
+            found: bytes = blob_of(uri).download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
             return found == content
         return True
 
@@ -137,9 +151,36 @@ def _blob(client: Any, uri: str) -> Any:
     return client.bucket(bucket).blob(name)
 
 
-def _upload(blob: Any, content: bytes, **preconditions: Any) -> None:
-    kind = "application/octet-stream"
-    blob.upload_from_string(content, content_type=kind, retry=DEFAULT_RETRY, **preconditions)
+_BROKEN_OFF = (200, 308, 404, 410)
+"""Answers to a piece of an upload after which the client gives up but all may be sent anew:
+other bytes have arrived, fewer have, or the session is gone."""
+
+
+def _upload(uri: str, file: BinaryIO, **preconditions: Any) -> None:
+    """Upload a file from its start.
+
+    Raises:
+        StorageUnavailable: the upload broke off, and may be tried again.
+    """
+    blob = blob_of(uri)
+    blob.chunk_size = UPLOAD_PIECE_BYTES
+    try:
+        blob.upload_from_file(
+            file,
+            size=file.seek(0, os.SEEK_END),
+            rewind=True,
+            content_type="application/octet-stream",
+            checksum="crc32c",
+            retry=DEFAULT_RETRY,
+            **preconditions,
+        )
+    except (DataCorruption, GoogleAPICallError) as error:
+        reply = error.response
+        if reply is None or reply.request.method != "PUT" or reply.status_code not in _BROKEN_OFF:
+            raise
+        raise StorageUnavailable(f"{uri}: the upload broke off: {error}") from error
+    except ValueError as error:  # raised where fewer bytes have arrived than were sent
+        raise StorageUnavailable(f"{uri}: the upload broke off: {error}") from error
 
 
 def _in_batches(

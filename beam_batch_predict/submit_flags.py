@@ -45,17 +45,26 @@ class Flag(NamedTuple):
         help: what it is for.
         metavar: what stands for the value in help texts; empty where it takes none.
         field: of the job, as its path in JSON; empty where it is about something else.
-        note: what becomes of it, for one that does nothing here.
     """
 
     name: str
     help: str
     metavar: str = ""
     field: str = ""
-    note: str = ""
 
 
-_WAITS = "the command ends with the job; put & behind it to go on at once"
+_UNUSED = {
+    **dict.fromkeys(("async", "stream-logs", "quiet", "log-http"), ""),
+    **dict.fromkeys(("user-output-enabled", "no-user-output-enabled"), ""),
+    **{"verbosity": "LEVEL", "trace-token": "TOKEN", "account": "ACCOUNT"},
+    **{"billing-project": "PROJECT", "configuration": "NAME"},
+}
+"""Flags that do nothing here, with what stands for their values."""
+
+_UNUSED_NOTE = (
+    "taken and not used: the command ends with the job (put & behind it to go on at once), asks "
+    "nothing, and has Google's application default credentials; --project is billed"
+)
 
 FLAGS = (
     Flag("model", "The model, by its name.", "MODEL", "predictionInput.modelName"),
@@ -135,22 +144,7 @@ FLAGS = (
     ),
     Flag("format", "Of the job that is printed; only json.", "FORMAT"),
     Flag("impersonate-service-account", "Handed on to Beam.", "ACCOUNT"),
-    Flag("async", "Taken and not used.", note=_WAITS),
-    Flag("stream-logs", "Taken and not used.", note="progress goes to standard error in any case"),
-    Flag("quiet", "Taken and not used.", note="nothing is ever asked"),
-    Flag("log-http", "Taken and not used.", note="there are no requests of gcloud"),
-    Flag("user-output-enabled", "Taken and not used.", note="the result is always printed"),
-    Flag("no-user-output-enabled", "Taken and not used.", note="the result is always printed"),
-    Flag("verbosity", "Taken and not used.", "LEVEL", note="what goes wrong is always said"),
-    Flag("trace-token", "Taken and not used.", "TOKEN", note="there are no requests of gcloud"),
-    *(
-        Flag(name, "Taken and not used.", metavar, note=note)
-        for name, metavar, note in (
-            ("account", "ACCOUNT", "credentials are Google's application default credentials"),
-            ("billing-project", "PROJECT", "--project is billed"),
-            ("configuration", "NAME", "configurations of gcloud are not read"),
-        )
-    ),
+    *(Flag(name, "Taken and not used.", metavar) for name, metavar in _UNUSED.items()),
 )
 """All that are taken, in the order of the help text."""
 
@@ -265,10 +259,9 @@ def given_flags(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def notes_of(arguments: argparse.Namespace) -> list[str]:
-    """One sentence for each flag that was given and does nothing here."""
-    return [
-        f"--{name}: {_NAMES[name].note}." for name in given_flags(arguments) if _NAMES[name].note
-    ]
+    """A sentence about the flags that were given and do nothing here, if there are any."""
+    unused = [f"--{name}" for name in given_flags(arguments) if name in _UNUSED]
+    return [f"{', '.join(unused)}: {_UNUSED_NOTE}."] if unused else []
 
 
 def check_no_arguments(unknown: Sequence[str]) -> None:

@@ -14,7 +14,6 @@ from beam_batch_predict.files.writing import (
     NewFile,
     claim_directory,
     create_exclusively,
-    create_file,
     remove_asides,
     write_file,
 )
@@ -25,7 +24,6 @@ __all__ = [
     "StorageUnavailable",
     "claim_directory",
     "create_exclusively",
-    "create_file",
     "delete",
     "digest",
     "exists",

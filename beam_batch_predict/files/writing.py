@@ -6,9 +6,10 @@ import hashlib
 import io
 import os
 import re
+import tempfile
 import uuid
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, BinaryIO, cast
 
 from apache_beam.io.filesystem import CompressionTypes
@@ -16,17 +17,16 @@ from apache_beam.io.filesystems import FileSystems
 
 from beam_batch_predict import cloud_storage
 from beam_batch_predict.cloud_storage import is_cloud_storage
-from beam_batch_predict.cloud_uploads import Upload
 from beam_batch_predict.file_errors import as_os_error, asked
 from beam_batch_predict.files.matching import match_in
 from beam_batch_predict.files.moving import delete, rename
 from beam_batch_predict.files.paths import is_local, join
+from beam_batch_predict.files.reading import open_file
 
 __all__ = [
     "NewFile",
     "claim_directory",
     "create_exclusively",
-    "create_file",
     "remove_asides",
     "write_file",
 ]
@@ -34,78 +34,50 @@ __all__ = [
 _ASIDE = re.compile(r"(?:\.[0-9a-f]{32}\.tmp)+$")
 
 
-def create_file(uri: str) -> BinaryIO:
-    """A new file for writing; its directory is made where there is none."""
-    if is_cloud_storage(uri):
-        return cast(BinaryIO, _ObjectWriter(uri))
-    with as_os_error(uri):
-        _make_directory_of(uri)
-        file: BinaryIO = FileSystems.create(uri, compression_type=CompressionTypes.UNCOMPRESSED)
-    return file
-
-
-class _ObjectWriter(io.RawIOBase):
-    """Writes an object, which is there when this is closed; not when it is forgotten."""
-
-    def __init__(self, uri: str) -> None:
-        self._upload = Upload(uri)
-
-    def write(self, content: Any) -> int:
-        self._upload.write(content)
-        return len(content)
-
-    def writable(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        if not self.closed:
-            super().close()
-            self._upload.finish()
-
-    def __exit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            super().close()
-            self._upload.cancel()
-
-    def __del__(self) -> None:
-        """Do not close it, as its base class would."""
-
-
-def _make_directory_of(uri: str) -> None:
-    if is_local(uri):
-        os.makedirs(os.path.dirname(os.path.abspath(uri)), exist_ok=True)
-
-
 class NewFile(io.RawIOBase):
     """A file that is written whole before anyone sees it, or never.
 
-    Objects of Cloud Storage are like that by themselves. Other files are written aside, then
-    moved. One that is forgotten is not made, but what is aside stays there: `abandon` it.
+    The bytes of an object of Cloud Storage are kept in a temporary file on the local disk, and
+    uploaded by `commit`. Other files are written aside, then moved. One that is forgotten is
+    not made, but what is aside stays there: `abandon` it.
 
     Args:
         uri: what stands there is replaced by `commit`, not before.
 
     Attributes:
         uri: of the file.
-        uri_written: where the bytes can be read between `close` and `commit`; None where
-            they cannot.
         size: how many bytes were written.
     """
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        self.uri_written: str | None = None
         self.size = 0
         self._digest = hashlib.sha256()
         self._is_settled = False
-        self._upload: Upload | None = None
-        if is_cloud_storage(uri):
-            self._upload = Upload(uri)
-        else:
-            self.uri_written = f"{uri}.{uuid.uuid4().hex}.tmp"
-            self._file = create_file(self.uri_written)
+        self._is_object = is_cloud_storage(uri)
+        self._aside = "" if self._is_object else f"{uri}.{uuid.uuid4().hex}.tmp"
+        with self._errors():
+            self._file = self._create()
+
+    def _create(self) -> BinaryIO:
+        if self._is_object:
+            return cast(BinaryIO, tempfile.TemporaryFile())
+        if is_local(self.uri):
+            os.makedirs(os.path.dirname(os.path.abspath(self.uri)), exist_ok=True)
+        kind = CompressionTypes.UNCOMPRESSED
+        return cast(BinaryIO, FileSystems.create(self._aside, compression_type=kind))
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Tell which disk has an error, and what it is needed for."""
+        try:
+            with as_os_error(self.uri):
+                yield
+        except OSError as error:
+            if not self._is_object:
+                raise
+            where = "the local disk that keeps a file before its upload (TMPDIR names another)"
+            raise OSError(error.errno, f"{error.strerror}: {where}", self.uri) from error
 
     @property
     def sha256(self) -> str:
@@ -118,11 +90,8 @@ class NewFile(io.RawIOBase):
         Raises:
             OSError, StorageUnavailable: they cannot be written.
         """
-        if self._upload is not None:
-            self._upload.write(content)
-        else:
-            with as_os_error(self.uri):
-                self._file.write(content)
+        with self._errors():
+            self._file.write(content)
         self._digest.update(content)
         self.size += len(content)
         return len(content)
@@ -140,24 +109,33 @@ class NewFile(io.RawIOBase):
         if self.closed:
             return
         super().close()
-        if self._upload is None:
-            with as_os_error(self.uri):
+        with self._errors():
+            if self._is_object:
+                self._file.flush()
+            else:
                 self._file.close()
+
+    def open_written(self) -> BinaryIO:
+        """Open the bytes for reading, between `close` and `commit`."""
+        if not self._is_object:
+            return open_file(self._aside)
+        self._file.seek(0)
+        return self._file
 
     def commit(self, uri: str = "") -> None:
         """Make the file visible; nothing is left of it where this fails.
 
         Args:
-            uri: another name, in the same file system, that the file gets. An object of
-                some size is copied then.
+            uri: another name, in the same file system, that the file gets.
         """
         uri = uri or self.uri
         try:
             self.close()
-            if self._upload is not None:
-                self._upload.finish(uri)
-            elif self.uri_written is not None:
-                rename([self.uri_written], [uri])
+            if self._is_object:
+                cloud_storage.upload(uri, self._file)
+                self._file.close()
+            else:
+                rename([self._aside], [uri])
         except BaseException:
             self.abandon()
             raise
@@ -170,11 +148,11 @@ class NewFile(io.RawIOBase):
         self._is_settled = True
         with suppress(OSError):  # a full disk refuses what was still to be written
             self.close()
-        if self._upload is not None:
-            self._upload.cancel()
-        elif self.uri_written is not None:
-            with suppress(OSError):
-                delete([self.uri_written])
+        with suppress(OSError):
+            if self._is_object:
+                self._file.close()
+            else:
+                delete([self._aside])
 
 
 def write_file(uri: str, content: bytes) -> None:

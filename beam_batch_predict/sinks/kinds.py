@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import BinaryIO, NamedTuple, cast
 
+from beam_batch_predict import files
 from beam_batch_predict.sinks.csv_records import CsvRecords
 from beam_batch_predict.sinks.formats import RECORD_FORMATS, error_format
 from beam_batch_predict.sinks.parts import NO_FILE, Part, PartFile, commit_file, new_file
@@ -145,7 +146,8 @@ def _whole(sources: Sequence[_Source], form: Form) -> WholeFile:
     try:
         with SectionWriter(cast(BinaryIO, file), form.format, form.schema) as whole:
             for source in sources:
-                copy_sections(form.format, source.file.uri, source.sections, whole)
+                with files.open_file(source.file.uri) as part:
+                    copy_sections(form.format, part, source.sections, whole)
             whole.close()
         return WholeFile(commit_file(file, f"{first.file.uri}.whole"), rows, first.chunk)
     except BaseException:

@@ -262,18 +262,13 @@ class _Table:
     def _merge(self, written: NewFile) -> None:
         """Write all sections again, as one."""
         written.close()
-        if written.uri_written is None:  # an object can be read when it is there
-            written.commit()
         self._file = new_file(self._directory)
         try:
-            with self._begin(self._file) as section:
-                uri = written.uri_written or written.uri
-                copy_sections(self._format, uri, self.sections, section)
+            with written.open_written() as content, self._begin(self._file) as section:
+                copy_sections(self._format, content, self.sections, section)
                 self.sections = [section.close()]
         finally:
             written.abandon()
-            if written.uri_written is None:
-                files.delete([written.uri])
 
 
 def new_file(directory: str) -> NewFile:

@@ -10,7 +10,6 @@ import io
 from collections.abc import Iterable
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from beam_batch_predict import files
 from beam_batch_predict.errors import LostRowsError
 from beam_batch_predict.sinks.tables import Layout, RecordFormat, Rows, Schema
 
@@ -68,7 +67,7 @@ class SectionWriter:
 
 def copy_sections(
     record_format: RecordFormat,
-    uri: str,
+    file: BinaryIO,
     sections: Iterable[Section],
     to: SectionWriter,
 ) -> None:
@@ -77,13 +76,12 @@ def copy_sections(
     Raises:
         LostRowsError: the file is shorter than its sections.
     """
-    with files.open_file(uri) as file:
-        start = 0
-        for layout, size in sections:
-            window = io.BufferedReader(_Within(file, start, size), min(max(size, 1), 2**16))
-            for rows in record_format.rows(window, record_format.schema(layout)):
-                to.write(rows)
-            start += size
+    start = 0
+    for layout, size in sections:
+        window = io.BufferedReader(_Within(file, start, size), min(max(size, 1), 2**16))
+        for rows in record_format.rows(window, record_format.schema(layout)):
+            to.write(rows)
+        start += size
 
 
 class _Behind(io.RawIOBase):

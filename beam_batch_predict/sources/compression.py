@@ -5,8 +5,7 @@ Beam's `CompressedFile` and zstandard's `stream_reader` read a truncated stream 
 block and stop; `BZ2File` leaves out a second stream that is damaged; `GzipFile` loses what
 it read ahead of a fault. So the libraries' decompressors are used here, frame by frame.
 
-They lose what they found ahead of a fault in the same piece: a file of a few KB is one piece.
-So a frame with a fault is decompressed again, and byte by byte near the fault.
+They lose what they found ahead of a fault in the same piece of `PRESSED_BYTES`.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import bz2
 import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import zstandard
@@ -192,24 +190,19 @@ def _kind_of(uri: str) -> _Kind | None:
 def _frames(file: BinaryIO, kind: _Kind, bounds: Bounds) -> Iterator[bytes]:
     """The content of all frames."""
     frame, whole = None, 0
-    at = first = file.tell()
-    start = given = total = 0  # where the frame begins, and how many bytes it gave, and all did
+    at, total = file.tell(), 0
     for block in _read(file, PRESSED_BYTES):
         bounds.reach(at, total)
         at, rest = at + len(block), block
         while rest := rest if frame or not whole else rest.lstrip(kind.padding):
             if frame is None:
-                frame, start, given = kind.new_frame(), at - len(rest), 0
+                frame = kind.new_frame()
             try:
                 for content in kind.feed(frame, rest):
-                    given, total = given + len(content), total + len(content)
+                    total += len(content)
                     yield from _cut(content)
             except READ_ERRORS as error:
-                nothing = start == first and not given
-                for content in _before_fault(file, kind, start, at, given):
-                    nothing = nothing and not content
-                    yield from _cut(content)
-                raise OSError(_damage(kind.name, error, nothing)) from error
+                raise OSError(_damage(kind.name, error, not total)) from error
             rest = frame.unused_data if frame.eof else b""
             frame, whole = (None, whole + 1) if frame.eof else (frame, whole)
     bounds.check_end(at)
@@ -243,29 +236,6 @@ def _together(parts: Iterator[bytes]) -> Iterator[bytes]:
 def _cut(content: bytes) -> Iterator[bytes]:
     for start in range(0, len(content), BLOCK_BYTES):
         yield content[start : start + BLOCK_BYTES]
-
-
-def _before_fault(
-    file: BinaryIO, kind: _Kind, start: int, stop: int, given: int
-) -> Iterator[bytes]:
-    """What a frame has ahead of its fault, behind the bytes that it gave already.
-
-    Args:
-        file: the file.
-        kind: of its compression.
-        start: the first byte of the frame in the file.
-        stop: a byte behind the fault, by less than `PRESSED_BYTES`.
-        given: how many bytes the frame gave already.
-    """
-    frame = kind.new_frame()
-    slow = max(stop - PRESSED_BYTES, start)  # from here on byte by byte
-    with suppress(*READ_ERRORS):
-        file.seek(start)
-        while start < stop and (block := file.read(min(PRESSED_BYTES, max(slow - start, 1)))):
-            start += len(block)
-            for content in kind.feed(frame, block):
-                yield content[given:]
-                given = max(given - len(content), 0)
 
 
 def _damage(kind: str, error: Exception, nothing: bool) -> str:

@@ -1,7 +1,10 @@
 """Files on Cloud Storage: found, whole or not there, moved without loss, guarded, errors told."""
 
+import errno
 import gc
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from threading import Barrier
 
 import pytest
@@ -113,6 +116,23 @@ def test_a_new_file_is_seen_when_it_is_committed_and_not_before(bucket, contents
         del file
         gc.collect()
     assert contents() == {"out/new": large + b"end"}
+
+
+def test_a_local_disk_that_is_full_is_told_and_nothing_is_uploaded(bucket, contents, monkeypatch):
+    file = files.NewFile(f"gs://{bucket}/new")
+    file._file.close()
+    with suppress(OSError), open("/dev/full", "wb") as full:
+        monkeypatch.setattr(file, "_file", full)
+        with pytest.raises(OSError, match=r"No space left on device: the local.*TMPDIR") as told:
+            file.write(b"x" * 1_000_000)
+        assert (told.value.errno, told.value.filename) == (errno.ENOSPC, f"gs://{bucket}/new")
+        file.write(b"short, and buffered")
+        with pytest.raises(OSError, match=r"No space left on device.*TMPDIR"):
+            file.commit()
+    assert contents() == {}
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/null")
+    with pytest.raises(OSError, match=f"the local disk.*gs://{bucket}/new"):
+        files.NewFile(f"gs://{bucket}/new")
 
 
 def test_one_of_many_racing_runs_creates_an_object_or_claims_a_directory(bucket, contents):

@@ -130,20 +130,20 @@ WITH_SUMS = {**COMPRESS, ".zst": zstandard.ZstdCompressor(write_checksum=True).c
 
 @pytest.mark.parametrize("kind", WITH_SUMS)
 @pytest.mark.parametrize("before", [0, 1, 30_000])
-def test_a_wrong_checksum_takes_no_row_that_came_before_it(stored, kind, before):
+def test_a_wrong_checksum_takes_no_row_of_the_frames_before_it(stored, kind, before):
     """Of the last frame, and of frames that fill more than a piece before it."""
     lines = [b'{"x": %d}' % random.Random(at).getrandbits(60) for at in range(before)]
     first = WITH_SUMS[kind](b"".join(line + b"\n" for line in lines))
     damaged = bytearray(WITH_SUMS[kind](b"\n".join(LINES) + b"\n"))
     damaged[-1 if kind == ".zst" else -6] ^= 1
     rows, _, (failure,) = read(stored(kind, first * bool(before) + bytes(damaged)))
-    assert rows == lines + LINES
-    assert "rows that were read from this file may be wrong. Fetch the file again" in (
+    assert rows == lines
+    assert ("that were read from this file may be wrong" if before else "or damaged: ") in (
         failure.message
     )
 
 
-def test_a_fault_in_deflated_data_takes_only_what_is_behind_it(stored):
+def test_a_fault_in_deflated_data_takes_what_is_behind_it_and_a_piece_before_it(stored):
     numbers = random.Random(5)
     lines = [b'{"x": %d}' % numbers.getrandbits(60) for _ in range(30_000)]
     whole = COMPRESS[".gz"](b"".join(line + b"\n" for line in lines))
@@ -151,9 +151,10 @@ def test_a_fault_in_deflated_data_takes_only_what_is_behind_it(stored):
     packer = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
     cut = packer.compress(b"".join(line + b"\n" for line in lines))
     cut += packer.flush(zlib.Z_SYNC_FLUSH)
-    assert len(cut) > 20 * compression.PRESSED_BYTES
     rows, _, (failure,) = read(stored(".gz", whole + cut + b"\xff" * 100))
-    assert rows == lines + lines
+    lines_of_a_piece = len(lines) * compression.PRESSED_BYTES // len(cut)
+    assert 2 * len(lines) - 2 * lines_of_a_piece < len(rows) < 2 * len(lines)
+    assert rows[:-1] == (lines + lines)[: len(rows) - 1]
     assert "invalid block type" in failure.message
 
 
@@ -226,20 +227,6 @@ def test_a_bomb_is_read_in_little_memory(kind):
     content = bomb(kind, size)
     taken, found, peak, fault = peak_of_reading(content, kind)
     assert (taken, found, fault) == (compression.BLOCK_BYTES, size, None)
-    assert peak < most
-
-
-@KINDS
-def test_a_bomb_with_a_fault_is_read_again_in_little_memory(kind):
-    size, most = BOMBS[kind]
-    content = bomb(kind, size)
-    if kind == ".zst":  # which has no checksum here
-        content += b"garbage"
-    else:
-        content = content[:-6] + bytes([content[-6] ^ 1]) + content[-5:]
-    _, found, peak, fault = peak_of_reading(content, kind)
-    assert found == size
-    assert "damaged" in str(fault)
     assert peak < most
 
 

@@ -83,6 +83,10 @@ class Faults:
         """Of the bytes of an upload, take the first half, and say so."""
         self._add("halve", pattern, times, after)
 
+    def spoil(self, pattern, times=1, after=0):
+        """Change a bit of an upload on its way."""
+        self._add("spoil", pattern, times, after)
+
     def _add(self, kind, pattern, times, after, **more):
         self._faults.append(_Fault(kind, pattern, times, after, **more))
 
@@ -165,6 +169,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.faults.ended.wait(fault.seconds or None)
         if fault.kind == "hang" or (breaks_off and not self._session()):
             return self._reset()
+        if fault.kind == "spoil":
+            body = bytes([body[0] ^ 1]) + body[1:]
         reply = self._reply(body[: len(body) // 2] if fault.kind == "halve" else body)
         if breaks_off:
             return self._reset()
