@@ -9,7 +9,7 @@ from typing import Any
 
 from beam_batch_predict.errors import InvalidJob, Violation
 from beam_batch_predict.flag_values import entries, labels_of, put_at
-from beam_batch_predict.jobs.ai_platform import AiPlatformJob, read_ai_platform_job
+from beam_batch_predict.jobs.ai_platform import AiPlatformJob
 from beam_batch_predict.jobs.rules import one_of
 from beam_batch_predict.submit_flags import FLAGS, given_flags
 
@@ -35,7 +35,7 @@ def job_of(
     labels, of_labels = labels_of(given.get("labels", []), "--labels")
     body = _body(arguments.job_name, given, labels, _project(given, environment))
     try:
-        job = read_ai_platform_job(body)
+        job = AiPlatformJob.read(body)
     except InvalidJob as error:
         flagged = [_by_flag(violation) for violation in error.violations]
         # What was said of the flags needs not be said of the job that they make.

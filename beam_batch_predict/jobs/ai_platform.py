@@ -10,27 +10,24 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping
-from typing import Any
-
-from pydantic import PrivateAttr
+from collections.abc import Collection
+from typing import Any, ClassVar
 
 from beam_batch_predict import spec
-from beam_batch_predict.errors import InvalidArgument, InvalidJob
+from beam_batch_predict.errors import InvalidArgument, InvalidJob, Violation
 from beam_batch_predict.jobs.ai_platform_fields import AiPlatformJobFields
 from beam_batch_predict.jobs.ai_platform_record import OUTPUT_ONLY, output_fields
 from beam_batch_predict.jobs.ai_platform_resources import resources_of
 from beam_batch_predict.jobs.ai_platform_rules import breaches
 from beam_batch_predict.jobs.ai_platform_types import PredictionInput
-from beam_batch_predict.jobs.json_tree import Location, read_json
-from beam_batch_predict.jobs.resource import camel, read_resource, violations
+from beam_batch_predict.jobs.job_resource import JobResource
+from beam_batch_predict.jobs.resource import camel
 from beam_batch_predict.jobs.resources import Resources
 from beam_batch_predict.jobs.scalars import nearest, quoted
-from beam_batch_predict.model_registry import ResolvedModel, resolve
 from beam_batch_predict.row_keys import row_key
 from beam_batch_predict.run_options import RunOptions
 
-__all__ = ["REGIONS", "AiPlatformJob", "parse_ai_platform_job", "read_ai_platform_job"]
+__all__ = ["REGIONS", "AiPlatformJob", "parse_ai_platform_job"]
 
 REGIONS = ("us-central1", "us-east1", "europe-west1", "asia-east1")
 """The regions in which the service had batch prediction."""
@@ -46,15 +43,14 @@ _NOTES = {
 }
 
 
-class AiPlatformJob(AiPlatformJobFields):
+class AiPlatformJob(AiPlatformJobFields, JobResource):
     """A batch prediction job as AI Platform Prediction writes it; it is a `spec.JobRecord`.
 
-    `read_ai_platform_job` makes one that can be run, without the output-only fields. One that
-    was made otherwise, by `parse_ai_platform_job` or by calling the class, is checked by
-    `to_spec`.
+    `read` makes one that can be run, without the output-only fields. One that was made
+    otherwise, by `parse` or by calling the class, is checked by `to_spec`.
 
     Example:
-        >>> job = read_ai_platform_job('''{
+        >>> job = AiPlatformJob.read('''{
         ...     "jobId": "penguins_1",
         ...     "predictionInput": {
         ...         "dataFormat": "JSON", "inputPaths": ["gs://b/in*"], "outputPath": "gs://b/out",
@@ -62,10 +58,18 @@ class AiPlatformJob(AiPlatformJobFields):
         ... }''')
         >>> job.display_name, job.to_spec().model.uri
         ('penguins_1', 'gs://b/models/penguins')
+        >>> AiPlatformJob.read({"jobId": "a", "predictionInput": {"inputPath": "in"}})
+        Traceback (most recent call last):
+        beam_batch_predict.errors.InvalidJob: job is not a valid job:
+          predictionInput.inputPath: unknown field; did you mean 'inputPaths'?
+          predictionInput.dataFormat: required: one of JSON, TEXT, TF_RECORD, TF_RECORD_GZIP
+          predictionInput.inputPaths: required: at least one path or URI
+          predictionInput.outputPath: required: a directory, as a path or URI
+          predictionInput: required: exactly one of modelName, versionName and uri
     """
 
-    _ignored: frozenset[str] = PrivateAttr(frozenset())
-    _resolved: ResolvedModel | None = PrivateAttr(None)
+    output_only: ClassVar[frozenset[str]] = OUTPUT_ONLY
+    ignored_as: ClassVar[str] = "ignored, as AI Platform did"
 
     @property
     def display_name(self) -> str | None:
@@ -82,7 +86,7 @@ class AiPlatformJob(AiPlatformJobFields):
 that is installed.',)
         """
         given = self.prediction_input or PredictionInput()
-        found = _model_notes(self._resolved)
+        found = self._notes_on_model()
         found += [_region_note(given.region)] if given.region else []
         found += [
             f"predictionInput.{camel(name)}: {note}."
@@ -93,12 +97,7 @@ that is installed.',)
             found.append(
                 "labels: kept in the record, and given to jobs of Dataflow; files have no labels."
             )
-        ignored = self._ignored | (self.model_fields_set & OUTPUT_ONLY)
-        found += [
-            f"{camel(name)}: output only; ignored, as AI Platform did."
-            for name in type(self).model_fields
-            if name in ignored
-        ]
+        found += self._notes_on_outputs()
         return tuple(found)
 
     @property
@@ -124,7 +123,7 @@ that is installed.',)
             InvalidArgument: one of the arguments cannot work, or there is no such model.
             ModelError: the registry of models cannot be read.
         """
-        wrong = breaches(self)
+        wrong = self._breaches()
         if wrong:
             raise InvalidJob("job", wrong)
         asked = RunOptions(**options)
@@ -152,23 +151,12 @@ that is installed.',)
             **asked.of_spec,
         )
 
-    def resolved(self, model_registry: str = "") -> AiPlatformJob:
-        """The same job, knowing which version of its model is meant and where its files are.
+    def _model_name(self) -> str | None:
+        given = self.prediction_input or PredictionInput()
+        return given.version_name or given.model_name
 
-        Args:
-            model_registry: the directory of models; as `model_registry.resolve` has it.
-
-        Raises:
-            InvalidArgument: there is no such model, or nothing says where to look for it.
-            ModelError: the registry cannot be read.
-        """
-        given = self.prediction_input
-        name = (given.version_name or given.model_name) if given else None
-        if not name or self._resolved is not None:
-            return self
-        job = self.model_copy()
-        job._resolved = resolve(name, registry=model_registry)
-        return job
+    def _breaches(self, broken: Collection[str] = ()) -> list[Violation]:
+        return breaches(self, broken)
 
     def _saved_model(self, option: str) -> spec.SavedModel:
         """The model.
@@ -192,41 +180,12 @@ that is installed.',)
             return spec.SavedModel(uri, named or option, display_name=name)
         return spec.SavedModel(given.uri or "", named or option)
 
-    def _to_be_run(self, unread: set[str]) -> AiPlatformJob:
-        """The job without its output-only fields, but with the memory of having had them.
-
-        Args:
-            unread: names in JSON of more such fields, whose values could not be read.
-        """
-        kept = self.model_fields_set - OUTPUT_ONLY
-        job = type(self)(**{name: getattr(self, name) for name in kept})
-        job._ignored = OUTPUT_ONLY & (
-            self.model_fields_set | {name for name in OUTPUT_ONLY if camel(name) in unread}
-        )
-        return job
-
-    def record(self, outcome: spec.Outcome) -> bytes:
-        """The whole resource as indented JSON, its output-only fields filled.
-
-        Output-only fields of an earlier run are left out. A job that is handed to a runner is
-        QUEUED until a worker begins; PREPARING it never is.
-
-        Args:
-            outcome: how the run ended, or how it stands.
-
-        Example:
-            >>> import datetime, json
-            >>> outcome = spec.Outcome("out", datetime.datetime(2020, 5, 1))
-            >>> record = json.loads(AiPlatformJob(job_id="a").record(outcome))
-            >>> record["state"], record["createTime"]
-            ('QUEUED', '2020-05-01T00:00:00Z')
-        """
-        kept = {name: getattr(self, name) for name in self.model_fields_set - OUTPUT_ONLY}
+    def _filled(self, outcome: spec.Outcome) -> dict[str, Any]:
         path = self.prediction_input.output_path if self.prediction_input else None
-        fields = kept | output_fields(outcome, path)
-        digest = hashlib.sha256(type(self)(**fields).to_json_bytes()).digest()
-        etag = base64.b64encode(digest[:9]).decode()
-        return type(self)(**fields, etag=etag).to_json_bytes()
+        filled = output_fields(outcome, path)
+        without_etag = type(self)(**self._set_fields(OUTPUT_ONLY), **filled)
+        digest = hashlib.sha256(without_etag.to_json_bytes()).digest()
+        return filled | {"etag": base64.b64encode(digest[:9]).decode()}
 
 
 def _source(given: PredictionInput, asked: RunOptions) -> spec.FileSource:
@@ -236,13 +195,6 @@ def _source(given: PredictionInput, asked: RunOptions) -> spec.FileSource:
         gzip = given.data_format == "TF_RECORD_GZIP"
         return spec.TfRecord(uris, size, gzip, longest, readers_per_file=readers)
     return spec.JsonLines(uris, size, longest, readers_per_file=readers)
-
-
-def _model_notes(resolved: ResolvedModel | None) -> list[str]:
-    if resolved is None:
-        return []
-    found = f"{resolved.name}@{resolved.version} is {resolved.uri}"
-    return [f"model: {note}." for note in (found, *resolved.notes)]
 
 
 def _region_note(region: str) -> str:
@@ -257,64 +209,4 @@ def _region_note(region: str) -> str:
     )
 
 
-def parse_ai_platform_job(
-    source: str | bytes | Mapping[str, Any], where: str = "job"
-) -> AiPlatformJob:
-    """Read a resource of any job, checking the types of its fields and nothing else.
-
-    It takes whatever AI Platform may have written: training jobs, and finished ones.
-
-    Args:
-        source: JSON text (not the path of a file), or a document already parsed.
-        where: what messages call the job.
-
-    Raises:
-        InvalidJob: the text is not JSON, or fields are unknown or of a wrong type.
-    """
-    job, mistakes = read_resource(AiPlatformJob, read_json(source, where))
-    if mistakes:
-        raise InvalidJob(where, violations(mistakes))
-    return job
-
-
-def read_ai_platform_job(
-    source: str | bytes | Mapping[str, Any], where: str = "job"
-) -> AiPlatformJob:
-    """Read a job that is to be run, and check all that can be checked without its data.
-
-    Output-only fields are ignored, as the service did in a request, so that the record of a
-    finished job can be run again; `AiPlatformJob.notes` lists them.
-
-    Args:
-        source: JSON text (not the path of a file), or a document already parsed. Names may
-            be camelCase or snake_case.
-        where: what messages call the job, such as the name of its file.
-
-    Raises:
-        InvalidJob: it has every mistake of the job, each with the path of its field.
-
-    Example:
-        >>> try:
-        ...     read_ai_platform_job({"jobId": "a", "predictionInput": {"inputPath": "in"}})
-        ... except InvalidJob as error:
-        ...     print(error)
-        job is not a valid job:
-          predictionInput.inputPath: unknown field; did you mean 'inputPaths'?
-          predictionInput.dataFormat: required: one of JSON, TEXT, TF_RECORD, TF_RECORD_GZIP
-          predictionInput.inputPaths: required: at least one path or URI
-          predictionInput.outputPath: required: a directory, as a path or URI
-          predictionInput: required: exactly one of modelName, versionName and uri
-    """
-    given, mistakes = read_resource(AiPlatformJob, read_json(source, where))
-    job = given._to_be_run({str(part) for location, _ in mistakes for part in location[:1]})
-    wrong = violations([each for each in mistakes if each[0][:1] not in _IGNORED_AT])
-    broken = {violation.path for violation in wrong}
-    # What is no object at all has no path, and no fields that rules could look at.
-    if "" not in broken:
-        wrong += breaches(job, broken)
-    if wrong:
-        raise InvalidJob(where, wrong)
-    return job
-
-
-_IGNORED_AT: frozenset[Location] = frozenset((camel(name),) for name in OUTPUT_ONLY)
+parse_ai_platform_job = AiPlatformJob.parse

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from beam_batch_predict.errors import InvalidJob, Violation
-from beam_batch_predict.jobs import ai_platform, vertex
 from beam_batch_predict.jobs.ai_platform import AiPlatformJob
 from beam_batch_predict.jobs.json_tree import read_json
 from beam_batch_predict.jobs.resource import Resource
@@ -64,12 +63,12 @@ outputConfig); expected those of one
     """
     document = read_json(source, where)
     if not isinstance(document, Mapping):
-        return vertex.read_job(source, where)  # which says that it is no object
+        return BatchPredictionJob.read(source, where)  # which says that it is no object
     for_ai_platform = _is_for_ai_platform(document, where)
     if for_ai_platform:
-        return ai_platform.read_ai_platform_job(document, where)
+        return AiPlatformJob.read(document, where)
     try:
-        return vertex.read_job(document, where)
+        return BatchPredictionJob.read(document, where)
     except InvalidJob as error:
         if for_ai_platform is None:
             neither = Violation("", f"expected {_VERTEX}, or {_AI_PLATFORM}")

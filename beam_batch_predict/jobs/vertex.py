@@ -14,15 +14,13 @@ Reading a job imports neither Beam nor TensorFlow nor any client of Google Cloud
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, TypeVar
-
-from pydantic import PrivateAttr
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, TypeVar
 
 from beam_batch_predict import spec
-from beam_batch_predict.errors import InvalidArgument, InvalidJob
-from beam_batch_predict.jobs.json_tree import Location, read_json
-from beam_batch_predict.jobs.resource import camel, read_resource, violations
+from beam_batch_predict.errors import InvalidArgument, InvalidJob, Violation
+from beam_batch_predict.jobs.job_resource import JobResource
+from beam_batch_predict.jobs.resource import camel
 from beam_batch_predict.jobs.resources import Resources
 from beam_batch_predict.jobs.vertex_fields import BatchPredictionJobFields
 from beam_batch_predict.jobs.vertex_limits import unsupported
@@ -34,13 +32,10 @@ from beam_batch_predict.jobs.vertex_source import files_of, table_of
 from beam_batch_predict.jobs.vertex_types import (
     InstanceConfig,
 )
-from beam_batch_predict.model_registry import ResolvedModel, resolve
 from beam_batch_predict.row_keys import row_key
 from beam_batch_predict.run_options import RunOptions
 
-__all__ = ["BatchPredictionJob", "parse_resource", "read_job"]
-
-_OUTPUT_ONLY_NAMES = frozenset(map(camel, OUTPUT_ONLY))
+__all__ = ["BatchPredictionJob", "parse_resource"]
 
 _NOTES = {
     "service_account": "used on Dataflow; elsewhere workers run as the runner decides",
@@ -52,22 +47,17 @@ _NOTES = {
     "none",
 }
 
-_AS_VERTEX = "ignored, as Vertex AI does"
-_IGNORED = {
-    "name": "its project and location are kept for the record and for Dataflow, the rest is ignored"
-}
-
 T = TypeVar("T")
 
 
-class BatchPredictionJob(BatchPredictionJobFields):
+class BatchPredictionJob(BatchPredictionJobFields, JobResource):
     """A batch prediction job as Vertex AI writes it; it is a `spec.JobRecord`.
 
-    `read_job` makes one that can be run, without the output-only fields. One that was made
-    otherwise, by `parse_resource` or by calling the class, is checked by `to_spec`.
+    `read` makes one that can be run, without the output-only fields. One that was made
+    otherwise, by `parse` or by calling the class, is checked by `to_spec`.
 
     Example:
-        >>> job = read_job('''{
+        >>> job = BatchPredictionJob.read('''{
         ...     "displayName": "penguins",
         ...     "unmanagedContainerModel": {"artifactUri": "models/penguins"},
         ...     "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["in.jsonl"]}},
@@ -76,10 +66,20 @@ class BatchPredictionJob(BatchPredictionJobFields):
         ... }''')
         >>> job.display_name, job.to_spec().model.uri
         ('penguins', 'models/penguins')
+        >>> BatchPredictionJob.read({"displayName": "penguins"})
+        Traceback (most recent call last):
+        beam_batch_predict.errors.InvalidJob: job is not a valid job:
+          unmanagedContainerModel: required: exactly one of model and unmanagedContainerModel
+          inputConfig: required: where the instances are
+          outputConfig: required: where the predictions go
     """
 
-    _ignored: frozenset[str] = PrivateAttr(frozenset())
-    _resolved: ResolvedModel | None = PrivateAttr(None)
+    output_only: ClassVar[frozenset[str]] = OUTPUT_ONLY
+    output_kept: ClassVar[Mapping[str, str]] = {
+        "name": "its project and location are kept for the record and for Dataflow, the rest is "
+        "ignored"
+    }
+    ignored_as: ClassVar[str] = "ignored, as Vertex AI does"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -90,17 +90,13 @@ class BatchPredictionJob(BatchPredictionJobFields):
             ('serviceAccount: used on Dataflow; elsewhere workers run as the runner decides.',)
         """
         found = [f"{camel(name)}: {note}." for name, note in _NOTES.items() if self.has(name)]
-        found += model_notes(self.unmanaged_container_model, self._resolved)
+        found += self._notes_on_model() + model_notes(self.unmanaged_container_model)
         if self.manual_batch_tuning_parameters and self.dedicated_resources is None:
             found.append(
                 "manualBatchTuningParameters: used, though dedicatedResources is not set; "
                 "Vertex AI would choose the batch size itself."
             )
-        ignored = self._ignored | (self.model_fields_set & OUTPUT_ONLY)
-        ordered = (name for name in type(self).model_fields if name in ignored)
-        found += [
-            f"{camel(name)}: output only; {_IGNORED.get(name, _AS_VERTEX)}." for name in ordered
-        ]
+        found += self._notes_on_outputs()
         return tuple(found)
 
     @property
@@ -125,7 +121,7 @@ class BatchPredictionJob(BatchPredictionJobFields):
             InvalidArgument: one of the arguments cannot work, or there is no such model.
             ModelError: the registry of models cannot be read, or the model cannot be run here.
         """
-        wrong = [*breaches(self), *unsupported(self)]
+        wrong = self._breaches()
         if wrong:
             raise InvalidJob("job", wrong)
         given = RunOptions(**options)
@@ -141,34 +137,11 @@ class BatchPredictionJob(BatchPredictionJobFields):
             **given.of_spec,
         )
 
-    def resolved(self, model_registry: str = "") -> BatchPredictionJob:
-        """The same job, knowing which version of its `model` is meant and where its files are.
+    def _model_name(self) -> str | None:
+        return self.model
 
-        Args:
-            model_registry: the directory of models; as `model_registry.resolve` has it.
-
-        Raises:
-            InvalidArgument: there is no such model, or nothing says where to look for it.
-            ModelError: the registry cannot be read, or the model cannot be run here.
-        """
-        if not self.model or self._resolved is not None:
-            return self
-        job = self.model_copy()
-        job._resolved = resolve(self.model, registry=model_registry)
-        return job
-
-    def _to_be_run(self, unread: set[str]) -> BatchPredictionJob:
-        """The job without its output-only fields, but with the memory of having had them.
-
-        Args:
-            unread: names in JSON of more such fields, whose values could not be read.
-        """
-        given = self.model_fields_set | {name for name in OUTPUT_ONLY if camel(name) in unread}
-        # The name stays: its project and location go into the record.
-        kept = self.model_fields_set - (OUTPUT_ONLY - {"name"})
-        job = type(self)(**{name: getattr(self, name) for name in kept})
-        job._ignored = OUTPUT_ONLY & given
-        return job
+    def _breaches(self, broken: Collection[str] = ()) -> list[Violation]:
+        return [*breaches(self, broken), *unsupported(self, broken)]
 
     def _saved_model(self, signature_name: str) -> spec.SavedModel:
         parameters = self.model_parameters if isinstance(self.model_parameters, dict) else {}
@@ -207,28 +180,11 @@ class BatchPredictionJob(BatchPredictionJobFields):
         tuning = self.manual_batch_tuning_parameters
         return (tuning.batch_size if tuning else None) or spec.DEFAULT_BATCH_SIZE
 
-    def record(self, outcome: spec.Outcome) -> bytes:
-        """The whole resource as indented JSON, its output-only fields filled.
-
-        Output-only fields of an earlier run are left out. `name` ends in the microseconds
-        from 1970 to the time of creation, as Google's ids are decimal numbers; its project
-        and location are those of an earlier `name` or of `model`, or else "local".
-
-        Args:
-            outcome: how the run ended, or how it stands.
-
-        Example:
-            >>> import datetime
-            >>> outcome = spec.Outcome("out/run", datetime.datetime(2024, 5, 1))
-            >>> json = BatchPredictionJob().record(outcome).decode()
-            >>> "projects/local/locations/local/batchPredictionJobs/1714521600000000" in json
-            True
-        """
-        kept = {name: getattr(self, name) for name in self.model_fields_set - OUTPUT_ONLY}
+    def _filled(self, outcome: spec.Outcome) -> dict[str, Any]:
         filled = output_fields(outcome, self.name, self.model)
         if self._resolved is not None:
             filled["model_version_id"] = self._resolved.version
-        return type(self)(**kept, **filled).to_json_bytes()
+        return filled
 
 
 def _set(value: T | None) -> T:
@@ -238,50 +194,4 @@ def _set(value: T | None) -> T:
     return value
 
 
-def parse_resource(
-    source: str | bytes | Mapping[str, Any], where: str = "job"
-) -> BatchPredictionJob:
-    """Read a resource of any job, checking the types of its fields and nothing else.
-
-    It takes whatever Vertex AI may write: jobs of other kinds, and finished ones.
-
-    Args:
-        source: JSON text (not the path of a file), or a document already parsed.
-        where: what messages call the job.
-
-    Raises:
-        InvalidJob: the text is not JSON, or fields are unknown or of a wrong type.
-    """
-    job, mistakes = read_resource(BatchPredictionJob, read_json(source, where))
-    if mistakes:
-        raise InvalidJob(where, violations(mistakes))
-    return job
-
-
-def read_job(source: str | bytes | Mapping[str, Any], where: str = "job") -> BatchPredictionJob:
-    """Read a job that is to be run, as `jobs.read_job` does, and take it for one of Vertex AI.
-
-    Raises:
-        InvalidJob: it has every mistake of the job, each with the path of its field.
-
-    Example:
-        >>> read_job({"displayName": "penguins"})
-        Traceback (most recent call last):
-        beam_batch_predict.errors.InvalidJob: job is not a valid job:
-          unmanagedContainerModel: required: exactly one of model and unmanagedContainerModel
-          inputConfig: required: where the instances are
-          outputConfig: required: where the predictions go
-    """
-    given, mistakes = read_resource(BatchPredictionJob, read_json(source, where))
-    job = given._to_be_run({str(part) for location, _ in mistakes for part in location[:1]})
-    wrong = violations([each for each in mistakes if each[0][:1] not in _IGNORED_AT])
-    broken = {violation.path for violation in wrong}
-    # What is no object at all has no path, and no fields that rules could look at.
-    if "" not in broken:
-        wrong += [*breaches(job, broken), *unsupported(job, broken)]
-    if wrong:
-        raise InvalidJob(where, wrong)
-    return job
-
-
-_IGNORED_AT: frozenset[Location] = frozenset((name,) for name in _OUTPUT_ONLY_NAMES)
+parse_resource = BatchPredictionJob.parse

@@ -1,30 +1,20 @@
-"""What is said of the model of a Vertex AI job: which it is, and what is not used of it."""
+"""What is said of the model of a Vertex AI job: what is not used of it."""
 
 from __future__ import annotations
 
 from beam_batch_predict.jobs.vertex_types import UnmanagedContainerModel
-from beam_batch_predict.model_registry import ResolvedModel
 
 __all__ = ["model_notes"]
 
 
-def model_notes(
-    unmanaged: UnmanagedContainerModel | None, resolved: ResolvedModel | None = None
-) -> list[str]:
-    """Sentences about the model of a job.
-
-    Args:
-        unmanaged: the model, where it is given by its files.
-        resolved: what was found of it, where it is given by its name.
+def model_notes(unmanaged: UnmanagedContainerModel | None) -> list[str]:
+    """Sentences about what is not used of a model that is given by its files.
 
     Example:
-        >>> model_notes(None, ResolvedModel("models/penguins/2", "penguins", "2"))
-        ['model: penguins@2 is models/penguins/2.']
+        >>> model_notes(UnmanagedContainerModel(artifact_uri="models/penguins"))
+        []
     """
     notes = []
-    if resolved is not None:
-        notes.append(f"model: {resolved.name}@{resolved.version} is {resolved.uri}.")
-        notes += [f"model: {note}." for note in resolved.notes]
     if unmanaged and unmanaged.container_spec is not None:
         fields = ", ".join(unmanaged.container_spec.to_json())
         notes.append(
