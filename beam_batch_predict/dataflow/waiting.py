@@ -37,16 +37,6 @@ SECONDS_WITHOUT_ANSWER = 1800.0
 _IN_SERVICE = re.compile(r"\s*\n\s*passed through:\s*\n.*", re.DOTALL)
 """Where in the service a worker's error went by: lines behind its traceback."""
 
-_ENDED = frozenset(
-    {
-        PipelineState.DONE,
-        PipelineState.FAILED,
-        PipelineState.CANCELLED,
-        PipelineState.UPDATED,
-        PipelineState.DRAINED,
-    }
-)
-
 _logger = logging.getLogger(__name__)
 
 
@@ -128,7 +118,7 @@ class _Watch:
                 if self._record_state() == "SUCCEEDED":
                     return str(PipelineState.DONE)
                 self._no_answer(error)
-            if self._state in _ENDED:
+            if PipelineState.is_terminal(self._state):
                 return str(self._state)
             time.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
@@ -169,7 +159,6 @@ class _Messages:
     def __init__(self, result: Any, show: Callable[[str], object]) -> None:
         self._job, self._client = result.job_id(), result._runner.dataflow_client
         self._show = show
-        self._seen: set[str] = set()
         self._told: set[str] = set()
         self._since: Any = None
         self._rank = -2
@@ -189,9 +178,6 @@ class _Messages:
                 self._take(message)
 
     def _take(self, message: Any) -> None:
-        if message.id in self._seen:
-            return
-        self._seen.add(message.id)
         if self._since is None or message.time > self._since:
             self._since = message.time
         text = str(message.message_text).strip()
@@ -199,7 +185,7 @@ class _Messages:
             return
         status = _status(text)
         is_error = message.message_importance.name == "JOB_MESSAGE_ERROR"
-        if status.message not in self._told:  # four attempts may fail of the same
+        if status.message not in self._told:  # it may come again, or from each of four attempts
             self._told.add(status.message)
             self._show(f"Dataflow, {'error' if is_error else 'warning'}: {status.message}")
         if is_error and (rank := _rank(text)) >= self._rank:
