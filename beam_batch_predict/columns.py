@@ -19,7 +19,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from beam_batch_predict.jsonpieces import Piece, column_pieces, join_rows
+from beam_batch_predict.jsonpieces import Piece, column_pieces
 from beam_batch_predict.jsontext import dumps, quote
 from beam_batch_predict.spec import NonFinite
 
@@ -30,7 +30,6 @@ __all__ = [
     "output_pieces",
     "output_values",
     "row_pieces",
-    "row_texts",
     "row_values",
 ]
 
@@ -50,22 +49,13 @@ def row_values(columns: Columns) -> list[Any]:
     return [dict(zip(columns, row, strict=True)) for row in zip(*values, strict=True)]
 
 
-def row_texts(columns: Columns, non_finite: NonFinite = NonFinite.STRING) -> list[bytes]:
-    """The prediction of each row as JSON text.
+def row_pieces(columns: Columns, non_finite: NonFinite = NonFinite.STRING) -> list[Piece]:
+    """The prediction of each row as JSON text, in pieces: what rows share, and columns of the rest.
 
     Args:
         columns: one array per output, rows in the outer dimension.
         non_finite: NULL writes null for NaN and infinities; otherwise their names.
-
-    Example:
-        >>> row_texts({"y": np.array([[0.1, np.nan]], dtype=np.float32)})
-        [b'[0.1,"NaN"]']
     """
-    return join_rows(row_pieces(columns, non_finite))
-
-
-def row_pieces(columns: Columns, non_finite: NonFinite = NonFinite.STRING) -> list[Piece]:
-    """The same texts in pieces: what all rows share, and columns of what they do not."""
     if len(columns) == 1:
         ((name, array),) = columns.items()
         return output_pieces(name, array, non_finite)

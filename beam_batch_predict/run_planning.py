@@ -41,6 +41,7 @@ def begin_run(record: RunRecord) -> datetime.datetime:
     """
     if not record.resumed:
         if record.tables is not None:
+            # Again where a launcher has done so: workers may have another account's rights.
             with record.recording_failure():
                 prepare_tables(record.tables, record.directory)
         elif record.own_directory:

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from beam_batch_predict.columns import non_finite_rows, row_texts, row_values
+from beam_batch_predict.columns import non_finite_rows, row_pieces, row_values
+from beam_batch_predict.jsonpieces import join_rows
 from beam_batch_predict.spec import NonFinite
 
 NUMBERS = (
@@ -24,6 +25,10 @@ NAMES = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
 def refuse_token(token):
     raise AssertionError(f"{token} is not JSON")
+
+
+def row_texts(columns, policy=NonFinite.STRING):
+    return join_rows(row_pieces(columns, policy))
 
 
 def parsed(columns, policy=NonFinite.STRING):
