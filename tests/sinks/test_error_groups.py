@@ -99,7 +99,7 @@ def refused(*texts):
         (unread(b'{"x": 1}', b'{"y": 1}', config=KEYED), 'key field "id" is missing'),
         (unread(b"1,2,3", b"1", **CELLS), 'expected 2 cells ("a1", "b 2")'),
         (unread(b"\xff", b"e\xfe"), "invalid UTF-8: byte N at column N; save the file as UTF-8"),
-        (unread(b"{", b"[1,"), "invalid JSON: unexpected end of data at column N"),
+        (unread(b"[", b"[1,"), "invalid JSON: Expecting value at column N"),
         (refused("it has 3 values", "it has 1.5e-7 values"), "the model failed: it has N values"),
         (
             refused("x = [-1 2 3] at 2024-05-01T00:00:00", "x = [7] at 5"),
