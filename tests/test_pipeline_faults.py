@@ -64,7 +64,7 @@ def run_bundle(dofn, batches):
     return parts + [windowed.value for windowed in dofn.finish_bundle()]
 
 
-class Run:
+class Ending:
     """The end of a pipeline, driven by hand."""
 
     def __init__(self, directory):
@@ -104,9 +104,9 @@ def bundles_of_batches(draw):
 @given(case=bundles_of_batches())
 def test_any_bundles_of_batches_publish_the_same_bytes(case, tmp_path_factory):
     sizes, bundles = case
-    whole = Run(tmp_path_factory.mktemp("whole"))
+    whole = Ending(tmp_path_factory.mktemp("whole"))
     expected = whole.publish(run_bundle(whole.writer(), batches_of_chunks(sizes)))
-    run = Run(tmp_path_factory.mktemp("bundles"))
+    run = Ending(tmp_path_factory.mktemp("bundles"))
     parts = [part for bundle in bundles for part in run_bundle(run.writer(), bundle)]
     assert run.publish(parts) == expected
     assert expected["predictions_0001.jsonl"]
@@ -114,7 +114,7 @@ def test_any_bundles_of_batches_publish_the_same_bytes(case, tmp_path_factory):
 
 def test_more_open_chunks_than_a_bundle_keeps_open(tmp_path):
     sizes = [[2, 2]] * 100
-    whole, run = Run(tmp_path / "whole"), Run(tmp_path / "mixed")
+    whole, run = Ending(tmp_path / "whole"), Ending(tmp_path / "mixed")
     expected = whole.publish(run_bundle(whole.writer(), batches_of_chunks(sizes)))
     mixed = sorted(batches_of_chunks(sizes), key=lambda batch: batch.first_row)
     assert run.publish(run_bundle(run.writer(), mixed)) == expected
@@ -124,7 +124,7 @@ def test_more_open_chunks_than_a_bundle_keeps_open(tmp_path):
 @pytest.mark.parametrize("new_instance", [False, True])
 def test_a_bundle_that_failed_and_was_done_again_counts_once(new_instance, tmp_path):
     sizes = [[3, 2], [2, 2]]
-    whole, run = Run(tmp_path / "whole"), Run(tmp_path / "again")
+    whole, run = Ending(tmp_path / "whole"), Ending(tmp_path / "again")
     expected = whole.publish(run_bundle(whole.writer(), batches_of_chunks(sizes)))
     first = run.writer()
     first.start_bundle()
@@ -141,7 +141,7 @@ def test_a_bundle_that_failed_and_was_done_again_counts_once(new_instance, tmp_p
 
 def test_two_attempts_at_the_same_time_leave_one_result(tmp_path):
     sizes = [[2, 3]] * 20
-    whole, run = Run(tmp_path / "whole"), Run(tmp_path / "race")
+    whole, run = Ending(tmp_path / "whole"), Ending(tmp_path / "race")
     expected = whole.publish(run_bundle(whole.writer(), batches_of_chunks(sizes)))
     attempts = []
     barrier = threading.Barrier(2)

@@ -136,7 +136,7 @@ def test_the_example_of_terraform_is_formatted_as_the_page_says():
 
 
 def test_messages_that_the_page_explains_are_those_that_there_are():
-    code = "".join(path.read_text() for path in (ROOT / "beam_batch_predict").glob("*.py"))
+    code = "".join(path.read_text() for path in (ROOT / "beam_batch_predict").rglob("*.py"))
     assert "`the job is given twice`" in PAGE
     assert "the job is given twice" in code
     image = (ROOT / "templates" / "Dockerfile").read_text()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_batch_predict.sinks import example_features
+from beam_batch_predict.sinks import example_features as decoding
 from beam_batch_predict.sinks.example_encoding import encoded_examples
 from beam_batch_predict.sinks.example_features import example_columns, is_example
 from beam_batch_predict.sinks.features import (
@@ -184,7 +184,7 @@ def test_examples_are_taken_apart_alike_with_and_without_tfx_bsl(rows):
 
     found = encoded()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(example_features, "decode_examples", lambda records: None)
+        patch.setattr(decoding, "decode_examples", lambda records: None)
         assert encoded() == found
 
 
