@@ -11,7 +11,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection
 
-from beam_batch_predict import cancelling
+from beam_batch_predict import cancellation
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.failure_limit import FailureLimit
 from beam_batch_predict.run_planning import begin_run, pending_chunks
@@ -99,7 +99,7 @@ class BatchPredict(beam.PTransform):
 
 def _plan(_: datetime.datetime, spec: BatchPredictSpec, record: RunRecord) -> Iterator[Any]:
     with record.recording_failure():
-        cancelling.check()
+        cancellation.check()
         yield from pending_chunks(spec, record)
 
 

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
-from beam_batch_predict.safe_text import redacted
+from beam_batch_predict.messages import redacted
 from beam_batch_predict.status import CODE_OF_REFUSAL, Code
 
 if TYPE_CHECKING:

@@ -21,14 +21,14 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from beam_batch_predict import cancelling, errors, submit_flags
+from beam_batch_predict import cancellation, errors, submit_flags
 from beam_batch_predict.dry_run import show_run
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
 from beam_batch_predict.job_fields import FIELDS, check_one_way, given_fields, job_from_fields
 from beam_batch_predict.jobs import Job, read_job
+from beam_batch_predict.messages import redacted
 from beam_batch_predict.models_command import add_models_parser, run_models
 from beam_batch_predict.options import OPTIONS, add_options
-from beam_batch_predict.safe_text import redacted
 from beam_batch_predict.submitting import job_of
 from beam_batch_predict.summaries import has_succeeded, summary
 
@@ -69,8 +69,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             beam_flags = [*submit_flags.beam_flags_of(arguments), *beam_flags]
         if arguments.dry_run:
             return _show_run(arguments, beam_flags)
-        with cancelling.on_signals(_show):
-            return cancelling.end(_run_to_exit_code(arguments, beam_flags))
+        with cancellation.on_signals(_show):
+            return cancellation.end(_run_to_exit_code(arguments, beam_flags))
     except InvalidArgument as error:
         print(f"error: {redacted(str(error))}", file=sys.stderr)
         return 2
@@ -220,8 +220,8 @@ def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) 
     print("\n".join((summary(finished.record), *finished.causes)), file=sys.stderr)
     deadlines = sys.modules.get("beam_batch_predict.models.deadlines")
     if deadlines is not None and deadlines.still_running():  # calls that nobody can end
-        cancelling.leave_behind()
-    stopped = None if has_succeeded(finished.record) else cancelling.exit_code()
+        cancellation.leave_behind()
+    stopped = None if has_succeeded(finished.record) else cancellation.exit_code()
     return stopped or int(finished.failed)
 
 
@@ -270,7 +270,7 @@ _OLD_NEWS = (
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    if cancelling.was_asked() or _is_told_anyway(record):
+    if cancellation.was_asked() or _is_told_anyway(record):
         return False
     return not any(text in record.getMessage() for text in _OLD_NEWS)
 

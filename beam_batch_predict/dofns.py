@@ -16,7 +16,7 @@ from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from beam_batch_predict import cancelling, files
+from beam_batch_predict import cancellation, files
 from beam_batch_predict.batch import Chunk, InstanceBatch
 from beam_batch_predict.failure_limit import FailureLimit, Tally
 from beam_batch_predict.models.handler import NAMESPACE
@@ -54,7 +54,7 @@ class ReadChunk(beam.DoFn):
     def process(self, chunk: Any) -> Iterator[Any]:
         """Read one chunk."""
         for batch in read_chunk(chunk, _opener_of(chunk), self._batch_size):
-            cancelling.check()
+            cancellation.check()
             self._rows.inc(len(batch))
             self._failures.inc(len(batch.source_failures))
             yield batch
@@ -107,7 +107,7 @@ class WriteParts(beam.DoFn):
             batch: the batch.
             begun: when the run began, or what must be there before.
         """
-        cancelling.check()
+        cancellation.check()
         number = -1 if batch.chunk is None else batch.chunk
         writer = self._open.pop(number, None)
         if writer is not None and number >= 0 and writer.next_row != batch.first_row:
@@ -173,7 +173,7 @@ class FinishRun(beam.DoFn):
         self, _: Any, parts: Iterable[Part], start: datetime.datetime | None
     ) -> Iterable[PublishedFile]:
         """Finish the run."""
-        cancelling.check()
+        cancellation.check()
         planned = self._source is not None
         changed = changed_inputs(self._source, self._record) if self._source else []
         return finish_run(parts, self._record, self._format, self._limit, start, planned, changed)

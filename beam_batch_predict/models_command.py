@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import printable, redacted
 from beam_batch_predict.model_registry import REGISTRY_VARIABLE, registry_directory
-from beam_batch_predict.safe_text import printable, redacted
 
 __all__ = ["add_models_parser", "run_models"]
 

@@ -14,7 +14,7 @@ import orjson
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
 from apache_beam.runners.runner import PipelineState
 
-from beam_batch_predict import cancelling, files
+from beam_batch_predict import cancellation, files
 from beam_batch_predict.batch_transform import BatchPredict
 from beam_batch_predict.claiming import claim_run, take_up_run
 from beam_batch_predict.dataflow.submission import NotSubmitted, keep_job, submitting
@@ -146,10 +146,10 @@ class _Run:
             if record.resumed:
                 _begin_again(record)
             try:
-                cancelling.call(self._work)
+                cancellation.call(self._work)
                 text = files.read_file(files.join(record.directory, JOB_RECORD))
                 _remove_temporary(record)
-            except cancelling.JobGoesOn as news:
+            except cancellation.JobGoesOn as news:
                 goes_on = True
                 self._show(str(news))
                 text = files.read_file(files.join(record.directory, JOB_RECORD))
@@ -216,23 +216,23 @@ class _Run:
                 if failures == MOST_ATTEMPTS:
                     raise
                 self._show(f"the run goes on with what is done, after: {status.message}")
-            cancelling.check()
+            cancellation.check()
             time.sleep(WAIT_SECONDS * 4 ** (failures - 1))
             self._record = self._record.again()
 
     def _run_pipeline(self) -> None:
         pipeline = beam.Pipeline(runner=make_runner(self._options), options=self._options)
         _ = pipeline | BatchPredict(self._spec, record=self._record)
-        cancelling.check()
+        cancellation.check()
         here = runs_here(self._options)
-        with contextlib.nullcontext() if here else cancelling.elsewhere():
+        with contextlib.nullcontext() if here else cancellation.elsewhere():
             staged = staged_for_workers(pipeline.options, self._show)
             asking = submitting() if waits_for_service(self._options) else contextlib.nullcontext()
-            with staged, asking, cancelling.handing_over():
+            with staged, asking, cancellation.handing_over():
                 result = pipeline.run()
             # A flex template's launcher only writes the graph: there is no job to wait for.
             if getattr(result, "has_job", True):
-                with cancelling.stopping(result.cancel):
+                with cancellation.stopping(result.cancel):
                     self._wait(result, pipeline.options)
 
     def _wait(self, result: Any, options: PipelineOptions) -> None:

@@ -10,7 +10,7 @@ import pytest
 from apache_beam.portability.api import beam_job_api_pb2, beam_job_api_pb2_grpc
 from apache_beam.runners.portability.job_server import SubprocessJobServer
 
-from beam_batch_predict import cancelling
+from beam_batch_predict import cancellation
 from beam_batch_predict.errors import BatchPredictError
 from beam_batch_predict.runners.choice import make_options, make_runner
 from beam_batch_predict.runners.job_servers import told_if_lost
@@ -38,7 +38,7 @@ def doings(monkeypatch):
 
     monkeypatch.setattr(SubprocessJobServer, "start", start)
     monkeypatch.setattr(SubprocessJobServer, "stop", lambda server: done.append("stop"))
-    monkeypatch.setattr(cancelling, "_state", cancelling._State())
+    monkeypatch.setattr(cancellation, "_state", cancellation._State())
     return done
 
 
@@ -61,11 +61,11 @@ def test_a_job_server_may_start_in_any_thread_and_starts_once(name, doings):
 def test_a_process_that_ends_in_a_hurry_ends_its_job_server(doings, monkeypatch):
     server = server_of("FlinkRunner")
     server.start()
-    monkeypatch.setattr(cancelling.os, "_exit", doings.append)
-    cancelling.end(0)
+    monkeypatch.setattr(cancellation.os, "_exit", doings.append)
+    cancellation.end(0)
     assert doings == ["start"]
-    cancelling.leave_behind()
-    cancelling.end(143)
+    cancellation.leave_behind()
+    cancellation.end(143)
     assert doings == ["start", "end", 143]
     server.stop()
 

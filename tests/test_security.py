@@ -28,7 +28,7 @@ from beam_batch_predict.bigquery_clients import BigQueryClients, google_errors, 
 from beam_batch_predict.errors import InvalidArgument, InvalidJob, SourceError
 from beam_batch_predict.inputs import BigQuery
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.safe_text import redacted
+from beam_batch_predict.messages import redacted
 from beam_batch_predict.sinks.bigquery_names import acceptable, dataset_of_run
 from beam_batch_predict.sinks.naming import output_directory, temporary_directory
 from beam_batch_predict.sinks.part_records import read_parts, write_part_record

@@ -17,7 +17,7 @@ from typing import Any
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 from apache_beam.runners.runner import PipelineState
 
-from beam_batch_predict import cancelling
+from beam_batch_predict import cancellation
 from beam_batch_predict.dataflow.submission import said, short_news
 from beam_batch_predict.errors import BatchPredictError, Cancelled
 from beam_batch_predict.pipeline_errors import status_of_pipeline_error
@@ -148,7 +148,7 @@ class _Watch:
             self._trouble = trouble
             self._show(f"Dataflow does not say how the job stands; it is asked again: {trouble}")
         if time.monotonic() - self._answered > SECONDS_WITHOUT_ANSWER:
-            raise cancelling.JobGoesOn(
+            raise cancellation.JobGoesOn(
                 f"Dataflow has not said for {SECONDS_WITHOUT_ANSWER / 60:.0f} minutes how the job "
                 "stands: it goes on without this command, and writes its record itself"
             ) from error

@@ -29,7 +29,7 @@ from beam_batch_predict.instances.fields import (
     sent_names,
     with_rows,
 )
-from beam_batch_predict.safe_text import generalized
+from beam_batch_predict.messages import generalized
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 

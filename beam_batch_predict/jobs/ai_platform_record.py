@@ -9,7 +9,7 @@ from typing import Any
 
 from beam_batch_predict.jobs.ai_platform_types import PredictionOutput, State
 from beam_batch_predict.jobs.scalars import format_timestamp
-from beam_batch_predict.safe_text import redacted
+from beam_batch_predict.messages import redacted
 from beam_batch_predict.spec import Outcome
 from beam_batch_predict.status import Code
 

@@ -15,7 +15,7 @@ import jiter
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from beam_batch_predict.errors import InvalidJob, Violation
-from beam_batch_predict.safe_text import printable, shortened
+from beam_batch_predict.messages import printable, shortened
 
 LONGEST_SHOWN = 100
 """Characters of a key that messages show."""

@@ -17,7 +17,7 @@ from beam_batch_predict.jobs.vertex_types import (
     ResourcesConsumed,
     RpcStatus,
 )
-from beam_batch_predict.safe_text import redacted
+from beam_batch_predict.messages import redacted
 from beam_batch_predict.spec import Outcome
 from beam_batch_predict.status import Code, Status
 

@@ -7,7 +7,7 @@ import itertools
 import re
 from typing import NamedTuple
 
-from beam_batch_predict.safe_text import generalized
+from beam_batch_predict.messages import generalized
 from beam_batch_predict.status import Code, Status
 
 __all__ = [

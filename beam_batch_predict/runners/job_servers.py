@@ -17,7 +17,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, PortableOption
 from apache_beam.runners.portability.job_server import JobServer, StopOnExitJobServer
 from apache_beam.runners.runner import PipelineRunner
 
-from beam_batch_predict import cancelling
+from beam_batch_predict import cancellation
 from beam_batch_predict.errors import BatchPredictError
 from beam_batch_predict.status import Code
 
@@ -121,7 +121,7 @@ class _Quiet(JobServer):
                 server._started = True
                 atexit.register(server.stop)
                 # A job elsewhere that goes on may still want the files that are staged.
-                cancelling.at_end(lambda: server._job_server._server.stop())
+                cancellation.at_end(lambda: server._job_server._server.stop())
             return server._endpoint
 
     def stop(self) -> None:

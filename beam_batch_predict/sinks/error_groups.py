@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.safe_text import printable, redacted, shortened
+from beam_batch_predict.messages import printable, redacted, shortened
 from beam_batch_predict.status import Code, Status
 
 __all__ = [

@@ -26,7 +26,7 @@ import orjson
 from fastavro.read import LOGICAL_READERS
 
 from beam_batch_predict.jsontext import quote
-from beam_batch_predict.safe_text import generalized
+from beam_batch_predict.messages import generalized
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.typed_values import json_value, shortest_floats
 

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from beam_batch_predict.batch import Span
 from beam_batch_predict.inputs import DEFAULT_MAX_INSTANCE_BYTES
-from beam_batch_predict.safe_text import shortened
+from beam_batch_predict.messages import shortened
 from beam_batch_predict.sources.local_files import why_no_data_file
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.sources.text import read_lines

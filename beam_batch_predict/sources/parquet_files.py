@@ -19,7 +19,7 @@ from beam_batch_predict.arrow_values import json_values
 from beam_batch_predict.batch import Span
 from beam_batch_predict.files import File
 from beam_batch_predict.jsontext import quote
-from beam_batch_predict.safe_text import generalized
+from beam_batch_predict.messages import generalized
 from beam_batch_predict.sources.compression import is_compressed
 from beam_batch_predict.sources.first_columns import first_columns
 from beam_batch_predict.sources.parquet_bounds import (

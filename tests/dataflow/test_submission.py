@@ -13,7 +13,7 @@ from apache_beam.runners.runner import PipelineState
 from dataflow.stand_in import CANCELLED, GARBAGE, Answer, error
 
 import beam_batch_predict as bbp
-from beam_batch_predict import cancelling, cli
+from beam_batch_predict import cancellation, cli
 from beam_batch_predict.dataflow import waiting
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runners.choice import make_options, make_runner
@@ -342,16 +342,19 @@ def test_a_signal_while_a_job_is_handed_over_leaves_open_whether_it_runs():
     end = threading.Event()
 
     def work():
-        with cancelling.elsewhere(), cancelling.handing_over():
+        with cancellation.elsewhere(), cancellation.handing_over():
             os.kill(os.getpid(), signal.SIGTERM)
             end.wait()
 
     try:
-        with cancelling.on_signals(), pytest.raises(cancelling.JobGoesOn, match="see whether it"):
-            cancelling.call(work)
+        with (
+            cancellation.on_signals(),
+            pytest.raises(cancellation.JobGoesOn, match="see whether it"),
+        ):
+            cancellation.call(work)
     finally:
         end.set()
-        cancelling._state = cancelling._State()  # else this process would be ended
+        cancellation._state = cancellation._State()  # else this process would be ended
 
 
 def test_workers_of_dataflow_do_not_reach_this_machine(job_file, flags, service, capfd, tmp_path):

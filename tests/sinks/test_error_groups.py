@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.instances.convert import convert
+from beam_batch_predict.messages import generalized, printable
 from beam_batch_predict.models.failures import status_of
 from beam_batch_predict.models.isolation import Caller
 from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.models.tensors import TensorBatch, to_tensors
-from beam_batch_predict.safe_text import generalized, printable
 from beam_batch_predict.sinks.error_groups import (
     MOST_GROUPS,
     OTHER_CAUSES,
