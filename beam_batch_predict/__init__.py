@@ -15,7 +15,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.bigquery_clients import BigQueryClients
 from beam_batch_predict.errors import (
     BatchPredictError,
     DestinationError,
@@ -27,6 +26,7 @@ from beam_batch_predict.errors import (
     SourceError,
     TakenOver,
 )
+from beam_batch_predict.gcp.bigquery import BigQueryClients
 from beam_batch_predict.spec import (
     Avro,
     BatchPredictSpec,

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from beam_batch_predict.bigquery_clients import BigQueryClients
     from beam_batch_predict.example_columns import FeatureFilter
+    from beam_batch_predict.gcp.bigquery import BigQueryClients
     from beam_batch_predict.tensor_info import TensorInfo
 
 __all__ = ["Chunk", "InstanceBatch", "Predictions", "Span", "TableStream"]

@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from beam_batch_predict.arguments import check_positive, check_strings
-from beam_batch_predict.bigquery_clients import BigQueryClients
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.gcp.bigquery import BigQueryClients
 
 __all__ = [
     "DEFAULT_CHUNK_BYTES",

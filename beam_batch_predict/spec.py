@@ -20,8 +20,8 @@ from beam_batch_predict.arguments import (
     check_positive,
     check_strings,
 )
-from beam_batch_predict.bigquery_clients import BigQueryClients
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.gcp.bigquery import BigQueryClients
 from beam_batch_predict.inputs import (
     DEFAULT_CHUNK_BYTES,
     DEFAULT_MAX_INSTANCE_BYTES,

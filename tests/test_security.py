@@ -24,8 +24,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from beam_batch_predict import files
-from beam_batch_predict.bigquery_clients import BigQueryClients, google_errors, sql_name
 from beam_batch_predict.errors import InvalidArgument, InvalidJob, SourceError
+from beam_batch_predict.gcp.bigquery import BigQueryClients, google_errors, sql_name
 from beam_batch_predict.inputs import BigQuery
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.messages import redacted

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import Chunk, Span, TableStream
-from beam_batch_predict.bigquery_clients import BigQueryClients
 from beam_batch_predict.errors import SourceError
+from beam_batch_predict.gcp.bigquery import BigQueryClients
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.jsonpieces import join_rows
 from beam_batch_predict.sources import bigquery_rows
