@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import orjson
 
 from beam_batch_predict import files
-from beam_batch_predict.file_errors import StorageUnavailable
+from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
 from beam_batch_predict.sinks.part_records import chunk_of_record
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from beam_batch_predict import files
 from beam_batch_predict.batch import Chunk
 from beam_batch_predict.errors import InvalidArgument, SourceError
-from beam_batch_predict.file_errors import StorageUnavailable
+from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.fingerprints import model_files, settings_of, software_versions
 from beam_batch_predict.instances.fields import check_columns, sent_names
 from beam_batch_predict.sinks.accounting import complete_chunks

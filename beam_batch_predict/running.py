@@ -20,7 +20,7 @@ from beam_batch_predict.claiming import claim_run, take_up_run
 from beam_batch_predict.dataflow.submission import NotSubmitted, keep_job, submitting
 from beam_batch_predict.dataflow.waiting import is_dataflow_job, wait_for_dataflow
 from beam_batch_predict.errors import BatchPredictError, Cancelled, ModelError
-from beam_batch_predict.file_errors import StorageUnavailable
+from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import Job
 from beam_batch_predict.model_copies import MODEL_COPIES, ModelCopies
 from beam_batch_predict.models.isolation import Caller

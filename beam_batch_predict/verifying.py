@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import SourceError
-from beam_batch_predict.file_errors import StorageUnavailable
+from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.sinks.manifest import read_manifest
 from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, Naming, naming_of
 from beam_batch_predict.sinks.run_record import plain_state, read_record

@@ -12,8 +12,8 @@ from google.auth.exceptions import RefreshError, TransportError
 from google.cloud.storage.exceptions import InvalidResponse
 from urllib3.exceptions import ProtocolError
 
-from beam_batch_predict import file_errors
-from beam_batch_predict.file_errors import StorageUnavailable, as_os_error, asked
+from beam_batch_predict.files import errors as file_errors
+from beam_batch_predict.files.errors import StorageUnavailable, as_os_error, asked
 from beam_batch_predict.status import Code, Status
 
 URI = "gs://bucket/in.jsonl"

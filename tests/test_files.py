@@ -14,7 +14,8 @@ import pytest
 from apache_beam.io.localfilesystem import LocalFileSystem
 from google.api_core.exceptions import Forbidden, NotFound, ServiceUnavailable
 
-from beam_batch_predict import file_errors, files
+from beam_batch_predict import files
+from beam_batch_predict.files import errors as file_errors
 from beam_batch_predict.files import reading
 
 

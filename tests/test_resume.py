@@ -10,7 +10,7 @@ import pytest
 
 from beam_batch_predict import dofns, running
 from beam_batch_predict.errors import InvalidArgument, TakenOver
-from beam_batch_predict.file_errors import StorageUnavailable
+from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.sinks import finishing, part_records, publishing
 from beam_batch_predict.verifying import verify

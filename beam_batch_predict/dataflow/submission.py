@@ -14,7 +14,7 @@ from google.auth.exceptions import GoogleAuthError
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import BatchPredictError
-from beam_batch_predict.file_errors import StorageUnavailable
+from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.status import CODE_OF_REFUSAL, Code
 
 __all__ = ["NotSubmitted", "keep_job", "kept_job", "said", "short_news", "submitting"]

@@ -18,8 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 
 from beam_batch_predict import files
-from beam_batch_predict.cloud_storage import is_cloud_storage
 from beam_batch_predict.errors import DestinationError, LostRowsError
+from beam_batch_predict.files.gcs import is_cloud_storage
 from beam_batch_predict.retries import JOB_REASONS, waits
 from beam_batch_predict.sinks.bigquery_records import BigQueryRecords
 from beam_batch_predict.sinks.bigquery_tables import OutputTables, is_table, refuse_existing, soon

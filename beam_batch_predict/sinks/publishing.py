@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError
-from beam_batch_predict.file_errors import StorageUnavailable
+from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.sinks.error_groups import merge_groups
 from beam_batch_predict.sinks.error_stats import stats_lines
 from beam_batch_predict.sinks.formats import error_format

@@ -94,7 +94,8 @@ def impatient(monkeypatch):
     from google.cloud.storage.retry import DEFAULT_RETRY
     from requests.adapters import HTTPAdapter
 
-    from beam_batch_predict import file_errors, running
+    from beam_batch_predict import running
+    from beam_batch_predict.files import errors as file_errors
 
     monkeypatch.setattr(running, "MOST_ATTEMPTS", 1)
     monkeypatch.setattr(running, "WAIT_SECONDS", 0.01)

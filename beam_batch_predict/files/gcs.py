@@ -19,12 +19,7 @@ from google.api_core.exceptions import GoogleAPICallError, PreconditionFailed, f
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from beam_batch_predict.file_errors import (
-    StorageUnavailable,
-    as_os_error,
-    asked,
-    error_of_code,
-)
+from beam_batch_predict.files.errors import StorageUnavailable, as_os_error, asked, error_of_code
 from beam_batch_predict.retries import HTTP_CODES
 
 __all__ = [
