@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from beam_batch_predict.jobs import AiPlatformJob, Job
-from beam_batch_predict.model_copies import MODEL_COPIES, ModelCopies
 from beam_batch_predict.options import OF_THE_RUN
+from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
 
 __all__ = ["Shown", "show_run"]
 

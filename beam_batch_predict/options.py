@@ -11,8 +11,6 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
-from beam_batch_predict.model_copies import MODEL_COPIES, ModelCopies
-from beam_batch_predict.row_keys import row_key
 from beam_batch_predict.spec import (
     DEFAULT_CALL_TIMEOUT_SECONDS,
     DEFAULT_CHUNK_BYTES,
@@ -22,6 +20,7 @@ from beam_batch_predict.spec import (
     DEFAULT_SIGNATURE,
     NonFinite,
 )
+from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies, row_key
 
 __all__ = ["GROUPS", "OF_THE_RUN", "OPTIONS", "RESUME", "Option", "add_options"]
 

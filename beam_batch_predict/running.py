@@ -22,7 +22,6 @@ from beam_batch_predict.dataflow.waiting import is_dataflow_job, wait_for_datafl
 from beam_batch_predict.errors import BatchPredictError, Cancelled, ModelError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import Job
-from beam_batch_predict.model_copies import MODEL_COPIES, ModelCopies
 from beam_batch_predict.models.isolation import Caller
 from beam_batch_predict.models.saved_model import check_model, load_model
 from beam_batch_predict.options import OF_THE_RUN, RESUME
@@ -58,6 +57,7 @@ from beam_batch_predict.sinks.publishing import (
 from beam_batch_predict.sinks.run_lock import locked
 from beam_batch_predict.sinks.run_record import RunRecord, plain_state
 from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, SavedModel
+from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
 from beam_batch_predict.status import Code
 
 __all__ = ["Finished", "run_job"]

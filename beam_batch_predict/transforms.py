@@ -17,7 +17,6 @@ from apache_beam.ml.inference.base import RunInference
 from apache_beam.pvalue import DoOutputsTuple, PBegin, PCollection
 
 from beam_batch_predict import coders as _coders  # noqa: F401 - registers the batch's coder
-from beam_batch_predict.arguments import check_batch_size, check_number
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.dofns import BatchRows, ReadChunk, UnbatchRows
 from beam_batch_predict.instances.convert import convert
@@ -32,6 +31,7 @@ from beam_batch_predict.spec import (
     SavedModel,
     Source,
 )
+from beam_batch_predict.spec.checks import check_batch_size, check_number
 
 __all__ = [
     "BatchInstances",

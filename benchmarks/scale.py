@@ -98,9 +98,9 @@ def _plan(count: int, size: int) -> None:
     from apache_beam.coders import FastPrimitivesCoder
 
     from beam_batch_predict.files import File
-    from beam_batch_predict.inputs import JsonLines
     from beam_batch_predict.sinks.run_plan import RunPlan, read_plan, write_plan
     from beam_batch_predict.sources.planning import Listing, chunks_of_listing, list_source
+    from beam_batch_predict.spec.sources import JsonLines
 
     made = Steps()
     name = "gs://some-bucket/some/longer/directory/part-{:07d}.jsonl"

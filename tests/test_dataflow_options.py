@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from beam_batch_predict.dataflow.machines import GPU_THREADS
 from beam_batch_predict.dataflow.names import MAX_JOB_NAME, is_job_name, job_name
 from beam_batch_predict.dataflow.options import dataflow_options
-from beam_batch_predict.jobs.resources import Asked, Resources
 from beam_batch_predict.jobs.vertex_types import AcceleratorType
-from beam_batch_predict.model_copies import ModelCopies
+from beam_batch_predict.spec.options import ModelCopies
+from beam_batch_predict.spec.resources import Asked, Resources
 
 PLACE = {"project": "p-1", "region": "us-central1", "temp_location": "gs://bucket/tmp"}
 KEY = "projects/p/locations/{}/keyRings/r/cryptoKeys/k"

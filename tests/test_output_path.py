@@ -10,9 +10,9 @@ import pytest
 import beam_batch_predict as bbp
 from beam_batch_predict import running
 from beam_batch_predict.errors import DestinationError, InvalidArgument
-from beam_batch_predict.jobs.resources import Resources
 from beam_batch_predict.sinks import publishing
 from beam_batch_predict.spec import BatchPredictSpec, FileNames, RecordShape
+from beam_batch_predict.spec.resources import Resources
 from beam_batch_predict.verifying import verify
 
 ROWS = "".join(

@@ -3,7 +3,7 @@
 import dataclasses
 
 from beam_batch_predict.options import OF_THE_RUN, OPTIONS
-from beam_batch_predict.run_options import RunOptions
+from beam_batch_predict.spec.options import RunOptions
 
 
 def test_the_command_line_has_the_same_options_with_the_same_defaults():

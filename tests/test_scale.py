@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from beam_batch_predict.files import File
-from beam_batch_predict.inputs import JsonLines
 from beam_batch_predict.sources.planning import Listing, chunks_of_listing
+from beam_batch_predict.spec.sources import JsonLines
 from benchmarks import scale
 
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"

@@ -7,7 +7,6 @@ import pytest
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.instance_config import RESERVED_FIELDS, instance_config_problems
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.spec import (
     BatchPredictSpec,
@@ -18,6 +17,7 @@ from beam_batch_predict.spec import (
     SavedModel,
     TfRecord,
 )
+from beam_batch_predict.spec.instance_config import RESERVED_FIELDS, instance_config_problems
 
 PARTS = JsonLines("in.jsonl"), SavedModel("model"), GcsDestination("out")
 

@@ -10,7 +10,7 @@ import re
 
 from beam_batch_predict.dataflow.plan import Plan
 from beam_batch_predict.jobs.scalars import quoted
-from beam_batch_predict.model_copies import MODEL_COPIES, ModelCopies
+from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
 
 __all__ = ["GPU_THREADS", "machines", "models", "workers"]
 

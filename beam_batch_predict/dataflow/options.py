@@ -18,9 +18,9 @@ from beam_batch_predict.dataflow.names import check_labels, is_job_name, job_nam
 from beam_batch_predict.dataflow.plan import Plan, PlannedOption
 from beam_batch_predict.errors import Violation
 from beam_batch_predict.jobs.json_tree import show_location
-from beam_batch_predict.jobs.resources import Resources
 from beam_batch_predict.jobs.scalars import quoted
-from beam_batch_predict.model_copies import ModelCopies
+from beam_batch_predict.spec.options import ModelCopies
+from beam_batch_predict.spec.resources import Resources
 
 __all__ = [
     "DataflowOptions",
@@ -64,7 +64,7 @@ def dataflow_options(
         new_name: makes a name of a Dataflow job from the job's own name.
 
     Example:
-        >>> from beam_batch_predict.jobs.resources import Asked
+        >>> from beam_batch_predict.spec.resources import Asked
         >>> machine = Asked("n1-standard-4", "dedicatedResources.machineSpec.machineType")
         >>> given = {"project": "p-1", "region": "us-east1", "temp_location": "gs://bucket/tmp"}
         >>> dataflow_options(Resources(machine_type=machine), given).options[-1]

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from beam_batch_predict.errors import Violation
-from beam_batch_predict.jobs.resources import Asked, Resources
-from beam_batch_predict.model_copies import ModelCopies
+from beam_batch_predict.spec.options import ModelCopies
+from beam_batch_predict.spec.resources import Asked, Resources
 
 __all__ = ["Plan", "PlannedOption"]
 

@@ -24,11 +24,10 @@ from beam_batch_predict.jobs.ai_platform_rules import breaches
 from beam_batch_predict.jobs.ai_platform_types import PredictionInput
 from beam_batch_predict.jobs.json_tree import Location, read_json
 from beam_batch_predict.jobs.resource import camel, read_resource, violations
-from beam_batch_predict.jobs.resources import Resources
 from beam_batch_predict.jobs.scalars import nearest, quoted
 from beam_batch_predict.model_registry import ResolvedModel, resolve
-from beam_batch_predict.row_keys import row_key
-from beam_batch_predict.run_options import RunOptions
+from beam_batch_predict.spec.options import RunOptions, row_key
+from beam_batch_predict.spec.resources import Resources
 
 __all__ = ["REGIONS", "AiPlatformJob", "parse_ai_platform_job", "read_ai_platform_job"]
 

@@ -23,7 +23,6 @@ from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidArgument, InvalidJob
 from beam_batch_predict.jobs.json_tree import Location, read_json
 from beam_batch_predict.jobs.resource import camel, read_resource, violations
-from beam_batch_predict.jobs.resources import Resources
 from beam_batch_predict.jobs.vertex_fields import BatchPredictionJobFields
 from beam_batch_predict.jobs.vertex_limits import unsupported
 from beam_batch_predict.jobs.vertex_model import model_notes
@@ -35,8 +34,8 @@ from beam_batch_predict.jobs.vertex_types import (
     InstanceConfig,
 )
 from beam_batch_predict.model_registry import ResolvedModel, resolve
-from beam_batch_predict.row_keys import row_key
-from beam_batch_predict.run_options import RunOptions
+from beam_batch_predict.spec.options import RunOptions, row_key
+from beam_batch_predict.spec.resources import Resources
 
 __all__ = ["BatchPredictionJob", "parse_resource", "read_job"]
 

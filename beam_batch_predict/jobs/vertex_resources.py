@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from beam_batch_predict.jobs.resource import camel
-from beam_batch_predict.jobs.resources import Asked, Resources, asked, place_of
 from beam_batch_predict.jobs.vertex_fields import BatchPredictionJobFields
 from beam_batch_predict.jobs.vertex_types import (
     AcceleratorType,
@@ -11,6 +10,7 @@ from beam_batch_predict.jobs.vertex_types import (
     EncryptionSpec,
     MachineSpec,
 )
+from beam_batch_predict.spec.resources import Asked, Resources, asked, place_of
 
 __all__ = ["DEFAULT_MAX_REPLICAS", "resources_of"]
 

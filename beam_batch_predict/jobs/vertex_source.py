@@ -6,9 +6,9 @@ import uuid
 
 from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.inputs import LIST_CHUNK_BYTES
 from beam_batch_predict.jobs.vertex_types import InputConfig
-from beam_batch_predict.run_options import RunOptions
+from beam_batch_predict.spec.options import RunOptions
+from beam_batch_predict.spec.sources import LIST_CHUNK_BYTES
 
 __all__ = ["files_of", "table_of"]
 

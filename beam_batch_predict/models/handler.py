@@ -10,7 +10,6 @@ from typing import Any
 from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
-from beam_batch_predict.arguments import check_number
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.columns import row_values
 from beam_batch_predict.models.isolation import Caller
@@ -23,6 +22,7 @@ from beam_batch_predict.spec import (
     NonFinite,
     SavedModel,
 )
+from beam_batch_predict.spec.checks import check_number
 
 __all__ = ["NAMESPACE", "BatchModelHandler", "SavedModelHandler"]
 

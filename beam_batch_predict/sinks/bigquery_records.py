@@ -5,7 +5,6 @@ from __future__ import annotations
 import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.instance_config import RESERVED_FIELDS
 from beam_batch_predict.sinks.bigquery_names import free_name
 from beam_batch_predict.sinks.bigquery_types import named, suited_rows, type_of_outcomes
 from beam_batch_predict.sinks.parquet_records import ParquetRecords
@@ -28,6 +27,7 @@ from beam_batch_predict.sinks.typed_rows import (
     type_of,
 )
 from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec.instance_config import RESERVED_FIELDS
 
 __all__ = ["ERRORS_COLUMN", "BigQueryRecords"]
 

@@ -12,9 +12,9 @@ from operator import add
 from typing import BinaryIO, NamedTuple
 
 from beam_batch_predict.batch import Span
-from beam_batch_predict.inputs import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.sources.compression import Bounds, blocks, is_compressed
 from beam_batch_predict.sources.rows import Rows
+from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["Lines", "as_rows", "read_lines", "split_lines", "too_long"]

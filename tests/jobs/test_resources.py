@@ -3,8 +3,8 @@
 import pytest
 
 from beam_batch_predict.jobs import parse_ai_platform_job, parse_resource
-from beam_batch_predict.jobs.resources import Asked, Resources, place_of
 from beam_batch_predict.jobs.vertex_types import AcceleratorType
+from beam_batch_predict.spec.resources import Asked, Resources, place_of
 
 
 def test_every_field_of_vertex_ai():

@@ -14,10 +14,10 @@ import zstandard
 
 from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.files import match, open_file
-from beam_batch_predict.inputs import JsonLines
 from beam_batch_predict.sources import compression
 from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.sources.reading import read_chunk
+from beam_batch_predict.spec.sources import JsonLines
 from beam_batch_predict.status import Code
 
 COMPRESS = {

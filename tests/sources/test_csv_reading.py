@@ -16,11 +16,11 @@ from beam_batch_predict.batch import Span
 from beam_batch_predict.csvtext import CsvError, leaves_open, split_cells
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File, open_file
-from beam_batch_predict.inputs import Csv
 from beam_batch_predict.sources import compression, csv_files
 from beam_batch_predict.sources.csv_files import read_columns, read_csv_lines, read_csv_records
 from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.sources.reading import read_chunk
+from beam_batch_predict.spec.sources import Csv
 from beam_batch_predict.status import Status
 
 BOM = b"\xef\xbb\xbf"

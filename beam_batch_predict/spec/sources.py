@@ -12,9 +12,9 @@ import re
 from collections.abc import Sequence
 from typing import ClassVar
 
-from beam_batch_predict.arguments import check_positive, check_strings
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.gcp.bigquery import BigQueryClients
+from beam_batch_predict.spec.checks import check_positive, check_strings
 
 __all__ = [
     "DEFAULT_CHUNK_BYTES",

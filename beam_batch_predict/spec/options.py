@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import enum
+from typing import Any, NamedTuple
 
-from beam_batch_predict.spec import (
+from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.spec.batch_predict import (
     DEFAULT_CALL_TIMEOUT_SECONDS,
-    DEFAULT_CHUNK_BYTES,
     DEFAULT_MAX_FAILED_FRACTION,
     DEFAULT_MAX_FAILED_MIN_ROWS,
-    DEFAULT_MAX_INSTANCE_BYTES,
-    DEFAULT_SIGNATURE,
     BatchPredictSpec,
-    NonFinite,
 )
+from beam_batch_predict.spec.model import DEFAULT_SIGNATURE
+from beam_batch_predict.spec.output import NonFinite
+from beam_batch_predict.spec.sources import DEFAULT_CHUNK_BYTES, DEFAULT_MAX_INSTANCE_BYTES
 
-__all__ = ["RunOptions"]
+__all__ = ["MODEL_COPIES", "ModelCopies", "RowKey", "RunOptions", "row_key"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,3 +68,55 @@ class RunOptions:
         """
         fields = {field.name for field in dataclasses.fields(BatchPredictSpec)}
         return {name: value for name, value in vars(self).items() if name in fields}
+
+
+_PLACE, _FIELD = "place", "field:"
+
+
+class RowKey(NamedTuple):
+    """Where the key of a row comes from; from nowhere, where both are not set.
+
+    Attributes:
+        key_field: the field of the row that is its key.
+        place_as_key: whether it is the place of the row.
+    """
+
+    key_field: str | None = None
+    place_as_key: bool = False
+
+
+def row_key(text: str) -> RowKey:
+    """Read the option.
+
+    Args:
+        text: "place": where a row begins, as `in.jsonl:1024`. "field:NAME": that field of the
+            row, which the model does not get. "" for none.
+
+    Raises:
+        InvalidArgument: it is none of these.
+
+    Example:
+        >>> row_key("field:id")
+        RowKey(key_field='id', place_as_key=False)
+    """
+    field = text[len(_FIELD) :] if text.startswith(_FIELD) else ""
+    if text not in ("", _PLACE) and not field:
+        raise InvalidArgument(f'key: expected "place" or "field:NAME", found {text!r}')
+    return RowKey(field or None, text == _PLACE)
+
+
+MODEL_COPIES = "model_copies"
+"""The name of the option."""
+
+
+class ModelCopies(enum.Enum):
+    """What has a copy of its own.
+
+    Example:
+        >>> ModelCopies("machine").name
+        'MACHINE'
+    """
+
+    AUTO = "auto"
+    PROCESS = "process"
+    MACHINE = "machine"

@@ -6,8 +6,8 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
-from beam_batch_predict.arguments import check_strings
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.spec.checks import check_strings
 
 __all__ = [
     "RESERVED_FIELDS",
