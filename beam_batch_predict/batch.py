@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from beam_batch_predict.example_columns import FeatureFilter
+    from beam_batch_predict.encoding.tensor_info import TensorInfo
+    from beam_batch_predict.encoding.tf_examples import FeatureFilter
     from beam_batch_predict.gcp.bigquery import BigQueryClients
-    from beam_batch_predict.tensor_info import TensorInfo
 
 __all__ = ["Chunk", "InstanceBatch", "Predictions", "Span", "TableStream"]
 

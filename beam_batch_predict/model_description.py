@@ -7,13 +7,13 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from beam_batch_predict.encoding.json_text import dumps
+from beam_batch_predict.encoding.tensor_info import DTYPES, TensorInfo
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.jsontext import dumps
 from beam_batch_predict.messages import printable
 from beam_batch_predict.model_registry import ResolvedModel, registry_directory, resolve
 from beam_batch_predict.models.signature import Signature, shape_text
 from beam_batch_predict.models.signature_reading import SavedModelInfo, read_signatures
-from beam_batch_predict.tensor_info import DTYPES, TensorInfo
 
 __all__ = ["DescribedModel", "Example", "describe_model", "example_of"]
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_batch_predict import arrow_rows
-from beam_batch_predict.arrow_rows import ArrowRows
-from beam_batch_predict.jsonpieces import join_rows
-from beam_batch_predict.jsontext import dumps
+from beam_batch_predict.encoding import arrow_rows
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.json_columns import join_rows
+from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.spec import NonFinite
 
 COLUMNS = {

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_batch_predict.arrow_values import json_values, plain_array
-from beam_batch_predict.typed_values import json_value, shortest_floats
+from beam_batch_predict.encoding.arrow_values import json_values, plain_array
+from beam_batch_predict.encoding.json_values import json_value, shortest_floats
 
 UTC = datetime.timezone.utc
 INSTANT = datetime.datetime(2019, 1, 1, 23, 59, 59, 999999, tzinfo=UTC)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from beam_batch_predict.columns import non_finite_rows, row_texts, row_values
+from beam_batch_predict.encoding.prediction_json import non_finite_rows, row_texts, row_values
 from beam_batch_predict.spec import NonFinite
 
 NUMBERS = (

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from beam_batch_predict.jsonpieces import column_pieces, join_lines, join_rows
-from beam_batch_predict.jsontext import (
+from beam_batch_predict.encoding.json_columns import column_pieces, join_lines, join_rows
+from beam_batch_predict.encoding.json_text import (
     NonFiniteValue,
     NotJson,
     dumps,

@@ -9,9 +9,10 @@ import pytest
 
 from beam_batch_predict import cli
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding.json_text import dumps
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.instances.convert import convert
-from beam_batch_predict.jsontext import dumps
 from beam_batch_predict.model_description import describe_model, example_of
 from beam_batch_predict.model_registry import REGISTRY_VARIABLE
 from beam_batch_predict.models import signature_reading
@@ -20,7 +21,6 @@ from beam_batch_predict.models.saved_model import load_model
 from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.models.signature_reading import read_signatures
 from beam_batch_predict.spec import InstanceConfig, SavedModel
-from beam_batch_predict.tensor_info import TensorInfo
 
 
 @pytest.fixture(autouse=True)

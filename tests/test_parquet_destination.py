@@ -90,7 +90,7 @@ def test_keys(text, keys, type, run):
 
 
 def test_records_to_parquet(run):
-    from beam_batch_predict.tf_framing import framed
+    from beam_batch_predict.encoding.tf_record import framed
 
     content = run(bbp.TfRecord, framed([b"abc", b"\xff"]), signature="length")
     good = table(content, "predictions")

@@ -116,7 +116,7 @@ def test_a_model_is_called_after_its_directory_and_not_its_version(uri, name):
 
 def test_describing_work_imports_neither_beam_nor_tensorflow():
     code = (
-        "import sys, beam_batch_predict.spec, beam_batch_predict.jsontext;"
+        "import sys, beam_batch_predict.spec, beam_batch_predict.encoding.json_text;"
         "print(*{'apache_beam', 'tensorflow', 'numpy'} & set(sys.modules))"
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)

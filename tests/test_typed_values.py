@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_batch_predict.typed_values import json_value, shortest_floats
+from beam_batch_predict.encoding.json_values import json_value, shortest_floats
 
 UTC = datetime.timezone.utc
 EAST = datetime.timezone(datetime.timedelta(hours=2))

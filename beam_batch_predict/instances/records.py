@@ -23,17 +23,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.example_columns import (
+from beam_batch_predict.encoding.json_text import quote
+from beam_batch_predict.encoding.json_values import shortest_floats
+from beam_batch_predict.encoding.tf_examples import (
     FeatureFilter,
     decode_examples,
     example_class,
     filter_examples,
 )
 from beam_batch_predict.instances.fields import Instance, RowError, missing_error
-from beam_batch_predict.jsontext import quote
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
-from beam_batch_predict.typed_values import shortest_floats
 
 __all__ = ["convert_records"]
 

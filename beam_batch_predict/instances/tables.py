@@ -16,10 +16,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_batch_predict import jsontext
-from beam_batch_predict.arrow_rows import ArrowRows
-from beam_batch_predict.arrow_values import plain_array
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding import json_text
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.arrow_values import plain_array
+from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.instances.fields import (
     Instance,
     RowError,
@@ -30,7 +31,6 @@ from beam_batch_predict.instances.fields import (
     sent_names,
     with_rows,
 )
-from beam_batch_predict.jsontext import quote
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 
@@ -156,8 +156,8 @@ def _non_finite(rows: ArrowRows) -> _Failures:
 def _not_json(value: Any) -> Status | None:
     """What is wrong with a value that has a NaN or an infinity."""
     try:
-        jsontext.dumps(value, NonFinite.ERROR)
-    except jsontext.NonFiniteValue as error:
+        json_text.dumps(value, NonFinite.ERROR)
+    except json_text.NonFiniteValue as error:
         return RowError(str(error)).status
     return None
 

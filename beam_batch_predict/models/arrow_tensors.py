@@ -13,11 +13,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from beam_batch_predict.arrow_rows import ArrowRows
-from beam_batch_predict.arrow_values import decimals_as_floats, rectangular
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.arrow_values import decimals_as_floats, rectangular
+from beam_batch_predict.encoding.json_values import shortest_floats
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.models.values import cast
-from beam_batch_predict.tensor_info import TensorInfo
-from beam_batch_predict.typed_values import shortest_floats
 
 __all__ = ["arrow_arrays"]
 

@@ -16,18 +16,18 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from beam_batch_predict.errors import ModelError
-from beam_batch_predict.example_columns import (
+from beam_batch_predict.encoding.json_text import quote
+from beam_batch_predict.encoding.tensor_info import TensorInfo
+from beam_batch_predict.encoding.tf_examples import (
     FeatureFilter,
     example_class,
     examples_decoder,
     filter_examples,
 )
-from beam_batch_predict.jsontext import quote
+from beam_batch_predict.errors import ModelError
 from beam_batch_predict.models.signature import shape_text
 from beam_batch_predict.models.tensors import TensorBatch, Tensors
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
 
 __all__ = ["examples_to_tensors", "takes_examples"]
 

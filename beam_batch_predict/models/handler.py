@@ -11,7 +11,7 @@ from apache_beam.metrics import Metrics
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.columns import row_values
+from beam_batch_predict.encoding.prediction_json import row_values
 from beam_batch_predict.models.isolation import Caller
 from beam_batch_predict.models.predicting import predict_batch
 from beam_batch_predict.models.saved_model import load_model

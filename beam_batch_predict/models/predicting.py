@@ -6,17 +6,17 @@ import dataclasses
 import functools
 from collections.abc import Callable, Sequence
 
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.columns import non_finite_rows
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.prediction_json import non_finite_rows
+from beam_batch_predict.encoding.tensor_info import TensorInfo
+from beam_batch_predict.encoding.tf_examples import FeatureFilter, filter_examples
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.example_columns import FeatureFilter, filter_examples
 from beam_batch_predict.models.examples import examples_to_tensors, takes_examples
 from beam_batch_predict.models.isolation import Caller, Model
 from beam_batch_predict.models.tensors import Tensors, to_tensors
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
 
 __all__ = ["predict_batch"]
 

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beam_batch_predict.encoding.json_text import dumps
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.jsontext import dumps
 from beam_batch_predict.models.direct_call import Call, Cancellation, make_caller
 from beam_batch_predict.models.failures import OutputError
 from beam_batch_predict.models.isolation import Caller
@@ -25,7 +26,6 @@ from beam_batch_predict.models.signature import Signature, check_named
 from beam_batch_predict.models.signature_reading import read_signatures
 from beam_batch_predict.models.values import RowMisfit, check_value
 from beam_batch_predict.spec import SavedModel
-from beam_batch_predict.tensor_info import TensorInfo
 
 __all__ = ["LoadedModel", "check_model", "load_model"]
 

@@ -20,9 +20,9 @@ from google.protobuf import (  # type: ignore[import-untyped]
 )
 
 from beam_batch_predict import files
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.models.signature import Signature
-from beam_batch_predict.tensor_info import TensorInfo
 
 __all__ = ["SavedModelInfo", "read_signatures"]
 

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from beam_batch_predict.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.tensor_info import HIGHEST_RANK, TensorInfo
 from beam_batch_predict.models.arrow_tensors import arrow_arrays
 from beam_batch_predict.models.values import (
     RowMisfit,
@@ -25,7 +26,6 @@ from beam_batch_predict.models.values import (
     overflows,
 )
 from beam_batch_predict.status import Status
-from beam_batch_predict.tensor_info import HIGHEST_RANK, TensorInfo
 
 __all__ = ["TensorBatch", "Tensors", "to_tensors"]
 

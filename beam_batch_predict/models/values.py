@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from beam_batch_predict.jsontext import preview, quote, type_name
+from beam_batch_predict.encoding.json_text import preview, quote, type_name
+from beam_batch_predict.encoding.tensor_info import HIGHEST_RANK, TensorInfo
 from beam_batch_predict.models.signature import shape_text
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import HIGHEST_RANK, TensorInfo
 
 __all__ = ["RowMisfit", "as_bytes", "cast", "check_value", "name_values", "overflows"]
 

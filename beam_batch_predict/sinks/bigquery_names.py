@@ -10,8 +10,8 @@ import datetime
 import re
 from collections.abc import Iterable, Sequence
 
+from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.jsontext import quote
 
 __all__ = [
     "acceptable",

@@ -25,7 +25,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_batch_predict.arrow_values import json_values
+from beam_batch_predict.encoding.arrow_values import json_values
 from beam_batch_predict.sinks.bigquery_names import acceptable_names
 from beam_batch_predict.sinks.tables import OUTCOME, Column, Schema
 from beam_batch_predict.sinks.typed_arrays import Typed, parts_of, with_parts

@@ -14,9 +14,14 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from beam_batch_predict.columns import is_float, is_string, output_pieces, output_values
-from beam_batch_predict.jsonpieces import Piece, column_pieces
-from beam_batch_predict.jsontext import dumps, words_for
+from beam_batch_predict.encoding.json_columns import Piece, column_pieces
+from beam_batch_predict.encoding.json_text import dumps, words_for
+from beam_batch_predict.encoding.prediction_json import (
+    is_float,
+    is_string,
+    output_pieces,
+    output_values,
+)
 from beam_batch_predict.spec import NonFinite
 
 __all__ = ["array_cells", "quoted", "value_cells"]

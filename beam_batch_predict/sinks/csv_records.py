@@ -17,10 +17,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from beam_batch_predict.arrow_values import json_values
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.jsonpieces import Piece, join_lines, join_rows
-from beam_batch_predict.jsontext import dumps
+from beam_batch_predict.encoding.arrow_values import json_values
+from beam_batch_predict.encoding.json_columns import Piece, join_lines, join_rows
+from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.sinks.cells import array_cells, quoted, value_cells
 from beam_batch_predict.sinks.heads import Heads, head_columns, prediction_heads
 from beam_batch_predict.sinks.records import in_echoes, predicted_rows

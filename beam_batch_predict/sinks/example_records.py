@@ -16,7 +16,8 @@ import numpy as np
 import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.jsontext import dumps
+from beam_batch_predict.encoding.json_text import dumps
+from beam_batch_predict.encoding.tf_record import HEAD, TAIL, framed
 from beam_batch_predict.sinks.example_encoding import Values, encoded_examples
 from beam_batch_predict.sinks.example_features import example_columns, is_example
 from beam_batch_predict.sinks.features import (
@@ -47,7 +48,6 @@ from beam_batch_predict.sinks.tables import (
     union,
 )
 from beam_batch_predict.spec import NonFinite, RecordShape
-from beam_batch_predict.tf_framing import HEAD, TAIL, framed
 
 __all__ = ["ExampleRecords"]
 

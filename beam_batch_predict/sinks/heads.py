@@ -12,9 +12,9 @@ from typing import Any, TypeAlias
 
 import pyarrow as pa
 
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.jsontext import loads
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.json_text import loads
 from beam_batch_predict.sinks.records import take
 from beam_batch_predict.sinks.tables import (
     ATTACHED,

@@ -14,11 +14,11 @@ from functools import partial
 from itertools import chain, pairwise
 from typing import Any, BinaryIO
 
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.columns import output_pieces, row_pieces, row_values
-from beam_batch_predict.jsonpieces import Piece, column_pieces, join_lines, join_rows
-from beam_batch_predict.jsontext import dumps, loads, quote, words_for
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.json_columns import Piece, column_pieces, join_lines, join_rows
+from beam_batch_predict.encoding.json_text import dumps, loads, quote, words_for
+from beam_batch_predict.encoding.prediction_json import output_pieces, row_pieces, row_values
 from beam_batch_predict.sinks.tables import (
     KEY_COLUMN,
     BytesWriter,

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from beam_batch_predict.arrow_values import json_values
+from beam_batch_predict.encoding.arrow_values import json_values
 from beam_batch_predict.sinks.value_texts import texts
 from beam_batch_predict.sinks.value_types import (
     FLOAT,

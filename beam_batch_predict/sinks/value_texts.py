@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from beam_batch_predict.jsontext import dumps, words_for
+from beam_batch_predict.encoding.json_text import dumps, words_for
 
 __all__ = ["LARGEST_EXACT", "b64_data", "text_of", "texts"]
 

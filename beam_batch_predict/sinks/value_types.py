@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from beam_batch_predict.tensor_info import TensorInfo
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 
 __all__ = [
     "BINARY",

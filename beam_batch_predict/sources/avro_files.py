@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
 from beam_batch_predict.batch import Span
+from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.files import File
-from beam_batch_predict.jsontext import quote
 from beam_batch_predict.sources.avro_blocks import (
     Block,
     BrokenBlock,

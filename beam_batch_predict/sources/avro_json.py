@@ -25,10 +25,10 @@ import numpy as np
 import orjson
 from fastavro.read import LOGICAL_READERS
 
-from beam_batch_predict.jsontext import quote
+from beam_batch_predict.encoding.json_text import quote
+from beam_batch_predict.encoding.json_values import json_value, shortest_floats
 from beam_batch_predict.messages import generalized
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.typed_values import json_value, shortest_floats
 
 __all__ = [
     "COUNTED",

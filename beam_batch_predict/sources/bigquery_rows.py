@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import Chunk, Span, TableStream
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.gcp.bigquery import google_errors
 from beam_batch_predict.retries import is_transient, waits

@@ -14,11 +14,11 @@ from typing import Any, BinaryIO, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beam_batch_predict.arrow_rows import ArrowRows
-from beam_batch_predict.arrow_values import json_values
 from beam_batch_predict.batch import Span
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.arrow_values import json_values
+from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.files import File
-from beam_batch_predict.jsontext import quote
 from beam_batch_predict.messages import generalized
 from beam_batch_predict.sources.compression import is_compressed
 from beam_batch_predict.sources.first_columns import first_columns

@@ -7,8 +7,8 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import Chunk, InstanceBatch, Span
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.sources.avro_files import read_avro
 from beam_batch_predict.sources.bigquery_rows import read_stream
 from beam_batch_predict.sources.compression import READ_ERRORS, is_compressed

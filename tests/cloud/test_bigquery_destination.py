@@ -18,8 +18,9 @@ from emulators import servers
 
 import beam_batch_predict as bbp
 from beam_batch_predict import cli
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import DestinationError, LostRowsError
 from beam_batch_predict.sinks import bigquery_loading, finishing
 from beam_batch_predict.sinks.accounting import check_parts
@@ -30,7 +31,6 @@ from beam_batch_predict.sinks.parts import PartWriter
 from beam_batch_predict.sinks.run_record import RunRecord
 from beam_batch_predict.spec import BigQueryDestination, NonFinite
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
 
 UTC = datetime.timezone.utc
 CREATED = datetime.datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)

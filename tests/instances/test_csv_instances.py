@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.instances.fields import check_columns
@@ -17,7 +18,6 @@ from beam_batch_predict.models.tensors import to_tensors
 from beam_batch_predict.sinks.records import error_lines, prediction_lines
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
 
 Config = InstanceConfig
 OBJECT = Config(instance_type="object")

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.example_columns import (
+from beam_batch_predict.encoding.tf_examples import (
     can_decode_examples,
     examples_decoder,
     filter_examples,

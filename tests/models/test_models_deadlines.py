@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.columns import row_values
+from beam_batch_predict.encoding.prediction_json import row_values
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.models import deadlines
 from beam_batch_predict.models.failures import CallTimeout, failure_of

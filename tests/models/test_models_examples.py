@@ -9,18 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.errors import ModelError
-from beam_batch_predict.example_columns import (
+from beam_batch_predict.encoding.tensor_info import TensorInfo
+from beam_batch_predict.encoding.tf_examples import (
     FeatureFilter,
     decode_examples,
     examples_decoder,
     filter_examples,
 )
+from beam_batch_predict.errors import ModelError
 from beam_batch_predict.models.examples import examples_to_tensors, takes_examples
 from beam_batch_predict.models.predicting import predict_batch
 from beam_batch_predict.models.tensors import to_tensors
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
 
 pytestmark = pytest.mark.tfx_bsl
 

@@ -8,7 +8,7 @@ from apache_beam.runners.portability.fn_api_runner import fn_runner
 from apache_beam.testing.util import assert_that
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.columns import row_values
+from beam_batch_predict.encoding.prediction_json import row_values
 from beam_batch_predict.models.handler import BatchModelHandler, SavedModelHandler
 from beam_batch_predict.models.predicting import predict_batch
 from beam_batch_predict.spec import NonFinite, SavedModel

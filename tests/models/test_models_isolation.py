@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.models.failures import OutputError
 from beam_batch_predict.models.isolation import HOPELESS_AFTER, Caller
 from beam_batch_predict.models.patience import STARVED_AFTER
 from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.models.tensors import TensorBatch
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
 
 
 class OutOfMemory(Exception):

@@ -3,7 +3,7 @@
 import pytest
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.columns import row_values
+from beam_batch_predict.encoding.prediction_json import row_values
 from beam_batch_predict.models import predicting
 from beam_batch_predict.models.isolation import Caller
 from beam_batch_predict.models.predicting import predict_batch

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.models.failures import TRANSIENT, is_transient
 from beam_batch_predict.models.isolation import Caller
 from beam_batch_predict.models.patience import (
@@ -21,7 +22,6 @@ from beam_batch_predict.models.patience import (
 from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.models.tensors import TensorBatch
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
 
 AT_ONCE = RetryPolicy(first_wait=0.0, longest_wait=0.0)
 """The usual number of attempts, without a wait between them."""

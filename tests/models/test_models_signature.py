@@ -2,9 +2,9 @@
 
 import pytest
 
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.models.signature import Signature, shape_text
-from beam_batch_predict.tensor_info import TensorInfo
 
 X = TensorInfo("x", "float32", (None, 2))
 Y = TensorInfo("y", "float32", (None,))

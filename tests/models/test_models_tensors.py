@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.models.tensors import to_tensors
 from beam_batch_predict.models.values import RowMisfit, check_value, name_values
 from beam_batch_predict.status import Code
-from beam_batch_predict.tensor_info import TensorInfo
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
 INTS = {

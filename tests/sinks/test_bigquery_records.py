@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.sinks.bigquery_records import BigQueryRecords
 from beam_batch_predict.sinks.bigquery_types import (
     BIGNUMERIC,
@@ -27,7 +28,6 @@ from beam_batch_predict.sinks.typed_columns import of_arrow
 from beam_batch_predict.sinks.value_types import STRING
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
 
 RECORDS = BigQueryRecords()
 

@@ -15,9 +15,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.encoding.json_columns import join_rows
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.instances.csv_cells import parse_cells
-from beam_batch_predict.jsonpieces import join_rows
 from beam_batch_predict.sinks import tables
 from beam_batch_predict.sinks.cells import array_cells, value_cells
 from beam_batch_predict.sinks.csv_records import CsvRecords

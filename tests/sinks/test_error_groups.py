@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.messages import generalized, printable
 from beam_batch_predict.models.failures import status_of
@@ -26,7 +27,6 @@ from beam_batch_predict.sinks.error_groups import (
 )
 from beam_batch_predict.spec import InstanceConfig
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
 
 
 def batch_failing(statuses, uri="in.jsonl", start=0):

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from beam_batch_predict.encoding.tf_record import framed
 from beam_batch_predict.sinks import example_features as decoding
 from beam_batch_predict.sinks.example_encoding import encoded_examples
 from beam_batch_predict.sinks.example_features import example_columns, is_example
@@ -23,7 +24,6 @@ from beam_batch_predict.sinks.features import (
     with_kind,
 )
 from beam_batch_predict.spec import NonFinite
-from beam_batch_predict.tf_framing import framed
 
 FEATURES = [
     ([1, None, -3], "int64_list", [[1], None, [-3]]),

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.dofns import FinishRun, WriteParts
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.sinks import tables
 from beam_batch_predict.sinks.error_groups import ErrorGroup
@@ -24,7 +25,6 @@ from beam_batch_predict.sinks.records import prediction_lines
 from beam_batch_predict.sinks.run_record import RunRecord, now
 from beam_batch_predict.spec import FileNames, NonFinite, RecordShape
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
 from beam_batch_predict.verifying import verify
 
 BAD = Status(Code.INVALID_ARGUMENT, "not good")

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_batch_predict.arrow_values import json_values
 from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.encoding.arrow_values import json_values
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.sinks.formats import RECORD_FORMATS
 from beam_batch_predict.sinks.inferred_columns import of_values
 from beam_batch_predict.sinks.tables import union
@@ -37,7 +38,6 @@ from beam_batch_predict.sinks.value_types import (
     unified,
 )
 from beam_batch_predict.spec import NonFinite
-from beam_batch_predict.tensor_info import TensorInfo
 
 BOOL = pa.bool_()
 B64 = {"b64": "AP8="}

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from beam_batch_predict.batch import Predictions
 from beam_batch_predict.dofns import FinishRun, WriteParts
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import LostRowsError
 from beam_batch_predict.sinks import (
     example_records,
@@ -28,7 +29,6 @@ from beam_batch_predict.sinks.parts import PartWriter
 from beam_batch_predict.sinks.run_record import RunRecord, now
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
 
 BAD = Status(Code.INVALID_ARGUMENT, "not good")
 OUTPUTS = (TensorInfo("y", "int64", (None,)),)

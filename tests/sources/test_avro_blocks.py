@@ -40,7 +40,7 @@ def rows_of(count, raw=b""):
 
 def told(rows):
     """The rows as JSON has them."""
-    from beam_batch_predict.typed_values import json_value
+    from beam_batch_predict.encoding.json_values import json_value
 
     return [json_value(row) for row in rows]
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_batch_predict import arrow_rows
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import Chunk, Span
+from beam_batch_predict.encoding import arrow_rows
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.files import File, open_file
 from beam_batch_predict.sources import compression, reading
 from beam_batch_predict.sources.planning import make_chunks

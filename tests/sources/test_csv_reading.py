@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from beam_batch_predict import files
 from beam_batch_predict.batch import Span
-from beam_batch_predict.csvtext import CsvError, leaves_open, split_cells
+from beam_batch_predict.encoding.csv_text import CsvError, leaves_open, split_cells
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File, open_file
 from beam_batch_predict.sources import compression, csv_files

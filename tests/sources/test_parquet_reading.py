@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import Chunk, Span
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File, open_file
 from beam_batch_predict.sources import parquet_files

@@ -14,12 +14,12 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from beam_batch_predict.arrow_values import json_values, plain_array, rectangular
-from beam_batch_predict.columns import output_pieces
-from beam_batch_predict.jsonpieces import Piece, column_pieces
-from beam_batch_predict.jsontext import dumps, quote
+from beam_batch_predict.encoding.arrow_values import json_values, plain_array, rectangular
+from beam_batch_predict.encoding.json_columns import Piece, column_pieces
+from beam_batch_predict.encoding.json_text import dumps, quote
+from beam_batch_predict.encoding.json_values import shortest_floats
+from beam_batch_predict.encoding.prediction_json import output_pieces
 from beam_batch_predict.spec import NonFinite
-from beam_batch_predict.typed_values import shortest_floats
 
 __all__ = ["ArrowRows"]
 
@@ -105,7 +105,7 @@ class ArrowRows(Sequence[Any]):
             non_finite: NULL writes null for NaN and infinities, STRING their names.
 
         Example:
-            >>> from beam_batch_predict.jsonpieces import join_rows
+            >>> from beam_batch_predict.encoding.json_columns import join_rows
             >>> join_rows(ArrowRows(pa.record_batch({"x": [1.5, None]})).pieces())
             [b'{"x":1.5}', b'{"x":null}']
         """

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import orjson
 
-from beam_batch_predict.jsontext import dumps
+from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.spec import NonFinite
 
 __all__ = ["Piece", "column_pieces", "join_lines", "join_rows"]

@@ -19,8 +19,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from beam_batch_predict.jsonpieces import Piece, column_pieces, join_rows
-from beam_batch_predict.jsontext import dumps, quote
+from beam_batch_predict.encoding.json_columns import Piece, column_pieces, join_rows
+from beam_batch_predict.encoding.json_text import dumps, quote
 from beam_batch_predict.spec import NonFinite
 
 __all__ = [

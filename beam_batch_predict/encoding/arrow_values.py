@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_batch_predict.jsontext import NotJson, loads
-from beam_batch_predict.typed_values import duration_text, json_value, shortest_floats
+from beam_batch_predict.encoding.json_text import NotJson, loads
+from beam_batch_predict.encoding.json_values import duration_text, json_value, shortest_floats
 
 __all__ = ["decimals_as_floats", "json_values", "plain_array", "rectangular"]
 
