@@ -10,7 +10,7 @@ from typing import Any
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import printable, redacted
-from beam_batch_predict.model_registry import REGISTRY_VARIABLE, registry_directory
+from beam_batch_predict.registry.lookup import REGISTRY_VARIABLE, registry_directory
 
 __all__ = ["add_models_parser", "run_models"]
 
@@ -88,7 +88,7 @@ def _describe(target: str, registry: str, as_json: bool) -> int:
 
 def _list(registry: str, as_json: bool) -> int:
     # Beam, which knows how to reach files, takes a second to import.
-    from beam_batch_predict.model_directories import list_models
+    from beam_batch_predict.registry.directory import list_models
 
     directory = registry_directory(registry)
     if not directory:

@@ -14,12 +14,12 @@ from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.model_description import describe_model, example_of
-from beam_batch_predict.model_registry import REGISTRY_VARIABLE
 from beam_batch_predict.models import signature_reading
 from beam_batch_predict.models.predicting import predict_batch
 from beam_batch_predict.models.saved_model import load_model
 from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.models.signature_reading import read_signatures
+from beam_batch_predict.registry.lookup import REGISTRY_VARIABLE
 from beam_batch_predict.spec import InstanceConfig, SavedModel
 
 

@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.model_names import ModelName, near_names, parse_model_name, version_number
+from beam_batch_predict.registry.names import (
+    ModelName,
+    near_names,
+    parse_model_name,
+    version_number,
+)
 
 NAMES = {
     "penguins": ModelName("penguins"),

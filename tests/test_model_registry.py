@@ -9,9 +9,9 @@ import pytest
 from beam_batch_predict import cli
 from beam_batch_predict.errors import InvalidArgument, ModelError
 from beam_batch_predict.jobs import parse_resource
-from beam_batch_predict.model_directories import list_models
-from beam_batch_predict.model_registry import REGISTRY_VARIABLE, ResolvedModel, resolve
-from beam_batch_predict.version_pins import MOST_BYTES, Pins, parse_pins
+from beam_batch_predict.registry.directory import list_models
+from beam_batch_predict.registry.lookup import REGISTRY_VARIABLE, ResolvedModel, resolve
+from beam_batch_predict.registry.versions_file import MOST_BYTES, Pins, parse_pins
 
 
 @pytest.fixture(autouse=True)

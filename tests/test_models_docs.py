@@ -11,8 +11,8 @@ import sys
 
 import pytest
 
-from beam_batch_predict.model_names import parse_model_name
-from beam_batch_predict.version_pins import parse_pins
+from beam_batch_predict.registry.names import parse_model_name
+from beam_batch_predict.registry.versions_file import parse_pins
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGE = (ROOT / "docs" / "models.md").read_text()

@@ -19,9 +19,9 @@ from google.cloud.aiplatform_v1.types import (
 
 from beam_batch_predict import cli
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.model_registry import REGISTRY_VARIABLE, resolve
+from beam_batch_predict.registry.lookup import REGISTRY_VARIABLE, resolve
+from beam_batch_predict.registry.vertex import EMULATOR
 from beam_batch_predict.status import Code
-from beam_batch_predict.vertex_models import EMULATOR
 
 PARENT = "projects/p/locations/europe-west4"
 TENSORFLOW = "us-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:latest"

@@ -25,7 +25,7 @@ from beam_batch_predict.jobs.ai_platform_types import PredictionInput
 from beam_batch_predict.jobs.json_tree import Location, read_json
 from beam_batch_predict.jobs.resource import camel, read_resource, violations
 from beam_batch_predict.jobs.scalars import nearest, quoted
-from beam_batch_predict.model_registry import ResolvedModel, resolve
+from beam_batch_predict.registry.lookup import ResolvedModel, resolve
 from beam_batch_predict.spec.options import RunOptions, row_key
 from beam_batch_predict.spec.resources import Resources
 

@@ -33,7 +33,7 @@ from beam_batch_predict.jobs.vertex_source import files_of, table_of
 from beam_batch_predict.jobs.vertex_types import (
     InstanceConfig,
 )
-from beam_batch_predict.model_registry import ResolvedModel, resolve
+from beam_batch_predict.registry.lookup import ResolvedModel, resolve
 from beam_batch_predict.spec.options import RunOptions, row_key
 from beam_batch_predict.spec.resources import Resources
 

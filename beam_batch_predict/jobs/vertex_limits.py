@@ -18,7 +18,7 @@ from beam_batch_predict.jobs.vertex_rules import (
     Rule,
     apply_rules,
 )
-from beam_batch_predict.model_names import parse_model_name
+from beam_batch_predict.registry.names import parse_model_name
 
 __all__ = [
     "SUPPORTED_INSTANCES_FORMATS",

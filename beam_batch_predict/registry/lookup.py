@@ -10,7 +10,7 @@ import os
 from typing import NamedTuple
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.model_names import ModelName, parse_model_name
+from beam_batch_predict.registry.names import ModelName, parse_model_name
 
 __all__ = ["REGISTRY_VARIABLE", "ResolvedModel", "registry_directory", "resolve"]
 
@@ -62,7 +62,7 @@ def resolve(name: str, version: str = "", registry: str = "") -> ResolvedModel:
     if directory:
         return _in_directory(wanted, directory)
     if wanted.location:
-        from beam_batch_predict.vertex_models import vertex_model
+        from beam_batch_predict.registry.vertex import vertex_model
 
         return vertex_model(wanted)
     raise InvalidArgument(
@@ -75,7 +75,7 @@ def resolve(name: str, version: str = "", registry: str = "") -> ResolvedModel:
 
 def _in_directory(wanted: ModelName, directory: str) -> ResolvedModel:
     # Beam, which knows how to reach files, takes a second to import.
-    from beam_batch_predict.model_directories import find_model
+    from beam_batch_predict.registry.directory import find_model
 
     model = find_model(directory, wanted.model)
     chosen = model.version(wanted.version)

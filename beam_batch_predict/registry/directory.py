@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import InvalidArgument, ModelError
-from beam_batch_predict.model_names import near_names, version_number
-from beam_batch_predict.version_pins import MOST_BYTES, PINS_FILE, Pins, parse_pins
+from beam_batch_predict.registry.names import near_names, version_number
+from beam_batch_predict.registry.versions_file import MOST_BYTES, PINS_FILE, Pins, parse_pins
 
 __all__ = ["RegisteredModel", "Version", "find_model", "list_models"]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import yaml  # type: ignore[import-untyped]
 
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.model_names import near_names, version_number
+from beam_batch_predict.registry.names import near_names, version_number
 
 __all__ = ["MOST_BYTES", "PINS_FILE", "Pins", "parse_pins"]
 
