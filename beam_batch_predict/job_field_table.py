@@ -10,7 +10,7 @@ from beam_batch_predict.errors import InvalidJob
 from beam_batch_predict.flag_values import entries, labels_of
 from beam_batch_predict.jobs import SUPPORTED_INSTANCES_FORMATS, SUPPORTED_PREDICTIONS_FORMATS
 from beam_batch_predict.jobs.json_tree import read_json
-from beam_batch_predict.jobs.vertex_types import AcceleratorType
+from beam_batch_predict.jobs.vertex.types import AcceleratorType
 from beam_batch_predict.options import INPUT, INSTANCES, JOB, MODEL, OUTPUT, RUN, Option
 
 __all__ = ["DISPLAY_NAME", "FIELDS", "JobField"]

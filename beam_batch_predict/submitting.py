@@ -9,7 +9,7 @@ from typing import Any
 
 from beam_batch_predict.errors import InvalidJob, Violation
 from beam_batch_predict.flag_values import entries, labels_of, put_at
-from beam_batch_predict.jobs.ai_platform import AiPlatformJob, read_ai_platform_job
+from beam_batch_predict.jobs.ai_platform.job import AiPlatformJob, read_ai_platform_job
 from beam_batch_predict.jobs.rules import one_of
 from beam_batch_predict.submit_flags import FLAGS, given_flags
 

@@ -22,7 +22,7 @@ from beam_batch_predict.jobs import (
     SUPPORTED_PREDICTIONS_FORMATS,
     read_job,
 )
-from beam_batch_predict.jobs.vertex_instances import instance_extensions
+from beam_batch_predict.jobs.vertex.instance_rules import instance_extensions
 from beam_batch_predict.models.saved_model import load_model
 from beam_batch_predict.spec import SavedModel
 

@@ -13,7 +13,7 @@ import pytest
 
 from beam_batch_predict import cli, submit_flags
 from beam_batch_predict.jobs import AiPlatformJob, BatchPredictionJob, read_job
-from beam_batch_predict.jobs.ai_platform_types import PredictionInput, PredictionOutput
+from beam_batch_predict.jobs.ai_platform.types import PredictionInput, PredictionOutput
 
 ROOT = pathlib.Path(__file__).parent.parent
 GUIDE = (ROOT / "docs" / "migration.md").read_text()

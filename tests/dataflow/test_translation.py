@@ -24,7 +24,7 @@ from beam_batch_predict.jobs import (
     SUPPORTED_PREDICTIONS_FORMATS,
     read_job,
 )
-from beam_batch_predict.jobs.ai_platform_types import INPUT_FORMATS, OUTPUT_FORMATS
+from beam_batch_predict.jobs.ai_platform.types import INPUT_FORMATS, OUTPUT_FORMATS
 from beam_batch_predict.sinks.naming import PARTS
 
 MOST_BYTES = 80_000

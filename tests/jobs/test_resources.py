@@ -3,7 +3,7 @@
 import pytest
 
 from beam_batch_predict.jobs import parse_ai_platform_job, parse_resource
-from beam_batch_predict.jobs.vertex_types import AcceleratorType
+from beam_batch_predict.jobs.vertex.types import AcceleratorType
 from beam_batch_predict.spec.resources import Asked, Resources, place_of
 
 

@@ -23,16 +23,14 @@ from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidArgument, InvalidJob
 from beam_batch_predict.jobs.json_tree import Location, read_json
 from beam_batch_predict.jobs.resource import camel, read_resource, violations
-from beam_batch_predict.jobs.vertex_fields import BatchPredictionJobFields
-from beam_batch_predict.jobs.vertex_limits import unsupported
-from beam_batch_predict.jobs.vertex_model import model_notes
-from beam_batch_predict.jobs.vertex_record import OUTPUT_ONLY, location_of, output_fields
-from beam_batch_predict.jobs.vertex_resources import resources_of
-from beam_batch_predict.jobs.vertex_rules import breaches
-from beam_batch_predict.jobs.vertex_source import files_of, table_of
-from beam_batch_predict.jobs.vertex_types import (
-    InstanceConfig,
-)
+from beam_batch_predict.jobs.vertex.fields import BatchPredictionJobFields
+from beam_batch_predict.jobs.vertex.model_notes import model_notes
+from beam_batch_predict.jobs.vertex.output_fields import OUTPUT_ONLY, location_of, output_fields
+from beam_batch_predict.jobs.vertex.resources import resources_of
+from beam_batch_predict.jobs.vertex.rules import breaches
+from beam_batch_predict.jobs.vertex.source import files_of, table_of
+from beam_batch_predict.jobs.vertex.supported import unsupported
+from beam_batch_predict.jobs.vertex.types import InstanceConfig
 from beam_batch_predict.registry.lookup import ResolvedModel, resolve
 from beam_batch_predict.spec.options import RunOptions, row_key
 from beam_batch_predict.spec.resources import Resources

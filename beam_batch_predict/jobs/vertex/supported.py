@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator
 
 from beam_batch_predict.errors import InvalidArgument, Violation
 from beam_batch_predict.jobs.scalars import quoted
-from beam_batch_predict.jobs.vertex_fields import BatchPredictionJobFields
-from beam_batch_predict.jobs.vertex_rules import (
+from beam_batch_predict.jobs.vertex.fields import BatchPredictionJobFields
+from beam_batch_predict.jobs.vertex.rules import (
     INSTANCES_FORMATS,
     PREDICTIONS_FORMATS,
     Rule,

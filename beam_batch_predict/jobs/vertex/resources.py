@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from beam_batch_predict.jobs.resource import camel
-from beam_batch_predict.jobs.vertex_fields import BatchPredictionJobFields
-from beam_batch_predict.jobs.vertex_types import (
+from beam_batch_predict.jobs.vertex.fields import BatchPredictionJobFields
+from beam_batch_predict.jobs.vertex.types import (
     AcceleratorType,
     BatchDedicatedResources,
     EncryptionSpec,

@@ -11,7 +11,7 @@ from pydantic import JsonValue
 
 from beam_batch_predict.jobs.resource import Resource
 from beam_batch_predict.jobs.scalars import Float, Int32, ProtoEnum, Text
-from beam_batch_predict.jobs.vertex_types import GcsSource
+from beam_batch_predict.jobs.vertex.types import GcsSource
 
 __all__ = [
     "BlurBaselineConfig",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from beam_batch_predict.jobs.vertex_types import UnmanagedContainerModel
+from beam_batch_predict.jobs.vertex.types import UnmanagedContainerModel
 from beam_batch_predict.registry.lookup import ResolvedModel
 
 __all__ = ["model_notes"]

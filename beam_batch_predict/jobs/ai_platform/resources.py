@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from beam_batch_predict.jobs.ai_platform_fields import AiPlatformJobFields
-from beam_batch_predict.jobs.ai_platform_types import Accelerator, PredictionInput
+from beam_batch_predict.jobs.ai_platform.fields import AiPlatformJobFields
+from beam_batch_predict.jobs.ai_platform.types import Accelerator, PredictionInput
 from beam_batch_predict.spec.resources import Resources, asked, place_of
 
 __all__ = ["resources_of"]

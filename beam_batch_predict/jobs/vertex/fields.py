@@ -11,8 +11,8 @@ from pydantic import JsonValue
 
 from beam_batch_predict.jobs.resource import Resource
 from beam_batch_predict.jobs.scalars import Bool, Text, Timestamp
-from beam_batch_predict.jobs.vertex_explanation import ExplanationSpec
-from beam_batch_predict.jobs.vertex_types import (
+from beam_batch_predict.jobs.vertex.explanation import ExplanationSpec
+from beam_batch_predict.jobs.vertex.types import (
     BatchDedicatedResources,
     CompletionStats,
     EncryptionSpec,

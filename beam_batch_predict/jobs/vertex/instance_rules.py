@@ -10,8 +10,8 @@ from collections.abc import Collection, Iterator
 
 from beam_batch_predict.errors import Violation
 from beam_batch_predict.jobs.resource import camel
-from beam_batch_predict.jobs.vertex_fields import BatchPredictionJobFields
-from beam_batch_predict.jobs.vertex_types import InstanceConfig
+from beam_batch_predict.jobs.vertex.fields import BatchPredictionJobFields
+from beam_batch_predict.jobs.vertex.types import InstanceConfig
 from beam_batch_predict.spec.instance_config import applies, instance_config_problems
 
 __all__ = ["INSTANCES_FORMATS", "INSTANCE_RULES", "instance_extensions"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pydantic import JsonValue
 
-from beam_batch_predict.jobs.ai_platform_types import PredictionInput, PredictionOutput, State
+from beam_batch_predict.jobs.ai_platform.types import PredictionInput, PredictionOutput, State
 from beam_batch_predict.jobs.resource import Resource
 from beam_batch_predict.jobs.scalars import Int64, Text, Timestamp
 

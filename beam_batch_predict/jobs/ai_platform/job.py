@@ -17,11 +17,11 @@ from pydantic import PrivateAttr
 
 from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidArgument, InvalidJob
-from beam_batch_predict.jobs.ai_platform_fields import AiPlatformJobFields
-from beam_batch_predict.jobs.ai_platform_record import OUTPUT_ONLY, output_fields
-from beam_batch_predict.jobs.ai_platform_resources import resources_of
-from beam_batch_predict.jobs.ai_platform_rules import breaches
-from beam_batch_predict.jobs.ai_platform_types import PredictionInput
+from beam_batch_predict.jobs.ai_platform.fields import AiPlatformJobFields
+from beam_batch_predict.jobs.ai_platform.output_fields import OUTPUT_ONLY, output_fields
+from beam_batch_predict.jobs.ai_platform.resources import resources_of
+from beam_batch_predict.jobs.ai_platform.rules import breaches
+from beam_batch_predict.jobs.ai_platform.types import PredictionInput
 from beam_batch_predict.jobs.json_tree import Location, read_json
 from beam_batch_predict.jobs.resource import camel, read_resource, violations
 from beam_batch_predict.jobs.scalars import nearest, quoted

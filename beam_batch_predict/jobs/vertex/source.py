@@ -6,7 +6,7 @@ import uuid
 
 from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.jobs.vertex_types import InputConfig
+from beam_batch_predict.jobs.vertex.types import InputConfig
 from beam_batch_predict.spec.options import RunOptions
 from beam_batch_predict.spec.sources import LIST_CHUNK_BYTES
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from beam_batch_predict.jobs.ai_platform_types import PredictionOutput, State
+from beam_batch_predict.jobs.ai_platform.types import PredictionOutput, State
 from beam_batch_predict.jobs.scalars import format_timestamp
 from beam_batch_predict.messages import redacted
 from beam_batch_predict.spec import Outcome

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from beam_batch_predict.jobs.scalars import format_timestamp
-from beam_batch_predict.jobs.vertex_types import (
+from beam_batch_predict.jobs.vertex.types import (
     CompletionStats,
     JobState,
     OutputInfo,
