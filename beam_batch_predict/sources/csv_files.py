@@ -18,8 +18,8 @@ from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
 from beam_batch_predict.sources.compression import READ_ERRORS, Bounds, blocks
+from beam_batch_predict.sources.lines import Lines, as_rows, read_lines, split_lines, too_long
 from beam_batch_predict.sources.rows import Rows
-from beam_batch_predict.sources.text import Lines, as_rows, read_lines, split_lines, too_long
 from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.status import Status
 

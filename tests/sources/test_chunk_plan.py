@@ -13,7 +13,7 @@ from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
 from beam_batch_predict.sources import planning
-from beam_batch_predict.sources.first_columns import first_columns
+from beam_batch_predict.sources.headers import first_columns
 from beam_batch_predict.sources.planning import FILES_PER_CHUNK, list_files, make_chunks, plan
 from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.spec import JsonLines

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from beam_batch_predict.batch import Span
 from beam_batch_predict.files import match, open_file
 from beam_batch_predict.sources import compression
+from beam_batch_predict.sources.lines import read_lines, split_lines
 from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.sources.reading import read_chunk
-from beam_batch_predict.sources.text import read_lines, split_lines
 from beam_batch_predict.spec.sources import JsonLines
 from beam_batch_predict.status import Code, Status
 

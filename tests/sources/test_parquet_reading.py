@@ -18,8 +18,8 @@ from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File, open_file
-from beam_batch_predict.sources import parquet_files
-from beam_batch_predict.sources.parquet_files import read_parquet, read_parquet_columns
+from beam_batch_predict.sources.parquet import files as parquet_files
+from beam_batch_predict.sources.parquet.files import read_parquet, read_parquet_columns
 from beam_batch_predict.sources.planning import make_chunks
 from beam_batch_predict.sources.reading import read_chunk
 

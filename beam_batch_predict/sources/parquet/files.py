@@ -21,14 +21,9 @@ from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.files import File
 from beam_batch_predict.messages import generalized
 from beam_batch_predict.sources.compression import is_compressed
-from beam_batch_predict.sources.first_columns import first_columns
-from beam_batch_predict.sources.parquet_bounds import (
-    LARGEST_ROW,
-    bounds_of,
-    decoded_size,
-    parts,
-)
-from beam_batch_predict.sources.parquet_footers import check_footer
+from beam_batch_predict.sources.headers import first_columns
+from beam_batch_predict.sources.parquet.bounds import LARGEST_ROW, bounds_of, decoded_size, parts
+from beam_batch_predict.sources.parquet.footers import check_footer
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.status import Code, Status
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from beam_batch_predict.sources.avro_json import COUNTED, LOGICAL_TYPES, SHOWN, Budget
+from beam_batch_predict.sources.avro.json_values import COUNTED, LOGICAL_TYPES, SHOWN, Budget
 from beam_batch_predict.status import Status
 
 __all__ = [

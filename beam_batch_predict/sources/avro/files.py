@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 from beam_batch_predict.batch import Span
 from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.files import File
-from beam_batch_predict.sources.avro_blocks import (
+from beam_batch_predict.sources.avro.blocks import (
     Block,
     BrokenBlock,
     Content,
@@ -21,10 +21,10 @@ from beam_batch_predict.sources.avro_blocks import (
     read_blocks,
     read_header,
 )
-from beam_batch_predict.sources.avro_codecs import CODECS, decompress
-from beam_batch_predict.sources.avro_values import RowDecoder
+from beam_batch_predict.sources.avro.codecs import CODECS, decompress
+from beam_batch_predict.sources.avro.values import RowDecoder
 from beam_batch_predict.sources.compression import READ_ERRORS, blocks
-from beam_batch_predict.sources.first_columns import first_columns
+from beam_batch_predict.sources.headers import first_columns
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.status import Code, Status
 

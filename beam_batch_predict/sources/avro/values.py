@@ -14,7 +14,7 @@ import fastavro
 # Its compiled reader knows no limit of recursion: deep data would end the process.
 from fastavro._read_py import schemaless_reader as careful_reader
 
-from beam_batch_predict.sources.avro_json import (
+from beam_batch_predict.sources.avro.json_values import (
     Budget,
     TooManyValues,
     fault_of,
@@ -22,7 +22,7 @@ from beam_batch_predict.sources.avro_json import (
     shortened,
     shortened_lists,
 )
-from beam_batch_predict.sources.avro_schemas import (
+from beam_batch_predict.sources.avro.schemas import (
     bare,
     bound_values,
     depth,
