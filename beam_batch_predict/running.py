@@ -22,8 +22,8 @@ from beam_batch_predict.dataflow.waiting import is_dataflow_job, wait_for_datafl
 from beam_batch_predict.errors import BatchPredictError, Cancelled, ModelError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import Job
-from beam_batch_predict.models.isolation import Caller
-from beam_batch_predict.models.saved_model import check_model, load_model
+from beam_batch_predict.models.calls.isolation import Caller
+from beam_batch_predict.models.saved_model.loaded_model import check_model, load_model
 from beam_batch_predict.options import OF_THE_RUN, RESUME
 from beam_batch_predict.pipeline_errors import status_of_pipeline_error
 from beam_batch_predict.progress import chunks_done, showing_progress

@@ -12,8 +12,8 @@ import pytest
 import beam_batch_predict as bbp
 from beam_batch_predict import files
 from beam_batch_predict.instances.convert import convert
-from beam_batch_predict.models.predicting import predict_batch
-from beam_batch_predict.models.saved_model import load_model
+from beam_batch_predict.models.predict import predict_batch
+from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.run_planning import chunks_of
 from beam_batch_predict.sinks.finishing import finish_run
 from beam_batch_predict.sinks.formats import format_name

@@ -23,7 +23,7 @@ from beam_batch_predict.jobs import (
     read_job,
 )
 from beam_batch_predict.jobs.vertex.instance_rules import instance_extensions
-from beam_batch_predict.models.saved_model import load_model
+from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.spec import SavedModel
 
 ROWS = [

@@ -8,7 +8,7 @@ from threading import Barrier
 import pytest
 
 from beam_batch_predict import cli, running
-from beam_batch_predict.models.saved_model import load_model
+from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.runners import local
 from beam_batch_predict.spec import SavedModel
 

@@ -14,11 +14,11 @@ from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.model_description import describe_model, example_of
-from beam_batch_predict.models import signature_reading
-from beam_batch_predict.models.predicting import predict_batch
-from beam_batch_predict.models.saved_model import load_model
+from beam_batch_predict.models.predict import predict_batch
+from beam_batch_predict.models.saved_model import proto
+from beam_batch_predict.models.saved_model.loaded_model import load_model
+from beam_batch_predict.models.saved_model.proto import read_signatures
 from beam_batch_predict.models.signature import Signature
-from beam_batch_predict.models.signature_reading import read_signatures
 from beam_batch_predict.registry.lookup import REGISTRY_VARIABLE
 from beam_batch_predict.spec import InstanceConfig, SavedModel
 
@@ -123,10 +123,10 @@ def test_an_instance_of_gigabytes_is_not_made():
 def test_dtypes_have_the_numbers_that_tensorflow_gives_them():
     from tensorflow.core.framework import types_pb2
 
-    for number, name in signature_reading._DTYPES.items():
-        enum = f"DT_{signature_reading._ENUM_NAMES.get(name, name.upper())}"
+    for number, name in proto._DTYPES.items():
+        enum = f"DT_{proto._ENUM_NAMES.get(name, name.upper())}"
         assert types_pb2.DataType.Value(enum) == number
-        assert types_pb2.DataType.Value(f"{enum}_REF") == number + signature_reading._REFERENCE
+        assert types_pb2.DataType.Value(f"{enum}_REF") == number + proto._REFERENCE
 
 
 def test_fields_have_the_numbers_that_tensorflow_gives_them():
@@ -142,7 +142,7 @@ def test_fields_have_the_numbers_that_tensorflow_gives_them():
         "Shape": TensorShapeProto,
         "Dimension": TensorShapeProto.Dim,
     }
-    for message, fields in signature_reading._MESSAGES.items():
+    for message, fields in proto._MESSAGES.items():
         for field, (number, _) in fields.items():
             assert theirs[message].DESCRIPTOR.fields_by_name[field].number == number
 

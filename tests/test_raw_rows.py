@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.instances.convert import convert
-from beam_batch_predict.models.predicting import predict_batch
-from beam_batch_predict.models.saved_model import load_model
+from beam_batch_predict.models.predict import predict_batch
+from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.sinks.records import (
     error_lines,
     error_records,

@@ -12,9 +12,9 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.prediction_json import row_values
-from beam_batch_predict.models.isolation import Caller
-from beam_batch_predict.models.predicting import predict_batch
-from beam_batch_predict.models.saved_model import load_model
+from beam_batch_predict.models.calls.isolation import Caller
+from beam_batch_predict.models.predict import predict_batch
+from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.runners.worker_cores import share_cores
 from beam_batch_predict.spec import (
     DEFAULT_BATCH_SIZE,

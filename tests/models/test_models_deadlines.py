@@ -9,14 +9,14 @@ import pytest
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.prediction_json import row_values
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.models import deadlines
-from beam_batch_predict.models.failures import CallTimeout, failure_of
+from beam_batch_predict.models.calls import timeouts
+from beam_batch_predict.models.calls.circuit_breaker import HANGS, STUCK_AFTER
+from beam_batch_predict.models.calls.failures import CallTimeout, failure_of
+from beam_batch_predict.models.calls.isolation import Caller, Results
 from beam_batch_predict.models.handler import BatchModelHandler, SavedModelHandler
-from beam_batch_predict.models.isolation import Caller, Results
-from beam_batch_predict.models.patience import HANGS, STUCK_AFTER
-from beam_batch_predict.models.predicting import predict_batch
-from beam_batch_predict.models.saved_model import load_model
-from beam_batch_predict.models.tensors import TensorBatch
+from beam_batch_predict.models.inputs.tensors import TensorBatch
+from beam_batch_predict.models.predict import predict_batch
+from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.spec import NonFinite, SavedModel
 from beam_batch_predict.status import Code, Status
 
@@ -138,18 +138,18 @@ def test_calls_before_and_behind_a_hanging_one_are_not_made_again(caller):
 
 
 def test_tensorflow_ends_the_loop_that_nobody_waits_for(caller):
-    deadlines._abandoned.clear()
+    timeouts._abandoned.clear()
     predicted(caller("looping"), [POISON])
-    (helper,) = deadlines._abandoned
+    (helper,) = timeouts._abandoned
     ended([helper])
 
 
 def test_what_cannot_be_ended_is_left_behind_and_its_late_answer_dropped(caller, gate):
-    deadlines._abandoned.clear()
+    timeouts._abandoned.clear()
     late = caller("waiting")
     expected = [2.0, Status(Code.DEADLINE_EXCEEDED, TOO_LONG), 4.0]
     assert predicted(late, [1.0, POISON, 2.0], batch_size=1) == expected
-    (helper,) = deadlines._abandoned
+    (helper,) = timeouts._abandoned
     assert helper.is_alive()
     gate.open.set()
     ended([helper])
@@ -158,12 +158,12 @@ def test_what_cannot_be_ended_is_left_behind_and_its_late_answer_dropped(caller,
 
 
 def test_rows_survive_beside_one_whose_call_cannot_be_ended(caller):
-    deadlines._abandoned.clear()
+    timeouts._abandoned.clear()
     deaf = Caller(Slow(caller("looping").model, poison=5.0))
     found = predicted(deaf, [float(at) for at in range(16)])
     assert found.pop(5) == Status(Code.DEADLINE_EXCEEDED, TOO_LONG)
     assert found == [2.0 * at for at in range(16) if at != 5]
-    helpers = list(deadlines._abandoned)
+    helpers = list(timeouts._abandoned)
     assert len(helpers) == 2
     deaf.model.never.set()
     ended(helpers)
@@ -201,11 +201,11 @@ def test_many_guilty_rows_cost_a_bounded_number_of_limits(caller):
 
 
 def test_calls_that_cannot_be_ended_are_bounded(caller, monkeypatch):
-    monkeypatch.setattr(deadlines, "MOST_ABANDONED", 2)
-    deadlines._abandoned.clear()
+    monkeypatch.setattr(timeouts, "MOST_ABANDONED", 2)
+    timeouts._abandoned.clear()
     deaf = Caller(Slow(caller("looping").model, poison=5.0))
     found = predicted(deaf, [5.0] * 8 + [1.0] * 8, batch_size=2, limit=0.1)
-    helpers = list(deadlines._abandoned)
+    helpers = list(timeouts._abandoned)
     assert len(helpers) == 2
     assert {row.code for row in found} == {Code.DEADLINE_EXCEEDED}
     assert any("2 earlier calls that were over the limit" in row.message for row in found)
@@ -247,10 +247,10 @@ def test_without_a_limit_calls_are_made_in_the_thread_itself(caller):
 def test_an_idle_thread_keeps_no_rows(caller):
     for _ in range(3):
         predicted(caller("looping"), [1.0])
-    assert all(helper.turns.empty() for helper in deadlines._idle)
-    helper = deadlines._idle[-1]
+    assert all(helper.turns.empty() for helper in timeouts._idle)
+    helper = timeouts._idle[-1]
     predicted(caller("looping"), [1.0])
-    assert deadlines._idle[-1] is helper
+    assert timeouts._idle[-1] is helper
 
 
 def test_what_breaks_the_work_itself_is_raised_where_it_is_waited_for(caller):

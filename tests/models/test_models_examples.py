@@ -17,9 +17,9 @@ from beam_batch_predict.encoding.tf_examples import (
     filter_examples,
 )
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.models.examples import examples_to_tensors, takes_examples
-from beam_batch_predict.models.predicting import predict_batch
-from beam_batch_predict.models.tensors import to_tensors
+from beam_batch_predict.models.inputs.examples import examples_to_tensors, takes_examples
+from beam_batch_predict.models.inputs.tensors import to_tensors
+from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.status import Code, Status
 
 pytestmark = pytest.mark.tfx_bsl

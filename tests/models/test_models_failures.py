@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from beam_batch_predict.models.direct_call import make_caller
-from beam_batch_predict.models.failures import Fault, failure_of, status_of
+from beam_batch_predict.models.calls.failures import Fault, failure_of, status_of
+from beam_batch_predict.models.saved_model.direct_call import make_caller
 from beam_batch_predict.status import Code, Status
 
 

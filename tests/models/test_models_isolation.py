@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.encoding.tensor_info import TensorInfo
-from beam_batch_predict.models.failures import OutputError
-from beam_batch_predict.models.isolation import HOPELESS_AFTER, Caller
-from beam_batch_predict.models.patience import STARVED_AFTER
+from beam_batch_predict.models.calls.circuit_breaker import STARVED_AFTER
+from beam_batch_predict.models.calls.failures import OutputError
+from beam_batch_predict.models.calls.isolation import HOPELESS_AFTER, Caller
+from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.signature import Signature
-from beam_batch_predict.models.tensors import TensorBatch
 from beam_batch_predict.status import Code, Status
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.models import loading
-from beam_batch_predict.models.saved_model import load_model
+from beam_batch_predict.models.saved_model import loading
+from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.spec import SavedModel
 
 
@@ -242,7 +242,7 @@ def importing_a_tensorflow(directory, code, level):
             sys.executable,
             "-Wignore::FutureWarning",  # Google's libraries say that they will leave Python 3.10
             "-c",
-            "from beam_batch_predict.models.loading import import_tensorflow; import os\n"
+            "from beam_batch_predict.models.saved_model.loading import import_tensorflow; import os\n"
             "import_tensorflow(); os.write(2, b'done'); import_tensorflow()",
         ],
         env={

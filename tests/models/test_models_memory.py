@@ -4,11 +4,11 @@ import pytest
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.prediction_json import row_values
-from beam_batch_predict.models import predicting
-from beam_batch_predict.models.isolation import Caller
-from beam_batch_predict.models.predicting import predict_batch
-from beam_batch_predict.models.saved_model import load_model
-from beam_batch_predict.models.tensors import to_tensors
+from beam_batch_predict.models import predict as predict_module
+from beam_batch_predict.models.calls.isolation import Caller
+from beam_batch_predict.models.inputs.tensors import to_tensors
+from beam_batch_predict.models.predict import predict_batch
+from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.spec import SavedModel
 from beam_batch_predict.status import Code, Status
 
@@ -32,7 +32,7 @@ def small_memory(monkeypatch):
                 raise MemoryError("Unable to allocate 4 EiB")
             return to_tensors(instances, rows, *arguments)
 
-        monkeypatch.setattr(predicting, "to_tensors", limited)
+        monkeypatch.setattr(predict_module, "to_tensors", limited)
 
     return limit
 

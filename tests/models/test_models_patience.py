@@ -8,9 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.encoding.tensor_info import TensorInfo
-from beam_batch_predict.models.failures import TRANSIENT, is_transient
-from beam_batch_predict.models.isolation import Caller
-from beam_batch_predict.models.patience import (
+from beam_batch_predict.models.calls.circuit_breaker import (
     DOWN_AFTER,
     GROWS_AFTER,
     HANGS,
@@ -19,8 +17,10 @@ from beam_batch_predict.models.patience import (
     RetryPolicy,
     RowLimit,
 )
+from beam_batch_predict.models.calls.failures import TRANSIENT, is_transient
+from beam_batch_predict.models.calls.isolation import Caller
+from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.signature import Signature
-from beam_batch_predict.models.tensors import TensorBatch
 from beam_batch_predict.status import Code, Status
 
 AT_ONCE = RetryPolicy(first_wait=0.0, longest_wait=0.0)

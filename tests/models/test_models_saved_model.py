@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.models.direct_call import Cancellation, PublicCall, make_caller
-from beam_batch_predict.models.failures import OutputError
-from beam_batch_predict.models.saved_model import load_model
+from beam_batch_predict.models.calls.failures import OutputError
+from beam_batch_predict.models.saved_model.direct_call import Cancellation, PublicCall, make_caller
+from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.spec import SavedModel
 
 

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.encoding.tensor_info import TensorInfo
-from beam_batch_predict.models.tensors import to_tensors
-from beam_batch_predict.models.values import RowMisfit, check_value, name_values
+from beam_batch_predict.models.inputs.tensors import to_tensors
+from beam_batch_predict.models.inputs.values import RowMisfit, check_value, name_values
 from beam_batch_predict.status import Code
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")

@@ -12,10 +12,10 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.messages import generalized, printable
-from beam_batch_predict.models.failures import status_of
-from beam_batch_predict.models.isolation import Caller
+from beam_batch_predict.models.calls.failures import status_of
+from beam_batch_predict.models.calls.isolation import Caller
+from beam_batch_predict.models.inputs.tensors import TensorBatch, to_tensors
 from beam_batch_predict.models.signature import Signature
-from beam_batch_predict.models.tensors import TensorBatch, to_tensors
 from beam_batch_predict.sinks.error_groups import (
     MOST_GROUPS,
     OTHER_CAUSES,

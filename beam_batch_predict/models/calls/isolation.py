@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beam_batch_predict.batch import Predictions
-from beam_batch_predict.models.deadlines import Answer, Call, Step, Steps, run
-from beam_batch_predict.models.failures import Failure, Fault, failure_of, is_transient
-from beam_batch_predict.models.patience import Patience, RetryPolicy, RowLimit
+from beam_batch_predict.models.calls.circuit_breaker import Patience, RetryPolicy, RowLimit
+from beam_batch_predict.models.calls.failures import Failure, Fault, failure_of, is_transient
+from beam_batch_predict.models.calls.timeouts import Answer, Call, Step, Steps, run
+from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.signature import Signature
-from beam_batch_predict.models.tensors import TensorBatch
 from beam_batch_predict.retries import retried
 from beam_batch_predict.status import Code, Status
 

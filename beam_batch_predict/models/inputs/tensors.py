@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.tensor_info import HIGHEST_RANK, TensorInfo
-from beam_batch_predict.models.arrow_tensors import arrow_arrays
-from beam_batch_predict.models.values import (
+from beam_batch_predict.models.inputs.arrow import arrow_arrays
+from beam_batch_predict.models.inputs.values import (
     RowMisfit,
     as_bytes,
     cast,

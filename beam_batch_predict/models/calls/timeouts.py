@@ -22,8 +22,8 @@ from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
-from beam_batch_predict.models.failures import CallTimeout, Failure, failure_of
-from beam_batch_predict.models.tensors import TensorBatch
+from beam_batch_predict.models.calls.failures import CallTimeout, Failure, failure_of
+from beam_batch_predict.models.inputs.tensors import TensorBatch
 
 __all__ = [
     "MOST_ABANDONED",

@@ -17,7 +17,7 @@ from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.arrow_values import decimals_as_floats, rectangular
 from beam_batch_predict.encoding.json_values import shortest_floats
 from beam_batch_predict.encoding.tensor_info import TensorInfo
-from beam_batch_predict.models.values import cast
+from beam_batch_predict.models.inputs.values import cast
 
 __all__ = ["arrow_arrays"]
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.models.failures import cause_of
+from beam_batch_predict.models.calls.failures import cause_of
 
 __all__ = ["import_tensorflow", "load_saved_model"]
 

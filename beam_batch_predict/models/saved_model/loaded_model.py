@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.models.direct_call import Call, Cancellation, make_caller
-from beam_batch_predict.models.failures import OutputError
-from beam_batch_predict.models.isolation import Caller
-from beam_batch_predict.models.loading import load_saved_model
+from beam_batch_predict.models.calls.failures import OutputError
+from beam_batch_predict.models.calls.isolation import Caller
+from beam_batch_predict.models.inputs.values import RowMisfit, check_value
+from beam_batch_predict.models.saved_model.direct_call import Call, Cancellation, make_caller
+from beam_batch_predict.models.saved_model.loading import load_saved_model
+from beam_batch_predict.models.saved_model.proto import read_signatures
 from beam_batch_predict.models.signature import Signature, check_named
-from beam_batch_predict.models.signature_reading import read_signatures
-from beam_batch_predict.models.values import RowMisfit, check_value
 from beam_batch_predict.spec import SavedModel
 
 __all__ = ["LoadedModel", "check_model", "load_model"]

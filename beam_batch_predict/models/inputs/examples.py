@@ -25,8 +25,8 @@ from beam_batch_predict.encoding.tf_examples import (
     filter_examples,
 )
 from beam_batch_predict.errors import ModelError
+from beam_batch_predict.models.inputs.tensors import TensorBatch, Tensors
 from beam_batch_predict.models.signature import shape_text
-from beam_batch_predict.models.tensors import TensorBatch, Tensors
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["examples_to_tensors", "takes_examples"]
