@@ -22,10 +22,10 @@ from beam_batch_predict.failure_limit import FailureLimit, Tally
 from beam_batch_predict.models.handler import NAMESPACE
 from beam_batch_predict.run_planning import changed_inputs
 from beam_batch_predict.sinks.finishing import fail_run, finish_run
-from beam_batch_predict.sinks.part_records import write_part_record
-from beam_batch_predict.sinks.parts import Part, PartWriter
-from beam_batch_predict.sinks.publishing import PublishedFile, remove_parts
-from beam_batch_predict.sinks.records import error_records, prediction_records
+from beam_batch_predict.sinks.formats.json_lines import error_records, prediction_records
+from beam_batch_predict.sinks.parts.metadata import write_part_record
+from beam_batch_predict.sinks.parts.part import Part, PartWriter
+from beam_batch_predict.sinks.publish.files import PublishedFile, remove_parts
 from beam_batch_predict.sinks.run_record import RunRecord
 from beam_batch_predict.sources.reading import is_decompressed, read_chunk
 from beam_batch_predict.spec import NonFinite, Source

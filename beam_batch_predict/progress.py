@@ -15,7 +15,7 @@ import orjson
 from beam_batch_predict import files
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
-from beam_batch_predict.sinks.part_records import chunk_of_record
+from beam_batch_predict.sinks.parts.metadata import chunk_of_record
 
 __all__ = ["chunks_done", "showing_progress"]
 

@@ -24,7 +24,7 @@ from beam_batch_predict.sinks.naming import (
     shared_directory,
     time_of_directory,
 )
-from beam_batch_predict.sinks.publishing import has_publication
+from beam_batch_predict.sinks.publish.files import has_publication
 from beam_batch_predict.sinks.run_lock import in_use, is_locked
 from beam_batch_predict.sinks.run_plan import RunPlan, read_plan
 from beam_batch_predict.sinks.run_record import plain_state, read_record

@@ -42,14 +42,14 @@ from beam_batch_predict.runners.far_workers import check_reach, note_on_paths
 from beam_batch_predict.runners.job_servers import told_if_lost
 from beam_batch_predict.runners.options import plan_options
 from beam_batch_predict.runners.staging import staged_for_workers
-from beam_batch_predict.sinks.bigquery_tables import prepare_tables
-from beam_batch_predict.sinks.error_groups import ErrorGroup, summary_lines
+from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, summary_lines
 from beam_batch_predict.sinks.manifest import read_manifest
 from beam_batch_predict.sinks.naming import (
     JOB_RECORD,
     is_temporary,
 )
-from beam_batch_predict.sinks.publishing import (
+from beam_batch_predict.sinks.publish.bigquery_tables import prepare_tables
+from beam_batch_predict.sinks.publish.files import (
     has_publication,
     remove_errors_of_failure,
     remove_parts,

@@ -159,8 +159,8 @@ def _cloud() -> Iterator[str]:
 
 def _publish(count: int, directory: str) -> None:
     from beam_batch_predict.sinks.finishing import finish_run
-    from beam_batch_predict.sinks.part_records import read_parts
-    from beam_batch_predict.sinks.publishing import remove_parts
+    from beam_batch_predict.sinks.parts.metadata import read_parts
+    from beam_batch_predict.sinks.publish.files import remove_parts
     from beam_batch_predict.sinks.run_record import RunRecord, fresh_time
 
     record = RunRecord(directory, fresh_time())
@@ -191,8 +191,8 @@ def _leave(record: Any, count: int) -> list[Any]:
     import hashlib
 
     from beam_batch_predict import files
-    from beam_batch_predict.sinks.part_records import _to_json
-    from beam_batch_predict.sinks.parts import NO_FILE, Part, PartFile, part_name
+    from beam_batch_predict.sinks.parts.metadata import _to_json
+    from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile, part_name
 
     place, digest = record.parts_directory, hashlib.sha256(RECORD).hexdigest()
 

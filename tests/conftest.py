@@ -13,7 +13,7 @@ import beam_batch_predict as bbp
 from beam_batch_predict import dofns
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runners.choice import make_runner
-from beam_batch_predict.sinks.part_records import write_part_record
+from beam_batch_predict.sinks.parts.metadata import write_part_record
 
 
 def pytest_collection_modifyitems(items):

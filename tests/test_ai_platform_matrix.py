@@ -16,9 +16,9 @@ from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.run_planning import chunks_of
 from beam_batch_predict.sinks.finishing import finish_run
-from beam_batch_predict.sinks.formats import format_name
-from beam_batch_predict.sinks.parts import PartWriter
-from beam_batch_predict.sinks.publishing import remove_parts
+from beam_batch_predict.sinks.formats.by_name import format_name
+from beam_batch_predict.sinks.parts.part import PartWriter
+from beam_batch_predict.sinks.publish.files import remove_parts
 from beam_batch_predict.sinks.run_record import now
 from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.spec import BatchPredictSpec, FileNames, RecordShape

@@ -10,7 +10,7 @@ import pytest
 import beam_batch_predict as bbp
 from beam_batch_predict import running
 from beam_batch_predict.errors import DestinationError, InvalidArgument
-from beam_batch_predict.sinks import publishing
+from beam_batch_predict.sinks.publish import files as publish_files
 from beam_batch_predict.spec import BatchPredictSpec, FileNames, RecordShape
 from beam_batch_predict.spec.resources import Resources
 from beam_batch_predict.verifying import verify
@@ -278,7 +278,7 @@ def test_a_run_killed_while_it_published_only_publishes_the_rest(
     moved, run, out, tmp_path, monkeypatch
 ):
     run(out=tmp_path / "whole")
-    rename = publishing.files.rename
+    rename = publish_files.files.rename
 
     def dying(sources, names, replace=True):
         if replace:
@@ -287,7 +287,7 @@ def test_a_run_killed_while_it_published_only_publishes_the_rest(
         raise RuntimeError("the power went")
 
     with monkeypatch.context() as patch:
-        patch.setattr(publishing.files, "rename", dying)
+        patch.setattr(publish_files.files, "rename", dying)
         assert run()["state"] == "FAILED"
     assert len(results(out)) == moved
     run(resume=True)

@@ -12,7 +12,7 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
-from beam_batch_predict.sinks.records import (
+from beam_batch_predict.sinks.formats.json_lines import (
     error_lines,
     error_records,
     prediction_lines,

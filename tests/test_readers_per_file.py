@@ -15,7 +15,7 @@ from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.run_planning import chunks_of
 from beam_batch_predict.running import run_job
-from beam_batch_predict.sinks.part_records import read_parts
+from beam_batch_predict.sinks.parts.metadata import read_parts
 from beam_batch_predict.spec import Csv, TfRecord
 from beam_batch_predict.verifying import verify
 

@@ -12,7 +12,9 @@ from beam_batch_predict import dofns, running
 from beam_batch_predict.errors import InvalidArgument, TakenOver
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.sinks import finishing, part_records, publishing
+from beam_batch_predict.sinks import finishing
+from beam_batch_predict.sinks.parts import metadata
+from beam_batch_predict.sinks.publish import files as publish_files
 from beam_batch_predict.verifying import verify
 
 ROWS = "".join("oops\n" if n % 17 == 5 else f"{n}.5\n" for n in range(200))
@@ -73,7 +75,7 @@ def test_a_resumed_run_publishes_what_an_undisturbed_one_does(form, run, break_o
 
 def test_chunks_that_are_done_are_not_done_again(run, break_off, monkeypatch):
     left = break_off(parts=3)
-    done = {part.chunk for part in part_records.read_parts(str(*left.glob("_parts/*")))}
+    done = {part.chunk for part in metadata.read_parts(str(*left.glob("_parts/*")))}
     read = []
     read_chunk = dofns.read_chunk
 
@@ -117,7 +119,7 @@ def test_a_run_killed_while_it_published_only_publishes_the_rest(
     moved, run, published, monkeypatch
 ):
     whole = published(run(out="whole")["outputInfo"]["gcsOutputDirectory"])
-    rename = publishing.files.rename
+    rename = publish_files.files.rename
 
     def rename_some(sources, destinations, replace=True):
         if not replace:
@@ -126,7 +128,7 @@ def test_a_run_killed_while_it_published_only_publishes_the_rest(
         rename(sources, destinations, replace)
 
     with monkeypatch.context() as patch:
-        patch.setattr(publishing.files, "rename", rename_some)
+        patch.setattr(publish_files.files, "rename", rename_some)
         left = Path(run()["outputInfo"]["gcsOutputDirectory"])
     assert len(published(left)) == moved
     monkeypatch.setattr(dofns, "read_chunk", None)
@@ -268,7 +270,7 @@ def test_what_passes_is_tried_again_by_the_run_itself(run, published, monkeypatc
             fail_at = next(failures, 100)
             raise StorageUnavailable("gs://bucket/x: storage fails with HTTP 503")
         written.append(part.chunk)
-        part_records.write_part_record(part, directory)
+        metadata.write_part_record(part, directory)
 
     monkeypatch.setattr(dofns, "write_part_record", write)
     monkeypatch.setattr(running, "WAIT_SECONDS", 0.01)

@@ -15,8 +15,8 @@ from typing import Any
 from beam_batch_predict import files
 from beam_batch_predict.errors import BatchPredictError, DestinationError, RunFailed, TakenOver
 from beam_batch_predict.files.errors import StorageUnavailable
-from beam_batch_predict.sinks.bigquery_tables import OutputTables
 from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS, is_temporary
+from beam_batch_predict.sinks.publish.bigquery_tables import OutputTables
 from beam_batch_predict.spec import FileNames, JobRecord, Outcome
 from beam_batch_predict.status import Code, Status
 

@@ -9,7 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.dofns import FinishRun, WriteParts
-from beam_batch_predict.sinks import kinds, tables
+from beam_batch_predict.sinks.columns import layout
+from beam_batch_predict.sinks.parts import final_files
 from beam_batch_predict.sinks.run_record import RunRecord, now
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
@@ -61,7 +62,7 @@ def test_any_split_into_bundles_gives_the_same_bytes(
     random.shuffle(batches)
     cuts = sorted(random.choices(range(len(batches) + 1), k=2))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "BLOCK_BYTES", 5)
+        patch.setattr(layout, "BLOCK_BYTES", 5)
         run(other, [batches[: cuts[0]], batches[cuts[0] : cuts[1]], batches[cuts[1] :]])
     content = published(one)
     assert published(other) == content
@@ -77,7 +78,7 @@ def test_any_split_into_bundles_gives_the_same_bytes(
 
 
 def test_parts_with_the_header_of_all_are_moved_as_they_are(tmp_path, published, monkeypatch):
-    monkeypatch.setattr(kinds, "copy_sections", None)
+    monkeypatch.setattr(final_files, "copy_sections", None)
     chunks = [[({"a": 1}, False)], [({"a": 2}, False), ({"a": 3}, True)]]
     run(tmp_path, [batches_of(chunks, 10)])
     assert published(tmp_path) == {

@@ -16,7 +16,7 @@ from beam_batch_predict.models.calls.failures import status_of
 from beam_batch_predict.models.calls.isolation import Caller
 from beam_batch_predict.models.inputs.tensors import TensorBatch, to_tensors
 from beam_batch_predict.models.signature import Signature
-from beam_batch_predict.sinks.error_groups import (
+from beam_batch_predict.sinks.error_summary.groups import (
     MOST_GROUPS,
     OTHER_CAUSES,
     ErrorGroup,

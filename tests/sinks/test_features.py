@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.encoding.tf_record import framed
-from beam_batch_predict.sinks import example_features as decoding
-from beam_batch_predict.sinks.example_encoding import encoded_examples
-from beam_batch_predict.sinks.example_features import example_columns, is_example
-from beam_batch_predict.sinks.features import (
+from beam_batch_predict.sinks.formats import example_columns as decoding
+from beam_batch_predict.sinks.formats.example_columns import example_columns, is_example
+from beam_batch_predict.sinks.formats.example_encoding import encoded_examples
+from beam_batch_predict.sinks.formats.feature_types import (
     FeatureKind,
     of_arrow,
     of_output,

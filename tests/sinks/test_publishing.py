@@ -10,12 +10,12 @@ import pytest
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError, LostRowsError
-from beam_batch_predict.sinks import publishing
-from beam_batch_predict.sinks.accounting import check_parts
 from beam_batch_predict.sinks.finishing import finish_run
 from beam_batch_predict.sinks.naming import naming_of
-from beam_batch_predict.sinks.parts import PartWriter
-from beam_batch_predict.sinks.publishing import publish, remove_parts
+from beam_batch_predict.sinks.parts.accounting import check_parts
+from beam_batch_predict.sinks.parts.part import PartWriter
+from beam_batch_predict.sinks.publish import files as publish_files
+from beam_batch_predict.sinks.publish.files import publish, remove_parts
 from beam_batch_predict.sinks.run_record import RunRecord, fresh_time, now
 from beam_batch_predict.spec import FileNames, NonFinite
 
@@ -162,7 +162,7 @@ def test_a_publication_that_broke_off_goes_on(
             rename([source], [destination], replace)
 
     with monkeypatch.context() as patch:
-        patch.setattr(publishing.files, "rename", rename_some)
+        patch.setattr(publish_files.files, "rename", rename_some)
         with pytest.raises(KeyboardInterrupt):
             publish(parts, str(tmp_path), parts_directory, "jsonl")
     assert len(published(tmp_path)) < 4

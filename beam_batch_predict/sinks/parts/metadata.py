@@ -17,11 +17,11 @@ from typing import Any
 import pyarrow as pa
 
 from beam_batch_predict import files
-from beam_batch_predict.sinks.error_groups import ErrorGroup
-from beam_batch_predict.sinks.features import FeatureKind
-from beam_batch_predict.sinks.parts import NO_FILE, Part, PartFile, part_name
-from beam_batch_predict.sinks.sections import Section
-from beam_batch_predict.sinks.tables import Column
+from beam_batch_predict.sinks.columns.layout import Column
+from beam_batch_predict.sinks.error_summary.groups import ErrorGroup
+from beam_batch_predict.sinks.formats.feature_types import FeatureKind
+from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile, part_name
+from beam_batch_predict.sinks.parts.sections import Section
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["chunk_of_record", "forget_part", "read_parts", "sound_parts", "write_part_record"]

@@ -21,10 +21,8 @@ from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_values import json_values
 from beam_batch_predict.encoding.json_columns import Piece, join_lines, join_rows
 from beam_batch_predict.encoding.json_text import dumps
-from beam_batch_predict.sinks.cells import array_cells, quoted, value_cells
-from beam_batch_predict.sinks.heads import Heads, head_columns, prediction_heads
-from beam_batch_predict.sinks.records import in_echoes, predicted_rows
-from beam_batch_predict.sinks.tables import (
+from beam_batch_predict.sinks.columns.instance_columns import Heads, head_columns, prediction_heads
+from beam_batch_predict.sinks.columns.layout import (
     ERROR_COLUMN,
     INSTANCE_COLUMN,
     OUTCOME,
@@ -39,6 +37,8 @@ from beam_batch_predict.sinks.tables import (
     outcome_columns,
     union,
 )
+from beam_batch_predict.sinks.formats.csv_cells import array_cells, quoted, value_cells
+from beam_batch_predict.sinks.formats.json_lines import in_echoes, predicted_rows
 from beam_batch_predict.spec import NonFinite, RecordShape
 
 __all__ = ["CsvRecords"]

@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from beam_batch_predict.encoding.arrow_values import json_values
-from beam_batch_predict.sinks.value_texts import texts
-from beam_batch_predict.sinks.value_types import (
+from beam_batch_predict.sinks.columns.value_texts import texts
+from beam_batch_predict.sinks.columns.value_types import (
     FLOAT,
     NULL,
     STRING,
@@ -42,7 +42,7 @@ def retyped(array: pa.Array, old: pa.DataType, new: pa.DataType) -> pa.Array:
     """An array of one type in another, which holds all its values.
 
     Example:
-        >>> from beam_batch_predict.sinks.value_types import DOUBLE, SMALL_INT
+        >>> from beam_batch_predict.sinks.columns.value_types import DOUBLE, SMALL_INT
         >>> retyped(pa.array([1, None]), SMALL_INT, DOUBLE).to_pylist()
         [1.0, None]
         >>> retyped(pa.array([[1.0], [0.1]]), pa.list_(DOUBLE), STRING).to_pylist()

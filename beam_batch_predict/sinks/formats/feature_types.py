@@ -29,8 +29,8 @@ from numpy.typing import NDArray
 from beam_batch_predict.encoding.arrow_values import json_values
 from beam_batch_predict.encoding.json_text import dumps, words_for
 from beam_batch_predict.encoding.prediction_json import is_float, is_string
-from beam_batch_predict.sinks.example_encoding import Values
-from beam_batch_predict.sinks.value_texts import b64_data
+from beam_batch_predict.sinks.columns.value_texts import b64_data
+from beam_batch_predict.sinks.formats.example_encoding import Values
 from beam_batch_predict.spec import NonFinite
 
 __all__ = [

@@ -18,10 +18,10 @@ from beam_batch_predict import files
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import LostRowsError
 from beam_batch_predict.files import NewFile
-from beam_batch_predict.sinks.error_groups import ErrorGroup, ErrorGroups
-from beam_batch_predict.sinks.formats import RECORD_FORMATS, error_format
-from beam_batch_predict.sinks.sections import Section, SectionWriter, copy_sections
-from beam_batch_predict.sinks.tables import Layout, RecordFormat, Rows, union
+from beam_batch_predict.sinks.columns.layout import Layout, RecordFormat, Rows, union
+from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, ErrorGroups
+from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS, error_format
+from beam_batch_predict.sinks.parts.sections import Section, SectionWriter, copy_sections
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Status
 

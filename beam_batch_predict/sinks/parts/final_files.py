@@ -11,11 +11,11 @@ from functools import lru_cache
 from typing import BinaryIO, NamedTuple, cast
 
 from beam_batch_predict import files
-from beam_batch_predict.sinks.csv_records import CsvRecords
-from beam_batch_predict.sinks.formats import RECORD_FORMATS, error_format
-from beam_batch_predict.sinks.parts import NO_FILE, Part, PartFile, commit_file, new_file
-from beam_batch_predict.sinks.sections import Section, SectionWriter, copy_sections
-from beam_batch_predict.sinks.tables import OUTCOME, Layout, RecordFormat, Schema, union
+from beam_batch_predict.sinks.columns.layout import OUTCOME, Layout, RecordFormat, Schema, union
+from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS, error_format
+from beam_batch_predict.sinks.formats.csv import CsvRecords
+from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile, commit_file, new_file
+from beam_batch_predict.sinks.parts.sections import Section, SectionWriter, copy_sections
 
 __all__ = ["Form", "Kind", "WholeFile", "settled"]
 

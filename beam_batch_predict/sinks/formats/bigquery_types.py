@@ -26,12 +26,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_batch_predict.encoding.arrow_values import json_values
-from beam_batch_predict.sinks.bigquery_names import acceptable_names
-from beam_batch_predict.sinks.tables import OUTCOME, Column, Schema
-from beam_batch_predict.sinks.typed_arrays import Typed, parts_of, with_parts
-from beam_batch_predict.sinks.typed_rows import TypedRows, type_of
-from beam_batch_predict.sinks.value_texts import texts
-from beam_batch_predict.sinks.value_types import (
+from beam_batch_predict.sinks.columns.layout import OUTCOME, Column, Schema
+from beam_batch_predict.sinks.columns.typed_arrays import Typed, parts_of, with_parts
+from beam_batch_predict.sinks.columns.typed_rows import TypedRows, type_of
+from beam_batch_predict.sinks.columns.value_texts import texts
+from beam_batch_predict.sinks.columns.value_types import (
     SMALL_INT,
     STRING,
     inner_types,
@@ -40,6 +39,7 @@ from beam_batch_predict.sinks.value_types import (
     names_of,
     with_inner,
 )
+from beam_batch_predict.sinks.formats.bigquery_names import acceptable_names
 
 __all__ = [
     "count_fields",

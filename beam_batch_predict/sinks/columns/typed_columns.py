@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from beam_batch_predict.encoding.arrow_values import json_values, plain_array
 from beam_batch_predict.encoding.prediction_json import is_string, output_values
-from beam_batch_predict.sinks.inferred_columns import of_values
-from beam_batch_predict.sinks.typed_arrays import Typed, finite, parts_of, with_parts
-from beam_batch_predict.sinks.value_texts import texts
-from beam_batch_predict.sinks.value_types import (
+from beam_batch_predict.sinks.columns.inferred_columns import of_values
+from beam_batch_predict.sinks.columns.typed_arrays import Typed, finite, parts_of, with_parts
+from beam_batch_predict.sinks.columns.value_texts import texts
+from beam_batch_predict.sinks.columns.value_types import (
     FLOAT,
     STRING,
     Conflict,

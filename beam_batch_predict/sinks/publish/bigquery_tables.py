@@ -17,7 +17,7 @@ from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.files.gcs import is_cloud_storage
 from beam_batch_predict.gcp.bigquery import BigQueryClients, google_errors
-from beam_batch_predict.sinks.bigquery_names import dataset_of_run, time_stamp
+from beam_batch_predict.sinks.formats.bigquery_names import dataset_of_run, time_stamp
 from beam_batch_predict.sinks.naming import PARTS
 from beam_batch_predict.spec import BigQueryDestination
 from beam_batch_predict.status import Code

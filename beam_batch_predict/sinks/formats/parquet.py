@@ -16,9 +16,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.sinks.tables import Layout, Rows, Schema
-from beam_batch_predict.sinks.typed_arrays import parts_of, with_parts
-from beam_batch_predict.sinks.typed_rows import (
+from beam_batch_predict.sinks.columns.layout import Layout, Rows, Schema
+from beam_batch_predict.sinks.columns.typed_arrays import parts_of, with_parts
+from beam_batch_predict.sinks.columns.typed_rows import (
     TypedRows,
     empty_layout,
     failed_rows,
@@ -28,7 +28,7 @@ from beam_batch_predict.sinks.typed_rows import (
     typed_schema,
     unnested,
 )
-from beam_batch_predict.sinks.value_types import NULL, arrow_type, inner_types, is_struct
+from beam_batch_predict.sinks.columns.value_types import NULL, arrow_type, inner_types, is_struct
 from beam_batch_predict.spec import NonFinite, RecordShape
 
 __all__ = ["ParquetRecords"]

@@ -18,21 +18,8 @@ import pyarrow as pa
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tf_record import HEAD, TAIL, framed
-from beam_batch_predict.sinks.example_encoding import Values, encoded_examples
-from beam_batch_predict.sinks.example_features import example_columns, is_example
-from beam_batch_predict.sinks.features import (
-    Feature,
-    FeatureKind,
-    of_arrow,
-    of_output,
-    of_values,
-    output_kind,
-    rendered,
-    with_kind,
-)
-from beam_batch_predict.sinks.heads import Heads, head_columns, prediction_heads
-from beam_batch_predict.sinks.records import in_echoes, predicted_rows
-from beam_batch_predict.sinks.tables import (
+from beam_batch_predict.sinks.columns.instance_columns import Heads, head_columns, prediction_heads
+from beam_batch_predict.sinks.columns.layout import (
     BLOCK_BYTES,
     FIELD,
     INSTANCE_COLUMN,
@@ -47,6 +34,19 @@ from beam_batch_predict.sinks.tables import (
     outcome_columns,
     union,
 )
+from beam_batch_predict.sinks.formats.example_columns import example_columns, is_example
+from beam_batch_predict.sinks.formats.example_encoding import Values, encoded_examples
+from beam_batch_predict.sinks.formats.feature_types import (
+    Feature,
+    FeatureKind,
+    of_arrow,
+    of_output,
+    of_values,
+    output_kind,
+    rendered,
+    with_kind,
+)
+from beam_batch_predict.sinks.formats.json_lines import in_echoes, predicted_rows
 from beam_batch_predict.spec import NonFinite, RecordShape
 
 __all__ = ["ExampleRecords"]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from beam_batch_predict.errors import LostRowsError
-from beam_batch_predict.sinks.parts import Part
+from beam_batch_predict.sinks.parts.part import Part
 
 __all__ = ["check_parts", "complete_chunks"]
 

@@ -21,12 +21,17 @@ from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError, LostRowsError
 from beam_batch_predict.files.gcs import is_cloud_storage
 from beam_batch_predict.retries import JOB_REASONS, waits
-from beam_batch_predict.sinks.bigquery_records import BigQueryRecords
-from beam_batch_predict.sinks.bigquery_tables import OutputTables, is_table, refuse_existing, soon
-from beam_batch_predict.sinks.bigquery_types import count_fields, fields_of
-from beam_batch_predict.sinks.kinds import Kind, settled
-from beam_batch_predict.sinks.parts import Part
-from beam_batch_predict.sinks.publishing import PublishedFile
+from beam_batch_predict.sinks.formats.bigquery import BigQueryRecords
+from beam_batch_predict.sinks.formats.bigquery_types import count_fields, fields_of
+from beam_batch_predict.sinks.parts.final_files import Kind, settled
+from beam_batch_predict.sinks.parts.part import Part
+from beam_batch_predict.sinks.publish.bigquery_tables import (
+    OutputTables,
+    is_table,
+    refuse_existing,
+    soon,
+)
+from beam_batch_predict.sinks.publish.files import PublishedFile
 from beam_batch_predict.status import Code
 
 if TYPE_CHECKING:

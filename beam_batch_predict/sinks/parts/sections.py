@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any, BinaryIO, NamedTuple, cast
 
 from beam_batch_predict.errors import LostRowsError
-from beam_batch_predict.sinks.tables import Layout, RecordFormat, Rows, Schema
+from beam_batch_predict.sinks.columns.layout import Layout, RecordFormat, Rows, Schema
 
 __all__ = ["Section", "SectionWriter", "copy_sections"]
 

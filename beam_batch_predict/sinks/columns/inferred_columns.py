@@ -14,9 +14,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from beam_batch_predict.sinks.typed_arrays import Typed, finite, list_array
-from beam_batch_predict.sinks.value_texts import LARGEST_EXACT, b64_data, texts
-from beam_batch_predict.sinks.value_types import (
+from beam_batch_predict.sinks.columns.typed_arrays import Typed, finite, list_array
+from beam_batch_predict.sinks.columns.value_texts import LARGEST_EXACT, b64_data, texts
+from beam_batch_predict.sinks.columns.value_types import (
     BINARY,
     DOUBLE,
     INT64,

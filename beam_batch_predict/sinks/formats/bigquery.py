@@ -5,10 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.sinks.bigquery_names import free_name
-from beam_batch_predict.sinks.bigquery_types import named, suited_rows, type_of_outcomes
-from beam_batch_predict.sinks.parquet_records import ParquetRecords
-from beam_batch_predict.sinks.tables import (
+from beam_batch_predict.sinks.columns.layout import (
     INSTANCE,
     KEY,
     OUTCOME,
@@ -19,13 +16,16 @@ from beam_batch_predict.sinks.tables import (
     Schema,
     union,
 )
-from beam_batch_predict.sinks.typed_rows import (
+from beam_batch_predict.sinks.columns.typed_rows import (
     ERROR_TYPE,
     TypedRows,
     failed_rows,
     predicted_typed_rows,
     type_of,
 )
+from beam_batch_predict.sinks.formats.bigquery_names import free_name
+from beam_batch_predict.sinks.formats.bigquery_types import named, suited_rows, type_of_outcomes
+from beam_batch_predict.sinks.formats.parquet import ParquetRecords
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.spec.instance_config import RESERVED_FIELDS
 

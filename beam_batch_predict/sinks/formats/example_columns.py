@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from beam_batch_predict.encoding.tf_examples import decode_examples, example_class
-from beam_batch_predict.sinks.example_encoding import Values
+from beam_batch_predict.sinks.formats.example_encoding import Values
 
 __all__ = ["example_columns", "is_example"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from beam_batch_predict.sinks.error_groups import ErrorGroup
+from beam_batch_predict.sinks.error_summary.groups import ErrorGroup
 
 __all__ = ["stats_lines"]
 

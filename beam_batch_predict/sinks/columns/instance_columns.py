@@ -15,8 +15,7 @@ import pyarrow as pa
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.json_text import loads
-from beam_batch_predict.sinks.records import take
-from beam_batch_predict.sinks.tables import (
+from beam_batch_predict.sinks.columns.layout import (
     ATTACHED,
     FIELD,
     INSTANCE_COLUMN,
@@ -24,6 +23,7 @@ from beam_batch_predict.sinks.tables import (
     Column,
     check_columns,
 )
+from beam_batch_predict.sinks.formats.json_lines import take
 from beam_batch_predict.spec import RecordShape
 
 __all__ = ["Heads", "head_columns", "prediction_heads"]

@@ -13,12 +13,12 @@ from typing import NamedTuple
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.files.errors import StorageUnavailable
-from beam_batch_predict.sinks.error_groups import merge_groups
-from beam_batch_predict.sinks.error_stats import stats_lines
-from beam_batch_predict.sinks.formats import error_format
-from beam_batch_predict.sinks.kinds import WholeFile, settled
+from beam_batch_predict.sinks.error_summary.groups import merge_groups
+from beam_batch_predict.sinks.error_summary.stats import stats_lines
+from beam_batch_predict.sinks.formats.by_name import error_format
 from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, naming_of
-from beam_batch_predict.sinks.parts import Part, PartFile, commit_file
+from beam_batch_predict.sinks.parts.final_files import WholeFile, settled
+from beam_batch_predict.sinks.parts.part import Part, PartFile, commit_file
 from beam_batch_predict.spec import FileNames
 
 __all__ = [

@@ -19,7 +19,7 @@ from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.json_columns import Piece, column_pieces, join_lines, join_rows
 from beam_batch_predict.encoding.json_text import dumps, loads, quote, words_for
 from beam_batch_predict.encoding.prediction_json import output_pieces, row_pieces, row_values
-from beam_batch_predict.sinks.tables import (
+from beam_batch_predict.sinks.columns.layout import (
     KEY_COLUMN,
     BytesWriter,
     Layout,

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import DestinationError
-from beam_batch_predict.sinks.value_types import unified
+from beam_batch_predict.sinks.columns.value_types import unified
 from beam_batch_predict.spec import NonFinite, RecordShape
 from beam_batch_predict.spec.instance_config import RESERVED_FIELDS
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.sinks.bigquery_records import BigQueryRecords
-from beam_batch_predict.sinks.csv_records import CsvRecords
-from beam_batch_predict.sinks.example_records import ExampleRecords
+from beam_batch_predict.sinks.columns.layout import RecordFormat
+from beam_batch_predict.sinks.formats.bigquery import BigQueryRecords
+from beam_batch_predict.sinks.formats.csv import CsvRecords
+from beam_batch_predict.sinks.formats.json_lines import JsonLineRecords
+from beam_batch_predict.sinks.formats.parquet import ParquetRecords
+from beam_batch_predict.sinks.formats.tf_record import ExampleRecords
 from beam_batch_predict.sinks.naming import naming_of
-from beam_batch_predict.sinks.parquet_records import ParquetRecords
-from beam_batch_predict.sinks.records import JsonLineRecords
-from beam_batch_predict.sinks.tables import RecordFormat
 from beam_batch_predict.spec import FileNames, RecordShape
 
 __all__ = ["RECORD_FORMATS", "error_format", "format_name"]
