@@ -13,10 +13,10 @@ from apache_beam.pvalue import PBegin, PCollection
 
 from beam_batch_predict import cancellation
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.failure_limit import FailureLimit
-from beam_batch_predict.run_planning import begin_run, pending_chunks
 from beam_batch_predict.runners.choice import work_prefix_of
-from beam_batch_predict.sinks.run_record import RunRecord, fresh_time
+from beam_batch_predict.runs.failure_limit import FailureLimit
+from beam_batch_predict.runs.plan import begin_run, pending_chunks
+from beam_batch_predict.runs.record import RunRecord, fresh_time
 from beam_batch_predict.spec import BatchPredictSpec
 from beam_batch_predict.transforms import ConvertInstances, Predict, ReadChunks
 from beam_batch_predict.write_transforms import Place, WriteRun

@@ -18,15 +18,15 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_batch_predict import cancellation, files
 from beam_batch_predict.batch import Chunk, InstanceBatch
-from beam_batch_predict.failure_limit import FailureLimit, Tally
 from beam_batch_predict.models.handler import NAMESPACE
-from beam_batch_predict.run_planning import changed_inputs
-from beam_batch_predict.sinks.finishing import fail_run, finish_run
+from beam_batch_predict.runs.failure_limit import FailureLimit, Tally
+from beam_batch_predict.runs.finish import fail_run, finish_run
+from beam_batch_predict.runs.plan import changed_inputs
+from beam_batch_predict.runs.record import RunRecord
 from beam_batch_predict.sinks.formats.json_lines import error_records, prediction_records
 from beam_batch_predict.sinks.parts.metadata import write_part_record
 from beam_batch_predict.sinks.parts.part import Part, PartWriter
 from beam_batch_predict.sinks.publish.files import PublishedFile, remove_parts
-from beam_batch_predict.sinks.run_record import RunRecord
 from beam_batch_predict.sources.reading import is_decompressed, read_chunk
 from beam_batch_predict.spec import NonFinite, Source
 

@@ -16,7 +16,6 @@ from apache_beam.runners.runner import PipelineState
 
 from beam_batch_predict import cancellation, files
 from beam_batch_predict.batch_transform import BatchPredict
-from beam_batch_predict.claiming import claim_run, take_up_run
 from beam_batch_predict.dataflow.submission import NotSubmitted, keep_job, submitting
 from beam_batch_predict.dataflow.waiting import is_dataflow_job, wait_for_dataflow
 from beam_batch_predict.errors import BatchPredictError, Cancelled, ModelError
@@ -26,9 +25,7 @@ from beam_batch_predict.models.calls.isolation import Caller
 from beam_batch_predict.models.saved_model.loaded_model import check_model, load_model
 from beam_batch_predict.options import OF_THE_RUN, RESUME
 from beam_batch_predict.pipeline_errors import status_of_pipeline_error
-from beam_batch_predict.progress import chunks_done, showing_progress
 from beam_batch_predict.retries import ERROR_CODES
-from beam_batch_predict.run_planning import plan_run
 from beam_batch_predict.runners.choice import (
     has_workers_inside,
     is_local,
@@ -42,8 +39,13 @@ from beam_batch_predict.runners.far_workers import check_reach, note_on_paths
 from beam_batch_predict.runners.job_servers import told_if_lost
 from beam_batch_predict.runners.options import plan_options
 from beam_batch_predict.runners.staging import staged_for_workers
+from beam_batch_predict.runs.claim import claim_run, take_up_run
+from beam_batch_predict.runs.lock import locked
+from beam_batch_predict.runs.manifest import read_manifest
+from beam_batch_predict.runs.plan import plan_run
+from beam_batch_predict.runs.progress import chunks_done, showing_progress
+from beam_batch_predict.runs.record import RunRecord, plain_state
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, summary_lines
-from beam_batch_predict.sinks.manifest import read_manifest
 from beam_batch_predict.sinks.naming import (
     JOB_RECORD,
     is_temporary,
@@ -54,8 +56,6 @@ from beam_batch_predict.sinks.publish.files import (
     remove_errors_of_failure,
     remove_parts,
 )
-from beam_batch_predict.sinks.run_lock import locked
-from beam_batch_predict.sinks.run_record import RunRecord, plain_state
 from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, SavedModel
 from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
 from beam_batch_predict.status import Code

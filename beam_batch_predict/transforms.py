@@ -21,8 +21,8 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.dofns import BatchRows, ReadChunk, UnbatchRows
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.models.handler import BatchModelHandler
-from beam_batch_predict.run_planning import chunks_of
-from beam_batch_predict.sinks.run_record import RunRecord
+from beam_batch_predict.runs.plan import chunks_of
+from beam_batch_predict.runs.record import RunRecord
 from beam_batch_predict.spec import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_CALL_TIMEOUT_SECONDS,

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 from beam_batch_predict import files
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files.errors import StorageUnavailable
-from beam_batch_predict.sinks.manifest import read_manifest
+from beam_batch_predict.runs.manifest import read_manifest
+from beam_batch_predict.runs.record import plain_state, read_record
 from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, Naming, naming_of
-from beam_batch_predict.sinks.run_record import plain_state, read_record
 from beam_batch_predict.spec import FileNames
 from beam_batch_predict.status import Code
 

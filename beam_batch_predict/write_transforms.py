@@ -14,13 +14,13 @@ from apache_beam.transforms.window import GlobalWindows
 from beam_batch_predict import files
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.dofns import FinishRun, WriteParts, clean_up
-from beam_batch_predict.failure_limit import FailureLimit
-from beam_batch_predict.run_planning import begin_run
 from beam_batch_predict.runners.choice import work_prefix_of
+from beam_batch_predict.runs.failure_limit import FailureLimit
+from beam_batch_predict.runs.plan import begin_run
+from beam_batch_predict.runs.record import RunRecord, fresh_time
 from beam_batch_predict.sinks.formats.by_name import format_name
 from beam_batch_predict.sinks.naming import is_temporary, output_directory, shared_directory
 from beam_batch_predict.sinks.publish.bigquery_tables import OutputTables, output_tables
-from beam_batch_predict.sinks.run_record import RunRecord, fresh_time
 from beam_batch_predict.spec import (
     BigQueryDestination,
     Destination,

@@ -98,7 +98,7 @@ def _plan(count: int, size: int) -> None:
     from apache_beam.coders import FastPrimitivesCoder
 
     from beam_batch_predict.files import File
-    from beam_batch_predict.sinks.run_plan import RunPlan, read_plan, write_plan
+    from beam_batch_predict.runs.plan_file import RunPlan, read_plan, write_plan
     from beam_batch_predict.sources.planning import Listing, chunks_of_listing, list_source
     from beam_batch_predict.spec.sources import JsonLines
 
@@ -158,10 +158,10 @@ def _cloud() -> Iterator[str]:
 
 
 def _publish(count: int, directory: str) -> None:
-    from beam_batch_predict.sinks.finishing import finish_run
+    from beam_batch_predict.runs.finish import finish_run
+    from beam_batch_predict.runs.record import RunRecord, fresh_time
     from beam_batch_predict.sinks.parts.metadata import read_parts
     from beam_batch_predict.sinks.publish.files import remove_parts
-    from beam_batch_predict.sinks.run_record import RunRecord, fresh_time
 
     record = RunRecord(directory, fresh_time())
     made = Steps()

@@ -14,12 +14,12 @@ from beam_batch_predict import files
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
-from beam_batch_predict.run_planning import chunks_of
-from beam_batch_predict.sinks.finishing import finish_run
+from beam_batch_predict.runs.finish import finish_run
+from beam_batch_predict.runs.plan import chunks_of
+from beam_batch_predict.runs.record import now
 from beam_batch_predict.sinks.formats.by_name import format_name
 from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish.files import remove_parts
-from beam_batch_predict.sinks.run_record import now
 from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.spec import BatchPredictSpec, FileNames, RecordShape
 from beam_batch_predict.write_transforms import Place

@@ -7,8 +7,8 @@ import pytest
 
 from beam_batch_predict import running
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.failure_limit import EARLY_CHUNKS, FailureLimit, Tally
 from beam_batch_predict.jobs import read_job
+from beam_batch_predict.runs.failure_limit import EARLY_CHUNKS, FailureLimit, Tally
 from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, JsonLines, SavedModel
 from beam_batch_predict.verifying import verify
 

@@ -221,7 +221,7 @@ def test_a_path_with_a_finished_run_is_refused(run, out):
 
 
 def test_of_jobs_that_come_together_one_gets_the_path(run, out, monkeypatch):
-    from beam_batch_predict.sinks import output_path
+    from beam_batch_predict.runs import output_path
 
     claim = output_path.RunRecord.claim
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from beam_batch_predict.progress import chunks_done, showing_progress
+from beam_batch_predict.runs.progress import chunks_done, showing_progress
 
 
 def make_part(directory, name):

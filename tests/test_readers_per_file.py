@@ -13,8 +13,8 @@ from beam_batch_predict import cli, dofns
 from beam_batch_predict.encoding.tf_record import framed
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.run_planning import chunks_of
 from beam_batch_predict.running import run_job
+from beam_batch_predict.runs.plan import chunks_of
 from beam_batch_predict.sinks.parts.metadata import read_parts
 from beam_batch_predict.spec import Csv, TfRecord
 from beam_batch_predict.verifying import verify

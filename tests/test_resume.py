@@ -12,7 +12,7 @@ from beam_batch_predict import dofns, running
 from beam_batch_predict.errors import InvalidArgument, TakenOver
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.sinks import finishing
+from beam_batch_predict.runs import finish
 from beam_batch_predict.sinks.parts import metadata
 from beam_batch_predict.sinks.publish import files as publish_files
 from beam_batch_predict.verifying import verify
@@ -139,7 +139,7 @@ def test_a_run_killed_while_it_published_only_publishes_the_rest(
 
 def test_a_run_killed_behind_its_publication_gets_its_record(run, published, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(finishing, "write_manifest", lambda *_: 1 / 0)
+        patch.setattr(finish, "write_manifest", lambda *_: 1 / 0)
         left = Path(run()["outputInfo"]["gcsOutputDirectory"])
     before = published(left)
     assert run(resume=True)["state"] == "JOB_STATE_SUCCEEDED"

@@ -28,11 +28,11 @@ from beam_batch_predict.errors import InvalidArgument, InvalidJob, SourceError
 from beam_batch_predict.gcp.bigquery import BigQueryClients, google_errors, sql_name
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.messages import redacted
+from beam_batch_predict.runs.record import RunRecord
 from beam_batch_predict.sinks.formats.bigquery_names import acceptable, dataset_of_run
 from beam_batch_predict.sinks.naming import output_directory, temporary_directory
 from beam_batch_predict.sinks.parts.metadata import read_parts, write_part_record
 from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile
-from beam_batch_predict.sinks.run_record import RunRecord
 from beam_batch_predict.spec import BigQueryDestination, Outcome
 from beam_batch_predict.spec.sources import BigQuery
 from beam_batch_predict.status import Code, Status

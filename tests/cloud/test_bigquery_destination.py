@@ -22,8 +22,9 @@ from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import DestinationError, LostRowsError
-from beam_batch_predict.sinks import finishing
-from beam_batch_predict.sinks.finishing import finish_run
+from beam_batch_predict.runs import finish
+from beam_batch_predict.runs.finish import finish_run
+from beam_batch_predict.runs.record import RunRecord
 from beam_batch_predict.sinks.parts.accounting import check_parts
 from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish import bigquery
@@ -33,7 +34,6 @@ from beam_batch_predict.sinks.publish.bigquery_tables import (
     output_tables,
     prepare_tables,
 )
-from beam_batch_predict.sinks.run_record import RunRecord
 from beam_batch_predict.spec import BigQueryDestination, NonFinite
 from beam_batch_predict.status import Code, Status
 
@@ -628,9 +628,9 @@ def test_a_run_that_broke_off_makes_the_tables_when_it_is_gone_on_with(
     uri = f"bq://test-project.{dataset}.out"
     with monkeypatch.context() as patch:
         if published == "loads":
-            patch.setattr(finishing, "load_tables", lambda *_: 1 / 0)
+            patch.setattr(finish, "load_tables", lambda *_: 1 / 0)
         if published == "copies":
-            patch.setattr(finishing, "write_manifest", lambda *_: 1 / 0)
+            patch.setattr(finish, "write_manifest", lambda *_: 1 / 0)
         with breaking_off(2 if published == "parts" else 1000):
             record, _ = run(uri, *cloud_flags, exit_code=1)
     assert record["state"] == "JOB_STATE_FAILED"

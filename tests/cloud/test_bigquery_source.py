@@ -17,7 +17,7 @@ from emulators import servers
 from beam_batch_predict import BigQuery, BigQueryClients, ConvertInstances, ReadInstances, cli
 from beam_batch_predict.errors import InvalidArgument, SourceError
 from beam_batch_predict.instances.convert import convert
-from beam_batch_predict.run_planning import chunks_of
+from beam_batch_predict.runs.plan import chunks_of
 from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.spec import InstanceConfig
 from beam_batch_predict.status import Code

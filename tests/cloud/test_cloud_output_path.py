@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from beam_batch_predict.errors import DestinationError
-from beam_batch_predict.sinks.output_path import take_output_path
-from beam_batch_predict.sinks.run_record import RunRecord
+from beam_batch_predict.runs.output_path import take_output_path
+from beam_batch_predict.runs.record import RunRecord
 from beam_batch_predict.spec import FileNames
 
 

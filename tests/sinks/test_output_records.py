@@ -16,13 +16,13 @@ from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.dofns import FinishRun, WriteParts
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.runs.record import RunRecord, now
 from beam_batch_predict.sinks.columns import layout
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup
 from beam_batch_predict.sinks.error_summary.stats import stats_lines
 from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS, format_name
 from beam_batch_predict.sinks.formats.json_lines import prediction_lines
 from beam_batch_predict.sinks.naming import ShardedNames, naming_of
-from beam_batch_predict.sinks.run_record import RunRecord, now
 from beam_batch_predict.spec import FileNames, NonFinite, RecordShape
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.verifying import verify

@@ -10,13 +10,13 @@ import pytest
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError, LostRowsError
-from beam_batch_predict.sinks.finishing import finish_run
+from beam_batch_predict.runs.finish import finish_run
+from beam_batch_predict.runs.record import RunRecord, fresh_time, now
 from beam_batch_predict.sinks.naming import naming_of
 from beam_batch_predict.sinks.parts.accounting import check_parts
 from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish import files as publish_files
 from beam_batch_predict.sinks.publish.files import publish, remove_parts
-from beam_batch_predict.sinks.run_record import RunRecord, fresh_time, now
 from beam_batch_predict.spec import FileNames, NonFinite
 
 

@@ -17,13 +17,13 @@ from beam_batch_predict.batch import Predictions
 from beam_batch_predict.dofns import FinishRun, WriteParts
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import LostRowsError
+from beam_batch_predict.runs.record import RunRecord, now
 from beam_batch_predict.sinks.columns import layout
 from beam_batch_predict.sinks.formats import parquet, tf_record
 from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS
 from beam_batch_predict.sinks.parts import final_files
 from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish import files as publish_files
-from beam_batch_predict.sinks.run_record import RunRecord, now
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
 

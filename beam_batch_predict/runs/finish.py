@@ -7,16 +7,16 @@ import datetime
 from collections.abc import Iterable, Sequence
 
 from beam_batch_predict.errors import RunFailed
-from beam_batch_predict.failure_limit import FailureLimit
+from beam_batch_predict.runs.failure_limit import FailureLimit
+from beam_batch_predict.runs.manifest import manifest_of, write_manifest
+from beam_batch_predict.runs.plan_file import read_plan
+from beam_batch_predict.runs.record import RunRecord, now
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, as_statuses, merge_groups
-from beam_batch_predict.sinks.manifest import manifest_of, write_manifest
 from beam_batch_predict.sinks.parts.accounting import check_parts, complete_chunks
 from beam_batch_predict.sinks.parts.metadata import read_parts
 from beam_batch_predict.sinks.parts.part import Part
 from beam_batch_predict.sinks.publish.bigquery import load_tables
 from beam_batch_predict.sinks.publish.files import PublishedFile, publish, show_errors_of_failure
-from beam_batch_predict.sinks.run_plan import read_plan
-from beam_batch_predict.sinks.run_record import RunRecord, now
 from beam_batch_predict.spec import Outcome
 from beam_batch_predict.status import Status
 

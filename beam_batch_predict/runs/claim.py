@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from beam_batch_predict.dataflow.submission import kept_job
 from beam_batch_predict.errors import DestinationError
-from beam_batch_predict.resuming import check_resumable, find_unfinished
+from beam_batch_predict.runs.output_path import take_output_path
+from beam_batch_predict.runs.record import RunRecord, now
+from beam_batch_predict.runs.resume import check_resumable, find_unfinished
 from beam_batch_predict.sinks.naming import output_directory, shared_directory
-from beam_batch_predict.sinks.output_path import take_output_path
-from beam_batch_predict.sinks.run_record import RunRecord, now
 from beam_batch_predict.spec import BatchPredictSpec, GcsDestination
 from beam_batch_predict.write_transforms import Place
 

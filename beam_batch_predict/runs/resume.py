@@ -11,12 +11,15 @@ from typing import Any, NamedTuple
 from beam_batch_predict import files
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.files import File
-from beam_batch_predict.fingerprints import (
+from beam_batch_predict.runs.fingerprint import (
     differences,
     model_files,
     settings_of,
     software_versions,
 )
+from beam_batch_predict.runs.lock import in_use, is_locked
+from beam_batch_predict.runs.plan_file import RunPlan, read_plan
+from beam_batch_predict.runs.record import plain_state, read_record
 from beam_batch_predict.sinks.naming import (
     JOB_RECORD,
     PARTS,
@@ -25,9 +28,6 @@ from beam_batch_predict.sinks.naming import (
     time_of_directory,
 )
 from beam_batch_predict.sinks.publish.files import has_publication
-from beam_batch_predict.sinks.run_lock import in_use, is_locked
-from beam_batch_predict.sinks.run_plan import RunPlan, read_plan
-from beam_batch_predict.sinks.run_record import plain_state, read_record
 from beam_batch_predict.sources.planning import Listing, list_source_files
 from beam_batch_predict.spec import BatchPredictSpec, FileSource, GcsDestination
 

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from beam_batch_predict import files
+from beam_batch_predict.runs.plan_file import RunPlan, digest_of_files
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup
 from beam_batch_predict.sinks.naming import MANIFEST
 from beam_batch_predict.sinks.parts.part import Part
 from beam_batch_predict.sinks.publish.files import PublishedFile
-from beam_batch_predict.sinks.run_plan import RunPlan, digest_of_files
 
 __all__ = ["manifest_of", "read_manifest", "write_manifest"]
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError
+from beam_batch_predict.runs.record import RunRecord, plain_state
 from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, PARTS, naming_of
-from beam_batch_predict.sinks.run_record import RunRecord, plain_state
 
 __all__ = ["take_output_path"]
 

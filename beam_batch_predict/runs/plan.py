@@ -10,17 +10,17 @@ from beam_batch_predict import files
 from beam_batch_predict.batch import Chunk
 from beam_batch_predict.errors import InvalidArgument, SourceError
 from beam_batch_predict.files.errors import StorageUnavailable
-from beam_batch_predict.fingerprints import model_files, settings_of, software_versions
 from beam_batch_predict.instances.fields import check_columns, sent_names
+from beam_batch_predict.runs.fingerprint import model_files, settings_of, software_versions
+from beam_batch_predict.runs.output_path import take_output_path
+from beam_batch_predict.runs.plan_file import RunPlan, read_plan, write_plan
+from beam_batch_predict.runs.record import RunRecord
 from beam_batch_predict.sinks.formats.bigquery_names import refuse_clashes
 from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
-from beam_batch_predict.sinks.output_path import take_output_path
 from beam_batch_predict.sinks.parts.accounting import complete_chunks
 from beam_batch_predict.sinks.parts.metadata import forget_part, read_parts, sound_parts
 from beam_batch_predict.sinks.publish.bigquery_tables import prepare_tables
 from beam_batch_predict.sinks.publish.files import has_publication, refuse_published
-from beam_batch_predict.sinks.run_plan import RunPlan, read_plan, write_plan
-from beam_batch_predict.sinks.run_record import RunRecord
 from beam_batch_predict.sources.planning import (
     Listing,
     chunks_of_listing,
