@@ -179,7 +179,7 @@ def _is_open(flag: str) -> bool:
 
 
 def _takes_value(flag: str) -> bool:
-    from beam_batch_predict.runners.choice import takes_value
+    from beam_batch_predict.runners.pipeline_options import takes_value
 
     return takes_value(flag)
 
@@ -324,7 +324,7 @@ def _job_to_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Job
 def _check_beam_flags(beam_flags: Sequence[str]) -> None:
     """Refuse flags that are neither Beam's nor ours, and name the nearest of both."""
     if beam_flags:
-        from beam_batch_predict.runners.choice import make_options
+        from beam_batch_predict.runners.pipeline_options import make_options
 
         make_options(beam_flags, known=_our_flags())
 

@@ -49,9 +49,9 @@ def show_run(job: Job, options: Mapping[str, Any], beam_flags: Sequence[str]) ->
     spec = None if _names_model(job) else job.to_spec(**of_results)
     notes, lines = list(job.notes), list[str]()
     if beam_flags:  # otherwise it is the local runner, with nothing to tell it
-        from beam_batch_predict.runners.choice import make_options
-        from beam_batch_predict.runners.far_workers import check_reach
-        from beam_batch_predict.runners.options import plan_options
+        from beam_batch_predict.runners.job_options import plan_options
+        from beam_batch_predict.runners.pipeline_options import make_options
+        from beam_batch_predict.runners.reachability import check_reach
 
         copies = options.get(MODEL_COPIES, ModelCopies.AUTO)
         planned = plan_options(job.resources, beam_flags, copies)

@@ -16,17 +16,19 @@ from apache_beam.runners.runner import PipelineState
 
 from beam_batch_predict import cancellation, files
 from beam_batch_predict.batch_transform import BatchPredict
-from beam_batch_predict.dataflow.submission import NotSubmitted, keep_job, submitting
-from beam_batch_predict.dataflow.waiting import is_dataflow_job, wait_for_dataflow
 from beam_batch_predict.errors import BatchPredictError, Cancelled, ModelError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import Job
 from beam_batch_predict.models.calls.isolation import Caller
 from beam_batch_predict.models.saved_model.loaded_model import check_model, load_model
 from beam_batch_predict.options import OF_THE_RUN, RESUME
-from beam_batch_predict.pipeline_errors import status_of_pipeline_error
 from beam_batch_predict.retries import ERROR_CODES
-from beam_batch_predict.runners.choice import (
+from beam_batch_predict.runners.dataflow.submission import NotSubmitted, keep_job, submitting
+from beam_batch_predict.runners.dataflow.waiting import is_dataflow_job, wait_for_dataflow
+from beam_batch_predict.runners.errors import status_of_pipeline_error
+from beam_batch_predict.runners.job_options import plan_options
+from beam_batch_predict.runners.job_servers import told_if_lost
+from beam_batch_predict.runners.pipeline_options import (
     has_workers_inside,
     is_local,
     make_options,
@@ -35,9 +37,7 @@ from beam_batch_predict.runners.choice import (
     waits_for_service,
     work_prefix,
 )
-from beam_batch_predict.runners.far_workers import check_reach, note_on_paths
-from beam_batch_predict.runners.job_servers import told_if_lost
-from beam_batch_predict.runners.options import plan_options
+from beam_batch_predict.runners.reachability import check_reach, note_on_paths
 from beam_batch_predict.runners.staging import staged_for_workers
 from beam_batch_predict.runs.claim import claim_run, take_up_run
 from beam_batch_predict.runs.lock import locked

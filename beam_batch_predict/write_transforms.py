@@ -14,7 +14,7 @@ from apache_beam.transforms.window import GlobalWindows
 from beam_batch_predict import files
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.dofns import FinishRun, WriteParts, clean_up
-from beam_batch_predict.runners.choice import work_prefix_of
+from beam_batch_predict.runners.pipeline_options import work_prefix_of
 from beam_batch_predict.runs.failure_limit import FailureLimit
 from beam_batch_predict.runs.plan import begin_run
 from beam_batch_predict.runs.record import RunRecord, fresh_time

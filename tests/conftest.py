@@ -12,7 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 import beam_batch_predict as bbp
 from beam_batch_predict import dofns
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.runners.choice import make_runner
+from beam_batch_predict.runners.pipeline_options import make_runner
 from beam_batch_predict.sinks.parts.metadata import write_part_record
 
 

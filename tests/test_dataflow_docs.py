@@ -8,8 +8,8 @@ import shlex
 import pytest
 
 from beam_batch_predict import cli
-from beam_batch_predict.dataflow.options import dataflow_options
 from beam_batch_predict.jobs import parse_ai_platform_job, parse_resource
+from beam_batch_predict.runners.dataflow.options import dataflow_options
 
 PAGE = (pathlib.Path(__file__).parent.parent / "docs" / "dataflow.md").read_text()
 COMMANDS = [

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given as for_all
 from hypothesis import strategies as st
 
-from beam_batch_predict.dataflow.machines import GPU_THREADS
-from beam_batch_predict.dataflow.names import MAX_JOB_NAME, is_job_name, job_name
-from beam_batch_predict.dataflow.options import dataflow_options
 from beam_batch_predict.jobs.vertex.types import AcceleratorType
+from beam_batch_predict.runners.dataflow.labels import MAX_JOB_NAME, is_job_name, job_name
+from beam_batch_predict.runners.dataflow.machines import GPU_THREADS
+from beam_batch_predict.runners.dataflow.options import dataflow_options
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Asked, Resources
 

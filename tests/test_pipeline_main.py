@@ -16,7 +16,7 @@ from beam_batch_predict.flag_values import entries
 from beam_batch_predict.job_fields import FIELDS, check_one_way, job_from_fields
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.options import OPTIONS
-from beam_batch_predict.runners.choice import takes_value
+from beam_batch_predict.runners.pipeline_options import takes_value
 from pipelines import batch_predict
 
 LEAST = {

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runners.choice import flags_given, make_options
-from beam_batch_predict.runners.options import plan_options
+from beam_batch_predict.runners.job_options import plan_options
+from beam_batch_predict.runners.pipeline_options import flags_given, make_options
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Asked, Resources, asked
 

@@ -10,7 +10,8 @@ from apache_beam.runners.portability.flink_runner import FlinkRunner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle, PortableRunner
 
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
-from beam_batch_predict.runners.choice import (
+from beam_batch_predict.runners.local import LocalRunner
+from beam_batch_predict.runners.pipeline_options import (
     is_local,
     make_options,
     make_runner,
@@ -19,7 +20,6 @@ from beam_batch_predict.runners.choice import (
     waits_for_service,
     work_prefix,
 )
-from beam_batch_predict.runners.local import LocalRunner
 
 
 @pytest.mark.parametrize(

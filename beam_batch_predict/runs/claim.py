@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime
 from collections.abc import Callable
 
-from beam_batch_predict.dataflow.submission import kept_job
 from beam_batch_predict.errors import DestinationError
+from beam_batch_predict.runners.dataflow.submission import kept_job
 from beam_batch_predict.runs.output_path import take_output_path
 from beam_batch_predict.runs.record import RunRecord, now
 from beam_batch_predict.runs.resume import check_resumable, find_unfinished

@@ -8,7 +8,7 @@ from dataflow.stand_in import StandIn
 from dataflow.workers import Workers
 
 from beam_batch_predict import cli
-from beam_batch_predict.dataflow import waiting
+from beam_batch_predict.runners.dataflow import waiting
 
 ROWS = 40
 

@@ -16,7 +16,7 @@ from apache_beam.runners.portability.portable_runner import PortableRunner
 
 import beam_batch_predict
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runners.choice import make_options
+from beam_batch_predict.runners.pipeline_options import make_options
 from beam_batch_predict.runners.staging import make_wheel, staged_for_workers, workers_lack_package
 
 PACKAGE = pathlib.Path(beam_batch_predict.__file__).parent

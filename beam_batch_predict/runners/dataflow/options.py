@@ -13,12 +13,17 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from beam_batch_predict.dataflow import machines
-from beam_batch_predict.dataflow.names import check_labels, is_job_name, job_name, labels_in
-from beam_batch_predict.dataflow.plan import Plan, PlannedOption
 from beam_batch_predict.errors import Violation
 from beam_batch_predict.jobs.json_tree import show_location
 from beam_batch_predict.jobs.scalars import quoted
+from beam_batch_predict.runners.dataflow import machines
+from beam_batch_predict.runners.dataflow.labels import (
+    check_labels,
+    is_job_name,
+    job_name,
+    labels_in,
+)
+from beam_batch_predict.runners.dataflow.option_builder import Plan, PlannedOption
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import re
 
-from beam_batch_predict.dataflow.plan import Plan
 from beam_batch_predict.jobs.scalars import quoted
+from beam_batch_predict.runners.dataflow.option_builder import Plan
 from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
 
 __all__ = ["GPU_THREADS", "machines", "models", "workers"]

@@ -9,7 +9,7 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runners.choice import runs_here, waits_for_service
+from beam_batch_predict.runners.pipeline_options import runs_here, waits_for_service
 from beam_batch_predict.spec import BatchPredictSpec, FileSource, GcsDestination
 
 __all__ = ["check_reach", "note_on_paths"]
@@ -25,7 +25,7 @@ def note_on_paths(spec: BatchPredictSpec, options: PipelineOptions) -> str:
     Workers of a cluster may share directories with this machine, or be on it: nobody here knows.
 
     Example:
-        >>> from beam_batch_predict.runners.choice import make_options
+        >>> from beam_batch_predict.runners.pipeline_options import make_options
         >>> from beam_batch_predict.spec import JsonLines, SavedModel
         >>> spec = BatchPredictSpec(
         ...     JsonLines("gs://b/in"), SavedModel("gs://b/model"), GcsDestination("/data/out"))
@@ -70,7 +70,7 @@ def check_reach(spec: BatchPredictSpec, options: PipelineOptions) -> None:
         InvalidArgument: inputs, model or results are on this machine.
 
     Example:
-        >>> from beam_batch_predict.runners.choice import make_options
+        >>> from beam_batch_predict.runners.pipeline_options import make_options
         >>> from beam_batch_predict.spec import JsonLines, SavedModel
         >>> spec = BatchPredictSpec(
         ...     JsonLines("gs://b/in"), SavedModel("model"), GcsDestination("gs://b/out"))

@@ -16,11 +16,16 @@ from apache_beam.options.pipeline_options import (
     StandardOptions,
 )
 
-from beam_batch_predict.dataflow.options import dataflow_options
-from beam_batch_predict.dataflow.plan import PlannedOption
 from beam_batch_predict.errors import InvalidArgument, Violation
-from beam_batch_predict.runners.choice import flags_given, is_local, make_options, waits_for_service
+from beam_batch_predict.runners.dataflow.option_builder import PlannedOption
+from beam_batch_predict.runners.dataflow.options import dataflow_options
 from beam_batch_predict.runners.names import WITH_JOB_SERVERS, runner_name
+from beam_batch_predict.runners.pipeline_options import (
+    flags_given,
+    is_local,
+    make_options,
+    waits_for_service,
+)
 from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
 from beam_batch_predict.spec.resources import Resources
 

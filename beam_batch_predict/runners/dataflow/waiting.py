@@ -18,9 +18,9 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.runners.runner import PipelineState
 
 from beam_batch_predict import cancellation
-from beam_batch_predict.dataflow.submission import said, short_news
 from beam_batch_predict.errors import BatchPredictError, Cancelled
-from beam_batch_predict.pipeline_errors import status_of_pipeline_error
+from beam_batch_predict.runners.dataflow.submission import said, short_news
+from beam_batch_predict.runners.errors import status_of_pipeline_error
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["is_dataflow_job", "wait_for_dataflow"]
