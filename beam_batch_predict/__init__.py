@@ -47,17 +47,17 @@ from beam_batch_predict.spec import (
 from beam_batch_predict.status import Code, Status
 
 if TYPE_CHECKING:
-    from beam_batch_predict.batch_transform import BatchPredict
     from beam_batch_predict.jobs import AiPlatformJob, BatchPredictionJob, read_job
-    from beam_batch_predict.models.handler import SavedModelHandler
-    from beam_batch_predict.transforms import (
+    from beam_batch_predict.transforms.batch_predict import BatchPredict
+    from beam_batch_predict.transforms.model_handler import SavedModelHandler
+    from beam_batch_predict.transforms.read import (
         BatchInstances,
         ConvertInstances,
         Predict,
         ReadInstances,
         Unbatch,
     )
-    from beam_batch_predict.write_transforms import WriteResults
+    from beam_batch_predict.transforms.write import WriteResults
 
 __version__ = "0.1.0"
 

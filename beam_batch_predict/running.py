@@ -15,7 +15,6 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.runners.runner import PipelineState
 
 from beam_batch_predict import cancellation, files
-from beam_batch_predict.batch_transform import BatchPredict
 from beam_batch_predict.errors import BatchPredictError, Cancelled, ModelError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import Job
@@ -59,6 +58,7 @@ from beam_batch_predict.sinks.publish.files import (
 from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, SavedModel
 from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
 from beam_batch_predict.status import Code
+from beam_batch_predict.transforms.batch_predict import BatchPredict
 
 __all__ = ["Finished", "run_job"]
 

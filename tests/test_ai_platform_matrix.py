@@ -22,7 +22,7 @@ from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish.files import remove_parts
 from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.spec import BatchPredictSpec, FileNames, RecordShape
-from beam_batch_predict.write_transforms import Place
+from beam_batch_predict.transforms.write import Place
 
 ROWS = [{"id": "a", "x": 1.5}, {"id": 'b "2"', "x": -3.25}, {"id": "c", "x": 0.5}]
 LINES = [json.dumps(row) for row in ROWS]

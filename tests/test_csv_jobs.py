@@ -7,7 +7,6 @@ import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from beam_batch_predict import cli
-from beam_batch_predict.batch_transform import BatchPredict
 from beam_batch_predict.spec import (
     BatchPredictSpec,
     Csv,
@@ -15,6 +14,7 @@ from beam_batch_predict.spec import (
     InstanceConfig,
     SavedModel,
 )
+from beam_batch_predict.transforms.batch_predict import BatchPredict
 
 SHEET = (
     b'\xef\xbb\xbfsample id,"mass, g",width,taken on,price,share,note\r\n'

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 import beam_batch_predict as bbp
 from beam_batch_predict.batch import Chunk, InstanceBatch, Predictions, Span
-from beam_batch_predict.dofns import FinishRun, ReadChunk, WriteParts
 from beam_batch_predict.runs.record import RunRecord, now
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
+from beam_batch_predict.transforms.write_dofns import FinishRun, ReadChunk, WriteParts
 
 ROWS = 150
 CHUNK_BYTES = 200

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from beam_batch_predict import cli, dofns
+from beam_batch_predict import cli
 from beam_batch_predict.encoding.tf_record import framed
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.jobs import read_job
@@ -17,6 +17,7 @@ from beam_batch_predict.running import run_job
 from beam_batch_predict.runs.plan import chunks_of
 from beam_batch_predict.sinks.parts.metadata import read_parts
 from beam_batch_predict.spec import Csv, TfRecord
+from beam_batch_predict.transforms import write_dofns
 from beam_batch_predict.verifying import verify
 
 RANDOM = random.Random(3)
@@ -108,13 +109,13 @@ def test_a_resumed_run_reads_only_the_shares_that_are_left(
     with breaking_off(3):
         left = Path(run(name, readers_per_file=7)["outputInfo"]["gcsOutputDirectory"])
     done = {part.chunk for part in read_parts(str(*left.glob("_parts/*")))}
-    read, read_chunk = set(), dofns.read_chunk
+    read, read_chunk = set(), write_dofns.read_chunk
 
     def reading(chunk, *rest):
         read.add(chunk.number)
         return read_chunk(chunk, *rest)
 
-    monkeypatch.setattr(dofns, "read_chunk", reading)
+    monkeypatch.setattr(write_dofns, "read_chunk", reading)
     assert run(name, readers_per_file=7, resume=True)["state"] == "JOB_STATE_SUCCEEDED"
     assert len(done) == 3
     assert read == set(range(7)) - done
@@ -159,7 +160,7 @@ def test_a_compressed_file_that_has_grown_is_not_what_was_planned(name, tmp_path
     chunks = chunks_of(source)
     with path.open("ab") as file:
         file.write(stored)
-    batches = [batch for chunk in chunks for batch in dofns.ReadChunk(64).process(chunk)]
+    batches = [batch for chunk in chunks for batch in write_dofns.ReadChunk(64).process(chunk)]
     reasons = [failure.message for batch in batches for failure in batch.source_failures]
     if name == "in.tfrecord":
         assert (reasons, sum(map(len, batches))) == ([], len(CELLS))

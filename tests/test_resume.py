@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from beam_batch_predict import dofns, running
+from beam_batch_predict import running
 from beam_batch_predict.errors import InvalidArgument, TakenOver
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runs import finish
 from beam_batch_predict.sinks.parts import metadata
 from beam_batch_predict.sinks.publish import files as publish_files
+from beam_batch_predict.transforms import write_dofns
 from beam_batch_predict.verifying import verify
 
 ROWS = "".join("oops\n" if n % 17 == 5 else f"{n}.5\n" for n in range(200))
@@ -77,13 +78,13 @@ def test_chunks_that_are_done_are_not_done_again(run, break_off, monkeypatch):
     left = break_off(parts=3)
     done = {part.chunk for part in metadata.read_parts(str(*left.glob("_parts/*")))}
     read = []
-    read_chunk = dofns.read_chunk
+    read_chunk = write_dofns.read_chunk
 
     def reading(chunk, *rest):
         read.append(chunk.number)
         return read_chunk(chunk, *rest)
 
-    monkeypatch.setattr(dofns, "read_chunk", reading)
+    monkeypatch.setattr(write_dofns, "read_chunk", reading)
     run(resume=True)
     total = 1 + max(read)
     assert sorted(read) == sorted(set(range(total)) - done)
@@ -131,7 +132,7 @@ def test_a_run_killed_while_it_published_only_publishes_the_rest(
         patch.setattr(publish_files.files, "rename", rename_some)
         left = Path(run()["outputInfo"]["gcsOutputDirectory"])
     assert len(published(left)) == moved
-    monkeypatch.setattr(dofns, "read_chunk", None)
+    monkeypatch.setattr(write_dofns, "read_chunk", None)
     assert run(resume=True)["state"] == "JOB_STATE_SUCCEEDED"
     assert published(left) == whole
     assert verify(str(left)).wrong == ()
@@ -244,13 +245,13 @@ def test_a_run_that_works_is_passed_over_for_one_that_broke_off(run, break_off):
 
 
 def test_an_attempt_that_was_taken_over_says_so_and_touches_nothing(run, monkeypatch, tmp_path):
-    finish = dofns.finish_run
+    finish = write_dofns.finish_run
 
     def late(parts, record, *rest):
         (Path(record.parts_directory) / "attempt").write_text("of another process")
         return finish(parts, record, *rest)
 
-    monkeypatch.setattr(dofns, "finish_run", late)
+    monkeypatch.setattr(write_dofns, "finish_run", late)
     with pytest.raises(TakenOver, match="another process goes on with the run"):
         run()
     (directory,) = (tmp_path / "out").iterdir()
@@ -272,7 +273,7 @@ def test_what_passes_is_tried_again_by_the_run_itself(run, published, monkeypatc
         written.append(part.chunk)
         metadata.write_part_record(part, directory)
 
-    monkeypatch.setattr(dofns, "write_part_record", write)
+    monkeypatch.setattr(write_dofns, "write_part_record", write)
     monkeypatch.setattr(running, "WAIT_SECONDS", 0.01)
     lines = []
     record = run(show=lines.append)
@@ -290,7 +291,7 @@ def test_what_does_not_pass_ends_the_run_after_some_attempts(run, monkeypatch):
         tried.append(part)
         raise StorageUnavailable("gs://bucket/x: storage fails with HTTP 503")
 
-    monkeypatch.setattr(dofns, "write_part_record", write)
+    monkeypatch.setattr(write_dofns, "write_part_record", write)
     record = run()
     assert record["state"] == "JOB_STATE_FAILED"
     assert "storage fails with HTTP 503" in record["error"]["message"]
@@ -298,7 +299,7 @@ def test_what_does_not_pass_ends_the_run_after_some_attempts(run, monkeypatch):
 
 
 def test_an_input_that_changes_while_the_job_runs_is_a_partial_failure(run, tmp_path, monkeypatch):
-    read_chunk = dofns.read_chunk
+    read_chunk = write_dofns.read_chunk
     path = tmp_path / "in.jsonl"
 
     def reading(chunk, *rest):
@@ -306,7 +307,7 @@ def test_an_input_that_changes_while_the_job_runs_is_a_partial_failure(run, tmp_
         if chunk.number == 0:
             path.write_text(ROWS + "7\n")
 
-    monkeypatch.setattr(dofns, "read_chunk", reading)
+    monkeypatch.setattr(write_dofns, "read_chunk", reading)
     record = run()
     assert record["state"] == "JOB_STATE_SUCCEEDED"
     assert record["completionStats"]["incompleteCount"] == "-1"

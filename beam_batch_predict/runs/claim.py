@@ -12,7 +12,7 @@ from beam_batch_predict.runs.record import RunRecord, now
 from beam_batch_predict.runs.resume import check_resumable, find_unfinished
 from beam_batch_predict.sinks.naming import output_directory, shared_directory
 from beam_batch_predict.spec import BatchPredictSpec, GcsDestination
-from beam_batch_predict.write_transforms import Place
+from beam_batch_predict.transforms.write import Place
 
 __all__ = ["claim_run", "take_up_run"]
 

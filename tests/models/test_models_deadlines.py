@@ -13,12 +13,12 @@ from beam_batch_predict.models.calls import timeouts
 from beam_batch_predict.models.calls.circuit_breaker import HANGS, STUCK_AFTER
 from beam_batch_predict.models.calls.failures import CallTimeout, failure_of
 from beam_batch_predict.models.calls.isolation import Caller, Results
-from beam_batch_predict.models.handler import BatchModelHandler, SavedModelHandler
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.spec import NonFinite, SavedModel
 from beam_batch_predict.status import Code, Status
+from beam_batch_predict.transforms.model_handler import BatchModelHandler, SavedModelHandler
 
 LIMIT = 0.3
 TOO_LONG = "the model failed: a call did not return within 0.3 seconds (--call_timeout_seconds)"

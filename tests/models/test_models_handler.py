@@ -9,10 +9,10 @@ from apache_beam.testing.util import assert_that
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.prediction_json import row_values
-from beam_batch_predict.models.handler import BatchModelHandler, SavedModelHandler
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.spec import NonFinite, SavedModel
 from beam_batch_predict.status import Code, Status
+from beam_batch_predict.transforms.model_handler import BatchModelHandler, SavedModelHandler
 
 
 def inferred(elements, handler, check):

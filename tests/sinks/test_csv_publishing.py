@@ -8,12 +8,12 @@ from helpers import batches
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_batch_predict.dofns import FinishRun, WriteParts
 from beam_batch_predict.runs.record import RunRecord, now
 from beam_batch_predict.sinks.columns import layout
 from beam_batch_predict.sinks.parts import final_files
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
+from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts
 
 BAD = Status(Code.INVALID_ARGUMENT, 'not "good"')
 

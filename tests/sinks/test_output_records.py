@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.dofns import FinishRun, WriteParts
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.runs.record import RunRecord, now
@@ -25,6 +24,7 @@ from beam_batch_predict.sinks.formats.json_lines import prediction_lines
 from beam_batch_predict.sinks.naming import ShardedNames, naming_of
 from beam_batch_predict.spec import FileNames, NonFinite, RecordShape
 from beam_batch_predict.status import Code, Status
+from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts
 from beam_batch_predict.verifying import verify
 
 BAD = Status(Code.INVALID_ARGUMENT, "not good")

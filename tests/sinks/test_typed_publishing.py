@@ -14,7 +14,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import Predictions
-from beam_batch_predict.dofns import FinishRun, WriteParts
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import LostRowsError
 from beam_batch_predict.runs.record import RunRecord, now
@@ -26,6 +25,7 @@ from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish import files as publish_files
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
+from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts
 
 BAD = Status(Code.INVALID_ARGUMENT, "not good")
 OUTPUTS = (TensorInfo("y", "int64", (None,)),)

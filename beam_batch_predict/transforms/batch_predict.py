@@ -18,8 +18,8 @@ from beam_batch_predict.runs.failure_limit import FailureLimit
 from beam_batch_predict.runs.plan import begin_run, pending_chunks
 from beam_batch_predict.runs.record import RunRecord, fresh_time
 from beam_batch_predict.spec import BatchPredictSpec
-from beam_batch_predict.transforms import ConvertInstances, Predict, ReadChunks
-from beam_batch_predict.write_transforms import Place, WriteRun
+from beam_batch_predict.transforms.read import ConvertInstances, Predict, ReadChunks
+from beam_batch_predict.transforms.write import Place, WriteRun
 
 __all__ = ["BatchPredict"]
 

@@ -18,7 +18,6 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_batch_predict import cancellation, files
 from beam_batch_predict.batch import Chunk, InstanceBatch
-from beam_batch_predict.models.handler import NAMESPACE
 from beam_batch_predict.runs.failure_limit import FailureLimit, Tally
 from beam_batch_predict.runs.finish import fail_run, finish_run
 from beam_batch_predict.runs.plan import changed_inputs
@@ -29,6 +28,7 @@ from beam_batch_predict.sinks.parts.part import Part, PartWriter
 from beam_batch_predict.sinks.publish.files import PublishedFile, remove_parts
 from beam_batch_predict.sources.reading import is_decompressed, read_chunk
 from beam_batch_predict.spec import NonFinite, Source
+from beam_batch_predict.transforms.model_handler import NAMESPACE
 
 __all__ = [
     "BatchRows",

@@ -16,11 +16,8 @@ import apache_beam as beam
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.pvalue import DoOutputsTuple, PBegin, PCollection
 
-from beam_batch_predict import coders as _coders  # noqa: F401 - registers the batch's coder
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.dofns import BatchRows, ReadChunk, UnbatchRows
 from beam_batch_predict.instances.convert import convert
-from beam_batch_predict.models.handler import BatchModelHandler
 from beam_batch_predict.runs.plan import chunks_of
 from beam_batch_predict.runs.record import RunRecord
 from beam_batch_predict.spec import (
@@ -32,6 +29,9 @@ from beam_batch_predict.spec import (
     Source,
 )
 from beam_batch_predict.spec.checks import check_batch_size, check_number
+from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
+from beam_batch_predict.transforms.model_handler import BatchModelHandler
+from beam_batch_predict.transforms.write_dofns import BatchRows, ReadChunk, UnbatchRows
 
 __all__ = [
     "BatchInstances",

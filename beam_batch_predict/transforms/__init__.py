@@ -1,0 +1,1 @@
+"""The PTransforms, DoFns, `ModelHandler` and coder: wiring only, one file per step."""
