@@ -22,7 +22,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from beam_batch_predict import cancellation, errors, submit_flags
-from beam_batch_predict.dry_run import show_run
+from beam_batch_predict.commands.dry_run import show_run
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
 from beam_batch_predict.job_fields import FIELDS, check_one_way, given_fields, job_from_fields
 from beam_batch_predict.jobs import Job, read_job
@@ -33,7 +33,7 @@ from beam_batch_predict.submitting import job_of
 from beam_batch_predict.summaries import has_succeeded, summary
 
 if TYPE_CHECKING:
-    from beam_batch_predict.running import Finished
+    from beam_batch_predict.commands.run import Finished
 
 __all__ = ["main"]
 
@@ -185,7 +185,7 @@ def _takes_value(flag: str) -> bool:
 
 
 def _verify(directory: str) -> int:
-    from beam_batch_predict.verifying import verify
+    from beam_batch_predict.commands.verify import verify
 
     found = verify(directory)
     for wrong in found.wrong:
@@ -231,7 +231,7 @@ def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     # Beam takes seconds to import, which neither --help nor a wrong job file should cost.
-    from beam_batch_predict.running import run_job
+    from beam_batch_predict.commands.run import run_job
 
     _check_beam_flags(beam_flags)
     for handler in logging.getLogger().handlers:

@@ -77,7 +77,7 @@ def run_models(arguments: argparse.Namespace) -> int:
 
 
 def _describe(target: str, registry: str, as_json: bool) -> int:
-    from beam_batch_predict.model_description import describe_model
+    from beam_batch_predict.commands.describe_model import describe_model
 
     described = describe_model(target, registry)
     for note in described.resolved.notes if described.resolved else ():

@@ -7,7 +7,8 @@ from threading import Barrier
 
 import pytest
 
-from beam_batch_predict import cli, running
+from beam_batch_predict import cli
+from beam_batch_predict.commands import run as run_command
 from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.runners import local
 from beam_batch_predict.spec import SavedModel
@@ -72,7 +73,7 @@ def test_a_process_whose_workers_have_the_model_has_none(run, monkeypatch):
     def refuse(_):
         raise AssertionError("the model was loaded here")
 
-    monkeypatch.setattr(running, "load_model", refuse)
+    monkeypatch.setattr(run_command, "load_model", refuse)
     record = run("--direct_num_workers=2")
     assert record["completionStats"]["successfulCount"] == "100"
 
@@ -82,6 +83,6 @@ def test_a_model_that_lacks_the_signature_fails_before_any_worker_starts(run, fl
     def refuse(*_):
         raise AssertionError("a worker was started")
 
-    monkeypatch.setattr(running._Run, "_run_pipelines", refuse)
+    monkeypatch.setattr(run_command._Run, "_run_pipelines", refuse)
     message = run("--signature_name=none", *flags)["error"]["message"]
     assert "no signature 'none'; the model has" in message

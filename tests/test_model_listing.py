@@ -9,11 +9,11 @@ import pytest
 
 from beam_batch_predict import cli
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.commands.describe_model import describe_model, example_of
 from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.instances.convert import convert
-from beam_batch_predict.model_description import describe_model, example_of
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model import proto
 from beam_batch_predict.models.saved_model.loaded_model import load_model

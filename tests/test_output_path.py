@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import beam_batch_predict as bbp
-from beam_batch_predict import running
+from beam_batch_predict.commands import run as run_command
+from beam_batch_predict.commands.verify import verify
 from beam_batch_predict.errors import DestinationError, InvalidArgument
 from beam_batch_predict.sinks.publish import files as publish_files
 from beam_batch_predict.spec import BatchPredictSpec, FileNames, RecordShape
 from beam_batch_predict.spec.resources import Resources
-from beam_batch_predict.verifying import verify
 
 ROWS = "".join(
     "oops\n" if n % 17 == 5 else "[1]\n" if n % 40 == 1 else f"{n}\n" for n in range(200)
@@ -74,7 +74,7 @@ def run(tmp_path, tiny_model, out):
             **how,
         )
         options = {"chunk_bytes": 200, "resume": resume}
-        finished = running.run_job(Job(spec, name), options, list(flags), lambda line: None)
+        finished = run_command.run_job(Job(spec, name), options, list(flags), lambda line: None)
         return json.loads(finished.record)
 
     return run_again

@@ -10,15 +10,15 @@ import pytest
 import zstandard
 
 from beam_batch_predict import cli
+from beam_batch_predict.commands.run import run_job
+from beam_batch_predict.commands.verify import verify
 from beam_batch_predict.encoding.tf_record import framed
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.running import run_job
 from beam_batch_predict.runs.plan import chunks_of
 from beam_batch_predict.sinks.parts.metadata import read_parts
 from beam_batch_predict.spec import Csv, TfRecord
 from beam_batch_predict.transforms import write_dofns
-from beam_batch_predict.verifying import verify
 
 RANDOM = random.Random(3)
 CELLS = ["oops" if n % 17 == 5 else f"{RANDOM.random() * n}" for n in range(2000)]

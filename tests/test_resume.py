@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from beam_batch_predict import running
+from beam_batch_predict.commands import run as run_command
+from beam_batch_predict.commands.verify import verify
 from beam_batch_predict.errors import InvalidArgument, TakenOver
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import read_job
@@ -16,7 +17,6 @@ from beam_batch_predict.runs import finish
 from beam_batch_predict.sinks.parts import metadata
 from beam_batch_predict.sinks.publish import files as publish_files
 from beam_batch_predict.transforms import write_dofns
-from beam_batch_predict.verifying import verify
 
 ROWS = "".join("oops\n" if n % 17 == 5 else f"{n}.5\n" for n in range(200))
 
@@ -40,7 +40,7 @@ def run(tmp_path, tiny_model):
             },
         }
         options = {"chunk_bytes": 200, "resume": resume, **options}
-        finished = running.run_job(read_job(job), options, [], show)
+        finished = run_command.run_job(read_job(job), options, [], show)
         return json.loads(finished.record)
 
     return run_again
@@ -274,7 +274,7 @@ def test_what_passes_is_tried_again_by_the_run_itself(run, published, monkeypatc
         metadata.write_part_record(part, directory)
 
     monkeypatch.setattr(write_dofns, "write_part_record", write)
-    monkeypatch.setattr(running, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(run_command, "WAIT_SECONDS", 0.01)
     lines = []
     record = run(show=lines.append)
     assert record["state"] == "JOB_STATE_SUCCEEDED"
@@ -284,7 +284,7 @@ def test_what_passes_is_tried_again_by_the_run_itself(run, published, monkeypatc
 
 
 def test_what_does_not_pass_ends_the_run_after_some_attempts(run, monkeypatch):
-    monkeypatch.setattr(running, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(run_command, "WAIT_SECONDS", 0.01)
     tried = []
 
     def write(part, directory):
@@ -295,7 +295,7 @@ def test_what_does_not_pass_ends_the_run_after_some_attempts(run, monkeypatch):
     record = run()
     assert record["state"] == "JOB_STATE_FAILED"
     assert "storage fails with HTTP 503" in record["error"]["message"]
-    assert len(tried) == running.MOST_ATTEMPTS
+    assert len(tried) == run_command.MOST_ATTEMPTS
 
 
 def test_an_input_that_changes_while_the_job_runs_is_a_partial_failure(run, tmp_path, monkeypatch):

@@ -7,8 +7,8 @@ import pytest
 
 import beam_batch_predict as bbp
 from beam_batch_predict import cli
+from beam_batch_predict.commands.verify import verify
 from beam_batch_predict.errors import SourceError
-from beam_batch_predict.verifying import verify
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.commands.verify import verify
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.runs.record import RunRecord, now
@@ -25,7 +26,6 @@ from beam_batch_predict.sinks.naming import ShardedNames, naming_of
 from beam_batch_predict.spec import FileNames, NonFinite, RecordShape
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts
-from beam_batch_predict.verifying import verify
 
 BAD = Status(Code.INVALID_ARGUMENT, "not good")
 OUTPUTS = (TensorInfo("y", "int64", (None,)),)
