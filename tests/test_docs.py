@@ -14,8 +14,8 @@ import sys
 import pytest
 
 from beam_batch_predict import cli
+from beam_batch_predict.cli.options import OPTIONS
 from beam_batch_predict.jobs import BatchPredictionJob, read_job
-from beam_batch_predict.options import OPTIONS
 
 ROOT = pathlib.Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -11,7 +11,8 @@ import sys
 
 import pytest
 
-from beam_batch_predict import cli, submit_flags
+from beam_batch_predict import cli
+from beam_batch_predict.cli import gcloud_flags
 from beam_batch_predict.jobs import AiPlatformJob, BatchPredictionJob, read_job
 from beam_batch_predict.jobs.ai_platform.types import PredictionInput, PredictionOutput
 
@@ -173,7 +174,7 @@ def test_every_field_of_a_job_of_ai_platform_is_documented():
 
 def test_every_flag_is_documented():
     _, _, section = REFERENCE.partition("## submit")
-    for flag in submit_flags.FLAGS:
+    for flag in gcloud_flags.FLAGS:
         assert f"`--{flag.name}`" in section, flag.name
 
 

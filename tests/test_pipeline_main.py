@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_batch_predict import cli
+from beam_batch_predict.cli.flag_values import entries
+from beam_batch_predict.cli.job_from_flags import FIELDS, check_one_way, job_from_fields
+from beam_batch_predict.cli.options import OPTIONS
 from beam_batch_predict.errors import InvalidArgument, InvalidJob
-from beam_batch_predict.flag_values import entries
-from beam_batch_predict.job_fields import FIELDS, check_one_way, job_from_fields
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.options import OPTIONS
 from beam_batch_predict.runners.pipeline_options import takes_value
 from pipelines import batch_predict
 

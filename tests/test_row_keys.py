@@ -2,9 +2,9 @@
 
 import pytest
 
+from beam_batch_predict.cli.options import OPTIONS
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.options import OPTIONS
 from beam_batch_predict.spec.options import row_key
 
 JOB = {

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from beam_batch_predict.options import OF_THE_RUN, OPTIONS
+from beam_batch_predict.cli.options import OF_THE_RUN, OPTIONS
 from beam_batch_predict.spec.options import RunOptions
 
 

@@ -9,7 +9,8 @@ import sys
 
 import pytest
 
-from beam_batch_predict import cli, submit_flags
+from beam_batch_predict import cli
+from beam_batch_predict.cli import gcloud_flags
 from beam_batch_predict.errors import InvalidArgument
 
 
@@ -277,22 +278,22 @@ def test_a_job_without_a_name_is_refused(shell):
 
 def parsed(line):
     parser = argparse.ArgumentParser()
-    submit_flags.add_submit_flags(parser)
-    return parser.parse_args(submit_flags.as_written_here(line.split()))
+    gcloud_flags.add_submit_flags(parser)
+    return parser.parse_args(gcloud_flags.as_written_here(line.split()))
 
 
 def test_flags_that_do_nothing_say_so():
-    [note] = submit_flags.notes_of(parsed("job_1 --async -q --verbosity=info --account=me"))
+    [note] = gcloud_flags.notes_of(parsed("job_1 --async -q --verbosity=info --account=me"))
     assert note.startswith("--async, --quiet, --verbosity, --account: taken and not used: ")
     assert "put & behind it" in note
-    assert submit_flags.notes_of(parsed("job_1 --project=p")) == []
+    assert gcloud_flags.notes_of(parsed("job_1 --project=p")) == []
 
 
 def test_flags_that_beam_has_too_are_handed_on():
     arguments = parsed(
         "job_1 --project p --region r --impersonate-service-account a@b --labels a=b"
     )
-    assert submit_flags.beam_flags_of(arguments) == [
+    assert gcloud_flags.beam_flags_of(arguments) == [
         "--project=p",
         "--region=r",
         "--impersonate_service_account=a@b",
@@ -302,17 +303,17 @@ def test_flags_that_beam_has_too_are_handed_on():
 def test_help_names_every_flag(shell):
     code, out, _ = shell("beam-batch-predict submit --help")
     assert code == 0
-    for flag in submit_flags.FLAGS:
+    for flag in gcloud_flags.FLAGS:
         assert f"--{flag.name} " in out or f"--{flag.name}\n" in out, flag.name
     assert "--signature_name" not in out
     assert "--max_failed_fraction" in out
 
 
 def test_what_is_no_command_of_gcloud_is_left_alone():
-    assert submit_flags.without_words_of_gcloud([]) == []
-    assert submit_flags.without_words_of_gcloud(["run", "ai-platform"]) == ["run", "ai-platform"]
+    assert gcloud_flags.without_words_of_gcloud([]) == []
+    assert gcloud_flags.without_words_of_gcloud(["run", "ai-platform"]) == ["run", "ai-platform"]
     with pytest.raises(InvalidArgument):
-        submit_flags.without_words_of_gcloud(["ai-platform"])
+        gcloud_flags.without_words_of_gcloud(["ai-platform"])
 
 
 def test_a_dry_run_imports_no_beam():

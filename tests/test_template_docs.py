@@ -16,7 +16,7 @@ from dataflow.stand_in import StandIn
 from google.cloud import dataflow_v1beta3
 from google.protobuf import json_format
 
-from beam_batch_predict.job_fields import job_from_fields
+from beam_batch_predict.cli.job_from_flags import job_from_fields
 from pipelines import batch_predict
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -16,7 +16,7 @@ import helpers.gcloud
 import pytest
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from beam_batch_predict.options import OPTIONS
+from beam_batch_predict.cli.options import OPTIONS
 from pipelines import batch_predict
 
 ROOT = pathlib.Path(__file__).parent.parent

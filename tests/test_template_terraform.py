@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from beam_batch_predict.job_fields import job_from_fields
+from beam_batch_predict.cli.job_from_flags import job_from_fields
 
 ROOT = pathlib.Path(__file__).parent.parent
 EXAMPLE = ROOT / "templates" / "terraform"

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from beam_batch_predict.cli.options import OF_THE_RUN
 from beam_batch_predict.jobs import AiPlatformJob, Job
-from beam_batch_predict.options import OF_THE_RUN
 from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
 
 __all__ = ["Shown", "show_run"]
@@ -33,7 +33,7 @@ def show_run(job: Job, options: Mapping[str, Any], beam_flags: Sequence[str]) ->
 
     Args:
         job: the job.
-        options: values of the options in `beam_batch_predict.options`, by name.
+        options: values of the options in `beam_batch_predict.cli.options`, by name.
         beam_flags: Beam's own options, as on a command line.
 
     Raises:

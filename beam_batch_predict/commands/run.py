@@ -15,12 +15,12 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.runners.runner import PipelineState
 
 from beam_batch_predict import cancellation, files
+from beam_batch_predict.cli.options import OF_THE_RUN, RESUME
 from beam_batch_predict.errors import BatchPredictError, Cancelled, ModelError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import Job
 from beam_batch_predict.models.calls.isolation import Caller
 from beam_batch_predict.models.saved_model.loaded_model import check_model, load_model
-from beam_batch_predict.options import OF_THE_RUN, RESUME
 from beam_batch_predict.retries import ERROR_CODES
 from beam_batch_predict.runners.dataflow.submission import NotSubmitted, keep_job, submitting
 from beam_batch_predict.runners.dataflow.waiting import is_dataflow_job, wait_for_dataflow
@@ -98,7 +98,7 @@ def run_job(
 
     Args:
         job: the job.
-        options: values of the options in `beam_batch_predict.options`, by name.
+        options: values of the options in `beam_batch_predict.cli.options`, by name.
         beam_flags: Beam's own options, as on a command line.
         show: takes a line about the progress of the run, every few seconds.
 

@@ -7,11 +7,11 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from beam_batch_predict.cli.flag_values import entries, labels_of, put_at
+from beam_batch_predict.cli.gcloud_flags import FLAGS, given_flags
 from beam_batch_predict.errors import InvalidJob, Violation
-from beam_batch_predict.flag_values import entries, labels_of, put_at
 from beam_batch_predict.jobs.ai_platform.job import AiPlatformJob, read_ai_platform_job
 from beam_batch_predict.jobs.rules import one_of
-from beam_batch_predict.submit_flags import FLAGS, given_flags
 
 __all__ = ["job_of"]
 

@@ -6,12 +6,12 @@ import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from beam_batch_predict.cli.flag_values import entries, labels_of
+from beam_batch_predict.cli.options import INPUT, INSTANCES, JOB, MODEL, OUTPUT, RUN, Option
 from beam_batch_predict.errors import InvalidJob
-from beam_batch_predict.flag_values import entries, labels_of
 from beam_batch_predict.jobs import SUPPORTED_INSTANCES_FORMATS, SUPPORTED_PREDICTIONS_FORMATS
 from beam_batch_predict.jobs.json_tree import read_json
 from beam_batch_predict.jobs.vertex.types import AcceleratorType
-from beam_batch_predict.options import INPUT, INSTANCES, JOB, MODEL, OUTPUT, RUN, Option
 
 __all__ = ["DISPLAY_NAME", "FIELDS", "JobField"]
 

@@ -10,8 +10,8 @@ import difflib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from beam_batch_predict.cli.options import OPTIONS, add_options
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.options import OPTIONS, add_options
 
 __all__ = [
     "FLAGS",

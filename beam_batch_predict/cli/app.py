@@ -21,16 +21,22 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from beam_batch_predict import cancellation, errors, submit_flags
+from beam_batch_predict import cancellation, errors
+from beam_batch_predict.cli import gcloud_flags
+from beam_batch_predict.cli.gcloud_job import job_of
+from beam_batch_predict.cli.job_from_flags import (
+    FIELDS,
+    check_one_way,
+    given_fields,
+    job_from_fields,
+)
+from beam_batch_predict.cli.models import add_models_parser, run_models
+from beam_batch_predict.cli.options import OPTIONS, add_options
+from beam_batch_predict.cli.summary import has_succeeded, summary
 from beam_batch_predict.commands.dry_run import show_run
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
-from beam_batch_predict.job_fields import FIELDS, check_one_way, given_fields, job_from_fields
 from beam_batch_predict.jobs import Job, read_job
 from beam_batch_predict.messages import redacted
-from beam_batch_predict.models_command import add_models_parser, run_models
-from beam_batch_predict.options import OPTIONS, add_options
-from beam_batch_predict.submitting import job_of
-from beam_batch_predict.summaries import has_succeeded, summary
 
 if TYPE_CHECKING:
     from beam_batch_predict.commands.run import Finished
@@ -50,12 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
     parser = _parser()
     try:
-        given = submit_flags.without_words_of_gcloud(sys.argv[1:] if argv is None else argv)
+        given = gcloud_flags.without_words_of_gcloud(sys.argv[1:] if argv is None else argv)
         if given and given[0] == "models":
             _without_old_news()
             return run_models(parser.parse_args(given))
         if given[:1] == ["submit"]:
-            given = submit_flags.as_written_here(given)
+            given = gcloud_flags.as_written_here(given)
         given = _with_equals_signs(given)
         spaced = [a for a in given if _is_spaced_flag(a)] if given[:1] == ["run"] else []
         arguments, beam_flags = parser.parse_known_args([a for a in given if a not in spaced])
@@ -65,8 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 parser.error(f"unknown argument {beam_flags[0]}")
             return _verify(arguments.directory)
         if arguments.command == "submit":
-            submit_flags.check_no_arguments(beam_flags)
-            beam_flags = [*submit_flags.beam_flags_of(arguments), *beam_flags]
+            gcloud_flags.check_no_arguments(beam_flags)
+            beam_flags = [*gcloud_flags.beam_flags_of(arguments), *beam_flags]
         if arguments.dry_run:
             return _show_run(arguments, beam_flags)
         with cancellation.on_signals(_show):
@@ -119,7 +125,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Options of Apache Beam and exit codes are those of run.",
         allow_abbrev=False,
     )
-    submit_flags.add_submit_flags(submit)
+    gcloud_flags.add_submit_flags(submit)
     verify = commands.add_parser(
         "verify",
         help="compare published files with the manifest of their run",
@@ -141,9 +147,9 @@ def _with_equals_signs(arguments: Sequence[str]) -> list[str]:
     booleans = {f"--{option.name}" for option in OPTIONS if isinstance(option.default, bool)}
     others = {f"--{option.name}" for option in OPTIONS} - booleans
     others |= {f"--{field.option.name}" for field in FIELDS}
-    switches = submit_flags.switches() if arguments[:1] == ["submit"] else {"--dry-run"}
+    switches = gcloud_flags.switches() if arguments[:1] == ["submit"] else {"--dry-run"}
     if arguments[:1] == ["submit"]:
-        others |= submit_flags.value_flags()
+        others |= gcloud_flags.value_flags()
     joined: list[str] = []
     waiting = list(arguments)
     while waiting:
@@ -306,7 +312,7 @@ def _unresolved_job(
 ) -> tuple[Job, list[str]]:
     """The job, whose model nobody has looked up yet, and what is to be said of the flags."""
     if arguments.command == "submit":
-        return job_of(arguments), submit_flags.notes_of(arguments)
+        return job_of(arguments), gcloud_flags.notes_of(arguments)
     return _job_to_run(arguments, beam_flags), []
 
 

@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from beam_batch_predict.cli.flag_values import put_at
+from beam_batch_predict.cli.job_flags import DISPLAY_NAME, FIELDS
 from beam_batch_predict.errors import InvalidArgument, InvalidJob, Violation
-from beam_batch_predict.flag_values import put_at
-from beam_batch_predict.job_field_table import DISPLAY_NAME, FIELDS
 from beam_batch_predict.jobs import Job, read_job
 
 __all__ = ["FIELDS", "check_one_way", "given_fields", "job_from_fields"]
