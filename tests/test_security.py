@@ -25,7 +25,8 @@ from hypothesis import strategies as st
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import InvalidArgument, InvalidJob, SourceError
-from beam_batch_predict.gcp.bigquery import BigQueryClients, google_errors, sql_name
+from beam_batch_predict.gcp.bigquery import BigQueryClients, sql_name
+from beam_batch_predict.gcp.errors import google_errors
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.messages import redacted
 from beam_batch_predict.runs.record import RunRecord

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.gcp.bigquery import google_errors
+from beam_batch_predict.gcp.errors import google_errors
 from beam_batch_predict.jobs.vertex.supported import is_prebuilt_tensorflow
 from beam_batch_predict.registry.lookup import ResolvedModel
 from beam_batch_predict.registry.names import ModelName, near_names

@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.files.gcs import is_cloud_storage
-from beam_batch_predict.gcp.bigquery import BigQueryClients, google_errors
+from beam_batch_predict.gcp.bigquery import BigQueryClients
+from beam_batch_predict.gcp.errors import google_errors
 from beam_batch_predict.sinks.formats.bigquery_names import dataset_of_run, time_stamp
 from beam_batch_predict.sinks.naming import PARTS
 from beam_batch_predict.spec import BigQueryDestination
