@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import difflib
 import functools
+import json
 import re
 
-__all__ = ["generalized", "printable", "redacted", "shortened"]
+__all__ = [
+    "LONGEST_SHOWN",
+    "Location",
+    "generalized",
+    "nearest",
+    "printable",
+    "quoted",
+    "redacted",
+    "shortened",
+    "show_location",
+]
 
 _NAMES = (
     r"x-(?:goog|amz)-(?:signature|credential|security-token)|sig|signature|upload_id"
@@ -85,3 +97,54 @@ def shortened(text: str, length: int) -> str:
         'abc…'
     """
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+LONGEST_SHOWN = 100
+"""Characters of a key that messages show."""
+
+
+Location = tuple[str | int, ...]
+"""The keys and positions that lead from the top of a document to a value."""
+
+
+def show_location(location: Location) -> str:
+    """The path of a value as a reader of the file would write it; of a long key its start.
+
+    Example:
+        >>> show_location(("inputConfig", "gcsSource", "uris", 1))
+        'inputConfig.gcsSource.uris[1]'
+        >>> show_location(("labels", "Team A"))
+        'labels["Team A"]'
+    """
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part.replace("-", "_").isidentifier() and len(part) <= LONGEST_SHOWN:
+            path += f".{part}" if path else part
+        else:
+            shown = json.dumps(shortened(part, LONGEST_SHOWN), ensure_ascii=False)
+            path += f"[{printable(shown)}]"
+    return path
+
+
+def quoted(text: str) -> str:
+    r"""A text as messages show it: control characters as escapes, its start if it is long.
+
+    Example:
+        >>> quoted("x\x1b[2J"), quoted("x" * 100)[-8:]
+        ("'x\\x1b[2J'", "xxxx...'")
+    """
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def nearest(word: str, known: list[str]) -> str | None:
+    """The known word that `word` was probably meant to be, or None.
+
+    Example:
+        >>> nearest("DisplayNmae", ["displayName", "name"])
+        'displayName'
+    """
+    folded = {name.casefold(): name for name in known}
+    found = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.7)
+    return folded[found[0]] if found else None

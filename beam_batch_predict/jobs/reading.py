@@ -10,9 +10,9 @@ from beam_batch_predict.jobs.ai_platform import job as ai_platform
 from beam_batch_predict.jobs.ai_platform.job import AiPlatformJob
 from beam_batch_predict.jobs.json_tree import read_json
 from beam_batch_predict.jobs.resource import Resource
-from beam_batch_predict.jobs.scalars import nearest
 from beam_batch_predict.jobs.vertex import job as vertex
 from beam_batch_predict.jobs.vertex.job import BatchPredictionJob
+from beam_batch_predict.messages import nearest
 
 __all__ = ["Job", "read_job"]
 

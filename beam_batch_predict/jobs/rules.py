@@ -11,8 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from beam_batch_predict.errors import Violation
-from beam_batch_predict.jobs.json_tree import show_location
-from beam_batch_predict.jobs.scalars import nearest, quoted
+from beam_batch_predict.messages import nearest, quoted, show_location
 
 __all__ = ["MAX_LABELS", "apply_rules", "label_violations", "one_of"]
 

@@ -22,9 +22,9 @@ from beam_batch_predict.jobs.ai_platform.output_fields import OUTPUT_ONLY, outpu
 from beam_batch_predict.jobs.ai_platform.resources import resources_of
 from beam_batch_predict.jobs.ai_platform.rules import breaches
 from beam_batch_predict.jobs.ai_platform.types import PredictionInput
-from beam_batch_predict.jobs.json_tree import Location, read_json
+from beam_batch_predict.jobs.json_tree import read_json
 from beam_batch_predict.jobs.resource import camel, read_resource, violations
-from beam_batch_predict.jobs.scalars import nearest, quoted
+from beam_batch_predict.messages import Location, nearest, quoted
 from beam_batch_predict.registry.lookup import ResolvedModel, resolve
 from beam_batch_predict.spec.options import RunOptions, row_key
 from beam_batch_predict.spec.resources import Resources

@@ -21,7 +21,7 @@ from pydantic import PrivateAttr
 
 from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidArgument, InvalidJob
-from beam_batch_predict.jobs.json_tree import Location, read_json
+from beam_batch_predict.jobs.json_tree import read_json
 from beam_batch_predict.jobs.resource import camel, read_resource, violations
 from beam_batch_predict.jobs.vertex.fields import BatchPredictionJobFields
 from beam_batch_predict.jobs.vertex.model_notes import model_notes
@@ -31,6 +31,7 @@ from beam_batch_predict.jobs.vertex.rules import breaches
 from beam_batch_predict.jobs.vertex.source import files_of, table_of
 from beam_batch_predict.jobs.vertex.supported import unsupported
 from beam_batch_predict.jobs.vertex.types import InstanceConfig
+from beam_batch_predict.messages import Location
 from beam_batch_predict.registry.lookup import ResolvedModel, resolve
 from beam_batch_predict.spec.options import RunOptions, row_key
 from beam_batch_predict.spec.resources import Resources

@@ -10,7 +10,6 @@ import re
 from collections.abc import Collection, Iterator
 
 from beam_batch_predict.errors import InvalidArgument, Violation
-from beam_batch_predict.jobs.scalars import quoted
 from beam_batch_predict.jobs.vertex.fields import BatchPredictionJobFields
 from beam_batch_predict.jobs.vertex.rules import (
     INSTANCES_FORMATS,
@@ -18,6 +17,7 @@ from beam_batch_predict.jobs.vertex.rules import (
     Rule,
     apply_rules,
 )
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.registry.names import parse_model_name
 
 __all__ = [

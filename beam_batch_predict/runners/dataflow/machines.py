@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from beam_batch_predict.jobs.scalars import quoted
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.runners.dataflow.option_builder import Plan
 from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
 

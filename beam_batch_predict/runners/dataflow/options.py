@@ -14,8 +14,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from beam_batch_predict.errors import Violation
-from beam_batch_predict.jobs.json_tree import show_location
-from beam_batch_predict.jobs.scalars import quoted
+from beam_batch_predict.messages import quoted, show_location
 from beam_batch_predict.runners.dataflow import machines
 from beam_batch_predict.runners.dataflow.labels import (
     check_labels,
