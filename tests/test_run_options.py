@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from beam_batch_predict.cli.options import OF_THE_RUN, OPTIONS
-from beam_batch_predict.spec.options import RunOptions
+from beam_batch_predict.cli.options import OPTIONS
+from beam_batch_predict.spec.options import OF_THE_RUN, RunOptions
 
 
 def test_the_command_line_has_the_same_options_with_the_same_defaults():

@@ -20,15 +20,9 @@ from beam_batch_predict.spec import (
     DEFAULT_SIGNATURE,
     NonFinite,
 )
-from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies, row_key
+from beam_batch_predict.spec.options import MODEL_COPIES, RESUME, ModelCopies, row_key
 
-__all__ = ["GROUPS", "OF_THE_RUN", "OPTIONS", "RESUME", "Option", "add_options"]
-
-RESUME = "resume"
-"""The name of the option to go on with a run."""
-
-OF_THE_RUN = frozenset({RESUME, MODEL_COPIES})
-"""Options that do not bear on results: the others are those of `RunOptions`."""
+__all__ = ["GROUPS", "OPTIONS", "Option", "add_options"]
 
 
 class Option(NamedTuple):

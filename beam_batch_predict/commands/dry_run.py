@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from beam_batch_predict.cli.options import OF_THE_RUN
 from beam_batch_predict.jobs import AiPlatformJob, Job
-from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
+from beam_batch_predict.spec.options import MODEL_COPIES, OF_THE_RUN, ModelCopies
 
 __all__ = ["Shown", "show_run"]
 

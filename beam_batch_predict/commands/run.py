@@ -15,7 +15,6 @@ from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOpt
 from apache_beam.runners.runner import PipelineState
 
 from beam_batch_predict import cancellation, files
-from beam_batch_predict.cli.options import OF_THE_RUN, RESUME
 from beam_batch_predict.errors import BatchPredictError, Cancelled, ModelError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import Job
@@ -56,7 +55,7 @@ from beam_batch_predict.sinks.publish.files import (
     remove_parts,
 )
 from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, SavedModel
-from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
+from beam_batch_predict.spec.options import MODEL_COPIES, OF_THE_RUN, RESUME, ModelCopies
 from beam_batch_predict.status import Code
 from beam_batch_predict.transforms.batch_predict import BatchPredict
 

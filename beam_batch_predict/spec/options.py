@@ -7,6 +7,15 @@ import enum
 from typing import Any, NamedTuple
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.spec import (
+    DEFAULT_CALL_TIMEOUT_SECONDS,
+    DEFAULT_CHUNK_BYTES,
+    DEFAULT_MAX_FAILED_FRACTION,
+    DEFAULT_MAX_FAILED_MIN_ROWS,
+    DEFAULT_MAX_INSTANCE_BYTES,
+    DEFAULT_SIGNATURE,
+    NonFinite,
+)
 from beam_batch_predict.spec.batch_predict import (
     DEFAULT_CALL_TIMEOUT_SECONDS,
     DEFAULT_MAX_FAILED_FRACTION,
@@ -17,7 +26,7 @@ from beam_batch_predict.spec.model import DEFAULT_SIGNATURE
 from beam_batch_predict.spec.output import NonFinite
 from beam_batch_predict.spec.sources import DEFAULT_CHUNK_BYTES, DEFAULT_MAX_INSTANCE_BYTES
 
-__all__ = ["MODEL_COPIES", "ModelCopies", "RowKey", "RunOptions", "row_key"]
+__all__ = ["MODEL_COPIES", "OF_THE_RUN", "RESUME", "ModelCopies", "RowKey", "RunOptions", "row_key"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,3 +129,11 @@ class ModelCopies(enum.Enum):
     AUTO = "auto"
     PROCESS = "process"
     MACHINE = "machine"
+
+
+RESUME = "resume"
+"""The name of the option to go on with a run."""
+
+
+OF_THE_RUN = frozenset({RESUME, MODEL_COPIES})
+"""Options that do not bear on results: the others are those of `RunOptions`."""

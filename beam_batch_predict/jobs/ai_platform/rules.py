@@ -18,8 +18,9 @@ from collections.abc import Collection, Iterator
 from beam_batch_predict.errors import Violation
 from beam_batch_predict.jobs.ai_platform.fields import AiPlatformJobFields
 from beam_batch_predict.jobs.ai_platform.types import INPUT_FORMATS, OUTPUT_FORMATS, PredictionInput
-from beam_batch_predict.jobs.rules import apply_rules, label_violations
+from beam_batch_predict.jobs.rules import apply_rules
 from beam_batch_predict.messages import quoted, show_location
+from beam_batch_predict.spec.labels import label_violations
 
 __all__ = ["breaches"]
 

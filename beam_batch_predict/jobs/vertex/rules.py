@@ -16,10 +16,11 @@ from collections.abc import Callable, Collection, Iterator
 
 from beam_batch_predict.errors import Violation
 from beam_batch_predict.jobs.resource import camel, walk
-from beam_batch_predict.jobs.rules import apply_rules, label_violations, one_of
+from beam_batch_predict.jobs.rules import apply_rules, one_of
 from beam_batch_predict.jobs.vertex.fields import BatchPredictionJobFields
 from beam_batch_predict.jobs.vertex.instance_rules import INSTANCE_RULES, INSTANCES_FORMATS
 from beam_batch_predict.messages import show_location
+from beam_batch_predict.spec.labels import label_violations
 
 __all__ = [
     "INSTANCES_FORMATS",

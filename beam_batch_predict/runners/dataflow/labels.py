@@ -13,8 +13,8 @@ import unicodedata
 from collections.abc import Collection, Iterator, Mapping
 
 from beam_batch_predict.errors import Violation
-from beam_batch_predict.jobs.rules import label_violations
 from beam_batch_predict.messages import quoted, show_location
+from beam_batch_predict.spec.labels import label_violations
 
 __all__ = ["MAX_JOB_NAME", "check_labels", "is_job_name", "job_name", "labels_in"]
 
