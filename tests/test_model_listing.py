@@ -19,7 +19,7 @@ from beam_batch_predict.models.saved_model import proto
 from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.models.saved_model.proto import read_signatures
 from beam_batch_predict.models.signature import Signature
-from beam_batch_predict.registry.lookup import REGISTRY_VARIABLE
+from beam_batch_predict.registry.resolved import REGISTRY_VARIABLE
 from beam_batch_predict.spec import InstanceConfig, SavedModel
 
 

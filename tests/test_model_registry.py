@@ -10,7 +10,8 @@ from beam_batch_predict import cli
 from beam_batch_predict.errors import InvalidArgument, ModelError
 from beam_batch_predict.jobs import parse_resource
 from beam_batch_predict.registry.directory import list_models
-from beam_batch_predict.registry.lookup import REGISTRY_VARIABLE, ResolvedModel, resolve
+from beam_batch_predict.registry.lookup import resolve
+from beam_batch_predict.registry.resolved import REGISTRY_VARIABLE, ResolvedModel
 from beam_batch_predict.registry.versions_file import MOST_BYTES, Pins, parse_pins
 
 

@@ -19,7 +19,8 @@ from google.cloud.aiplatform_v1.types import (
 
 from beam_batch_predict import cli
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.registry.lookup import REGISTRY_VARIABLE, resolve
+from beam_batch_predict.registry.lookup import resolve
+from beam_batch_predict.registry.resolved import REGISTRY_VARIABLE
 from beam_batch_predict.registry.vertex import EMULATOR
 from beam_batch_predict.status import Code
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import printable, redacted
-from beam_batch_predict.registry.lookup import REGISTRY_VARIABLE, registry_directory
+from beam_batch_predict.registry.resolved import REGISTRY_VARIABLE, registry_directory
 
 __all__ = ["add_models_parser", "run_models"]
 

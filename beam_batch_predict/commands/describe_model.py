@@ -13,7 +13,8 @@ from beam_batch_predict.errors import ModelError
 from beam_batch_predict.messages import printable
 from beam_batch_predict.models.saved_model.proto import SavedModelInfo, read_signatures
 from beam_batch_predict.models.signature import Signature, shape_text
-from beam_batch_predict.registry.lookup import ResolvedModel, registry_directory, resolve
+from beam_batch_predict.registry.lookup import resolve
+from beam_batch_predict.registry.resolved import ResolvedModel, registry_directory
 
 __all__ = ["DescribedModel", "Example", "describe_model", "example_of"]
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.gcp.errors import google_errors
-from beam_batch_predict.jobs.vertex.supported import is_prebuilt_tensorflow
-from beam_batch_predict.registry.lookup import ResolvedModel
 from beam_batch_predict.registry.names import ModelName, near_names
+from beam_batch_predict.registry.prebuilt_images import is_prebuilt_tensorflow
+from beam_batch_predict.registry.resolved import ResolvedModel
 from beam_batch_predict.status import Code
 
 if TYPE_CHECKING:

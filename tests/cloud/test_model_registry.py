@@ -8,7 +8,8 @@ import pytest
 from beam_batch_predict import cli
 from beam_batch_predict.errors import InvalidArgument, ModelError
 from beam_batch_predict.registry.directory import list_models
-from beam_batch_predict.registry.lookup import REGISTRY_VARIABLE, resolve
+from beam_batch_predict.registry.lookup import resolve
+from beam_batch_predict.registry.resolved import REGISTRY_VARIABLE
 
 
 @pytest.fixture

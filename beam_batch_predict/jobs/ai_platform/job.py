@@ -25,7 +25,8 @@ from beam_batch_predict.jobs.ai_platform.types import PredictionInput
 from beam_batch_predict.jobs.json_tree import read_json
 from beam_batch_predict.jobs.resource import camel, read_resource, violations
 from beam_batch_predict.messages import Location, nearest, quoted
-from beam_batch_predict.registry.lookup import ResolvedModel, resolve
+from beam_batch_predict.registry.lookup import resolve
+from beam_batch_predict.registry.resolved import ResolvedModel
 from beam_batch_predict.spec.options import RunOptions, row_key
 from beam_batch_predict.spec.resources import Resources
 

@@ -32,7 +32,8 @@ from beam_batch_predict.jobs.vertex.source import files_of, table_of
 from beam_batch_predict.jobs.vertex.supported import unsupported
 from beam_batch_predict.jobs.vertex.types import InstanceConfig
 from beam_batch_predict.messages import Location
-from beam_batch_predict.registry.lookup import ResolvedModel, resolve
+from beam_batch_predict.registry.lookup import resolve
+from beam_batch_predict.registry.resolved import ResolvedModel
 from beam_batch_predict.spec.options import RunOptions, row_key
 from beam_batch_predict.spec.resources import Resources
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from beam_batch_predict.jobs.vertex.types import UnmanagedContainerModel
-from beam_batch_predict.registry.lookup import ResolvedModel
+from beam_batch_predict.registry.resolved import ResolvedModel
 
 __all__ = ["model_notes"]
 

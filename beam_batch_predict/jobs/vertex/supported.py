@@ -19,13 +19,9 @@ from beam_batch_predict.jobs.vertex.rules import (
 )
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.registry.names import parse_model_name
+from beam_batch_predict.registry.prebuilt_images import is_prebuilt_tensorflow
 
-__all__ = [
-    "SUPPORTED_INSTANCES_FORMATS",
-    "SUPPORTED_PREDICTIONS_FORMATS",
-    "is_prebuilt_tensorflow",
-    "unsupported",
-]
+__all__ = ["SUPPORTED_INSTANCES_FORMATS", "SUPPORTED_PREDICTIONS_FORMATS", "unsupported"]
 
 SUPPORTED_INSTANCES_FORMATS = (
     *("jsonl", "csv", "tf-record", "tf-record-gzip", "file-list"),
@@ -41,13 +37,6 @@ _MOST_STARS = 4
 _MOST_RECURSIVE = 2
 """Wildcards of a URI: Beam matches by regular expressions that try all ways to divide a name."""
 
-_PREBUILT_TENSORFLOW = re.compile(
-    r"(?:[a-z0-9-]+-docker\.pkg\.dev/vertex-ai(?:-restricted)?"
-    r"|(?:[a-z]+\.)?gcr\.io/cloud-aiplatform)"
-    r"/prediction/(?:tf2?-[cg]pu\.[0-9]+-[0-9]+|tf_opt-[a-z]+\.[a-z0-9-]+)"
-    r"(?::[\w.-]+)?(?:@sha256:[0-9a-f]{64})?"
-)
-
 
 def unsupported(job: BatchPredictionJobFields, broken: Collection[str] = ()) -> list[Violation]:
     """What Vertex AI takes and this release does not, with what to use instead.
@@ -57,25 +46,6 @@ def unsupported(job: BatchPredictionJobFields, broken: Collection[str] = ()) -> 
         broken: the paths of those values, which count as given and are not judged again.
     """
     return apply_rules(job, broken, _LIMITS)
-
-
-def is_prebuilt_tensorflow(image_uri: str) -> bool:
-    """Whether an image is one of Google's prebuilt TensorFlow images for prediction.
-
-    These serve the SavedModel at `artifactUri` and nothing else, so running the SavedModel
-    directly gives the same predictions. `tensorflow/serving` is none of them: which model
-    it serves depends on its flags and on what was built into the image.
-
-    Source: https://cloud.google.com/vertex-ai/docs/predictions/pre-built-containers and
-    optimized-tensorflow-runtime beside it.
-
-    Example:
-        >>> is_prebuilt_tensorflow("us-docker.pkg.dev/vertex-ai/prediction/tf2-cpu.2-15:latest")
-        True
-        >>> is_prebuilt_tensorflow("tensorflow/serving:2.15.0")
-        False
-    """
-    return bool(_PREBUILT_TENSORFLOW.fullmatch(image_uri))
 
 
 def _registered_model(
