@@ -12,9 +12,10 @@ from beam_batch_predict.encoding.prediction_json import non_finite_rows
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.encoding.tf_examples import FeatureFilter, filter_examples
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.models.calls.isolation import Caller, Model
+from beam_batch_predict.models.calls.isolation import Caller
 from beam_batch_predict.models.inputs.examples import examples_to_tensors, takes_examples
 from beam_batch_predict.models.inputs.tensors import Tensors, to_tensors
+from beam_batch_predict.models.model import Model
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
 

@@ -10,11 +10,9 @@ does not return each row is tried alone: every call more of a guilty row costs t
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
-import numpy as np
 from numpy.typing import NDArray
 
 from beam_batch_predict.batch import Predictions
@@ -22,31 +20,14 @@ from beam_batch_predict.models.calls.circuit_breaker import Patience, RetryPolic
 from beam_batch_predict.models.calls.failures import Failure, Fault, failure_of, is_transient
 from beam_batch_predict.models.calls.timeouts import Answer, Call, Step, Steps, run
 from beam_batch_predict.models.inputs.tensors import TensorBatch
-from beam_batch_predict.models.signature import Signature
+from beam_batch_predict.models.model import Model
 from beam_batch_predict.retries import retried
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["Caller", "Model", "Results"]
+__all__ = ["Caller", "Results"]
 
 HOPELESS_AFTER = 32
 """Rows that must fail alone, before any row ever succeeds, for the model to be hopeless."""
-
-
-class Model(Protocol):
-    """A model of any kind: columns in, columns out."""
-
-    @property
-    def signature(self) -> Signature:
-        """What the model takes and gives."""
-
-    def call(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-        """Predict rows: arrays with rows in the outer dimension, on both sides."""
-
-    def to_array(self, values: Sequence[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Nested lists of numbers as an array of floats, as quickly as the model can."""
-
-    def cancellable(self) -> AbstractContextManager[Callable[[], None]]:
-        """Within, the function that comes out ends this thread's call, as far as that goes."""
 
 
 class Results(NamedTuple):
