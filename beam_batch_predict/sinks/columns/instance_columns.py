@@ -15,6 +15,7 @@ import pyarrow as pa
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.json_text import loads
+from beam_batch_predict.sinks.columns.batch_rows import take
 from beam_batch_predict.sinks.columns.layout import (
     ATTACHED,
     FIELD,
@@ -23,7 +24,6 @@ from beam_batch_predict.sinks.columns.layout import (
     Column,
     check_columns,
 )
-from beam_batch_predict.sinks.formats.json_lines import take
 from beam_batch_predict.spec import RecordShape
 
 __all__ = ["Heads", "head_columns", "prediction_heads"]

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.sinks.columns.batch_rows import predicted_rows
 from beam_batch_predict.sinks.columns.inferred_columns import of_values
 from beam_batch_predict.sinks.columns.instance_columns import Heads, head_columns, prediction_heads
 from beam_batch_predict.sinks.columns.layout import (
@@ -32,7 +33,6 @@ from beam_batch_predict.sinks.columns.layout import (
 from beam_batch_predict.sinks.columns.typed_arrays import Typed, retyped
 from beam_batch_predict.sinks.columns.typed_columns import of_arrow, of_output
 from beam_batch_predict.sinks.columns.value_types import NULL, STRING, output_type, unified
-from beam_batch_predict.sinks.formats.json_lines import predicted_rows
 from beam_batch_predict.spec import NonFinite, RecordShape
 
 __all__ = [

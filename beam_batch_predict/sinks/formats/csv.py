@@ -21,6 +21,7 @@ from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_values import json_values
 from beam_batch_predict.encoding.json_columns import Piece, join_lines, join_rows
 from beam_batch_predict.encoding.json_text import dumps
+from beam_batch_predict.sinks.columns.batch_rows import in_echoes, predicted_rows
 from beam_batch_predict.sinks.columns.instance_columns import Heads, head_columns, prediction_heads
 from beam_batch_predict.sinks.columns.layout import (
     ERROR_COLUMN,
@@ -38,7 +39,6 @@ from beam_batch_predict.sinks.columns.layout import (
     union,
 )
 from beam_batch_predict.sinks.formats.csv_cells import array_cells, quoted, value_cells
-from beam_batch_predict.sinks.formats.json_lines import in_echoes, predicted_rows
 from beam_batch_predict.spec import NonFinite, RecordShape
 
 __all__ = ["CsvRecords"]

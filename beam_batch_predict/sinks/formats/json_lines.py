@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from itertools import chain, pairwise
+from itertools import pairwise
 from typing import Any, BinaryIO
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
@@ -19,6 +19,7 @@ from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.json_columns import Piece, column_pieces, join_lines, join_rows
 from beam_batch_predict.encoding.json_text import dumps, loads, quote, words_for
 from beam_batch_predict.encoding.prediction_json import output_pieces, row_pieces, row_values
+from beam_batch_predict.sinks.columns.batch_rows import in_echoes, take
 from beam_batch_predict.sinks.columns.layout import (
     KEY_COLUMN,
     BytesWriter,
@@ -35,11 +36,8 @@ __all__ = [
     "JsonLineRecords",
     "error_lines",
     "error_records",
-    "in_echoes",
     "prediction_lines",
     "prediction_records",
-    "predicted_rows",
-    "take",
 ]
 
 
@@ -162,19 +160,6 @@ def error_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STRING) 
     return join_lines([*head, b', "error": {"code": ', codes, b', "message": ', messages, b"}}\n"])
 
 
-def predicted_rows(batch: InstanceBatch) -> tuple[list[Predictions], Sequence[int]]:
-    """The groups that have rows, and the rows of all of them, in order."""
-    groups = [group for group in batch.predictions if group.rows]
-    if len(groups) == 1:
-        return groups, groups[0].rows
-    return groups, sorted(chain.from_iterable(group.rows for group in groups))
-
-
-def in_echoes(non_finite: NonFinite) -> NonFinite:
-    """ERROR is about what the model gives; what came in is echoed all the same."""
-    return NonFinite.STRING if non_finite is NonFinite.ERROR else non_finite
-
-
 def _head_pieces(batch: InstanceBatch, rows: Sequence[int], non_finite: NonFinite) -> list[Piece]:
     """What stands before the prediction or the error: the key, or instance and fields."""
     keys = take(batch.keys, rows)
@@ -227,17 +212,6 @@ def _instance_text(instance: Any, non_finite: NonFinite) -> bytes:
         return dumps(instance, non_finite)
     except (TypeError, ValueError, RecursionError):
         return dumps(words_for(instance))
-
-
-def take(column: Sequence[Any] | None, rows: Sequence[int]) -> Any:
-    """Some rows of a column, which is the column itself where they are all of it."""
-    if column is None or (len(rows) == len(column) and isinstance(column, (list, ArrowRows))):
-        return column
-    if isinstance(column, ArrowRows):
-        return column.take(rows)
-    if isinstance(rows, range):
-        return column[rows.start : rows.stop]
-    return [column[row] for row in rows]
 
 
 def _fields(fields: Mapping[str, Any], non_finite: NonFinite) -> bytes:

@@ -18,6 +18,7 @@ import pyarrow as pa
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tf_record import HEAD, TAIL, framed
+from beam_batch_predict.sinks.columns.batch_rows import in_echoes, predicted_rows
 from beam_batch_predict.sinks.columns.instance_columns import Heads, head_columns, prediction_heads
 from beam_batch_predict.sinks.columns.layout import (
     BLOCK_BYTES,
@@ -46,7 +47,6 @@ from beam_batch_predict.sinks.formats.feature_types import (
     rendered,
     with_kind,
 )
-from beam_batch_predict.sinks.formats.json_lines import in_echoes, predicted_rows
 from beam_batch_predict.spec import NonFinite, RecordShape
 
 __all__ = ["ExampleRecords"]
