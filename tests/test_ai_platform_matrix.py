@@ -15,6 +15,7 @@ from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.runs.finish import finish_run
+from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import chunks_of
 from beam_batch_predict.runs.record import now
 from beam_batch_predict.sinks.formats.by_name import format_name
@@ -22,7 +23,6 @@ from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish.files import remove_parts
 from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.spec import BatchPredictSpec, FileNames, RecordShape
-from beam_batch_predict.transforms.write import Place
 
 ROWS = [{"id": "a", "x": 1.5}, {"id": 'b "2"', "x": -3.25}, {"id": "c", "x": 0.5}]
 LINES = [json.dumps(row) for row in ROWS]
@@ -75,7 +75,9 @@ def spec_of(directory, model, signature, form, output, key):
 
 def run(spec, caller):
     """The steps of a run, one after the other."""
-    record = Place(spec.destination, "", now()).record_in(spec.destination.output_uri_prefix)
+    record = OutputLocation(spec.destination, "", now()).record_in(
+        spec.destination.output_uri_prefix
+    )
     written = format_name(spec.predictions_format, spec.record_shape, record.file_names)
     parts = []
     for chunk in chunks_of(spec.source, spec.instances):

@@ -21,7 +21,7 @@ from beam_batch_predict.jobs import Job
 from beam_batch_predict.models.calls.isolation import Caller
 from beam_batch_predict.models.saved_model.loaded_model import check_model, load_model
 from beam_batch_predict.retries import ERROR_CODES
-from beam_batch_predict.runners.dataflow.submission import NotSubmitted, keep_job, submitting
+from beam_batch_predict.runners.dataflow.submission import NotSubmitted, submitting
 from beam_batch_predict.runners.dataflow.waiting import is_dataflow_job, wait_for_dataflow
 from beam_batch_predict.runners.errors import status_of_pipeline_error
 from beam_batch_predict.runners.job_options import plan_options
@@ -38,6 +38,7 @@ from beam_batch_predict.runners.pipeline_options import (
 from beam_batch_predict.runners.reachability import check_reach, note_on_paths
 from beam_batch_predict.runners.staging import staged_for_workers
 from beam_batch_predict.runs.claim import claim_run, take_up_run
+from beam_batch_predict.runs.external_job import write_external_job
 from beam_batch_predict.runs.lock import locked
 from beam_batch_predict.runs.manifest import read_manifest
 from beam_batch_predict.runs.plan import plan_run
@@ -236,7 +237,7 @@ class _Run:
 
     def _wait(self, result: Any, options: PipelineOptions) -> None:
         if is_dataflow_job(result):
-            keep_job(result, self._record.parts_directory)
+            write_external_job(result, self._record.parts_directory)
             wait_for_dataflow(result, options, self._record.state, self._show)
         else:
             with told_if_lost():

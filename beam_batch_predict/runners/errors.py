@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from beam_batch_predict.errors import BatchPredictError
-from beam_batch_predict.runs.record import status_of_error
+from beam_batch_predict.errors import BatchPredictError, status_of_error
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["status_of_pipeline_error"]

@@ -6,13 +6,13 @@ import datetime
 from collections.abc import Callable
 
 from beam_batch_predict.errors import DestinationError
-from beam_batch_predict.runners.dataflow.submission import kept_job
+from beam_batch_predict.runs.external_job import read_external_job
+from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.output_path import take_output_path
 from beam_batch_predict.runs.record import RunRecord, now
 from beam_batch_predict.runs.resume import check_resumable, find_unfinished
 from beam_batch_predict.sinks.naming import output_directory, shared_directory
 from beam_batch_predict.spec import BatchPredictSpec, GcsDestination
-from beam_batch_predict.transforms.write import Place
 
 __all__ = ["claim_run", "take_up_run"]
 
@@ -71,7 +71,7 @@ def take_up_run(
         show(f"note: of the software that began the run, {difference}")
     show(f"going on with the run in {unfinished.directory}")
     record = _record_at(spec, unfinished.directory, unfinished.create_time).again(unfinished.run)
-    if job := kept_job(record.parts_directory):
+    if job := read_external_job(record.parts_directory):
         show(f"note: Dataflow job {job} had this run: if it still works, cancel it, or both do")
     return record
 
@@ -85,7 +85,7 @@ def _place(spec: BatchPredictSpec, work_prefix: str) -> tuple[str, str]:
 
 
 def _record_at(spec: BatchPredictSpec, directory: str, time: datetime.datetime) -> RunRecord:
-    place = Place(spec.destination, spec.model.display_name, time)
+    place = OutputLocation(spec.destination, spec.model.display_name, time)
     return place.record_in(directory, spec.job)
 
 

@@ -13,14 +13,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from beam_batch_predict import files
-from beam_batch_predict.errors import BatchPredictError, DestinationError, RunFailed, TakenOver
+from beam_batch_predict.errors import (
+    DestinationError,
+    RunFailed,
+    TakenOver,
+    status_of_error,
+)
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS, is_temporary
 from beam_batch_predict.sinks.publish.bigquery_tables import OutputTables
 from beam_batch_predict.spec import FileNames, JobRecord, Outcome
-from beam_batch_predict.status import Code, Status
+from beam_batch_predict.status import Status
 
-__all__ = ["RunRecord", "fresh_time", "now", "plain_state", "read_record", "status_of_error"]
+__all__ = ["RunRecord", "fresh_time", "now", "plain_state", "read_record"]
 
 _last = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
 _lock = threading.Lock()
@@ -225,12 +230,3 @@ def read_record(directory: str) -> dict[str, Any]:
     if not isinstance(record, dict):
         raise ValueError(f"{JOB_RECORD} holds no object")
     return record
-
-
-def status_of_error(error: BaseException) -> Status:
-    """The status of a job that ended with an exception."""
-    if isinstance(error, BatchPredictError):
-        return error.status
-    if isinstance(error, PermissionError):
-        return Status(Code.PERMISSION_DENIED, str(error))
-    return Status(Code.INTERNAL, f"{type(error).__name__}: {error}")

@@ -15,11 +15,12 @@ from beam_batch_predict import cancellation
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.runners.pipeline_options import work_prefix_of
 from beam_batch_predict.runs.failure_limit import FailureLimit
+from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import begin_run, pending_chunks
 from beam_batch_predict.runs.record import RunRecord, fresh_time
 from beam_batch_predict.spec import BatchPredictSpec
 from beam_batch_predict.transforms.read import ConvertInstances, Predict, ReadChunks
-from beam_batch_predict.transforms.write import Place, WriteRun
+from beam_batch_predict.transforms.write import WriteRun
 
 __all__ = ["BatchPredict"]
 
@@ -61,7 +62,7 @@ class BatchPredict(beam.PTransform):
         super().__init__()
         self.spec = _spec_of(job)
         name = self.spec.model.display_name
-        self._place = Place(self.spec.destination, name, create_time or fresh_time())
+        self._place = OutputLocation(self.spec.destination, name, create_time or fresh_time())
         self._record = record
         self.directory = record.directory if record else directory or self._place.directory()
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import datetime
 import os
-from typing import Any, NamedTuple
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import AsIter, AsSingleton, PCollection
@@ -15,16 +14,13 @@ from beam_batch_predict import files
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.runners.pipeline_options import work_prefix_of
 from beam_batch_predict.runs.failure_limit import FailureLimit
+from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import begin_run
 from beam_batch_predict.runs.record import RunRecord, fresh_time
 from beam_batch_predict.sinks.formats.by_name import format_name
-from beam_batch_predict.sinks.naming import is_temporary, output_directory, shared_directory
-from beam_batch_predict.sinks.publish.bigquery_tables import OutputTables, output_tables
+from beam_batch_predict.sinks.naming import is_temporary
 from beam_batch_predict.spec import (
-    BigQueryDestination,
     Destination,
-    GcsDestination,
-    JobRecord,
     NonFinite,
     RecordShape,
     Source,
@@ -32,7 +28,7 @@ from beam_batch_predict.spec import (
 )
 from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts, clean_up
 
-__all__ = ["Place", "WriteResults", "WriteRun"]
+__all__ = ["WriteResults", "WriteRun"]
 
 
 class WriteResults(beam.PTransform):
@@ -93,7 +89,7 @@ class WriteResults(beam.PTransform):
         self.predictions_format = check_predictions_format(predictions_format)
         self.non_finite = non_finite
         self.record_shape = record_shape
-        self._place = Place(destination, model_display_name, create_time or fresh_time())
+        self._place = OutputLocation(destination, model_display_name, create_time or fresh_time())
         if self._place.tables is not None:
             self.predictions_format = "bigquery"
         format_name(self.predictions_format, record_shape)
@@ -105,40 +101,6 @@ class WriteResults(beam.PTransform):
         record = self._place.record_in(directory)
         return batches | "WriteRun" >> WriteRun(
             record, self.predictions_format, self.non_finite, shape=self.record_shape
-        )
-
-
-class Place(NamedTuple):
-    """Where a run writes, as far as that is known without its pipeline."""
-
-    destination: Destination
-    display_name: str
-    create_time: datetime.datetime
-
-    @property
-    def tables(self) -> OutputTables | None:
-        """The tables, where the results are such."""
-        if isinstance(self.destination, GcsDestination):
-            return None
-        return output_tables(self.destination, self.display_name, self.create_time)
-
-    def directory(self, prefix: str = "") -> str:
-        """The run's directory; empty for tables as long as the prefix is not known."""
-        if isinstance(self.destination, GcsDestination):
-            prefix = self.destination.output_uri_prefix
-            if not self.destination.own_directory:
-                return shared_directory(prefix)
-        return output_directory(prefix, self.display_name, self.create_time) if prefix else ""
-
-    def record_in(self, directory: str, job: JobRecord | None = None) -> RunRecord:
-        """The record of the run, in a directory that is known."""
-        record = RunRecord(directory, self.create_time, job, self.tables)
-        if isinstance(self.destination, BigQueryDestination):
-            return record
-        return dataclasses.replace(
-            record,
-            file_names=self.destination.file_names,
-            own_directory=self.destination.own_directory,
         )
 
 

@@ -7,17 +7,14 @@ import logging
 import re
 import traceback
 from collections.abc import Iterator
-from typing import Any
 
 from google.api_core.exceptions import GoogleAPICallError
 from google.auth.exceptions import GoogleAuthError
 
-from beam_batch_predict import files
 from beam_batch_predict.errors import BatchPredictError
-from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.status import CODE_OF_REFUSAL, Code
 
-__all__ = ["NotSubmitted", "keep_job", "kept_job", "said", "short_news", "submitting"]
+__all__ = ["NotSubmitted", "said", "short_news", "submitting"]
 
 _HINTS = {
     401: "see that your credentials are valid: gcloud auth application-default login",
@@ -30,8 +27,6 @@ _HINTS = {
 
 _REQUEST = re.compile(r"^(?:\d{3} )?(?:GET|POST|PUT) https?://\S+: ")
 """What clients put before a message of the service."""
-
-_KEPT = "dataflow-job"
 
 
 class NotSubmitted(BatchPredictError):
@@ -152,17 +147,3 @@ def said(error: BaseException) -> str:
         'not you'
     """
     return _REQUEST.sub("", str(getattr(error, "message", "") or error))
-
-
-def keep_job(result: Any, parts_directory: str) -> None:
-    """Keep the id of a run's job beside its parts, for whoever goes on with the run."""
-    with contextlib.suppress(OSError, StorageUnavailable):
-        files.write_file(files.join(parts_directory, _KEPT), str(result.job_id()).encode())
-
-
-def kept_job(parts_directory: str) -> str:
-    """The id of the last job that did a run, or was to; empty where there is none."""
-    try:
-        return files.read_file(files.join(parts_directory, _KEPT)).decode()
-    except (OSError, ValueError, StorageUnavailable):
-        return ""
