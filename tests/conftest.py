@@ -11,7 +11,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 import beam_batch_predict as bbp
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.runners.pipeline_options import make_runner
+from beam_batch_predict.runners.create import make_runner
 from beam_batch_predict.sinks.parts.metadata import write_part_record
 from beam_batch_predict.transforms import write_dofns
 

@@ -12,8 +12,9 @@ from apache_beam.runners.portability.job_server import SubprocessJobServer
 
 from beam_batch_predict import cancellation
 from beam_batch_predict.errors import BatchPredictError
+from beam_batch_predict.runners.create import make_runner
 from beam_batch_predict.runners.job_servers import told_if_lost
-from beam_batch_predict.runners.pipeline_options import make_options, make_runner
+from beam_batch_predict.runners.pipeline_options import make_options
 from beam_batch_predict.status import Code
 
 

@@ -10,16 +10,16 @@ from apache_beam.runners.portability.flink_runner import FlinkRunner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle, PortableRunner
 
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
+from beam_batch_predict.runners.create import make_runner
 from beam_batch_predict.runners.local import LocalRunner
 from beam_batch_predict.runners.pipeline_options import (
     is_local,
     make_options,
-    make_runner,
     runs_here,
     takes_value,
     waits_for_service,
-    work_prefix,
 )
+from beam_batch_predict.transforms.work_prefix import work_prefix
 
 
 @pytest.mark.parametrize(

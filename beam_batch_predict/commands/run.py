@@ -21,6 +21,7 @@ from beam_batch_predict.jobs import Job
 from beam_batch_predict.models.calls.isolation import Caller
 from beam_batch_predict.models.saved_model.loaded_model import check_model, load_model
 from beam_batch_predict.retries import ERROR_CODES
+from beam_batch_predict.runners.create import make_runner
 from beam_batch_predict.runners.dataflow.submission import NotSubmitted, submitting
 from beam_batch_predict.runners.dataflow.waiting import is_dataflow_job, wait_for_dataflow
 from beam_batch_predict.runners.errors import status_of_pipeline_error
@@ -30,10 +31,8 @@ from beam_batch_predict.runners.pipeline_options import (
     has_workers_inside,
     is_local,
     make_options,
-    make_runner,
     runs_here,
     waits_for_service,
-    work_prefix,
 )
 from beam_batch_predict.runners.reachability import check_reach, note_on_paths
 from beam_batch_predict.runners.staging import staged_for_workers
@@ -59,6 +58,7 @@ from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, SavedModel
 from beam_batch_predict.spec.options import MODEL_COPIES, OF_THE_RUN, RESUME, ModelCopies
 from beam_batch_predict.status import Code
 from beam_batch_predict.transforms.batch_predict import BatchPredict
+from beam_batch_predict.transforms.work_prefix import work_prefix
 
 __all__ = ["Finished", "run_job"]
 

@@ -12,38 +12,27 @@ import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-import apache_beam as beam
 from apache_beam.options.pipeline_options import (
     DirectOptions,
     FlinkRunnerOptions,
-    GoogleCloudOptions,
     PipelineOptions,
     PortableOptions,
     SparkRunnerOptions,
     StandardOptions,
 )
-from apache_beam.portability.api import beam_provision_api_pb2
-from apache_beam.runners.portability.fn_api_runner import fn_runner
-from apache_beam.runners.portability.portable_runner import JobServiceHandle
-from apache_beam.runners.runner import PipelineRunner, create_runner
+from apache_beam.runners.runner import PipelineRunner
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runners.job_servers import start_in_any_thread
-from beam_batch_predict.runners.local import LocalRunner
 from beam_batch_predict.runners.names import check_runner, runner_name
-from beam_batch_predict.sinks.naming import temporary_directory
 
 __all__ = [
     "flags_given",
     "has_workers_inside",
     "is_local",
     "make_options",
-    "make_runner",
     "runs_here",
     "takes_value",
     "waits_for_service",
-    "work_prefix",
-    "work_prefix_of",
 ]
 
 _LOCAL = frozenset({"", "local", "directrunner", "fnapirunner", "switchingdirectrunner"})
@@ -65,41 +54,7 @@ def is_local(options: PipelineOptions) -> bool:
     return _runner_name(options) in _LOCAL
 
 
-def work_prefix(options: PipelineOptions, runner: PipelineRunner | None = None) -> str:
-    """Where a run keeps its parts and its record when its results go elsewhere.
-
-    Args:
-        options: of the pipeline.
-        runner: the pipeline's, where it is not that which the options name.
-
-    Returns:
-        `--temp_location`; without one, a new name on this machine for a local run.
-
-    Raises:
-        InvalidArgument: there is none, and workers are not on this machine.
-    """
-    location: str | None = options.view_as(GoogleCloudOptions).temp_location
-    if location:
-        return location
-    local = is_local(options) if runner is None else _is_local_runner(runner)
-    if not local:
-        raise InvalidArgument(
-            "tables are made from files, and there is no place for these that all workers reach",
-            "set --temp_location, to a directory gs://bucket/…",
-        )
-    return temporary_directory()
-
-
-def work_prefix_of(pipeline: beam.Pipeline) -> str:
-    """Where a run of a pipeline keeps its parts and its record when its results go elsewhere.
-
-    Raises:
-        InvalidArgument: there is no `--temp_location`, and workers are not on this machine.
-    """
-    return work_prefix(pipeline.options, pipeline.runner)
-
-
-def _is_local_runner(runner: PipelineRunner) -> bool:
+def is_local_runner(runner: PipelineRunner) -> bool:
     return type(runner).__name__.lower() in _LOCAL | _LOCAL_CLASSES
 
 
@@ -252,16 +207,3 @@ def _refuse(unknown: Sequence[str], parser: argparse.ArgumentParser, known: Iter
     near = difflib.get_close_matches(flag, [*known, *itertools.chain(*of_beam)], 1)
     what = "option" if flag.startswith("-") else "argument"
     raise InvalidArgument(f"unknown {what} {flag}", f"did you mean {near[0]}?" if near else "")
-
-
-def make_runner(options: PipelineOptions) -> PipelineRunner:
-    """The runner that the options name; ours by default.
-
-    The local runner's worker processes get the options too, which the bare runner
-    leaves out: file systems read theirs there.
-    """
-    if not is_local(options):
-        return start_in_any_thread(create_runner(options.view_as(StandardOptions).runner))
-    encoded = JobServiceHandle.encode_pipeline_options(options.get_all_options())
-    info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
-    return LocalRunner(provision_info=fn_runner.ExtendedProvisionInfo(info))

@@ -13,13 +13,13 @@ from apache_beam.pvalue import PBegin, PCollection
 
 from beam_batch_predict import cancellation
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runners.pipeline_options import work_prefix_of
 from beam_batch_predict.runs.failure_limit import FailureLimit
 from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import begin_run, pending_chunks
 from beam_batch_predict.runs.record import RunRecord, fresh_time
 from beam_batch_predict.spec import BatchPredictSpec
 from beam_batch_predict.transforms.read import ConvertInstances, Predict, ReadChunks
+from beam_batch_predict.transforms.work_prefix import work_prefix_of
 from beam_batch_predict.transforms.write import WriteRun
 
 __all__ = ["BatchPredict"]

@@ -12,7 +12,6 @@ from apache_beam.transforms.window import GlobalWindows
 
 from beam_batch_predict import files
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.runners.pipeline_options import work_prefix_of
 from beam_batch_predict.runs.failure_limit import FailureLimit
 from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import begin_run
@@ -26,6 +25,7 @@ from beam_batch_predict.spec import (
     Source,
     check_predictions_format,
 )
+from beam_batch_predict.transforms.work_prefix import work_prefix_of
 from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts, clean_up
 
 __all__ = ["WriteResults", "WriteRun"]

@@ -15,8 +15,9 @@ from dataflow.stand_in import CANCELLED, GARBAGE, Answer, error
 import beam_batch_predict as bbp
 from beam_batch_predict import cancellation, cli
 from beam_batch_predict.jobs import read_job
+from beam_batch_predict.runners.create import make_runner
 from beam_batch_predict.runners.dataflow import waiting
-from beam_batch_predict.runners.pipeline_options import make_options, make_runner
+from beam_batch_predict.runners.pipeline_options import make_options
 
 JOBS = "^POST .*/jobs$"
 LOOK = r"^GET .*/jobs/[^/]+$"

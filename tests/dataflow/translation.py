@@ -12,7 +12,8 @@ from apache_beam.portability.api import beam_runner_api_pb2 as api
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
 import beam_batch_predict as bbp
-from beam_batch_predict.runners.pipeline_options import make_options, make_runner
+from beam_batch_predict.runners.create import make_runner
+from beam_batch_predict.runners.pipeline_options import make_options
 
 FLAGS = (
     "--runner=DataflowRunner",
