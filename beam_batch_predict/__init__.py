@@ -49,14 +49,11 @@ from beam_batch_predict.status import Code, Status
 if TYPE_CHECKING:
     from beam_batch_predict.jobs import AiPlatformJob, BatchPredictionJob, read_job
     from beam_batch_predict.transforms.batch_predict import BatchPredict
+    from beam_batch_predict.transforms.convert import ConvertInstances
     from beam_batch_predict.transforms.model_handler import SavedModelHandler
-    from beam_batch_predict.transforms.read import (
-        BatchInstances,
-        ConvertInstances,
-        Predict,
-        ReadInstances,
-        Unbatch,
-    )
+    from beam_batch_predict.transforms.predict import Predict
+    from beam_batch_predict.transforms.read import ReadInstances
+    from beam_batch_predict.transforms.rows import BatchInstances, Unbatch
     from beam_batch_predict.transforms.write import WriteResults
 
 __version__ = "0.1.0"

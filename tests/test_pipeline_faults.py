@@ -16,7 +16,8 @@ from beam_batch_predict.batch import Chunk, InstanceBatch, Predictions, Span
 from beam_batch_predict.runs.record import RunRecord, now
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.transforms.write_dofns import FinishRun, ReadChunk, WriteParts
+from beam_batch_predict.transforms.read_dofns import ReadChunk
+from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts
 
 ROWS = 150
 CHUNK_BYTES = 200

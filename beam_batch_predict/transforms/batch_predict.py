@@ -18,7 +18,9 @@ from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import begin_run, pending_chunks
 from beam_batch_predict.runs.record import RunRecord, fresh_time
 from beam_batch_predict.spec import BatchPredictSpec
-from beam_batch_predict.transforms.read import ConvertInstances, Predict, ReadChunks
+from beam_batch_predict.transforms.convert import ConvertInstances
+from beam_batch_predict.transforms.predict import Predict
+from beam_batch_predict.transforms.read import ReadChunks
 from beam_batch_predict.transforms.work_prefix import work_prefix_of
 from beam_batch_predict.transforms.write import WriteRun
 

@@ -6,73 +6,28 @@ import datetime
 import os
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any
 
 import apache_beam as beam
-from apache_beam.metrics import Metrics
-from apache_beam.pvalue import TaggedOutput
 from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
-from beam_batch_predict import cancellation, files
-from beam_batch_predict.batch import Chunk, InstanceBatch
+from beam_batch_predict import cancellation
 from beam_batch_predict.runs.failure_limit import FailureLimit, Tally
 from beam_batch_predict.runs.finish import fail_run, finish_run
 from beam_batch_predict.runs.plan import changed_inputs
 from beam_batch_predict.runs.record import RunRecord
-from beam_batch_predict.sinks.formats.json_lines import error_records, prediction_records
 from beam_batch_predict.sinks.parts.metadata import write_part_record
 from beam_batch_predict.sinks.parts.part import Part, PartWriter
 from beam_batch_predict.sinks.publish.files import PublishedFile, remove_parts
-from beam_batch_predict.sources.reading import is_decompressed, read_chunk
 from beam_batch_predict.spec import NonFinite, Source
-from beam_batch_predict.transforms.model_handler import NAMESPACE
 
-__all__ = [
-    "BatchRows",
-    "FinishRun",
-    "ReadChunk",
-    "UnbatchRows",
-    "WriteParts",
-    "clean_up",
-]
+__all__ = ["FinishRun", "WriteParts", "clean_up"]
 
 OPEN_PARTS = 64
 """Parts a bundle keeps open, where a runner mixes the batches of many chunks."""
-
-
-class ReadChunk(beam.DoFn):
-    """A chunk to its batches."""
-
-    def __init__(self, batch_size: int) -> None:
-        self._batch_size = batch_size
-        self._rows = Metrics.counter(NAMESPACE, "instances_read")
-        self._failures = Metrics.counter(NAMESPACE, "source_failures")
-
-    def process(self, chunk: Any) -> Iterator[Any]:
-        """Read one chunk."""
-        for batch in read_chunk(chunk, _opener_of(chunk), self._batch_size):
-            cancellation.check()
-            self._rows.inc(len(batch))
-            self._failures.inc(len(batch.source_failures))
-            yield batch
-
-
-def _opener_of(chunk: Chunk) -> Callable[[str], BinaryIO]:
-    """Opens the files of a chunk, if they still are what was planned."""
-    planned = {span.uri: span for span in chunk.spans if span.size >= 0}
-
-    def open_planned(uri: str) -> BinaryIO:
-        span = planned.get(uri)
-        if span is None:
-            return files.open_file(uri)
-        found = files.File(span.uri, span.size, span.modified)
-        may_grow = span.stop is not None and not is_decompressed(uri, chunk.format)
-        return files.open_file(uri, found, may_grow)
-
-    return open_planned
 
 
 class WriteParts(beam.DoFn):
@@ -193,62 +148,3 @@ def clean_up(
     for directory in directories:
         with suppress(OSError):
             os.rmdir(directory)
-
-
-class _Rows(NamedTuple):
-    keys: list[Any]
-    rows: list[Any]
-
-
-class BatchRows(beam.DoFn):
-    """Rows, each perhaps with a key, to batches of one window each."""
-
-    def __init__(self, batch_size: int) -> None:
-        self._batch_size = batch_size
-        self._rows = Metrics.counter(NAMESPACE, "instances_read")
-        self._waiting: dict[Any, _Rows] = {}
-
-    def start_bundle(self) -> None:
-        """Begin with no row."""
-        self._waiting = {}
-
-    def process(self, element: Any, window: Any = beam.DoFn.WindowParam) -> Iterator[Any]:
-        """Take a row; a batch comes out when it is full."""
-        keyed = isinstance(element, tuple) and len(element) == 2
-        waiting = self._waiting.setdefault((window, keyed), _Rows([], []))
-        key, row = element if keyed else (None, element)
-        waiting.keys.append(key)
-        waiting.rows.append(row)
-        if len(waiting.rows) >= self._batch_size:
-            yield self._batch(*self._waiting.pop((window, keyed)), keyed)
-
-    def finish_bundle(self) -> Iterator[Any]:
-        """Let go of the rows that filled no batch."""
-        for (window, keyed), waiting in self._waiting.items():
-            batch = self._batch(*waiting, keyed)
-            yield WindowedValue(batch, window.max_timestamp(), [window])
-        self._waiting = {}
-
-    def _batch(self, keys: list[Any], rows: list[Any], keyed: bool) -> InstanceBatch:
-        self._rows.inc(len(rows))
-        return InstanceBatch(
-            rows, instances=rows, keys=keys if keyed else None, keyed_by_user=keyed
-        )
-
-
-class UnbatchRows(beam.DoFn):
-    """Batches to records, on two outputs."""
-
-    PREDICTIONS = "predictions"
-    ERRORS = "errors"
-
-    def process(self, batch: Any) -> Iterator[Any]:
-        """Split one batch."""
-        for row, record in prediction_records(batch):
-            yield TaggedOutput(self.PREDICTIONS, _beside_key(batch, row, record))
-        for row, record in error_records(batch):
-            yield TaggedOutput(self.ERRORS, _beside_key(batch, row, record))
-
-
-def _beside_key(batch: InstanceBatch, row: int, record: dict[str, Any]) -> Any:
-    return (batch.keys[row], record) if batch.keyed_by_user and batch.keys else record
