@@ -9,26 +9,29 @@ signal stopped it.
 from __future__ import annotations
 
 import argparse
-import builtins
 import contextlib
 import logging
 import os
 import pathlib
-import re
 import sys
 import threading
-import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from beam_batch_predict import cancellation, errors
+from beam_batch_predict import cancellation
 from beam_batch_predict.cli import gcloud_flags
+from beam_batch_predict.cli.arguments import is_spaced_flag, our_flags, with_equals_signs
 from beam_batch_predict.cli.gcloud_job import job_of
 from beam_batch_predict.cli.job_from_flags import (
     FIELDS,
     check_one_way,
     given_fields,
     job_from_fields,
+)
+from beam_batch_predict.cli.logs import (
+    keep_log_record,
+    log_thread_exception,
+    silence_known_warnings,
 )
 from beam_batch_predict.cli.models import add_models_parser, run_models
 from beam_batch_predict.cli.options import OPTIONS, add_options
@@ -58,12 +61,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         given = gcloud_flags.without_words_of_gcloud(sys.argv[1:] if argv is None else argv)
         if given and given[0] == "models":
-            _without_old_news()
+            silence_known_warnings()
             return run_models(parser.parse_args(given))
         if given[:1] == ["submit"]:
             given = gcloud_flags.as_written_here(given)
-        given = _with_equals_signs(given)
-        spaced = [a for a in given if _is_spaced_flag(a)] if given[:1] == ["run"] else []
+        given = with_equals_signs(given)
+        spaced = [a for a in given if is_spaced_flag(a)] if given[:1] == ["run"] else []
         arguments, beam_flags = parser.parse_known_args([a for a in given if a not in spaced])
         beam_flags += spaced
         if arguments.command == "verify":
@@ -138,58 +141,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _with_equals_signs(arguments: Sequence[str]) -> list[str]:
-    """The arguments, with the value of each flag in one piece with it.
-
-    A flag that is true or false is true by itself. What flags of Beam take is asked of Beam,
-    whose import takes seconds, where it makes a difference: in `--runner X JOB.json`.
-    """
-    booleans = {f"--{option.name}" for option in OPTIONS if isinstance(option.default, bool)}
-    others = {f"--{option.name}" for option in OPTIONS} - booleans
-    others |= {f"--{field.option.name}" for field in FIELDS}
-    switches = gcloud_flags.switches() if arguments[:1] == ["submit"] else {"--dry-run"}
-    if arguments[:1] == ["submit"]:
-        others |= gcloud_flags.value_flags()
-    joined: list[str] = []
-    waiting = list(arguments)
-    while waiting:
-        flag = waiting.pop(0)
-        value = waiting[0] if waiting and not waiting[0].startswith("-") else None
-        if flag == "--dry_run" and (value or "").lower() not in ("true", "false"):
-            flag = "--dry-run"  # Beam has an option of that name, which takes a value
-        if flag in booleans:
-            taken = value is not None and value.lower() in ("true", "false")
-            flag = f"{flag}={waiting.pop(0) if taken else 'true'}"
-        elif flag in switches or value is None or not _is_open(flag):
-            pass
-        elif flag in others or _takes_value(flag):
-            flag = f"{flag}={waiting.pop(0)}"
-        joined.append(flag)
-    return joined
-
-
-def _is_spaced_flag(argument: str) -> bool:
-    """Whether it is a flag of Beam that argparse would take for a job file: it has a space.
-
-    Example:
-        >>> _is_spaced_flag('--labels={"a": "b"}'), _is_spaced_flag("--display_name=a b")
-        (True, False)
-    """
-    if not argument.startswith("-") or " " not in argument:
-        return False
-    return argument.partition("=")[0] not in _our_flags()
-
-
-def _is_open(flag: str) -> bool:
-    return flag.startswith("--") and "=" not in flag
-
-
-def _takes_value(flag: str) -> bool:
-    from beam_batch_predict.runners.pipeline_options import takes_value
-
-    return takes_value(flag)
-
-
 def _verify(directory: str) -> int:
     from beam_batch_predict.commands.verify import verify
 
@@ -209,7 +160,7 @@ def _verify(directory: str) -> int:
 
 def _show_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
     """Print what would be run."""
-    _without_old_news()
+    silence_known_warnings()
     job, notes = _unresolved_job(arguments, beam_flags)
     _check_beam_flags(beam_flags)
     shown = show_run(job, _options_in(arguments), beam_flags)
@@ -232,7 +183,7 @@ def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) 
 
 
 def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
-    _without_old_news()
+    silence_known_warnings()
     job, notes = _job(arguments, beam_flags)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
@@ -241,8 +192,8 @@ def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
 
     _check_beam_flags(beam_flags)
     for handler in logging.getLogger().handlers:
-        handler.addFilter(_is_news)
-    threading.excepthook = _say_why_a_thread_ended
+        handler.addFilter(keep_log_record)
+    threading.excepthook = log_thread_exception
     return run_job(job, _options_in(arguments), beam_flags, show=_show)
 
 
@@ -250,54 +201,8 @@ def _options_in(arguments: argparse.Namespace) -> dict[str, Any]:
     return {o.name: getattr(arguments, o.name, o.default) for o in OPTIONS}
 
 
-def _without_old_news() -> None:
-    """Keep libraries from saying what nobody can do anything about."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Google's libraries say on Python 3.10, each of them, that they will not support it for ever.
-    warnings.filterwarnings("ignore", "You are using a (non-supported )?Python", FutureWarning)
-
-
 def _show(line: str) -> None:
     print(redacted(line), file=sys.stderr, flush=True)
-
-
-_OLD_NEWS = (
-    "Resource module is not available",  # torch, which nobody asked for, is not installed
-    "No semi_persistent_directory found",  # a local worker has none
-    "Discarding unparseable args",  # options of the runner, which workers do not know
-    "Failed to read inputs in the data plane",  # a worker has ended, which is an error of its own
-    "Really starting service",  # a runner's job server, with all of its command line
-    "Really destroying service",
-    "Waiting for grpc channel",
-    "Serving JobManagement",  # so says Prism
-    "pipeline done!",
-)
-"""What Beam warns of, and nobody can do anything about."""
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    if cancellation.was_asked() or _is_told_anyway(record):
-        return False
-    return not any(text in record.getMessage() for text in _OLD_NEWS)
-
-
-def _is_told_anyway(record: logging.LogRecord) -> bool:
-    """Whether it is the traceback of an error that needs none: the job's record has its text."""
-    text = record.getMessage()  # a worker's has the traceback in it
-    if record.exc_info and record.exc_info[1] is not None:
-        text = f"Traceback\n{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
-    # Beam makes a RuntimeError of an error that it cannot make another one of.
-    names = re.findall(r"^(?:RuntimeError: )?([\w.]+): ", text, re.MULTILINE)
-    if "Traceback" not in text or not names:
-        return False
-    name = names[-1].rpartition(".")[2]
-    known = getattr(errors, name, None) or getattr(builtins, name, None)
-    return isinstance(known, type) and issubclass(known, (BatchPredictError, OSError))
-
-
-def _say_why_a_thread_ended(ended: threading.ExceptHookArgs) -> None:
-    """Those of Beam that serve workers end with these; the job's error says what matters."""
-    logging.getLogger(__name__).debug("a thread ended", exc_info=ended.exc_value)
 
 
 def _job(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> tuple[Job, list[str]]:
@@ -332,11 +237,7 @@ def _check_beam_flags(beam_flags: Sequence[str]) -> None:
     if beam_flags:
         from beam_batch_predict.runners.pipeline_options import make_options
 
-        make_options(beam_flags, known=_our_flags())
-
-
-def _our_flags() -> set[str]:
-    return {f"--{option.name}" for option in (*OPTIONS, *(field.option for field in FIELDS))}
+        make_options(beam_flags, known=our_flags())
 
 
 def _read_job_file(uri: str) -> Job:
