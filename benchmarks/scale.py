@@ -159,11 +159,11 @@ def _cloud() -> Iterator[str]:
 
 def _publish(count: int, directory: str) -> None:
     from beam_batch_predict.runs.finish import finish_run
-    from beam_batch_predict.runs.record import RunRecord, fresh_time
+    from beam_batch_predict.runs.record import Run, fresh_time
     from beam_batch_predict.sinks.parts.metadata import read_parts
     from beam_batch_predict.sinks.publish.files import remove_parts
 
-    record = RunRecord(directory, fresh_time())
+    record = Run(directory, fresh_time())
     made = Steps()
     parts = made.step(
         "what workers leave", lambda: _leave(record, count), lambda left: f"{len(left):,} parts"

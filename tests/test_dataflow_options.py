@@ -13,7 +13,7 @@ from beam_batch_predict.runners.dataflow.labels import MAX_JOB_NAME, is_job_name
 from beam_batch_predict.runners.dataflow.machines import GPU_THREADS
 from beam_batch_predict.runners.dataflow.options import dataflow_options
 from beam_batch_predict.spec.options import ModelCopies
-from beam_batch_predict.spec.resources import Asked, Resources
+from beam_batch_predict.spec.resources import Requested, Resources
 
 PLACE = {"project": "p-1", "region": "us-central1", "temp_location": "gs://bucket/tmp"}
 KEY = "projects/p/locations/{}/keyRings/r/cryptoKeys/k"
@@ -22,7 +22,7 @@ KEY = "projects/p/locations/{}/keyRings/r/cryptoKeys/k"
 def asking(**values):
     """Resources whose fields are called as they are."""
     labels = values.pop("labels", {})
-    return Resources(**{k: Asked(v, f"job.{k}") for k, v in values.items()}, labels=labels)
+    return Resources(**{k: Requested(v, f"job.{k}") for k, v in values.items()}, labels=labels)
 
 
 def options(resources, copies=ModelCopies.AUTO, **given):
@@ -257,12 +257,12 @@ def test_workers(start, most, expected):
 
 
 def test_the_default_of_the_most_workers_gives_way():
-    ten = dataclasses.replace(Resources(), default_workers_at_most=Asked(10, "the default"))
+    ten = dataclasses.replace(Resources(), default_workers_at_most=Requested(10, "the default"))
     assert dict(options(ten))["max_num_workers"] == "10"
     assert dict(options(ten, num_workers=20))["max_num_workers"] == "20"
     assert options(ten, max_num_workers=3) == []
     assert options(ten, autoscaling_algorithm="NONE", num_workers=4) == []
-    more = dataclasses.replace(ten, workers_at_start=Asked(30, "start"))
+    more = dataclasses.replace(ten, workers_at_start=Requested(30, "start"))
     assert dict(options(more)) == {
         "num_workers": "30",
         "max_num_workers": "30",

@@ -13,7 +13,7 @@ from apache_beam.runners.portability.job_server import SubprocessJobServer
 from beam_batch_predict import cancellation
 from beam_batch_predict.errors import BatchPredictError
 from beam_batch_predict.runners.create import make_runner
-from beam_batch_predict.runners.job_servers import told_if_lost
+from beam_batch_predict.runners.job_servers import lost_connection_named
 from beam_batch_predict.runners.pipeline_options import make_options
 from beam_batch_predict.status import Code
 
@@ -86,12 +86,12 @@ def test_a_job_service_that_is_gone_is_named(nobody):
         asked = beam_job_api_pb2.GetJobStateRequest(job_id="a")
         with (
             pytest.raises(BatchPredictError, match="the job service has been lost .UNAVAIL") as e,
-            told_if_lost(),
+            lost_connection_named(),
         ):
             service.GetState(asked, timeout=10)
     assert e.value.code == Code.UNAVAILABLE
 
 
 def test_other_errors_are_what_they_were():
-    with pytest.raises(RuntimeError, match="^why$"), told_if_lost():
+    with pytest.raises(RuntimeError, match="^why$"), lost_connection_named():
         raise RuntimeError("why")

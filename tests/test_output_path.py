@@ -223,14 +223,14 @@ def test_a_path_with_a_finished_run_is_refused(run, out):
 def test_of_jobs_that_come_together_one_gets_the_path(run, out, monkeypatch):
     from beam_batch_predict.runs import output_path
 
-    claim = output_path.RunRecord.claim
+    claim = output_path.Run.claim
 
     def late(record):
         (out / "job.json").write_text("of the other job")
         return claim(record)
 
     out.mkdir()
-    monkeypatch.setattr(output_path.RunRecord, "claim", late)
+    monkeypatch.setattr(output_path.Run, "claim", late)
     with pytest.raises(DestinationError, match=r"job\.json exists already"):
         run()
     assert names_in(out) == ["job.json"]

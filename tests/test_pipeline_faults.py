@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import beam_batch_predict as bbp
 from beam_batch_predict.batch import Chunk, InstanceBatch, Predictions, Span
-from beam_batch_predict.runs.record import RunRecord, now
+from beam_batch_predict.runs.record import Run, now
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.transforms.read_dofns import ReadChunk
@@ -70,7 +70,7 @@ class Ending:
 
     def __init__(self, directory):
         self.directory = directory
-        self.record = RunRecord(str(directory), now())
+        self.record = Run(str(directory), now())
         self.finish = FinishRun(self.record, "jsonl")
 
     def writer(self):

@@ -15,7 +15,7 @@ from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.runners.job_options import plan_options
 from beam_batch_predict.runners.pipeline_options import flags_given, make_options
 from beam_batch_predict.spec.options import ModelCopies
-from beam_batch_predict.spec.resources import Asked, Resources, asked
+from beam_batch_predict.spec.resources import Requested, Resources, asked
 
 DATAFLOW = [
     "--runner=DataflowRunner",
@@ -23,7 +23,7 @@ DATAFLOW = [
     "--region=us-central1",
     "--temp_location=gs://bucket/tmp",
 ]
-MACHINE = Asked("n1-standard-4", "dedicatedResources.machineSpec.machineType")
+MACHINE = Requested("n1-standard-4", "dedicatedResources.machineSpec.machineType")
 RESOURCES = Resources(machine_type=MACHINE, labels={"team": "birds", "stage": "test"})
 
 

@@ -29,7 +29,7 @@ from beam_batch_predict.gcp.bigquery import BigQueryClients, sql_name
 from beam_batch_predict.gcp.errors import google_errors
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.messages import redacted
-from beam_batch_predict.runs.record import RunRecord
+from beam_batch_predict.runs.record import Run
 from beam_batch_predict.sinks.formats.bigquery_names import acceptable, dataset_of_run
 from beam_batch_predict.sinks.naming import output_directory, temporary_directory
 from beam_batch_predict.sinks.parts.metadata import read_parts, write_part_record
@@ -262,7 +262,7 @@ def test_a_record_of_a_part_names_no_file_elsewhere(tmp_path):
 def test_a_directory_for_parts_among_those_of_other_users_is_closed_to_them():
     above = temporary_directory()
     try:
-        assert RunRecord(f"{above}/run", TIME).claim()
+        assert Run(f"{above}/run", TIME).claim()
         assert os.stat(above).st_mode & 0o777 == 0o700
     finally:
         files.delete([above])

@@ -18,7 +18,7 @@ from beam_batch_predict import cancellation, files
 from beam_batch_predict.errors import BatchPredictError, Cancelled, ModelError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import Job
-from beam_batch_predict.models.calls.isolation import Caller
+from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.saved_model.loaded_model import check_model, load_model
 from beam_batch_predict.retries import ERROR_CODES
 from beam_batch_predict.runners.create import make_runner
@@ -26,7 +26,7 @@ from beam_batch_predict.runners.dataflow.submission import NotSubmitted, submitt
 from beam_batch_predict.runners.dataflow.waiting import is_dataflow_job, wait_for_dataflow
 from beam_batch_predict.runners.errors import status_of_pipeline_error
 from beam_batch_predict.runners.job_options import plan_options
-from beam_batch_predict.runners.job_servers import told_if_lost
+from beam_batch_predict.runners.job_servers import lost_connection_named
 from beam_batch_predict.runners.pipeline_options import (
     has_workers_inside,
     is_local,
@@ -42,7 +42,7 @@ from beam_batch_predict.runs.lock import locked
 from beam_batch_predict.runs.manifest import read_manifest
 from beam_batch_predict.runs.plan import plan_run
 from beam_batch_predict.runs.progress import chunks_done, showing_progress
-from beam_batch_predict.runs.record import RunRecord, plain_state
+from beam_batch_predict.runs.record import Run, plain_state
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, summary_lines
 from beam_batch_predict.sinks.naming import (
     JOB_RECORD,
@@ -133,7 +133,7 @@ class _Run:
     def __init__(
         self,
         spec: BatchPredictSpec,
-        record: RunRecord,
+        record: Run,
         options: PipelineOptions,
         show: Callable[[str], None],
     ) -> None:
@@ -240,7 +240,7 @@ class _Run:
             write_external_job(result, self._record.parts_directory)
             wait_for_dataflow(result, options, self._record.state, self._show)
         else:
-            with told_if_lost():
+            with lost_connection_named():
                 _wait(result)
         state = self._record.state()
         if state and state not in _ENDED:
@@ -255,7 +255,7 @@ class _Checked(NamedTuple):
     """What there is to do, and the model: held, a local run's worker finds it loaded."""
 
     chunks: int
-    model: Caller | None
+    model: ModelCaller | None
 
 
 def _look_at_model(model: SavedModel, show: Callable[[str], None]) -> None:
@@ -303,21 +303,21 @@ def _causes_in(directory: str) -> tuple[str, ...]:
     return tuple(summary_lines([ErrorGroup.from_json(group) for group in groups]))
 
 
-def _remove_temporary(record: RunRecord) -> None:
+def _remove_temporary(record: Run) -> None:
     """Remove the directory of a job whose results are tables, if nobody said where it should be."""
     above = os.path.dirname(record.directory)
     if record.tables is not None and is_temporary(above):
         files.delete([above])
 
 
-def _begin_again(record: RunRecord) -> None:
+def _begin_again(record: Run) -> None:
     """Take what an attempt that failed has said for nobody's last word."""
     if not has_publication(record.parts_directory):
         remove_errors_of_failure(record.directory, record.file_names)
     record.write(record.outcome(incomplete_count=-1))
 
 
-def _record_failure(record: RunRecord, error: Exception) -> bytes:
+def _record_failure(record: Run, error: Exception) -> bytes:
     """Record why the run failed, unless the worker that failed has done so itself.
 
     Raises:

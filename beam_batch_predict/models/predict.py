@@ -12,7 +12,7 @@ from beam_batch_predict.encoding.prediction_json import non_finite_rows
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.encoding.tf_examples import FeatureFilter, filter_examples
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.models.calls.isolation import Caller
+from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.inputs.examples import examples_to_tensors, takes_examples
 from beam_batch_predict.models.inputs.tensors import Tensors, to_tensors
 from beam_batch_predict.models.model import Model
@@ -24,7 +24,7 @@ __all__ = ["predict_batch"]
 
 def predict_batch(
     batch: InstanceBatch,
-    caller: Caller,
+    caller: ModelCaller,
     batch_size: int,
     non_finite: NonFinite = NonFinite.STRING,
     call_timeout_seconds: float = 0.0,

@@ -21,7 +21,7 @@ from beam_batch_predict import cancellation
 from beam_batch_predict.errors import BatchPredictError
 from beam_batch_predict.status import Code
 
-__all__ = ["start_in_any_thread", "told_if_lost"]
+__all__ = ["start_in_any_thread", "lost_connection_named"]
 
 SECONDS_TO_ANSWER = 5.0
 """For a job service, before a line says that it is waited for."""
@@ -75,7 +75,7 @@ class _Unreachable(BatchPredictError):
 
 
 @contextlib.contextmanager
-def told_if_lost() -> Iterator[None]:
+def lost_connection_named() -> Iterator[None]:
     """Have it named if the job service that the block waits for is gone.
 
     Raises:

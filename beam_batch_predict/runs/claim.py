@@ -9,7 +9,7 @@ from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.runs.external_job import read_external_job
 from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.output_path import take_output_path
-from beam_batch_predict.runs.record import RunRecord, now
+from beam_batch_predict.runs.record import Run, now
 from beam_batch_predict.runs.resume import check_resumable, find_unfinished
 from beam_batch_predict.sinks.naming import output_directory, shared_directory
 from beam_batch_predict.spec import BatchPredictSpec, GcsDestination
@@ -17,7 +17,7 @@ from beam_batch_predict.spec import BatchPredictSpec, GcsDestination
 __all__ = ["claim_run", "take_up_run"]
 
 
-def claim_run(spec: BatchPredictSpec, work_prefix: str = "") -> RunRecord:
+def claim_run(spec: BatchPredictSpec, work_prefix: str = "") -> Run:
     """A run's directory: that of no other run, named after a time to the millisecond.
 
     Args:
@@ -53,7 +53,7 @@ def take_up_run(
     display_name: str,
     show: Callable[[str], None],
     work_prefix: str = "",
-) -> RunRecord:
+) -> Run:
     """The run to go on with, if that gives what the run would have given.
 
     Args:
@@ -84,7 +84,7 @@ def _place(spec: BatchPredictSpec, work_prefix: str) -> tuple[str, str]:
     return work_prefix, "--temp_location"
 
 
-def _record_at(spec: BatchPredictSpec, directory: str, time: datetime.datetime) -> RunRecord:
+def _record_at(spec: BatchPredictSpec, directory: str, time: datetime.datetime) -> Run:
     place = OutputLocation(spec.destination, spec.model.display_name, time)
     return place.record_in(directory, spec.job)
 

@@ -10,7 +10,7 @@ from beam_batch_predict.errors import RunFailed
 from beam_batch_predict.runs.failure_limit import FailureLimit
 from beam_batch_predict.runs.manifest import manifest_of, write_manifest
 from beam_batch_predict.runs.plan_file import read_plan
-from beam_batch_predict.runs.record import RunRecord, now
+from beam_batch_predict.runs.record import Run, now
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, as_statuses, merge_groups
 from beam_batch_predict.sinks.parts.accounting import check_parts, complete_chunks
 from beam_batch_predict.sinks.parts.metadata import read_parts
@@ -28,7 +28,7 @@ MOST_PARTIAL_FAILURES = 20
 
 def finish_run(
     parts: Iterable[Part],
-    record: RunRecord,
+    record: Run,
     predictions_format: str,
     limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
     start: datetime.datetime | None = None,
@@ -84,7 +84,7 @@ def finish_run(
 
 
 def fail_run(
-    record: RunRecord,
+    record: Run,
     predictions_format: str,
     error: Status,
     start: datetime.datetime | None = None,
@@ -105,7 +105,7 @@ def fail_run(
         _fail(parts, record, predictions_format, unknown, error)
 
 
-def _with_earlier(parts: list[Part], record: RunRecord, planned_input: bool) -> list[Part]:
+def _with_earlier(parts: list[Part], record: Run, planned_input: bool) -> list[Part]:
     """All parts of a run: those of this attempt, and of the chunks that it need not do again."""
     if not (planned_input and record.resumed):
         return parts
@@ -114,7 +114,7 @@ def _with_earlier(parts: list[Part], record: RunRecord, planned_input: bool) -> 
 
 def _fail(
     parts: Sequence[Part],
-    record: RunRecord,
+    record: Run,
     predictions_format: str,
     outcome: Outcome,
     error: Status,
@@ -130,7 +130,7 @@ def _outcome(
     parts: Sequence[Part],
     unread: Sequence[Status],
     groups: Sequence[ErrorGroup],
-    record: RunRecord,
+    record: Run,
     start: datetime.datetime | None,
 ) -> Outcome:
     """What became of a run, as far as there are parts."""

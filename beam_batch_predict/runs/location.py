@@ -6,7 +6,7 @@ import dataclasses
 import datetime
 from typing import NamedTuple
 
-from beam_batch_predict.runs.record import RunRecord
+from beam_batch_predict.runs.record import Run
 from beam_batch_predict.sinks.naming import output_directory, shared_directory
 from beam_batch_predict.sinks.publish.bigquery_tables import OutputTables, output_tables
 from beam_batch_predict.spec import (
@@ -41,9 +41,9 @@ class OutputLocation(NamedTuple):
                 return shared_directory(prefix)
         return output_directory(prefix, self.display_name, self.create_time) if prefix else ""
 
-    def record_in(self, directory: str, job: JobRecord | None = None) -> RunRecord:
+    def record_in(self, directory: str, job: JobRecord | None = None) -> Run:
         """The record of the run, in a directory that is known."""
-        record = RunRecord(directory, self.create_time, job, self.tables)
+        record = Run(directory, self.create_time, job, self.tables)
         if isinstance(self.destination, BigQueryDestination):
             return record
         return dataclasses.replace(

@@ -1,6 +1,6 @@
 """One process at a time works on a run, where its directory is on this machine.
 
-Elsewhere `RunRecord.check_attempt` is what keeps two apart: the later one takes over.
+Elsewhere `Run.check_attempt` is what keeps two apart: the later one takes over.
 """
 
 from __future__ import annotations

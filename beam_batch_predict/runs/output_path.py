@@ -11,7 +11,7 @@ from typing import Any
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError
-from beam_batch_predict.runs.record import RunRecord, plain_state
+from beam_batch_predict.runs.record import Run, plain_state
 from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, PARTS, naming_of
 
 __all__ = ["take_output_path"]
@@ -29,7 +29,7 @@ _ALONE = (
 )
 
 
-def take_output_path(record: RunRecord) -> None:
+def take_output_path(record: Run) -> None:
     """Make a run the one that publishes in its directory; done again, it does nothing.
 
     The record of a job that failed before it had a plan, and left nothing else, gives way.
@@ -55,7 +55,7 @@ def take_output_path(record: RunRecord) -> None:
         raise _refused(record, uri, _ALONE)
 
 
-def _has_begun(record: RunRecord) -> bool:
+def _has_begun(record: Run) -> bool:
     """Whether the run has written something of its own, which it does not before."""
     return bool(files.match_in(record.parts_directory, "*"))
 
@@ -75,7 +75,7 @@ def _is_over(content: bytes) -> bool:
     return isinstance(job, dict) and plain_state(job) in _ENDED
 
 
-def _refused(record: RunRecord, uri: str, hint: str) -> DestinationError:
+def _refused(record: Run, uri: str, hint: str) -> DestinationError:
     return DestinationError(
         f"{uri} exists already: another run has published in {record.directory}, or is to do so",
         hint,

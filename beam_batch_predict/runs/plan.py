@@ -14,7 +14,7 @@ from beam_batch_predict.instances.fields import check_columns, sent_names
 from beam_batch_predict.runs.fingerprint import model_files, settings_of, software_versions
 from beam_batch_predict.runs.output_path import take_output_path
 from beam_batch_predict.runs.plan_file import RunPlan, read_plan, write_plan
-from beam_batch_predict.runs.record import RunRecord
+from beam_batch_predict.runs.record import Run
 from beam_batch_predict.sinks.formats.bigquery_names import refuse_clashes
 from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
 from beam_batch_predict.sinks.parts.accounting import complete_chunks
@@ -33,7 +33,7 @@ from beam_batch_predict.status import Code, Status
 __all__ = ["begin_run", "changed_inputs", "chunks_of", "pending_chunks", "plan_run"]
 
 
-def begin_run(record: RunRecord) -> datetime.datetime:
+def begin_run(record: Run) -> datetime.datetime:
     """Record that a run has begun, or is gone on with; when.
 
     Raises:
@@ -79,7 +79,7 @@ def _needed_columns(columns: tuple[str, ...], config: InstanceConfig) -> tuple[s
     return tuple(name for name in columns if name in kept)
 
 
-def plan_run(spec: BatchPredictSpec, record: RunRecord) -> list[Chunk]:
+def plan_run(spec: BatchPredictSpec, record: Run) -> list[Chunk]:
     """The chunks of a run: by the plan in its directory, which is made where there is none.
 
     Raises:
@@ -109,7 +109,7 @@ def plan_run(spec: BatchPredictSpec, record: RunRecord) -> list[Chunk]:
     return chunks
 
 
-def _refuse_own_files(listing: Listing, record: RunRecord) -> None:
+def _refuse_own_files(listing: Listing, record: Run) -> None:
     """Refuse inputs among which are files of the run itself.
 
     Raises:
@@ -130,7 +130,7 @@ def _absolute(uri: str) -> str:
     return os.path.abspath(uri) if files.is_local(uri) else uri
 
 
-def pending_chunks(spec: BatchPredictSpec, record: RunRecord) -> Iterator[Chunk]:
+def pending_chunks(spec: BatchPredictSpec, record: Run) -> Iterator[Chunk]:
     """The chunks of a run that are to be done by this attempt.
 
     A chunk is done when all of its rows are in parts that are as they were written, and none
@@ -151,7 +151,7 @@ def pending_chunks(spec: BatchPredictSpec, record: RunRecord) -> Iterator[Chunk]
     return (chunk for chunk in chunks if chunk.number not in done)
 
 
-def changed_inputs(source: Source, record: RunRecord) -> list[Status]:
+def changed_inputs(source: Source, record: Run) -> list[Status]:
     """The inputs of a run that are not what they were when it was planned.
 
     Rows that were added to a file, or taken out, while the run went on may have no outcome.

@@ -25,7 +25,7 @@ from beam_batch_predict.sinks.publish.bigquery_tables import OutputTables
 from beam_batch_predict.spec import FileNames, JobRecord, Outcome
 from beam_batch_predict.status import Status
 
-__all__ = ["RunRecord", "fresh_time", "now", "plain_state", "read_record"]
+__all__ = ["Run", "fresh_time", "now", "plain_state", "read_record"]
 
 _last = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
 _lock = threading.Lock()
@@ -64,7 +64,7 @@ def fresh_time() -> datetime.datetime:
 
 
 @dataclasses.dataclass(frozen=True)
-class RunRecord:
+class Run:
     """Where and what to record of a run; nothing where there is no job.
 
     Args:
@@ -94,7 +94,7 @@ class RunRecord:
         """Where the run's parts are until they are published."""
         return files.join(files.join(self.directory, PARTS), self.run)
 
-    def again(self, run: str = "") -> RunRecord:
+    def again(self, run: str = "") -> Run:
         """The record of another attempt, at the same run or at one that has parts already."""
         return dataclasses.replace(self, run=run or self.run, attempt=_new_name(), resumed=True)
 

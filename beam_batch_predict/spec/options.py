@@ -7,15 +7,6 @@ import enum
 from typing import Any, NamedTuple
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.spec import (
-    DEFAULT_CALL_TIMEOUT_SECONDS,
-    DEFAULT_CHUNK_BYTES,
-    DEFAULT_MAX_FAILED_FRACTION,
-    DEFAULT_MAX_FAILED_MIN_ROWS,
-    DEFAULT_MAX_INSTANCE_BYTES,
-    DEFAULT_SIGNATURE,
-    NonFinite,
-)
 from beam_batch_predict.spec.batch_predict import (
     DEFAULT_CALL_TIMEOUT_SECONDS,
     DEFAULT_MAX_FAILED_FRACTION,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
-__all__ = ["Asked", "Resources", "asked", "place_of"]
+__all__ = ["Requested", "Resources", "asked", "place_of"]
 
 T = TypeVar("T")
 
@@ -16,7 +16,7 @@ _NOWHERE = ("", "local", "global")
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked(Generic[T]):
+class Requested(Generic[T]):
     """A value, and the path of the field of the job that asks for it."""
 
     value: T
@@ -43,34 +43,34 @@ class Resources:
         unused: paths of fields that no runner here can do anything with.
     """
 
-    job_name: Asked[str] | None = None
-    project: Asked[str] | None = None
-    region: Asked[str] | None = None
-    machine_type: Asked[str] | None = None
-    accelerator_type: Asked[str] | None = None
-    accelerator_count: Asked[int] | None = None
-    workers_at_start: Asked[int] | None = None
-    workers_at_most: Asked[int] | None = None
-    default_workers_at_most: Asked[int] | None = None
-    service_account: Asked[str] | None = None
-    kms_key: Asked[str] | None = None
+    job_name: Requested[str] | None = None
+    project: Requested[str] | None = None
+    region: Requested[str] | None = None
+    machine_type: Requested[str] | None = None
+    accelerator_type: Requested[str] | None = None
+    accelerator_count: Requested[int] | None = None
+    workers_at_start: Requested[int] | None = None
+    workers_at_most: Requested[int] | None = None
+    default_workers_at_most: Requested[int] | None = None
+    service_account: Requested[str] | None = None
+    kms_key: Requested[str] | None = None
     labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
     unused: tuple[str, ...] = ()
 
 
-def asked(value: T | None, field: str) -> Asked[T] | None:
+def asked(value: T | None, field: str) -> Requested[T] | None:
     """A value of a field, where there is one: an empty text is none.
 
     Example:
         >>> asked("a@b", "serviceAccount")
-        Asked(value='a@b', field='serviceAccount')
+        Requested(value='a@b', field='serviceAccount')
         >>> asked(None, "serviceAccount"), asked("", "serviceAccount")
         (None, None)
     """
-    return None if value is None or value == "" else Asked(value, field)
+    return None if value is None or value == "" else Requested(value, field)
 
 
-def place_of(name: str | None, field: str) -> tuple[Asked[str] | None, Asked[str] | None]:
+def place_of(name: str | None, field: str) -> tuple[Requested[str] | None, Requested[str] | None]:
     """The project and the location in the name of a resource, where they are real ones.
 
     A project's number is none: Beam takes ids only.
@@ -81,7 +81,7 @@ def place_of(name: str | None, field: str) -> tuple[Asked[str] | None, Asked[str
 
     Example:
         >>> place_of("projects/p-1/locations/us-east1/models/5", "model")
-        (Asked(value='p-1', field='model'), Asked(value='us-east1', field='model'))
+        (Requested(value='p-1', field='model'), Requested(value='us-east1', field='model'))
         >>> place_of("projects/12/locations/global/models/5", "model")
         (None, None)
     """
@@ -91,6 +91,6 @@ def place_of(name: str | None, field: str) -> tuple[Asked[str] | None, Asked[str
     project, location = match[1], match[2] or ""
     is_id = project not in _NOWHERE and _PROJECT_ID.fullmatch(project)
     return (
-        Asked(project, field) if is_id else None,
-        None if location in _NOWHERE else Asked(location, field),
+        Requested(project, field) if is_id else None,
+        None if location in _NOWHERE else Requested(location, field),
     )

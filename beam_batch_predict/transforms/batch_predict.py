@@ -16,7 +16,7 @@ from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.runs.failure_limit import FailureLimit
 from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import begin_run, pending_chunks
-from beam_batch_predict.runs.record import RunRecord, fresh_time
+from beam_batch_predict.runs.record import Run, fresh_time
 from beam_batch_predict.spec import BatchPredictSpec
 from beam_batch_predict.transforms.convert import ConvertInstances
 from beam_batch_predict.transforms.predict import Predict
@@ -59,7 +59,7 @@ class BatchPredict(beam.PTransform):
         *,
         directory: str = "",
         create_time: datetime.datetime | None = None,
-        record: RunRecord | None = None,
+        record: Run | None = None,
     ) -> None:
         super().__init__()
         self.spec = _spec_of(job)
@@ -100,7 +100,7 @@ class BatchPredict(beam.PTransform):
         )
 
 
-def _plan(_: datetime.datetime, spec: BatchPredictSpec, record: RunRecord) -> Iterator[Any]:
+def _plan(_: datetime.datetime, spec: BatchPredictSpec, record: Run) -> Iterator[Any]:
     with record.recording_failure():
         cancellation.check()
         yield from pending_chunks(spec, record)

@@ -12,7 +12,7 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.prediction_json import row_values
-from beam_batch_predict.models.calls.isolation import Caller
+from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.runners.worker_cores import share_cores
@@ -45,7 +45,7 @@ class _Counters:
 
 def _predict(
     batch: InstanceBatch,
-    caller: Caller,
+    caller: ModelCaller,
     batch_size: int,
     counters: _Counters,
     non_finite: NonFinite = NonFinite.STRING,
@@ -57,7 +57,7 @@ def _predict(
     return predicted
 
 
-class SavedModelHandler(ModelHandler[Any, Any, Caller]):
+class SavedModelHandler(ModelHandler[Any, Any, ModelCaller]):
     """A SavedModel in stock `RunInference`: rows or batches.
 
     A row is an instance as JSON has it, or a NumPy array; the result is a
@@ -89,7 +89,7 @@ class SavedModelHandler(ModelHandler[Any, Any, Caller]):
         self._model = model
         self._limit = call_timeout_seconds
 
-    def load_model(self) -> Caller:
+    def load_model(self) -> ModelCaller:
         """Load the model, once per process."""
         share_cores()
         return load_model(self._model)
@@ -97,7 +97,7 @@ class SavedModelHandler(ModelHandler[Any, Any, Caller]):
     def run_inference(
         self,
         batch: Sequence[Any],
-        model: Caller,
+        model: ModelCaller,
         inference_args: Mapping[str, Any] | None = None,
     ) -> Iterable[Any]:
         """Predict rows, or `InstanceBatch`es, one result for each."""
@@ -125,7 +125,7 @@ class SavedModelHandler(ModelHandler[Any, Any, Caller]):
         return NAMESPACE
 
 
-class BatchModelHandler(ModelHandler[InstanceBatch, InstanceBatch, Caller]):
+class BatchModelHandler(ModelHandler[InstanceBatch, InstanceBatch, ModelCaller]):
     """Elements that are batches already, each in and out of the model on its own."""
 
     def __init__(
@@ -145,7 +145,7 @@ class BatchModelHandler(ModelHandler[InstanceBatch, InstanceBatch, Caller]):
         self._limit = call_timeout_seconds
         self._counters = _Counters()
 
-    def load_model(self) -> Caller:
+    def load_model(self) -> ModelCaller:
         """Load the model, once per process."""
         share_cores()
         with self._record_failure():
@@ -154,7 +154,7 @@ class BatchModelHandler(ModelHandler[InstanceBatch, InstanceBatch, Caller]):
     def run_inference(
         self,
         batch: InstanceBatch,
-        model: Caller,
+        model: ModelCaller,
         inference_args: Mapping[str, Any] | None = None,
     ) -> list[InstanceBatch]:
         """Predict one batch."""

@@ -9,7 +9,7 @@ from apache_beam.ml.inference.base import RunInference
 from apache_beam.pvalue import PCollection
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.runs.record import RunRecord
+from beam_batch_predict.runs.record import Run
 from beam_batch_predict.spec import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_CALL_TIMEOUT_SECONDS,
@@ -48,7 +48,7 @@ class Predict(beam.PTransform):
         non_finite: NonFinite = NonFinite.STRING,
         *,
         call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS,
-        record: RunRecord | None = None,
+        record: Run | None = None,
     ) -> None:
         super().__init__()
         check_batch_size(batch_size)

@@ -15,7 +15,7 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.runs.failure_limit import FailureLimit
 from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import begin_run
-from beam_batch_predict.runs.record import RunRecord, fresh_time
+from beam_batch_predict.runs.record import Run, fresh_time
 from beam_batch_predict.sinks.formats.by_name import format_name
 from beam_batch_predict.sinks.naming import is_temporary
 from beam_batch_predict.spec import (
@@ -119,7 +119,7 @@ class WriteRun(beam.PTransform):
 
     def __init__(
         self,
-        record: RunRecord,
+        record: Run,
         predictions_format: str,
         non_finite: NonFinite,
         limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen

@@ -18,7 +18,7 @@ from beam_batch_predict import cancellation
 from beam_batch_predict.runs.failure_limit import FailureLimit, Tally
 from beam_batch_predict.runs.finish import fail_run, finish_run
 from beam_batch_predict.runs.plan import changed_inputs
-from beam_batch_predict.runs.record import RunRecord
+from beam_batch_predict.runs.record import Run
 from beam_batch_predict.sinks.parts.metadata import write_part_record
 from beam_batch_predict.sinks.parts.part import Part, PartWriter
 from beam_batch_predict.sinks.publish.files import PublishedFile, remove_parts
@@ -35,7 +35,7 @@ class WriteParts(beam.DoFn):
 
     def __init__(
         self,
-        record: RunRecord,
+        record: Run,
         non_finite: NonFinite,
         predictions_format: str = "jsonl",
         limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
@@ -114,7 +114,7 @@ class FinishRun(beam.DoFn):
 
     def __init__(
         self,
-        record: RunRecord,
+        record: Run,
         predictions_format: str,
         limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
         source: Source | None = None,

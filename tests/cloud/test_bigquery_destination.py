@@ -24,7 +24,7 @@ from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import DestinationError, LostRowsError
 from beam_batch_predict.runs import finish
 from beam_batch_predict.runs.finish import finish_run
-from beam_batch_predict.runs.record import RunRecord
+from beam_batch_predict.runs.record import Run
 from beam_batch_predict.sinks.parts.accounting import check_parts
 from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish import bigquery
@@ -165,7 +165,7 @@ def test_a_run_that_is_finished_again_loads_nothing_again(
     parts_of, tables, rows, directory, bigquery_client
 ):
     parts = parts_of(*three_chunks())
-    record = RunRecord(directory, CREATED, None, tables)
+    record = Run(directory, CREATED, None, tables)
     first = finish_run(parts, record, "bigquery")
     jobs = len(list(bigquery_client.list_jobs()))
     assert finish_run(parts, record, "bigquery") == first

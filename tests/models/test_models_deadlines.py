@@ -12,7 +12,7 @@ from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.models.calls import timeouts
 from beam_batch_predict.models.calls.circuit_breaker import HANGS, STUCK_AFTER
 from beam_batch_predict.models.calls.failures import CallTimeout, failure_of
-from beam_batch_predict.models.calls.isolation import Caller, Results
+from beam_batch_predict.models.calls.isolation import ModelCaller, Results
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
@@ -76,7 +76,7 @@ def caller(uri):
     def make(signature):
         model = load_model(SavedModel(uri, signature)).model
         model.call({"x": np.zeros(1, np.float32)})
-        return Caller(model)
+        return ModelCaller(model)
 
     return make
 
@@ -159,7 +159,7 @@ def test_what_cannot_be_ended_is_left_behind_and_its_late_answer_dropped(caller,
 
 def test_rows_survive_beside_one_whose_call_cannot_be_ended(caller):
     timeouts._abandoned.clear()
-    deaf = Caller(Slow(caller("looping").model, poison=5.0))
+    deaf = ModelCaller(Slow(caller("looping").model, poison=5.0))
     found = predicted(deaf, [float(at) for at in range(16)])
     assert found.pop(5) == Status(Code.DEADLINE_EXCEEDED, TOO_LONG)
     assert found == [2.0 * at for at in range(16) if at != 5]
@@ -203,7 +203,7 @@ def test_many_guilty_rows_cost_a_bounded_number_of_limits(caller):
 def test_calls_that_cannot_be_ended_are_bounded(caller, monkeypatch):
     monkeypatch.setattr(timeouts, "MOST_ABANDONED", 2)
     timeouts._abandoned.clear()
-    deaf = Caller(Slow(caller("looping").model, poison=5.0))
+    deaf = ModelCaller(Slow(caller("looping").model, poison=5.0))
     found = predicted(deaf, [5.0] * 8 + [1.0] * 8, batch_size=2, limit=0.1)
     helpers = list(timeouts._abandoned)
     assert len(helpers) == 2
@@ -211,11 +211,11 @@ def test_calls_that_cannot_be_ended_are_bounded(caller, monkeypatch):
     assert any("2 earlier calls that were over the limit" in row.message for row in found)
     deaf.model.never.set()
     ended(helpers)
-    assert predicted(Caller(deaf.model), [1.0]) == [2.0]
+    assert predicted(ModelCaller(deaf.model), [1.0]) == [2.0]
 
 
 def test_a_call_of_too_many_rows_lowers_their_number(caller):
-    slow = Caller(Slow(caller("looping").model, most=8))
+    slow = ModelCaller(Slow(caller("looping").model, most=8))
     assert predicted(slow, [1.0] * 16, batch_size=16) == [2.0] * 16
     assert slow.row_limit == 8
     calls = slow.calls
@@ -238,8 +238,8 @@ def test_without_a_limit_calls_are_made_in_the_thread_itself(caller):
             threads.append(threading.current_thread())
             return self.model.call(inputs)
 
-    assert predicted(Caller(Watched(model, 1)), [1.0], limit=0) == [2.0]
-    assert predicted(Caller(Watched(model, 1)), [1.0], limit=60) == [2.0]
+    assert predicted(ModelCaller(Watched(model, 1)), [1.0], limit=0) == [2.0]
+    assert predicted(ModelCaller(Watched(model, 1)), [1.0], limit=60) == [2.0]
     assert threads[0] is threading.current_thread()
     assert threads[1] is not threads[0]
 
@@ -262,7 +262,7 @@ def test_what_breaks_the_work_itself_is_raised_where_it_is_waited_for(caller):
             raise Interrupted
 
     with pytest.raises(Interrupted):
-        predicted(Caller(Broken(caller("looping").model, 1)), [1.0], limit=60)
+        predicted(ModelCaller(Broken(caller("looping").model, 1)), [1.0], limit=60)
 
 
 def test_threads_share_a_caller(caller):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.models.calls.circuit_breaker import STARVED_AFTER
 from beam_batch_predict.models.calls.failures import OutputError
-from beam_batch_predict.models.calls.isolation import HOPELESS_AFTER, Caller
+from beam_batch_predict.models.calls.isolation import HOPELESS_AFTER, ModelCaller
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.status import Code, Status
@@ -74,7 +74,7 @@ def bad_rows(failed):
 
 def proven(**kinds):
     """A caller whose model has succeeded before."""
-    caller = Caller(Doubler(**kinds))
+    caller = ModelCaller(Doubler(**kinds))
     predict(caller, [1])
     caller.calls = 0
     caller.model.sizes.clear()
@@ -104,24 +104,24 @@ def test_each_bad_row_has_the_error_of_its_own():
 @pytest.mark.parametrize("first_bad", [0, 1])
 def test_every_other_row_may_be_bad_from_the_start(first_bad):
     numbers = [-1 if row % 2 == first_bad else 1 for row in range(256)]
-    _, failed = predict(Caller(Doubler()), numbers)
+    _, failed = predict(ModelCaller(Doubler()), numbers)
     assert bad_rows(failed) == list(range(first_bad, 256, 2))
 
 
 def test_a_good_batch_costs_one_call():
-    caller = Caller(Doubler())
+    caller = ModelCaller(Doubler())
     predict(caller, list(range(100)))
     assert caller.model.sizes == [100]
 
 
 def test_no_call_has_more_rows_than_the_batch_size():
-    caller = Caller(Doubler())
+    caller = ModelCaller(Doubler())
     predict(caller, list(range(100)), batch_size=30)
     assert caller.model.sizes == [30, 30, 30, 10]
 
 
 def test_a_model_that_fails_on_everything_is_noticed():
-    caller = Caller(Doubler())
+    caller = ModelCaller(Doubler())
     _, failed = predict(caller, [-1] * 1000)
     assert len(failed) == 1000
     assert caller.calls == HOPELESS_AFTER + 1
@@ -137,14 +137,14 @@ def test_a_model_that_fails_on_everything_is_noticed():
 
 
 def test_small_batches_of_a_hopeless_model_are_noticed_too():
-    caller = Caller(Doubler())
+    caller = ModelCaller(Doubler())
     for _ in range(100):
         assert len(predict(caller, [-1] * 10)[1]) == 10
     assert caller.calls < 300
 
 
 def test_a_model_that_starts_to_work_is_used_again():
-    caller = Caller(Doubler(broken=True))
+    caller = ModelCaller(Doubler(broken=True))
     assert len(predict(caller, list(range(64)))[1]) == 64
     caller.model.broken = False
     assert predict(caller, list(range(64)))[1] == {}
@@ -153,7 +153,7 @@ def test_a_model_that_starts_to_work_is_used_again():
 
 
 def test_a_working_row_found_alone_revives_the_model_within_the_batch():
-    caller = Caller(Doubler())
+    caller = ModelCaller(Doubler())
     predict(caller, [-1] * 64)
     assert not caller.succeeded
     for _ in range(50):  # the row tried alone is taken at random
@@ -163,7 +163,7 @@ def test_a_working_row_found_alone_revives_the_model_within_the_batch():
 
 
 def test_out_of_memory_halves_the_batch_and_is_remembered():
-    caller = Caller(Doubler(rows_that_fit=20))
+    caller = ModelCaller(Doubler(rows_that_fit=20))
     assert predict(caller, list(range(64)))[1] == {}
     assert caller.row_limit == 16
     caller.model.sizes.clear()
@@ -172,7 +172,7 @@ def test_out_of_memory_halves_the_batch_and_is_remembered():
 
 
 def test_a_row_too_big_for_memory_fails_alone_and_lowers_no_limit():
-    caller = Caller(Doubler(too_big=1000))
+    caller = ModelCaller(Doubler(too_big=1000))
     _, failed = predict(caller, [1000 if row == 40 else row for row in range(64)])
     assert failed == {140: Status(Code.RESOURCE_EXHAUSTED, "the model failed: no memory")}
     assert caller.row_limit is None
@@ -182,7 +182,7 @@ def test_a_row_too_big_for_memory_fails_alone_and_lowers_no_limit():
 
 
 def test_the_limit_outlives_a_row_too_big_for_memory():
-    caller = Caller(Doubler(rows_that_fit=20, too_big=1000))
+    caller = ModelCaller(Doubler(rows_that_fit=20, too_big=1000))
     predict(caller, list(range(64)))
     _, failed = predict(caller, [1000 if row == 40 else row for row in range(64)])
     assert bad_rows(failed) == [40]
@@ -190,7 +190,7 @@ def test_the_limit_outlives_a_row_too_big_for_memory():
 
 
 def test_a_model_that_never_fits_in_memory_is_noticed():
-    caller = Caller(Doubler(too_big=0))
+    caller = ModelCaller(Doubler(too_big=0))
     _, failed = predict(caller, list(range(1000)))
     assert {status.code for status in failed.values()} == {Code.RESOURCE_EXHAUSTED}
     assert caller.calls < 200
@@ -221,7 +221,7 @@ class WrongShape(Doubler):
 
 
 def test_outputs_without_an_entry_per_row_fail_all_rows_at_once():
-    caller = Caller(WrongShape())
+    caller = ModelCaller(WrongShape())
     predicted, failed = predict(caller, list(range(64)))
     assert not predicted
     assert caller.calls == 1
@@ -254,7 +254,7 @@ def test_every_row_has_one_outcome_and_good_rows_predictions(batches, batch_size
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.integers(-2, 1), min_size=1, max_size=100), st.integers(1, 100))
 def test_an_unproven_model_fails_no_row_without_a_reason(numbers, batch_size):
-    caller = Caller(Doubler())
+    caller = ModelCaller(Doubler())
     _, failed = predict(caller, numbers, batch_size)
     tried = {at for at in bad_rows(failed) if "not tried alone" not in failed[at + 100].message}
     assert all(numbers[at] < 0 for at in tried)

@@ -5,7 +5,7 @@ import pytest
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.prediction_json import row_values
 from beam_batch_predict.models import predict as predict_module
-from beam_batch_predict.models.calls.isolation import Caller
+from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.inputs.tensors import to_tensors
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
@@ -73,7 +73,7 @@ def test_a_row_for_which_tensorflow_has_no_memory_fails_alone(tmp_path):
     module = tf.Module()
     module.squared = squared
     tf.saved_model.save(module, str(tmp_path), signatures={"s": squared})
-    caller = Caller(load_model(SavedModel(str(tmp_path), "s")).model)
+    caller = ModelCaller(load_model(SavedModel(str(tmp_path), "s")).model)
     rows = [1.0, 4e6, 2.0]  # TensorFlow waits ten seconds for memory, in each of three calls
     batch = InstanceBatch(rows, instances=rows)
     found = outcomes(predict_batch(batch, caller, 64, call_timeout_seconds=60))

@@ -13,12 +13,12 @@ from beam_batch_predict.models.calls.circuit_breaker import (
     GROWS_AFTER,
     HANGS,
     STUCK_AFTER,
-    Patience,
+    CircuitBreaker,
     RetryPolicy,
     RowLimit,
 )
 from beam_batch_predict.models.calls.failures import TRANSIENT, is_transient
-from beam_batch_predict.models.calls.isolation import Caller
+from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.status import Code, Status
@@ -64,7 +64,7 @@ def backend():
 
 @pytest.fixture
 def caller(backend):
-    return Caller(backend, AT_ONCE)
+    return ModelCaller(backend, AT_ONCE)
 
 
 def predict(caller, numbers, batch_size=64):
@@ -166,7 +166,7 @@ def test_calls_that_succeed_give_retries_back(caller, backend):
 def test_good_rows_beside_unavailable_ones_are_predicted(numbers, unknown, batch_size, failing):
     backend = Backend()
     backend.unknown, backend.failing = unknown, failing
-    failed = predict(Caller(backend, AT_ONCE), numbers, batch_size)
+    failed = predict(ModelCaller(backend, AT_ONCE), numbers, batch_size)
     found = {numbers[row] for row in failed if "not tried alone" not in failed[row].message}
     assert found <= unknown
     assert unknown & set(numbers) <= {numbers[row] for row in failed}
@@ -196,7 +196,7 @@ class FeatureStore:
 
 
 def test_tensorflows_own_error_is_one_that_may_pass(load):
-    caller = Caller(FeatureStore(load("picky").model, failing=3), AT_ONCE)
+    caller = ModelCaller(FeatureStore(load("picky").model, failing=3), AT_ONCE)
     batch = TensorBatch(range(2), {"x": np.array([1, 2])})
     results = caller.predict(batch, 64, 60.0)
     assert results.failures == []
@@ -213,7 +213,7 @@ def hang(patience, times):
 
 
 def test_calls_that_hang_at_the_same_time_are_one_in_a_row():
-    patience = Patience(AT_ONCE)
+    patience = CircuitBreaker(AT_ONCE)
     for _ in range(10):
         patience.hung(0)
     assert not patience.is_stuck
@@ -222,7 +222,7 @@ def test_calls_that_hang_at_the_same_time_are_one_in_a_row():
 
 
 def test_a_stuck_model_is_called_at_growing_intervals():
-    patience = Patience(AT_ONCE)
+    patience = CircuitBreaker(AT_ONCE)
     assert not patience.passes_over()
     hang(patience, STUCK_AFTER)
     called = [call for call in range(1, 1001) if not patience.passes_over()]
@@ -232,7 +232,7 @@ def test_a_stuck_model_is_called_at_growing_intervals():
 
 
 def test_hangs_among_successes_are_isolated_as_long_as_there_are_enough_successes():
-    patience = Patience(AT_ONCE)
+    patience = CircuitBreaker(AT_ONCE)
     for _ in range(HANGS):
         assert patience.may_isolate_hangs
         hang(patience, 1)

@@ -8,7 +8,7 @@ from helpers import batches
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_batch_predict.runs.record import RunRecord, now
+from beam_batch_predict.runs.record import Run, now
 from beam_batch_predict.sinks.columns import layout
 from beam_batch_predict.sinks.parts import final_files
 from beam_batch_predict.spec import NonFinite
@@ -24,7 +24,7 @@ def batches_of(chunks, size):
 
 def run(directory, bundles):
     """Publish what some bundles of batches give."""
-    record = RunRecord(str(directory), now())
+    record = Run(str(directory), now())
     finish, writer = FinishRun(record, "csv"), WriteParts(record, NonFinite.STRING, "csv")
     parts = []
     for bundle in bundles:
@@ -108,7 +108,7 @@ def test_without_predictions_there_is_a_header(rows, tmp_path, published):
 
 def test_published_again_the_files_are_the_same(tmp_path, published):
     chunks = [[({"a": 1}, False)], [({"b": "x"}, False)]]
-    record = RunRecord(str(tmp_path), now())
+    record = Run(str(tmp_path), now())
     finish, writer = FinishRun(record, "csv"), WriteParts(record, NonFinite.STRING, "csv")
     writer.start_bundle()
     parts = [part for batch in batches_of(chunks, 1) for part in writer.process(batch)]

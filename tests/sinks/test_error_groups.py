@@ -13,7 +13,7 @@ from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.messages import generalized, printable
 from beam_batch_predict.models.calls.failures import status_of
-from beam_batch_predict.models.calls.isolation import Caller
+from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.inputs.tensors import TensorBatch, to_tensors
 from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.sinks.error_summary.groups import (
@@ -170,7 +170,7 @@ class _Broken:
 
 
 def test_rows_that_were_not_tried_alone_are_with_those_that_were():
-    caller = Caller(_Broken())
+    caller = ModelCaller(_Broken())
     failures = []
     for size in (1, 64):
         found = caller.predict(TensorBatch(range(size), {"x": np.zeros((size, 2))}), 64)

@@ -16,7 +16,7 @@ from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.commands.verify import verify
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runs.record import RunRecord, now
+from beam_batch_predict.runs.record import Run, now
 from beam_batch_predict.sinks.columns import layout
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup
 from beam_batch_predict.sinks.error_summary.stats import stats_lines
@@ -102,7 +102,7 @@ def test_rows_of_several_groups_are_in_their_order(rows, random):
 
 def run(directory, bundles, form, names=FileNames.SHARDED):
     """Publish what some bundles of batches give."""
-    record = RunRecord(str(directory), now(), file_names=names, own_directory=False)
+    record = Run(str(directory), now(), file_names=names, own_directory=False)
     written = format_name(form, RecordShape.OUTPUTS, names)
     writer = WriteParts(record, NonFinite.STRING, written)
     parts = []

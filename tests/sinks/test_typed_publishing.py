@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from beam_batch_predict.batch import Predictions
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import LostRowsError
-from beam_batch_predict.runs.record import RunRecord, now
+from beam_batch_predict.runs.record import Run, now
 from beam_batch_predict.sinks.columns import layout
 from beam_batch_predict.sinks.formats import parquet, tf_record
 from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS
@@ -37,7 +37,7 @@ def batches_of(chunks, size, outputs=OUTPUTS):
 
 
 def record_of(directory):
-    return RunRecord(str(directory), now())
+    return Run(str(directory), now())
 
 
 def parts_of(record, bundles, form):

@@ -176,7 +176,7 @@ def test_rows_of_many_bytes_come_one_by_one():
 def test_batches_name_the_stream_and_the_row(server):
     server.batches = numbers([3])
     [batch] = read_chunk(chunk_of(server), None, 64)
-    assert batch.place(2) == "bq://p.d.t, stream 3, row 2"
+    assert batch.location(2) == "bq://p.d.t, stream 3, row 2"
     assert batch.last
     assert list(convert(batch, InstanceConfig()).instances) == [[0], [1], [2]]
 

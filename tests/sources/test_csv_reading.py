@@ -53,7 +53,7 @@ def placed_rows(pattern, **options):
         for batch in read_chunk(chunk, open_file, 3):
             assert not batch.source_failures
             assert batch.columns == chunk.columns
-            places = [batch.place(at).rpartition("/")[2] for at in range(len(batch))]
+            places = [batch.location(at).rpartition("/")[2] for at in range(len(batch))]
             found += zip(places, batch.rows, strict=True)
     return found
 

@@ -185,7 +185,7 @@ def test_a_line_that_is_too_long_says_so_and_the_lines_around_it_go_on(tmp_path)
     assert [before, *behind] == [b"1", b"y" * 10, b"2"]
     assert long.code is Code.OUT_OF_RANGE
     assert long.message.startswith(TOO_LONG)
-    assert batch.place(1) == f"{path}, byte 2"
+    assert batch.location(1) == f"{path}, byte 2"
 
 
 class Endless(io.RawIOBase):

@@ -78,7 +78,7 @@ def test_chunks_of_files_tell_places_by_row(tmp_path):
     batches = list(read_chunk(Chunk(0, 1, spans, "parquet"), open_file, 16))
     assert [row for batch in batches for row in batch.rows] == TABLE.to_pylist() * 2
     assert all(isinstance(batch.rows, ArrowRows) for batch in batches)
-    assert batches[-1].place(len(batches[-1]) - 1) == f"{tmp_path / 'b'}, row 59"
+    assert batches[-1].location(len(batches[-1]) - 1) == f"{tmp_path / 'b'}, row 59"
 
 
 def test_two_pieces_of_a_file_have_each_row_once_at_every_border():
@@ -335,4 +335,4 @@ def test_many_small_files(tmp_path):
         spans.append(Span(str(path), 0, path.stat().st_size))
     (batch,) = read_chunk(Chunk(0, 1, tuple(spans), "parquet"), open_file, 128)
     assert len(batch) == 100
-    assert batch.place(99) == f"{spans[99].uri}, row 0"
+    assert batch.location(99) == f"{spans[99].uri}, row 0"

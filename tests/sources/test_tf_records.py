@@ -245,5 +245,5 @@ def test_ten_thousand_tiny_files(tmp_path, written):
             rows += len(batch)
             assert not batch.source_failures
             if len(batch):
-                assert batch.place(0).endswith((", byte 0", ", byte 17"))
+                assert batch.location(0).endswith((", byte 0", ", byte 17"))
     assert rows == 20_000

@@ -108,7 +108,7 @@ that is installed.',)
         Example:
             >>> job = AiPlatformJob(prediction_input=PredictionInput(max_worker_count=5))
             >>> job.resources.workers_at_most
-            Asked(value=5, field='predictionInput.maxWorkerCount')
+            Requested(value=5, field='predictionInput.maxWorkerCount')
         """
         return resources_of(self)
 

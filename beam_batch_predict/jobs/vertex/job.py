@@ -108,7 +108,7 @@ class BatchPredictionJob(BatchPredictionJobFields):
 
         Example:
             >>> BatchPredictionJob(service_account="a@b").resources.service_account
-            Asked(value='a@b', field='serviceAccount')
+            Requested(value='a@b', field='serviceAccount')
         """
         return resources_of(self)
 

@@ -10,7 +10,7 @@ from beam_batch_predict.jobs.vertex.types import (
     EncryptionSpec,
     MachineSpec,
 )
-from beam_batch_predict.spec.resources import Asked, Resources, asked, place_of
+from beam_batch_predict.spec.resources import Requested, Resources, asked, place_of
 
 __all__ = ["DEFAULT_MAX_REPLICAS", "resources_of"]
 
@@ -36,7 +36,7 @@ def resources_of(job: BatchPredictionJobFields) -> Resources:
     most = dedicated.max_replica_count
     default = None
     if job.dedicated_resources is not None and most is None:
-        default = Asked(DEFAULT_MAX_REPLICAS, f"the default of {_AT}.maxReplicaCount")
+        default = Requested(DEFAULT_MAX_REPLICAS, f"the default of {_AT}.maxReplicaCount")
     return Resources(
         job_name=asked(job.display_name, "displayName"),
         project=project or of_model[0],
@@ -56,7 +56,7 @@ def resources_of(job: BatchPredictionJobFields) -> Resources:
     )
 
 
-def _accelerator(machine: MachineSpec) -> Asked[str] | None:
+def _accelerator(machine: MachineSpec) -> Requested[str] | None:
     kind = machine.accelerator_type
     if kind in (None, AcceleratorType.ACCELERATOR_TYPE_UNSPECIFIED):
         return None

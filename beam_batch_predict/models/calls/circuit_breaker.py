@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["Patience", "RetryPolicy", "RowLimit"]
+__all__ = ["CircuitBreaker", "RetryPolicy", "RowLimit"]
 
 
 class RetryPolicy(NamedTuple):
@@ -46,7 +46,7 @@ SUCCESSES_PER_RETRY = 10
 """Calls that succeed at once, for one more retry after retries were in vain."""
 
 
-class Patience:
+class CircuitBreaker:
     """What a process remembers of calls that were unavailable or did not return.
 
     Attributes:

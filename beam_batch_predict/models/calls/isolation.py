@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from numpy.typing import NDArray
 
 from beam_batch_predict.batch import Predictions
-from beam_batch_predict.models.calls.circuit_breaker import Patience, RetryPolicy, RowLimit
+from beam_batch_predict.models.calls.circuit_breaker import CircuitBreaker, RetryPolicy, RowLimit
 from beam_batch_predict.models.calls.failures import Failure, Fault, failure_of, is_transient
 from beam_batch_predict.models.calls.timeouts import Answer, Call, Step, Steps, run
 from beam_batch_predict.models.inputs.tensors import TensorBatch
@@ -24,7 +24,7 @@ from beam_batch_predict.models.model import Model
 from beam_batch_predict.retries import retried
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["Caller", "Results"]
+__all__ = ["ModelCaller", "Results"]
 
 HOPELESS_AFTER = 32
 """Rows that must fail alone, before any row ever succeeds, for the model to be hopeless."""
@@ -37,7 +37,7 @@ class Results(NamedTuple):
     failures: list[tuple[int, Status]]
 
 
-class Caller:
+class ModelCaller:
     """Calls one model, and remembers how it took that.
 
     One caller serves one process. Threads may share it: what it remembers are hints
@@ -53,7 +53,7 @@ class Caller:
         self.calls = 0
         self.succeeded = False
         self._row_limit = RowLimit()
-        self._patience = Patience(retries or RetryPolicy())
+        self._patience = CircuitBreaker(retries or RetryPolicy())
         self._failed_alone = 0
 
     @property

@@ -19,7 +19,7 @@ from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.models.calls.failures import OutputError
-from beam_batch_predict.models.calls.isolation import Caller
+from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.inputs.values import RowMisfit, check_value
 from beam_batch_predict.models.saved_model.direct_call import Call, Cancellation, make_caller
 from beam_batch_predict.models.saved_model.loading import load_saved_model
@@ -31,7 +31,9 @@ __all__ = ["LoadedModel", "check_model", "load_model"]
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
-_loaded: weakref.WeakValueDictionary[tuple[str, str, bytes], Caller] = weakref.WeakValueDictionary()
+_loaded: weakref.WeakValueDictionary[tuple[str, str, bytes], ModelCaller] = (
+    weakref.WeakValueDictionary()
+)
 _lock = threading.Lock()
 
 
@@ -136,7 +138,7 @@ def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:
     return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
 
 
-def load_model(model: SavedModel) -> Caller:
+def load_model(model: SavedModel) -> ModelCaller:
     """Load a model, once per process however many ask for it.
 
     The model stays loaded as long as anyone holds what this returned.
@@ -150,7 +152,7 @@ def load_model(model: SavedModel) -> Caller:
     with _lock:
         caller = _loaded.get(key)
         if caller is None:
-            caller = _loaded[key] = Caller(_load(model))
+            caller = _loaded[key] = ModelCaller(_load(model))
             _calm_collector()
         return caller
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from beam_batch_predict.messages import quoted
-from beam_batch_predict.runners.dataflow.option_builder import Plan
+from beam_batch_predict.runners.dataflow.option_builder import OptionBuilder
 from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
 
 __all__ = ["GPU_THREADS", "machines", "models", "workers"]
@@ -28,7 +28,7 @@ _ONE_PROCESS = "no_use_multiple_sdk_containers"
 _MANY_PROCESSES = "use_multiple_sdk_containers"
 
 
-def machines(plan: Plan) -> None:
+def machines(plan: OptionBuilder) -> None:
     """Which machines, and what is in them."""
     machine = plan.resources.machine_type
     if _is_prime(plan) and machine and "machine_type" not in plan.values:
@@ -40,12 +40,12 @@ def machines(plan: Plan) -> None:
         plan.notes.append(f"{field}: not used on Dataflow")
 
 
-def _is_prime(plan: Plan) -> bool:
+def _is_prime(plan: OptionBuilder) -> bool:
     names = (*plan.entries("dataflow_service_options"), *plan.entries("experiments"))
     return "enable_prime" in names
 
 
-def _accelerators(plan: Plan) -> None:
+def _accelerators(plan: OptionBuilder) -> None:
     flagged = _flagged_accelerators(plan)
     if _is_prime(plan) and flagged and not flagged.startswith("--resource_hints"):
         message = (
@@ -67,7 +67,7 @@ def _accelerators(plan: Plan) -> None:
         plan.add("dataflow_service_options", f"worker_accelerator={text}", field)
 
 
-def _flagged_accelerators(plan: Plan) -> str:
+def _flagged_accelerators(plan: OptionBuilder) -> str:
     """The flag that says which accelerators workers have; empty where none does."""
     starts = {
         "dataflow_service_options": "worker_accelerator=",
@@ -83,7 +83,7 @@ def _flagged_accelerators(plan: Plan) -> str:
     return next(found, "")
 
 
-def _wanted_accelerators(plan: Plan) -> tuple[str, str] | None:
+def _wanted_accelerators(plan: OptionBuilder) -> tuple[str, str] | None:
     """The accelerators of the job as Dataflow writes them, and their field."""
     kind, count = plan.resources.accelerator_type, plan.resources.accelerator_count
     if kind is None:
@@ -105,7 +105,7 @@ def _wanted_accelerators(plan: Plan) -> tuple[str, str] | None:
     return f"type:{name};count:{number};install-nvidia-driver", kind.field
 
 
-def workers(plan: Plan) -> None:
+def workers(plan: OptionBuilder) -> None:
     """How many machines, and who decides it."""
     resources, values = plan.resources, plan.values
     fixed = values.get("autoscaling_algorithm") == "NONE"
@@ -129,7 +129,7 @@ def workers(plan: Plan) -> None:
         _autoscaling(plan, start, most)
 
 
-def _fixed(plan: Plan, start: int | None, most: int | None) -> None:
+def _fixed(plan: OptionBuilder, start: int | None, most: int | None) -> None:
     """Without autoscaling there is one number of workers."""
     if most is None or start == most:
         return
@@ -143,14 +143,14 @@ def _fixed(plan: Plan, start: int | None, most: int | None) -> None:
     plan.refuse("--autoscaling_algorithm=NONE", message)
 
 
-def _autoscaling(plan: Plan, start: int | None, most: int | None) -> None:
+def _autoscaling(plan: OptionBuilder, start: int | None, most: int | None) -> None:
     origins = [plan.origins.get(name) for name in ("num_workers", "max_num_workers")]
     origin = " and ".join(filter(None, origins))
     if origin and most is not None:
         plan.put("autoscaling_algorithm", "NONE" if start == most else "THROUGHPUT_BASED", origin)
 
 
-def models(plan: Plan) -> None:
+def models(plan: OptionBuilder) -> None:
     """How many copies of the model a machine has, and how many calls of it at once."""
     has_gpus = bool(_flagged_accelerators(plan) or plan.resources.accelerator_type)
     experiments = plan.entries("experiments")

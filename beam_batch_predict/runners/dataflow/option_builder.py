@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from beam_batch_predict.errors import Violation
 from beam_batch_predict.spec.options import ModelCopies
-from beam_batch_predict.spec.resources import Asked, Resources
+from beam_batch_predict.spec.resources import Requested, Resources
 
-__all__ = ["Plan", "PlannedOption"]
+__all__ = ["OptionBuilder", "PlannedOption"]
 
 
 class PlannedOption(NamedTuple):
@@ -36,7 +36,7 @@ class PlannedOption(NamedTuple):
         return f"--{self.name}={self.value}"
 
 
-class Plan:
+class OptionBuilder:
     """Gathers options, one subject after the other, and what is wrong with them.
 
     Attributes:
@@ -61,7 +61,7 @@ class Plan:
         self.notes: list[str] = []
         self.wrong: list[Violation] = []
 
-    def take(self, name: str, wanted: Asked[Any] | None, *, tell: bool = True) -> None:
+    def take(self, name: str, wanted: Requested[Any] | None, *, tell: bool = True) -> None:
         """Make an option of a value, unless a flag has given one."""
         if wanted is None:
             return

@@ -22,7 +22,7 @@ from beam_batch_predict.runners.dataflow.labels import (
     job_name,
     labels_in,
 )
-from beam_batch_predict.runners.dataflow.option_builder import Plan, PlannedOption
+from beam_batch_predict.runners.dataflow.option_builder import OptionBuilder, PlannedOption
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 
@@ -68,8 +68,8 @@ def dataflow_options(
         new_name: makes a name of a Dataflow job from the job's own name.
 
     Example:
-        >>> from beam_batch_predict.spec.resources import Asked
-        >>> machine = Asked("n1-standard-4", "dedicatedResources.machineSpec.machineType")
+        >>> from beam_batch_predict.spec.resources import Requested
+        >>> machine = Requested("n1-standard-4", "dedicatedResources.machineSpec.machineType")
         >>> given = {"project": "p-1", "region": "us-east1", "temp_location": "gs://bucket/tmp"}
         >>> dataflow_options(Resources(machine_type=machine), given).options[-1]
         PlannedOption(name='machine_type', value='n1-standard-4', \
@@ -77,7 +77,7 @@ source='dedicatedResources.machineSpec.machineType')
         >>> dataflow_options(Resources(machine_type=machine), given | {"machine_type": "n2"}).notes
         ('--machine_type=n2 overrides dedicatedResources.machineSpec.machineType (n1-standard-4)',)
     """
-    plan = Plan(resources, given, copies)
+    plan = OptionBuilder(resources, given, copies)
     _place(plan, default_region)
     _name(plan, new_name)
     machines.machines(plan)
@@ -88,7 +88,7 @@ source='dedicatedResources.machineSpec.machineType')
     return DataflowOptions(tuple(plan.options), tuple(plan.notes), tuple(plan.wrong))
 
 
-def _place(plan: Plan, default_region: Callable[[], str | None]) -> None:
+def _place(plan: OptionBuilder, default_region: Callable[[], str | None]) -> None:
     """Project, region, and where files are staged."""
     plan.take("project", plan.resources.project, tell=False)
     _region(plan, default_region)
@@ -106,7 +106,7 @@ def _place(plan: Plan, default_region: Callable[[], str | None]) -> None:
         plan.refuse(shown, "only one can be set; leave out the other")
 
 
-def _region(plan: Plan, default_region: Callable[[], str | None]) -> None:
+def _region(plan: OptionBuilder, default_region: Callable[[], str | None]) -> None:
     plan.take("region", plan.resources.region)
     if "region" not in plan.values:
         found = default_region()
@@ -121,7 +121,7 @@ def _region(plan: Plan, default_region: Callable[[], str | None]) -> None:
         plan.refuse(plan.named("region"), message)
 
 
-def _directories(plan: Plan) -> None:
+def _directories(plan: OptionBuilder) -> None:
     values = plan.values
     if "temp_location" not in values and "staging_location" in values:
         plan.put("temp_location", values["staging_location"], "--staging_location")
@@ -136,7 +136,7 @@ def _directories(plan: Plan) -> None:
             plan.refuse(f"--{name}", f"expected gs://bucket/directory, found {quoted(found)}")
 
 
-def _name(plan: Plan, new_name: Callable[[str], str]) -> None:
+def _name(plan: OptionBuilder, new_name: Callable[[str], str]) -> None:
     """What the job is called."""
     found, wanted = plan.values.get("job_name"), plan.resources.job_name
     if found is None:
@@ -150,7 +150,7 @@ def _name(plan: Plan, new_name: Callable[[str], str]) -> None:
         plan.refuse("--job_name", message)
 
 
-def _accounts(plan: Plan) -> None:
+def _accounts(plan: OptionBuilder) -> None:
     """Whose rights workers have, and whose key is used."""
     plan.take("service_account_email", plan.resources.service_account)
     plan.take("dataflow_kms_key", plan.resources.kms_key)
@@ -172,7 +172,7 @@ def _accounts(plan: Plan) -> None:
         plan.refuse(plan.shown("dataflow_kms_key"), message)
 
 
-def _labels(plan: Plan) -> None:
+def _labels(plan: OptionBuilder) -> None:
     """Labels: those of the job, and those that flags give."""
     given: dict[str, str] = {}
     for text in plan.entries("labels"):

@@ -14,7 +14,7 @@ from google.auth.exceptions import GoogleAuthError
 from beam_batch_predict.errors import BatchPredictError
 from beam_batch_predict.status import CODE_OF_REFUSAL, Code
 
-__all__ = ["NotSubmitted", "said", "short_news", "submitting"]
+__all__ = ["NotSubmitted", "service_message", "short_news", "submitting"]
 
 _HINTS = {
     401: "see that your credentials are valid: gcloud auth application-default login",
@@ -82,14 +82,14 @@ def _refusal(error: Exception) -> NotSubmitted | None:
     code = int(error.code or 0) if isinstance(error, GoogleAPICallError) else 0
     if code not in CODE_OF_REFUSAL:
         return None
-    message = f"Dataflow does not take the job (HTTP {code}): {said(error)}"
+    message = f"Dataflow does not take the job (HTTP {code}): {service_message(error)}"
     return NotSubmitted(message, _HINTS.get(code, ""), CODE_OF_REFUSAL[code])
 
 
 def _unclear(error: Exception) -> BatchPredictError:
     """For a request that was answered with nothing that says whether the job was made."""
     unclear = BatchPredictError(
-        f"Dataflow does not say whether it has taken the job: {said(error)}",
+        f"Dataflow does not say whether it has taken the job: {service_message(error)}",
         "see whether the job runs there; if it does not, --resume starts it again",
     )
     unclear.code = Code.UNAVAILABLE
@@ -104,8 +104,10 @@ def _not_staged(error: Exception) -> NotSubmitted:
             "see that you may write to --temp_location, and to --staging_location if there is one"
         )
         code = CODE_OF_REFUSAL.get(int(getattr(error, "code", 0) or 0), Code.FAILED_PRECONDITION)
-        return NotSubmitted(f"what the job needs cannot be staged: {said(error)}", hint, code)
-    return NotSubmitted(f"the job cannot be handed over to Dataflow: {said(error)}")
+        return NotSubmitted(
+            f"what the job needs cannot be staged: {service_message(error)}", hint, code
+        )
+    return NotSubmitted(f"the job cannot be handed over to Dataflow: {service_message(error)}")
 
 
 def _no_credentials(error: Exception) -> NotSubmitted:
@@ -139,11 +141,11 @@ def _is_not_raised_too(record: logging.LogRecord) -> bool:
     return not text.startswith(("HTTP status ", "details of server error"))
 
 
-def said(error: BaseException) -> str:
+def service_message(error: BaseException) -> str:
     """What the service said, without the request to which it said so.
 
     Example:
-        >>> said(RuntimeError("403 GET http://localhost:1/v1b3/projects/p: not you"))
+        >>> service_message(RuntimeError("403 GET http://localhost:1/v1b3/projects/p: not you"))
         'not you'
     """
     return _REQUEST.sub("", str(getattr(error, "message", "") or error))

@@ -19,7 +19,7 @@ from apache_beam.runners.runner import PipelineState
 
 from beam_batch_predict import cancellation
 from beam_batch_predict.errors import BatchPredictError, Cancelled
-from beam_batch_predict.runners.dataflow.submission import said, short_news
+from beam_batch_predict.runners.dataflow.submission import service_message, short_news
 from beam_batch_predict.runners.errors import status_of_pipeline_error
 from beam_batch_predict.status import Code, Status
 
@@ -66,7 +66,7 @@ def wait_for_dataflow(
     Args:
         result: of the pipeline.
         options: of the pipeline.
-        record_state: what the run's own record says, as `RunRecord.state`.
+        record_state: what the run's own record says, as `Run.state`.
         show: takes a line of text.
 
     Raises:
@@ -143,7 +143,7 @@ class _Watch:
             self._messages.read()
 
     def _no_answer(self, error: Exception) -> None:
-        trouble = said(error)
+        trouble = service_message(error)
         if trouble != self._trouble:
             self._trouble = trouble
             self._show(f"Dataflow does not say how the job stands; it is asked again: {trouble}")

@@ -26,9 +26,9 @@ from beam_batch_predict.sinks.columns.layout import (
 )
 from beam_batch_predict.spec import RecordShape
 
-__all__ = ["Heads", "head_columns", "prediction_heads"]
+__all__ = ["InstanceColumns", "head_columns", "prediction_heads"]
 
-Heads: TypeAlias = "dict[Column, Sequence[Any] | pa.Array]"
+InstanceColumns: TypeAlias = "dict[Column, Sequence[Any] | pa.Array]"
 """The values of each column, row by row; None for a row that does not have it."""
 
 _MOST_FIELDS = 1_000
@@ -37,7 +37,7 @@ _MOST_FIELDS = 1_000
 
 def prediction_heads(
     batch: InstanceBatch, rows: Sequence[int], shape: RecordShape = RecordShape.ECHO
-) -> Heads:
+) -> InstanceColumns:
     """What stands before the predictions of some rows of a batch.
 
     Where there are no rows: the columns that they would have, as far as that is known.
@@ -47,7 +47,7 @@ def prediction_heads(
     return head_columns(batch, rows) if len(rows) else _expected_heads(batch)
 
 
-def _expected_heads(batch: InstanceBatch) -> Heads:
+def _expected_heads(batch: InstanceBatch) -> InstanceColumns:
     """The columns that rows of a batch would have, where there is none to tell; no values."""
     if batch.keys is not None:
         return {KEY_COLUMN: []}
@@ -56,7 +56,7 @@ def _expected_heads(batch: InstanceBatch) -> Heads:
     return {Column(FIELD, name): [] for name in batch.columns}
 
 
-def head_columns(batch: InstanceBatch, rows: Sequence[int]) -> Heads:
+def head_columns(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColumns:
     """The columns of some rows of a batch."""
     keys = take(batch.keys, rows)
     if keys is None:
@@ -70,7 +70,7 @@ def head_columns(batch: InstanceBatch, rows: Sequence[int]) -> Heads:
     return {KEY_COLUMN: keys, **beside}
 
 
-def _unkeyed(batch: InstanceBatch, rows: Sequence[int]) -> Heads:
+def _unkeyed(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColumns:
     return _instance_columns(batch, rows) | _attached_columns(batch, rows)
 
 
@@ -83,7 +83,7 @@ def _spread(values: Any, shown: Sequence[int], rows: Sequence[int]) -> Any:
     return [value_of.get(row) for row in rows]
 
 
-def _instance_columns(batch: InstanceBatch, rows: Sequence[int]) -> Heads:
+def _instance_columns(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColumns:
     instances: Sequence[Any] = take(batch.instances, rows)
     if isinstance(instances, ArrowRows) and instances.names:
         return _arrow_columns(FIELD, instances)
@@ -91,7 +91,7 @@ def _instance_columns(batch: InstanceBatch, rows: Sequence[int]) -> Heads:
     if columns is not None:
         return {Column(FIELD, name): values for name, values in columns.items()}
     fields = [_fields_of(instance, batch.columns) for instance in instances]
-    nothing: Heads = {Column(FIELD, name): [None] * len(rows) for name in batch.columns}
+    nothing: InstanceColumns = {Column(FIELD, name): [None] * len(rows) for name in batch.columns}
     found = nothing | _dict_columns(FIELD, [named or {} for named in fields])
     if None in fields:
         shown = zip(_shown(batch, rows, instances), fields, strict=True)
@@ -99,7 +99,7 @@ def _instance_columns(batch: InstanceBatch, rows: Sequence[int]) -> Heads:
     return found
 
 
-def _arrow_columns(role: int, rows: ArrowRows) -> Heads:
+def _arrow_columns(role: int, rows: ArrowRows) -> InstanceColumns:
     return {Column(role, name): rows.table.column(name) for name in rows.names}
 
 
@@ -143,7 +143,7 @@ def _shown(batch: InstanceBatch, rows: Sequence[int], instances: Sequence[Any]) 
     ]
 
 
-def _attached_columns(batch: InstanceBatch, rows: Sequence[int]) -> Heads:
+def _attached_columns(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColumns:
     attached = take(batch.attached, rows)
     if attached is None:
         return {}
@@ -152,7 +152,7 @@ def _attached_columns(batch: InstanceBatch, rows: Sequence[int]) -> Heads:
     return _dict_columns(ATTACHED, attached)
 
 
-def _dict_columns(role: int, fields: Sequence[Mapping[str, Any]]) -> Heads:
+def _dict_columns(role: int, fields: Sequence[Mapping[str, Any]]) -> InstanceColumns:
     names = dict.fromkeys(chain.from_iterable(fields))
     check_columns(len(names))
     return {Column(role, name): [row.get(name) for row in fields] for name in names}

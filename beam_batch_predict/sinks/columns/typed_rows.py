@@ -17,7 +17,11 @@ import pyarrow as pa
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.sinks.columns.batch_rows import predicted_rows
 from beam_batch_predict.sinks.columns.inferred_columns import of_values
-from beam_batch_predict.sinks.columns.instance_columns import Heads, head_columns, prediction_heads
+from beam_batch_predict.sinks.columns.instance_columns import (
+    InstanceColumns,
+    head_columns,
+    prediction_heads,
+)
 from beam_batch_predict.sinks.columns.layout import (
     ERROR_COLUMN,
     INSTANCE_COLUMN,
@@ -151,7 +155,7 @@ def _typed_rows(columns: dict[Column, Typed], count: int) -> TypedRows:
     return TypedRows(layout, tuple(typed[column] for column in layout), count)
 
 
-def _typed_heads(heads: Heads, nulls: bool) -> dict[Column, Typed]:
+def _typed_heads(heads: InstanceColumns, nulls: bool) -> dict[Column, Typed]:
     return {
         column: (of_arrow if isinstance(values, pa.Array) else of_values)(values, nulls)
         for column, values in heads.items()

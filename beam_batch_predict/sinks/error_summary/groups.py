@@ -104,7 +104,7 @@ class ErrorGroups:
         if len(self._firsts) >= MOST_GROUPS:
             key = key[0], OTHER_CAUSES
         if key not in self._firsts:
-            first, message = batch.place(row), batch.statuses[row].message
+            first, message = batch.location(row), batch.statuses[row].message
             example = message.removesuffix(f" ({first})") if first else message
             cause, example = _shown(key[1], _LONGEST_CAUSE), _shown(example, _LONGEST_EXAMPLE)
             self._firsts[key] = ErrorGroup(

@@ -22,7 +22,11 @@ from beam_batch_predict.encoding.arrow_values import json_values
 from beam_batch_predict.encoding.json_columns import Piece, join_lines, join_rows
 from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.sinks.columns.batch_rows import in_echoes, predicted_rows
-from beam_batch_predict.sinks.columns.instance_columns import Heads, head_columns, prediction_heads
+from beam_batch_predict.sinks.columns.instance_columns import (
+    InstanceColumns,
+    head_columns,
+    prediction_heads,
+)
 from beam_batch_predict.sinks.columns.layout import (
     ERROR_COLUMN,
     INSTANCE_COLUMN,
@@ -178,7 +182,7 @@ def _line(cells: Sequence[list[Piece]]) -> list[Piece]:
     return [*line[:-1], b"\n"]
 
 
-def _head_cells(heads: Heads, non_finite: NonFinite) -> _Cells:
+def _head_cells(heads: InstanceColumns, non_finite: NonFinite) -> _Cells:
     return {column: _value_cells(values, non_finite) for column, values in heads.items()}
 
 

@@ -19,7 +19,11 @@ from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tf_record import HEAD, TAIL, framed
 from beam_batch_predict.sinks.columns.batch_rows import in_echoes, predicted_rows
-from beam_batch_predict.sinks.columns.instance_columns import Heads, head_columns, prediction_heads
+from beam_batch_predict.sinks.columns.instance_columns import (
+    InstanceColumns,
+    head_columns,
+    prediction_heads,
+)
 from beam_batch_predict.sinks.columns.layout import (
     BLOCK_BYTES,
     FIELD,
@@ -148,7 +152,9 @@ def _records(features: _Features, count: int, schema: Schema) -> bytes:
     return framed(encoded_examples(columns, count))
 
 
-def _head_features(batch: InstanceBatch, heads: Heads, non_finite: NonFinite) -> _Features:
+def _head_features(
+    batch: InstanceBatch, heads: InstanceColumns, non_finite: NonFinite
+) -> _Features:
     found: _Features = {}
     for column, values in heads.items():
         if isinstance(values, pa.Array):

@@ -17,7 +17,7 @@ from beam_batch_predict.sinks.formats.csv import CsvRecords
 from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile, commit_file, new_file
 from beam_batch_predict.sinks.parts.sections import Section, SectionWriter, copy_sections
 
-__all__ = ["Form", "Kind", "WholeFile", "settled"]
+__all__ = ["FileForm", "FinalFiles", "WholeFile", "final_files"]
 
 
 class WholeFile(NamedTuple):
@@ -41,7 +41,7 @@ class _Source(NamedTuple):
     sections: tuple[Section, ...]
 
 
-class Form(NamedTuple):
+class FileForm(NamedTuple):
     """What all published files of a kind are: their format, and their columns."""
 
     format: RecordFormat
@@ -62,18 +62,18 @@ class Form(NamedTuple):
         return self.format.header(self.schema) if isinstance(self.format, CsvRecords) else b""
 
 
-class Kind(NamedTuple):
+class FinalFiles(NamedTuple):
     """Predictions or errors: in which files they are, and in which form these are to be."""
 
     sources: Sequence[_Source]
-    form: Form
+    form: FileForm
 
     def files(self) -> list[WholeFile]:
         """Files in that form, one a chunk, where their parts are; written again if need be."""
         return [_whole(chunk, self.form) for chunk in _by_chunk(self.sources)]
 
 
-def settled(parts: Sequence[Part], predictions_format: str) -> tuple[Kind, Kind]:
+def final_files(parts: Sequence[Part], predictions_format: str) -> tuple[FinalFiles, FinalFiles]:
     """What the files of predictions and those of errors are to be.
 
     Args:
@@ -86,11 +86,11 @@ def settled(parts: Sequence[Part], predictions_format: str) -> tuple[Kind, Kind]
     errors = [_Source(p.chunk, p.errors, p.failed, p.error_sections) for p in parts]
     formats = RECORD_FORMATS[predictions_format], error_format(predictions_format)
     forms = _forms(predictions, errors, *formats)
-    return Kind(predictions, forms[0]), Kind(errors, forms[1])
+    return FinalFiles(predictions, forms[0]), FinalFiles(errors, forms[1])
 
 
 @lru_cache(maxsize=64)
-def _fits(form: Form, layouts: tuple[Layout, ...]) -> bool:
+def _fits(form: FileForm, layouts: tuple[Layout, ...]) -> bool:
     return form.format.fits([form.format.schema(layout) for layout in layouts], form.schema)
 
 
@@ -99,7 +99,7 @@ def _forms(
     errors: Sequence[_Source],
     record_format: RecordFormat,
     errors_format: RecordFormat,
-) -> tuple[Form, Form]:
+) -> tuple[FileForm, FileForm]:
     """The forms of predictions and of errors, whose rows have the same columns and more.
 
     Unless they are in another format.
@@ -112,8 +112,8 @@ def _forms(
     if all(source.file == NO_FILE for source in predictions):
         layout = record_format.empty(layout)
     return (
-        Form(record_format, record_format.schema(layout)),
-        Form(errors_format, errors_format.schema(failed, layout)),
+        FileForm(record_format, record_format.schema(layout)),
+        FileForm(errors_format, errors_format.schema(failed, layout)),
     )
 
 
@@ -135,7 +135,7 @@ def _by_chunk(sources: Iterable[_Source]) -> list[list[_Source]]:
     return groups
 
 
-def _whole(sources: Sequence[_Source], form: Form) -> WholeFile:
+def _whole(sources: Sequence[_Source], form: FileForm) -> WholeFile:
     """One file for a chunk: that of its only part, or one as if there were but one."""
     rows = sum(source.rows for source in sources)
     first = sources[0]

@@ -152,8 +152,8 @@ class PartWriter:
         self._source_failures += batch.source_failures
         self._error_groups.add(batch)
         if len(batch):
-            first = self._places[0] if self._places else batch.place(0)
-            self._places = first, batch.place(len(batch) - 1)
+            first = self._places[0] if self._places else batch.location(0)
+            self._places = first, batch.location(len(batch) - 1)
         self._last = batch.last
 
     def commit(self) -> Part:

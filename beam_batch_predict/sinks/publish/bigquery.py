@@ -23,7 +23,7 @@ from beam_batch_predict.files.gcs import is_cloud_storage
 from beam_batch_predict.retries import JOB_REASONS, waits
 from beam_batch_predict.sinks.formats.bigquery import BigQueryRecords
 from beam_batch_predict.sinks.formats.bigquery_types import count_fields, fields_of
-from beam_batch_predict.sinks.parts.final_files import Kind, settled
+from beam_batch_predict.sinks.parts.final_files import FinalFiles, final_files
 from beam_batch_predict.sinks.parts.part import Part
 from beam_batch_predict.sinks.publish.bigquery_tables import (
     OutputTables,
@@ -119,7 +119,7 @@ class _Target(NamedTuple):
 
 
 def _targets(parts: Sequence[Part], tables: OutputTables) -> list[_Target]:
-    predictions, errors = settled(parts, "bigquery")
+    predictions, errors = final_files(parts, "bigquery")
     records = BigQueryRecords()
     layouts = predictions.form.schema.layout, errors.form.schema.layout
     failed = records.schema(records.empty_errors(layouts[1]), layouts[0])
@@ -129,7 +129,7 @@ def _targets(parts: Sequence[Part], tables: OutputTables) -> list[_Target]:
     ]
 
 
-def _target(final: str, schema: Any, kind: Kind) -> _Target:
+def _target(final: str, schema: Any, kind: FinalFiles) -> _Target:
     parts = [PublishedFile(whole.file.uri, whole.rows) for whole in kind.files()]
     fields = fields_of(schema)
     if count_fields(fields) > MOST_FIELDS:

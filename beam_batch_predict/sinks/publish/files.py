@@ -17,7 +17,7 @@ from beam_batch_predict.sinks.error_summary.groups import merge_groups
 from beam_batch_predict.sinks.error_summary.stats import stats_lines
 from beam_batch_predict.sinks.formats.by_name import error_format
 from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, naming_of
-from beam_batch_predict.sinks.parts.final_files import WholeFile, settled
+from beam_batch_predict.sinks.parts.final_files import WholeFile, final_files
 from beam_batch_predict.sinks.parts.part import Part, PartFile, commit_file
 from beam_batch_predict.spec import FileNames
 
@@ -111,7 +111,7 @@ def _prepare(
         return _write_aside(files.join(parts_directory, name), content)
 
     naming = naming_of(names)
-    predictions, errors = settled(parts, predictions_format)
+    predictions, errors = final_files(parts, predictions_format)
     first = predictions.files()
     if not first:
         first = [aside("no-rows.predictions", predictions.form.empty_file())]
