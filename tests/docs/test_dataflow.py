@@ -11,7 +11,7 @@ from beam_batch_predict import cli
 from beam_batch_predict.jobs import parse_ai_platform_job, parse_resource
 from beam_batch_predict.runners.dataflow.options import dataflow_options
 
-PAGE = (pathlib.Path(__file__).parent.parent / "docs" / "dataflow.md").read_text()
+PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "dataflow.md").read_text()
 COMMANDS = [
     line for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL) for line in block.splitlines()
 ]

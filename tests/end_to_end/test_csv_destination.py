@@ -11,7 +11,7 @@ import pytest
 import beam_batch_predict as bbp
 from beam_batch_predict.spec import BatchPredictSpec
 
-PENGUINS = Path(__file__).resolve().parent.parent / "examples" / "penguins"
+PENGUINS = Path(__file__).resolve().parents[2] / "examples" / "penguins"
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 from beam_batch_predict.registry.names import parse_model_name
 from beam_batch_predict.registry.versions_file import parse_pins
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "models.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", PAGE, re.DOTALL)
 

@@ -8,7 +8,7 @@ the endpoint is called `localhost`.
         …  # --dataflow_endpoint=<service.url> --no_auth
         service.created_job["environment"]
 
-By hand, for a look: `python tests/dataflow/stand_in.py [STATE …]`.
+By hand, for a look: `python tests/runners/dataflow/stand_in.py [STATE …]`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import pytest
 import beam_batch_predict as bbp
 from beam_batch_predict.jobs import read_job
 
-PENGUINS = Path(__file__).resolve().parent.parent / "examples" / "penguins"
+PENGUINS = Path(__file__).resolve().parents[2] / "examples" / "penguins"
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from beam_batch_predict import cli
 from beam_batch_predict.cli.options import OPTIONS
 from beam_batch_predict.jobs import BatchPredictionJob, read_job
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 

@@ -14,7 +14,7 @@ import pytest
 
 from beam_batch_predict.cli import _with_equals_signs
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PENGUINS = ROOT / "examples" / "penguins"
 COMMAND = [sys.executable, "-m", "beam_batch_predict", "run"]
 

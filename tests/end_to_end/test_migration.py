@@ -16,7 +16,7 @@ from beam_batch_predict.cli import gcloud_flags
 from beam_batch_predict.jobs import AiPlatformJob, BatchPredictionJob, read_job
 from beam_batch_predict.jobs.ai_platform.types import PredictionInput, PredictionOutput
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 GUIDE = (ROOT / "docs" / "migration.md").read_text()
 REFERENCE = (ROOT / "docs" / "ai-platform.md").read_text()
 SUBMIT = "gcloud ai-platform jobs submit prediction"

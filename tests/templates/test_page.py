@@ -19,7 +19,7 @@ from google.protobuf import json_format
 from beam_batch_predict.cli.job_from_flags import job_from_fields
 from pipelines import batch_predict
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "flex-template.md").read_text()
 PARAMETERS = {
     parameter["name"]

@@ -15,7 +15,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 TEMPLATES = ROOT / "templates"
 DOCKERFILE = TEMPLATES / "Dockerfile"
 IMAGE = "us-central1-docker.pkg.dev/my-project/dataflow/batch-predict:0.1.0"

@@ -10,7 +10,7 @@ from beam_batch_predict.sources.planning import Listing, chunks_of_listing
 from beam_batch_predict.spec.sources import JsonLines
 from benchmarks import scale
 
-PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
+PAGE = Path(__file__).parents[2] / "docs" / "scale.md"
 
 
 def chunks(count, size):

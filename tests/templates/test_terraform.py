@@ -11,7 +11,7 @@ import pytest
 
 from beam_batch_predict.cli.job_from_flags import job_from_fields
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 EXAMPLE = ROOT / "templates" / "terraform"
 MAIN = (EXAMPLE / "main.tf").read_text()
 

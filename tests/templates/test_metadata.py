@@ -13,7 +13,7 @@ from google.protobuf import json_format
 from beam_batch_predict.cli.job_from_flags import FIELDS, job_from_fields
 from beam_batch_predict.cli.options import GROUPS, OPTIONS
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 TEMPLATES = ROOT / "templates"
 
 PAGE = ROOT / "docs" / "flex-template.md"
@@ -71,7 +71,7 @@ def test_its_parameters_are_the_job_file_the_fields_of_a_job_and_the_options():
 def test_the_docs_name_every_parameter():
     documented = re.findall(r"^\| `(\w+)` \|", PAGE.read_text(), re.MULTILINE)
     assert documented == [name for name in parameters() if name == "job" or name in FIELD_NAMES]
-    # Options of a run are in command-line.md: tests/test_docs.py.
+    # Options of a run are in command-line.md: tests/docs/test_pages.py.
     assert "command-line.md" in PAGE.read_text()
 
 

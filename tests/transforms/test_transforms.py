@@ -14,7 +14,7 @@ from apache_beam.transforms.window import FixedWindows, TimestampedValue
 import beam_batch_predict as bbp
 from beam_batch_predict.spec import BatchPredictSpec
 
-PENGUINS = Path(__file__).resolve().parent.parent / "examples" / "penguins"
+PENGUINS = Path(__file__).resolve().parents[2] / "examples" / "penguins"
 
 
 def counters(result):

@@ -19,7 +19,7 @@ from apache_beam.portability.api import beam_runner_api_pb2
 from beam_batch_predict.cli.options import OPTIONS
 from pipelines import batch_predict
 
-ROOT = pathlib.Path(__file__).parent.parent
+ROOT = pathlib.Path(__file__).parents[2]
 IMAGE = "us-central1-docker.pkg.dev/my-project/dataflow/batch-predict:0.1.0"
 
 ENVIRONMENT = {
