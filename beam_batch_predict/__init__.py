@@ -104,14 +104,14 @@ _LATE = {
     "AiPlatformJob": "jobs",
     "BatchPredictionJob": "jobs",
     "read_job": "jobs",
-    "SavedModelHandler": "models.handler",
-    "BatchInstances": "transforms",
-    "BatchPredict": "batch_transform",
-    "ConvertInstances": "transforms",
-    "Predict": "transforms",
-    "ReadInstances": "transforms",
-    "Unbatch": "transforms",
-    "WriteResults": "write_transforms",
+    "SavedModelHandler": "transforms.model_handler",
+    "BatchInstances": "transforms.rows",
+    "BatchPredict": "transforms.batch_predict",
+    "ConvertInstances": "transforms.convert",
+    "Predict": "transforms.predict",
+    "ReadInstances": "transforms.read",
+    "Unbatch": "transforms.rows",
+    "WriteResults": "transforms.write",
 }
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from beam_batch_predict.cli import _with_equals_signs
+from beam_batch_predict.cli.arguments import with_equals_signs
 
 ROOT = Path(__file__).resolve().parents[2]
 PENGUINS = ROOT / "examples" / "penguins"
@@ -234,7 +234,7 @@ def test_a_wrong_option_starts_nothing(flags, words, job_file, tmp_path):
     ],
 )
 def test_flags_with_and_without_values(given, taken):
-    assert _with_equals_signs(given.split()) == taken.split()
+    assert with_equals_signs(given.split()) == taken.split()
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from beam_batch_predict import cli
+from beam_batch_predict.cli.arguments import with_equals_signs
 
 JOB = {
     "displayName": "penguins",
@@ -78,8 +79,8 @@ def test_spellings(line, shell):
 
 
 def test_beams_own_option_of_the_name_takes_a_value_and_stays_beams(shell):
-    assert cli._with_equals_signs(["run", "--dry_run=True"]) == ["run", "--dry_run=True"]
-    assert cli._with_equals_signs(["run", "--dry_run", "true"]) == ["run", "--dry_run=true"]
+    assert with_equals_signs(["run", "--dry_run=True"]) == ["run", "--dry_run=True"]
+    assert with_equals_signs(["run", "--dry_run", "true"]) == ["run", "--dry_run=true"]
 
 
 def test_submit_tells_options_too(shell):

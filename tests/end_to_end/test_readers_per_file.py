@@ -18,7 +18,7 @@ from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runs.plan import chunks_of
 from beam_batch_predict.sinks.parts.metadata import read_parts
 from beam_batch_predict.spec import Csv, TfRecord
-from beam_batch_predict.transforms import write_dofns
+from beam_batch_predict.transforms import read_dofns
 
 RANDOM = random.Random(3)
 CELLS = ["oops" if n % 17 == 5 else f"{RANDOM.random() * n}" for n in range(2000)]
@@ -109,13 +109,13 @@ def test_a_resumed_run_reads_only_the_shares_that_are_left(
     with breaking_off(3):
         left = Path(run(name, readers_per_file=7)["outputInfo"]["gcsOutputDirectory"])
     done = {part.chunk for part in read_parts(str(*left.glob("_parts/*")))}
-    read, read_chunk = set(), write_dofns.read_chunk
+    read, read_chunk = set(), read_dofns.read_chunk
 
     def reading(chunk, *rest):
         read.add(chunk.number)
         return read_chunk(chunk, *rest)
 
-    monkeypatch.setattr(write_dofns, "read_chunk", reading)
+    monkeypatch.setattr(read_dofns, "read_chunk", reading)
     assert run(name, readers_per_file=7, resume=True)["state"] == "JOB_STATE_SUCCEEDED"
     assert len(done) == 3
     assert read == set(range(7)) - done
@@ -160,7 +160,7 @@ def test_a_compressed_file_that_has_grown_is_not_what_was_planned(name, tmp_path
     chunks = chunks_of(source)
     with path.open("ab") as file:
         file.write(stored)
-    batches = [batch for chunk in chunks for batch in write_dofns.ReadChunk(64).process(chunk)]
+    batches = [batch for chunk in chunks for batch in read_dofns.ReadChunk(64).process(chunk)]
     reasons = [failure.message for batch in batches for failure in batch.source_failures]
     if name == "in.tfrecord":
         assert (reasons, sum(map(len, batches))) == ([], len(CELLS))

@@ -16,7 +16,7 @@ from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runs import finish
 from beam_batch_predict.sinks.parts import metadata
 from beam_batch_predict.sinks.publish import files as publish_files
-from beam_batch_predict.transforms import write_dofns
+from beam_batch_predict.transforms import read_dofns, write_dofns
 
 ROWS = "".join("oops\n" if n % 17 == 5 else f"{n}.5\n" for n in range(200))
 
@@ -78,13 +78,13 @@ def test_chunks_that_are_done_are_not_done_again(run, break_off, monkeypatch):
     left = break_off(parts=3)
     done = {part.chunk for part in metadata.read_parts(str(*left.glob("_parts/*")))}
     read = []
-    read_chunk = write_dofns.read_chunk
+    read_chunk = read_dofns.read_chunk
 
     def reading(chunk, *rest):
         read.append(chunk.number)
         return read_chunk(chunk, *rest)
 
-    monkeypatch.setattr(write_dofns, "read_chunk", reading)
+    monkeypatch.setattr(read_dofns, "read_chunk", reading)
     run(resume=True)
     total = 1 + max(read)
     assert sorted(read) == sorted(set(range(total)) - done)
@@ -132,7 +132,7 @@ def test_a_run_killed_while_it_published_only_publishes_the_rest(
         patch.setattr(publish_files.files, "rename", rename_some)
         left = Path(run()["outputInfo"]["gcsOutputDirectory"])
     assert len(published(left)) == moved
-    monkeypatch.setattr(write_dofns, "read_chunk", None)
+    monkeypatch.setattr(read_dofns, "read_chunk", None)
     assert run(resume=True)["state"] == "JOB_STATE_SUCCEEDED"
     assert published(left) == whole
     assert verify(str(left)).wrong == ()
@@ -299,7 +299,7 @@ def test_what_does_not_pass_ends_the_run_after_some_attempts(run, monkeypatch):
 
 
 def test_an_input_that_changes_while_the_job_runs_is_a_partial_failure(run, tmp_path, monkeypatch):
-    read_chunk = write_dofns.read_chunk
+    read_chunk = read_dofns.read_chunk
     path = tmp_path / "in.jsonl"
 
     def reading(chunk, *rest):
@@ -307,7 +307,7 @@ def test_an_input_that_changes_while_the_job_runs_is_a_partial_failure(run, tmp_
         if chunk.number == 0:
             path.write_text(ROWS + "7\n")
 
-    monkeypatch.setattr(write_dofns, "read_chunk", reading)
+    monkeypatch.setattr(read_dofns, "read_chunk", reading)
     record = run()
     assert record["state"] == "JOB_STATE_SUCCEEDED"
     assert record["completionStats"]["incompleteCount"] == "-1"

@@ -12,9 +12,9 @@ import sys
 
 import helpers.gcloud
 import pytest
-from dataflow.stand_in import StandIn
 from google.cloud import dataflow_v1beta3
 from google.protobuf import json_format
+from runners.dataflow.stand_in import StandIn
 
 from beam_batch_predict.cli.job_from_flags import job_from_fields
 from pipelines import batch_predict

@@ -4,8 +4,8 @@ import json
 
 import pytest
 from apache_beam.utils import retry
-from dataflow.stand_in import StandIn
-from dataflow.workers import Workers
+from runners.dataflow.stand_in import StandIn
+from runners.dataflow.workers import Workers
 
 from beam_batch_predict import cli
 from beam_batch_predict.runners.dataflow import waiting

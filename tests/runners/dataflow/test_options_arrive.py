@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from dataflow.stand_in import error
+from runners.dataflow.stand_in import error
 
 KEY = "projects/p/locations/us-central1/keyRings/r/cryptoKeys/k"
 

@@ -10,7 +10,7 @@ import threading
 import apache_beam as beam
 import pytest
 from apache_beam.runners.runner import PipelineState
-from dataflow.stand_in import CANCELLED, GARBAGE, Answer, error
+from runners.dataflow.stand_in import CANCELLED, GARBAGE, Answer, error
 
 import beam_batch_predict as bbp
 from beam_batch_predict import cancellation, cli

@@ -6,7 +6,7 @@ import json
 import pytest
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2 as api
-from dataflow.translation import (
+from runners.dataflow.translation import (
     FUSABLE,
     PARDO,
     chain,
