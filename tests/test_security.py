@@ -146,7 +146,7 @@ FORBIDDEN = {"eval", "exec", "compile", "os.system", "os.popen", "marshal.loads"
 MAY_UNPICKLE = {"coders.py"}
 """Of the library: the coder of what Beam moves between the workers of one run."""
 
-READS_YAML = ("version_pins.py", "yaml.compose")
+READS_YAML = ("versions_file.py", "yaml.compose")
 """It gives the texts of a file and makes no objects of them."""
 
 

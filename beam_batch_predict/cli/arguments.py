@@ -66,4 +66,5 @@ def _takes_value(flag: str) -> bool:
 
 
 def our_flags() -> set[str]:
+    """The flags of `run` that are not Beam's."""
     return {f"--{option.name}" for option in (*OPTIONS, *(field.option for field in FIELDS))}

@@ -37,6 +37,7 @@ _KNOWN_WARNINGS = (
 
 
 def keep_log_record(record: logging.LogRecord) -> bool:
+    """Whether a log record says what the user does not learn otherwise; a filter of handlers."""
     if cancellation.was_asked() or _is_reported_elsewhere(record):
         return False
     return not any(text in record.getMessage() for text in _KNOWN_WARNINGS)

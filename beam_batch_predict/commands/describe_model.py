@@ -80,7 +80,7 @@ def describe_model(target: str, registry: str = "") -> DescribedModel:
     """Look up a model, and read what it says of itself; it is not loaded.
 
     Args:
-        target: a name, as `model_registry.resolve` takes it, or the directory of a SavedModel.
+        target: a name, as `registry.lookup.resolve` takes it, or the directory of a SavedModel.
             Without a slash it is a name where there is a registry, else a directory if it is one.
         registry: the directory of models.
 

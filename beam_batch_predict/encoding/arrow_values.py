@@ -1,4 +1,4 @@
-"""Arrow arrays as JSON values, by the table in `typed_values`, column by column.
+"""Arrow arrays as JSON values, by the table in `json_values`, column by column.
 
 Python's dates end at the year 9999 and at microseconds; Arrow's do not, so their texts are
 made from the numbers.

@@ -1,7 +1,7 @@
 """What the user asks for: the job resources of the services, and how they are read.
 
-One module (or family of modules) per service: `vertex` is Vertex AI's, `ai_platform` that of AI
-Platform Prediction. Everything here works without Beam, TensorFlow or a client of Google Cloud.
+One folder per service: `vertex` is Vertex AI's, `ai_platform` that of AI Platform Prediction.
+Everything here works without Beam, TensorFlow or a client of Google Cloud.
 """
 
 from beam_batch_predict.jobs.ai_platform.job import AiPlatformJob, parse_ai_platform_job

@@ -93,6 +93,7 @@ class BatchPredictSpec:
         InvalidArgument: a value cannot work.
 
     Example:
+        >>> from beam_batch_predict.spec import GcsDestination, JsonLines
         >>> spec = BatchPredictSpec(
         ...     JsonLines("in.jsonl"), SavedModel("model"), GcsDestination("out"))
         >>> spec.batch_size
@@ -127,6 +128,7 @@ class BatchPredictSpec:
         """The same, with a project that pays for BigQuery where the clients name none.
 
         Example:
+            >>> from beam_batch_predict.spec import BigQuery, GcsDestination
             >>> spec = BatchPredictSpec(
             ...     BigQuery("p.d.t"), SavedModel("model"), GcsDestination("out"))
             >>> spec.paid_by("mine").source.clients.project

@@ -1,4 +1,4 @@
-"""What a run is told beside its job: values of the options that bear on its results."""
+"""The options of a run beside its job."""
 
 from __future__ import annotations
 

@@ -1,10 +1,4 @@
-"""The PTransforms. They only wire: the work is in functions of the other modules.
-
-    ReadInstances → ConvertInstances → Predict → WriteResults
-
-carry `InstanceBatch`es; `BatchInstances` and `Unbatch` are the doors for pipelines of rows.
-`WriteResults` is in `write_transforms`, and all of it, for a job, in `batch_transform`.
-"""
+"""Reading: a source to batches of its rows."""
 
 from __future__ import annotations
 

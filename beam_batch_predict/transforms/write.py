@@ -66,9 +66,9 @@ class WriteResults(beam.PTransform):
         LostRowsError: when the pipeline runs, and rows are missing: nothing is published.
 
     Example:
+        >>> from beam_batch_predict.spec import FileNames, GcsDestination
         >>> WriteResults(GcsDestination("out/")).predictions_format
         'jsonl'
-        >>> from beam_batch_predict.spec import FileNames
         >>> destination = GcsDestination(
         ...     "out/results/", own_directory=False, file_names=FileNames.SHARDED)
         >>> WriteResults(destination, record_shape=RecordShape.OUTPUTS).directory

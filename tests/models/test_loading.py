@@ -242,8 +242,8 @@ def importing_a_tensorflow(directory, code, level):
             sys.executable,
             "-Wignore::FutureWarning",  # Google's libraries say that they will leave Python 3.10
             "-c",
-            "from beam_batch_predict.models.saved_model.loading import import_tensorflow; import os\n"
-            "import_tensorflow(); os.write(2, b'done'); import_tensorflow()",
+            "import os; from beam_batch_predict.models.saved_model import loading\n"
+            "loading.import_tensorflow(); os.write(2, b'done'); loading.import_tensorflow()",
         ],
         env={
             **os.environ,

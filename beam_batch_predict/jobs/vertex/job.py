@@ -144,7 +144,7 @@ class BatchPredictionJob(BatchPredictionJobFields):
         """The same job, knowing which version of its `model` is meant and where its files are.
 
         Args:
-            model_registry: the directory of models; as `model_registry.resolve` has it.
+            model_registry: the directory of models; as `registry.lookup.resolve` has it.
 
         Raises:
             InvalidArgument: there is no such model, or nothing says where to look for it.

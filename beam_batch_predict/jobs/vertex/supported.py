@@ -1,7 +1,7 @@
 """What Vertex AI takes in a batch prediction job and this release does not.
 
 The one place to change when a format, a source or a kind of model is added. Each message
-says what to use instead. The rules of Vertex AI itself are in `vertex_rules`.
+says what to use instead. The rules of Vertex AI itself are in `rules`.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
 """Avro values as JSON: logical types of our own, which fastavro reads.
 
 fastavro hands each value of a logical type to a function registered for it, wherever in a row
-the value stands. `avro_schemas` gives such types to the values that are not their own JSON:
+the value stands. `schemas` gives such types to the values that are not their own JSON:
 
 | type | JSON |
 |---|---|
-| a logical type of Avro | as `typed_values` has the value that fastavro makes of it |
-| bytes, fixed | as `typed_values` has bytes |
+| a logical type of Avro | as `encoding.json_values` has the value that fastavro makes of it |
+| bytes, fixed | as `encoding.json_values` has bytes |
 | float, and arrays and maps of floats | the shortest numbers that read back to the same |
 | a record of values without bytes | itself, and its values are counted |
 

@@ -25,7 +25,7 @@ __all__ = [
 
 
 def json_schema(schema: Any, faults: list[Status]) -> Any:
-    """A schema with the logical types of `avro_json`, without defaults, aliases and remarks.
+    """A schema with the logical types of `json_values`, without defaults, aliases and remarks.
 
     By the specification a logical type that is unknown or wrong, as a decimal without a
     precision, is as none.
