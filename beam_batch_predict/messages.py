@@ -1,4 +1,4 @@
-"""Texts that may hold anything, made fit to be shown and stored."""
+"""Texts for people: redacted, quoted, shortened, and the known word that is nearest."""
 
 from __future__ import annotations
 
@@ -18,6 +18,12 @@ __all__ = [
     "shortened",
     "show_location",
 ]
+
+LONGEST_SHOWN = 100
+"""Characters of a key that messages show."""
+
+Location = tuple[str | int, ...]
+"""The keys and positions that lead from the top of a document to a value."""
 
 _NAMES = (
     r"x-(?:goog|amz)-(?:signature|credential|security-token)|sig|signature|upload_id"
@@ -97,14 +103,6 @@ def shortened(text: str, length: int) -> str:
         'abc…'
     """
     return text if len(text) <= length else text[: length - 1] + "…"
-
-
-LONGEST_SHOWN = 100
-"""Characters of a key that messages show."""
-
-
-Location = tuple[str | int, ...]
-"""The keys and positions that lead from the top of a document to a value."""
 
 
 def show_location(location: Location) -> str:

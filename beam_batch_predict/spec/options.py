@@ -19,6 +19,17 @@ from beam_batch_predict.spec.sources import DEFAULT_CHUNK_BYTES, DEFAULT_MAX_INS
 
 __all__ = ["MODEL_COPIES", "OF_THE_RUN", "RESUME", "ModelCopies", "RowKey", "RunOptions", "row_key"]
 
+RESUME = "resume"
+"""The name of the option to resume a run."""
+
+MODEL_COPIES = "model_copies"
+"""The name of the option that takes a `ModelCopies`."""
+
+OF_THE_RUN = frozenset({RESUME, MODEL_COPIES})
+"""Options that do not bear on results: the others are those of `RunOptions`."""
+
+_PLACE, _FIELD = "place", "field:"
+
 
 @dataclasses.dataclass(frozen=True)
 class RunOptions:
@@ -70,9 +81,6 @@ class RunOptions:
         return {name: value for name, value in vars(self).items() if name in fields}
 
 
-_PLACE, _FIELD = "place", "field:"
-
-
 class RowKey(NamedTuple):
     """Where the key of a row comes from; from nowhere, where both are not set.
 
@@ -105,12 +113,8 @@ def row_key(text: str) -> RowKey:
     return RowKey(field or None, text == _PLACE)
 
 
-MODEL_COPIES = "model_copies"
-"""The name of the option."""
-
-
 class ModelCopies(enum.Enum):
-    """What has a copy of its own.
+    """What has its own copy of a model: each process, or each machine.
 
     Example:
         >>> ModelCopies("machine").name
@@ -120,11 +124,3 @@ class ModelCopies(enum.Enum):
     AUTO = "auto"
     PROCESS = "process"
     MACHINE = "machine"
-
-
-RESUME = "resume"
-"""The name of the option to go on with a run."""
-
-
-OF_THE_RUN = frozenset({RESUME, MODEL_COPIES})
-"""Options that do not bear on results: the others are those of `RunOptions`."""

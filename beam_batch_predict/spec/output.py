@@ -10,9 +10,7 @@ from typing import TypeAlias
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.gcp.bigquery import BigQueryClients
-from beam_batch_predict.spec.checks import (
-    check_strings,
-)
+from beam_batch_predict.spec.checks import check_strings
 
 __all__ = [
     "BigQueryDestination",

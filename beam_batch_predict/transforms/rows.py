@@ -12,9 +12,7 @@ from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.sinks.formats.json_lines import error_records, prediction_records
-from beam_batch_predict.spec import (
-    DEFAULT_BATCH_SIZE,
-)
+from beam_batch_predict.spec import DEFAULT_BATCH_SIZE
 from beam_batch_predict.spec.checks import check_batch_size
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
 from beam_batch_predict.transforms.model_handler import NAMESPACE
