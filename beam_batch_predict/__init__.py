@@ -15,7 +15,6 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.bigquery_clients import BigQueryClients
 from beam_batch_predict.errors import (
     BatchPredictError,
     DestinationError,
@@ -27,6 +26,7 @@ from beam_batch_predict.errors import (
     SourceError,
     TakenOver,
 )
+from beam_batch_predict.gcp.bigquery import BigQueryClients
 from beam_batch_predict.spec import (
     Avro,
     BatchPredictSpec,
@@ -47,17 +47,14 @@ from beam_batch_predict.spec import (
 from beam_batch_predict.status import Code, Status
 
 if TYPE_CHECKING:
-    from beam_batch_predict.batch_transform import BatchPredict
     from beam_batch_predict.jobs import AiPlatformJob, BatchPredictionJob, read_job
-    from beam_batch_predict.models.handler import SavedModelHandler
-    from beam_batch_predict.transforms import (
-        BatchInstances,
-        ConvertInstances,
-        Predict,
-        ReadInstances,
-        Unbatch,
-    )
-    from beam_batch_predict.write_transforms import WriteResults
+    from beam_batch_predict.transforms.batch_predict import BatchPredict
+    from beam_batch_predict.transforms.convert import ConvertInstances
+    from beam_batch_predict.transforms.model_handler import SavedModelHandler
+    from beam_batch_predict.transforms.predict import Predict
+    from beam_batch_predict.transforms.read import ReadInstances
+    from beam_batch_predict.transforms.rows import BatchInstances, Unbatch
+    from beam_batch_predict.transforms.write import WriteResults
 
 __version__ = "0.1.0"
 
@@ -107,14 +104,14 @@ _LATE = {
     "AiPlatformJob": "jobs",
     "BatchPredictionJob": "jobs",
     "read_job": "jobs",
-    "SavedModelHandler": "models.handler",
-    "BatchInstances": "transforms",
-    "BatchPredict": "batch_transform",
-    "ConvertInstances": "transforms",
-    "Predict": "transforms",
-    "ReadInstances": "transforms",
-    "Unbatch": "transforms",
-    "WriteResults": "write_transforms",
+    "SavedModelHandler": "transforms.model_handler",
+    "BatchInstances": "transforms.rows",
+    "BatchPredict": "transforms.batch_predict",
+    "ConvertInstances": "transforms.convert",
+    "Predict": "transforms.predict",
+    "ReadInstances": "transforms.read",
+    "Unbatch": "transforms.rows",
+    "WriteResults": "transforms.write",
 }
 
 

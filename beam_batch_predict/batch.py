@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from beam_batch_predict.inputs import DEFAULT_MAX_INSTANCE_BYTES
+from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.status import Status
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from beam_batch_predict.bigquery_clients import BigQueryClients
-    from beam_batch_predict.example_columns import FeatureFilter
-    from beam_batch_predict.tensor_info import TensorInfo
+    from beam_batch_predict.encoding.tensor_info import TensorInfo
+    from beam_batch_predict.encoding.tf_examples import FeatureFilter
+    from beam_batch_predict.gcp.bigquery import BigQueryClients
 
 __all__ = ["Chunk", "InstanceBatch", "Predictions", "Span", "TableStream"]
 
@@ -143,7 +143,7 @@ class InstanceBatch:
 
     Example:
         >>> batch = InstanceBatch(rows=[b"1", b"oops"], offsets=[0, 2], origins=((0, "a"),))
-        >>> batch.place(1)
+        >>> batch.location(1)
         'a, byte 2'
         >>> len(batch)
         2
@@ -181,7 +181,7 @@ class InstanceBatch:
         everything = range(len(self.rows))
         return [i for i in everything if i not in self.statuses] if self.statuses else everything
 
-    def place(self, position: int) -> str:
+    def location(self, position: int) -> str:
         """Where a row stands in the input; empty where the batch does not know."""
         if not self.origins:
             return ""
@@ -190,5 +190,5 @@ class InstanceBatch:
 
     def failing(self, failures: Iterable[tuple[int, Status]]) -> dict[int, Status]:
         """The batch's statuses with new failures, each told where its row stands."""
-        placed = {position: status.at(self.place(position)) for position, status in failures}
+        placed = {position: status.at(self.location(position)) for position, status in failures}
         return {**self.statuses, **placed}

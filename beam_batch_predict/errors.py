@@ -33,6 +33,7 @@ __all__ = [
     "SourceError",
     "TakenOver",
     "Violation",
+    "status_of_error",
 ]
 
 
@@ -147,3 +148,12 @@ class Cancelled(BatchPredictError):
     """Somebody stopped the run: a signal to its process, or a word to the runner."""
 
     code = Code.CANCELLED
+
+
+def status_of_error(error: BaseException) -> Status:
+    """The status of a job that ended with an exception."""
+    if isinstance(error, BatchPredictError):
+        return error.status
+    if isinstance(error, PermissionError):
+        return Status(Code.PERMISSION_DENIED, str(error))
+    return Status(Code.INTERNAL, f"{type(error).__name__}: {error}")

@@ -98,9 +98,9 @@ def _plan(count: int, size: int) -> None:
     from apache_beam.coders import FastPrimitivesCoder
 
     from beam_batch_predict.files import File
-    from beam_batch_predict.inputs import JsonLines
-    from beam_batch_predict.sinks.run_plan import RunPlan, read_plan, write_plan
+    from beam_batch_predict.runs.plan_file import RunPlan, read_plan, write_plan
     from beam_batch_predict.sources.planning import Listing, chunks_of_listing, list_source
+    from beam_batch_predict.spec.sources import JsonLines
 
     made = Steps()
     name = "gs://some-bucket/some/longer/directory/part-{:07d}.jsonl"
@@ -158,12 +158,12 @@ def _cloud() -> Iterator[str]:
 
 
 def _publish(count: int, directory: str) -> None:
-    from beam_batch_predict.sinks.finishing import finish_run
-    from beam_batch_predict.sinks.part_records import read_parts
-    from beam_batch_predict.sinks.publishing import remove_parts
-    from beam_batch_predict.sinks.run_record import RunRecord, fresh_time
+    from beam_batch_predict.runs.finish import finish_run
+    from beam_batch_predict.runs.record import Run, fresh_time
+    from beam_batch_predict.sinks.parts.metadata import read_parts
+    from beam_batch_predict.sinks.publish.files import remove_parts
 
-    record = RunRecord(directory, fresh_time())
+    record = Run(directory, fresh_time())
     made = Steps()
     parts = made.step(
         "what workers leave", lambda: _leave(record, count), lambda left: f"{len(left):,} parts"
@@ -191,8 +191,8 @@ def _leave(record: Any, count: int) -> list[Any]:
     import hashlib
 
     from beam_batch_predict import files
-    from beam_batch_predict.sinks.part_records import _to_json
-    from beam_batch_predict.sinks.parts import NO_FILE, Part, PartFile, part_name
+    from beam_batch_predict.sinks.parts.metadata import _to_json
+    from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile, part_name
 
     place, digest = record.parts_directory, hashlib.sha256(RECORD).hexdigest()
 

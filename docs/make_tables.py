@@ -31,9 +31,9 @@ from beam_batch_predict.jobs import (
     BatchPredictionJob,
     read_job,
 )
-from beam_batch_predict.jobs.vertex_instances import instance_extensions
-from beam_batch_predict.run_planning import chunks_of
-from beam_batch_predict.sinks.formats import RECORD_FORMATS
+from beam_batch_predict.jobs.vertex.instance_rules import instance_extensions
+from beam_batch_predict.runs.plan import chunks_of
+from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS
 from beam_batch_predict.sources.bigquery_rows import rows_of
 from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.spec import NonFinite

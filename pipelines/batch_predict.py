@@ -15,8 +15,8 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from beam_batch_predict import cli
-from beam_batch_predict.job_fields import FIELDS
-from beam_batch_predict.options import OPTIONS, add_options
+from beam_batch_predict.cli.job_from_flags import FIELDS
+from beam_batch_predict.cli.options import OPTIONS, add_options
 
 IMAGE = "BEAM_BATCH_PREDICT_IMAGE"
 """The environment variable by which a template's image knows its own name."""

@@ -10,10 +10,10 @@ import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
 import beam_batch_predict as bbp
-from beam_batch_predict import dofns
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.runners.choice import make_runner
-from beam_batch_predict.sinks.part_records import write_part_record
+from beam_batch_predict.runners.create import make_runner
+from beam_batch_predict.sinks.parts.metadata import write_part_record
+from beam_batch_predict.transforms import write_dofns
 
 
 def pytest_collection_modifyitems(items):
@@ -90,7 +90,7 @@ def breaking_off(monkeypatch):
             write_part_record(part, directory)
 
         with monkeypatch.context() as patch:
-            patch.setattr(dofns, "write_part_record", write)
+            patch.setattr(write_dofns, "write_part_record", write)
             yield
 
     return breaking

@@ -23,14 +23,14 @@ def test_every_row_knows_its_file_even_beside_files_without_rows(counts):
         offsets=[10 * row for row in range(len(owners))],
         origins=tuple((start, f"f{file}") for file, start in enumerate(starts)),
     )
-    assert [batch.place(row) for row in range(len(batch))] == [
+    assert [batch.location(row) for row in range(len(batch))] == [
         f"f{owner}, byte {10 * row}" for row, owner in enumerate(owners)
     ]
 
 
 def test_a_batch_that_does_not_know_where_it_is_from_says_nothing():
     batch = InstanceBatch([1, 2])
-    assert batch.place(1) == ""
+    assert batch.location(1) == ""
     assert batch.failing([(1, BAD)]) == {1: BAD}
 
 

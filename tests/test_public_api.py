@@ -61,7 +61,7 @@ def test_the_import_is_cheap():
 
 
 def test_reading_a_job_imports_neither_beam_nor_tensorflow():
-    modules = modules_after("import beam_batch_predict.cli as c; c._parser()")
+    modules = modules_after("import beam_batch_predict.cli.app as c; c._parser()")
     assert "pydantic" in modules
     assert not modules & {"apache_beam", "tensorflow"}
 

@@ -17,7 +17,7 @@ from beam_batch_predict.errors import (
     ModelError,
     SourceError,
 )
-from beam_batch_predict.file_errors import StorageUnavailable
+from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.status import Code
 
 

@@ -24,17 +24,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from beam_batch_predict import files
-from beam_batch_predict.bigquery_clients import BigQueryClients, google_errors, sql_name
 from beam_batch_predict.errors import InvalidArgument, InvalidJob, SourceError
-from beam_batch_predict.inputs import BigQuery
+from beam_batch_predict.gcp.bigquery import BigQueryClients, sql_name
+from beam_batch_predict.gcp.errors import google_errors
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.safe_text import redacted
-from beam_batch_predict.sinks.bigquery_names import acceptable, dataset_of_run
+from beam_batch_predict.messages import redacted
+from beam_batch_predict.runs.record import Run
+from beam_batch_predict.sinks.formats.bigquery_names import acceptable, dataset_of_run
 from beam_batch_predict.sinks.naming import output_directory, temporary_directory
-from beam_batch_predict.sinks.part_records import read_parts, write_part_record
-from beam_batch_predict.sinks.parts import NO_FILE, Part, PartFile
-from beam_batch_predict.sinks.run_record import RunRecord
+from beam_batch_predict.sinks.parts.metadata import read_parts, write_part_record
+from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile
 from beam_batch_predict.spec import BigQueryDestination, Outcome
+from beam_batch_predict.spec.sources import BigQuery
 from beam_batch_predict.status import Code, Status
 from pipelines import batch_predict
 
@@ -145,7 +146,7 @@ FORBIDDEN = {"eval", "exec", "compile", "os.system", "os.popen", "marshal.loads"
 MAY_UNPICKLE = {"coders.py"}
 """Of the library: the coder of what Beam moves between the workers of one run."""
 
-READS_YAML = ("version_pins.py", "yaml.compose")
+READS_YAML = ("versions_file.py", "yaml.compose")
 """It gives the texts of a file and makes no objects of them."""
 
 
@@ -261,7 +262,7 @@ def test_a_record_of_a_part_names_no_file_elsewhere(tmp_path):
 def test_a_directory_for_parts_among_those_of_other_users_is_closed_to_them():
     above = temporary_directory()
     try:
-        assert RunRecord(f"{above}/run", TIME).claim()
+        assert Run(f"{above}/run", TIME).claim()
         assert os.stat(above).st_mode & 0o777 == 0o700
     finally:
         files.delete([above])

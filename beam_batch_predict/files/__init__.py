@@ -5,7 +5,7 @@ sends them. Every failure is an `OSError` with the path in it, but for those of 
 that may pass: a `StorageUnavailable` tells that they did not.
 """
 
-from beam_batch_predict.file_errors import StorageUnavailable
+from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.files.matching import File, exists, match, match_in
 from beam_batch_predict.files.moving import delete, rename
 from beam_batch_predict.files.paths import is_local, join

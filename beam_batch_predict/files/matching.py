@@ -8,7 +8,7 @@ from typing import NamedTuple
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
-from beam_batch_predict.file_errors import asked
+from beam_batch_predict.files.errors import asked
 from beam_batch_predict.files.paths import is_local, join
 
 __all__ = ["File", "exists", "match", "match_in"]

@@ -11,9 +11,9 @@ from contextlib import suppress
 
 from apache_beam.io.filesystems import FileSystems
 
-from beam_batch_predict import cloud_storage
-from beam_batch_predict.cloud_storage import is_cloud_storage
-from beam_batch_predict.file_errors import as_os_error
+from beam_batch_predict.files import gcs
+from beam_batch_predict.files.errors import as_os_error
+from beam_batch_predict.files.gcs import is_cloud_storage
 from beam_batch_predict.files.matching import exists
 from beam_batch_predict.files.paths import is_local
 
@@ -38,7 +38,7 @@ def rename(sources: Sequence[str], destinations: Sequence[str], replace: bool = 
     if not pairs:
         return
     if all(is_cloud_storage(uri) for pair in pairs for uri in pair):
-        cloud_storage.rename(sources, destinations, replace)
+        gcs.rename(sources, destinations, replace)
     elif all(is_local(uri) for pair in pairs for uri in pair):
         for source, destination in pairs:
             if replace:
@@ -96,7 +96,7 @@ def delete(uris: Iterable[str]) -> None:
             _delete_local(uri)
         else:
             (objects if is_cloud_storage(uri) else others).append(uri)
-    cloud_storage.delete(objects)
+    gcs.delete(objects)
     with as_os_error(f"{len(others)} files"):
         present = [uri for uri in others if FileSystems.exists(uri)]
         if present:

@@ -21,9 +21,9 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from beam_batch_predict import cloud_storage
-from beam_batch_predict.cloud_storage import is_cloud_storage
-from beam_batch_predict.file_errors import asked
+from beam_batch_predict.files import gcs
+from beam_batch_predict.files.errors import asked
+from beam_batch_predict.files.gcs import is_cloud_storage
 from beam_batch_predict.files.matching import File
 from beam_batch_predict.files.paths import is_local
 
@@ -71,7 +71,7 @@ def read_file(uri: str) -> bytes:
         OSError, StorageUnavailable: as `open_file` and reading do.
     """
     if is_cloud_storage(uri):
-        return cloud_storage.read(uri)
+        return gcs.read(uri)
     with open_file(uri) as file:
         return file.read()
 
@@ -142,7 +142,7 @@ class _ObjectReader(_Reader):
         self.size = self._blob.size
 
     def _found(self) -> Any:
-        blob = cloud_storage.blob_of(self.uri)
+        blob = gcs.blob_of(self.uri)
         blob.reload(retry=DEFAULT_RETRY)
         return blob
 

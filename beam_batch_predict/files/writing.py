@@ -15,9 +15,9 @@ from typing import Any, BinaryIO, cast
 from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
-from beam_batch_predict import cloud_storage
-from beam_batch_predict.cloud_storage import is_cloud_storage
-from beam_batch_predict.file_errors import as_os_error, asked
+from beam_batch_predict.files import gcs
+from beam_batch_predict.files.errors import as_os_error, asked
+from beam_batch_predict.files.gcs import is_cloud_storage
 from beam_batch_predict.files.matching import match_in
 from beam_batch_predict.files.moving import delete, rename
 from beam_batch_predict.files.paths import is_local, join
@@ -132,7 +132,7 @@ class NewFile(io.RawIOBase):
         try:
             self.close()
             if self._is_object:
-                cloud_storage.upload(uri, self._file)
+                gcs.upload(uri, self._file)
                 self._file.close()
             else:
                 rename([self._aside], [uri])
@@ -158,7 +158,7 @@ class NewFile(io.RawIOBase):
 def write_file(uri: str, content: bytes) -> None:
     """Write a whole file so that no reader ever sees a half of it."""
     if is_cloud_storage(uri):
-        cloud_storage.write(uri, content)
+        gcs.write(uri, content)
         return
     file = NewFile(uri)
     try:
@@ -183,7 +183,7 @@ def create_exclusively(uri: str, content: bytes) -> bool:
         Whether a file with this content is there now; False where it is another's.
     """
     if is_cloud_storage(uri):
-        return cloud_storage.create_exclusively(uri, content)
+        return gcs.create_exclusively(uri, content)
     aside = f"{uri}.{uuid.uuid4().hex}.tmp"
     write_file(aside, content)
     try:

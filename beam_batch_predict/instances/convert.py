@@ -7,15 +7,15 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.instance_config import check_applicable
+from beam_batch_predict.instances.arrow_tables import convert_tables
 from beam_batch_predict.instances.csv_rows import convert_csv
 from beam_batch_predict.instances.json_lines import convert_json_lines
 from beam_batch_predict.instances.listed_files import convert_listed_files
-from beam_batch_predict.instances.places import place_keys
+from beam_batch_predict.instances.location_keys import place_keys
 from beam_batch_predict.instances.raw_rows import RAW_FORMATS, convert_raw, convert_text_records
-from beam_batch_predict.instances.records import convert_records
-from beam_batch_predict.instances.tables import convert_tables
+from beam_batch_predict.instances.tf_records import convert_records
 from beam_batch_predict.spec import InstanceConfig, NonFinite
+from beam_batch_predict.spec.instance_config import check_applicable
 
 __all__ = ["convert"]
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import msgspec
 
-from beam_batch_predict.csvtext import CsvError, split_cells
-from beam_batch_predict.jsontext import decode
+from beam_batch_predict.encoding.csv_text import CsvError, split_cells
+from beam_batch_predict.encoding.json_text import decode
 
 __all__ = ["are_text", "column_values", "parse_cells", "plain_value"]
 

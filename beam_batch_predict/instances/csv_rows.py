@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from beam_batch_predict import jsontext
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.csvtext import CsvError, has_bare_return
+from beam_batch_predict.encoding import json_text
+from beam_batch_predict.encoding.csv_text import CsvError, has_bare_return
 from beam_batch_predict.instances.csv_cells import parse_cells
 from beam_batch_predict.instances.csv_tables import json_table, read_table
 from beam_batch_predict.instances.fields import (
@@ -29,7 +29,7 @@ from beam_batch_predict.instances.fields import (
     sent_names,
     with_rows,
 )
-from beam_batch_predict.safe_text import generalized
+from beam_batch_predict.messages import generalized
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 
@@ -148,7 +148,7 @@ def _convert_row(
     try:
         values = alone.values[0] if alone else _values(row, batch)
     except RowError as error:
-        text = jsontext.echo_text(row)
+        text = json_text.echo_text(row)
         return Instance(None, orjson.loads(text), {}), text, error.status
     named = dict(zip(batch.columns, values, strict=True))
     in_errors = NonFinite.STRING if non_finite is NonFinite.ERROR else non_finite
@@ -156,14 +156,14 @@ def _convert_row(
         key, fields, attached = make_instance(named, config)
     except RowError as error:
         failed = Instance(error.key, shape(named), error.attached)
-        return failed, jsontext.dumps(failed.value, in_errors), error.status
+        return failed, json_text.dumps(failed.value, in_errors), error.status
     instance = Instance(key, shape(fields), attached)
     if alone and shape is _array and list(fields) == list(named):
         return instance, b"[%b]" % row, None
     try:
-        return instance, jsontext.dumps(instance.value, non_finite), None
-    except jsontext.NonFiniteValue as error:
-        return instance, jsontext.dumps(instance.value, in_errors), RowError(str(error)).status
+        return instance, json_text.dumps(instance.value, non_finite), None
+    except json_text.NonFiniteValue as error:
+        return instance, json_text.dumps(instance.value, in_errors), RowError(str(error)).status
 
 
 def _array(named: Mapping[str, Any]) -> list[Any]:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from beam_batch_predict import jsontext
+from beam_batch_predict.encoding import json_text
 from beam_batch_predict.instances.csv_cells import are_text, column_values
 from beam_batch_predict.spec import NonFinite
 
@@ -122,7 +122,7 @@ class PlainTable(NamedTuple):
             return None  # each row has a cell that keeps it from being JSON
         width = len(self.values)
         return [
-            b"[%b]" % row if json_table([row], width) else jsontext.dumps(values, non_finite)
+            b"[%b]" % row if json_table([row], width) else json_text.dumps(values, non_finite)
             for row, values in zip(rows, self.rows(range(width)), strict=True)
         ]
 
@@ -146,7 +146,7 @@ def json_table(rows: Sequence[bytes], width: int) -> JsonTable | None:
     if together.count(b"[") != len(rows) - 1 or together.count(b"]") != len(rows) - 1:
         return _json_table_of_each(rows, width)
     try:
-        values = jsontext.decode(b"[[%b]]" % together)
+        values = json_text.decode(b"[[%b]]" % together)
     except (msgspec.DecodeError, RecursionError):
         return None
     return _checked(values, rows, width, together)
@@ -155,7 +155,7 @@ def json_table(rows: Sequence[bytes], width: int) -> JsonTable | None:
 def _number_table(rows: Sequence[bytes], width: int, together: bytes) -> JsonTable | None:
     """Rows without quotes, words, brackets and blanks, of which there is less to check."""
     try:
-        values = jsontext.decode(b"[[%b]]" % together)
+        values = json_text.decode(b"[[%b]]" % together)
     except (msgspec.DecodeError, RecursionError):
         return None
     return JsonTable(values) if set(map(len, values)) == {width} else None
@@ -163,7 +163,7 @@ def _number_table(rows: Sequence[bytes], width: int, together: bytes) -> JsonTab
 
 def _json_table_of_each(rows: Sequence[bytes], width: int) -> JsonTable | None:
     try:
-        values = [jsontext.decode(b"[%b]" % row) for row in rows]
+        values = [json_text.decode(b"[%b]" % row) for row in rows]
     except (msgspec.DecodeError, RecursionError):
         return None
     return _checked(values, rows, width, b"{")

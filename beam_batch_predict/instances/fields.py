@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding.json_text import preview, quote, type_name
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.jsontext import preview, quote, type_name
 from beam_batch_predict.spec import InstanceConfig
 from beam_batch_predict.status import Code, Status
 

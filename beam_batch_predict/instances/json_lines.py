@@ -11,8 +11,9 @@ import dataclasses
 import msgspec
 import orjson
 
-from beam_batch_predict import jsontext
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding import json_text
+from beam_batch_predict.encoding.json_columns import column_pieces, join_rows
 from beam_batch_predict.instances.fields import (
     Instance,
     RowError,
@@ -20,8 +21,7 @@ from beam_batch_predict.instances.fields import (
     make_instances,
     with_rows,
 )
-from beam_batch_predict.jsonpieces import column_pieces, join_rows
-from beam_batch_predict.safe_text import generalized
+from beam_batch_predict.messages import generalized
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 
@@ -43,7 +43,7 @@ def convert_json_lines(
         parsed has its text, as a JSON string, for an instance; one without a text `""`.
     """
     try:
-        values = list(map(jsontext.decode, batch.rows))
+        values = list(map(json_text.decode, batch.rows))
         made = make_instances(values, config)
         if not made:
             return _convert_rows(batch, config, non_finite)
@@ -75,15 +75,15 @@ def _convert_row(
     if isinstance(row, Status):
         return Instance(None, "", {}), b'""', row
     try:
-        value, is_json = jsontext.read(row)
-        text = row if is_json else jsontext.dumps(value, non_finite)
+        value, is_json = json_text.read(row)
+        text = row if is_json else json_text.dumps(value, non_finite)
         instance = make_instance(value, config)
         if _is_reencoded(config):
-            text = jsontext.dumps(instance.value, non_finite)
+            text = json_text.dumps(instance.value, non_finite)
         return instance, text, None
     except RowError as error:
         return Instance(error.key, value, error.attached), text, error.status
     except (ValueError, RecursionError) as error:
-        why = jsontext.TOO_DEEP if isinstance(error, RecursionError) else str(error)
-        text = jsontext.echo_text(row)
+        why = json_text.TOO_DEEP if isinstance(error, RecursionError) else str(error)
+        text = json_text.echo_text(row)
         return Instance(None, orjson.loads(text), {}), text, RowError(why, generalized(why)).status

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.jsontext import dumps
+from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 

@@ -15,9 +15,9 @@ from typing import Any, TypeAlias, overload
 import msgspec
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding.json_text import decode, echo_text
 from beam_batch_predict.instances.json_lines import convert_json_lines
-from beam_batch_predict.instances.records import convert_records
-from beam_batch_predict.jsontext import decode, echo_text
+from beam_batch_predict.instances.tf_records import convert_records
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 

@@ -1,19 +1,19 @@
 """What the user asks for: the job resources of the services, and how they are read.
 
-One module (or family of modules) per service: `vertex` is Vertex AI's, `ai_platform` that of AI
-Platform Prediction. Everything here works without Beam, TensorFlow or a client of Google Cloud.
+One folder per service: `vertex` is Vertex AI's, `ai_platform` that of AI Platform Prediction.
+Everything here works without Beam, TensorFlow or a client of Google Cloud.
 """
 
-from beam_batch_predict.jobs.ai_platform import AiPlatformJob, parse_ai_platform_job
+from beam_batch_predict.jobs.ai_platform.job import AiPlatformJob, parse_ai_platform_job
 from beam_batch_predict.jobs.reading import Job, read_job
-from beam_batch_predict.jobs.vertex import BatchPredictionJob, parse_resource
-from beam_batch_predict.jobs.vertex_limits import (
+from beam_batch_predict.jobs.vertex.job import BatchPredictionJob, parse_resource
+from beam_batch_predict.jobs.vertex.rules import breaches
+from beam_batch_predict.jobs.vertex.supported import (
     SUPPORTED_INSTANCES_FORMATS,
     SUPPORTED_PREDICTIONS_FORMATS,
     unsupported,
 )
-from beam_batch_predict.jobs.vertex_rules import breaches
-from beam_batch_predict.jobs.vertex_types import JobState
+from beam_batch_predict.jobs.vertex.types import JobState
 
 __all__ = [
     "SUPPORTED_INSTANCES_FORMATS",

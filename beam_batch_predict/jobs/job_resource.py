@@ -14,7 +14,8 @@ from pydantic import PrivateAttr
 from beam_batch_predict.errors import InvalidJob, Violation
 from beam_batch_predict.jobs.json_tree import read_json
 from beam_batch_predict.jobs.resource import Resource, camel, read_resource, violations
-from beam_batch_predict.model_registry import ResolvedModel, resolve
+from beam_batch_predict.registry.lookup import resolve
+from beam_batch_predict.registry.resolved import ResolvedModel
 from beam_batch_predict.spec import Outcome
 
 __all__ = ["JobResource"]
@@ -91,7 +92,7 @@ class JobResource(Resource, abc.ABC):
         """The same job, knowing which version of its model is meant and where its files are.
 
         Args:
-            model_registry: the directory of models; as `model_registry.resolve` has it.
+            model_registry: the directory of models; as `registry.lookup.resolve` has it.
 
         Raises:
             InvalidArgument: there is no such model, or nothing says where to look for it.

@@ -15,15 +15,9 @@ import jiter
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from beam_batch_predict.errors import InvalidJob, Violation
-from beam_batch_predict.safe_text import printable, shortened
+from beam_batch_predict.messages import LONGEST_SHOWN, printable, shortened, show_location
 
-LONGEST_SHOWN = 100
-"""Characters of a key that messages show."""
-
-__all__ = ["LONGEST_SHOWN", "Location", "read_json", "show_location"]
-
-Location = tuple[str | int, ...]
-"""The keys and positions that lead from the top of a document to a value."""
+__all__ = ["read_json"]
 
 _FINITE: TypeAdapter[Any] = TypeAdapter(JsonValue, config=ConfigDict(allow_inf_nan=False))
 
@@ -74,24 +68,3 @@ def _encoded(source: str | bytes | Mapping[str, Any]) -> bytes:
     if not text.strip():
         raise ValueError("the text is empty, expected a JSON object")
     return text
-
-
-def show_location(location: Location) -> str:
-    """The path of a value as a reader of the file would write it; of a long key its start.
-
-    Example:
-        >>> show_location(("inputConfig", "gcsSource", "uris", 1))
-        'inputConfig.gcsSource.uris[1]'
-        >>> show_location(("labels", "Team A"))
-        'labels["Team A"]'
-    """
-    path = ""
-    for part in location:
-        if isinstance(part, int):
-            path += f"[{part}]"
-        elif part.replace("-", "_").isidentifier() and len(part) <= LONGEST_SHOWN:
-            path += f".{part}" if path else part
-        else:
-            shown = json.dumps(shortened(part, LONGEST_SHOWN), ensure_ascii=False)
-            path += f"[{printable(shown)}]"
-    return path

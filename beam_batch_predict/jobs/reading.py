@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 from beam_batch_predict.errors import InvalidJob, Violation
-from beam_batch_predict.jobs.ai_platform import AiPlatformJob
+from beam_batch_predict.jobs.ai_platform.job import AiPlatformJob
 from beam_batch_predict.jobs.json_tree import read_json
 from beam_batch_predict.jobs.resource import Resource
-from beam_batch_predict.jobs.scalars import nearest
-from beam_batch_predict.jobs.vertex import BatchPredictionJob
+from beam_batch_predict.jobs.vertex.job import BatchPredictionJob
+from beam_batch_predict.messages import nearest
 
 __all__ = ["Job", "read_job"]
 

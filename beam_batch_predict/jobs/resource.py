@@ -18,8 +18,8 @@ from pydantic.alias_generators import to_camel
 from pydantic.fields import FieldInfo
 
 from beam_batch_predict.errors import Violation
-from beam_batch_predict.jobs.json_tree import Location, show_location
-from beam_batch_predict.jobs.scalars import describe, nearest
+from beam_batch_predict.jobs.scalars import describe
+from beam_batch_predict.messages import Location, nearest, show_location
 
 __all__ = ["Resource", "camel", "read_resource", "violations", "walk"]
 

@@ -6,18 +6,13 @@ A rule looks at one job and yields what is wrong with it.
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeVar
 
 from beam_batch_predict.errors import Violation
-from beam_batch_predict.jobs.json_tree import show_location
-from beam_batch_predict.jobs.scalars import nearest, quoted
+from beam_batch_predict.messages import nearest, quoted
 
-__all__ = ["MAX_LABELS", "apply_rules", "label_violations", "one_of"]
-
-MAX_LABELS = 64
-"""Source: https://cloud.google.com/resource-manager/docs/labels-overview"""
+__all__ = ["apply_rules", "one_of"]
 
 Job = TypeVar("Job")
 
@@ -50,45 +45,3 @@ def one_of(value: str, allowed: Sequence[str]) -> str:
     near = nearest(value, list(allowed))
     hint = f"; did you mean {near!r}?" if near else ""
     return f"expected one of {', '.join(allowed)}; found {quoted(value)}{hint}"
-
-
-def label_violations(labels: Mapping[str, str], longest: int) -> Iterator[Violation]:
-    """What is wrong with labels, as Google Cloud has them.
-
-    Args:
-        labels: values by key.
-        longest: characters that a key and a value may have.
-
-    Example:
-        >>> [str(violation) for violation in label_violations({"Team": "a"}, 63)]
-        ["labels.Team: the key holds 'T'; expected only lowercase letters, digits, underscores, \
-dashes and letters without case"]
-    """
-    if len(labels) > MAX_LABELS:
-        yield Violation("labels", f"expected at most {MAX_LABELS} labels, found {len(labels)}")
-    for key, value in labels.items():
-        path = show_location(("labels", key))
-        if not key:
-            yield Violation(path, "expected a key, found an empty string")
-        for what, text in (("key", key), ("value", value)):
-            problem = _label_problem(text, longest)
-            if problem:
-                yield Violation(path, f"the {what} {problem}")
-
-
-def _label_problem(text: str, longest: int) -> str:
-    if len(text) > longest:
-        return f"has {len(text)} characters, expected at most {longest}"
-    bad = sorted({char for char in text if not _is_label_character(char)})
-    if not bad:
-        return ""
-    return (
-        f"holds {', '.join(map(repr, bad))}; expected only lowercase letters, digits, "
-        "underscores, dashes and letters without case"
-    )
-
-
-def _is_label_character(char: str) -> bool:
-    # Marks are the vowels and accents of many scripts, without which no word can be written.
-    category = unicodedata.category(char)
-    return char in "_-" or (category[0] in "LMN" and category not in ("Lu", "Lt"))

@@ -11,7 +11,6 @@ nearest known one.
 from __future__ import annotations
 
 import datetime
-import difflib
 import enum
 import math
 import re
@@ -20,6 +19,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer, StrictBool, StrictStr
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+from beam_batch_predict.messages import nearest, quoted
 
 __all__ = [
     "Bool",
@@ -34,9 +35,7 @@ __all__ = [
     "Timestamp",
     "describe",
     "format_timestamp",
-    "nearest",
     "normalize_timestamp",
-    "quoted",
 ]
 
 Text = StrictStr
@@ -62,28 +61,6 @@ def describe(value: Any) -> str:
     if isinstance(value, dict):
         return "an object"
     return "a list" if isinstance(value, (list, tuple)) else f"a {type(value).__name__}"
-
-
-def quoted(text: str) -> str:
-    r"""A text as messages show it: control characters as escapes, its start if it is long.
-
-    Example:
-        >>> quoted("x\x1b[2J"), quoted("x" * 100)[-8:]
-        ("'x\\x1b[2J'", "xxxx...'")
-    """
-    return repr(text if len(text) <= 60 else text[:57] + "...")
-
-
-def nearest(word: str, known: list[str]) -> str | None:
-    """The known word that `word` was probably meant to be, or None.
-
-    Example:
-        >>> nearest("DisplayNmae", ["displayName", "name"])
-        'displayName'
-    """
-    folded = {name.casefold(): name for name in known}
-    found = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.7)
-    return folded[found[0]] if found else None
 
 
 def _wrong(expected: str, value: Any) -> PydanticCustomError:

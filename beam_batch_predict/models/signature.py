@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
+from beam_batch_predict.encoding.tensor_info import DTYPES, TensorInfo
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.tensor_info import DTYPES, TensorInfo
 
 __all__ = ["Signature", "check_named", "shape_text"]
 

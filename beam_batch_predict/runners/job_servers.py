@@ -17,11 +17,11 @@ from apache_beam.options.pipeline_options import PipelineOptions, PortableOption
 from apache_beam.runners.portability.job_server import JobServer, StopOnExitJobServer
 from apache_beam.runners.runner import PipelineRunner
 
-from beam_batch_predict import cancelling
+from beam_batch_predict import cancellation
 from beam_batch_predict.errors import BatchPredictError
 from beam_batch_predict.status import Code
 
-__all__ = ["start_in_any_thread", "told_if_lost"]
+__all__ = ["start_in_any_thread", "lost_connection_named"]
 
 SECONDS_TO_ANSWER = 5.0
 """For a job service, before a line says that it is waited for."""
@@ -75,7 +75,7 @@ class _Unreachable(BatchPredictError):
 
 
 @contextlib.contextmanager
-def told_if_lost() -> Iterator[None]:
+def lost_connection_named() -> Iterator[None]:
     """Have it named if the job service that the block waits for is gone.
 
     Raises:
@@ -121,7 +121,7 @@ class _Quiet(JobServer):
                 server._started = True
                 atexit.register(server.stop)
                 # A job elsewhere that goes on may still want the files that are staged.
-                cancelling.at_end(lambda: server._job_server._server.stop())
+                cancellation.at_end(lambda: server._job_server._server.stop())
             return server._endpoint
 
     def stop(self) -> None:

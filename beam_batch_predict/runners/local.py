@@ -34,10 +34,10 @@ from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
 from apache_beam.runners.worker.log_handler import LOGENTRY_TO_LOG_LEVEL_MAP
 from google.protobuf import json_format, text_format  # type: ignore[import-untyped]
 
-from beam_batch_predict import cancelling
+from beam_batch_predict import cancellation
 from beam_batch_predict.errors import BatchPredictError
+from beam_batch_predict.messages import redacted
 from beam_batch_predict.runners.worker_main import PARENT
-from beam_batch_predict.safe_text import redacted
 from beam_batch_predict.status import Code
 
 __all__ = ["LocalRunner"]
@@ -88,7 +88,7 @@ class _Crew:
     def __enter__(self) -> None:
         self.of_name[self.name] = self
         self._over.callback(self.of_name.pop, self.name)
-        self._over.enter_context(cancelling.stopping(self.stop))
+        self._over.enter_context(cancellation.stopping(self.stop))
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._over.close()
@@ -98,7 +98,7 @@ class _Crew:
     def stop(self) -> None:
         """Ask all to stop, where that is safe."""
         for member in self.members:
-            member.process.send_signal(cancelling.was_asked() or signal.SIGTERM)
+            member.process.send_signal(cancellation.was_asked() or signal.SIGTERM)
 
     def lost(self, code: int) -> None:
         """One has ended: all that Beam waits for has failed, from any of them."""
@@ -145,7 +145,7 @@ class _WorkerProcess(GrpcWorkerHandler):
 
     def start_worker(self) -> None:
         """Start the process."""
-        cancelling.check()
+        cancellation.check()
         beam_fn_api_pb2_grpc.add_BeamFnLoggingServicer_to_server(_Logs(), self._logs)
         port = self._logs.add_insecure_port("localhost:0")
         self._logs.start()
@@ -189,7 +189,7 @@ class _WorkerProcess(GrpcWorkerHandler):
         if code is not None:  # Beam may see a connection break before the process has ended here
             self._crew.lost(code)
         self._closing.set()
-        if self._crew.loss is not None or cancelling.was_asked():
+        if self._crew.loss is not None or cancellation.was_asked():
             until = time.monotonic() + _SECONDS_TO_END
             while self._is_busy() and time.monotonic() < until:
                 time.sleep(0.02)
@@ -199,7 +199,7 @@ class _WorkerProcess(GrpcWorkerHandler):
             self.control_conn.close()
             self.data_conn.close()
         except Exception:  # both raise where the other end is gone
-            if self._crew.loss is None and not cancelling.was_asked():
+            if self._crew.loss is None and not cancellation.was_asked():
                 raise
         finally:
             self.stop_worker()

@@ -33,8 +33,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runners.choice import runs_here, waits_for_service
 from beam_batch_predict.runners.names import WITH_JOB_SERVERS, runner_name
+from beam_batch_predict.runners.pipeline_options import runs_here, waits_for_service
 
 __all__ = ["make_wheel", "staged_for_workers", "workers_lack_package"]
 
@@ -92,7 +92,7 @@ def workers_lack_package(options: PipelineOptions) -> bool:
     packages in which this one is named.
 
     Example:
-        >>> from beam_batch_predict.runners.choice import make_options
+        >>> from beam_batch_predict.runners.pipeline_options import make_options
         >>> workers_lack_package(make_options(["--runner=DataflowRunner"]))
         True
         >>> image = "--sdk_container_image=europe-docker.pkg.dev/p/r/image"

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 
-from beam_batch_predict import cancelling
+from beam_batch_predict import cancellation
 
 __all__ = ["PARENT", "main"]
 
@@ -26,7 +26,7 @@ _PR_SET_PDEATHSIG = 1
 def main() -> None:
     """Work for the runner that the environment names, until it needs no more."""
     _end_with(int(os.environ[PARENT]))
-    cancelling.handle_signals(_fall_silent)
+    cancellation.handle_signals(_fall_silent)
     sys.stderr = _WithoutTracebacks()
     from apache_beam.runners.worker import sdk_worker_main
 

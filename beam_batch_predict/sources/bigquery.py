@@ -17,9 +17,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from beam_batch_predict.batch import Chunk, Span, TableStream
-from beam_batch_predict.bigquery_clients import google_errors, sql_name
 from beam_batch_predict.errors import SourceError
-from beam_batch_predict.inputs import BigQuery
+from beam_batch_predict.gcp.bigquery import sql_name
+from beam_batch_predict.gcp.errors import google_errors
+from beam_batch_predict.spec.sources import BigQuery
 from beam_batch_predict.status import Code
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import Chunk, Span, TableStream
-from beam_batch_predict.bigquery_clients import google_errors
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.errors import SourceError
+from beam_batch_predict.gcp.errors import google_errors
 from beam_batch_predict.retries import is_transient, waits
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.status import Code

@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import BinaryIO
 
 from beam_batch_predict.batch import Span
-from beam_batch_predict.csvtext import CsvError, has_bare_return, leaves_open, split_cells
+from beam_batch_predict.encoding.csv_text import CsvError, has_bare_return, leaves_open, split_cells
+from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
-from beam_batch_predict.inputs import DEFAULT_MAX_INSTANCE_BYTES
-from beam_batch_predict.jsontext import quote
 from beam_batch_predict.sources.compression import READ_ERRORS, Bounds, blocks
+from beam_batch_predict.sources.lines import Lines, as_rows, read_lines, split_lines, too_long
 from beam_batch_predict.sources.rows import Rows
-from beam_batch_predict.sources.text import Lines, as_rows, read_lines, split_lines, too_long
+from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.status import Status
 
 __all__ = ["read_columns", "read_csv_lines", "read_csv_records"]

@@ -12,11 +12,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, NamedTuple
 
 from beam_batch_predict.batch import Span
-from beam_batch_predict.inputs import DEFAULT_MAX_INSTANCE_BYTES
-from beam_batch_predict.safe_text import shortened
-from beam_batch_predict.sources.local_files import why_no_data_file
+from beam_batch_predict.messages import shortened
+from beam_batch_predict.sources.file_checks import why_no_data_file
+from beam_batch_predict.sources.lines import read_lines
 from beam_batch_predict.sources.rows import Rows
-from beam_batch_predict.sources.text import read_lines
+from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["ListedFile", "read_listed_files"]

@@ -16,7 +16,18 @@ from typing import Any, BinaryIO, NamedTuple
 from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File, open_file
-from beam_batch_predict.inputs import (
+from beam_batch_predict.sources.avro.files import read_avro_columns
+from beam_batch_predict.sources.bigquery import (
+    Select,
+    TableSession,
+    open_session,
+    session_chunks,
+)
+from beam_batch_predict.sources.compression import is_compressed
+from beam_batch_predict.sources.csv_files import read_columns
+from beam_batch_predict.sources.file_checks import why_no_data_file
+from beam_batch_predict.sources.parquet.files import read_parquet_columns
+from beam_batch_predict.spec.sources import (
     Avro,
     BigQuery,
     Csv,
@@ -28,17 +39,6 @@ from beam_batch_predict.inputs import (
     Source,
     TfRecord,
 )
-from beam_batch_predict.sources.avro_files import read_avro_columns
-from beam_batch_predict.sources.bigquery import (
-    Select,
-    TableSession,
-    open_session,
-    session_chunks,
-)
-from beam_batch_predict.sources.compression import is_compressed
-from beam_batch_predict.sources.csv_files import read_columns
-from beam_batch_predict.sources.local_files import why_no_data_file
-from beam_batch_predict.sources.parquet_files import read_parquet_columns
 
 __all__ = [
     "Listing",

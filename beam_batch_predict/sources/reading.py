@@ -7,16 +7,16 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import Chunk, InstanceBatch, Span
-from beam_batch_predict.sources.avro_files import read_avro
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.sources.avro.files import read_avro
 from beam_batch_predict.sources.bigquery_rows import read_stream
 from beam_batch_predict.sources.compression import READ_ERRORS, is_compressed
 from beam_batch_predict.sources.csv_files import read_csv_lines, read_csv_records
 from beam_batch_predict.sources.file_lists import read_listed_files
-from beam_batch_predict.sources.parquet_files import read_parquet
+from beam_batch_predict.sources.lines import read_lines
+from beam_batch_predict.sources.parquet.files import read_parquet
 from beam_batch_predict.sources.rows import Rows
-from beam_batch_predict.sources.text import read_lines
 from beam_batch_predict.sources.tf_records import read_records
 from beam_batch_predict.status import Code, Status
 

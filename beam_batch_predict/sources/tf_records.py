@@ -10,11 +10,11 @@ import google_crc32c
 import numpy as np
 
 from beam_batch_predict.batch import Span
-from beam_batch_predict.inputs import DEFAULT_MAX_INSTANCE_BYTES
+from beam_batch_predict.encoding.tf_record import HEAD, TAIL, masked
 from beam_batch_predict.sources.compression import Bounds, blocks, is_compressed
 from beam_batch_predict.sources.rows import Rows
+from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tf_framing import HEAD, TAIL, masked
 
 __all__ = ["read_records"]
 

@@ -94,10 +94,11 @@ def impatient(monkeypatch):
     from google.cloud.storage.retry import DEFAULT_RETRY
     from requests.adapters import HTTPAdapter
 
-    from beam_batch_predict import file_errors, running
+    from beam_batch_predict.commands import run as run_command
+    from beam_batch_predict.files import errors as file_errors
 
-    monkeypatch.setattr(running, "MOST_ATTEMPTS", 1)
-    monkeypatch.setattr(running, "WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(run_command, "MOST_ATTEMPTS", 1)
+    monkeypatch.setattr(run_command, "WAIT_SECONDS", 0.01)
     for retry in (DEFAULT_RETRY, DEFAULT_RETRY_WITH_THROTTLING_COUNTER):
         for name, seconds in {"_initial": 0.01, "_maximum": 0.02, "_timeout": 0.1}.items():
             monkeypatch.setattr(retry, name, seconds)

@@ -18,19 +18,24 @@ from emulators import servers
 
 import beam_batch_predict as bbp
 from beam_batch_predict import cli
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import DestinationError, LostRowsError
-from beam_batch_predict.sinks import bigquery_loading, finishing
-from beam_batch_predict.sinks.accounting import check_parts
-from beam_batch_predict.sinks.bigquery_loading import load_tables
-from beam_batch_predict.sinks.bigquery_tables import OutputTables, output_tables, prepare_tables
-from beam_batch_predict.sinks.finishing import finish_run
-from beam_batch_predict.sinks.parts import PartWriter
-from beam_batch_predict.sinks.run_record import RunRecord
+from beam_batch_predict.runs import finish
+from beam_batch_predict.runs.finish import finish_run
+from beam_batch_predict.runs.record import Run
+from beam_batch_predict.sinks.parts.accounting import check_parts
+from beam_batch_predict.sinks.parts.part import PartWriter
+from beam_batch_predict.sinks.publish import bigquery
+from beam_batch_predict.sinks.publish.bigquery import load_tables
+from beam_batch_predict.sinks.publish.bigquery_tables import (
+    OutputTables,
+    output_tables,
+    prepare_tables,
+)
 from beam_batch_predict.spec import BigQueryDestination, NonFinite
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
 
 UTC = datetime.timezone.utc
 CREATED = datetime.datetime(2026, 1, 2, 3, 4, 5, 678000, UTC)
@@ -39,7 +44,7 @@ STAMP = "2026_01_02T03_04_05_678Z"
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch):
-    monkeypatch.setattr(bigquery_loading, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(bigquery, "WAIT_SECONDS", 0)
 
 
 IN_BOTH_PLACES = pytest.mark.parametrize("directory", ["local", "gs"], indirect=True)
@@ -160,7 +165,7 @@ def test_a_run_that_is_finished_again_loads_nothing_again(
     parts_of, tables, rows, directory, bigquery_client
 ):
     parts = parts_of(*three_chunks())
-    record = RunRecord(directory, CREATED, None, tables)
+    record = Run(directory, CREATED, None, tables)
     first = finish_run(parts, record, "bigquery")
     jobs = len(list(bigquery_client.list_jobs()))
     assert finish_run(parts, record, "bigquery") == first
@@ -289,7 +294,7 @@ def test_a_run_that_was_killed_between_two_tables_is_finished_or_undone(
     parts_of, tables, rows, names, dataset, bigquery_client, monkeypatch, refused
 ):
     parts = parts_of(*three_chunks())
-    copy = bigquery_loading._Loader._copy
+    copy = bigquery._Loader._copy
 
     def copy_one(loader, target):
         if target.final.endswith(".out"):
@@ -297,8 +302,8 @@ def test_a_run_that_was_killed_between_two_tables_is_finished_or_undone(
         copy(loader, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(bigquery_loading._Loader, "_copy", copy_one)
-        patch.setattr(bigquery_loading._Loader, "_all_or_none", contextlib.nullcontext)
+        patch.setattr(bigquery._Loader, "_copy", copy_one)
+        patch.setattr(bigquery._Loader, "_all_or_none", contextlib.nullcontext)
         with pytest.raises(KeyboardInterrupt):
             load_tables(parts, tables, "run")
     assert names() == ["out_errors"]
@@ -607,7 +612,7 @@ def test_a_whole_prediction_is_part_of_a_pipeline(
 def test_more_files_than_a_load_job_takes_are_loaded_by_several(
     parts_of, tables, rows, bigquery_client, monkeypatch
 ):
-    monkeypatch.setattr(bigquery_loading, "MOST_URIS", 2)
+    monkeypatch.setattr(bigquery, "MOST_URIS", 2)
     parts = parts_of(*(batch([n], {"y": np.array([n])}, chunk=n, chunks=5) for n in range(5)))
     before = len(list(bigquery_client.list_jobs()))
     load_tables(parts, tables, "run")
@@ -623,9 +628,9 @@ def test_a_run_that_broke_off_makes_the_tables_when_it_is_gone_on_with(
     uri = f"bq://test-project.{dataset}.out"
     with monkeypatch.context() as patch:
         if published == "loads":
-            patch.setattr(finishing, "load_tables", lambda *_: 1 / 0)
+            patch.setattr(finish, "load_tables", lambda *_: 1 / 0)
         if published == "copies":
-            patch.setattr(finishing, "write_manifest", lambda *_: 1 / 0)
+            patch.setattr(finish, "write_manifest", lambda *_: 1 / 0)
         with breaking_off(2 if published == "parts" else 1000):
             record, _ = run(uri, *cloud_flags, exit_code=1)
     assert record["state"] == "JOB_STATE_FAILED"

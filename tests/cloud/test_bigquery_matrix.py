@@ -16,7 +16,7 @@ from emulators import servers
 from google.cloud.bigquery import LoadJobConfig, SchemaField
 
 from beam_batch_predict import cli
-from beam_batch_predict.models.saved_model import load_model
+from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.spec import SavedModel
 
 ROWS = [

@@ -17,7 +17,7 @@ from emulators import servers
 from beam_batch_predict import BigQuery, BigQueryClients, ConvertInstances, ReadInstances, cli
 from beam_batch_predict.errors import InvalidArgument, SourceError
 from beam_batch_predict.instances.convert import convert
-from beam_batch_predict.run_planning import chunks_of
+from beam_batch_predict.runs.plan import chunks_of
 from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.spec import InstanceConfig
 from beam_batch_predict.status import Code
@@ -144,7 +144,7 @@ def test_the_rows_of_a_query_are_read(table):
     query = "SELECT n + 1 AS m FROM numbers WHERE n < 300"
     rows, batches = rows_of(source(table, query=query, row_restriction="m != 5"))
     assert sorted(row["m"] for row in rows) == [m for m in range(1, 301) if m != 5]
-    assert batches[0].place(0).startswith(f"query job {servers.PROJECT}:US.")
+    assert batches[0].location(0).startswith(f"query job {servers.PROJECT}:US.")
 
 
 def test_a_query_needs_no_table(bigquery):
@@ -165,7 +165,7 @@ def test_a_view_is_read_by_a_query_of_the_columns_that_are_needed(table, sql, da
     config = InstanceConfig(included_fields=["y"])
     rows, batches = rows_of(source(view, row_restriction="n < 300"), config)
     assert sorted(rows) == [[float(n)] for n in range(300)]
-    assert batches[0].place(3) == f"bq://{view}, stream 0, row 3"
+    assert batches[0].location(3) == f"bq://{view}, stream 0, row 3"
 
 
 def test_an_empty_table_has_a_chunk_without_rows(sql, dataset):

@@ -8,8 +8,8 @@ import re
 
 import pytest
 
-from beam_batch_predict import cloud_storage, files
-from beam_batch_predict.files import StorageUnavailable
+from beam_batch_predict import files
+from beam_batch_predict.files import StorageUnavailable, gcs
 
 OPERATIONS = {
     "list": r"GET /storage/v1/b/[^/]+/o\?",
@@ -127,7 +127,7 @@ CHUNK = 256 * 1024
 @pytest.fixture
 def small_chunks(monkeypatch):
     """Uploads in pieces of 256 KiB, where there is more than one."""
-    monkeypatch.setattr(cloud_storage, "UPLOAD_PIECE_BYTES", CHUNK)
+    monkeypatch.setattr(gcs, "UPLOAD_PIECE_BYTES", CHUNK)
     monkeypatch.setattr("google.cloud.storage.blob._MAX_MULTIPART_SIZE", CHUNK)
 
 

@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from beam_batch_predict import BatchPredict, cli
+from beam_batch_predict.commands.verify import verify
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.verifying import verify
 
 ROWS = 30
 NAMES = ["in/a b.x", "in/é#1.x", "in/deep/%20?.x"]

@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from beam_batch_predict.errors import DestinationError
-from beam_batch_predict.sinks.output_path import take_output_path
-from beam_batch_predict.sinks.run_record import RunRecord
+from beam_batch_predict.runs.output_path import take_output_path
+from beam_batch_predict.runs.record import Run
 from beam_batch_predict.spec import FileNames
 
 
@@ -37,7 +37,7 @@ def record_of(bucket, place):
     time = datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)
 
     def make(name):
-        return RunRecord(
+        return Run(
             f"gs://{bucket}{place}",
             time,
             Job(name),

@@ -9,10 +9,10 @@ import pytest
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.errors import DestinationError
-from beam_batch_predict.sinks.finishing import finish_run
-from beam_batch_predict.sinks.parts import PartWriter
-from beam_batch_predict.sinks.publishing import remove_parts
-from beam_batch_predict.sinks.run_record import RunRecord
+from beam_batch_predict.runs.finish import finish_run
+from beam_batch_predict.runs.record import Run
+from beam_batch_predict.sinks.parts.part import PartWriter
+from beam_batch_predict.sinks.publish.files import remove_parts
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
 
@@ -75,7 +75,7 @@ def finish(directory):
     created = datetime.datetime.now(datetime.timezone.utc)
 
     def finish_parts(parts, run="one"):
-        return finish_run(parts, RunRecord(directory, created, run=run), "jsonl")
+        return finish_run(parts, Run(directory, created, run=run), "jsonl")
 
     return finish_parts
 

@@ -4,8 +4,8 @@ import json
 import os
 
 import pytest
-from dataflow.stand_in import StandIn
-from dataflow.workers import Workers
+from runners.dataflow.stand_in import StandIn
+from runners.dataflow.workers import Workers
 
 from beam_batch_predict import cli
 

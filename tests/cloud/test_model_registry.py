@@ -7,8 +7,9 @@ import pytest
 
 from beam_batch_predict import cli
 from beam_batch_predict.errors import InvalidArgument, ModelError
-from beam_batch_predict.model_directories import list_models
-from beam_batch_predict.model_registry import REGISTRY_VARIABLE, resolve
+from beam_batch_predict.registry.directory import list_models
+from beam_batch_predict.registry.lookup import resolve
+from beam_batch_predict.registry.resolved import REGISTRY_VARIABLE
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from faults.jobs import members
 from helpers.portable import JobService, Servers, WorkerPool
 from helpers.processes import ended, finish, wait_for
 
-from beam_batch_predict.runners.choice import make_options
+from beam_batch_predict.runners.pipeline_options import make_options
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "engines.md").read_text()

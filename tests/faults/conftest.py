@@ -5,7 +5,7 @@ import json
 import pytest
 from faults.jobs import ROWS, Given, Job, is_bad, published_in, strangers_in
 
-from beam_batch_predict.verifying import verify
+from beam_batch_predict.commands.verify import verify
 
 collect_ignore = ["injected"]
 

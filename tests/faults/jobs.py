@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from helpers.processes import ended, finish, wait_for
 
+from beam_batch_predict.commands.run import run_job
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.running import run_job
 
 ROOT = Path(__file__).resolve().parents[2]
 INJECTED = Path(__file__).resolve().parent / "injected"

@@ -3,9 +3,9 @@
 import pytest
 from faults.jobs import published_in
 
-from beam_batch_predict.dofns import WriteParts
 from beam_batch_predict.errors import BatchPredictError
 from beam_batch_predict.status import Code
+from beam_batch_predict.transforms.write_dofns import WriteParts
 
 
 class Transient(BatchPredictError):

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from beam_batch_predict import cancelling
+from beam_batch_predict import cancellation
 from beam_batch_predict.errors import Cancelled
 from beam_batch_predict.status import Code
 
@@ -15,9 +15,9 @@ from beam_batch_predict.status import Code
 def shown():
     """What the person who sends a signal gets to read, while signals are listened to."""
     lines = []
-    with cancelling.on_signals(lines.append):
+    with cancellation.on_signals(lines.append):
         yield lines
-        cancelling._state.left_behind = False
+        cancellation._state.left_behind = False
 
 
 def send(number=signal.SIGTERM):
@@ -27,32 +27,32 @@ def send(number=signal.SIGTERM):
 def work_until_asked(number=signal.SIGTERM):
     send(number)
     while True:
-        cancelling.check()
+        cancellation.check()
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 128 + 15), (signal.SIGINT, 128 + 2)])
 def test_a_signal_stops_work_where_it_looks(number, code, shown):
     with pytest.raises(Cancelled) as caught:
-        cancelling.call(lambda: work_until_asked(number))
+        cancellation.call(lambda: work_until_asked(number))
     assert caught.value.status.code == Code.CANCELLED
     expected = f"cancelled by {number.name}; --resume goes on with what is done"
     assert caught.value.status.message == expected
-    assert cancelling.exit_code() == code
-    assert cancelling.end(code) == code
+    assert cancellation.exit_code() == code
+    assert cancellation.end(code) == code
     assert len(shown) == 1
 
 
 def test_handlers_are_put_back_and_nothing_is_left_to_obey():
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    with cancelling.on_signals(), pytest.raises(Cancelled):
-        cancelling.call(work_until_asked)
+    with cancellation.on_signals(), pytest.raises(Cancelled):
+        cancellation.call(work_until_asked)
     assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
-    assert cancelling.exit_code() is None
-    cancelling.check()
+    assert cancellation.exit_code() is None
+    cancellation.check()
 
 
 def test_what_is_done_in_spite_of_a_signal_is_done(shown):
-    assert cancelling.call(lambda: send() or "done") == "done"
+    assert cancellation.call(lambda: send() or "done") == "done"
 
 
 def test_an_error_behind_a_signal_is_the_signals(shown):
@@ -61,13 +61,13 @@ def test_an_error_behind_a_signal_is_the_signals(shown):
         raise OSError("pulled away")
 
     with pytest.raises(Cancelled) as caught:
-        cancelling.call(work)
+        cancellation.call(work)
     assert isinstance(caught.value.__cause__, OSError)
 
 
 def test_an_error_without_a_signal_is_itself(shown):
     with pytest.raises(ZeroDivisionError):
-        cancelling.call(lambda: 1 // 0)
+        cancellation.call(lambda: 1 // 0)
     assert shown == []
 
 
@@ -75,16 +75,16 @@ def test_work_does_not_begin_behind_a_signal(shown):
     send()
     begun = []
     with pytest.raises(Cancelled):
-        cancelling.call(lambda: begun.append(1))
+        cancellation.call(lambda: begun.append(1))
     assert begun == []
 
 
 def test_work_that_does_not_look_is_left_behind(shown, monkeypatch):
-    monkeypatch.setattr(cancelling, "SECONDS_TO_STOP", 0.01)
+    monkeypatch.setattr(cancellation, "SECONDS_TO_STOP", 0.01)
     stuck = threading.Event()
     with pytest.raises(Cancelled):
-        cancelling.call(lambda: send() or stuck.wait())
-    assert cancelling._state.left_behind
+        cancellation.call(lambda: send() or stuck.wait())
+    assert cancellation._state.left_behind
     stuck.set()
 
 
@@ -92,11 +92,11 @@ def test_all_who_want_to_know_are_told(shown):
     told = []
 
     def work():
-        with cancelling.stopping(lambda: 1 // 0), cancelling.stopping(lambda: told.append(1)):
+        with cancellation.stopping(lambda: 1 // 0), cancellation.stopping(lambda: told.append(1)):
             work_until_asked()
 
     with pytest.raises(Cancelled):
-        cancelling.call(work)
+        cancellation.call(work)
     assert told == [1]
 
 
@@ -104,12 +104,12 @@ def test_work_elsewhere_is_not_waited_for_and_not_stopped(shown):
     told, end = [], threading.Event()
 
     def work():
-        with cancelling.stopping(lambda: told.append(1)), cancelling.elsewhere():
+        with cancellation.stopping(lambda: told.append(1)), cancellation.elsewhere():
             send()
             end.wait()
 
-    with pytest.raises(cancelling.JobGoesOn, match="goes on without this command"):
-        cancelling.call(work)
+    with pytest.raises(cancellation.JobGoesOn, match="goes on without this command"):
+        cancellation.call(work)
     end.set()
     assert (told, shown) == ([], [])
 
@@ -117,18 +117,18 @@ def test_work_elsewhere_is_not_waited_for_and_not_stopped(shown):
 def test_work_is_not_sent_elsewhere_behind_a_signal(shown):
     def work():
         send()
-        while cancelling.was_asked() is None:
+        while cancellation.was_asked() is None:
             pass
-        with cancelling.elsewhere():
+        with cancellation.elsewhere():
             pytest.fail("it was")
 
     with pytest.raises(Cancelled):
-        cancelling.call(work)
+        cancellation.call(work)
 
 
 def test_a_library_starts_no_thread_and_handles_no_signal():
     before = signal.getsignal(signal.SIGTERM)
-    assert cancelling.call(threading.current_thread) is threading.main_thread()
+    assert cancellation.call(threading.current_thread) is threading.main_thread()
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -136,8 +136,8 @@ def test_outside_of_the_main_thread_nothing_is_touched():
     found = []
 
     def elsewhere():
-        with cancelling.on_signals():
-            found.append(cancelling.call(threading.current_thread))
+        with cancellation.on_signals():
+            found.append(cancellation.call(threading.current_thread))
 
     thread = threading.Thread(target=elsewhere)
     thread.start()
@@ -148,7 +148,7 @@ def test_outside_of_the_main_thread_nothing_is_touched():
 def test_a_signal_that_is_ignored_stays_ignored():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with cancelling.on_signals():
+        with cancellation.on_signals():
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)

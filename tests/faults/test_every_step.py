@@ -11,8 +11,8 @@ import pytest
 from faults.injected import injection
 from faults.jobs import Job, published_in, strangers_in
 
+from beam_batch_predict.commands.verify import verify
 from beam_batch_predict.errors import BatchPredictError
-from beam_batch_predict.verifying import verify
 
 BLOCKS = 8
 """All changes are tried in so many tests, which are slow; by default one of each few kinds."""

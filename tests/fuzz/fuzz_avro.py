@@ -8,12 +8,12 @@ from unittest.mock import patch
 import fastavro
 
 from beam_batch_predict.batch import Span
-from beam_batch_predict.jsontext import dumps
-from beam_batch_predict.sources import avro_values
-from beam_batch_predict.sources.avro_files import read_avro
+from beam_batch_predict.encoding.json_text import dumps
+from beam_batch_predict.encoding.json_values import json_value
+from beam_batch_predict.sources.avro import values as avro_values
+from beam_batch_predict.sources.avro.files import read_avro
 from beam_batch_predict.sources.compression import READ_ERRORS
 from beam_batch_predict.status import Status
-from beam_batch_predict.typed_values import json_value
 from fuzz.choices import Choices
 from fuzz.rows import opener
 

@@ -6,11 +6,11 @@ from unittest.mock import patch
 import orjson
 
 from beam_batch_predict.batch import InstanceBatch, Span
-from beam_batch_predict.csvtext import CsvError, leaves_open, split_cells
+from beam_batch_predict.encoding.csv_text import CsvError, leaves_open, split_cells
+from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
 from beam_batch_predict.instances.csv_rows import convert_csv
-from beam_batch_predict.jsontext import dumps
 from beam_batch_predict.sources import compression, csv_files
 from beam_batch_predict.sources.csv_files import read_columns, read_csv_lines, read_csv_records
 from beam_batch_predict.status import Code, Status

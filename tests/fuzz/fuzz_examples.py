@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.example_columns import example_class, filter_examples
-from beam_batch_predict.instances.records import convert_records
-from beam_batch_predict.models.examples import examples_to_tensors
+from beam_batch_predict.encoding.tensor_info import TensorInfo
+from beam_batch_predict.encoding.tf_examples import example_class, filter_examples
+from beam_batch_predict.instances.tf_records import convert_records
+from beam_batch_predict.models.inputs.examples import examples_to_tensors
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
 from fuzz.choices import Choices
 from fuzz.rows import outcomes
 

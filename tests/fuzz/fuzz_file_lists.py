@@ -8,7 +8,7 @@ import orjson
 from beam_batch_predict.batch import InstanceBatch, Span
 from beam_batch_predict.instances.listed_files import convert_listed_files
 from beam_batch_predict.sources.file_lists import read_listed_files
-from beam_batch_predict.sources.text import read_lines
+from beam_batch_predict.sources.lines import read_lines
 from beam_batch_predict.spec import InstanceConfig
 from beam_batch_predict.status import Status
 from fuzz.choices import Choices

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from beam_batch_predict.errors import InvalidArgument, InvalidJob
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.jobs.vertex import parse_resource
+from beam_batch_predict.jobs.vertex.job import parse_resource
 
 JOB = {
     "displayName": "a",

@@ -6,8 +6,8 @@ from contextlib import suppress
 import orjson
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding.json_text import NotJson, dumps, loads, read
 from beam_batch_predict.instances.json_lines import convert_json_lines
-from beam_batch_predict.jsontext import NotJson, dumps, loads, read
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
 from fuzz.choices import Choices

@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 from beam_batch_predict.batch import Span
 from beam_batch_predict.sources import compression
-from beam_batch_predict.sources.text import read_lines
+from beam_batch_predict.sources.lines import read_lines
 from beam_batch_predict.status import Status
 from fuzz.choices import Choices
 from fuzz.rows import opener

@@ -8,11 +8,11 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from beam_batch_predict.arrow_values import json_values
 from beam_batch_predict.batch import Span
-from beam_batch_predict.jsontext import dumps
+from beam_batch_predict.encoding.arrow_values import json_values
+from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.sources.compression import READ_ERRORS
-from beam_batch_predict.sources.parquet_files import read_parquet
+from beam_batch_predict.sources.parquet.files import read_parquet
 from beam_batch_predict.status import Status
 from fuzz.choices import Choices
 from fuzz.rows import opener

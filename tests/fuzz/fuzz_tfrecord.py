@@ -7,11 +7,11 @@ from unittest.mock import patch
 import google_crc32c
 
 from beam_batch_predict.batch import Span
+from beam_batch_predict.encoding.tf_record import framed
 from beam_batch_predict.sources import compression
 from beam_batch_predict.sources.compression import READ_ERRORS
 from beam_batch_predict.sources.tf_records import read_records
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tf_framing import framed
 from fuzz.choices import Choices
 from fuzz.rows import opener
 

@@ -2,7 +2,7 @@
 
 import io
 
-from beam_batch_predict.jsontext import dumps
+from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 
 CONFIGS = [

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 
 import pytest
-from dataflow.stand_in import StandIn
+from runners.dataflow.stand_in import StandIn
 
 __all__ = ["launch", "run"]
 

@@ -10,14 +10,14 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.instances.fields import check_columns
-from beam_batch_predict.models.tensors import to_tensors
-from beam_batch_predict.sinks.records import error_lines, prediction_lines
+from beam_batch_predict.models.inputs.tensors import to_tensors
+from beam_batch_predict.sinks.formats.json_lines import error_lines, prediction_lines
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
 
 Config = InstanceConfig
 OBJECT = Config(instance_type="object")

@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.example_columns import (
+from beam_batch_predict.encoding.tf_examples import (
     can_decode_examples,
     examples_decoder,
     filter_examples,
 )
 from beam_batch_predict.instances.convert import convert
-from beam_batch_predict.sinks.records import error_lines
+from beam_batch_predict.sinks.formats.json_lines import error_lines
 from beam_batch_predict.sources.file_lists import ListedFile
 from beam_batch_predict.spec import InstanceConfig
 from beam_batch_predict.status import Code, Status

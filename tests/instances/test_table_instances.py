@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.instances.convert import convert
-from beam_batch_predict.sinks.records import (
+from beam_batch_predict.sinks.formats.json_lines import (
     error_lines,
     error_records,
     prediction_lines,

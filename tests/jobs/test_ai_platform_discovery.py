@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from beam_batch_predict import spec
 from beam_batch_predict.jobs import parse_ai_platform_job, read_job
-from beam_batch_predict.jobs.ai_platform import AiPlatformJob
-from beam_batch_predict.jobs.ai_platform_record import OUTPUT_ONLY
-from beam_batch_predict.jobs.ai_platform_types import (
+from beam_batch_predict.jobs.ai_platform.job import AiPlatformJob
+from beam_batch_predict.jobs.ai_platform.output_fields import OUTPUT_ONLY
+from beam_batch_predict.jobs.ai_platform.types import (
     DATA_FORMATS,
     STATES,
     PredictionInput,

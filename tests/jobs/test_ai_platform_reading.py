@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from beam_batch_predict.errors import InvalidJob
 from beam_batch_predict.jobs import AiPlatformJob, BatchPredictionJob, read_job
-from beam_batch_predict.jobs.ai_platform import REGIONS
+from beam_batch_predict.jobs.ai_platform.job import REGIONS
 
 SAMPLE = (pathlib.Path(__file__).parent / "make_batch_job_body.txt").read_text()
 MODEL = "projects/p/models/m"

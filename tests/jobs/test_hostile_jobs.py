@@ -7,8 +7,8 @@ import pytest
 
 from beam_batch_predict.errors import InvalidJob
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.jobs.json_tree import show_location
-from beam_batch_predict.jobs.vertex import parse_resource
+from beam_batch_predict.jobs.vertex.job import parse_resource
+from beam_batch_predict.messages import show_location
 
 JOB = {
     "displayName": "a",

@@ -3,8 +3,8 @@
 import pytest
 
 from beam_batch_predict.jobs import parse_ai_platform_job, parse_resource
-from beam_batch_predict.jobs.resources import Asked, Resources, place_of
-from beam_batch_predict.jobs.vertex_types import AcceleratorType
+from beam_batch_predict.jobs.vertex.types import AcceleratorType
+from beam_batch_predict.spec.resources import Requested, Resources, place_of
 
 
 def test_every_field_of_vertex_ai():
@@ -29,16 +29,16 @@ def test_every_field_of_vertex_ai():
     ).resources
     machine = "dedicatedResources.machineSpec"
     assert found == Resources(
-        job_name=Asked("penguins", "displayName"),
-        project=Asked("p-1", "model"),
-        region=Asked("us-east1", "model"),
-        machine_type=Asked("n1-standard-4", f"{machine}.machineType"),
-        accelerator_type=Asked("NVIDIA_L4", f"{machine}.acceleratorType"),
-        accelerator_count=Asked(2, f"{machine}.acceleratorCount"),
-        workers_at_start=Asked(3, "dedicatedResources.startingReplicaCount"),
-        workers_at_most=Asked(9, "dedicatedResources.maxReplicaCount"),
-        service_account=Asked("a@b", "serviceAccount"),
-        kms_key=Asked("key", "encryptionSpec.kmsKeyName"),
+        job_name=Requested("penguins", "displayName"),
+        project=Requested("p-1", "model"),
+        region=Requested("us-east1", "model"),
+        machine_type=Requested("n1-standard-4", f"{machine}.machineType"),
+        accelerator_type=Requested("NVIDIA_L4", f"{machine}.acceleratorType"),
+        accelerator_count=Requested(2, f"{machine}.acceleratorCount"),
+        workers_at_start=Requested(3, "dedicatedResources.startingReplicaCount"),
+        workers_at_most=Requested(9, "dedicatedResources.maxReplicaCount"),
+        service_account=Requested("a@b", "serviceAccount"),
+        kms_key=Requested("key", "encryptionSpec.kmsKeyName"),
         labels={"k": "v"},
         unused=(f"{machine}.tpuTopology",),
     )
@@ -59,12 +59,12 @@ def test_every_field_of_ai_platform():
         }
     ).resources
     assert found == Resources(
-        job_name=Asked("penguins_1", "jobId"),
-        project=Asked("p-2", "predictionInput.versionName"),
-        region=Asked("us-east1", "predictionInput.region"),
-        accelerator_type=Asked("nvidia-tesla-k80", "predictionInput.accelerator.type"),
-        accelerator_count=Asked(1, "predictionInput.accelerator.count"),
-        workers_at_most=Asked(5, "predictionInput.maxWorkerCount"),
+        job_name=Requested("penguins_1", "jobId"),
+        project=Requested("p-2", "predictionInput.versionName"),
+        region=Requested("us-east1", "predictionInput.region"),
+        accelerator_type=Requested("nvidia-tesla-k80", "predictionInput.accelerator.type"),
+        accelerator_count=Requested(1, "predictionInput.accelerator.count"),
+        workers_at_most=Requested(5, "predictionInput.maxWorkerCount"),
         labels={"k": "v"},
     )
 
@@ -77,7 +77,7 @@ def test_a_job_that_says_nothing_asks_for_nothing(job):
 
 def test_an_empty_machine_is_up_to_the_runner_and_ten_is_the_default_of_replicas():
     found = parse_resource({"dedicatedResources": {"machineSpec": {}}}).resources
-    ten = Asked(10, "the default of dedicatedResources.maxReplicaCount")
+    ten = Requested(10, "the default of dedicatedResources.maxReplicaCount")
     assert found == Resources(default_workers_at_most=ten)
 
 
@@ -93,7 +93,10 @@ def test_the_place_of_a_finished_job_goes_before_that_of_its_model():
         "model": "projects/p-2/locations/us-west1/models/5",
     }
     found = parse_resource(job).resources
-    assert (found.project, found.region) == (Asked("p-1", "name"), Asked("us-east1", "name"))
+    assert (found.project, found.region) == (
+        Requested("p-1", "name"),
+        Requested("us-east1", "name"),
+    )
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from beam_batch_predict.jobs import (
     parse_resource,
     unsupported,
 )
-from beam_batch_predict.jobs.vertex_limits import is_prebuilt_tensorflow
-from beam_batch_predict.jobs.vertex_rules import INSTANCES_FORMATS, PREDICTIONS_FORMATS
+from beam_batch_predict.jobs.vertex.rules import INSTANCES_FORMATS, PREDICTIONS_FORMATS
+from beam_batch_predict.registry.prebuilt_images import is_prebuilt_tensorflow
 
 # The machines of CI are shared: how long an example takes says nothing.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 
 from beam_batch_predict.jobs import BatchPredictionJob
 from beam_batch_predict.jobs.scalars import format_timestamp, normalize_timestamp
-from beam_batch_predict.jobs.vertex_explanation import FeatureValueDomain
-from beam_batch_predict.jobs.vertex_types import (
+from beam_batch_predict.jobs.vertex.explanation import FeatureValueDomain
+from beam_batch_predict.jobs.vertex.types import (
     AcceleratorType,
     CompletionStats,
     JobState,

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.models.arrow_tensors import arrow_arrays
-from beam_batch_predict.models.predicting import predict_batch
-from beam_batch_predict.models.tensors import to_tensors
-from beam_batch_predict.tensor_info import TensorInfo
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.tensor_info import TensorInfo
+from beam_batch_predict.models.inputs.arrow import arrow_arrays
+from beam_batch_predict.models.inputs.tensors import to_tensors
+from beam_batch_predict.models.predict import predict_batch
 
 DTYPES = (
     *("float16", "bfloat16", "float32", "float64"),

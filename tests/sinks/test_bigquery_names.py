@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.sinks.bigquery_names import (
+from beam_batch_predict.sinks.formats.bigquery_names import (
     RESERVED_PREFIXES,
     acceptable,
     acceptable_names,
     dataset_of_run,
     refuse_clashes,
 )
-from beam_batch_predict.sinks.bigquery_tables import output_tables
+from beam_batch_predict.sinks.publish.bigquery_tables import output_tables
 from beam_batch_predict.spec import BigQueryDestination
 
 CREATED = datetime.datetime(2026, 1, 2, 3, 4, 5, 678901, datetime.timezone.utc)

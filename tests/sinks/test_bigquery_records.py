@@ -12,22 +12,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.sinks.bigquery_records import BigQueryRecords
-from beam_batch_predict.sinks.bigquery_types import (
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.tensor_info import TensorInfo
+from beam_batch_predict.sinks.columns.layout import FIELD, OUTCOME, Column, Schema, union
+from beam_batch_predict.sinks.columns.typed_columns import of_arrow
+from beam_batch_predict.sinks.columns.value_types import STRING
+from beam_batch_predict.sinks.formats.bigquery import BigQueryRecords
+from beam_batch_predict.sinks.formats.bigquery_types import (
     BIGNUMERIC,
     NUMERIC,
     count_fields,
     fields_of,
     suited,
 )
-from beam_batch_predict.sinks.tables import FIELD, OUTCOME, Column, Schema, union
-from beam_batch_predict.sinks.typed_columns import of_arrow
-from beam_batch_predict.sinks.value_types import STRING
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
 
 RECORDS = BigQueryRecords()
 

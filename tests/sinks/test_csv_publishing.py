@@ -8,11 +8,12 @@ from helpers import batches
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_batch_predict.dofns import FinishRun, WriteParts
-from beam_batch_predict.sinks import kinds, tables
-from beam_batch_predict.sinks.run_record import RunRecord, now
+from beam_batch_predict.runs.record import Run, now
+from beam_batch_predict.sinks.columns import layout
+from beam_batch_predict.sinks.parts import final_files
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
+from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts
 
 BAD = Status(Code.INVALID_ARGUMENT, 'not "good"')
 
@@ -23,7 +24,7 @@ def batches_of(chunks, size):
 
 def run(directory, bundles):
     """Publish what some bundles of batches give."""
-    record = RunRecord(str(directory), now())
+    record = Run(str(directory), now())
     finish, writer = FinishRun(record, "csv"), WriteParts(record, NonFinite.STRING, "csv")
     parts = []
     for bundle in bundles:
@@ -61,7 +62,7 @@ def test_any_split_into_bundles_gives_the_same_bytes(
     random.shuffle(batches)
     cuts = sorted(random.choices(range(len(batches) + 1), k=2))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "BLOCK_BYTES", 5)
+        patch.setattr(layout, "BLOCK_BYTES", 5)
         run(other, [batches[: cuts[0]], batches[cuts[0] : cuts[1]], batches[cuts[1] :]])
     content = published(one)
     assert published(other) == content
@@ -77,7 +78,7 @@ def test_any_split_into_bundles_gives_the_same_bytes(
 
 
 def test_parts_with_the_header_of_all_are_moved_as_they_are(tmp_path, published, monkeypatch):
-    monkeypatch.setattr(kinds, "copy_sections", None)
+    monkeypatch.setattr(final_files, "copy_sections", None)
     chunks = [[({"a": 1}, False)], [({"a": 2}, False), ({"a": 3}, True)]]
     run(tmp_path, [batches_of(chunks, 10)])
     assert published(tmp_path) == {
@@ -107,7 +108,7 @@ def test_without_predictions_there_is_a_header(rows, tmp_path, published):
 
 def test_published_again_the_files_are_the_same(tmp_path, published):
     chunks = [[({"a": 1}, False)], [({"b": "x"}, False)]]
-    record = RunRecord(str(tmp_path), now())
+    record = Run(str(tmp_path), now())
     finish, writer = FinishRun(record, "csv"), WriteParts(record, NonFinite.STRING, "csv")
     writer.start_bundle()
     parts = [part for batch in batches_of(chunks, 1) for part in writer.process(batch)]

@@ -15,13 +15,11 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.encoding.json_columns import join_rows
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.instances.csv_cells import parse_cells
-from beam_batch_predict.jsonpieces import join_rows
-from beam_batch_predict.sinks import tables
-from beam_batch_predict.sinks.cells import array_cells, value_cells
-from beam_batch_predict.sinks.csv_records import CsvRecords
-from beam_batch_predict.sinks.tables import (
+from beam_batch_predict.sinks.columns import layout
+from beam_batch_predict.sinks.columns.layout import (
     ATTACHED,
     FIELD,
     INSTANCE,
@@ -31,6 +29,8 @@ from beam_batch_predict.sinks.tables import (
     Column,
     union,
 )
+from beam_batch_predict.sinks.formats.csv import CsvRecords
+from beam_batch_predict.sinks.formats.csv_cells import array_cells, value_cells
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
 
@@ -246,7 +246,7 @@ def test_rows_in_more_columns_are_the_same_rows(rows, block):
     written = CSV.predictions(batch, NonFinite.STRING)
     more = CSV.schema(union([Column(FIELD, "new"), Column(KEY, "key")], written.layout))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tables, "BLOCK_BYTES", block)
+        patch.setattr(layout, "BLOCK_BYTES", block)
         file = io.BytesIO(file_of(written).encode())
         found = list(CSV.rows(file, CSV.schema(written.layout)))
     assert b"".join(piece.content(more) for piece in found) == written.content(more)

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.instances.convert import convert
-from beam_batch_predict.models.failures import status_of
-from beam_batch_predict.models.isolation import Caller
+from beam_batch_predict.messages import generalized, printable
+from beam_batch_predict.models.calls.failures import status_of
+from beam_batch_predict.models.calls.isolation import ModelCaller
+from beam_batch_predict.models.inputs.tensors import TensorBatch, to_tensors
 from beam_batch_predict.models.signature import Signature
-from beam_batch_predict.models.tensors import TensorBatch, to_tensors
-from beam_batch_predict.safe_text import generalized, printable
-from beam_batch_predict.sinks.error_groups import (
+from beam_batch_predict.sinks.error_summary.groups import (
     MOST_GROUPS,
     OTHER_CAUSES,
     ErrorGroup,
@@ -26,7 +27,6 @@ from beam_batch_predict.sinks.error_groups import (
 )
 from beam_batch_predict.spec import InstanceConfig
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
 
 
 def batch_failing(statuses, uri="in.jsonl", start=0):
@@ -99,7 +99,7 @@ def refused(*texts):
         (unread(b'{"x": 1}', b'{"y": 1}', config=KEYED), 'key field "id" is missing'),
         (unread(b"1,2,3", b"1", **CELLS), 'expected 2 cells ("a1", "b 2")'),
         (unread(b"\xff", b"e\xfe"), "invalid UTF-8: byte N at column N; save the file as UTF-8"),
-        (unread(b"{", b"[1,"), "invalid JSON: unexpected end of data at column N"),
+        (unread(b"[", b"[1,"), "invalid JSON: Expecting value at column N"),
         (refused("it has 3 values", "it has 1.5e-7 values"), "the model failed: it has N values"),
         (
             refused("x = [-1 2 3] at 2024-05-01T00:00:00", "x = [7] at 5"),
@@ -170,7 +170,7 @@ class _Broken:
 
 
 def test_rows_that_were_not_tried_alone_are_with_those_that_were():
-    caller = Caller(_Broken())
+    caller = ModelCaller(_Broken())
     failures = []
     for size in (1, 64):
         found = caller.predict(TensorBatch(range(size), {"x": np.zeros((size, 2))}), 64)

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_batch_predict.sinks import example_features
-from beam_batch_predict.sinks.example_encoding import encoded_examples
-from beam_batch_predict.sinks.example_features import example_columns, is_example
-from beam_batch_predict.sinks.features import (
+from beam_batch_predict.encoding.tf_record import framed
+from beam_batch_predict.sinks.formats import example_columns as decoding
+from beam_batch_predict.sinks.formats.example_columns import example_columns, is_example
+from beam_batch_predict.sinks.formats.example_encoding import encoded_examples
+from beam_batch_predict.sinks.formats.feature_types import (
     FeatureKind,
     of_arrow,
     of_output,
@@ -23,7 +24,6 @@ from beam_batch_predict.sinks.features import (
     with_kind,
 )
 from beam_batch_predict.spec import NonFinite
-from beam_batch_predict.tf_framing import framed
 
 FEATURES = [
     ([1, None, -3], "int64_list", [[1], None, [-3]]),
@@ -184,7 +184,7 @@ def test_examples_are_taken_apart_alike_with_and_without_tfx_bsl(rows):
 
     found = encoded()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(example_features, "decode_examples", lambda records: None)
+        patch.setattr(decoding, "decode_examples", lambda records: None)
         assert encoded() == found
 
 

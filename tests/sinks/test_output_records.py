@@ -13,19 +13,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.dofns import FinishRun, WriteParts
+from beam_batch_predict.commands.verify import verify
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.sinks import tables
-from beam_batch_predict.sinks.error_groups import ErrorGroup
-from beam_batch_predict.sinks.error_stats import stats_lines
-from beam_batch_predict.sinks.formats import RECORD_FORMATS, format_name
+from beam_batch_predict.runs.record import Run, now
+from beam_batch_predict.sinks.columns import layout
+from beam_batch_predict.sinks.error_summary.groups import ErrorGroup
+from beam_batch_predict.sinks.error_summary.stats import stats_lines
+from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS, format_name
+from beam_batch_predict.sinks.formats.json_lines import prediction_lines
 from beam_batch_predict.sinks.naming import ShardedNames, naming_of
-from beam_batch_predict.sinks.records import prediction_lines
-from beam_batch_predict.sinks.run_record import RunRecord, now
 from beam_batch_predict.spec import FileNames, NonFinite, RecordShape
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
-from beam_batch_predict.verifying import verify
+from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts
 
 BAD = Status(Code.INVALID_ARGUMENT, "not good")
 OUTPUTS = (TensorInfo("y", "int64", (None,)),)
@@ -102,7 +102,7 @@ def test_rows_of_several_groups_are_in_their_order(rows, random):
 
 def run(directory, bundles, form, names=FileNames.SHARDED):
     """Publish what some bundles of batches give."""
-    record = RunRecord(str(directory), now(), file_names=names, own_directory=False)
+    record = Run(str(directory), now(), file_names=names, own_directory=False)
     written = format_name(form, RecordShape.OUTPUTS, names)
     writer = WriteParts(record, NonFinite.STRING, written)
     parts = []
@@ -166,7 +166,7 @@ def test_parquet_and_examples_have_a_column_for_each_output_too(tmp_path):
         {"key_": "b", "key": 6, "y": [2.5]},
     ]
     path = tmp_path / "tf-record" / "prediction.results-00000-of-00001.tfrecord"
-    rows = RECORD_FORMATS["tf-record"].rows(io.BytesIO(path.read_bytes()), tables.Schema((), ()))
+    rows = RECORD_FORMATS["tf-record"].rows(io.BytesIO(path.read_bytes()), layout.Schema((), ()))
     (records,) = (row.content.args[0] for row in rows)
     features = Example.FromString(records[1]).features.feature
     assert sorted(features) == ["key", "key_", "y"]

@@ -9,7 +9,7 @@ import pytest
 
 from beam_batch_predict.batch import Predictions
 from beam_batch_predict.errors import LostRowsError
-from beam_batch_predict.sinks.parts import NO_FILE, PartWriter
+from beam_batch_predict.sinks.parts.part import NO_FILE, PartWriter
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
 

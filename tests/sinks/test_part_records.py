@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.errors import LostRowsError
-from beam_batch_predict.sinks.accounting import check_parts, complete_chunks
-from beam_batch_predict.sinks.error_groups import ErrorGroup
-from beam_batch_predict.sinks.features import FeatureKind
-from beam_batch_predict.sinks.part_records import forget_part, read_parts, write_part_record
-from beam_batch_predict.sinks.parts import NO_FILE, Part, PartFile
-from beam_batch_predict.sinks.sections import Section
-from beam_batch_predict.sinks.tables import FIELD, KEY, Column
-from beam_batch_predict.sinks.value_types import BINARY, NULL, SMALL_INT, STRING
+from beam_batch_predict.sinks.columns.layout import FIELD, KEY, Column
+from beam_batch_predict.sinks.columns.value_types import BINARY, NULL, SMALL_INT, STRING
+from beam_batch_predict.sinks.error_summary.groups import ErrorGroup
+from beam_batch_predict.sinks.formats.feature_types import FeatureKind
+from beam_batch_predict.sinks.parts.accounting import check_parts, complete_chunks
+from beam_batch_predict.sinks.parts.metadata import forget_part, read_parts, write_part_record
+from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile
+from beam_batch_predict.sinks.parts.sections import Section
 from beam_batch_predict.status import Code, Status
 
 TYPES = [

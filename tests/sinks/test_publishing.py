@@ -10,13 +10,13 @@ import pytest
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError, LostRowsError
-from beam_batch_predict.sinks import publishing
-from beam_batch_predict.sinks.accounting import check_parts
-from beam_batch_predict.sinks.finishing import finish_run
+from beam_batch_predict.runs.finish import finish_run
+from beam_batch_predict.runs.record import Run, fresh_time, now
 from beam_batch_predict.sinks.naming import naming_of
-from beam_batch_predict.sinks.parts import PartWriter
-from beam_batch_predict.sinks.publishing import publish, remove_parts
-from beam_batch_predict.sinks.run_record import RunRecord, fresh_time, now
+from beam_batch_predict.sinks.parts.accounting import check_parts
+from beam_batch_predict.sinks.parts.part import PartWriter
+from beam_batch_predict.sinks.publish import files as publish_files
+from beam_batch_predict.sinks.publish.files import publish, remove_parts
 from beam_batch_predict.spec import FileNames, NonFinite
 
 
@@ -113,7 +113,7 @@ def test_no_part_of_a_plan_is_a_loss():
 
 
 def test_a_loss_publishes_nothing(tmp_path, part, published):
-    record = RunRecord(str(tmp_path), now(), run="run")
+    record = Run(str(tmp_path), now(), run="run")
     with pytest.raises(LostRowsError):
         finish_run(three_chunks(part)[1:], record, "jsonl")
     assert published(tmp_path) == {}
@@ -162,7 +162,7 @@ def test_a_publication_that_broke_off_goes_on(
             rename([source], [destination], replace)
 
     with monkeypatch.context() as patch:
-        patch.setattr(publishing.files, "rename", rename_some)
+        patch.setattr(publish_files.files, "rename", rename_some)
         with pytest.raises(KeyboardInterrupt):
             publish(parts, str(tmp_path), parts_directory, "jsonl")
     assert len(published(tmp_path)) < 4
@@ -173,7 +173,7 @@ def test_a_publication_that_broke_off_goes_on(
 
 
 def test_a_publication_done_twice_is_the_same(tmp_path, parts_directory, part, published):
-    record = RunRecord(str(tmp_path), now(), run="run")
+    record = Run(str(tmp_path), now(), run="run")
     parts = three_chunks(part)
     first = finish_run(parts, record, "jsonl")
     before = published(tmp_path)
@@ -215,7 +215,7 @@ def test_files_of_another_run_are_not_overwritten(kind, tmp_path, part, publishe
         def record(self, outcome):
             return b"{}"
 
-    record = RunRecord(str(tmp_path), now(), Job(), run="run")
+    record = Run(str(tmp_path), now(), Job(), run="run")
     with pytest.raises(DestinationError, match="another run has published"):
         finish_run(three_chunks(part), record, "jsonl")
     assert published(tmp_path) == {f"{kind}_0001.jsonl": b"theirs"}
@@ -234,7 +234,7 @@ def test_names_sort_in_order_beyond_9999():
 def test_a_directory_may_have_characters_of_patterns(name, tmp_path, predicted, published):
     (tmp_path / "a1").mkdir()
     (tmp_path / "a1" / "predictions_0001.jsonl").write_bytes(b"of a neighbour")
-    record = RunRecord(str(tmp_path / name), now(), run="run")
+    record = Run(str(tmp_path / name), now(), run="run")
     batch = predicted(2, last=True)
     directory = str(tmp_path / name / "_parts" / "run")
     writer = PartWriter(directory, batch, NonFinite.STRING, time.perf_counter())

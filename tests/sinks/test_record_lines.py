@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.sinks.records import (
+from beam_batch_predict.sinks.formats.json_lines import (
     error_lines,
     error_records,
     prediction_lines,

@@ -15,15 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from beam_batch_predict.arrow_values import json_values
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.sinks.formats import RECORD_FORMATS
-from beam_batch_predict.sinks.inferred_columns import of_values
-from beam_batch_predict.sinks.tables import union
-from beam_batch_predict.sinks.typed_arrays import retyped
-from beam_batch_predict.sinks.typed_columns import of_arrow, of_output
-from beam_batch_predict.sinks.value_texts import text_of
-from beam_batch_predict.sinks.value_types import (
+from beam_batch_predict.encoding.arrow_values import json_values
+from beam_batch_predict.encoding.tensor_info import TensorInfo
+from beam_batch_predict.sinks.columns.inferred_columns import of_values
+from beam_batch_predict.sinks.columns.layout import union
+from beam_batch_predict.sinks.columns.typed_arrays import retyped
+from beam_batch_predict.sinks.columns.typed_columns import of_arrow, of_output
+from beam_batch_predict.sinks.columns.value_texts import text_of
+from beam_batch_predict.sinks.columns.value_types import (
     BINARY,
     DOUBLE,
     FLOAT,
@@ -36,8 +36,8 @@ from beam_batch_predict.sinks.value_types import (
     output_type,
     unified,
 )
+from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS
 from beam_batch_predict.spec import NonFinite
-from beam_batch_predict.tensor_info import TensorInfo
 
 BOOL = pa.bool_()
 B64 = {"b64": "AP8="}

@@ -14,21 +14,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import Predictions
-from beam_batch_predict.dofns import FinishRun, WriteParts
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import LostRowsError
-from beam_batch_predict.sinks import (
-    example_records,
-    kinds,
-    parquet_records,
-    publishing,
-    tables,
-)
-from beam_batch_predict.sinks.formats import RECORD_FORMATS
-from beam_batch_predict.sinks.parts import PartWriter
-from beam_batch_predict.sinks.run_record import RunRecord, now
+from beam_batch_predict.runs.record import Run, now
+from beam_batch_predict.sinks.columns import layout
+from beam_batch_predict.sinks.formats import parquet, tf_record
+from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS
+from beam_batch_predict.sinks.parts import final_files
+from beam_batch_predict.sinks.parts.part import PartWriter
+from beam_batch_predict.sinks.publish import files as publish_files
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
-from beam_batch_predict.tensor_info import TensorInfo
+from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts
 
 BAD = Status(Code.INVALID_ARGUMENT, "not good")
 OUTPUTS = (TensorInfo("y", "int64", (None,)),)
@@ -40,7 +37,7 @@ def batches_of(chunks, size, outputs=OUTPUTS):
 
 
 def record_of(directory):
-    return RunRecord(str(directory), now())
+    return Run(str(directory), now())
 
 
 def parts_of(record, bundles, form):
@@ -72,7 +69,7 @@ def examples_of(content, kind):
     found = []
     for name, file in content.items():
         if name.startswith(kind):
-            rows = RECORD_FORMATS["tf-record"].rows(io.BytesIO(file), tables.Schema((), ()))
+            rows = RECORD_FORMATS["tf-record"].rows(io.BytesIO(file), layout.Schema((), ()))
             for records in (row.content.args[0] for row in rows):
                 found += map(Example.FromString, records)
     return [
@@ -117,14 +114,14 @@ def test_any_split_into_bundles_gives_the_same_bytes(
 ):
     one, other = tmp_path_factory.mktemp("one"), tmp_path_factory.mktemp("other")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parquet_records, "ROW_GROUP_ROWS", 3)
-        patch.setattr(parquet_records, "ROW_GROUP_BYTES", 60)
+        patch.setattr(parquet, "ROW_GROUP_ROWS", 3)
+        patch.setattr(parquet, "ROW_GROUP_BYTES", 60)
         run(one, [batches_of(chunks, 100)], form)
         batches = batches_of(chunks, size)
         random.shuffle(batches)
         cuts = sorted(random.choices(range(len(batches) + 1), k=2))
-        patch.setattr(example_records, "BLOCK_BYTES", 50)
-        patch.setattr(parquet_records, "READ_ROWS", 2)
+        patch.setattr(tf_record, "BLOCK_BYTES", 50)
+        patch.setattr(parquet, "READ_ROWS", 2)
         run(other, [batches[: cuts[0]], batches[cuts[0] : cuts[1]], batches[cuts[1] :]], form)
     content = published(one)
     assert published(other) == content
@@ -148,7 +145,7 @@ def test_any_split_into_bundles_gives_the_same_bytes(
 def test_parts_with_the_columns_of_all_are_moved_as_they_are(
     form, tmp_path, published, monkeypatch
 ):
-    monkeypatch.setattr(kinds, "copy_sections", None)
+    monkeypatch.setattr(final_files, "copy_sections", None)
     chunks = [[({"a": 1}, False)], [({"a": 2}, False), ({"a": 3}, True)]]
     run(tmp_path, [batches_of(chunks, 10)], form)
     assert len(published(tmp_path)) == 3
@@ -156,7 +153,7 @@ def test_parts_with_the_columns_of_all_are_moved_as_they_are(
 
 def test_a_part_of_features_that_all_are_right_is_moved_as_it_is(tmp_path, published, monkeypatch):
     """Other records of the run may have more features."""
-    monkeypatch.setattr(kinds, "copy_sections", None)
+    monkeypatch.setattr(final_files, "copy_sections", None)
     chunks = [[({"a": 1}, False)], [({"a": 2, "b": 0.5}, False), ({"c": "x"}, False)]]
     run(tmp_path, [batches_of(chunks, 1)], "tf-record")
     assert examples_of(published(tmp_path), "predictions")[1] == {
@@ -211,7 +208,7 @@ def test_a_publication_that_broke_off_goes_on(form, tmp_path, published, monkeyp
     record = record_of(tmp_path)
     finish = FinishRun(record, form)
     parts = parts_of(record, [batches_of(chunks, 1)], form)
-    rename = publishing.files.rename
+    rename = publish_files.files.rename
 
     def rename_some(sources, destinations, replace=True):
         rename(sources[:1], destinations[:1])
@@ -219,7 +216,7 @@ def test_a_publication_that_broke_off_goes_on(form, tmp_path, published, monkeyp
             raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(publishing.files, "rename", rename_some)
+        patch.setattr(publish_files.files, "rename", rename_some)
         with pytest.raises(KeyboardInterrupt):
             finish.process(None, parts, None)
     assert len(published(tmp_path)) == 1
@@ -234,7 +231,7 @@ def test_a_publication_that_broke_off_goes_on(form, tmp_path, published, monkeyp
 
 
 def test_a_row_group_ends_at_the_same_row_however_rows_come(monkeypatch):
-    monkeypatch.setattr(parquet_records, "ROW_GROUP_BYTES", 1000)
+    monkeypatch.setattr(parquet, "ROW_GROUP_BYTES", 1000)
     form = RECORD_FORMATS["parquet"]
     (batch,) = batches_of([[({"a": "x" * (n % 40)}, False) for n in range(200)]], 200)
     contents = []

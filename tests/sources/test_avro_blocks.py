@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from beam_batch_predict.batch import Span
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File, open_file
-from beam_batch_predict.sources import avro_blocks, avro_codecs
-from beam_batch_predict.sources.avro_files import read_avro, read_avro_columns
+from beam_batch_predict.sources.avro import blocks, codecs
+from beam_batch_predict.sources.avro.files import read_avro, read_avro_columns
 from beam_batch_predict.sources.compression import READ_ERRORS
 
 SCHEMA = {
@@ -40,7 +40,7 @@ def rows_of(count, raw=b""):
 
 def told(rows):
     """The rows as JSON has them."""
-    from beam_batch_predict.typed_values import json_value
+    from beam_batch_predict.encoding.json_values import json_value
 
     return [json_value(row) for row in rows]
 
@@ -320,7 +320,7 @@ def test_a_bomb_is_not_inflated(codec, monkeypatch):
 
     import pyarrow as pa
 
-    monkeypatch.setattr(avro_codecs, "LARGEST_CONTENT", 1 << 20)
+    monkeypatch.setattr(codecs, "LARGEST_CONTENT", 1 << 20)
     content = bytes(1 << 26)
     raw = zlib.compressobj(wbits=-15)
     bombs = {
@@ -402,7 +402,7 @@ def test_a_file_that_cannot_be_read(stored, content, reason):
 
 
 def test_a_header_larger_than_is_taken(monkeypatch):
-    monkeypatch.setattr(avro_blocks, "_LARGEST_HEADER", 20_000)
+    monkeypatch.setattr(blocks, "_LARGEST_HEADER", 20_000)
     assert read(written(rows_of(4), {**SCHEMA, "doc": "x" * 10_000}))[2] == []
     rows, _, failures = read(written(rows_of(4), {**SCHEMA, "doc": "x" * 20_000}))
     assert rows == []

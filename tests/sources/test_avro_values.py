@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import Span
-from beam_batch_predict.sources.avro_files import read_avro
-from beam_batch_predict.sources.avro_values import RowDecoder
+from beam_batch_predict.sources.avro.files import read_avro
+from beam_batch_predict.sources.avro.values import RowDecoder
 from beam_batch_predict.status import Code, Status
 
 LISTS = {"type": "array", "items": "float"}

@@ -17,12 +17,12 @@ import pyarrow as pa
 import pytest
 from google.cloud.bigquery_storage_v1 import types
 
-from beam_batch_predict.bigquery_clients import BigQueryClients
 from beam_batch_predict.errors import InvalidArgument, SourceError
-from beam_batch_predict.inputs import BigQuery
-from beam_batch_predict.run_planning import chunks_of
+from beam_batch_predict.gcp.bigquery import BigQueryClients
+from beam_batch_predict.runs.plan import chunks_of
 from beam_batch_predict.sources import bigquery as planning
 from beam_batch_predict.spec import InstanceConfig
+from beam_batch_predict.spec.sources import BigQuery
 from beam_batch_predict.status import Code
 
 EXPIRES = datetime.datetime(2030, 1, 1, tzinfo=datetime.timezone.utc)

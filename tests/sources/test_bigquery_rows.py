@@ -15,12 +15,12 @@ from google.cloud.bigquery_storage_v1 import types
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import Chunk, Span, TableStream
-from beam_batch_predict.bigquery_clients import BigQueryClients
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.json_columns import join_rows
 from beam_batch_predict.errors import SourceError
+from beam_batch_predict.gcp.bigquery import BigQueryClients
 from beam_batch_predict.instances.convert import convert
-from beam_batch_predict.jsonpieces import join_rows
 from beam_batch_predict.sources import bigquery_rows
 from beam_batch_predict.sources.bigquery_rows import read_stream, rows_of
 from beam_batch_predict.sources.reading import read_chunk
@@ -176,7 +176,7 @@ def test_rows_of_many_bytes_come_one_by_one():
 def test_batches_name_the_stream_and_the_row(server):
     server.batches = numbers([3])
     [batch] = read_chunk(chunk_of(server), None, 64)
-    assert batch.place(2) == "bq://p.d.t, stream 3, row 2"
+    assert batch.location(2) == "bq://p.d.t, stream 3, row 2"
     assert batch.last
     assert list(convert(batch, InstanceConfig()).instances) == [[0], [1], [2]]
 

@@ -12,12 +12,12 @@ from beam_batch_predict import files
 from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
-from beam_batch_predict.inputs import Parquet
 from beam_batch_predict.sources import planning
-from beam_batch_predict.sources.first_columns import first_columns
+from beam_batch_predict.sources.headers import first_columns
 from beam_batch_predict.sources.planning import FILES_PER_CHUNK, list_files, make_chunks, plan
 from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.spec import JsonLines
+from beam_batch_predict.spec.sources import Parquet
 
 SIZES = st.lists(st.tuples(st.integers(0, 60), st.sampled_from(["", ".gz", ".zst"])), max_size=40)
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_batch_predict import arrow_rows
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import Chunk, Span
+from beam_batch_predict.encoding import arrow_rows
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.files import File, open_file
 from beam_batch_predict.sources import compression, reading
 from beam_batch_predict.sources.planning import make_chunks
@@ -72,7 +72,7 @@ def test_rows_come_once_in_order_and_know_their_place(
         check_batches(batches, batch_size)
         assert {(batch.chunk, batch.chunks) for batch in batches} == {(chunk.number, chunk.total)}
         assert not any(batch.source_failures for batch in batches)
-        found += [(b.rows[at], b.place(at)) for b in batches for at in range(len(b))]
+        found += [(b.rows[at], b.location(at)) for b in batches for at in range(len(b))]
     assert found == expected
 
 
@@ -215,7 +215,7 @@ def test_columns_that_are_too_large_together_stay_in_batches_of_their_own(
     assert [batch.first_row for batch in batches] == [0, 4, 8]
     assert [row for batch in batches for row in batch.rows] == rows
     assert [place for batch in batches for place in batch.offsets] == list(range(9))
-    assert batches[-1].place(0) == f"{path}, row 8"
+    assert batches[-1].location(0) == f"{path}, row 8"
 
 
 def test_rows_too_large_for_a_batch_are_in_smaller_ones(tmp_path, monkeypatch):

@@ -14,10 +14,10 @@ import zstandard
 
 from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.files import match, open_file
-from beam_batch_predict.inputs import JsonLines
 from beam_batch_predict.sources import compression
 from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.sources.reading import read_chunk
+from beam_batch_predict.spec.sources import JsonLines
 from beam_batch_predict.status import Code
 
 COMPRESS = {
@@ -255,7 +255,7 @@ def test_a_bomb_of_gigabytes_is_one_failed_row_in_the_memory_of_one_line(kind, t
         "import resource, sys\n"
         "from beam_batch_predict.batch import Span\n"
         "from beam_batch_predict.files import open_file\n"
-        "from beam_batch_predict.sources.text import read_lines\n"
+        "from beam_batch_predict.sources.lines import read_lines\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "rows = [row for part in read_lines(Span(sys.argv[1]), open_file) for row in part.rows]\n"
         "after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"

@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from beam_batch_predict import files
 from beam_batch_predict.batch import Span
-from beam_batch_predict.csvtext import CsvError, leaves_open, split_cells
+from beam_batch_predict.encoding.csv_text import CsvError, leaves_open, split_cells
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File, open_file
-from beam_batch_predict.inputs import Csv
 from beam_batch_predict.sources import compression, csv_files
 from beam_batch_predict.sources.csv_files import read_columns, read_csv_lines, read_csv_records
 from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.sources.reading import read_chunk
+from beam_batch_predict.spec.sources import Csv
 from beam_batch_predict.status import Status
 
 BOM = b"\xef\xbb\xbf"
@@ -53,7 +53,7 @@ def placed_rows(pattern, **options):
         for batch in read_chunk(chunk, open_file, 3):
             assert not batch.source_failures
             assert batch.columns == chunk.columns
-            places = [batch.place(at).rpartition("/")[2] for at in range(len(batch))]
+            places = [batch.location(at).rpartition("/")[2] for at in range(len(batch))]
             found += zip(places, batch.rows, strict=True)
     return found
 

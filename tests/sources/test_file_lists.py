@@ -9,10 +9,10 @@ import pytest
 
 from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.files import match, open_file
-from beam_batch_predict.inputs import FileList
 from beam_batch_predict.sources import file_lists
 from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.sources.reading import read_chunk
+from beam_batch_predict.spec.sources import FileList
 from beam_batch_predict.status import Code, Status
 
 

@@ -7,8 +7,8 @@ import fastavro
 import pytest
 from sources.test_avro_blocks import SYNC, by_hand, long, read
 
-from beam_batch_predict.sources import avro_values
-from beam_batch_predict.sources.avro_values import RowDecoder
+from beam_batch_predict.sources.avro import values as avro_values
+from beam_batch_predict.sources.avro.values import RowDecoder
 from beam_batch_predict.status import Status
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from sources.test_parquet_faults import content_of, read
 
-from beam_batch_predict.sources import parquet_bounds, parquet_footers
+from beam_batch_predict.sources.parquet import bounds, footers
 from beam_batch_predict.status import Code, Status
 
 
@@ -68,7 +68,7 @@ def test_lists_of_any_length_in_a_footer_take_no_time():
 
 
 def test_a_footer_larger_than_is_taken_is_not_read(monkeypatch):
-    monkeypatch.setattr(parquet_footers, "LARGEST_FOOTER", 100)
+    monkeypatch.setattr(footers, "LARGEST_FOOTER", 100)
     rows, _, (failure,) = read(content_of(pa.table({"x": [1]})))
     assert rows == []
     assert "more than the 100 that are taken" in failure.message
@@ -81,24 +81,24 @@ def repeated_text(count, text):
 
 @pytest.mark.parametrize("wrap", ["text", "list", "struct"])
 def test_long_texts_of_a_dictionary_are_decoded_a_few_at_a_time(wrap, monkeypatch):
-    monkeypatch.setattr(parquet_bounds, "BYTES_DECODED", 100_000)
+    monkeypatch.setattr(bounds, "BYTES_DECODED", 100_000)
     column = repeated_text(300, "x" * 10_000)
     if wrap == "list":
         column = pa.ListArray.from_arrays(pa.array(range(0, 301, 3), pa.int32()), column)
     if wrap == "struct":
         column = pa.StructArray.from_arrays([column], ["s"])
     sizes = []
-    decoded_size = parquet_bounds.decoded_size
+    decoded_size = bounds.decoded_size
 
     content = content_of(pa.table({"c": column, "n": range(len(column))}), store_schema=False)
-    real = parquet_bounds.parts
+    real = bounds.parts
 
     def parts(batch):
         for part in real(batch):
             sizes.append(sum(map(decoded_size, part.columns)))
             yield part
 
-    monkeypatch.setattr("beam_batch_predict.sources.parquet_files.parts", parts)
+    monkeypatch.setattr("beam_batch_predict.sources.parquet.files.parts", parts)
     rows, _, failures = read(content)
     assert failures == []
     value = {"text": "x" * 10_000, "list": ["x" * 10_000] * 3, "struct": {"s": "x" * 10_000}}[wrap]
@@ -107,8 +107,8 @@ def test_long_texts_of_a_dictionary_are_decoded_a_few_at_a_time(wrap, monkeypatc
 
 
 def test_a_row_larger_than_is_taken_fails_alone(monkeypatch):
-    monkeypatch.setattr(parquet_bounds, "BYTES_DECODED", 10_000)
-    monkeypatch.setattr("beam_batch_predict.sources.parquet_files.LARGEST_ROW", 50_000)
+    monkeypatch.setattr(bounds, "BYTES_DECODED", 10_000)
+    monkeypatch.setattr("beam_batch_predict.sources.parquet.files.LARGEST_ROW", 50_000)
     texts = pa.array(["short", "y" * 60_000])
     column = pa.DictionaryArray.from_arrays(pa.array([0, 1, 0, 1], pa.int32()), texts)
     rows, offsets, failures = read(content_of(pa.table({"s": column}), store_schema=False))

@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 from beam_batch_predict.batch import Span
 from beam_batch_predict.files import match, open_file
-from beam_batch_predict.inputs import JsonLines
 from beam_batch_predict.sources import compression
+from beam_batch_predict.sources.lines import read_lines, split_lines
 from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.sources.reading import read_chunk
-from beam_batch_predict.sources.text import read_lines, split_lines
+from beam_batch_predict.spec.sources import JsonLines
 from beam_batch_predict.status import Code, Status
 
 PIECES = [
@@ -185,7 +185,7 @@ def test_a_line_that_is_too_long_says_so_and_the_lines_around_it_go_on(tmp_path)
     assert [before, *behind] == [b"1", b"y" * 10, b"2"]
     assert long.code is Code.OUT_OF_RANGE
     assert long.message.startswith(TOO_LONG)
-    assert batch.place(1) == f"{path}, byte 2"
+    assert batch.location(1) == f"{path}, byte 2"
 
 
 class Endless(io.RawIOBase):

@@ -7,9 +7,9 @@ import pytest
 
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import match
-from beam_batch_predict.inputs import JsonLines
-from beam_batch_predict.sources.local_files import why_no_data_file
+from beam_batch_predict.sources.file_checks import why_no_data_file
 from beam_batch_predict.sources.planning import plan
+from beam_batch_predict.spec.sources import JsonLines
 
 
 @pytest.mark.parametrize("pattern", ["pipe", "p*", "[p]ipe"])

@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import Chunk, Span
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
-from beam_batch_predict.sources import parquet_files
-from beam_batch_predict.sources.parquet_files import read_parquet_columns
+from beam_batch_predict.sources.parquet import files as parquet_files
+from beam_batch_predict.sources.parquet.files import read_parquet_columns
 from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.status import Code, Status
 

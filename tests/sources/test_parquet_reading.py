@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from beam_batch_predict.arrow_rows import ArrowRows
 from beam_batch_predict.batch import Chunk, Span
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File, open_file
-from beam_batch_predict.sources import parquet_files
-from beam_batch_predict.sources.parquet_files import read_parquet, read_parquet_columns
+from beam_batch_predict.sources.parquet import files as parquet_files
+from beam_batch_predict.sources.parquet.files import read_parquet, read_parquet_columns
 from beam_batch_predict.sources.planning import make_chunks
 from beam_batch_predict.sources.reading import read_chunk
 
@@ -78,7 +78,7 @@ def test_chunks_of_files_tell_places_by_row(tmp_path):
     batches = list(read_chunk(Chunk(0, 1, spans, "parquet"), open_file, 16))
     assert [row for batch in batches for row in batch.rows] == TABLE.to_pylist() * 2
     assert all(isinstance(batch.rows, ArrowRows) for batch in batches)
-    assert batches[-1].place(len(batches[-1]) - 1) == f"{tmp_path / 'b'}, row 59"
+    assert batches[-1].location(len(batches[-1]) - 1) == f"{tmp_path / 'b'}, row 59"
 
 
 def test_two_pieces_of_a_file_have_each_row_once_at_every_border():
@@ -335,4 +335,4 @@ def test_many_small_files(tmp_path):
         spans.append(Span(str(path), 0, path.stat().st_size))
     (batch,) = read_chunk(Chunk(0, 1, tuple(spans), "parquet"), open_file, 128)
     assert len(batch) == 100
-    assert batch.place(99) == f"{spans[99].uri}, row 0"
+    assert batch.location(99) == f"{spans[99].uri}, row 0"

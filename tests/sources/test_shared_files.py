@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.files import match, open_file
-from beam_batch_predict.inputs import Csv, FileList, JsonLines, Parquet, TfRecord
 from beam_batch_predict.sources import compression
 from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.sources.reading import read_chunk
+from beam_batch_predict.spec.sources import Csv, FileList, JsonLines, Parquet, TfRecord
 from beam_batch_predict.status import Code
 
 

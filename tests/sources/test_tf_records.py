@@ -11,10 +11,10 @@ import pytest
 
 from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.files import match, open_file
-from beam_batch_predict.inputs import TfRecord
 from beam_batch_predict.sources import compression, tf_records
 from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.sources.reading import read_chunk
+from beam_batch_predict.spec.sources import TfRecord
 from beam_batch_predict.status import Code, Status
 
 RECORDS = [b"one", b"", b"three" * 5, b"\x00\xff", b"", b"last"]
@@ -245,5 +245,5 @@ def test_ten_thousand_tiny_files(tmp_path, written):
             rows += len(batch)
             assert not batch.source_failures
             if len(batch):
-                assert batch.place(0).endswith((", byte 0", ", byte 17"))
+                assert batch.location(0).endswith((", byte 0", ", byte 17"))
     assert rows == 20_000

@@ -1,0 +1,273 @@
+"""The command line: `beam-batch-predict run JOB.json`, `submit JOB_NAME`, `verify`, `models`.
+
+Standard output carries the result and nothing else, of `run` the finished job resource;
+progress and logs go to standard error. Exit code 0: the job succeeded, and says how many
+rows failed. 1: the job failed. 2: the job file or the options are wrong. 130 or 143: a
+signal stopped it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import os
+import pathlib
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from beam_batch_predict import cancellation
+from beam_batch_predict.cli import gcloud_flags
+from beam_batch_predict.cli.arguments import is_spaced_flag, our_flags, with_equals_signs
+from beam_batch_predict.cli.gcloud_job import job_of
+from beam_batch_predict.cli.job_from_flags import (
+    FIELDS,
+    check_one_way,
+    given_fields,
+    job_from_fields,
+)
+from beam_batch_predict.cli.logs import (
+    keep_log_record,
+    log_thread_exception,
+    silence_known_warnings,
+)
+from beam_batch_predict.cli.models import add_models_parser, run_models
+from beam_batch_predict.cli.options import OPTIONS, add_options
+from beam_batch_predict.cli.summary import has_succeeded, summary
+from beam_batch_predict.commands.dry_run import show_run
+from beam_batch_predict.errors import BatchPredictError, InvalidArgument
+from beam_batch_predict.jobs import Job, read_job
+from beam_batch_predict.messages import redacted
+
+if TYPE_CHECKING:
+    from beam_batch_predict.commands.run import Finished
+
+__all__ = ["main"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: the arguments; by default those of the process.
+
+    Returns:
+        The exit code.
+    """
+    logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
+    parser = _parser()
+    try:
+        given = gcloud_flags.without_words_of_gcloud(sys.argv[1:] if argv is None else argv)
+        if given and given[0] == "models":
+            silence_known_warnings()
+            return run_models(parser.parse_args(given))
+        if given[:1] == ["submit"]:
+            given = gcloud_flags.as_written_here(given)
+        given = with_equals_signs(given)
+        spaced = [a for a in given if is_spaced_flag(a)] if given[:1] == ["run"] else []
+        arguments, beam_flags = parser.parse_known_args([a for a in given if a not in spaced])
+        beam_flags += spaced
+        if arguments.command == "verify":
+            if beam_flags:
+                parser.error(f"unknown argument {beam_flags[0]}")
+            return _verify(arguments.directory)
+        if arguments.command == "submit":
+            gcloud_flags.check_no_arguments(beam_flags)
+            beam_flags = [*gcloud_flags.beam_flags_of(arguments), *beam_flags]
+        if arguments.dry_run:
+            return _show_run(arguments, beam_flags)
+        with cancellation.on_signals(_show):
+            return cancellation.end(_run_to_exit_code(arguments, beam_flags))
+    except InvalidArgument as error:
+        print(f"error: {redacted(str(error))}", file=sys.stderr)
+        return 2
+    except BatchPredictError as error:
+        print(f"error: {redacted(str(error))}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="beam-batch-predict",
+        description="Batch prediction jobs of Vertex AI and AI Platform on Apache Beam.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    run = commands.add_parser(
+        "run",
+        help="run a job and print the finished job resource",
+        description="Run a BatchPredictionJob of Vertex AI or a Job of AI Platform Prediction, "
+        "and print the finished job resource as JSON.",
+        epilog="Every option of Apache Beam is taken too, such as --runner or "
+        "--direct_num_workers. Exit code 0: the job succeeded (rows that failed are counted "
+        "in it); 1: the job failed; 2: the job file or the options are wrong; 130 or 143: it "
+        "was cancelled by Ctrl-C or SIGTERM.",
+        allow_abbrev=False,
+    )
+    run.add_argument(
+        "job",
+        nargs="?",
+        metavar="JOB.json",
+        help="the job file, a local path or a URI; or else the fields of a job below",
+    )
+    add_options(run, options=[*(field.option for field in FIELDS), *OPTIONS])
+    run.add_argument(
+        "--dry-run",
+        action="store_true",
+        dest="dry_run",
+        help="Print the job as it is understood, and on standard error what its runner would get; "
+        "start nothing.",
+    )
+    submit = commands.add_parser(
+        "submit",
+        help="run the job that flags of gcloud ai-platform jobs submit prediction ask for",
+        description="Run a batch prediction job of AI Platform Prediction, given by the flags of "
+        "gcloud ai-platform jobs submit prediction, and print the finished job resource as JSON.",
+        epilog="Options of Apache Beam and exit codes are those of run.",
+        allow_abbrev=False,
+    )
+    gcloud_flags.add_submit_flags(submit)
+    verify = commands.add_parser(
+        "verify",
+        help="compare published files with the manifest of their run",
+        description="Say whether a directory has what its run published, all of it and unchanged.",
+        epilog="Exit code 0: it has; 1: it has not, or cannot be read.",
+        allow_abbrev=False,
+    )
+    verify.add_argument("directory", metavar="DIR", help="of a run, a local path or a URI")
+    add_models_parser(commands)
+    return parser
+
+
+def _verify(directory: str) -> int:
+    from beam_batch_predict.commands.verify import verify
+
+    found = verify(directory)
+    for wrong in found.wrong:
+        print(f"{directory}: {wrong}", file=sys.stderr)
+    if found.wrong:
+        return 1
+    print(
+        f"{directory}: {found.files} files, {found.rows} rows, {found.bytes} bytes, "
+        "complete and unchanged"
+    )
+    for table in found.tables:
+        print(f"not looked at: {table}", file=sys.stderr)
+    return 0
+
+
+def _show_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
+    """Print what would be run."""
+    silence_known_warnings()
+    job, notes = _unresolved_job(arguments, beam_flags)
+    _check_beam_flags(beam_flags)
+    shown = show_run(job, _options_in(arguments), beam_flags)
+    for line in (*(f"note: {note}" for note in notes), *shown.lines):
+        _show(line)
+    sys.stdout.write(shown.job.decode())
+    return 0
+
+
+def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
+    with _result_on_stdout() as result:
+        finished = _run(arguments, beam_flags)
+        result.write(finished.record.rstrip() + b"\n")
+    print("\n".join((summary(finished.record), *finished.causes)), file=sys.stderr)
+    deadlines = sys.modules.get("beam_batch_predict.models.calls.timeouts")
+    if deadlines is not None and deadlines.still_running():  # calls that nobody can end
+        cancellation.leave_behind()
+    stopped = None if has_succeeded(finished.record) else cancellation.exit_code()
+    return stopped or int(finished.failed)
+
+
+def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
+    silence_known_warnings()
+    job, notes = _job(arguments, beam_flags)
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
+    # Beam takes seconds to import, which neither --help nor a wrong job file should cost.
+    from beam_batch_predict.commands.run import run_job
+
+    _check_beam_flags(beam_flags)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(keep_log_record)
+    threading.excepthook = log_thread_exception
+    return run_job(job, _options_in(arguments), beam_flags, show=_show)
+
+
+def _options_in(arguments: argparse.Namespace) -> dict[str, Any]:
+    return {o.name: getattr(arguments, o.name, o.default) for o in OPTIONS}
+
+
+def _show(line: str) -> None:
+    print(redacted(line), file=sys.stderr, flush=True)
+
+
+def _job(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> tuple[Job, list[str]]:
+    """The job that the arguments name or describe, and what is to be said of it."""
+    job, notes = _unresolved_job(arguments, beam_flags)
+    job = job.resolved(arguments.model_registry)
+    return job, [*notes, *job.notes]
+
+
+def _unresolved_job(
+    arguments: argparse.Namespace, beam_flags: Sequence[str]
+) -> tuple[Job, list[str]]:
+    """The job, whose model nobody has looked up yet, and what is to be said of the flags."""
+    if arguments.command == "submit":
+        return job_of(arguments), gcloud_flags.notes_of(arguments)
+    return _job_to_run(arguments, beam_flags), []
+
+
+def _job_to_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Job:
+    fields = given_fields(arguments)
+    try:
+        check_one_way(arguments.job, fields)
+        return job_from_fields(fields) if fields else _read_job_file(arguments.job)
+    except InvalidArgument:
+        if not arguments.job:  # a misspelt field is one that is missing
+            _check_beam_flags(beam_flags)
+        raise
+
+
+def _check_beam_flags(beam_flags: Sequence[str]) -> None:
+    """Refuse flags that are neither Beam's nor ours, and name the nearest of both."""
+    if beam_flags:
+        from beam_batch_predict.runners.pipeline_options import make_options
+
+        make_options(beam_flags, known=our_flags())
+
+
+def _read_job_file(uri: str) -> Job:
+    try:
+        if "://" not in uri:
+            text = pathlib.Path(uri).read_bytes()
+        else:
+            from beam_batch_predict import files
+
+            with files.open_file(uri) as file:
+                text = file.read()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidArgument(f"the job file {uri} cannot be read: {reason}") from error
+    return read_job(text, where=uri)
+
+
+@contextlib.contextmanager
+def _result_on_stdout() -> Iterator[BinaryIO]:
+    """Keep standard output for the result.
+
+    All else that is printed there, by this process, by its children or by native code,
+    goes to standard error.
+    """
+    sys.stdout.flush()
+    with os.fdopen(os.dup(1), "wb") as result:
+        os.dup2(2, 1)
+        try:
+            yield result
+        finally:
+            sys.stdout.flush()
+            result.flush()
+            os.dup2(result.fileno(), 1)

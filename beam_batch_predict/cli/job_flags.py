@@ -1,0 +1,335 @@
+"""The fields of a job that have a flag, in one table: command lines and forms are made from it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from beam_batch_predict.cli.flag_values import entries, labels_of
+from beam_batch_predict.cli.options import INPUT, INSTANCES, JOB, MODEL, OUTPUT, RUN, Option
+from beam_batch_predict.errors import InvalidJob
+from beam_batch_predict.jobs import SUPPORTED_INSTANCES_FORMATS, SUPPORTED_PREDICTIONS_FORMATS
+from beam_batch_predict.jobs.json_tree import read_json
+from beam_batch_predict.jobs.vertex.types import AcceleratorType
+
+__all__ = ["DISPLAY_NAME", "FIELDS", "JobField"]
+
+DISPLAY_NAME = "batch-prediction"
+"""The name of a job that is given none."""
+
+
+def _entries(text: str) -> list[str]:
+    return [entry.strip() for entry in entries(text)]
+
+
+def _json(text: str) -> Any:
+    try:
+        return read_json(text)
+    except InvalidJob as error:
+        raise ValueError("; ".join(map(str, error.violations))) from None
+
+
+def _labels(text: str) -> dict[str, str]:
+    labels, wrong = labels_of([text], "")
+    if wrong:
+        raise ValueError("; ".join(violation.message for violation in wrong))
+    return labels
+
+
+def _place_in_bigquery(text: str) -> str:
+    """A table, a dataset or a project as jobs name it.
+
+    Tools of Google write `project:dataset.table` too. In a project of a domain the colon is
+    part of the project's name: `example.com:project.dataset.table`.
+
+    Example:
+        >>> _place_in_bigquery("p:d.t"), _place_in_bigquery("bq://example.com:p.d.t")
+        ('bq://p.d.t', 'bq://example.com:p.d.t')
+    """
+    place = text.strip().removeprefix("bq://")
+    project, sign, rest = place.rpartition(":")
+    if sign and (rest.count(".") == 1 or "." not in project):
+        place = f"{project}.{rest}"
+    return f"bq://{place}"
+
+
+class JobField(NamedTuple):
+    """A field of a job that has a flag.
+
+    Attributes:
+        option: its flag, and how forms show it; the value is text, empty where none is given.
+        path: of the field in the job, with dots.
+        read: text to JSON value; a ValueError says what is wrong with the text.
+        parent: the field and those of its values with which a form shows this one.
+    """
+
+    option: Option
+    path: str
+    read: Callable[[str], Any] = str.strip
+    parent: tuple[str, tuple[str, ...]] = ("", ())
+
+
+_field = functools.partial(Option, parse=str, default="")
+_URI = "gs://[^/]+/.*"
+_BQ = r"(bq://)?[^/\s]+"
+
+_GPUS = tuple(kind.name for kind in AcceleratorType if kind.name.startswith("NVIDIA_"))
+
+FIELDS = (
+    JobField(
+        _field(
+            "display_name",
+            help="The name of the job, which its record shows. With --resume, the name of the run "
+            f"to go on with. Where none is given, {DISPLAY_NAME}.",
+            metavar="NAME",
+            group=JOB,
+            label="Name of the job",
+            example="penguins, week 21",
+            regex="[^\\n]{1,128}",
+        ),
+        "displayName",
+    ),
+    JobField(
+        _field(
+            "instances_format",
+            help="What the input is: jsonl (a JSON value in each line), csv (with a header), "
+            "tf-record or tf-record-gzip (files of TFRecords), file-list (lines that name files, "
+            "such as images), bigquery (a table), parquet or avro.",
+            metavar="FORMAT",
+            group=INPUT,
+            label="Input format",
+            example="jsonl",
+            choices=tuple((name, name) for name in SUPPORTED_INSTANCES_FORMATS),
+        ),
+        "inputConfig.instancesFormat",
+    ),
+    JobField(
+        _field(
+            "input_uris",
+            help="The input files, with commas between them and wildcards in them: * within a "
+            "directory, ** across directories. Files with commas in their names: ^;^ in front, "
+            "and semicolons between them.",
+            metavar="URI,…",
+            group=INPUT,
+            label="Input files",
+            example="gs://bucket/in/2024-*.jsonl,gs://bucket/more.jsonl",
+            regex="[^\\n]+",
+        ),
+        "inputConfig.gcsSource.uris",
+        _entries,
+    ),
+    JobField(
+        _field(
+            "input_table",
+            help="The table or view of BigQuery to read, where the input format is bigquery: "
+            "project.dataset.table.",
+            metavar="TABLE",
+            group=INPUT,
+            label="Input table",
+            example="my-project.zoo.penguins",
+            regex=_BQ,
+            param_type="BIGQUERY_TABLE",
+        ),
+        "inputConfig.bigquerySource.inputUri",
+        _place_in_bigquery,
+        ("instances_format", ("bigquery",)),
+    ),
+    JobField(
+        _field(
+            "instance_type",
+            help="What the model gets of a row: object (its fields by name) or array (their "
+            "values in a list). Where none is given, what the input format says.",
+            metavar="object|array",
+            group=INSTANCES,
+            label="Rows as objects or arrays",
+            example="object",
+            choices=(("object", "object"), ("array", "array")),
+        ),
+        "instanceConfig.instanceType",
+    ),
+    JobField(
+        _field(
+            "key_field",
+            help="The field or column of the input that says which row it is. It is not sent to "
+            'the model, and each prediction has its value as "key" in place of the whole row.',
+            metavar="NAME",
+            group=INSTANCES,
+            label="Key field",
+            example="id",
+        ),
+        "instanceConfig.keyField",
+    ),
+    JobField(
+        _field(
+            "included_fields",
+            help="The fields or columns that are sent to the model, with commas between them; the "
+            "others are not.",
+            metavar="NAME,…",
+            group=INSTANCES,
+            label="Included fields",
+            example="bill_length_mm,body_mass_g",
+        ),
+        "instanceConfig.includedFields",
+        _entries,
+    ),
+    JobField(
+        _field(
+            "excluded_fields",
+            help="The fields or columns that are not sent to the model, with commas between them; "
+            "the others are. Not together with included fields.",
+            metavar="NAME,…",
+            group=INSTANCES,
+            label="Excluded fields",
+            example="id,comment",
+        ),
+        "instanceConfig.excludedFields",
+        _entries,
+    ),
+    JobField(
+        _field(
+            "model_uri",
+            help="The directory of the model: a TensorFlow SavedModel, with saved_model.pb in it.",
+            metavar="DIR",
+            group=MODEL,
+            label="Model directory",
+            example="gs://bucket/models/penguins/3",
+            regex=_URI,
+            param_type="GCS_READ_FOLDER",
+        ),
+        "unmanagedContainerModel.artifactUri",
+    ),
+    JobField(
+        _field(
+            "model",
+            help="Or the model by its name, with or without @VERSION or @ALIAS: in the directory "
+            "of models, or projects/P/locations/L/models/ID in Vertex AI's Model Registry.",
+            metavar="NAME",
+            group=MODEL,
+            label="Model name",
+            example="penguins@3",
+        ),
+        "model",
+    ),
+    JobField(
+        _field(
+            "model_parameters",
+            help="Values for further inputs of the model, the same for all rows: a JSON object.",
+            metavar="JSON",
+            group=MODEL,
+            label="Model parameters",
+            example='{"temperature": 0.5}',
+        ),
+        "modelParameters",
+        _json,
+    ),
+    JobField(
+        _field(
+            "batch_size",
+            help="Rows that the model gets in one call. Where none is given, 64.",
+            metavar="ROWS",
+            group=MODEL,
+            label="Batch size",
+            example="256",
+            regex="[0-9]+",
+            param_type="NUMBER",
+        ),
+        "manualBatchTuningParameters.batchSize",
+    ),
+    JobField(
+        _field(
+            "predictions_format",
+            help="What the predictions are written as: jsonl, csv, parquet, tf-record, or bigquery "
+            "(a table). Where none is given, jsonl, or bigquery with an output table.",
+            metavar="FORMAT",
+            group=OUTPUT,
+            label="Output format",
+            example="jsonl",
+            choices=tuple((name, name) for name in SUPPORTED_PREDICTIONS_FORMATS),
+        ),
+        "outputConfig.predictionsFormat",
+    ),
+    JobField(
+        _field(
+            "output_uri_prefix",
+            help="The directory of the results: each run makes a directory of its own in it.",
+            metavar="DIR",
+            group=OUTPUT,
+            label="Output directory",
+            example="gs://bucket/out/",
+            regex=_URI,
+            param_type="GCS_WRITE_FOLDER",
+        ),
+        "outputConfig.gcsDestination.outputUriPrefix",
+    ),
+    JobField(
+        _field(
+            "output_table",
+            help="Where in BigQuery the predictions go, if the output format is bigquery: a table "
+            "that is not there yet, or a dataset or a project in which tables are made.",
+            metavar="PLACE",
+            group=OUTPUT,
+            label="Output table or dataset",
+            example="my-project.zoo.predictions",
+            regex=_BQ,
+        ),
+        "outputConfig.bigqueryDestination.outputUri",
+        _place_in_bigquery,
+        ("predictions_format", ("bigquery",)),
+    ),
+    JobField(
+        _field(
+            "kms_key_name",
+            help="The Cloud KMS key of BigQuery tables that the job makes, and of what Dataflow "
+            "keeps while it runs. Files have the default key of their bucket.",
+            metavar="KEY",
+            group=OUTPUT,
+            label="Encryption key",
+            example="projects/my-project/locations/us/keyRings/ring/cryptoKeys/key",
+            regex="projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+",
+            param_type="KMS_KEY_NAME",
+        ),
+        "encryptionSpec.kmsKeyName",
+    ),
+    JobField(
+        _field(
+            "job_labels",
+            help="Labels that the job has in Dataflow and in its record, and that its BigQuery "
+            "tables have: KEY=VALUE, with commas between them.",
+            metavar="KEY=VALUE,…",
+            group=JOB,
+            label="Labels of the job",
+            example="team=birds,stage=test",
+        ),
+        "labels",
+        _labels,
+    ),
+    JobField(
+        _field(
+            "accelerator_type",
+            help="The GPU that each worker has, which needs the template's image for GPUs and a "
+            "machine type that the GPU can be had with. Where none is given, no GPU.",
+            metavar="TYPE",
+            group=RUN,
+            label="GPU",
+            example="NVIDIA_TESLA_T4",
+            choices=tuple((name, name) for name in _GPUS),
+        ),
+        "dedicatedResources.machineSpec.acceleratorType",
+    ),
+    JobField(
+        _field(
+            "accelerator_count",
+            help="GPUs that each worker has. Where none is given, 1.",
+            metavar="COUNT",
+            group=RUN,
+            label="GPUs of a worker",
+            example="1",
+            regex="[0-9]+",
+            param_type="NUMBER",
+        ),
+        "dedicatedResources.machineSpec.acceleratorCount",
+        parent=("accelerator_type", _GPUS),
+    ),
+)
+"""The fields, as their flags: a job file has more."""

@@ -1,0 +1,62 @@
+"""What libraries print and log that does not reach the terminal."""
+
+from __future__ import annotations
+
+import builtins
+import logging
+import os
+import re
+import threading
+import warnings
+
+from beam_batch_predict import cancellation, errors
+from beam_batch_predict.errors import BatchPredictError
+
+__all__ = ["keep_log_record", "log_thread_exception", "silence_known_warnings"]
+
+
+def silence_known_warnings() -> None:
+    """Keep libraries from saying what nobody can do anything about."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # Google's libraries say on Python 3.10, each of them, that they will not support it for ever.
+    warnings.filterwarnings("ignore", "You are using a (non-supported )?Python", FutureWarning)
+
+
+_KNOWN_WARNINGS = (
+    "Resource module is not available",  # torch, which nobody asked for, is not installed
+    "No semi_persistent_directory found",  # a local worker has none
+    "Discarding unparseable args",  # options of the runner, which workers do not know
+    "Failed to read inputs in the data plane",  # a worker has ended, which is an error of its own
+    "Really starting service",  # a runner's job server, with all of its command line
+    "Really destroying service",
+    "Waiting for grpc channel",
+    "Serving JobManagement",  # so says Prism
+    "pipeline done!",
+)
+"""What Beam warns of, and nobody can do anything about."""
+
+
+def keep_log_record(record: logging.LogRecord) -> bool:
+    """Whether a log record says what the user does not learn otherwise; a filter of handlers."""
+    if cancellation.was_asked() or _is_reported_elsewhere(record):
+        return False
+    return not any(text in record.getMessage() for text in _KNOWN_WARNINGS)
+
+
+def _is_reported_elsewhere(record: logging.LogRecord) -> bool:
+    """Whether it is the traceback of an error that needs none: the job's record has its text."""
+    text = record.getMessage()  # a worker's has the traceback in it
+    if record.exc_info and record.exc_info[1] is not None:
+        text = f"Traceback\n{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
+    # Beam makes a RuntimeError of an error that it cannot make another one of.
+    names = re.findall(r"^(?:RuntimeError: )?([\w.]+): ", text, re.MULTILINE)
+    if "Traceback" not in text or not names:
+        return False
+    name = names[-1].rpartition(".")[2]
+    known = getattr(errors, name, None) or getattr(builtins, name, None)
+    return isinstance(known, type) and issubclass(known, (BatchPredictError, OSError))
+
+
+def log_thread_exception(ended: threading.ExceptHookArgs) -> None:
+    """Those of Beam that serve workers end with these; the job's error says what matters."""
+    logging.getLogger(__name__).debug("a thread ended", exc_info=ended.exc_value)

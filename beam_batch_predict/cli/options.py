@@ -1,0 +1,327 @@
+"""The options of a run, in one table: the command line and the docs are made from it.
+
+What the service's job resource has a field for is set in the job, not here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import math
+from collections.abc import Callable, Collection, Sequence
+from typing import Any, NamedTuple
+
+from beam_batch_predict.spec import (
+    DEFAULT_CALL_TIMEOUT_SECONDS,
+    DEFAULT_CHUNK_BYTES,
+    DEFAULT_MAX_FAILED_FRACTION,
+    DEFAULT_MAX_FAILED_MIN_ROWS,
+    DEFAULT_MAX_INSTANCE_BYTES,
+    DEFAULT_SIGNATURE,
+    NonFinite,
+)
+from beam_batch_predict.spec.options import MODEL_COPIES, RESUME, ModelCopies, row_key
+
+__all__ = ["GROUPS", "OPTIONS", "Option", "add_options"]
+
+
+class Option(NamedTuple):
+    """One option: its flag is `--name`.
+
+    Attributes:
+        name: of the flag, and of the value.
+        parse: text to value; a ValueError refuses the text.
+        default: the value where the flag is not given.
+        help: what it is for, in a sentence.
+        metavar: what stands for the value in help texts.
+        group: the heading that it stands under in forms and help texts.
+        label: its name in a form; made from `name` where it is empty.
+        example: a value that it takes, where the default does not show one.
+        choices: the values that it takes, each with its label; empty where there are others.
+        regex: what the whole of a value looks like, for forms.
+        param_type: a `ParameterType` of google.dataflow.v1beta3; made from the default where it
+            is empty.
+    """
+
+    name: str
+    parse: Callable[[str], Any]
+    default: Any
+    help: str
+    metavar: str
+    group: str = "Run"
+    label: str = ""
+    example: str = ""
+    choices: tuple[tuple[str, str], ...] = ()
+    regex: str = ""
+    param_type: str = ""
+
+    @property
+    def default_text(self) -> str:
+        """The default as it would be given on a command line."""
+        value = getattr(self.default, "value", self.default)
+        if isinstance(value, float):
+            return f"{value:g}"
+        return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise ValueError(text)
+    return value
+
+
+def _boolean(text: str) -> bool:
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+def _fraction(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise ValueError(text)
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise ValueError(text)
+    return value
+
+
+def _key(text: str) -> str:
+    row_key(text)
+    return text
+
+
+JOB, INPUT, INSTANCES, MODEL = "Job", "Input", "Instances", "Model"
+OUTPUT, FAILURES, RUN = "Output", "Failures", "Run"
+
+GROUPS = (JOB, INPUT, INSTANCES, MODEL, OUTPUT, FAILURES, RUN)
+"""The headings of options and of a job's fields, in their order."""
+
+_WHOLE = "[0-9]+"
+_DECIMAL = r"[0-9]+(\.[0-9]+)?"
+
+OPTIONS = (
+    Option(
+        RESUME,
+        _boolean,
+        False,
+        "Whether to go on with the newest unfinished run of this job, in its directory: chunks "
+        "that are done are not done again.",
+        "true|false",
+        example="true",
+    ),
+    Option(
+        "signature_name",
+        str,
+        DEFAULT_SIGNATURE,
+        "The signature of the SavedModel to call.",
+        "NAME",
+        MODEL,
+        "Signature",
+        example="serving_default",
+    ),
+    Option(
+        "chunk_bytes",
+        _positive,
+        DEFAULT_CHUNK_BYTES,
+        "Bytes of input that make one unit of work, and one output file.",
+        "BYTES",
+        label="Bytes of a chunk",
+        example="16777216",
+        regex=_WHOLE,
+    ),
+    Option(
+        "non_finite",
+        NonFinite,
+        NonFinite.STRING,
+        'How NaN and infinities are written: "string" (NaN, Infinity, -Infinity, as Protocol '
+        'Buffers do), "null", or "error": the row fails.',
+        "string|null|error",
+        OUTPUT,
+        "NaN and infinities",
+        example="null",
+        choices=(("string", "as strings"), ("null", "as null"), ("error", "the row fails")),
+    ),
+    Option(
+        "max_instance_bytes",
+        _positive,
+        DEFAULT_MAX_INSTANCE_BYTES,
+        "Bytes of a line, a record, or a file of a file list, that are taken; a larger one is an "
+        "error of its row.",
+        "BYTES",
+        INSTANCES,
+        "Most bytes of an instance",
+        example="1048576",
+        regex=_WHOLE,
+    ),
+    Option(
+        "max_failed_fraction",
+        _fraction,
+        DEFAULT_MAX_FAILED_FRACTION,
+        "The job fails, and publishes no predictions, if a larger share of its rows fails; 1 is no "
+        "limit.",
+        "FRACTION",
+        FAILURES,
+        "Share of rows that may fail",
+        example="0.01",
+        regex=_DECIMAL,
+    ),
+    Option(
+        "max_failed_min_rows",
+        _positive,
+        DEFAULT_MAX_FAILED_MIN_ROWS,
+        "Rows that there must be before --max_failed_fraction counts.",
+        "ROWS",
+        FAILURES,
+        "Rows before the share counts",
+        example="1000",
+        regex=_WHOLE,
+    ),
+    Option(
+        "call_timeout_seconds",
+        _seconds,
+        DEFAULT_CALL_TIMEOUT_SECONDS,
+        "Seconds that a call of the model may take before its rows fail; 0 is no limit.",
+        "SECONDS",
+        FAILURES,
+        "Seconds that a call may take",
+        example="60",
+        regex=_DECIMAL,
+    ),
+    Option(
+        "csv_multiline",
+        _boolean,
+        False,
+        "Whether cells of CSV files may hold line breaks; each file is then read by one worker, or "
+        "as many as --readers_per_file says.",
+        "true|false",
+        INPUT,
+        "Line breaks in CSV cells",
+        example="true",
+    ),
+    Option(
+        "readers_per_file",
+        _positive,
+        1,
+        "The most workers that share a file that cannot be split: one that is compressed, a "
+        "TFRecord file, or a CSV file with --csv_multiline. Each reads the file from its beginning "
+        "to the end of a share of its own, of about --chunk_bytes or more, which makes one output "
+        "file.",
+        "READERS",
+        INPUT,
+        "Workers that share a file",
+        example="16",
+        regex=_WHOLE,
+    ),
+    Option(
+        "bigquery_query",
+        str,
+        "",
+        "A SELECT whose rows are read in place of those of the input table; tables that it names "
+        "without a dataset are in the dataset of that table.",
+        "SQL",
+        INPUT,
+        "BigQuery query",
+        example="SELECT id, x FROM animals WHERE x > 0",
+    ),
+    Option(
+        "bigquery_row_restriction",
+        str,
+        "",
+        "A condition in SQL, as behind WHERE: other rows of the table are not read.",
+        "SQL",
+        INPUT,
+        "BigQuery row restriction",
+        example="island = 'Biscoe'",
+    ),
+    Option(
+        "model_registry",
+        str,
+        "",
+        "The directory in which a job's model is looked for by its name: "
+        "MODEL/VERSION/saved_model.pb. Where it is not given, the environment variable "
+        "BEAM_BATCH_PREDICT_MODEL_REGISTRY says it.",
+        "DIR",
+        MODEL,
+        "Directory of models",
+        example="gs://bucket/models",
+        param_type="GCS_READ_FOLDER",
+    ),
+    Option(
+        MODEL_COPIES,
+        ModelCopies,
+        ModelCopies.AUTO,
+        'What loads the model: each worker "process"; or one process for each "machine", whose '
+        'threads share it, for models too large to have several times; "auto" is one for each '
+        "process, except on Dataflow's machines with GPUs.",
+        "auto|process|machine",
+        MODEL,
+        "Copies of the model",
+        example="machine",
+        choices=(
+            ("auto", "one per process, with GPUs one per machine"),
+            ("process", "one per process"),
+            ("machine", "one per machine"),
+        ),
+    ),
+    Option(
+        "key",
+        _key,
+        "",
+        'What each prediction has as "key", for models that pass none through: "place", where the '
+        'row begins, as in.jsonl:1024; or, in jobs of AI Platform, "field:NAME", that field of the '
+        "row, which the model does not get.",
+        "place|field:NAME",
+        INSTANCES,
+        "Key that is no field",
+        example="place",
+        regex="place|field:.+",
+    ),
+)
+
+
+def _parsed(option: Option, text: str) -> Any:
+    """The value of an option, with a message for what it does not take."""
+    try:
+        return option.parse(text)
+    except ValueError:
+        like = "" if "|" in option.metavar else f", such as {option.example}"
+        expected = f"expected {option.metavar}{like}; found {text!r}"
+        raise argparse.ArgumentTypeError(expected) from None
+
+
+def add_options(
+    parser: argparse.ArgumentParser,
+    leave_out: Collection[str] = (),
+    options: Sequence[Option] = OPTIONS,
+) -> None:
+    """Add the flags of options to a parser, each under the heading of its group.
+
+    Args:
+        parser: to add them to.
+        leave_out: names of options that it has already, in another way.
+        options: those of a run, and more.
+
+    Example:
+        >>> parser = argparse.ArgumentParser(allow_abbrev=False)
+        >>> add_options(parser)
+        >>> parser.parse_args(["--chunk_bytes=1024"]).chunk_bytes
+        1024
+    """
+    for group in dict.fromkeys([*GROUPS, *(option.group for option in options)]):
+        members = [o for o in options if o.group == group and o.name not in leave_out]
+        heading = parser.add_argument_group(group.lower()) if members else parser
+        for option in members:
+            default = f" Default: {option.default_text}." if option.default_text else ""
+            heading.add_argument(
+                f"--{option.name}",
+                type=functools.partial(_parsed, option),
+                default=option.default,
+                metavar=option.metavar,
+                help=f"{option.help}{default}",
+            )

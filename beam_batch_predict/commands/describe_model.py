@@ -1,0 +1,198 @@
+"""A model in words: its signatures, and for each an instance that it takes."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from beam_batch_predict.encoding.json_text import dumps
+from beam_batch_predict.encoding.tensor_info import DTYPES, TensorInfo
+from beam_batch_predict.errors import ModelError
+from beam_batch_predict.messages import printable
+from beam_batch_predict.models.saved_model.proto import SavedModelInfo, read_signatures
+from beam_batch_predict.models.signature import Signature, shape_text
+from beam_batch_predict.registry.lookup import resolve
+from beam_batch_predict.registry.resolved import ResolvedModel, registry_directory
+
+__all__ = ["DescribedModel", "Example", "describe_model", "example_of"]
+
+_MOST_CHARACTERS = 400
+"""Of an example for people, before its arrays are shortened."""
+
+MOST_VALUES = 10_000_000
+"""Of an instance that is made as an example."""
+
+_SHOWN_ITEMS = 3
+
+_LEAVES: dict[str, Any] = {"float": 0.0, "int": 0, "bool": False, "string": "text"}
+
+
+class Example(NamedTuple):
+    """What a signature may be sent.
+
+    Attributes:
+        instance: a value of JSON that fits the signature; placeholders of the right types.
+        parameters: `modelParameters` for the inputs that no instance can fill.
+        problem: why there is no instance; empty where there is one.
+    """
+
+    instance: Any = None
+    parameters: Mapping[str, Any] = {}
+    problem: str = ""
+
+
+class DescribedModel(NamedTuple):
+    """A model, where it is, and what it says of itself."""
+
+    uri: str
+    resolved: ResolvedModel | None
+    info: SavedModelInfo
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as values of JSON."""
+        named = {"uri": self.uri}
+        if self.resolved is not None:
+            named = {"name": self.resolved.name, "version": self.resolved.version, **named}
+        return {
+            **named,
+            "tags": list(self.info.tags),
+            "tensorflowVersion": self.info.tensorflow_version,
+            "signatures": [_signature_json(signature) for signature in self.info.signatures],
+        }
+
+    def to_text(self) -> str:
+        """All of it, as lines for people."""
+        title = self.uri
+        if self.resolved is not None:
+            title = f"{self.resolved.name}@{self.resolved.version}: {self.uri}"
+        written = self.info.tensorflow_version
+        lines = [title, f"written by TensorFlow {written}"] if written else [title]
+        for signature in self.info.signatures:
+            lines += ["", *_signature_lines(signature)]
+        if not self.info.signatures:
+            lines += ["", "no signatures: export the model with one"]
+        return "\n".join(map(printable, lines))
+
+
+def describe_model(target: str, registry: str = "") -> DescribedModel:
+    """Look up a model, and read what it says of itself; it is not loaded.
+
+    Args:
+        target: a name, as `registry.lookup.resolve` takes it, or the directory of a SavedModel.
+            Without a slash it is a name where there is a registry, else a directory if it is one.
+        registry: the directory of models.
+
+    Raises:
+        InvalidArgument: there is no such model.
+        ModelError: it cannot be read.
+    """
+    if _is_directory(target, registry):
+        return DescribedModel(target, None, read_signatures(target))
+    resolved = resolve(target, registry=registry)
+    return DescribedModel(resolved.uri, resolved, read_signatures(resolved.uri))
+
+
+def _is_directory(target: str, registry: str) -> bool:
+    if "/" not in target and os.sep not in target:
+        return not registry_directory(registry) and os.path.isdir(target)
+    return not target.startswith(("projects/", "publishers/"))
+
+
+def example_of(signature: Signature) -> Example:
+    """An instance that fits a signature.
+
+    Sizes that are not known are one. An input without a batch dimension is a parameter.
+
+    Example:
+        >>> x = TensorInfo("x", "float32", (None, 2))
+        >>> example_of(Signature("serving_default", (x,), ())).instance
+        {'x': [0.0, 0.0]}
+    """
+    fixed = [t for t in signature.inputs if t.shape == () and t.dtype in DTYPES]
+    rows = tuple(tensor for tensor in signature.inputs if tensor not in fixed)
+    parameters = {tensor.name: _leaf(tensor) for tensor in fixed}
+    try:
+        signature._replace(inputs=rows).check()
+    except ModelError as error:
+        return Example(problem=error.message)
+    sizes = (math.prod(size or 1 for size in tensor.row_shape or ()) for tensor in rows)
+    count = sum(sizes)
+    if count > MOST_VALUES:
+        return Example(problem=f"an instance has {count} values, which are too many to show")
+    values = {tensor.name: _value(tensor) for tensor in rows}
+    # An object with the one name b64 would be an encoded value.
+    return Example(values["b64"] if set(values) == {"b64"} else values, parameters)
+
+
+def _value(tensor: TensorInfo) -> Any:
+    value = _leaf(tensor)
+    for size in reversed(tensor.row_shape or ()):
+        value = [value] * (1 if size is None else size)
+    return value
+
+
+def _leaf(tensor: TensorInfo) -> Any:
+    # Source: names that end in _bytes are of encoded values, as TensorFlow Serving has it.
+    encoded = tensor.kind == "string" and tensor.name.endswith("_bytes")
+    return {"b64": "dGV4dA=="} if encoded else _LEAVES[tensor.kind]
+
+
+def _signature_json(signature: Signature) -> dict[str, Any]:
+    example = example_of(signature)
+    described: dict[str, Any] = {
+        "name": signature.name,
+        "inputs": [_tensor_json(tensor) for tensor in signature.inputs],
+        "outputs": [_tensor_json(tensor) for tensor in signature.outputs],
+    }
+    if example.problem:
+        return {**described, "problem": example.problem}
+    if example.parameters:
+        described["modelParameters"] = dict(example.parameters)
+    return {**described, "exampleInstance": example.instance}
+
+
+def _tensor_json(tensor: TensorInfo) -> dict[str, Any]:
+    shape = None if tensor.shape is None else list(tensor.shape)
+    return {"name": tensor.name, "dtype": tensor.dtype, "shape": shape}
+
+
+def _signature_lines(signature: Signature) -> list[str]:
+    lines = [f"signature {signature.name}"]
+    tensors = (*signature.inputs, *signature.outputs)
+    names = max((len(tensor.name) for tensor in tensors), default=0)
+    dtypes = max((len(tensor.dtype) for tensor in tensors), default=0)
+    for title, side in (("inputs", signature.inputs), ("outputs", signature.outputs)):
+        lines.append(f"  {title}")
+        lines += [
+            f"    {tensor.name:{names}}  {tensor.dtype:{dtypes}}  {_shape(tensor)}"
+            for tensor in side
+        ]
+    example = example_of(signature)
+    if example.problem:
+        return [*lines, f"  {example.problem}"]
+    if example.parameters:
+        lines += ["  modelParameters", f"    {_shown(dict(example.parameters))}"]
+    return [*lines, "  an instance", f"    {_shown(example.instance)}"]
+
+
+def _shape(tensor: TensorInfo) -> str:
+    return "of any shape" if tensor.shape is None else shape_text(tensor.shape)
+
+
+def _shown(value: Any) -> str:
+    text = dumps(value).decode()
+    return text if len(text) <= _MOST_CHARACTERS else _shortened(value)
+
+
+def _shortened(value: Any) -> str:
+    """JSON with long arrays cut, which is for people to read and for no program."""
+    if isinstance(value, Mapping):
+        names = (f"{dumps(name).decode()}:{_shortened(item)}" for name, item in value.items())
+        return "{" + ",".join(names) + "}"
+    if isinstance(value, list):
+        items = [_shortened(item) for item in value[:_SHOWN_ITEMS]]
+        more = [f"… {len(value)} in all"] if len(value) > _SHOWN_ITEMS else []
+        return f"[{','.join(items + more)}]"
+    return dumps(value).decode()

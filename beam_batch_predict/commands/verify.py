@@ -1,0 +1,160 @@
+"""Whether a directory has what its run published, all of it and unchanged."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+from beam_batch_predict import files
+from beam_batch_predict.errors import SourceError
+from beam_batch_predict.files.errors import StorageUnavailable
+from beam_batch_predict.runs.manifest import read_manifest
+from beam_batch_predict.runs.record import plain_state, read_record
+from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, Naming, naming_of
+from beam_batch_predict.spec import FileNames
+from beam_batch_predict.status import Code
+
+__all__ = ["Verified", "verify"]
+
+FILES_AT_ONCE = 4
+
+
+class Verified(NamedTuple):
+    """What was found in a directory.
+
+    Attributes:
+        wrong: what is wrong with it, in sentences; nothing where it is complete and unchanged.
+        files: how many files its run published.
+        rows: how many rows they have, predictions and errors.
+        bytes: of all of them.
+        tables: published in BigQuery, which is not looked at.
+    """
+
+    wrong: tuple[str, ...]
+    files: int = 0
+    rows: int = 0
+    bytes: int = 0
+    tables: tuple[str, ...] = ()
+
+
+def verify(directory: str) -> Verified:
+    """Compare the files of a directory with the manifest of the run that published them.
+
+    All bytes are read: a file whose digest fits is the file that the run wrote.
+
+    Args:
+        directory: of a run, a path or a URI.
+
+    Returns:
+        What is wrong, if anything is.
+
+    Raises:
+        SourceError: there is no such directory, or storage does not answer.
+
+    Example:
+        >>> verify("/nowhere")
+        Traceback (most recent call last):
+        beam_batch_predict.errors.SourceError: /nowhere is not the directory of a run: it has \
+no manifest.json and no job.json
+          hint: name the directory itself, as in out/prediction-model-2026-01-02T03:04:05.678Z
+    """
+    try:
+        return _verified(directory)
+    except (OSError, StorageUnavailable) as error:
+        made = SourceError(f"{directory} cannot be read: {error}")
+        made.code = Code.UNAVAILABLE
+        raise made from error
+
+
+def _verified(directory: str) -> Verified:
+    record = _record_in(directory)
+    try:
+        manifest = read_manifest(directory)
+    except FileNotFoundError:
+        if record is None:
+            raise SourceError(
+                f"{directory} is not the directory of a run: it has no {MANIFEST} and no "
+                f"{JOB_RECORD}",
+                "name the directory itself, as in out/prediction-model-2026-01-02T03:04:05.678Z",
+            ) from None
+        return Verified((f"there is no {MANIFEST}: the run {_state(record)}",))
+    except ValueError as error:
+        return Verified((str(error),))
+    listed = [file for file in manifest["files"] if "name" in file]
+    with ThreadPoolExecutor(FILES_AT_ONCE, "verify") as pool:
+        found = pool.map(lambda file: _fault_of(directory, file), listed)
+        wrong = [fault for fault in found if fault]
+    wrong += _strangers(directory, {file["name"] for file in listed})
+    wrong += _contradictions(manifest, record)
+    return Verified(
+        tuple(wrong),
+        len(listed),
+        sum(file["rows"] for file in manifest["files"]),
+        sum(file["bytes"] for file in listed),
+        tuple(file["table"] for file in manifest["files"] if "table" in file),
+    )
+
+
+def _record_in(directory: str) -> Mapping[str, Any] | None:
+    try:
+        return read_record(directory)
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return {}
+
+
+def _state(record: Mapping[str, Any]) -> str:
+    return f"is {record.get('state') or 'in no known state'}"
+
+
+def _fault_of(directory: str, listed: Mapping[str, Any]) -> str:
+    """What is wrong with a file; empty if nothing is."""
+    name, uri = listed["name"], files.join(directory, listed["name"])
+    if "/" in name:
+        return f"{MANIFEST} names a file that is not in the directory: {name}"
+    try:
+        size, sha256 = files.digest(uri)
+    except FileNotFoundError:
+        return f"{name} is missing"
+    if size != listed["bytes"]:
+        return f"{name} has {size} bytes, and had {listed['bytes']}"
+    if sha256 != listed["sha256"]:
+        return f"{name} was changed: its {size} bytes are not those that were written"
+    return ""
+
+
+def _strangers(directory: str, names: set[str]) -> Iterator[str]:
+    """Files that look as if the run had published them."""
+    for pattern in _naming(names).patterns:
+        for file in files.match_in(directory, pattern):
+            name = file.uri.rpartition("/")[2]
+            if name not in names:
+                yield f"{name} is not of this run"
+
+
+def _naming(names: set[str]) -> Naming:
+    """How the run has called its files: others may be somebody else's."""
+    found = [naming for naming in map(naming_of, FileNames) if _any_match(names, naming.patterns)]
+    return found[0] if found else naming_of(FileNames.NUMBERED)
+
+
+def _any_match(names: set[str], patterns: Sequence[str]) -> bool:
+    return any(fnmatch.filter(names, pattern) for pattern in patterns)
+
+
+def _contradictions(manifest: Mapping[str, Any], record: Mapping[str, Any] | None) -> Iterator[str]:
+    rows = manifest["rows"]
+    published = sum(file["rows"] for file in manifest["files"])
+    if rows["read"] != published:
+        yield f"{rows['read']} rows were read, and {published} are in the files"
+    if "job" not in manifest:  # of a pipeline of somebody's own
+        return
+    if record is None:
+        yield f"{JOB_RECORD} is missing"
+    elif plain_state(record) != "SUCCEEDED":
+        yield f"{JOB_RECORD}: the run {_state(record)}"
+    elif record != manifest["job"]:
+        yield f"{JOB_RECORD} was changed"

@@ -1,0 +1,1 @@
+"""Values to bytes and back: JSON, CSV, Arrow, tf.train.Example, TFRecord."""

@@ -1,0 +1,119 @@
+"""Columns of JSON texts in pieces: what all rows share, and what they do not.
+
+A text for each row is put together at the very end: until then a column is one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain, repeat
+from typing import Any, TypeAlias
+
+import orjson
+
+from beam_batch_predict.encoding.json_text import dumps
+from beam_batch_predict.spec import NonFinite
+
+__all__ = ["Piece", "column_pieces", "join_lines", "join_rows"]
+
+Piece: TypeAlias = "bytes | Sequence[bytes]"
+"""A part of the text of many rows: the same for all of them, or a column, one for each."""
+
+_SCALARS = frozenset({int, float, bool, type(None)})
+"""Types whose JSON texts have no comma."""
+
+_BRACKETS: dict[type, tuple[bytes, bytes]] = {
+    float: (b"", b""),
+    str: (b'"', b'"'),
+    list: (b"[", b"]"),
+    dict: (b"{", b"}"),
+}
+"""How the JSON texts of a type begin and end."""
+
+
+def column_pieces(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRING) -> list[Piece]:
+    """The JSON texts of a column of values, in pieces.
+
+    Columns of one type are written in one go and cut apart, where that is sure to give
+    the text that each value has alone.
+
+    Example:
+        >>> column_pieces(["a", "b"])
+        [b'"', [b'a', b'b'], b'"']
+        >>> column_pieces([[1, 2], [0.5]])
+        [b'[', [b'1,2', b'0.5'], b']']
+    """
+    kind = _common_type(values)
+    try:
+        text = orjson.dumps(values) if kind else None
+    except TypeError:  # such as an integer beyond 64 bits
+        text = None
+    # In a text without backslashes no quote stands inside a string. Brackets may do so: what
+    # looks like a border is one where there are no more of them than there must be.
+    if kind is None or text is None or (kind is str and b"\\" in text):
+        return [[dumps(value, non_finite) for value in values]]
+    opening, closing = _BRACKETS[kind]
+    texts = text[1 + len(opening) : -1 - len(closing)].split(closing + b"," + opening)
+    if len(texts) != len(values):
+        return [[dumps(value, non_finite) for value in values]]
+    if kind is not str and b"null" in text:  # which may stand for a NaN or an infinity
+        inside = slice(len(opening), -len(closing) or None)
+        pairs = zip(texts, values, strict=True)
+        texts = [dumps(v, non_finite)[inside] if b"null" in text else text for text, v in pairs]
+    return [opening, texts, closing]
+
+
+def _common_type(values: Sequence[Any]) -> type | None:
+    """The type of which all values are, scalars as one; None where they must go one by one."""
+    types = set(map(type, values))
+    if types and types <= _SCALARS:
+        return float
+    if len(types) != 1 or not types <= _BRACKETS.keys():
+        return None
+    if types == {list} and values[0] and type(values[0][0]) is list:
+        return None  # borders inside of a row would look like those between rows
+    return types.pop()
+
+
+def join_rows(pieces: Sequence[Piece]) -> list[bytes]:
+    """The text of each row, from its pieces. At least one piece is a column.
+
+    Example:
+        >>> join_rows([b"<", [b"1", b"2"], b">"])
+        [b'<1>', b'<2>']
+    """
+    return list(map(b"".join, zip(*_columns(pieces), strict=True)))
+
+
+def join_lines(pieces: Sequence[Piece]) -> bytes:
+    """The texts of all rows, one behind the other.
+
+    Example:
+        >>> join_lines([b"<", [b"1", b"2"], b">"])
+        b'<1><2>'
+    """
+    head, *rest = _merged(pieces)
+    if len(rest) == 2:  # one column: no object for a row
+        only, tail = rest
+        return head + (tail + head).join(only) + tail if only else b""
+    if len(rest) == 4:  # two columns: fewer objects for each row
+        first, between, second, tail = rest
+        rows = map(between.join, zip(first, second, strict=True))
+        return head + (tail + head).join(rows) + tail if first else b""
+    return b"".join(chain.from_iterable(zip(*_columns(pieces), strict=True)))
+
+
+def _merged(pieces: Sequence[Piece]) -> list[Any]:
+    """Pieces with constants and columns in turn, a constant at both ends."""
+    merged: list[Any] = [b""]
+    for piece in pieces:
+        if isinstance(piece, bytes):
+            merged[-1] += piece
+        else:
+            merged += [piece, b""]
+    return merged
+
+
+def _columns(pieces: Sequence[Piece]) -> Iterator[Iterable[bytes]]:
+    count = next(len(piece) for piece in pieces if not isinstance(piece, bytes))
+    return (repeat(piece, count) if isinstance(piece, bytes) else piece for piece in pieces)

@@ -1,0 +1,301 @@
+"""What Beam's FileSystems cannot do on Cloud Storage: preconditions, and batches that tell.
+
+Requests go through the client that Beam makes, with its options and credentials. An
+object appears whole or not at all, so nothing needs to be written aside first.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, BinaryIO, NamedTuple
+
+from apache_beam.io.filesystems import FileSystems
+from apache_beam.io.gcp.gcsio import MAX_BATCH_OPERATION_SIZE, parse_gcs_path
+from google.api_core.exceptions import GoogleAPICallError, PreconditionFailed, from_http_response
+from google.cloud.storage.exceptions import DataCorruption
+from google.cloud.storage.retry import DEFAULT_RETRY
+
+from beam_batch_predict.files.errors import StorageUnavailable, as_os_error, asked, error_of_code
+from beam_batch_predict.retries import HTTP_CODES
+
+__all__ = [
+    "blob_of",
+    "create_exclusively",
+    "delete",
+    "is_cloud_storage",
+    "read",
+    "rename",
+    "upload",
+    "write",
+]
+
+# For traces that nobody has asked for, each new client asks in a thread of its own about
+# the bucket; and Beam makes a client for each call.
+os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
+
+BATCHES_AT_ONCE = 8
+"""Batch requests under way at a time."""
+
+UPLOAD_PIECE_BYTES = 16 * 1024 * 1024
+"""Bytes that a request of a resumable upload sends, and that memory holds meanwhile."""
+
+
+def is_cloud_storage(uri: str) -> bool:
+    """Whether a URI is one of Cloud Storage.
+
+    Example:
+        >>> is_cloud_storage("gs://bucket/a"), is_cloud_storage("s3://bucket/a")
+        (True, False)
+    """
+    return uri.startswith("gs://")
+
+
+def blob_of(uri: str) -> Any:
+    """An object as Google's client knows it; nothing is asked about it."""
+    return _blob(_client(uri), uri)
+
+
+def write(uri: str, content: bytes) -> None:
+    """Write a whole object in place of what is there."""
+    upload(uri, io.BytesIO(content))
+
+
+def upload(uri: str, file: BinaryIO) -> None:
+    """Write a whole object of all the bytes of a file, in place of what is there.
+
+    Raises:
+        OSError, StorageUnavailable: it cannot be written; there is no shorter one either.
+    """
+    asked(uri, lambda: _upload(uri, file))
+
+
+def read(uri: str) -> bytes:
+    """All of an object, in one request."""
+
+    def download() -> bytes:
+        content: bytes = blob_of(uri).download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
+        return content
+
+    return asked(uri, download)
+
+
+def create_exclusively(uri: str, content: bytes) -> bool:
+    """Write an object where there is none; False where there is one with other content."""
+
+    def create() -> bool:
+        try:
+            _upload(uri, io.BytesIO(content), if_generation_match=0)
+        except PreconditionFailed:
+            # Maybe by this very call: a request that is sent again finds its own object.
+            found: bytes = blob_of(uri).download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
+            return found == content
+        return True
+
+    return asked(uri, create)
+
+
+def rename(sources: Sequence[str], destinations: Sequence[str], replace: bool = True) -> None:
+    """Rename objects, in batch requests: all are copied, then those are deleted that were.
+
+    Args:
+        sources: objects there are.
+        destinations: a new name for each.
+        replace: whether an object under the new name is replaced. If not, one with the same
+            content may stand there, and then also the source may be gone: another attempt
+            has done the same.
+
+    Raises:
+        OSError: some cannot be renamed; the others are.
+        FileExistsError: another object stands at a destination that must not be replaced.
+    """
+    pairs = [_Pair(*pair) for pair in zip(sources, destinations, strict=True)]
+    _raise(_in_batches(lambda client, batch: _rename_batch(client, batch, replace), pairs))
+
+
+def delete(uris: Iterable[str]) -> None:
+    """Delete objects, in batch requests; one that is not there counts as deleted."""
+    _raise(_in_batches(_delete_batch, list(uris)))
+
+
+_made = threading.local()
+
+_VARIABLES = ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT")
+"""Of the environment, that say what a client asks, and as whom."""
+
+
+class _Pair(NamedTuple):
+    source: str
+    destination: str
+
+
+def _client(uri: str) -> Any:
+    """The client that Beam makes, one for each thread: each has connections of its own."""
+    system = FileSystems.get_filesystem(uri)
+    asked_for = (system._pipeline_options, *map(os.environ.get, _VARIABLES))
+    if getattr(_made, "asked_for", None) != asked_for:
+        _made.client, _made.asked_for = system._gcsIO().client, asked_for
+    return _made.client
+
+
+def _blob(client: Any, uri: str) -> Any:
+    bucket, name = parse_gcs_path(uri)
+    return client.bucket(bucket).blob(name)
+
+
+_BROKEN_OFF = (200, 308, 404, 410)
+"""Answers to a piece of an upload after which the client gives up but all may be sent anew:
+other bytes have arrived, fewer have, or the session is gone."""
+
+
+def _upload(uri: str, file: BinaryIO, **preconditions: Any) -> None:
+    """Upload a file from its start.
+
+    Raises:
+        StorageUnavailable: the upload broke off, and may be tried again.
+    """
+    blob = blob_of(uri)
+    blob.chunk_size = UPLOAD_PIECE_BYTES
+    try:
+        blob.upload_from_file(
+            file,
+            size=file.seek(0, os.SEEK_END),
+            rewind=True,
+            content_type="application/octet-stream",
+            checksum="crc32c",
+            retry=DEFAULT_RETRY,
+            **preconditions,
+        )
+    except (DataCorruption, GoogleAPICallError) as error:
+        reply = error.response
+        if reply is None or reply.request.method != "PUT" or reply.status_code not in _BROKEN_OFF:
+            raise
+        raise StorageUnavailable(f"{uri}: the upload broke off: {error}") from error
+    except ValueError as error:  # raised where fewer bytes have arrived than were sent
+        raise StorageUnavailable(f"{uri}: the upload broke off: {error}") from error
+
+
+def _in_batches(
+    work: Callable[[Any, Sequence[Any]], list[Exception]], items: Sequence[Any]
+) -> list[Exception]:
+    """The errors of all batches, each done with a client of its own."""
+    size = MAX_BATCH_OPERATION_SIZE
+    batches = [items[start : start + size] for start in range(0, len(items), size)]
+
+    def run(batch: Sequence[Any]) -> list[Exception]:
+        first = batch[0].source if isinstance(batch[0], _Pair) else batch[0]
+        try:
+            with as_os_error(first):
+                return work(_client(first), batch)
+        except Exception as error:
+            return [error]
+
+    if len(batches) < 2:
+        return [error for batch in batches for error in run(batch)]
+    with ThreadPoolExecutor(BATCHES_AT_ONCE, "cloud-storage") as pool:
+        return [error for errors in pool.map(run, batches) for error in errors]
+
+
+def _raise(errors: Sequence[Exception]) -> None:
+    if errors:
+        raise errors[0]
+
+
+def _send(client: Any, names: Sequence[str], requests: Sequence[Callable[[], Any]]) -> list[Any]:
+    """The responses to requests sent as one; those that fail for a time are sent again.
+
+    Args:
+        client: sends them.
+        names: what each is about, for errors.
+        requests: what makes each.
+
+    Returns:
+        A response for each; those that fail still, however often they were sent, say so.
+
+    Raises:
+        StorageUnavailable: there is no response.
+    """
+    responses: list[Any] = [None] * len(requests)
+    waiting = list(range(len(requests)))
+
+    def attempt() -> None:
+        with client.batch(raise_exception=False) as batch:
+            for number in waiting:
+                requests[number]()
+        for number, response in zip(waiting, batch._responses, strict=True):
+            responses[number] = response
+        waiting[:] = [n for n in waiting if responses[n].status_code in HTTP_CODES]
+        if waiting:
+            raise _http_error(responses[waiting[0]])
+
+    def ask() -> None:
+        try:
+            DEFAULT_RETRY(attempt)()
+        except Exception:
+            with as_os_error(names[waiting[0]]):
+                raise
+
+    try:
+        if requests:
+            asked(names[0], ask)
+    except StorageUnavailable:
+        if None in responses:
+            raise
+    return responses
+
+
+def _rename_batch(client: Any, pairs: Sequence[_Pair], replace: bool) -> list[Exception]:
+    requests = [_copying(client, pair, replace) for pair in pairs]
+    responses = _send(client, [" to ".join(pair) for pair in pairs], requests)
+    copied, errors = [], []
+    for pair, response in zip(pairs, responses, strict=True):
+        error = _error(response, " to ".join(pair))
+        moved = isinstance(error, (FileExistsError, FileNotFoundError)) and not replace
+        if error is None or (moved and _is_settled(client, pair)):
+            copied.append(pair.source)
+        else:
+            errors.append(error)
+    return errors + _delete_batch(client, copied)
+
+
+def _copying(client: Any, pair: _Pair, replace: bool) -> Callable[[], Any]:
+    source, destination = (_blob(client, uri) for uri in pair)
+    return lambda: source.bucket.copy_blob(
+        source,
+        destination.bucket,
+        destination.name,
+        if_generation_match=None if replace else 0,
+        retry=None,
+    )
+
+
+def _is_settled(client: Any, pair: _Pair) -> bool:
+    """Whether the destination is there already and is, as far as can be seen, the source."""
+    source, destination = (
+        blob.bucket.get_blob(blob.name, retry=DEFAULT_RETRY)
+        for blob in (_blob(client, uri) for uri in pair)
+    )
+    if destination is None:
+        return False
+    return source is None or (source.size, source.crc32c) == (destination.size, destination.crc32c)
+
+
+def _delete_batch(client: Any, uris: Sequence[str]) -> list[Exception]:
+    blobs = [_blob(client, uri) for uri in uris]
+    requests = [lambda blob=blob: blob.bucket.delete_blob(blob.name, retry=None) for blob in blobs]
+    responses = _send(client, uris, requests)
+    errors = (_error(r, uri) for r, uri in zip(responses, uris, strict=True))
+    return [e for e in errors if e is not None and not isinstance(e, FileNotFoundError)]
+
+
+def _error(response: Any, uri: str) -> Exception | None:
+    if response.status_code < 400:
+        return None
+    return error_of_code(response.status_code, uri, _http_error(response).message)
+
+
+def _http_error(response: Any) -> Any:
+    return from_http_response(response)  # type: ignore[no-untyped-call]

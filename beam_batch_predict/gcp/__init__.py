@@ -1,0 +1,1 @@
+"""Clients of Google Cloud as values that travel to workers."""

@@ -1,0 +1,175 @@
+"""Clients of BigQuery: how to make them, as a value that can travel to workers.
+
+By default they are what Google's libraries make: Application Default Credentials, Google's
+endpoints. Google's libraries are imported when the first client is made.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from beam_batch_predict.errors import InvalidArgument
+
+if TYPE_CHECKING:
+    from google.api_core.client_options import ClientOptions
+    from google.auth.credentials import Credentials
+    from google.cloud.bigquery import Client
+    from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+
+__all__ = ["BigQueryClients", "sql_name"]
+
+REST_EMULATOR = "BIGQUERY_EMULATOR_HOST"
+"""The variable with the URL of an emulator's REST API; Google's client knows it too."""
+
+STORAGE_EMULATOR = "BIGQUERY_STORAGE_EMULATOR_HOST"
+"""The variable with host:port of an emulator's Storage API, which speaks plain gRPC."""
+
+_SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
+
+
+@dataclasses.dataclass(frozen=True)
+class BigQueryClients:
+    """How to reach BigQuery, and as whom.
+
+    Args:
+        project: the project in which jobs and read sessions run, and which pays for them.
+            By default that of the credentials or of the environment variable
+            `GOOGLE_CLOUD_PROJECT`, and where there is none, that of the table.
+        credentials: makes the credentials, on each worker; a function that can be pickled,
+            such as one of a module. By default Application Default Credentials.
+        quota_project: whose quota is used, where it is not that of the credentials.
+        rest_endpoint: URL of the REST API, such as a private endpoint. By default
+            `BIGQUERY_EMULATOR_HOST`, or Google's. To `http://` no credentials are sent.
+        storage_endpoint: host:port of the Storage API. By default
+            `BIGQUERY_STORAGE_EMULATOR_HOST`, or Google's.
+        insecure_storage: whether `storage_endpoint` speaks plain gRPC, without TLS and
+            credentials, as emulators do.
+
+    Raises:
+        InvalidArgument: endpoints have no form that clients know.
+
+    Example:
+        >>> BigQueryClients(project="my-project").project
+        'my-project'
+    """
+
+    project: str = ""
+    credentials: Callable[[], Credentials] | None = dataclasses.field(default=None, repr=False)
+    quota_project: str = ""
+    rest_endpoint: str = ""
+    storage_endpoint: str = ""
+    insecure_storage: bool = False
+
+    def __post_init__(self) -> None:
+        if self.rest_endpoint and not re.match(r"https?://", self.rest_endpoint):
+            raise InvalidArgument(
+                f"rest_endpoint: expected a URL with https://, found {self.rest_endpoint!r}"
+            )
+        if "://" in self.storage_endpoint:
+            raise InvalidArgument(
+                f"storage_endpoint: expected host:port, found {self.storage_endpoint!r}"
+            )
+        if self.insecure_storage and not self.storage_endpoint:
+            raise InvalidArgument("insecure_storage: needs a storage_endpoint")
+
+    def rest(self, default_project: str = "") -> Client:
+        """A client of the REST API: tables and jobs. Its `project` is that which pays.
+
+        Args:
+            default_project: the project where nothing else says one.
+
+        Raises:
+            google.auth.exceptions.GoogleAuthError: there are no credentials.
+            InvalidArgument: nothing says which project pays.
+        """
+        from google.api_core.client_options import ClientOptions
+        from google.auth.credentials import AnonymousCredentials
+        from google.cloud.bigquery import Client
+
+        endpoint = self.rest_endpoint or os.environ.get(REST_EMULATOR) or None
+        if endpoint and endpoint.startswith("http:"):
+            credentials, project = AnonymousCredentials(), _known_project()  # type: ignore[no-untyped-call]
+            options = ClientOptions(api_endpoint=endpoint)
+        else:
+            credentials, project = self._login()
+            options = self._options(endpoint)
+        project = self.project or project or default_project
+        if not project:
+            raise InvalidArgument(
+                "nothing says in which project queries run, and which pays for them",
+                "set GOOGLE_CLOUD_PROJECT, or BigQueryClients(project=…)",
+            )
+        return Client(
+            project=project,
+            credentials=credentials,
+            client_options=options,
+        )
+
+    def storage(self) -> BigQueryReadClient:
+        """A client of the Storage Read API: sessions and streams.
+
+        Raises:
+            google.auth.exceptions.GoogleAuthError: there are no credentials.
+        """
+        from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+
+        emulator = "" if self.storage_endpoint else os.environ.get(STORAGE_EMULATOR, "")
+        if emulator or self.insecure_storage:
+            return _insecure_client(emulator or self.storage_endpoint)
+        credentials, _ = self._login()
+        return BigQueryReadClient(  # type: ignore[no-untyped-call]
+            credentials=credentials, client_options=self._options(self.storage_endpoint)
+        )
+
+    def _options(self, endpoint: str | None) -> ClientOptions:
+        from google.api_core.client_options import ClientOptions
+
+        return ClientOptions(
+            api_endpoint=endpoint or None, quota_project_id=self.quota_project or None
+        )
+
+    def _login(self) -> tuple[Any, str]:
+        """Credentials, and the project that they or the environment know."""
+        import google.auth
+
+        if self.credentials is not None:
+            return self.credentials(), _known_project()
+        credentials, project = google.auth.default(scopes=_SCOPES)
+        return credentials, project or ""
+
+
+def _known_project() -> str:
+    return os.environ.get("GOOGLE_CLOUD_PROJECT", "")
+
+
+def _insecure_client(address: str) -> BigQueryReadClient:
+    import grpc
+    from google.cloud.bigquery_storage_v1 import BigQueryReadClient
+    from google.cloud.bigquery_storage_v1.services.big_query_read.transports import (
+        BigQueryReadGrpcTransport,
+    )
+
+    options = [
+        ("grpc.max_receive_message_length", -1),  # as Google's own channels have it
+        ("grpc.use_local_subchannel_pool", 1),  # a client that is closed keeps no connection
+    ]
+    channel = grpc.insecure_channel(address, options=options)
+    transport = BigQueryReadGrpcTransport(channel=channel)
+    return BigQueryReadClient(transport=transport)  # type: ignore[no-untyped-call]
+
+
+def sql_name(name: str) -> str:
+    r"""The name of a table or a column as a query has it: nothing in it ends the name.
+
+    Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#quoted_identifiers
+
+    Example:
+        >>> print(sql_name("my-project.data.penguins"), sql_name("a`b\\"))
+        `my-project.data.penguins` `a\`b\\`
+    """
+    escaped = name.replace("\\", "\\\\").replace("`", "\\`")
+    return f"`{escaped}`".replace("\n", "\\n").replace("\r", "\\r")

@@ -1,0 +1,220 @@
+"""Rows of tables (Parquet, Avro) to instances: arrays of their cells, or objects.
+
+Rows that are columns stay columns: a key or a field is taken out of them as a column, and
+only the values of keys are looked at. Rows that are values go one by one, by the same rules.
+
+Source: `InstanceConfig`, whose rules for BigQuery these are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding import json_text
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.arrow_values import plain_array
+from beam_batch_predict.encoding.json_text import quote
+from beam_batch_predict.instances.fields import (
+    Instance,
+    RowError,
+    fields_of,
+    key_of,
+    make_instance,
+    missing_error,
+    sent_names,
+    with_rows,
+)
+from beam_batch_predict.spec import InstanceConfig, NonFinite
+from beam_batch_predict.status import Status
+
+__all__ = ["convert_tables"]
+
+_Failures = list[tuple[int, Status]]
+
+
+def convert_tables(
+    batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite = NonFinite.STRING
+) -> InstanceBatch:
+    """Give the rows of a batch their keys, instances and attached fields.
+
+    Args:
+        batch: rows are `ArrowRows`, or a list of JSON values (objects by the names of the
+            columns, as a rule) with a `Status` for each that could not be read. Where
+            `columns` is set, these are the columns of a row, in this order, and a row that
+            lacks one to be sent is an error: the columns of all files are those of the first.
+        config: how a row becomes an instance; without a type it becomes an array.
+        non_finite: ERROR fails a row whose instance has a NaN or an infinity.
+
+    Returns:
+        The batch with `instances`, `keys` and `attached`, columns where `rows` are such;
+        `columns` has the names of what is sent. What is shown of a row that failed is an
+        instance too: the row without the columns that are not sent.
+    """
+    if isinstance(batch.rows, ArrowRows):
+        sent = sent_names(batch.columns or batch.rows.names, config)
+        if _has(batch.rows.names, sent, config):
+            return _convert_columns(batch, batch.rows, sent, config, non_finite)
+    elif non_finite is not NonFinite.ERROR and set(map(type, batch.rows)) == {dict}:
+        names = set(map(tuple, batch.rows))
+        sent = sent_names(batch.columns or next(iter(names)), config)
+        if len(names) == 1 and _has(next(iter(names)), sent, config):
+            return _convert_records(batch, names.pop(), sent, config)
+    return _convert_rows(batch, config, non_finite)
+
+
+def _has(names: Sequence[str], sent: Sequence[str], config: InstanceConfig) -> bool:
+    """Whether rows with these columns have all that they must have."""
+    key = {config.key_field} if config.key_field else set()
+    return key.union(sent) <= set(names)
+
+
+def _convert_columns(
+    batch: InstanceBatch,
+    rows: ArrowRows,
+    names: tuple[str, ...],
+    config: InstanceConfig,
+    non_finite: NonFinite,
+) -> InstanceBatch:
+    failures: _Failures = []
+    keys = _keys(rows.column(config.key_field), config, failures) if config.key_field else None
+    sent = rows.select(names, as_arrays=config.instance_type != "object")
+    attached = [name for name in config.attached_fields if name in rows.names]
+    if non_finite is NonFinite.ERROR:
+        failures += _non_finite(sent)
+    return dataclasses.replace(
+        batch,
+        instances=sent,
+        keys=keys,
+        attached=rows.select(attached) if config.attached_fields else None,
+        columns=names,
+        statuses=batch.failing(reversed(failures)),  # of two failures of a row the first counts
+    )
+
+
+def _convert_records(
+    batch: InstanceBatch, names: tuple[str, ...], sent: tuple[str, ...], config: InstanceConfig
+) -> InstanceBatch:
+    """Objects that all have the same names, in the same order."""
+    failures: _Failures = []
+    keys, attached = None, None
+    if config.key_field:
+        keys = _keys([row[config.key_field] for row in batch.rows], config, failures)
+    if config.attached_fields:
+        chosen = [name for name in config.attached_fields if name in names]
+        attached = [{name: row[name] for name in chosen} for row in batch.rows]
+    instances: Sequence[Any]
+    if config.instance_type != "object":
+        instances = [[row[name] for name in sent] for row in batch.rows]
+    elif sent == names:
+        instances = batch.rows
+    else:
+        instances = [{name: row[name] for name in sent} for row in batch.rows]
+    return dataclasses.replace(
+        batch,
+        instances=instances,
+        keys=keys,
+        attached=attached,
+        columns=sent,
+        statuses=batch.failing(failures),
+    )
+
+
+def _keys(keys: list[Any], config: InstanceConfig, failures: _Failures) -> list[Any]:
+    """The keys; None for one that cannot be a key, which is among the failures then."""
+    field = config.key_field or ""
+    if set(map(type, keys)) <= {str, int}:
+        return keys
+    for row, key in enumerate(keys):
+        try:
+            key_of({field: key}, field)
+        except RowError as error:
+            failures.append((row, error.status))
+            keys[row] = None
+    return keys
+
+
+def _non_finite(rows: ArrowRows) -> _Failures:
+    """The rows that have a NaN or an infinity, which JSON has no number for."""
+    suspects = np.zeros(len(rows), dtype=np.bool_)
+    for column in map(plain_array, rows.table.columns):
+        if pa.types.is_floating(column.type):
+            finite = pc.fill_null(pc.is_finite(column), True)
+            suspects |= ~finite.to_numpy(zero_copy_only=False)
+        elif pa.types.is_nested(column.type):
+            suspects[:] = True
+    failures = ((row, _not_json(rows[row])) for row in np.flatnonzero(suspects).tolist())
+    return [(row, status) for row, status in failures if status]
+
+
+def _not_json(value: Any) -> Status | None:
+    """What is wrong with a value that has a NaN or an infinity."""
+    try:
+        json_text.dumps(value, NonFinite.ERROR)
+    except json_text.NonFiniteValue as error:
+        return RowError(str(error)).status
+    return None
+
+
+def _convert_rows(
+    batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite
+) -> InstanceBatch:
+    """Row by row, for rows that are values, and for those that lack what they must have."""
+    # make_instance sees fields by name, whatever is made of them in the end.
+    by_name = dataclasses.replace(config, instance_type=None)
+    shape: Callable[[Mapping[str, Any]], Any] = dict if config.instance_type == "object" else _array
+
+    planned = sent_names(batch.columns, config) if batch.columns else ()
+
+    def converted(row: Any) -> tuple[Instance, bytes, Status | None]:
+        if isinstance(row, Status):
+            return Instance(None, None, {}), b"", row
+        try:
+            if not isinstance(row, dict):
+                instance = make_instance(row, config)
+            else:
+                instance = make_instance(row, by_name)
+                if planned:
+                    instance = _planned(instance, planned, row)
+                instance = instance._replace(value=shape(instance.value))
+        except RowError as error:
+            return Instance(error.key, shown(row), error.attached), b"", error.status
+        status = _not_json(instance.value) if non_finite is NonFinite.ERROR else None
+        return instance, b"", status
+
+    def shown(row: Any) -> Any:
+        if not isinstance(row, dict):
+            return row
+        names = sent_names(tuple(row), config)
+        if not set(names) <= set(row):  # an included field is missing: all are of interest
+            names = tuple(name for name in row if name not in config.unsent_fields)
+        return shape({name: row[name] for name in names})
+
+    made = with_rows(batch, config, map(converted, batch.rows))
+    names = set(map(tuple, (row for row in batch.rows if isinstance(row, dict))))
+    columns = batch.columns or (names.pop() if len(names) == 1 else ())
+    return dataclasses.replace(made, texts=None, columns=sent_names(columns, config))
+
+
+def _planned(instance: Instance, columns: Sequence[str], row: Mapping[str, Any]) -> Instance:
+    """An instance of all columns that are sent of the first file, in their order.
+
+    Raises:
+        RowError: the row lacks one.
+    """
+    missing = [name for name in columns if name not in instance.value]
+    if missing:
+        error = missing_error(f"column {quote(missing[0])}", fields_of(row))
+        error.key, error.attached = instance.key, instance.attached
+        raise error
+    return instance._replace(value={name: instance.value[name] for name in columns})
+
+
+def _array(named: Mapping[str, Any]) -> list[Any]:
+    return list(named.values())

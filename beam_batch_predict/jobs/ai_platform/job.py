@@ -1,0 +1,211 @@
+"""The batch prediction job of AI Platform Prediction: reading it, running it, and its record.
+
+Source: the service's page "Getting batch predictions", and the discovery document of its API
+(`Job`, `PredictionInput` and `PredictionOutput` of `ml.v1.json`).
+
+Reading a job imports neither Beam nor TensorFlow nor any client of Google Cloud.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Collection
+from typing import Any, ClassVar
+
+from beam_batch_predict import spec
+from beam_batch_predict.errors import InvalidArgument, InvalidJob, Violation
+from beam_batch_predict.jobs.ai_platform.fields import AiPlatformJobFields
+from beam_batch_predict.jobs.ai_platform.output_fields import OUTPUT_ONLY, output_fields
+from beam_batch_predict.jobs.ai_platform.resources import resources_of
+from beam_batch_predict.jobs.ai_platform.rules import breaches
+from beam_batch_predict.jobs.ai_platform.types import PredictionInput
+from beam_batch_predict.jobs.job_resource import JobResource
+from beam_batch_predict.jobs.resource import camel
+from beam_batch_predict.messages import nearest, quoted
+from beam_batch_predict.spec.options import RunOptions, row_key
+from beam_batch_predict.spec.resources import Resources
+
+__all__ = ["REGIONS", "AiPlatformJob", "parse_ai_platform_job"]
+
+REGIONS = ("us-central1", "us-east1", "europe-west1", "asia-east1")
+"""The regions in which the service had batch prediction."""
+
+_OF_OTHERS = ("csv_multiline", "bigquery_query", "bigquery_row_restriction")
+"""Options for what these jobs never read."""
+
+_NOTES = {
+    "max_worker_count": "used on Dataflow; elsewhere the runner decides how many workers there are",
+    "runtime_version": "not used; the model is run with the TensorFlow that is installed",
+    "framework": "not used; the model is a SavedModel of TensorFlow",
+    "accelerator": "used on Dataflow; elsewhere the runner decides machines and workers",
+}
+
+
+class AiPlatformJob(AiPlatformJobFields, JobResource):
+    """A batch prediction job as AI Platform Prediction writes it; it is a `spec.JobRecord`.
+
+    `read` makes one that can be run, without the output-only fields. One that was made
+    otherwise, by `parse` or by calling the class, is checked by `to_spec`.
+
+    Example:
+        >>> job = AiPlatformJob.read('''{
+        ...     "jobId": "penguins_1",
+        ...     "predictionInput": {
+        ...         "dataFormat": "JSON", "inputPaths": ["gs://b/in*"], "outputPath": "gs://b/out",
+        ...         "region": "us-central1", "uri": "gs://b/models/penguins"}
+        ... }''')
+        >>> job.display_name, job.to_spec().model.uri
+        ('penguins_1', 'gs://b/models/penguins')
+        >>> AiPlatformJob.read({"jobId": "a", "predictionInput": {"inputPath": "in"}})
+        Traceback (most recent call last):
+        beam_batch_predict.errors.InvalidJob: job is not a valid job:
+          predictionInput.inputPath: unknown field; did you mean 'inputPaths'?
+          predictionInput.dataFormat: required: one of JSON, TEXT, TF_RECORD, TF_RECORD_GZIP
+          predictionInput.inputPaths: required: at least one path or URI
+          predictionInput.outputPath: required: a directory, as a path or URI
+          predictionInput: required: exactly one of modelName, versionName and uri
+    """
+
+    output_only: ClassVar[frozenset[str]] = OUTPUT_ONLY
+    ignored_as: ClassVar[str] = "ignored, as AI Platform did"
+
+    @property
+    def display_name(self) -> str | None:
+        """The name of the job."""
+        return self.job_id
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is done with fields in another way than by the service, and which model it is.
+
+        Example:
+            >>> AiPlatformJob(prediction_input=PredictionInput(runtime_version="2.11")).notes
+            ('predictionInput.runtimeVersion: not used; the model is run with the TensorFlow \
+that is installed.',)
+        """
+        given = self.prediction_input or PredictionInput()
+        found = self._notes_on_model()
+        found += [_region_note(given.region)] if given.region else []
+        found += [
+            f"predictionInput.{camel(name)}: {note}."
+            for name, note in _NOTES.items()
+            if given.has(name)
+        ]
+        if self.has("labels"):
+            found.append(
+                "labels: kept in the record, and given to jobs of Dataflow; files have no labels."
+            )
+        found += self._notes_on_outputs()
+        return tuple(found)
+
+    @property
+    def resources(self) -> Resources:
+        """What the job says of machines, accounts and labels.
+
+        Example:
+            >>> job = AiPlatformJob(prediction_input=PredictionInput(max_worker_count=5))
+            >>> job.resources.workers_at_most
+            Requested(value=5, field='predictionInput.maxWorkerCount')
+        """
+        return resources_of(self)
+
+    def to_spec(self, **options: Any) -> spec.BatchPredictSpec:
+        """The job in the terms of the pipeline.
+
+        Args:
+            **options: values of `RunOptions`, by name. Without a `key`, only what the model itself
+                returns says which row a prediction is of.
+
+        Raises:
+            InvalidJob: the job breaks a rule.
+            InvalidArgument: one of the arguments cannot work, or there is no such model.
+            ModelError: the registry of models cannot be read.
+        """
+        wrong = self._breaches()
+        if wrong:
+            raise InvalidJob("job", wrong)
+        asked = RunOptions(**options)
+        for name in _OF_OTHERS:
+            if getattr(asked, name):
+                message = f"{name} is for what AI Platform's jobs do not read: CSV files, tables"
+                raise InvalidArgument(message, "leave it out")
+        given = self.prediction_input
+        assert given is not None
+        assert given.output_path is not None
+        job, key = self.resolved(asked.model_registry), row_key(asked.key)
+        return spec.BatchPredictSpec(
+            source=_source(given, asked),
+            model=job._saved_model(asked.signature_name),
+            destination=spec.GcsDestination(
+                given.output_path, own_directory=False, file_names=spec.FileNames.SHARDED
+            ),
+            instances=spec.InstanceConfig(
+                key_field=key.key_field, place_as_key=key.place_as_key, raw_strings=True
+            ),
+            predictions_format="csv" if given.output_data_format == "CSV" else "jsonl",
+            batch_size=given.batch_size or spec.DEFAULT_BATCH_SIZE,
+            record_shape=spec.RecordShape.OUTPUTS,
+            job=job,
+            **asked.of_spec,
+        )
+
+    def _model_name(self) -> str | None:
+        given = self.prediction_input or PredictionInput()
+        return given.version_name or given.model_name
+
+    def _breaches(self, broken: Collection[str] = ()) -> list[Violation]:
+        return breaches(self, broken)
+
+    def _saved_model(self, option: str) -> spec.SavedModel:
+        """The model.
+
+        Args:
+            option: the signature to call where the job names none.
+
+        Raises:
+            InvalidArgument: the job names another one.
+        """
+        given = self.prediction_input or PredictionInput()
+        named = given.signature_name
+        if named and option not in (spec.DEFAULT_SIGNATURE, named):
+            raise InvalidArgument(
+                f"signature_name: found {quoted(option)}, and predictionInput.signatureName is "
+                f"{quoted(named)}",
+                "leave out one of them",
+            )
+        if self._resolved is not None:
+            uri, name = self._resolved.uri, self._resolved.name
+            return spec.SavedModel(uri, named or option, display_name=name)
+        return spec.SavedModel(given.uri or "", named or option)
+
+    def _filled(self, outcome: spec.Outcome) -> dict[str, Any]:
+        path = self.prediction_input.output_path if self.prediction_input else None
+        filled = output_fields(outcome, path)
+        without_etag = type(self)(**self._set_fields(OUTPUT_ONLY), **filled)
+        digest = hashlib.sha256(without_etag.to_json_bytes()).digest()
+        return filled | {"etag": base64.b64encode(digest[:9]).decode()}
+
+
+def _source(given: PredictionInput, asked: RunOptions) -> spec.FileSource:
+    uris, size, readers = given.patterns(), asked.chunk_bytes, asked.readers_per_file
+    longest = asked.max_instance_bytes
+    if given.data_format in ("TF_RECORD", "TF_RECORD_GZIP"):
+        gzip = given.data_format == "TF_RECORD_GZIP"
+        return spec.TfRecord(uris, size, gzip, longest, readers_per_file=readers)
+    return spec.JsonLines(uris, size, longest, readers_per_file=readers)
+
+
+def _region_note(region: str) -> str:
+    where = "used on Dataflow; elsewhere the runner decides where it runs"
+    if region in REGIONS:
+        return f"predictionInput.region: {where}."
+    near = nearest(region, list(REGIONS))
+    hint = f", the nearest name is {near!r}" if near else ""
+    return (
+        f"predictionInput.region: AI Platform had no batch prediction in {quoted(region)}{hint}; "
+        f"{where}."
+    )
+
+
+parse_ai_platform_job = AiPlatformJob.parse

@@ -1,0 +1,1 @@
+"""The batch prediction job of Vertex AI."""

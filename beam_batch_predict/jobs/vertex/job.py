@@ -1,0 +1,194 @@
+"""The batch prediction job of Vertex AI: reading it, running it, and its record.
+
+Source: REST reference of projects.locations.batchPredictionJobs. Three things differ from
+the service, on purpose:
+
+- `manualBatchTuningParameters` is honoured without `dedicatedResources`, for our runners
+  have no tuning of their own; the service tunes by itself there.
+- Fields that the protos have and the reference does not (`vertexMultimodalDataset…`, the
+  `modelMonitoring…` fields of v1beta1) are refused as not part of the supported resource.
+- `input only` fields (`containerSpec`) stay in the record, so that it can be run again.
+
+Reading a job imports neither Beam nor TensorFlow nor any client of Google Cloud.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, TypeVar
+
+from beam_batch_predict import spec
+from beam_batch_predict.errors import InvalidArgument, InvalidJob, Violation
+from beam_batch_predict.jobs.job_resource import JobResource
+from beam_batch_predict.jobs.resource import camel
+from beam_batch_predict.jobs.vertex.fields import BatchPredictionJobFields
+from beam_batch_predict.jobs.vertex.model_notes import model_notes
+from beam_batch_predict.jobs.vertex.output_fields import OUTPUT_ONLY, location_of, output_fields
+from beam_batch_predict.jobs.vertex.resources import resources_of
+from beam_batch_predict.jobs.vertex.rules import breaches
+from beam_batch_predict.jobs.vertex.source import files_of, table_of
+from beam_batch_predict.jobs.vertex.supported import unsupported
+from beam_batch_predict.jobs.vertex.types import InstanceConfig
+from beam_batch_predict.spec.options import RunOptions, row_key
+from beam_batch_predict.spec.resources import Resources
+
+__all__ = ["BatchPredictionJob", "parse_resource"]
+
+_NOTES = {
+    "service_account": "used on Dataflow; elsewhere workers run as the runner decides",
+    "dedicated_resources": "used on Dataflow; elsewhere the runner decides machines and workers",
+    "encryption_spec": "used on Dataflow, and for tables of BigQuery; files have the key of their "
+    "bucket, so make it the bucket's default key",
+    "disable_container_logging": "not used; there is no container, logs go where the runner's go",
+    "labels": "kept in the record, given to jobs of Dataflow and to tables of BigQuery; files have "
+    "none",
+}
+
+T = TypeVar("T")
+
+
+class BatchPredictionJob(BatchPredictionJobFields, JobResource):
+    """A batch prediction job as Vertex AI writes it; it is a `spec.JobRecord`.
+
+    `read` makes one that can be run, without the output-only fields. One that was made
+    otherwise, by `parse` or by calling the class, is checked by `to_spec`.
+
+    Example:
+        >>> job = BatchPredictionJob.read('''{
+        ...     "displayName": "penguins",
+        ...     "unmanagedContainerModel": {"artifactUri": "models/penguins"},
+        ...     "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["in.jsonl"]}},
+        ...     "outputConfig": {
+        ...         "predictionsFormat": "jsonl", "gcsDestination": {"outputUriPrefix": "out"}}
+        ... }''')
+        >>> job.display_name, job.to_spec().model.uri
+        ('penguins', 'models/penguins')
+        >>> BatchPredictionJob.read({"displayName": "penguins"})
+        Traceback (most recent call last):
+        beam_batch_predict.errors.InvalidJob: job is not a valid job:
+          unmanagedContainerModel: required: exactly one of model and unmanagedContainerModel
+          inputConfig: required: where the instances are
+          outputConfig: required: where the predictions go
+    """
+
+    output_only: ClassVar[frozenset[str]] = OUTPUT_ONLY
+    output_kept: ClassVar[Mapping[str, str]] = {
+        "name": "its project and location are kept for the record and for Dataflow, the rest is "
+        "ignored"
+    }
+    ignored_as: ClassVar[str] = "ignored, as Vertex AI does"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is done with fields in another way than by the service, and which model it is.
+
+        Example:
+            >>> BatchPredictionJob(service_account="a@b").notes
+            ('serviceAccount: used on Dataflow; elsewhere workers run as the runner decides.',)
+        """
+        found = [f"{camel(name)}: {note}." for name, note in _NOTES.items() if self.has(name)]
+        found += self._notes_on_model() + model_notes(self.unmanaged_container_model)
+        if self.manual_batch_tuning_parameters and self.dedicated_resources is None:
+            found.append(
+                "manualBatchTuningParameters: used, though dedicatedResources is not set; "
+                "Vertex AI would choose the batch size itself."
+            )
+        found += self._notes_on_outputs()
+        return tuple(found)
+
+    @property
+    def resources(self) -> Resources:
+        """What the job says of machines, accounts and labels.
+
+        Example:
+            >>> BatchPredictionJob(service_account="a@b").resources.service_account
+            Requested(value='a@b', field='serviceAccount')
+        """
+        return resources_of(self)
+
+    def to_spec(self, **options: Any) -> spec.BatchPredictSpec:
+        """The job in the terms of the pipeline.
+
+        Args:
+            **options: values of `RunOptions`, by name. A `key` can only be "place" here: a field
+                as the key is named in `instanceConfig.keyField`.
+
+        Raises:
+            InvalidJob: the job breaks a rule, or asks for what this release cannot do.
+            InvalidArgument: one of the arguments cannot work, or there is no such model.
+            ModelError: the registry of models cannot be read, or the model cannot be run here.
+        """
+        wrong = self._breaches()
+        if wrong:
+            raise InvalidJob("job", wrong)
+        given = RunOptions(**options)
+        job, config = self.resolved(given.model_registry), _set(self.input_config)
+        return spec.BatchPredictSpec(
+            source=table_of(config, given) or files_of(config, given),
+            model=job._saved_model(given.signature_name),
+            destination=self._destination(),
+            instances=self._instances(given.key),
+            predictions_format=_set(_set(self.output_config).predictions_format),
+            batch_size=self._batch_size(),
+            job=job,
+            **given.of_spec,
+        )
+
+    def _model_name(self) -> str | None:
+        return self.model
+
+    def _breaches(self, broken: Collection[str] = ()) -> list[Violation]:
+        return [*breaches(self, broken), *unsupported(self, broken)]
+
+    def _saved_model(self, signature_name: str) -> spec.SavedModel:
+        parameters = self.model_parameters if isinstance(self.model_parameters, dict) else {}
+        if self._resolved is not None:
+            uri, name = self._resolved.uri, self._resolved.name
+            return spec.SavedModel(uri, signature_name, parameters, name)
+        uri = _set(_set(self.unmanaged_container_model).artifact_uri)
+        return spec.SavedModel(uri, signature_name, parameters)
+
+    def _destination(self) -> spec.Destination:
+        config = _set(self.output_config)
+        if config.bigquery_destination is not None:
+            uri = _set(config.bigquery_destination.output_uri)
+            key = self.encryption_spec.kms_key_name if self.encryption_spec else None
+            location = location_of(self.name, self.model)
+            return spec.BigQueryDestination(uri, location, key or "", self.labels)
+        return spec.GcsDestination(_set(_set(config.gcs_destination).output_uri_prefix))
+
+    def _instances(self, key: str) -> spec.InstanceConfig:
+        config = self.instance_config or InstanceConfig()
+        place_as_key = row_key(key).place_as_key
+        if key and (config.key_field or not place_as_key):
+            message = (
+                f"key: Vertex AI's jobs name a field in instanceConfig.keyField, found {key!r}"
+            )
+            raise InvalidArgument(message, "set one of the two; the option can only be place")
+        return spec.InstanceConfig(
+            instance_type=config.instance_type,
+            key_field=config.key_field,
+            included_fields=config.included_fields,
+            excluded_fields=config.excluded_fields,
+            place_as_key=place_as_key,
+        )
+
+    def _batch_size(self) -> int:
+        tuning = self.manual_batch_tuning_parameters
+        return (tuning.batch_size if tuning else None) or spec.DEFAULT_BATCH_SIZE
+
+    def _filled(self, outcome: spec.Outcome) -> dict[str, Any]:
+        filled = output_fields(outcome, self.name, self.model)
+        if self._resolved is not None:
+            filled["model_version_id"] = self._resolved.version
+        return filled
+
+
+def _set(value: T | None) -> T:
+    """A value that the rules have shown to be there."""
+    if value is None:
+        raise AssertionError("a required field is missing after all rules were checked")
+    return value
+
+
+parse_resource = BatchPredictionJob.parse

@@ -1,0 +1,67 @@
+"""What a Vertex AI job reads, in the terms of the pipeline."""
+
+from __future__ import annotations
+
+import uuid
+
+from beam_batch_predict import spec
+from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.jobs.vertex.types import InputConfig
+from beam_batch_predict.spec.options import RunOptions
+from beam_batch_predict.spec.sources import LIST_CHUNK_BYTES
+
+__all__ = ["files_of", "table_of"]
+
+
+def table_of(config: InputConfig, options: RunOptions) -> spec.BigQuery | None:
+    """The table of a job that reads one, whose `inputUri` has been checked.
+
+    Args:
+        config: of the job.
+        options: of the run.
+
+    Raises:
+        InvalidArgument: there is none, and an option is for tables.
+    """
+    table = config.bigquery_source
+    if table is not None:
+        return spec.BigQuery(
+            table.input_uri or "",
+            options.bigquery_query,
+            options.bigquery_row_restriction,
+            chunk_bytes=options.chunk_bytes,
+            # The plan is made before the run begins, and again in it.
+            query_job_id=f"beam-batch-predict-{uuid.uuid4().hex}",
+        )
+    for name in ("bigquery_query", "bigquery_row_restriction"):
+        if getattr(options, name):
+            raise InvalidArgument(
+                f"{name} is for inputConfig.bigquerySource, which is not set", "leave it out"
+            )
+    return None
+
+
+def files_of(config: InputConfig, options: RunOptions) -> spec.FileSource:
+    """The files of a job that reads files.
+
+    Args:
+        config: of the job.
+        options: of the run.
+    """
+    chunk_bytes, max_instance_bytes = options.chunk_bytes, options.max_instance_bytes
+    readers = options.readers_per_file
+    uris = config.gcs_source.uris if config.gcs_source else ()
+    if config.instances_format == "csv":
+        multiline = options.csv_multiline
+        return spec.Csv(uris, chunk_bytes, multiline, max_instance_bytes, readers_per_file=readers)
+    if config.instances_format == "file-list":
+        size = min(chunk_bytes, LIST_CHUNK_BYTES)
+        return spec.FileList(uris, size, max_instance_bytes, readers_per_file=readers)
+    if config.instances_format in ("tf-record", "tf-record-gzip"):
+        gzip = config.instances_format == "tf-record-gzip"
+        return spec.TfRecord(uris, chunk_bytes, gzip, max_instance_bytes, readers_per_file=readers)
+    if config.instances_format == "parquet":
+        return spec.Parquet(uris, chunk_bytes)
+    if config.instances_format == "avro":
+        return spec.Avro(uris, chunk_bytes)
+    return spec.JsonLines(uris, chunk_bytes, max_instance_bytes, readers_per_file=readers)

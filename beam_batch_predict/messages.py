@@ -1,0 +1,148 @@
+"""Texts for people: redacted, quoted, shortened, and the known word that is nearest."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import json
+import re
+
+__all__ = [
+    "LONGEST_SHOWN",
+    "Location",
+    "generalized",
+    "nearest",
+    "printable",
+    "quoted",
+    "redacted",
+    "shortened",
+    "show_location",
+]
+
+LONGEST_SHOWN = 100
+"""Characters of a key that messages show."""
+
+Location = tuple[str | int, ...]
+"""The keys and positions that lead from the top of a document to a value."""
+
+_NAMES = (
+    r"x-(?:goog|amz)-(?:signature|credential|security-token)|sig|signature|upload_id"
+    r"|(?:\w+_)?token|api_?key|accountkey|(?:\w+_)?secret(?:_\w+)?|password|passwd|private_key"
+)
+"""Names of what opens doors: of parameters in signed URLs and in the URL of an upload that is
+under way, of fields in files of keys, of options of Beam for other clouds."""
+
+_SECRET = re.compile(
+    r"(?P<user>://)[^\s/?#\"']*@"
+    rf"|(?P<parameter>(?<![\w-])-*(?:{_NAMES})=)(?:\"[^\"]*\"|'[^']*'|[^\s&,;\"')\]}}]+)"
+    rf"|(?P<field>(?P<quote>[\"'])(?:{_NAMES})(?P=quote)\s*:\s*(?P=quote))(?:\\.|[^\"'\\])*"
+    r"|(?P<header>\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)"
+    # As Google issues them: access tokens, API keys, and signed tokens.
+    r"|\bya29\.[\w.-]+|\bAIza[\w-]{30,}|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*",
+    re.IGNORECASE | re.DOTALL,
+)
+
+_QUOTED = r'"(?:[^"\\]|\\.)*(?:"|\Z)' + r"|(?<!\w)'(?:[^'\\]|\\.)*'(?!\w)|`[^`]*`"
+# A digit inside a word, as in float32 and UTF-8, is a letter of it.
+_NUMBER = r"(?<![\w.-])[-+]?(?:\d(?:[\w.,:/+-]*\w)?|(?:nan|inf|infinity)\b)"
+_VARYING = re.compile(
+    rf"(?P<quoted>(?:{_QUOTED})(?:, (?:{_QUOTED}))*)|{_NUMBER}(?:,? {_NUMBER})*",
+    re.DOTALL | re.IGNORECASE,
+)
+
+
+@functools.lru_cache(maxsize=1024)  # the same few texts come again and again
+def generalized(text: str) -> str:
+    """Another library's message without what differs from row to row: quoted texts, numbers.
+
+    Example:
+        >>> generalized("Incompatible shapes: [2] vs. [3, 4] in node 'Add'")
+        'Incompatible shapes: [N] vs. [N] in node "…"'
+    """
+    return _VARYING.sub(lambda match: '"…"' if match["quoted"] else "N", text)
+
+
+def redacted(text: str) -> str:
+    """A text, such as another library's message, without passwords, tokens, keys, signatures.
+
+    Example:
+        >>> redacted("https://me:pw@host/a?X-Goog-Signature=0f3c&b=1")
+        'https://…@host/a?X-Goog-Signature=…&b=1'
+        >>> redacted('{"client_email": "me@host", "private_key": "-----BEGIN…"}')
+        '{"client_email": "me@host", "private_key": "…"}'
+    """
+    return _SECRET.sub(_without_secret, text)
+
+
+def _without_secret(match: re.Match[str]) -> str:
+    before = match["user"] or match["parameter"] or match["field"] or match["header"] or ""
+    return f"{before}…@" if match["user"] else f"{before}…"
+
+
+def printable(text: str) -> str:
+    r"""A text on one line that is safe to show: control characters as escapes.
+
+    Example:
+        >>> printable("a\x1b[31m\nb\ud800")
+        'a\\x1b[31m\\nb\\ud800'
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
+def shortened(text: str, length: int) -> str:
+    """A text of so many characters at most; where it is cut it ends in "…".
+
+    Example:
+        >>> shortened("abcdef", 4)
+        'abc…'
+    """
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def show_location(location: Location) -> str:
+    """The path of a value as a reader of the file would write it; of a long key its start.
+
+    Example:
+        >>> show_location(("inputConfig", "gcsSource", "uris", 1))
+        'inputConfig.gcsSource.uris[1]'
+        >>> show_location(("labels", "Team A"))
+        'labels["Team A"]'
+    """
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif part.replace("-", "_").isidentifier() and len(part) <= LONGEST_SHOWN:
+            path += f".{part}" if path else part
+        else:
+            shown = json.dumps(shortened(part, LONGEST_SHOWN), ensure_ascii=False)
+            path += f"[{printable(shown)}]"
+    return path
+
+
+def quoted(text: str) -> str:
+    r"""A text as messages show it: control characters as escapes, its start if it is long.
+
+    Example:
+        >>> quoted("x\x1b[2J"), quoted("x" * 100)[-8:]
+        ("'x\\x1b[2J'", "xxxx...'")
+    """
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+def nearest(word: str, known: list[str]) -> str | None:
+    """The known word that `word` was probably meant to be, or None.
+
+    Example:
+        >>> nearest("DisplayNmae", ["displayName", "name"])
+        'displayName'
+    """
+    folded = {name.casefold(): name for name in known}
+    found = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.7)
+    return folded[found[0]] if found else None

@@ -1,0 +1,1 @@
+"""Calls of a model: isolation of bad rows, time limits, retries."""

@@ -1,0 +1,179 @@
+"""Exceptions of a model: what kind of failure each is, and statuses that a user can read."""
+
+from __future__ import annotations
+
+import enum
+import itertools
+import re
+from typing import NamedTuple
+
+from beam_batch_predict.messages import generalized
+from beam_batch_predict.status import Code, Status
+
+__all__ = [
+    "TRANSIENT",
+    "CallTimeout",
+    "Failure",
+    "Fault",
+    "OutputError",
+    "cause_of",
+    "failure_of",
+    "is_transient",
+    "status_of",
+]
+
+TRANSIENT = frozenset({Code.ABORTED, Code.UNAVAILABLE})
+"""Codes of a model's errors that may pass by themselves: a call with one is made again.
+
+Of the others, RESOURCE_EXHAUSTED is memory, and DEADLINE_EXCEEDED is work that is too much
+for one call: smaller calls help there, not the same call once more. A call that did not
+return within the limit would take the whole limit again. INTERNAL and UNKNOWN are what
+TensorFlow and Python call any mistake in a graph. The rest is about the rows, or will not
+change while the job runs.
+"""
+
+_LONGEST = 1000
+
+_HEADS = ("Graph execution error:", "Detected at node ")
+_TRACE = (*_HEADS, "Node: '", "<stack traces unavailable>", " ", "\t")
+"""How lines begin that say where the graph was built: nodes, and frames of Python."""
+
+_ENDS = (
+    *("[[{{", "[[node "),
+    *("Caused by op ", "Original stack trace for ", "Function call stack:"),
+    *("Errors may have originated from an input operation", "Input Source operations connected"),
+    "Traceback (most recent call last):",
+)
+"""How the first line behind the cause begins."""
+
+_COUNT = re.compile(r"\d+ root error\(s\) found\.")
+_FIRST = re.compile(r"\(0\) (?:[A-Z][A-Z_]+: *)?")
+_PLACE = re.compile(r"\A\s*(?:\{\{(?:function_)?node [^{}]*\}\}\s*)+")
+_INLINE_ENDS = ("[[{{", "[[node ", "[Op:")
+
+
+class OutputError(Exception):
+    """The outputs do not have one entry per row: no row is at fault, and all fail."""
+
+    error_code = Code.INTERNAL
+
+
+class CallTimeout(Exception):
+    """A call of the model did not return within the limit."""
+
+    error_code = Code.DEADLINE_EXCEEDED
+
+
+class Fault(enum.Enum):
+    """What a failure of a call has to do with its rows."""
+
+    ROWS = "some of the rows are at fault"
+    OUTPUTS = "none is: the outputs are not one for each row"
+    MEMORY = "they are too many for the memory"
+    TRANSIENT = "none is, or so it says: it may pass"
+    HUNG = "the call did not return"
+
+
+class Failure(NamedTuple):
+    """How a call failed, without the exception: that keeps the memory of the call."""
+
+    fault: Fault
+    status: Status
+
+
+def failure_of(error: Exception) -> Failure:
+    """What a failed call means for its rows.
+
+    Example:
+        >>> failure_of(MemoryError("9 GB")).fault
+        <Fault.MEMORY: 'they are too many for the memory'>
+    """
+    status = status_of(error)
+    if isinstance(error, OutputError):
+        return Failure(Fault.OUTPUTS, status)
+    if isinstance(error, CallTimeout):
+        return Failure(Fault.HUNG, status)
+    if status.code is Code.RESOURCE_EXHAUSTED:
+        return Failure(Fault.MEMORY, status)
+    if status.code in TRANSIENT:
+        return Failure(Fault.TRANSIENT, status)
+    return Failure(Fault.ROWS, status)
+
+
+def is_transient(error: Exception) -> bool:
+    """Whether the same call may succeed a little later.
+
+    Example:
+        >>> is_transient(ConnectionResetError()), is_transient(ValueError())
+        (True, False)
+    """
+    return _code(error) in TRANSIENT
+
+
+def status_of(error: BaseException) -> Status:
+    """The status of a row on which the model failed.
+
+    TensorFlow's errors carry a canonical code already; of their text only the cause is
+    kept, without the graph's nodes and stack traces.
+
+    Example:
+        >>> status_of(ValueError("no such word"))
+        Status(code=<Code.INVALID_ARGUMENT: 3>, message='the model failed: no such word')
+    """
+    text = _message(error)
+    cause = f"the model failed: {generalized(text)}"
+    return Status(_code(error), f"the model failed: {text}", cause)
+
+
+def cause_of(text: str) -> str:
+    r"""What TensorFlow's message says is wrong, in one line.
+
+    The message of a graph names the node and the lines of Python that built it, on another
+    machine perhaps, before the cause, and the node and its inputs behind it.
+
+    Example:
+        >>> cause_of(
+        ...     "Graph execution error:\n\nDetected at node Add defined at (most recent call "
+        ...     'last):\n  File "model.py", line 7, in build\n\nIncompatible shapes: [2] vs. [3]\n'
+        ...     "\t [[{{node Add}}]] [Op:__inference_pruned_41]"
+        ... )
+        'Incompatible shapes: [2] vs. [3]'
+    """
+    lines = text.strip().split("\n")
+    if lines[0].startswith(_HEADS):
+        lines = list(itertools.dropwhile(_is_trace, lines))
+    ends: tuple[str, ...] = _ENDS
+    if len(lines) > 1 and _COUNT.fullmatch(lines[0].strip()):
+        lines[:2] = [_FIRST.sub("", lines[1].strip(), count=1)]
+        ends = ("(1) ", *_ENDS)
+    cause = " ".join(itertools.takewhile(lambda line: not line.strip().startswith(ends), lines))
+    for end in _INLINE_ENDS:
+        cause = cause.partition(end)[0]
+    return " ".join((_PLACE.sub("", cause) or text).split())
+
+
+def _is_trace(line: str) -> bool:
+    return not line.strip() or line.startswith(_TRACE)
+
+
+def _code(error: BaseException) -> Code:
+    try:
+        return Code(getattr(error, "error_code", None) or _code_of_type(error))
+    except ValueError:
+        return Code.UNKNOWN
+
+
+def _code_of_type(error: BaseException) -> Code:
+    if isinstance(error, MemoryError):
+        return Code.RESOURCE_EXHAUSTED
+    if isinstance(error, TimeoutError):
+        return Code.DEADLINE_EXCEEDED
+    if isinstance(error, ConnectionError):
+        return Code.UNAVAILABLE
+    return Code.INVALID_ARGUMENT if isinstance(error, (ValueError, TypeError)) else Code.INTERNAL
+
+
+def _message(error: BaseException) -> str:
+    text = str(getattr(error, "message", None) or error)
+    cause = cause_of(text) or type(error).__name__
+    return cause if len(cause) <= _LONGEST else cause[:_LONGEST] + "…"

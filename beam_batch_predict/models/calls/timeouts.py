@@ -1,0 +1,245 @@
+"""Calls of a model under a time limit, whatever the model does in them.
+
+A thread cannot be stopped from outside, so calls are made in helper threads. The thread
+that waits for one takes the work away from it when a call is over the limit, and goes on
+with a new helper. What was begun is cancelled where that is possible (TensorFlow ends loops
+and waits), and left behind where it is not: its result is dropped, should there ever be one.
+
+All calls of a batch are handed over at once, so that thousands of rows cost one exchange
+between two threads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable, Generator, Mapping
+from contextlib import AbstractContextManager
+from queue import SimpleQueue
+from typing import Any, NamedTuple, Protocol
+
+from numpy.typing import NDArray
+
+from beam_batch_predict.models.calls.failures import CallTimeout, Failure, failure_of
+from beam_batch_predict.models.inputs.tensors import TensorBatch
+
+__all__ = [
+    "MOST_ABANDONED",
+    "Answer",
+    "Attempt",
+    "Call",
+    "Callee",
+    "Step",
+    "Steps",
+    "run",
+    "still_running",
+]
+
+MOST_ABANDONED = 16
+"""Calls of one process that may still be running though nobody waits for them any more."""
+
+_LONGEST_WAIT = 3600.0
+"""Seconds; a lock's own longest is less than the longest limit."""
+
+_logger = logging.getLogger(__name__)
+
+
+class Step(NamedTuple):
+    """A call to make: the rows, and how often it may be made."""
+
+    rows: TensorBatch
+    attempts: int
+
+
+Columns = Mapping[str, NDArray[Any]]
+Answer = Columns | Failure
+Steps = Generator[Step, Answer, None]
+"""What to call next, given what the last call gave. It may go on in another thread."""
+
+Call = Callable[[Columns], Columns]
+"""A call of the model: columns in, columns out."""
+
+Attempt = Callable[[Step, Call], Answer]
+"""Makes a step with a call, once or more often; raises nothing that the call raises."""
+
+
+class Callee(Protocol):
+    """What is called."""
+
+    def call(self, inputs: Columns) -> Columns:
+        """Columns in, columns out."""
+
+    def cancellable(self) -> AbstractContextManager[Callable[[], None]]:
+        """Within, the function that comes out ends this thread's call, as far as that goes."""
+
+
+def run(steps: Steps, attempt: Attempt, callee: Callee, limit: float) -> None:
+    """Make all steps, none of their calls longer than the limit.
+
+    A call that is over the limit has the answer `CallTimeout`.
+
+    Args:
+        steps: the calls to make.
+        attempt: makes one.
+        callee: the model.
+        limit: seconds that a call may take; 0 for no limit, and no other thread.
+    """
+    work = _Work(steps, attempt)
+    if not limit:
+        work.go_on(callee.call)
+        return
+    while True:
+        turn = _Turn(work, callee)
+        helper = _idle_helper()
+        helper.turns.put(turn)
+        try:
+            ended = turn.ended_within(limit)
+        except BaseException:  # such as an interrupt: nobody waits any more
+            turn.take_away()
+            raise
+        if ended:
+            _idle.append(helper)
+            turn.raise_error()
+            return
+        work.answer = failure_of(CallTimeout(_too_long(limit)))
+        _abandon(helper, turn, limit)
+
+
+class _Work:
+    """Steps, and the answer to the last one: whose turn it is goes on from there."""
+
+    def __init__(self, steps: Steps, attempt: Attempt) -> None:
+        self._steps = steps
+        self._attempt = attempt
+        self.answer: Answer | None = None
+
+    def go_on(self, call: Call) -> None:
+        while True:
+            try:
+                # A generator begins with None.
+                step = self._steps.send(self.answer)  # type: ignore[arg-type]
+            except StopIteration:
+                return
+            self.answer = self._attempt(step, call)
+
+
+class _TakenAway(BaseException):
+    """The work is another's by now. No `Exception`: no code that retries may catch it."""
+
+
+class _Turn:
+    """A helper's turn at the work. It ends with the work, or is taken away."""
+
+    def __init__(self, work: _Work, callee: Callee) -> None:
+        self._work = work
+        self._callee = callee
+        self._cancel: Callable[[], None] | None = None
+        self._error: BaseException | None = None
+        self._ended = threading.Lock()  # an event costs as much as the rest
+        self._ended.acquire()
+        self._lock = threading.Lock()
+        self._began: float | None = None
+        self.taken_away = False
+
+    def run(self) -> None:
+        """Work, in the helper's thread."""
+        try:
+            with self._callee.cancellable() as self._cancel:
+                self._work.go_on(self._timed)
+        except _TakenAway:
+            pass
+        except BaseException as error:  # the waiting thread raises it
+            self._error = error
+        finally:
+            self._ended.release()
+
+    def _timed(self, inputs: Columns) -> Columns:
+        if _abandoned and still_running() >= MOST_ABANDONED:
+            raise CallTimeout(
+                f"not called: {MOST_ABANDONED} earlier calls that were over the limit "
+                "(--call_timeout_seconds) are still running, and cannot be ended"
+            )
+        self._began = time.monotonic()
+        try:
+            return self._callee.call(inputs)
+        finally:
+            with self._lock:
+                self._began = None
+                if self.taken_away:
+                    raise _TakenAway
+
+    def ended_within(self, limit: float) -> bool:
+        """Wait for the end, in the waiting thread; False if a call is over the limit."""
+        wait = limit
+        while not self._ended.acquire(timeout=min(wait, _LONGEST_WAIT)):
+            with self._lock:
+                began = self._began
+                wait = limit if began is None else began + limit - time.monotonic()
+                if wait <= 0:
+                    self.taken_away = True
+                    return False
+        return True
+
+    def take_away(self) -> None:
+        """Leave the helper alone with the call that it makes, and try to end that."""
+        with self._lock:
+            self.taken_away = True
+        if self._cancel is not None:
+            self._cancel()
+
+    def raise_error(self) -> None:
+        """Raise what broke the work, if anything did."""
+        if self._error is not None:
+            raise self._error
+
+
+class _Helper(threading.Thread):
+    """A thread that takes turns; of a daemon, so that the process can end before a call does."""
+
+    def __init__(self) -> None:
+        super().__init__(name="model-calls", daemon=True)
+        self.turns: SimpleQueue[_Turn] = SimpleQueue()
+        self.start()
+
+    def run(self) -> None:
+        while True:
+            turn = self.turns.get()
+            turn.run()
+            if turn.taken_away:
+                return
+            del turn  # an idle helper keeps no rows
+
+
+_idle: list[_Helper] = []
+_abandoned: list[_Helper] = []
+
+
+def _idle_helper() -> _Helper:
+    try:
+        return _idle.pop()
+    except IndexError:
+        return _Helper()
+
+
+def _abandon(helper: _Helper, turn: _Turn, limit: float) -> None:
+    turn.take_away()
+    _abandoned.append(helper)
+    _logger.warning("%s; going on without it", _too_long(limit))
+
+
+def still_running() -> int:
+    """How many calls are running that nobody waits for: a process may end badly with any.
+
+    Native code that still computes while TensorFlow is taken down may crash the process:
+    `os._exit` ends it without that.
+    """
+    for helper in [helper for helper in _abandoned if not helper.is_alive()]:
+        with contextlib.suppress(ValueError):  # another thread was quicker
+            _abandoned.remove(helper)
+    return len(_abandoned)
+
+
+def _too_long(limit: float) -> str:
+    return f"a call did not return within {limit:g} seconds (--call_timeout_seconds)"

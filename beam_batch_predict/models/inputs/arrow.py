@@ -1,0 +1,131 @@
+"""Columns to tensors, without a Python object for each value.
+
+The rules are those of the row format (`tensors`), applied to the JSON values that columns
+stand for; what needs a closer look is left to the code that has those values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.arrow_values import decimals_as_floats, rectangular
+from beam_batch_predict.encoding.json_values import shortest_floats
+from beam_batch_predict.encoding.tensor_info import TensorInfo
+from beam_batch_predict.models.inputs.values import cast
+
+__all__ = ["arrow_arrays"]
+
+
+def arrow_arrays(rows: ArrowRows, inputs: Sequence[TensorInfo]) -> dict[str, NDArray[Any]] | None:
+    """An array for each input, or None where a row does not fit or needs a closer look.
+
+    Args:
+        rows: at least one.
+        inputs: the inputs that each row must fill: by the names of the columns, or the only
+            one by all cells of a row that is an array.
+
+    Example:
+        >>> rows = ArrowRows(pa.record_batch({"a": [1, 2], "b": [0.5, 1.5]}), as_arrays=True)
+        >>> arrays = arrow_arrays(rows, [TensorInfo("x", "float32", (None, 2))])
+        >>> arrays and arrays["x"].tolist()
+        [[1.0, 0.5], [2.0, 1.5]]
+    """
+    if rows.as_arrays and len(inputs) == 1:
+        array = _matrix(rows.table.columns, inputs[0])
+        return None if array is None else {inputs[0].name: array}
+    # An object with the one name b64 is an encoded value, and no name.
+    if set(rows.names) != {tensor.name for tensor in inputs} or rows.names == ("b64",):
+        return None
+    arrays = {}
+    for tensor in inputs:
+        array = _fitting(_column(rows.table.column(tensor.name), tensor), tensor)
+        if array is None:
+            return None
+        arrays[tensor.name] = array
+    return arrays
+
+
+def _matrix(columns: Sequence[pa.Array], tensor: TensorInfo) -> NDArray[Any] | None:
+    """The cells of each row as one array, or the only cell itself where that is what fits."""
+    if not columns:
+        return None
+    first = _column(columns[0], tensor)
+    if first is None:
+        return None
+    if len(columns) == 1 and tensor.row_shape is not None and _rank(tensor) == first.ndim - 1:
+        return _fitting(first, tensor)
+    array = np.empty((len(first), len(columns), *first.shape[1:]), dtype=tensor.numpy_dtype)
+    array[:, 0] = first
+    for position, column in enumerate(columns[1:], 1):
+        cells = _column(column, tensor)
+        if cells is None or cells.shape != first.shape:
+            return None
+        array[:, position] = cells
+    return _fitting(array, tensor)
+
+
+def _rank(tensor: TensorInfo) -> int:
+    return len(tensor.row_shape or ())
+
+
+def _fitting(array: NDArray[Any] | None, tensor: TensorInfo) -> NDArray[Any] | None:
+    return None if array is None or not tensor.fits_row(array.shape[1:]) else array
+
+
+def _column(column: pa.Array, tensor: TensorInfo) -> NDArray[Any] | None:
+    """A column as an array of the input's dtype; lists are inner dimensions."""
+    found = rectangular(column)
+    if found is None:
+        return None
+    shape, items = found
+    array = _LEAVES[tensor.kind](items, tensor)
+    return None if array is None else array.reshape(shape)
+
+
+def _strings(column: pa.Array, tensor: TensorInfo) -> NDArray[Any] | None:
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        column = column.cast(pa.large_binary())
+    elif not (
+        pa.types.is_binary(kind)
+        or pa.types.is_large_binary(kind)
+        or pa.types.is_fixed_size_binary(kind)
+    ):
+        return None
+    array: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return array
+
+
+def _bools(column: pa.Array, tensor: TensorInfo) -> NDArray[Any] | None:
+    if not pa.types.is_boolean(column.type):
+        return None
+    array: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return array
+
+
+def _integers(column: pa.Array, tensor: TensorInfo) -> NDArray[Any] | None:
+    return cast(column.to_numpy(), tensor) if pa.types.is_integer(column.type) else None
+
+
+def _floats(column: pa.Array, tensor: TensorInfo) -> NDArray[Any] | None:
+    kind = column.type
+    if pa.types.is_decimal(kind):
+        column = decimals_as_floats(column)
+    elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+        return None
+    numbers: NDArray[Any] = column.to_numpy()
+    if numbers.dtype == tensor.numpy_dtype:
+        return numbers
+    if numbers.dtype.kind == "f" and numbers.dtype.itemsize < 8:
+        # JSON has 0.1 where a float32 is the number nearest to it.
+        numbers = np.array(shortest_floats(numbers), dtype=np.float64)
+    return cast(numbers.astype(np.float64), tensor)
+
+
+_LEAVES = {"string": _strings, "bool": _bools, "int": _integers, "float": _floats}

@@ -1,0 +1,312 @@
+"""Instances to tensors, by the row format of TensorFlow Serving's REST API.
+
+Source of the rules: https://www.tensorflow.org/tfx/serving/api_rest and
+`util/json_tensor.cc`. Better where theirs is weak: only the rows at fault fail, and rows
+of different shape go in separate calls instead of failing together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.tensor_info import HIGHEST_RANK, TensorInfo
+from beam_batch_predict.models.inputs.arrow import arrow_arrays
+from beam_batch_predict.models.inputs.values import (
+    RowMisfit,
+    as_bytes,
+    cast,
+    check_value,
+    name_values,
+    overflows,
+)
+from beam_batch_predict.status import Status
+
+__all__ = ["TensorBatch", "Tensors", "to_tensors"]
+
+_LEAVES: dict[str, frozenset[type]] = {
+    "float": frozenset({float, int}),
+    "int": frozenset({int}),
+    "bool": frozenset({bool}),
+    "string": frozenset({str, bytes, dict}),
+}
+
+
+class TensorBatch(NamedTuple):
+    """Rows of one shape, ready for the model: `rows` and one array per input."""
+
+    rows: Sequence[int]
+    inputs: dict[str, NDArray[Any]]
+
+
+class Tensors(NamedTuple):
+    """Rows by shape, and the rows that do not fit the signature."""
+
+    batches: list[TensorBatch]
+    failures: list[tuple[int, Status]]
+
+
+ToArray = Callable[[Sequence[Any], "np.dtype[Any]"], NDArray[Any]]
+"""Makes an array of nested lists of numbers, or raises."""
+
+
+def to_tensors(
+    instances: Sequence[Any],
+    rows: Sequence[int],
+    inputs: Sequence[TensorInfo],
+    to_array: ToArray | None = None,
+    names: Sequence[str] = (),
+) -> Tensors:
+    """Turn rows into arrays, one per input, rows in the outer dimension.
+
+    Args:
+        instances: the instances of a batch, a list or `ArrowRows`.
+        rows: positions of those to take.
+        inputs: the inputs that each instance must fill.
+        to_array: a quick way to make arrays of floats of nested lists. It may take
+            booleans for numbers, but nothing else that is not a number; it goes by the
+            first item of each list, and may drop what comes behind an empty one.
+        names: of the cells of rows that are arrays, where those have columns. Several inputs
+            take the cells by name. One input takes the array, or the only cell of a row
+            where it has the rank of that.
+
+    Example:
+        >>> x = TensorInfo("x", "int32", (None,))
+        >>> tensors = to_tensors([4, "five"], [0, 1], [x])
+        >>> tensors.batches[0].rows, tensors.batches[0].inputs["x"].tolist()
+        ([0], [4])
+        >>> tensors.failures[0][1].message
+        'input "x": expected int32, found "five" (a string)'
+    """
+    if not len(rows):
+        return Tensors([], [])
+    if isinstance(instances, ArrowRows):
+        live = instances if len(rows) == len(instances) else instances.take(rows)
+        return _of_columns(live, rows, inputs, to_array)
+    taken = instances if len(rows) == len(instances) else [instances[row] for row in rows]
+    return _of_values(taken, rows, inputs, to_array, names)
+
+
+def _of_columns(
+    taken: ArrowRows, rows: Sequence[int], inputs: Sequence[TensorInfo], to_array: ToArray | None
+) -> Tensors:
+    """Rows that are columns, without a look at values where none is needed.
+
+    A null fits no input: rows with one do not keep the others from being taken together.
+    """
+    whole = taken.without_null()
+    together, bad = np.flatnonzero(whole).tolist(), np.flatnonzero(~whole).tolist()
+    arrays = arrow_arrays(taken.take(together) if bad else taken, inputs) if together else None
+    names = taken.names if taken.as_arrays else ()
+    if arrays is None:
+        return _of_values(taken.values(), rows, inputs, to_array, names)
+    if not bad:
+        return Tensors([TensorBatch(rows, arrays)], [])
+    others = _of_values(taken.take(bad).values(), [rows[at] for at in bad], inputs, None, names)
+    good = TensorBatch([rows[at] for at in together], arrays)
+    return Tensors([good, *others.batches], others.failures)
+
+
+def _of_values(
+    taken: Sequence[Any],
+    rows: Sequence[int],
+    inputs: Sequence[TensorInfo],
+    to_array: ToArray | None,
+    names: Sequence[str],
+) -> Tensors:
+    if len(inputs) == 1:
+        taken = [_cell(row, inputs[0]) for row in taken] if len(names) == 1 else taken
+        names = ()
+    columns = _named_columns(taken, inputs, names) if names else _columns(taken, inputs)
+    arrays = columns and _arrays(columns, inputs, to_array)
+    if arrays:
+        return Tensors([TensorBatch(rows, arrays)], [])
+    return _row_by_row([_named(row, names) for row in taken] if names else taken, rows, inputs)
+
+
+def _cell(row: Any, tensor: TensorInfo) -> Any:
+    """The only cell of a row, where the input has the cell's rank rather than the array's."""
+    if type(row) is not list or len(row) != 1 or tensor.row_shape is None:
+        return row
+    rank, item = 0, row[0]
+    while isinstance(item, list):
+        rank, item = rank + 1, item[0] if item else None
+    return row[0] if rank == len(tensor.row_shape) else row
+
+
+def _named_columns(
+    instances: Sequence[Any], inputs: Sequence[TensorInfo], names: Sequence[str]
+) -> dict[str, Sequence[Any]] | None:
+    """The values of each input out of arrays, without an object for each row."""
+    if set(map(type, instances)) != {list} or set(names) != {tensor.name for tensor in inputs}:
+        return _columns([_named(instance, names) for instance in instances], inputs)
+    if set(map(len, instances)) != {len(names)}:
+        return None
+    return dict(zip(names, zip(*instances, strict=True), strict=True))
+
+
+def _named(instance: Any, names: Sequence[str]) -> Any:
+    if not isinstance(instance, list) or len(instance) != len(names):
+        return instance
+    return dict(zip(names, instance, strict=True))
+
+
+def _columns(
+    instances: Sequence[Any], inputs: Sequence[TensorInfo]
+) -> dict[str, Sequence[Any]] | None:
+    """The values of each input, or None where the instances do not all look alike.
+
+    Objects for an input named `b64` are values at first sight: `name_values` knows better.
+    """
+    only = inputs[0].name if len(inputs) == 1 else None
+    if only == "b64" or not isinstance(instances[0], dict):
+        return None if only is None else {only: instances}
+    try:
+        if set(map(len, instances)) != {len(inputs)}:
+            return None
+        return {tensor.name: [instance[tensor.name] for instance in instances] for tensor in inputs}
+    except (KeyError, TypeError, IndexError):  # another name, or no object
+        return None
+
+
+def _arrays(
+    columns: Mapping[str, Sequence[Any]], inputs: Sequence[TensorInfo], to_array: ToArray | None
+) -> dict[str, NDArray[Any]] | None:
+    arrays = {}
+    for tensor in inputs:
+        values = columns[tensor.name]
+        if isinstance(values[0], np.ndarray):
+            array = _stacked(values, tensor)
+        else:
+            array = _floats(values, tensor, to_array)
+            if array is None:
+                array = _array(values, tensor)
+        if array is None:
+            return None
+        arrays[tensor.name] = array
+    return arrays
+
+
+def _stacked(values: Sequence[Any], tensor: TensorInfo) -> NDArray[Any] | None:
+    """Values that are arrays already, all of one dtype and shape."""
+    if set(map(type, values)) != {np.ndarray} or not tensor.fits_row(values[0].shape):
+        return None
+    if len({(value.dtype, value.shape) for value in values}) > 1:
+        return None
+    return cast(np.stack(values), tensor)
+
+
+def _floats(
+    values: Sequence[Any], tensor: TensorInfo, to_array: ToArray | None
+) -> NDArray[Any] | None:
+    """Values as an array of floats, looking at their types only where it matters.
+
+    A boolean is the one thing that could pass for a number here, and it would be a 0
+    or a 1: an array without those has none. TensorFlow's converter drops what follows an
+    empty list, and ends the process over lists nested too deep: neither comes from here.
+    """
+    if to_array is None or tensor.dtype not in ("float32", "float64") or _too_deep(values[0]):
+        return None
+    try:
+        array = to_array(values, tensor.numpy_dtype)
+    except Exception:  # whatever does not fit is looked at again, and told in our words
+        return None
+    if not array.size or not tensor.fits_row(array.shape[1:]):
+        return None
+    if not np.isfinite(array).all():
+        return None
+    suspicious = (array == 0) | (array == 1)
+    return None if suspicious.any() and not _are_numbers(values, array.ndim) else array
+
+
+def _are_numbers(values: Sequence[Any], rank: int) -> bool:
+    """Whether no leaf of nested lists is a boolean."""
+    for _ in range(rank - 1):
+        if set(map(type, values)) != {list}:
+            return False
+        values = list(chain.from_iterable(values))
+    return set(map(type, values)) <= _LEAVES["float"]
+
+
+def _too_deep(value: Any) -> bool:
+    """Whether a value, going by the first item of each list in it, has too many ranks."""
+    for _ in range(HIGHEST_RANK + 1):
+        if not isinstance(value, (list, tuple)) or not value:
+            return False
+        value = value[0]
+    return True
+
+
+def _array(values: Sequence[Any], tensor: TensorInfo) -> NDArray[Any] | None:
+    """Values of one shape and of fitting types as one array; None where they are not.
+
+    Types are looked at before NumPy is: it would take a boolean for a number, a
+    number in a string for a number, and null for NaN.
+    """
+    flat: Sequence[Any] = values
+    shape = [len(values)]
+    while set(map(type, flat)) == {list}:
+        lengths = set(map(len, flat))
+        if len(lengths) > 1:
+            return None
+        shape.append(lengths.pop())
+        flat = list(chain.from_iterable(flat))
+    if not flat or not set(map(type, flat)) <= _LEAVES[tensor.kind]:
+        return None
+    if not tensor.fits_row(shape[1:]):
+        return None
+    return _convert(flat, tensor, shape)
+
+
+def _convert(flat: Sequence[Any], tensor: TensorInfo, shape: Sequence[int]) -> NDArray[Any] | None:
+    try:
+        if tensor.kind == "string":
+            array = np.empty(len(flat), dtype=object)
+            array[:] = list(map(as_bytes, flat))
+        else:
+            with np.errstate(over="ignore"):
+                array = np.fromiter(flat, tensor.numpy_dtype, len(flat))
+    except (RowMisfit, OverflowError, TypeError):  # bfloat16 takes no integer beyond 64 bits
+        return None
+    if tensor.kind == "float" and overflows(array, flat):
+        return None
+    return array.reshape(shape)
+
+
+def _row_by_row(
+    instances: Sequence[Any], rows: Sequence[int], inputs: Sequence[TensorInfo]
+) -> Tensors:
+    """Find the rows at fault, and put the others together by shape."""
+    groups: dict[tuple[tuple[int, ...], ...], list[tuple[int, dict[str, Any]]]] = {}
+    failures = []
+    for row, instance in zip(rows, instances, strict=True):
+        try:
+            values = name_values(instance, inputs)
+            checked = {tensor.name: _row_array(values[tensor.name], tensor) for tensor in inputs}
+        except RowMisfit as misfit:
+            failures.append((row, misfit.status))
+            continue
+        shapes = tuple(value.shape for value in checked.values())
+        groups.setdefault(shapes, []).append((row, checked))
+    return Tensors([_stack(members, inputs) for members in groups.values()], failures)
+
+
+def _row_array(value: Any, tensor: TensorInfo) -> NDArray[Any]:
+    """One row's value as an array: most rows beside a bad one are as they should be."""
+    array = _array([value], tensor)
+    return check_value(value, tensor) if array is None else array.reshape(array.shape[1:])
+
+
+def _stack(
+    members: Sequence[tuple[int, dict[str, Any]]], inputs: Sequence[TensorInfo]
+) -> TensorBatch:
+    rows = [row for row, _ in members]
+    arrays = {
+        tensor.name: np.stack([values[tensor.name] for _, values in members]) for tensor in inputs
+    }
+    return TensorBatch(rows, arrays)

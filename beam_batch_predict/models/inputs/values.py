@@ -1,0 +1,218 @@
+"""One instance against the inputs of a signature: the rules, and their messages.
+
+This is the thorough path, for rows that need a closer look; whole batches of rows that
+are as they should be take the short one in `tensors`. Both obey the same rules.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beam_batch_predict.encoding.json_text import preview, quote, type_name
+from beam_batch_predict.encoding.tensor_info import HIGHEST_RANK, TensorInfo
+from beam_batch_predict.models.signature import shape_text
+from beam_batch_predict.status import Code, Status
+
+__all__ = ["RowMisfit", "as_bytes", "cast", "check_value", "name_values", "overflows"]
+
+
+_CASTS = {("f", "float"), ("i", "float"), ("u", "float"), ("i", "int"), ("u", "int")}
+"""NumPy's letter of an array and the kind of input that its numbers can be."""
+
+
+class RowMisfit(ValueError):
+    """An instance that does not fit the signature; `status` says where and why."""
+
+    def __init__(self, message: str, cause: str = "") -> None:
+        super().__init__(message)
+        self.status = Status(Code.INVALID_ARGUMENT, message, cause)
+
+
+def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any]:
+    """The value for each input.
+
+    For a signature with one input an instance is the value itself or an object that
+    names it; for several inputs it is an object with exactly their names. `{"b64": "…"}`
+    is an encoded value even where an input is named b64, as in TensorFlow Serving.
+
+    Raises:
+        RowMisfit: a name is missing or unknown, or there are no names where there
+            must be.
+    """
+    if len(inputs) == 1:
+        name = inputs[0].name
+        if not isinstance(instance, Mapping) or _is_b64(instance):
+            return {name: instance}
+        if set(instance) == {name}:
+            return instance
+        expected = f"expected an object with the one input {quote(name)}"
+        raise RowMisfit(f"{expected}; {_found(instance)}", expected)
+    if not isinstance(instance, Mapping):
+        names = ", ".join(_names([tensor.name for tensor in inputs]))
+        expected = f"expected an object with the inputs {names}"
+        raise RowMisfit(
+            f"{expected}, found {preview(instance)}", f"{expected}, found {type_name(instance)}"
+        )
+    known = [tensor.name for tensor in inputs]
+    missing = [name for name in known if name not in instance]
+    extra = [name for name in instance if name not in known]
+    if missing or extra:
+        parts = [f"input {', '.join(_names(missing))} is missing"] if missing else []
+        parts += [f"the signature has no input {', '.join(_names(extra))}"] if extra else []
+        raise RowMisfit("; ".join(parts))
+    return instance
+
+
+def check_value(value: Any, tensor: TensorInfo) -> NDArray[Any]:
+    """One row's value as an array of the input's dtype.
+
+    Raises:
+        RowMisfit: a part of the value has the wrong type, range or shape.
+
+    Example:
+        >>> check_value([1, 2], TensorInfo("x", "float32", (None, 2))).tolist()
+        [1.0, 2.0]
+    """
+    if isinstance(value, np.ndarray):
+        array = cast(value, tensor)
+        if array is not None and tensor.fits_row(array.shape):
+            return array
+    leaves: list[Any] = []
+    shape = _flatten(value, tensor, "", leaves)
+    if not tensor.fits_row(shape):
+        expected = f"expected shape {shape_text(tensor.row_shape or ())}"
+        expected = f"input {quote(tensor.name)}: {expected}"
+        raise RowMisfit(f"{expected}, found {shape_text(shape)}", expected)
+    if tensor.kind == "string":
+        array = np.empty(len(leaves), dtype=object)
+        array[:] = leaves
+        return array.reshape(shape)
+    with np.errstate(over="ignore"):
+        array = np.array(leaves, dtype=tensor.numpy_dtype)
+    if tensor.kind == "float" and overflows(array, leaves):
+        at = next(at for at, number in enumerate(leaves) if overflows(array[at : at + 1], [number]))
+        path = "".join(f"[{index}]" for index in np.unravel_index(at, shape))
+        raise _misfit(tensor, path, leaves[at], "a number in its range")
+    return array.reshape(shape)
+
+
+def _flatten(value: Any, tensor: TensorInfo, path: str, leaves: list[Any]) -> tuple[int, ...]:
+    """Append the leaves of a value to `leaves`; its shape."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, (list, tuple)):
+        leaves.append(_leaf(value, tensor, path))
+        return ()
+    if path.count("[") >= HIGHEST_RANK:
+        raise RowMisfit(f"input {quote(tensor.name)}: arrays nested deeper than {HIGHEST_RANK}")
+    shapes = [
+        _flatten(item, tensor, f"{path}[{position}]", leaves) for position, item in enumerate(value)
+    ]
+    for position, shape in enumerate(shapes):
+        if shape != shapes[0]:
+            raise RowMisfit(
+                f"input {quote(tensor.name)}{path}: arrays of different shapes, "
+                f"{shape_text(shapes[0])} at [0] and {shape_text(shape)} at [{position}]",
+                f"input {quote(tensor.name)}: arrays of different shapes",
+            )
+    return (len(value), *(shapes[0] if shapes else ()))
+
+
+def _leaf(value: Any, tensor: TensorInfo, path: str) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    if tensor.kind == "string":
+        try:
+            return as_bytes(value)
+        except RowMisfit as misfit:
+            raise _misfit(tensor, path, value, str(misfit)) from None
+    fits = {
+        "bool": isinstance(value, bool),
+        "int": isinstance(value, int) and not isinstance(value, bool),
+        "float": isinstance(value, (int, float)) and not isinstance(value, bool),
+    }
+    if not fits[tensor.kind]:
+        raise _misfit(tensor, path, value)
+    if tensor.kind == "int":
+        bounds = np.iinfo(tensor.numpy_dtype)
+        if not bounds.min <= value <= bounds.max:
+            raise _misfit(tensor, path, value, f"{bounds.min} to {bounds.max}")
+    if tensor.kind == "float":
+        try:
+            return float(value)
+        except OverflowError:
+            raise _misfit(tensor, path, value, "a number in its range") from None
+    return value
+
+
+def as_bytes(value: Any) -> bytes:
+    """The bytes of a string value: text as UTF-8, or what `{"b64": …}` encodes.
+
+    Raises:
+        RowMisfit: the value is neither, or is not valid base64.
+
+    Example:
+        >>> as_bytes({"b64": "aGk="}), as_bytes("hi")
+        (b'hi', b'hi')
+    """
+    if isinstance(value, str):
+        try:
+            return value.encode("utf-8")
+        except UnicodeEncodeError:  # half of a surrogate pair
+            raise RowMisfit("valid Unicode") from None
+    if isinstance(value, bytes):
+        return value
+    if _is_b64(value):
+        try:
+            return base64.b64decode(value["b64"], validate=True)
+        except (binascii.Error, ValueError):
+            raise RowMisfit("valid base64") from None
+    raise RowMisfit('a string or {"b64": …}')
+
+
+def cast(value: NDArray[Any], tensor: TensorInfo) -> NDArray[Any] | None:
+    """An array as one of the input's dtype; None where only its items can tell."""
+    if value.dtype == tensor.numpy_dtype and tensor.kind != "string":
+        return value
+    if (value.dtype.kind, tensor.kind) not in _CASTS:
+        return None
+    with np.errstate(over="ignore"):
+        array = value.astype(tensor.numpy_dtype)
+    kept = np.isfinite(array) >= np.isfinite(value) if tensor.kind == "float" else array == value
+    return array if kept.all() else None
+
+
+def overflows(array: NDArray[Any], numbers: Sequence[float]) -> bool:
+    """Whether a finite number became an infinity on its way into the array."""
+    if np.isfinite(array).all():
+        return False
+    return bool((~np.isfinite(array) & np.isfinite(np.array(numbers, dtype=np.float64))).any())
+
+
+def _is_b64(value: Any) -> bool:
+    return isinstance(value, Mapping) and len(value) == 1 and isinstance(value.get("b64"), str)
+
+
+def _misfit(tensor: TensorInfo, path: str, value: Any, wanted: str = "") -> RowMisfit:
+    expected = f"{tensor.dtype} ({wanted})" if wanted else tensor.dtype
+    name = quote(tensor.name)
+    return RowMisfit(
+        f"input {name}{path}: expected {expected}, found {preview(value)}",
+        f"input {name}: expected {expected}, found {type_name(value)}",
+    )
+
+
+def _found(instance: Mapping[str, Any]) -> str:
+    return "found " + (", ".join(_names(instance)) or "an empty object")
+
+
+def _names(names: Iterable[Any]) -> list[str]:
+    """The first names as messages show them; outside JSON a name can be anything."""
+    return [quote(name) if isinstance(name, str) else repr(name) for name in islice(names, 20)]

@@ -1,0 +1,176 @@
+"""A batch through a model: the function that `Predict` and the model handler wire."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.prediction_json import non_finite_rows
+from beam_batch_predict.encoding.tensor_info import TensorInfo
+from beam_batch_predict.encoding.tf_examples import FeatureFilter, filter_examples
+from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.models.calls.isolation import ModelCaller
+from beam_batch_predict.models.inputs.examples import examples_to_tensors, takes_examples
+from beam_batch_predict.models.inputs.tensors import Tensors, to_tensors
+from beam_batch_predict.models.model import Model
+from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.status import Code, Status
+
+__all__ = ["predict_batch"]
+
+
+def predict_batch(
+    batch: InstanceBatch,
+    caller: ModelCaller,
+    batch_size: int,
+    non_finite: NonFinite = NonFinite.STRING,
+    call_timeout_seconds: float = 0.0,
+) -> InstanceBatch:
+    """Predict the live rows of a batch.
+
+    Args:
+        batch: a batch with `instances`.
+        caller: the model.
+        batch_size: the number of rows the model sees per call.
+        non_finite: ERROR fails a row whose prediction has a NaN or an infinity.
+        call_timeout_seconds: the longest that a call may take; 0 is no limit.
+
+    Returns:
+        The batch with `predictions` and `outputs`; rows that do not fit the signature or the
+        memory, or on which the model fails, have a status instead.
+
+    Raises:
+        InvalidArgument: the rows have not been converted to instances.
+    """
+    if batch.otherwise is not None:
+        batch = _as_taken(batch, batch.otherwise, caller.model)
+    if len(batch.instances) != len(batch):
+        raise InvalidArgument(
+            "the rows of this batch are not instances yet",
+            "put ConvertInstances between ReadInstances and Predict",
+        )
+    model = caller.model
+    tensors = _tensors_in_memory(batch, model)
+    if tensors is None:
+        predict = functools.partial(
+            predict_batch,
+            caller=caller,
+            batch_size=batch_size,
+            non_finite=non_finite,
+            call_timeout_seconds=call_timeout_seconds,
+        )
+        return _predict_halves(batch, predict)
+    results = caller.predict_all(tensors.batches, batch_size, call_timeout_seconds)
+    predictions = results.predictions
+    failures = tensors.failures + results.failures
+    if non_finite is NonFinite.ERROR:
+        split = [_without_non_finite(group) for group in predictions]
+        predictions = [group for group, _ in split]
+        failures += [failure for _, failed in split for failure in failed]
+    return dataclasses.replace(
+        batch,
+        features=None,  # nobody needs them any more
+        predictions=tuple(predictions),
+        outputs=model.signature.outputs,
+        statuses=batch.failing(failures),
+    )
+
+
+def _as_taken(
+    batch: InstanceBatch, otherwise: Callable[[], InstanceBatch], model: Model
+) -> InstanceBatch:
+    """Rows as they stand for a model whose only input is a string, or what they say."""
+    if takes_examples(model.signature.inputs):
+        return otherwise()
+    return dataclasses.replace(batch, otherwise=None)
+
+
+def _tensors_in_memory(batch: InstanceBatch, model: Model) -> Tensors | None:
+    """The tensors of the live rows; None where they are too many for the memory."""
+    try:
+        return _tensors(batch, model)
+    except MemoryError:
+        if len(batch.live) > 1:
+            return None
+    status = Status(Code.RESOURCE_EXHAUSTED, "there is no memory for the tensors of the row")
+    return Tensors([], [(row, status) for row in batch.live])
+
+
+def _predict_halves(
+    batch: InstanceBatch, predict: Callable[[InstanceBatch], InstanceBatch]
+) -> InstanceBatch:
+    """Predict one half of the live rows after the other."""
+    live = batch.live
+    middle = (len(live) + 1) // 2
+    later = Status(Code.CANCELLED, "the row is in the other half")
+    predictions: tuple[Predictions, ...] = ()
+    statuses = dict(batch.statuses)
+    for rows, others in ((live[:middle], live[middle:]), (live[middle:], live[:middle])):
+        only = {**batch.statuses, **dict.fromkeys(others, later)}
+        half = predict(dataclasses.replace(batch, statuses=only))
+        predictions += half.predictions
+        statuses.update((row, half.statuses[row]) for row in rows if row in half.statuses)
+    return dataclasses.replace(half, predictions=predictions, statuses=statuses)
+
+
+def _tensors(batch: InstanceBatch, model: Model) -> Tensors:
+    inputs, instances = model.signature.inputs, batch.instances
+    examples = _examples(batch, inputs)
+    if not examples:
+        if batch.sent_features:
+            return _whole_examples(batch, batch.sent_features, model)
+        return to_tensors(instances, batch.live, inputs, model.to_array, batch.columns)
+    records = [instances[row] for row in examples]
+    features = batch.features if len(examples) == len(batch) else None
+    found = examples_to_tensors(records, examples, inputs, batch.sent_features, features)
+    if len(examples) == len(batch.live):
+        return found
+    others = [row for row in batch.live if type(instances[row]) is not bytes]
+    values = [instances[row] for row in others]
+    rest = to_tensors(values, others, inputs, model.to_array, batch.columns)
+    return Tensors(found.batches + rest.batches, found.failures + rest.failures)
+
+
+def _whole_examples(batch: InstanceBatch, sent: FeatureFilter, model: Model) -> Tensors:
+    """Examples, serialized again, as the values of the signature's only input."""
+    instances, unread = filter_examples(batch.instances, sent)
+    rows = [row for row in batch.live if row not in unread] if unread else batch.live
+    found = to_tensors(instances, rows, model.signature.inputs, model.to_array)
+    failures = [(row, Status(Code.INVALID_ARGUMENT, why)) for row, why in unread.items()]
+    return Tensors(found.batches, found.failures + failures)
+
+
+def _examples(batch: InstanceBatch, inputs: Sequence[TensorInfo]) -> Sequence[int]:
+    """The live rows that are serialized Examples. A listed file is none: it is one value."""
+    if batch.format == "file-list" or not takes_examples(inputs):
+        return []
+    if isinstance(batch.instances, ArrowRows):  # bytes in columns are values
+        return []
+    types = set(map(type, batch.instances))
+    if bytes not in types:
+        return []
+    live = batch.live
+    if len(types) == 1:
+        return live
+    return [row for row in live if type(batch.instances[row]) is bytes]
+
+
+def _without_non_finite(group: Predictions) -> tuple[Predictions, list[tuple[int, Status]]]:
+    bad = non_finite_rows(group.columns)
+    if not bad:
+        return group, []
+    kept = [position for position in range(len(group.rows)) if position not in bad]
+    columns = {name: array[kept] for name, array in group.columns.items()}
+    failures = [
+        (
+            group.rows[position],
+            Status(
+                Code.OUT_OF_RANGE, f"output {name!r} is not finite, and JSON has no such number"
+            ),
+        )
+        for position, name in bad.items()
+    ]
+    return Predictions([group.rows[position] for position in kept], columns), failures

@@ -1,0 +1,1 @@
+"""The kind of model that is a TensorFlow SavedModel."""

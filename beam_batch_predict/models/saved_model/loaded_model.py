@@ -1,0 +1,251 @@
+"""TensorFlow SavedModels: loaded once per process, their signatures called.
+
+TensorFlow is imported when the first model is loaded, and not before.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from beam_batch_predict.encoding.json_text import dumps
+from beam_batch_predict.encoding.tensor_info import TensorInfo
+from beam_batch_predict.errors import ModelError
+from beam_batch_predict.models.calls.failures import OutputError
+from beam_batch_predict.models.calls.isolation import ModelCaller
+from beam_batch_predict.models.inputs.values import RowMisfit, check_value
+from beam_batch_predict.models.saved_model.direct_call import Call, Cancellation, make_caller
+from beam_batch_predict.models.saved_model.loading import load_saved_model
+from beam_batch_predict.models.saved_model.proto import read_signatures
+from beam_batch_predict.models.signature import Signature, check_named
+from beam_batch_predict.spec import SavedModel
+
+__all__ = ["LoadedModel", "check_model", "load_model"]
+
+OBJECTS_BETWEEN_COLLECTIONS = 20_000
+
+_loaded: weakref.WeakValueDictionary[tuple[str, str, bytes], ModelCaller] = (
+    weakref.WeakValueDictionary()
+)
+_lock = threading.Lock()
+
+
+class _Parameter:
+    """A value for an input that no row fills: as it is, or once per row."""
+
+    def __init__(self, value: NDArray[Any], per_row: bool) -> None:
+        self._value = value
+        self._per_row = per_row
+
+    def for_rows(self, count: int) -> NDArray[Any]:
+        if not self._per_row:
+            return self._value
+        return np.broadcast_to(self._value, (count, *self._value.shape))
+
+
+class LoadedModel:
+    """A signature of a SavedModel, ready to be called with NumPy arrays."""
+
+    def __init__(
+        self,
+        signature: Signature,
+        function: Call,
+        parameters: Mapping[str, _Parameter],
+        keep: Any = None,
+    ) -> None:
+        import tensorflow as tf
+
+        self.signature = signature
+        self._constant = tf.constant
+        self._function = function
+        self._parameters = parameters
+        self._dtypes = {tensor.name: tf.as_dtype(tensor.dtype) for tensor in signature.inputs}
+        self._static_rows = signature.static_rows
+        self._thread = threading.local()
+        self._keep = keep  # variables live only as long as the object that was loaded
+
+    def call(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Predict rows.
+
+        A model with a fixed batch dimension gets calls of just that size: the last one
+        is filled up with copies of a row, whose predictions are thrown away.
+
+        Args:
+            inputs: an array for each input of the signature, rows in the outer dimension.
+
+        Returns:
+            An array for each output, rows in the outer dimension.
+
+        Raises:
+            OutputError: the outputs do not have one entry per row.
+        """
+        count = len(next(iter(inputs.values())))
+        size = self._static_rows or count
+        calls = [
+            self._call(
+                {name: _padded(array[at : at + size], size) for name, array in inputs.items()}, size
+            )
+            for at in range(0, count, size)
+        ]
+        if len(calls) == 1:
+            return {name: array[:count] for name, array in calls[0].items()}
+        return {
+            name: np.concatenate([columns[name] for columns in calls])[:count] for name in calls[0]
+        }
+
+    def to_array(self, values: Sequence[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
+        """Nested lists of numbers as an array: TensorFlow's converter is NumPy's, times four."""
+        array: NDArray[Any] = self._constant(values, dtype).numpy()
+        return array
+
+    @contextmanager
+    def cancellable(self) -> Iterator[Callable[[], None]]:
+        """Within, the function that comes out ends this thread's call, as far as that goes."""
+        cancellation = self._thread.cancellation = Cancellation()
+        try:
+            yield cancellation.cancel
+        finally:
+            self._thread.cancellation = None
+
+    def _call(self, inputs: Mapping[str, NDArray[Any]], count: int) -> dict[str, NDArray[Any]]:
+        tensors = {
+            name: self._constant(array, self._dtypes[name]) for name, array in inputs.items()
+        }
+        for name, parameter in self._parameters.items():
+            tensors[name] = self._constant(parameter.for_rows(count))
+        outputs = self._function(tensors, getattr(self._thread, "cancellation", None))
+        columns = {
+            output.name: np.asarray(outputs[output.name]) for output in self.signature.outputs
+        }
+        for name, array in columns.items():
+            if array.ndim == 0 or len(array) != count:
+                raise OutputError(
+                    f"output {name!r} has shape {list(array.shape)} for {count} rows; "
+                    "its outer dimension must be the batch"
+                )
+        return columns
+
+
+def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:
+    missing = size - len(array)
+    return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
+
+
+def load_model(model: SavedModel) -> ModelCaller:
+    """Load a model, once per process however many ask for it.
+
+    The model stays loaded as long as anyone holds what this returned.
+
+    Raises:
+        ModelError: there is no SavedModel, it cannot be loaded, it lacks the signature
+            (the message lists those it has), the signature cannot predict row by row, or
+            a parameter is not one of its inputs.
+    """
+    key = (model.uri, model.signature_name, dumps(dict(model.parameters)))
+    with _lock:
+        caller = _loaded.get(key)
+        if caller is None:
+            caller = _loaded[key] = ModelCaller(_load(model))
+            _calm_collector()
+        return caller
+
+
+def check_model(model: SavedModel) -> None:
+    """See that a model can be called as it is asked for, without TensorFlow and without loading it.
+
+    Its variables are not looked at.
+
+    Raises:
+        ModelError: as `load_model` does.
+    """
+    info = read_signatures(model.uri)
+    named = {signature.name: signature for signature in info.signatures}
+    with _named(model):
+        check_named(model.signature_name, named)
+        _fed(named[model.signature_name], model.parameters)
+
+
+def _calm_collector() -> None:
+    """Keep Python's cycle collector from what it cannot collect.
+
+    TensorFlow's half a million objects stay until the process ends: out of the
+    collector's sight they cost nothing, in it a third of all time at full speed. Rows
+    come and go by the thousand and hold no cycles: looking at them every 700 objects
+    costs another twentieth.
+    """
+    gc.collect()
+    gc.freeze()
+    young, *older = gc.get_threshold()
+    if young:  # 0 where the user has turned the collector off
+        gc.set_threshold(max(young, OBJECTS_BETWEEN_COLLECTIONS), *older)
+
+
+def _load(model: SavedModel) -> LoadedModel:
+    root = load_saved_model(model.uri)
+    with _named(model):
+        return _with_signature(model, root)
+
+
+@contextmanager
+def _named(model: SavedModel) -> Iterator[None]:
+    """Say of what is wrong with a model which one it is."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(f"the model at {model.uri}: {error.message}", error.hint) from error
+
+
+def _with_signature(model: SavedModel, root: Any) -> LoadedModel:
+    check_named(model.signature_name, root.signatures)
+    function = root.signatures[model.signature_name]
+    inputs = _tensor_infos(function.structured_input_signature[1])
+    outputs = _tensor_infos(function.structured_outputs)
+    whole = Signature(model.signature_name, inputs, outputs)
+    signature, parameters = _fed(whole, model.parameters)
+    call = make_caller(function, sorted(tensor.name for tensor in inputs))
+    return LoadedModel(signature, call, parameters, keep=root)
+
+
+def _fed(whole: Signature, values: Mapping[str, Any]) -> tuple[Signature, dict[str, _Parameter]]:
+    """What of a signature rows give, and the parameters that give the rest."""
+    signature = whole.beside(values)
+    signature.check()
+    parameters = {
+        tensor.name: _parameter(tensor, values[tensor.name])
+        for tensor in whole.inputs
+        if tensor.name in values
+    }
+    return signature, parameters
+
+
+def _tensor_infos(specs: Mapping[str, Any]) -> tuple[TensorInfo, ...]:
+    infos: Iterable[TensorInfo] = (
+        TensorInfo(
+            name,
+            spec.dtype.name,
+            None if spec.shape.rank is None else tuple(spec.shape.as_list()),
+        )
+        for name, spec in specs.items()
+    )
+    return tuple(sorted(infos))
+
+
+def _parameter(tensor: TensorInfo, value: Any) -> _Parameter:
+    """A parameter for an input with a batch dimension is repeated for each row.
+
+    It may also have the whole shape of the input, where that has no batch dimension.
+    """
+    whole = tensor._replace(shape=None if tensor.shape is None else (None, *tensor.shape))
+    batched = tensor.shape is not None and tensor.shape[:1] == (None,)
+    try:
+        return _Parameter(check_value(value, tensor if batched else whole), per_row=batched)
+    except RowMisfit as misfit:
+        message = str(misfit).replace("input ", "", 1)
+        raise ModelError(f"modelParameters does not fit the signature: {message}") from misfit

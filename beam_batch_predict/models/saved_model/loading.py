@@ -1,0 +1,246 @@
+"""SavedModels found, copied here and loaded, whoever wrote them.
+
+TensorFlow is imported when the first model is loaded, and not before.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import logging
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from beam_batch_predict import files
+from beam_batch_predict.errors import ModelError
+from beam_batch_predict.models.calls.failures import cause_of
+
+__all__ = ["import_tensorflow", "load_saved_model"]
+
+FILES_AT_ONCE = 16
+"""Files of a remote model that are copied at the same time."""
+
+_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
+_SERVING = ["serve"]
+"""The tags of the graph that is for serving, where a SavedModel has several graphs."""
+
+_VARIABLE_OPS = frozenset({"VarHandleOp", "VariableV2", "Variable"})
+_MOST_NAMES = 20
+
+
+def load_saved_model(uri: str) -> Any:
+    """Load a SavedModel from where it is, as `tf.saved_model.load` does.
+
+    Of several graphs the one for serving is loaded. Optimizers of Keras 2, which TensorFlow
+    revives only with that version of Keras, are left without their slots: no signature
+    uses them.
+
+    Raises:
+        ModelError: there is no SavedModel, or it cannot be loaded.
+    """
+    import_tensorflow()
+    directory, copied = _local_copy(uri)
+    try:
+        return _load(directory)
+    except Exception as error:
+        reason = cause_of(str(error)) or type(error).__name__
+        raise ModelError(
+            f"the model at {uri} cannot be loaded: {reason}", _hint(directory)
+        ) from error
+    finally:
+        if copied:
+            shutil.rmtree(directory, ignore_errors=True)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow, silently where TF_CPP_MIN_LOG_LEVEL asks for silence.
+
+    Its native code logs before it reads the variable. What was logged is shown after all if
+    the import fails.
+    """
+    if "tensorflow" in sys.modules or os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+        importlib.import_module("tensorflow")
+        return
+    sys.stderr.flush()
+    shown = os.dup(2)
+    with tempfile.TemporaryFile() as noise:
+        os.dup2(noise.fileno(), 2)
+        try:
+            importlib.import_module("tensorflow")
+        except BaseException:
+            noise.seek(0)
+            os.write(shown, noise.read())
+            raise
+        finally:
+            os.dup2(shown, 2)
+            os.close(shown)
+
+
+def _load(directory: str) -> Any:
+    import tensorflow as tf
+
+    try:
+        return tf.saved_model.load(directory)
+    except Exception:
+        description = _describe(directory)
+        if description is None:
+            raise
+        if len(description.meta_graphs) > 1:
+            return tf.saved_model.load(directory, tags=_SERVING)
+        if not _drop_slots(description):
+            raise
+    with (
+        tempfile.TemporaryDirectory(prefix="beam-batch-predict-model-") as copy,
+        _without_warnings_of_slots(tf.get_logger()),
+    ):
+        for name in set(os.listdir(directory)).difference(_MODEL_FILES):
+            os.symlink(os.path.abspath(os.path.join(directory, name)), os.path.join(copy, name))
+        with open(os.path.join(copy, _MODEL_FILES[0]), "wb") as file:
+            file.write(description.SerializeToString())
+        return tf.saved_model.load(copy)
+
+
+def _describe(directory: str) -> Any:
+    """The SavedModel message of a model; None where it cannot be read."""
+    from google.protobuf import text_format  # type: ignore[import-untyped]
+    from tensorflow.core.protobuf import saved_model_pb2
+
+    binary, text = (os.path.join(directory, name) for name in _MODEL_FILES)
+    try:
+        if os.path.exists(binary):
+            with open(binary, "rb") as file:
+                return saved_model_pb2.SavedModel.FromString(file.read())
+        with open(text, encoding="utf-8") as lines:
+            return text_format.Parse(lines.read(), saved_model_pb2.SavedModel())
+    except Exception:  # protobuf's error class depends on its implementation
+        return None
+
+
+def _drop_slots(description: Any) -> bool:
+    """Leave what optimizers keep for each variable out of the objects; whether there was any."""
+    dropped = False
+    for graph in description.meta_graphs:
+        for node in graph.object_graph_def.nodes:
+            dropped |= bool(node.slot_variables)
+            node.ClearField("slot_variables")
+    return dropped
+
+
+@contextlib.contextmanager
+def _without_warnings_of_slots(logger: logging.Logger) -> Iterator[None]:
+    """Keep TensorFlow from warning, for each slot, that its value is not restored."""
+
+    def is_news(record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        return "with unrestored values" not in text and "optimizer's state '" not in text
+
+    logger.addFilter(is_news)
+    try:
+        yield
+    finally:
+        logger.removeFilter(is_news)
+
+
+def _hint(directory: str) -> str:
+    """What may be wrong with a directory that has a SavedModel's name and does not load."""
+    import tensorflow as tf
+
+    description = _describe(directory)
+    if description is None or not description.meta_graphs:
+        return "its saved_model.pb is not one, or is damaged; copy or export the model again"
+    variables = os.path.join(directory, "variables", "variables.index")
+    if not os.path.exists(variables) and _has_variables(description):
+        return "it has no variables/variables.index; copy the directory with all its files"
+    info = description.meta_graphs[0].meta_info_def
+    if "serve" not in info.tags:
+        tags = ", ".join(sorted(info.tags)) or "none"
+        return f"it was not exported for serving: its tags are {tags}; name one that was"
+    return (
+        f"the reason is that of TensorFlow {tf.__version__}; the model was written by "
+        f"{info.tensorflow_version or 'an unknown version'}: export it again with this one"
+    )
+
+
+def _has_variables(description: Any) -> bool:
+    return any(
+        node.op in _VARIABLE_OPS
+        for graph in description.meta_graphs
+        for node in graph.graph_def.node
+    )
+
+
+def _local_copy(uri: str) -> tuple[str, bool]:
+    """The model's directory on this machine, and whether it is a copy made for us."""
+    try:
+        if not any(files.exists(files.join(uri, name)) for name in _MODEL_FILES):
+            raise _no_model(uri)
+        return (uri, False) if files.is_local(uri) else (_download(uri), True)
+    except (OSError, ValueError) as error:
+        raise ModelError(f"the model at {uri} cannot be read: {error}") from error
+
+
+def _no_model(uri: str) -> ModelError:
+    message = f"there is no SavedModel at {uri}: it holds no saved_model.pb"
+    names = _models_in(uri)
+    if not names:
+        return ModelError(message, "artifactUri must name the directory of a TensorFlow SavedModel")
+    listed = ", ".join(names[-_MOST_NAMES:])
+    more = f", and {len(names) - _MOST_NAMES} before them" if len(names) > _MOST_NAMES else ""
+    return ModelError(
+        f"{message}, but there are models in it: {listed}{more}",
+        f"artifactUri must name one of them, such as {files.join(uri, names[-1])}",
+    )
+
+
+def _models_in(uri: str) -> list[str]:
+    """The directories in one that hold models, as versions of a model are kept."""
+    if not files.is_local(uri) and uri.rstrip("/").count("/") < 3:
+        return []  # All objects of a bucket would be listed.
+    found = (file.uri.rpartition("/") for file in files.match_in(uri, "*/saved_model.pb*"))
+    names = {path.rpartition("/")[2] for path, _, name in found if name in _MODEL_FILES}
+    return sorted(names, key=lambda name: (int(name) if name.isdecimal() else -1, name))
+
+
+def _download(uri: str) -> str:
+    directory = tempfile.mkdtemp(prefix="beam-batch-predict-model-")
+    try:
+        _copy_tree(uri, directory)
+    except BaseException:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise
+    return directory
+
+
+def _copy_tree(uri: str, directory: str) -> None:
+    """Copy all files below a URI, or raise what the first that cannot be copied raised."""
+    prefix = uri.rstrip("/") + "/"
+    # Some tools leave a marker for a folder: an object whose name ends with a slash.
+    found = [file.uri for file in files.match_in(uri, "**") if not file.uri.endswith("/")]
+    targets = [_below(directory, source[len(prefix) :]) for source in found]
+    with ThreadPoolExecutor(FILES_AT_ONCE, "model-copy") as pool:
+        copies = [pool.submit(_copy_file, *pair) for pair in zip(found, targets, strict=True)]
+        try:
+            for copy in copies:
+                copy.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _below(directory: str, name: str) -> str:
+    """The path of a name, which may have slashes, in a directory and not outside of it."""
+    path = os.path.normpath(f"{directory}/{name}")
+    if not path.startswith(directory + os.sep):
+        raise OSError(f"the model has a file whose name leads out of it: {name!r}")
+    return path
+
+
+def _copy_file(source: str, target: str) -> None:
+    os.makedirs(os.path.dirname(target), exist_ok=True)
+    with files.open_file(source) as file, open(target, "wb") as copy:
+        shutil.copyfileobj(file, copy, 1024 * 1024)

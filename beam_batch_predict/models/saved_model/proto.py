@@ -1,0 +1,195 @@
+"""The signatures of a SavedModel, read from its `saved_model.pb` without TensorFlow.
+
+Importing TensorFlow takes seconds, and loading a model may take minutes; the file says what
+its signatures are. Of the messages in it only those fields are described here that are read.
+
+Source: tensorflow/core/protobuf/{saved_model,meta_graph}.proto and
+tensorflow/core/framework/{tensor_shape,types}.proto; numbers of fields never change.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from google.protobuf import (  # type: ignore[import-untyped]
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    text_format,
+)
+
+from beam_batch_predict import files
+from beam_batch_predict.encoding.tensor_info import TensorInfo
+from beam_batch_predict.errors import ModelError
+from beam_batch_predict.models.signature import Signature
+
+__all__ = ["SavedModelInfo", "read_signatures"]
+
+_DTYPES = {
+    **{1: "float32", 2: "float64", 3: "int32", 4: "uint8", 5: "int16", 6: "int8", 7: "string"},
+    **{8: "complex64", 9: "int64", 10: "bool", 11: "qint8", 12: "quint8", 13: "qint32"},
+    **{14: "bfloat16", 15: "qint16", 16: "quint16", 17: "uint16", 18: "complex128"},
+    **{19: "float16", 20: "resource", 21: "variant", 22: "uint32", 23: "uint64"},
+    **{24: "float8_e5m2", 25: "float8_e4m3fn", 29: "int4", 30: "uint4"},
+}
+"""Names of dtypes by the numbers of the enum DataType."""
+
+_ENUM_NAMES = {"float16": "HALF", "float32": "FLOAT", "float64": "DOUBLE"}
+"""Of those whose name in the enum, behind DT_, is not that of the dtype."""
+
+_REFERENCE = 100
+"""What is added to the number of a dtype for a reference to it, as TensorFlow 1 has them."""
+
+_HIDDEN = ("__saved_model_init_op", "__saved_model_train_op")
+"""Signatures that are for TensorFlow itself, and that no loaded model has."""
+
+_SERVING = "serve"
+
+# Message: field: (number, type). A type in brackets is repeated, one in <> the values of a map.
+_MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
+    "SavedModel": {"meta_graphs": (2, "[MetaGraph]")},
+    "MetaGraph": {"meta_info_def": (1, "MetaInfo"), "signature_def": (5, "<Signature>")},
+    "MetaInfo": {"tags": (4, "[string]"), "tensorflow_version": (5, "string")},
+    "Signature": {"inputs": (1, "<Tensor>"), "outputs": (2, "<Tensor>")},
+    "Tensor": {
+        "name": (1, "string"),
+        "dtype": (2, "DataType"),
+        "tensor_shape": (3, "Shape"),
+        "coo_sparse": (4, "Encoding"),
+        "composite_tensor": (5, "Encoding"),
+    },
+    "Shape": {"dim": (2, "[Dimension]"), "unknown_rank": (3, "bool")},
+    "Dimension": {"size": (1, "int64")},
+    "Encoding": {},
+}
+
+
+class SavedModelInfo(NamedTuple):
+    """What a SavedModel says of itself.
+
+    Attributes:
+        signatures: sorted by name; they may be such as cannot predict row by row.
+        tags: of the graph that is loaded.
+        tensorflow_version: that wrote it.
+    """
+
+    signatures: tuple[Signature, ...]
+    tags: tuple[str, ...]
+    tensorflow_version: str
+
+
+def read_signatures(uri: str) -> SavedModelInfo:
+    """Read what a SavedModel says of its signatures.
+
+    Args:
+        uri: the directory that holds `saved_model.pb`, a local path or a URI.
+
+    Raises:
+        ModelError: there is no SavedModel, or it cannot be read.
+    """
+    try:
+        return _info(_read(uri), uri)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"the model at {uri} cannot be read: {reason}") from error
+
+
+def _read(uri: str) -> Any:
+    binary, text = (files.join(uri, f"saved_model.{ending}") for ending in ("pb", "pbtxt"))
+    message = _saved_model_class()()
+    try:
+        if files.exists(binary):
+            with files.open_file(binary) as file:
+                message.ParseFromString(file.read())
+        elif files.exists(text):
+            with files.open_file(text) as file:
+                text_format.Parse(file.read().decode(), message, allow_unknown_field=True)
+        else:
+            raise ModelError(f"there is no SavedModel at {uri}: it holds no saved_model.pb")
+    except (ModelError, OSError):
+        raise
+    except Exception as error:  # protobuf's error class depends on its implementation
+        raise ModelError(
+            f"the model at {uri} cannot be read: its saved_model.pb is none, or is damaged",
+            "copy or export the model again",
+        ) from error
+    return message
+
+
+def _info(message: Any, uri: str) -> SavedModelInfo:
+    graphs = list(message.meta_graphs)
+    if not graphs:
+        raise ModelError(
+            f"the model at {uri} cannot be read: its saved_model.pb is none, or is damaged",
+            "copy or export the model again",
+        )
+    # As the model is loaded: the only graph, or of several that which is for serving.
+    serving = [graph for graph in graphs if set(graph.meta_info_def.tags) == {_SERVING}]
+    graph = (serving if len(graphs) > 1 and serving else graphs)[0]
+    signatures = (
+        Signature(name, _tensors(signature.inputs), _tensors(signature.outputs))
+        for name, signature in sorted(graph.signature_def.items())
+        if name not in _HIDDEN
+    )
+    info = graph.meta_info_def
+    return SavedModelInfo(tuple(signatures), tuple(sorted(info.tags)), info.tensorflow_version)
+
+
+def _tensors(tensors: Any) -> tuple[TensorInfo, ...]:
+    return tuple(_tensor(name, tensors[name]) for name in sorted(tensors))
+
+
+def _tensor(name: str, tensor: Any) -> TensorInfo:
+    kind = next((k for k in ("coo_sparse", "composite_tensor") if tensor.HasField(k)), "")
+    dtype = _DTYPES.get(tensor.dtype % _REFERENCE, f"type {tensor.dtype}")
+    if kind:
+        dtype = f"{'sparse' if kind == 'coo_sparse' else 'composite'} {dtype}"
+    if tensor.tensor_shape.unknown_rank:
+        return TensorInfo(name, dtype, None)
+    sizes = (dimension.size for dimension in tensor.tensor_shape.dim)
+    return TensorInfo(name, dtype, tuple(None if size < 0 else size for size in sizes))
+
+
+@lru_cache(maxsize=1)
+def _saved_model_class() -> Any:
+    """The class of the message SavedModel, which knows the fields that are read here."""
+    package = "beam_batch_predict.saved_model"
+    file = descriptor_pb2.FileDescriptorProto(
+        name=f"{package}.proto", package=package, syntax="proto3"
+    )
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for field, (number, kind) in fields.items():
+            _add_field(message, f".{package}", field, number, kind)
+    names = {
+        number: f"DT_{_ENUM_NAMES.get(name, name.upper())}" for number, name in _DTYPES.items()
+    }
+    enum = file.enum_type.add(name="DataType")
+    for number, name in {0: "DT_INVALID", **names}.items():
+        enum.value.add(name=name, number=number)
+        if number:
+            enum.value.add(name=f"{name}_REF", number=number + _REFERENCE)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.SavedModel"))
+
+
+def _add_field(message: Any, package: str, name: str, number: int, kind: str) -> None:
+    types = descriptor_pb2.FieldDescriptorProto
+    field = message.field.add(name=name, number=number)
+    many = kind[0] in "[<"
+    field.label = types.LABEL_REPEATED if many else types.LABEL_OPTIONAL
+    base = kind.strip("[]<>")
+    if kind[0] == "<":
+        entry = message.nested_type.add(name=name.title().replace("_", "") + "Entry")
+        entry.options.map_entry = True
+        _add_field(entry, package, "key", 1, "string")
+        _add_field(entry, package, "value", 2, base)
+        field.type, field.type_name = types.TYPE_MESSAGE, f"{package}.{message.name}.{entry.name}"
+    elif base in _MESSAGES:
+        field.type, field.type_name = types.TYPE_MESSAGE, f"{package}.{base}"
+    elif base == "DataType":
+        field.type, field.type_name = types.TYPE_ENUM, f"{package}.{base}"
+    else:
+        field.type = getattr(types, f"TYPE_{base.upper()}")

@@ -1,0 +1,282 @@
+"""A directory of models, laid out as TensorFlow Serving has it: `<base>/<model>/<version>`.
+
+A version is a directory whose name is a number and which holds `saved_model.pb`; other names
+are no versions. A file `versions.yaml` beside the versions may pin the default and give
+names to versions:
+
+    default: 2
+    aliases:
+      stable: 2
+      candidate: 3
+
+Source of the rules: FileSystemStoragePathSource of TensorFlow Serving. Different, on purpose:
+of two directories for one version, such as `7` and `007`, none is taken.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from beam_batch_predict import files
+from beam_batch_predict.errors import InvalidArgument, ModelError
+from beam_batch_predict.registry.names import near_names, version_number
+from beam_batch_predict.registry.versions_file import MOST_BYTES, PINS_FILE, Pins, parse_pins
+
+__all__ = ["RegisteredModel", "Version", "find_model", "list_models"]
+
+MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
+
+DEFAULT = "default"
+"""The alias of the default version, as in Vertex AI."""
+
+_Tree = dict[str, Any]
+"""What a directory holds: by name, the tree of a directory or None for a file."""
+
+
+class Version(NamedTuple):
+    """A version of a model: its number, and the directory of its SavedModel."""
+
+    number: int
+    uri: str
+
+
+class RegisteredModel(NamedTuple):
+    """A model in a directory of models.
+
+    Attributes:
+        name: of the model, and of its directory.
+        uri: of its directory.
+        versions: those that are whole, the lowest first.
+        pins: what `versions.yaml` says.
+        broken: why versions cannot be taken, by their numbers.
+        problem: why none can.
+    """
+
+    name: str
+    uri: str
+    versions: tuple[Version, ...] = ()
+    pins: Pins = Pins()
+    broken: Mapping[int, str] = {}
+    problem: str = ""
+
+    @property
+    def default(self) -> int | None:
+        """The version that is taken where none is named; None where there is none."""
+        if self.pins.default is not None:
+            return self.pins.default
+        return self.versions[-1].number if self.versions else None
+
+    def notes(self) -> list[str]:
+        """What is not as it should be, in sentences."""
+        known = {version.number for version in self.versions}
+        pinned = {DEFAULT: self.pins.default, **self.pins.aliases}
+        lost = [
+            f"{PINS_FILE}: {name} is version {number}, which is not there"
+            for name, number in pinned.items()
+            if number is not None and number not in known and number not in self.broken
+        ]
+        return [*([self.problem] if self.problem else []), *self.broken.values(), *lost]
+
+    def version(self, wanted: str) -> Version:
+        """A version by its number or an alias; the default by "" or "default".
+
+        Raises:
+            InvalidArgument: there is none; the message says which there are.
+            ModelError: it is not whole, or there are two of it.
+        """
+        number = self._number(wanted)
+        found = {version.number: version for version in self.versions}
+        if number in found:
+            return found[number]
+        if number is not None and number in self.broken:
+            raise ModelError(f"model {self.name!r}: {self.broken[number]}")
+        if number is None:
+            known = [*self.pins.aliases, *map(str, reversed(found))]
+            raise InvalidArgument(
+                f"model {self.name!r} in {self.uri} has no version {wanted!r}; "
+                f"{near_names(wanted, known)}",
+                "" if version_number(wanted) is not None else f"aliases are in {self._pins_uri}",
+            )
+        raise InvalidArgument(
+            f"model {self.name!r}: {wanted or DEFAULT!r} is version {number} by "
+            f"{self._pins_uri}, and there is no directory of it; "
+            f"{near_names(str(number), map(str, reversed(found)))}"
+        )
+
+    def _number(self, wanted: str) -> int | None:
+        """The number of a version by what `wanted` says, whether or not that is there."""
+        if wanted in ("", DEFAULT):
+            if self.default is None:
+                raise InvalidArgument(f"model {self.name!r}: {self._no_version()}")
+            return self.default
+        if wanted in self.pins.aliases:
+            return self.pins.aliases[wanted]
+        number = version_number(wanted)
+        known = {*self.broken, *(version.number for version in self.versions)}
+        return number if number in known else None
+
+    def _no_version(self) -> str:
+        if self.problem:
+            return self.problem
+        if self.broken:
+            return "; ".join(self.broken.values())
+        return f"{self.uri} holds no version: no directory whose name is a number"
+
+    @property
+    def _pins_uri(self) -> str:
+        return files.join(self.uri, PINS_FILE)
+
+
+def find_model(registry: str, name: str) -> RegisteredModel:
+    """A model by the name of its directory.
+
+    Args:
+        registry: the directory of models, a local path or a URI.
+        name: one part of a path, as `parse_model_name` gives it.
+
+    Raises:
+        InvalidArgument: there is no such model; the message names near ones.
+        ModelError: the directory, or `versions.yaml` in it, cannot be read.
+    """
+    uri = files.join(registry, name)
+    tree = _reading(uri, lambda: _tree(uri, 2))
+    if tree is None:
+        names = _model_names(registry)
+        if names is None:
+            raise InvalidArgument(
+                f"there is no model {name!r}, for there is no model registry at {registry}",
+                "name a directory of models with --model_registry",
+            )
+        are_versions = bool(names) and all(version_number(each) is not None for each in names)
+        raise InvalidArgument(
+            f"there is no model {name!r} in the registry {registry}; {near_names(name, names)}",
+            "these look like versions: name the directory above it" if are_versions else "",
+        )
+    return _model(name, uri, tree)
+
+
+def list_models(registry: str) -> list[RegisteredModel]:
+    """All models of a registry, sorted by name; those that cannot be read say so.
+
+    Raises:
+        InvalidArgument: there is no such directory.
+        ModelError: it cannot be read.
+    """
+    names = _model_names(registry)
+    if names is None:
+        raise InvalidArgument(
+            f"there is no model registry at {registry}",
+            "name a directory of models with --model_registry",
+        )
+    if files.is_local(registry):
+        found = (_listed(files.join(registry, name), name, None) for name in names)
+    else:
+        # One listing has all of them: there are no directories to look into.
+        tree = _reading(registry, lambda: _tree(registry, 3)) or {}
+        found = (_listed(files.join(registry, name), name, tree.get(name)) for name in names)
+    return [model for model in found if model.versions or model.notes()]
+
+
+def _listed(uri: str, name: str, tree: _Tree | None) -> RegisteredModel:
+    try:
+        known = _reading(uri, lambda: _tree(uri, 2)) if tree is None else tree
+        return _model(name, uri, known or {})
+    except ModelError as error:
+        return RegisteredModel(name, uri, problem=error.message)
+
+
+def _model_names(registry: str) -> list[str] | None:
+    tree = _reading(registry, lambda: _tree(registry, 1))
+    if tree is None:
+        return None
+    return sorted(name for name, held in tree.items() if held is not None and name[:1] != ".")
+
+
+def _model(name: str, uri: str, tree: _Tree) -> RegisteredModel:
+    numbered: dict[int, list[str]] = {}
+    for child, held in sorted(tree.items()):
+        number = version_number(child)
+        if number is not None and held is not None:
+            numbered.setdefault(number, []).append(child)
+    broken = {}
+    versions = []
+    for number, names in sorted(numbered.items()):
+        if len(names) > 1:
+            shown = " and ".join(names)
+            broken[number] = f"version {number} is there twice, in {shown} of {uri}; remove one"
+        elif any(file in tree[names[0]] for file in MODEL_FILES):
+            versions.append(Version(number, files.join(uri, names[0])))
+        else:
+            where = files.join(uri, names[0])
+            broken[number] = f"version {number} is not whole: {where} holds no saved_model.pb"
+    pins = Pins()
+    if PINS_FILE in tree:
+        pins = _read_pins(files.join(uri, PINS_FILE))
+    problem = ""
+    if not numbered and any(file in tree for file in MODEL_FILES):
+        problem = (
+            f"{uri} is a SavedModel, and has no versions; move it to {files.join(uri, '1')}, or "
+            "name the directory itself as the job's model"
+        )
+    return RegisteredModel(name, uri, tuple(versions), pins, broken, problem)
+
+
+def _read_pins(uri: str) -> Pins:
+    def read() -> Pins:
+        with files.open_file(uri) as file:
+            return parse_pins(file.read(MOST_BYTES + 1), uri)
+
+    pins: Pins = _reading(uri, read)
+    return pins
+
+
+def _reading(uri: str, read: Callable[[], Any]) -> Any:
+    """What comes of reading something of the registry."""
+    try:
+        return read()
+    except (OSError, ValueError) as error:
+        if isinstance(error, InvalidArgument):
+            raise
+        reason = getattr(error, "strerror", None) or error
+        raise ModelError(f"the model registry cannot be read at {uri}: {reason}") from error
+
+
+def _tree(uri: str, depth: int) -> _Tree | None:
+    """What a directory holds, so many levels deep; None where there is no such directory."""
+    if files.is_local(uri):
+        return _local_tree(uri, depth) if os.path.isdir(uri) else None
+    return _tree_of_names(_names_below(uri), depth) or None
+
+
+def _local_tree(path: str, depth: int) -> _Tree:
+    # Beam's own listing does not follow links, which are a usual way to keep versions elsewhere.
+    with os.scandir(path) as entries:
+        return {
+            entry.name: (_local_tree(entry.path, depth - 1) if depth > 1 else {})
+            if entry.is_dir()
+            else None
+            for entry in entries
+        }
+
+
+def _names_below(uri: str) -> Iterator[str]:
+    prefix = uri.rstrip("/") + "/"
+    return (file.uri.removeprefix(prefix) for file in files.match_in(uri, "**"))
+
+
+def _tree_of_names(names: Iterator[str], depth: int) -> _Tree:
+    tree: _Tree = {}
+    for name in names:
+        *folders, last = name.split("/", depth)
+        here = tree
+        for folder in folders:
+            inside = here.get(folder)
+            # An object may have the name of a folder.
+            here[folder] = inside = {} if inside is None else inside
+            here = inside
+        # The marker of a folder that some tools leave is an object whose name ends with a slash.
+        if last and len(folders) < depth:
+            here.setdefault(last, None)
+    return tree

@@ -1,0 +1,62 @@
+"""Models by name: from a directory of models, or from Vertex AI's Model Registry.
+
+A directory wins where one is given, so that a job which names a model of Vertex AI, or of AI
+Platform, can be run on a copy of its files.
+"""
+
+from __future__ import annotations
+
+from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.registry.names import ModelName, parse_model_name
+from beam_batch_predict.registry.resolved import (
+    REGISTRY_VARIABLE,
+    ResolvedModel,
+    registry_directory,
+)
+
+__all__ = ["resolve"]
+
+
+def resolve(name: str, version: str = "", registry: str = "") -> ResolvedModel:
+    """Find a model, now: what is added to the registry later changes nothing.
+
+    Args:
+        name: `penguins` or `penguins@2` or `penguins@stable`; or a full name of AI Platform
+            (`projects/P/models/M`, with `/versions/V`) or of Vertex AI
+            (`projects/P/locations/L/models/M`, with `@2` or `@stable`).
+        version: the number or an alias of a version, where the name has none. By default
+            the registry's default version.
+        registry: the directory of models; by default that which the environment variable
+            `BEAM_BATCH_PREDICT_MODEL_REGISTRY` names. Where there is neither, full names of
+            Vertex AI are looked up in its Model Registry.
+
+    Raises:
+        InvalidArgument: the name is none, nothing says where it is to be looked for, or there
+            is no such model or version; the message says where was looked, and what is near.
+        ModelError: the registry cannot be read, or the model has no files that can be run here.
+    """
+    wanted = parse_model_name(name, version)
+    directory = registry_directory(registry)
+    if directory:
+        return _in_directory(wanted, directory)
+    if wanted.location:
+        from beam_batch_predict.registry.vertex import vertex_model
+
+        return vertex_model(wanted)
+    raise InvalidArgument(
+        f"nothing says where to look for the model {str(wanted)!r}"
+        + (", for AI Platform is gone with its models" if wanted.project else ""),
+        "name a directory of models (MODEL/VERSION/saved_model.pb) with --model_registry=DIR or "
+        f"in the environment variable {REGISTRY_VARIABLE}",
+    )
+
+
+def _in_directory(wanted: ModelName, directory: str) -> ResolvedModel:
+    # Beam, which knows how to reach files, takes a second to import.
+    from beam_batch_predict.registry.directory import find_model
+
+    model = find_model(directory, wanted.model)
+    chosen = model.version(wanted.version)
+    newer = [text for number, text in model.broken.items() if number > chosen.number]
+    notes = [] if wanted.version or model.pins.default is not None else newer
+    return ResolvedModel(chosen.uri, wanted.model, str(chosen.number), tuple(notes))

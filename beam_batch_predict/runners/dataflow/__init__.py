@@ -1,0 +1,1 @@
+"""Dataflow: options, submission, waiting."""

@@ -1,0 +1,181 @@
+"""Machines of a Dataflow job: which, how many, and how many copies of a model each has.
+
+Sources: `WorkerPool` and `Environment` of the Dataflow API, v1b3; the pages of Dataflow's
+documentation on GPUs, right fitting and Dataflow Prime.
+"""
+
+from __future__ import annotations
+
+import re
+
+from beam_batch_predict.messages import quoted
+from beam_batch_predict.runners.dataflow.option_builder import OptionBuilder
+from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
+
+__all__ = ["GPU_THREADS", "machines", "models", "workers"]
+
+MAX_WORKERS = 2**31 - 1
+"""What the API's field holds; quotas of projects are far below."""
+
+GPU_THREADS = 2
+"""Calls of a model at the same time on a worker with GPUs: one computes, one is made ready."""
+
+_GPU = re.compile(r"nvidia-[a-z0-9-]+")
+
+_IMAGES = {"sdk_container_image", "worker_harness_container_image"}
+
+_ONE_PROCESS = "no_use_multiple_sdk_containers"
+_MANY_PROCESSES = "use_multiple_sdk_containers"
+
+
+def machines(plan: OptionBuilder) -> None:
+    """Which machines, and what is in them."""
+    machine = plan.resources.machine_type
+    if _is_prime(plan) and machine and "machine_type" not in plan.values:
+        plan.notes.append(f"{machine.field}: not used; Dataflow Prime chooses machines")
+    else:
+        plan.take("machine_type", machine)
+    _accelerators(plan)
+    for field in plan.resources.unused:
+        plan.notes.append(f"{field}: not used on Dataflow")
+
+
+def _is_prime(plan: OptionBuilder) -> bool:
+    names = (*plan.entries("dataflow_service_options"), *plan.entries("experiments"))
+    return "enable_prime" in names
+
+
+def _accelerators(plan: OptionBuilder) -> None:
+    flagged = _flagged_accelerators(plan)
+    if _is_prime(plan) and flagged and not flagged.startswith("--resource_hints"):
+        message = (
+            "Dataflow Prime, which --dataflow_service_options=enable_prime asks for, refuses "
+            "worker_accelerator; use --resource_hints=accelerator=… instead, or leave out one"
+        )
+        plan.refuse(flagged, message)
+    wanted = _wanted_accelerators(plan)
+    if wanted is None:
+        return
+    text, field = wanted
+    if flagged:
+        if text not in flagged:
+            plan.notes.append(f"{flagged} overrides {field} ({text})")
+    elif _is_prime(plan):
+        # For all steps: on one step alone it would break the pipeline's only stage in two.
+        plan.add("resource_hints", f"accelerator={text}", field)
+    else:
+        plan.add("dataflow_service_options", f"worker_accelerator={text}", field)
+
+
+def _flagged_accelerators(plan: OptionBuilder) -> str:
+    """The flag that says which accelerators workers have; empty where none does."""
+    starts = {
+        "dataflow_service_options": "worker_accelerator=",
+        "experiments": "worker_accelerator=",
+        "resource_hints": "accelerator=",
+    }
+    found = (
+        f"--{name}={entry}"
+        for name, start in starts.items()
+        for entry in plan.entries(name)
+        if entry.startswith(start)
+    )
+    return next(found, "")
+
+
+def _wanted_accelerators(plan: OptionBuilder) -> tuple[str, str] | None:
+    """The accelerators of the job as Dataflow writes them, and their field."""
+    kind, count = plan.resources.accelerator_type, plan.resources.accelerator_count
+    if kind is None:
+        if count is not None and count.value and not _flagged_accelerators(plan):
+            plan.refuse(count.field, f"found {count.value}, and no type of accelerator")
+        return None
+    name = kind.value.lower().replace("_", "-")
+    if not _GPU.fullmatch(name):
+        if not _flagged_accelerators(plan):
+            message = (
+                f"workers on Dataflow run models on CPUs and GPUs of NVIDIA, found "
+                f"{quoted(kind.value)}; name a GPU such as NVIDIA_TESLA_T4, or leave it out"
+            )
+            plan.refuse(kind.field, message)
+        return None
+    number = 1 if count is None else count.value
+    if count is not None and not 1 <= number <= MAX_WORKERS:
+        plan.refuse(count.field, f"expected a whole number from 1, found {number}")
+    return f"type:{name};count:{number};install-nvidia-driver", kind.field
+
+
+def workers(plan: OptionBuilder) -> None:
+    """How many machines, and who decides it."""
+    resources, values = plan.resources, plan.values
+    fixed = values.get("autoscaling_algorithm") == "NONE"
+    plan.take("num_workers", resources.workers_at_start)
+    plan.take("max_num_workers", resources.workers_at_most)
+    start = values.get("num_workers")
+    default = resources.default_workers_at_most
+    if default and "max_num_workers" not in values and not fixed:
+        plan.put("max_num_workers", max(default.value, start or 1), default.field)
+    most = values.get("max_num_workers")
+    for name, count in (("num_workers", start), ("max_num_workers", most)):
+        if count is not None and not 1 <= count <= MAX_WORKERS:
+            message = f"expected a whole number from 1 to {MAX_WORKERS}, found {count}"
+            plan.refuse(plan.named(name), message)
+    if start is not None and most is not None and start > most:
+        message = f"more workers at the start than {plan.shown('max_num_workers')} at most"
+        plan.refuse(plan.shown("num_workers"), f"{message}; change one of them")
+    if fixed:
+        _fixed(plan, start, most)
+    elif "autoscaling_algorithm" not in values:
+        _autoscaling(plan, start, most)
+
+
+def _fixed(plan: OptionBuilder, start: int | None, most: int | None) -> None:
+    """Without autoscaling there is one number of workers."""
+    if most is None or start == most:
+        return
+    if start is None:
+        message = f"needs --num_workers beside {plan.shown('max_num_workers')}"
+    else:
+        message = (
+            f"the number of workers does not change, but {plan.shown('num_workers')} is not "
+            f"{plan.shown('max_num_workers')}; leave it out, or make them equal"
+        )
+    plan.refuse("--autoscaling_algorithm=NONE", message)
+
+
+def _autoscaling(plan: OptionBuilder, start: int | None, most: int | None) -> None:
+    origins = [plan.origins.get(name) for name in ("num_workers", "max_num_workers")]
+    origin = " and ".join(filter(None, origins))
+    if origin and most is not None:
+        plan.put("autoscaling_algorithm", "NONE" if start == most else "THROUGHPUT_BASED", origin)
+
+
+def models(plan: OptionBuilder) -> None:
+    """How many copies of the model a machine has, and how many calls of it at once."""
+    has_gpus = bool(_flagged_accelerators(plan) or plan.resources.accelerator_type)
+    experiments = plan.entries("experiments")
+    chosen = f"--{MODEL_COPIES}={plan.copies.value}"
+    if has_gpus and not plan.values.keys() & _IMAGES:
+        plan.notes.append(
+            "GPUs: workers need an image with CUDA and TensorFlow, which "
+            "--sdk_container_image names"
+        )
+    if plan.copies is ModelCopies.PROCESS:
+        if _ONE_PROCESS in experiments:
+            message = f"one process per machine, and {chosen} wants several; leave out one"
+            plan.refuse(f"--experiments={_ONE_PROCESS}", message)
+        elif has_gpus:
+            plan.notes.append(
+                f"{chosen}: each process of a worker takes memory of the GPU for its own copy"
+            )
+        return
+    if _MANY_PROCESSES in experiments and plan.copies is ModelCopies.MACHINE:
+        message = f"several processes per machine, and {chosen} wants one; leave out one"
+        plan.refuse(f"--experiments={_MANY_PROCESSES}", message)
+    if _MANY_PROCESSES in experiments or not (has_gpus or plan.copies is ModelCopies.MACHINE):
+        return
+    origin = chosen if plan.copies is ModelCopies.MACHINE else f"{chosen}, on GPUs"
+    if _ONE_PROCESS not in experiments:
+        plan.add("experiments", _ONE_PROCESS, origin)
+    if has_gpus and "number_of_worker_harness_threads" not in plan.values:
+        plan.put("number_of_worker_harness_threads", GPU_THREADS, f"{chosen}, on GPUs")

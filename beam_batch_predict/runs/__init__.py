@@ -1,0 +1,1 @@
+"""One run's life in its directory: plan, job resource, claim, resume, finish."""

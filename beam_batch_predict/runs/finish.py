@@ -1,0 +1,160 @@
+"""The end of a run: check, publish, record. All of it happens in the graph."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Iterable, Sequence
+
+from beam_batch_predict.errors import RunFailed
+from beam_batch_predict.runs.failure_limit import FailureLimit
+from beam_batch_predict.runs.manifest import manifest_of, write_manifest
+from beam_batch_predict.runs.plan_file import read_plan
+from beam_batch_predict.runs.record import Run, now
+from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, as_statuses, merge_groups
+from beam_batch_predict.sinks.parts.accounting import check_parts, complete_chunks
+from beam_batch_predict.sinks.parts.metadata import read_parts
+from beam_batch_predict.sinks.parts.part import Part
+from beam_batch_predict.sinks.publish.bigquery import load_tables
+from beam_batch_predict.sinks.publish.files import PublishedFile, publish, show_errors_of_failure
+from beam_batch_predict.spec import Outcome
+from beam_batch_predict.status import Status
+
+__all__ = ["fail_run", "finish_run"]
+
+MOST_PARTIAL_FAILURES = 20
+"""`partialFailures` never exceeds so many entries (the service's reference)."""
+
+
+def finish_run(
+    parts: Iterable[Part],
+    record: Run,
+    predictions_format: str,
+    limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
+    start: datetime.datetime | None = None,
+    planned_input: bool = False,
+    changed: Sequence[Status] = (),
+) -> list[PublishedFile]:
+    """Publish the parts of a run and write its manifest and its record.
+
+    Done again, after a failure or after it had succeeded, it comes to the same end as
+    long as the directory of parts is left; `remove_parts` is for a later step.
+
+    Args:
+        parts: every part that was written by this attempt.
+        record: where to record the outcome.
+        predictions_format: of the parts, as `format_name` gives it.
+        limit: how many rows may fail.
+        start: when the run began.
+        planned_input: whether the run's input had a plan.
+        changed: inputs that have changed since the plan was made.
+
+    Returns:
+        The published files, or the tables.
+
+    Raises:
+        LostRowsError: the parts do not add up to the input. Nothing is published.
+        DestinationError: another run has published in the directory, or BigQuery refuses.
+        TakenOver: another process goes on with the run.
+        RunFailed: too many rows have failed, or no input could be read; so says the record.
+            Errors are shown, predictions are not published, and the parts are left.
+    """
+    with record.recording_failure():
+        record.check_attempt()
+        complete = check_parts(_with_earlier(list(parts), record, planned_input), planned_input)
+        unread = [*(f for part in complete for f in part.source_failures), *changed]
+        groups = merge_groups(part.error_groups for part in complete)
+        outcome = _outcome(complete, unread, groups, record, start)
+        error = _verdict(complete, unread, limit)
+        if error is not None:
+            _fail(complete, record, predictions_format, outcome, error)
+        if record.tables is not None:
+            published = load_tables(complete, record.tables, record.run)
+        else:
+            directories = record.directory, record.parts_directory
+            published = publish(complete, *directories, predictions_format, record.file_names)
+        if record.tables is None or record.job is not None:  # else nothing else is in there
+            plan = read_plan(record.parts_directory)
+            job = record.render(outcome)
+            manifest = manifest_of(complete, published, groups, record.run, plan, job)
+            write_manifest(manifest, record.directory)
+        record.check_attempt()
+        record.write(outcome)
+    return published
+
+
+def fail_run(
+    record: Run,
+    predictions_format: str,
+    error: Status,
+    start: datetime.datetime | None = None,
+) -> None:
+    """End a run that too many rows have failed of, before all of them were tried.
+
+    Raises:
+        RunFailed: always, when all that is known so far is recorded.
+        TakenOver: another process goes on with the run.
+    """
+    with record.recording_failure():
+        record.check_attempt()
+        parts = sorted(read_parts(record.parts_directory))
+        groups = merge_groups(part.error_groups for part in parts)
+        unread = [failure for part in parts for failure in part.source_failures]
+        outcome = _outcome(parts, unread, groups, record, start)
+        unknown = dataclasses.replace(outcome, incomplete_count=-1)
+        _fail(parts, record, predictions_format, unknown, error)
+
+
+def _with_earlier(parts: list[Part], record: Run, planned_input: bool) -> list[Part]:
+    """All parts of a run: those of this attempt, and of the chunks that it need not do again."""
+    if not (planned_input and record.resumed):
+        return parts
+    return parts + read_parts(record.parts_directory, besides=complete_chunks(parts))
+
+
+def _fail(
+    parts: Sequence[Part],
+    record: Run,
+    predictions_format: str,
+    outcome: Outcome,
+    error: Status,
+) -> None:
+    show_errors_of_failure(parts, record.directory, predictions_format, record.file_names)
+    record.write(dataclasses.replace(outcome, error=error))
+    failed = RunFailed(error.message)
+    failed.code = error.code
+    raise failed
+
+
+def _outcome(
+    parts: Sequence[Part],
+    unread: Sequence[Status],
+    groups: Sequence[ErrorGroup],
+    record: Run,
+    start: datetime.datetime | None,
+) -> Outcome:
+    """What became of a run, as far as there are parts."""
+    rows = sum(part.rows for part in parts)
+    failed = sum(part.failed for part in parts)
+    end = now()
+    return record.outcome(
+        start_time=start or end,
+        end_time=end,
+        successful_count=rows - failed,
+        failed_count=failed,
+        # How many rows an unreadable file holds is more than anyone can know.
+        incomplete_count=-1 if unread else 0,
+        partial_failures=(*unread, *as_statuses(groups))[:MOST_PARTIAL_FAILURES],
+        worker_seconds=sum(part.seconds for part in parts),
+    )
+
+
+def _verdict(parts: Sequence[Part], unread: Sequence[Status], limit: FailureLimit) -> Status | None:
+    """The error of a run that went to its end and is a failure all the same."""
+    rows = sum(part.rows for part in parts)
+    failed = sum(part.failed for part in parts)
+    if limit.is_exceeded(rows, failed):
+        return limit.status(rows, failed)
+    if not rows and unread:
+        return Status(unread[0].code, f"no input could be read: {unread[0].message}")
+    return None

@@ -1,0 +1,137 @@
+"""The manifest of a run: what it published, from what, and with what.
+
+It is beside the outputs as `manifest.json`, and written before the job's record says that the
+job has succeeded. Its `digest` is of all else that it holds.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from beam_batch_predict import files
+from beam_batch_predict.runs.plan_file import RunPlan, digest_of_files
+from beam_batch_predict.sinks.error_summary.groups import ErrorGroup
+from beam_batch_predict.sinks.naming import MANIFEST
+from beam_batch_predict.sinks.parts.part import Part
+from beam_batch_predict.sinks.publish.files import PublishedFile
+
+__all__ = ["manifest_of", "read_manifest", "write_manifest"]
+
+FORMAT = 1
+
+MOST_INPUTS = 10_000
+"""Inputs that are listed; there is a digest of all of them."""
+
+
+def manifest_of(
+    parts: Sequence[Part],
+    published: Sequence[PublishedFile],
+    groups: Sequence[ErrorGroup],
+    run: str,
+    plan: RunPlan | None,
+    job: bytes = b"",
+) -> dict[str, Any]:
+    """The manifest of a run.
+
+    Args:
+        parts: complete and in order.
+        published: what became of them.
+        groups: of the rows that failed, by cause.
+        run: its name.
+        plan: what it was to do; None where it was a pipeline of somebody's own.
+        job: its record, as it ends; empty where there is no job.
+    """
+    places = _places(parts)
+    rows = sum(part.rows for part in parts)
+    failed = sum(part.failed for part in parts)
+    return {
+        "format": FORMAT,
+        "run": run,
+        **({"job": json.loads(job)} if job else {}),
+        **(_of_plan(plan) if plan else {}),
+        "rows": {"read": rows, "predicted": rows - failed, "failed": failed},
+        "errors": [group.to_json() for group in groups],
+        "unread": [failure.to_json() for part in parts for failure in part.source_failures],
+        "files": [_file(each, places) for each in published],
+    }
+
+
+def _places(parts: Sequence[Part]) -> dict[int, Sequence[str]]:
+    """Where the first and the last row of each chunk stand."""
+    found: dict[int, list[str]] = defaultdict(list)
+    for part in parts:
+        found[part.chunk] += part.places
+    return {chunk: (*places[:1], *places[-1:]) for chunk, places in found.items()}
+
+
+def _of_plan(plan: RunPlan) -> dict[str, Any]:
+    return {
+        "settings": plan.settings,
+        "versions": plan.versions,
+        "model": {"digest": digest_of_files(plan.model), "files": _inputs(plan.model)},
+        "inputs": {
+            "count": len(plan.inputs),
+            "bytes": sum(file.size for file in plan.inputs),
+            "digest": digest_of_files(plan.inputs),
+            "files": _inputs(plan.inputs[:MOST_INPUTS]),
+            **plan.listing,
+        },
+        "chunks": plan.chunks,
+    }
+
+
+def _inputs(found: Sequence[files.File]) -> list[dict[str, Any]]:
+    return [file._asdict() for file in found]
+
+
+def _file(published: PublishedFile, places: Mapping[int, Sequence[str]]) -> dict[str, Any]:
+    if published.uri.startswith("bq://"):
+        return {"table": published.uri, "rows": published.rows}
+    made: dict[str, Any] = {
+        "name": os.path.basename(published.uri),
+        "rows": published.rows,
+        "bytes": published.size,
+        "sha256": published.sha256,
+    }
+    if published.chunk >= 0:
+        made["chunk"] = {"number": published.chunk, "rows": list(places[published.chunk])}
+    return made
+
+
+def write_manifest(manifest: Mapping[str, Any], directory: str) -> None:
+    """Write a manifest, with its digest."""
+    text = json.dumps({**manifest, "digest": _digest(manifest)}, indent=1, ensure_ascii=False)
+    # What is no character, as bytes of a name may be, stays an escape of JSON.
+    content = text.encode("utf-8", "backslashreplace") + b"\n"
+    files.write_file(files.join(directory, MANIFEST), content)
+
+
+def read_manifest(directory: str) -> dict[str, Any]:
+    """The manifest of a directory.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it is not what was written.
+    """
+    text = files.read_file(files.join(directory, MANIFEST))
+    try:
+        manifest = json.loads(text)
+        digest = manifest.pop("digest")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise ValueError(f"{MANIFEST} is damaged: {error}") from error
+    if manifest.get("format") != FORMAT:
+        raise ValueError(f"{MANIFEST} was written by another release")
+    if digest != _digest(manifest):
+        raise ValueError(f"{MANIFEST} was changed: its digest does not fit")
+    found: dict[str, Any] = manifest
+    return found
+
+
+def _digest(manifest: Mapping[str, Any]) -> str:
+    canonical = json.dumps(manifest, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()

@@ -1,0 +1,175 @@
+"""The beginning of a run: its plan, made once and kept, and what of it is still to be done."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from collections.abc import Iterator
+
+from beam_batch_predict import files
+from beam_batch_predict.batch import Chunk
+from beam_batch_predict.errors import InvalidArgument, SourceError
+from beam_batch_predict.files.errors import StorageUnavailable
+from beam_batch_predict.instances.fields import check_columns, sent_names
+from beam_batch_predict.runs.fingerprint import model_files, settings_of, software_versions
+from beam_batch_predict.runs.output_path import take_output_path
+from beam_batch_predict.runs.plan_file import RunPlan, read_plan, write_plan
+from beam_batch_predict.runs.record import Run
+from beam_batch_predict.sinks.formats.bigquery_names import refuse_clashes
+from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
+from beam_batch_predict.sinks.parts.accounting import complete_chunks
+from beam_batch_predict.sinks.parts.metadata import forget_part, read_parts, sound_parts
+from beam_batch_predict.sinks.publish.bigquery_tables import prepare_tables
+from beam_batch_predict.sinks.publish.files import has_publication, refuse_published
+from beam_batch_predict.sources.planning import (
+    Listing,
+    chunks_of_listing,
+    list_source,
+    list_source_files,
+)
+from beam_batch_predict.spec import BatchPredictSpec, FileSource, InstanceConfig, Source
+from beam_batch_predict.status import Code, Status
+
+__all__ = ["begin_run", "changed_inputs", "chunks_of", "pending_chunks", "plan_run"]
+
+
+def begin_run(record: Run) -> datetime.datetime:
+    """Record that a run has begun, or is gone on with; when.
+
+    Raises:
+        DestinationError: another run has published in the directory, or tables cannot be made.
+    """
+    if not record.resumed:
+        if record.tables is not None:
+            # Again where a launcher has done so: workers may have another account's rights.
+            with record.recording_failure():
+                prepare_tables(record.tables, record.directory)
+        elif record.own_directory:
+            refuse_published(record.directory, record.file_names)
+        else:
+            take_output_path(record)
+    record.begin_attempt()
+    return record.running()
+
+
+def chunks_of(source: Source, config: InstanceConfig = InstanceConfig()) -> list[Chunk]:  # noqa: B008 - frozen
+    """The plan of a source, of one chunk at least, so that no part at all is always a loss.
+
+    Raises:
+        SourceError: inputs cannot be found, or lack a header.
+        InvalidArgument: the config names what the inputs have no column for.
+    """
+    return _chunks(source, _list(source, config))
+
+
+def _list(source: Source, config: InstanceConfig) -> Listing:
+    def select(columns: tuple[str, ...]) -> tuple[str, ...]:
+        check_columns(columns, config)
+        return _needed_columns(columns, config) if source.selects_columns else columns
+
+    return list_source(source, files.match, select=select)
+
+
+def _chunks(source: Source, listing: Listing) -> list[Chunk]:
+    return chunks_of_listing(source, listing) or [Chunk(0, 1, ())]
+
+
+def _needed_columns(columns: tuple[str, ...], config: InstanceConfig) -> tuple[str, ...]:
+    """The columns to read, in the order that holds for all of the input."""
+    kept = {config.key_field, *config.attached_fields, *sent_names(columns, config)}
+    return tuple(name for name in columns if name in kept)
+
+
+def plan_run(spec: BatchPredictSpec, record: Run) -> list[Chunk]:
+    """The chunks of a run: by the plan in its directory, which is made where there is none.
+
+    Raises:
+        SourceError: inputs cannot be found, or lack a header.
+        InvalidArgument: the config names what the inputs have no column for, two columns cannot
+            both be columns of a table, or files that the run writes are among the inputs.
+        ValueError: the plan in the directory was written by another release.
+    """
+    kept = read_plan(record.parts_directory)
+    if kept is not None:
+        return _chunks(spec.source, Listing.from_json(kept.listing, kept.inputs))
+    listing = _list(spec.source, spec.instances)
+    _refuse_own_files(listing, record)
+    chunks = _chunks(spec.source, listing)
+    config = spec.instances
+    if record.tables is not None and not (config.key_field or config.place_as_key):
+        refuse_clashes(chunks[0].columns)
+    plan = RunPlan(
+        settings=settings_of(spec),
+        versions=software_versions(),
+        model=model_files(spec.model.uri),
+        chunks=len(chunks),
+        listing=listing.to_json(),
+        inputs=listing.files,
+    )
+    write_plan(plan, record.parts_directory)
+    return chunks
+
+
+def _refuse_own_files(listing: Listing, record: Run) -> None:
+    """Refuse inputs among which are files of the run itself.
+
+    Raises:
+        InvalidArgument: there are; a pattern names all files of the output directory.
+    """
+    job = _absolute(files.join(record.directory, JOB_RECORD))
+    parts = _absolute(files.join(record.directory, PARTS)) + "/"
+    for file in listing.files:
+        uri = _absolute(file.uri)
+        if uri == job or uri.startswith(parts):
+            raise InvalidArgument(
+                f"{file.uri}, which this run writes, is among its inputs",
+                "write somewhere else, or name the inputs more closely",
+            )
+
+
+def _absolute(uri: str) -> str:
+    return os.path.abspath(uri) if files.is_local(uri) else uri
+
+
+def pending_chunks(spec: BatchPredictSpec, record: Run) -> Iterator[Chunk]:
+    """The chunks of a run that are to be done by this attempt.
+
+    A chunk is done when all of its rows are in parts that are as they were written, and none
+    of its files was out of reach: what could not be read before is read again.
+    """
+    chunks = plan_run(spec, record)
+    done: set[int] = set()
+    if record.resumed and has_publication(record.parts_directory):
+        done = complete_chunks(read_parts(record.parts_directory))
+    elif record.resumed:
+        sound = []
+        for part in sound_parts(record.parts_directory):
+            if part.source_failures:
+                forget_part(part, record.parts_directory)
+            else:
+                sound.append(part)
+        done = complete_chunks(sound)
+    return (chunk for chunk in chunks if chunk.number not in done)
+
+
+def changed_inputs(source: Source, record: Run) -> list[Status]:
+    """The inputs of a run that are not what they were when it was planned.
+
+    Rows that were added to a file, or taken out, while the run went on may have no outcome.
+    """
+    plan = read_plan(record.parts_directory)
+    if plan is None or not isinstance(source, FileSource):
+        return []
+    try:
+        present = {file.uri: file for file in list_source_files(source, files.match)}
+    except (SourceError, StorageUnavailable):
+        return []  # those that are gone since they were read are no loss
+    return [
+        Status(
+            Code.ABORTED,
+            f"{file.uri}: changed while the job ran, from {file.size} to {now.size} bytes; the "
+            "rows of one state or of the other may be missing",
+        )
+        for file in plan.inputs
+        if (now := present.get(file.uri, file)) != file
+    ]

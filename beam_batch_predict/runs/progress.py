@@ -1,0 +1,108 @@
+"""How far a run is, for whoever waits for it: finished parts against planned chunks.
+
+Parts are files, so any process can see them, whatever runner works on the job.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import orjson
+
+from beam_batch_predict import files
+from beam_batch_predict.files.errors import StorageUnavailable
+from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
+from beam_batch_predict.sinks.parts.metadata import chunk_of_record
+
+__all__ = ["chunks_done", "showing_progress"]
+
+SECONDS_BETWEEN = 10.0
+LONGEST_BETWEEN = 300.0
+
+SECONDS_TO_BEGIN = 120.0
+"""For workers to start, before a line says that none has."""
+
+
+def chunks_done(directory: str) -> int:
+    """How many chunks of a run have a part."""
+    found = files.match_in(directory, f"{PARTS}/*/chunk-*.part")
+    return len({chunk_of_record(file.uri) for file in found} - {None})
+
+
+@contextmanager
+def showing_progress(
+    directory: str,
+    chunks: int,
+    show: Callable[[str], None],
+    seconds: float = SECONDS_BETWEEN,
+    to_begin: float = SECONDS_TO_BEGIN,
+) -> Iterator[None]:
+    """Show now and then how many chunks are done, until the block ends.
+
+    The longer it goes on, the more time is between two lines.
+
+    Args:
+        directory: the run's output directory.
+        chunks: how many chunks there are.
+        show: takes a line of text.
+        seconds: time between the first lines.
+        to_begin: seconds for workers to start, before a line says that none has.
+    """
+    stop = threading.Event()
+    start = time.monotonic()
+
+    def work() -> None:
+        listing, warned = 0.0, False
+        while not stop.wait(_pause(seconds, time.monotonic() - start, listing)):
+            asked = time.monotonic()
+            try:
+                done = chunks_done(directory)
+            except (OSError, StorageUnavailable):
+                continue  # a listing that fails is worth no line, and the job no harm
+            finally:
+                listing = time.monotonic() - asked
+            elapsed = time.monotonic() - start
+            show(f"{done} of {chunks} chunks done after {elapsed:.0f} s")
+            if not (done or warned) and elapsed >= to_begin and not _has_begun(directory):
+                show(_NOT_BEGUN)
+                warned = True
+
+    thread = threading.Thread(target=work, name="progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+_NOT_BEGUN = (
+    "no worker has begun: if none can start, nothing else will say so; "
+    "see the logs of the runner and of its workers, which need the Python packages that are here"
+)
+
+
+def _has_begun(directory: str) -> bool:
+    """Whether a worker has said so in the job's record."""
+    try:
+        with files.open_file(files.join(directory, JOB_RECORD)) as file:
+            return "startTime" in orjson.loads(file.read())
+    except (OSError, ValueError, StorageUnavailable):
+        return True  # nobody knows, and there is nothing to warn of
+
+
+def _pause(seconds: float, elapsed: float, listing: float) -> float:
+    """How long to wait before a line.
+
+    A listing of 100,000 parts is a hundred requests: most of the time there is none.
+
+    Example:
+        >>> [_pause(10, elapsed, 0.1) for elapsed in (20, 600, 36000)]
+        [10, 60.0, 300.0]
+        >>> _pause(10, 20, 4.5)
+        90.0
+    """
+    return max(seconds, min(elapsed / 10, LONGEST_BETWEEN), 20 * listing)

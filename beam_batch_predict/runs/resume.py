@@ -1,0 +1,199 @@
+"""Going on with a run: which one, and whether it would end as if nothing had happened."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from beam_batch_predict import files
+from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.files import File
+from beam_batch_predict.runs.fingerprint import (
+    differences,
+    model_files,
+    settings_of,
+    software_versions,
+)
+from beam_batch_predict.runs.lock import in_use, is_locked
+from beam_batch_predict.runs.plan_file import RunPlan, read_plan
+from beam_batch_predict.runs.record import plain_state, read_record
+from beam_batch_predict.sinks.naming import (
+    JOB_RECORD,
+    PARTS,
+    run_pattern,
+    shared_directory,
+    time_of_directory,
+)
+from beam_batch_predict.sinks.publish.files import has_publication
+from beam_batch_predict.sources.planning import Listing, list_source_files
+from beam_batch_predict.spec import BatchPredictSpec, FileSource, GcsDestination
+
+__all__ = ["Unfinished", "check_resumable", "find_unfinished"]
+
+_MOST_NAMED = 5
+
+
+class Unfinished(NamedTuple):
+    """A run that did not come to its end.
+
+    Attributes:
+        directory: of the run.
+        create_time: of its job.
+        run: the name of its directory of parts.
+    """
+
+    directory: str
+    create_time: datetime.datetime
+    run: str
+
+    @property
+    def parts_directory(self) -> str:
+        """Where its parts are."""
+        return files.join(files.join(self.directory, PARTS), self.run)
+
+
+def find_unfinished(prefix: str, spec: BatchPredictSpec, display_name: str) -> Unfinished:
+    """The newest run of a job that is not finished, and that nobody works on.
+
+    Args:
+        prefix: what the directories of the job's runs are in, or the directory of its only one.
+        spec: of the job.
+        display_name: of the job; runs of jobs with other names are not looked at.
+
+    Raises:
+        InvalidArgument: there is none, or another process works on the only one.
+    """
+    busy = ""
+    for directory, create_time in _directories(prefix, spec):
+        record = _record_in(directory)
+        if record is None or record.get("displayName", record.get("jobId")) != display_name:
+            continue
+        if plain_state(record) == "SUCCEEDED":
+            continue
+        run = _run_in(directory)
+        if not run:
+            continue
+        unfinished = Unfinished(directory, create_time, run)
+        if not is_locked(unfinished.parts_directory):
+            return unfinished
+        busy = busy or unfinished.parts_directory
+    if busy:
+        raise in_use(busy)
+    raise InvalidArgument(
+        f"there is no unfinished run of {display_name!r} under {prefix} to go on with",
+        "start the job without --resume; a run can be gone on with when it has made its plan, "
+        "and until it has succeeded",
+    )
+
+
+def _directories(prefix: str, spec: BatchPredictSpec) -> list[tuple[str, datetime.datetime]]:
+    """The directories of runs with the model's name and their times, the newest first."""
+    if isinstance(spec.destination, GcsDestination) and not spec.destination.own_directory:
+        directory = shared_directory(prefix)
+        time = _create_time(_record_in(directory) or {})
+        return [(directory, time)] if time else []
+    pattern = files.join(run_pattern(spec.model.display_name), JOB_RECORD)
+    directories = (file.uri.rpartition("/")[0] for file in files.match_in(prefix, pattern))
+    found = []
+    for directory in directories:
+        with contextlib.suppress(ValueError):  # a stranger whose name looks much like ours
+            found.append((directory, time_of_directory(directory)))
+    return sorted(found, key=itemgetter(1), reverse=True)
+
+
+def _create_time(record: Mapping[str, Any]) -> datetime.datetime | None:
+    """When a job was made, by its record."""
+    try:
+        time = datetime.datetime.fromisoformat(str(record.get("createTime")).replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=datetime.timezone.utc)
+
+
+def _record_in(directory: str) -> dict[str, Any] | None:
+    try:
+        return read_record(directory)
+    except (OSError, ValueError):
+        return None
+
+
+def _run_in(directory: str) -> str:
+    """The run whose plan is in a directory; empty where there is none."""
+    found = files.match_in(directory, f"{PARTS}/*/run.plan")
+    return found[0].uri.split("/")[-2] if found else ""
+
+
+def check_resumable(unfinished: Unfinished, spec: BatchPredictSpec) -> list[str]:
+    """See that going on with a run gives what the run would have given.
+
+    Returns:
+        What is different and may be so, in sentences.
+
+    Raises:
+        InvalidArgument: the inputs, the model or the options are not those of the run; the
+            message names them.
+    """
+    try:
+        plan = read_plan(unfinished.parts_directory)
+    except ValueError as error:
+        raise _refused(unfinished, [str(error)]) from error
+    if plan is None:
+        raise _refused(unfinished, ["its plan is gone"])
+    if has_publication(unfinished.parts_directory):
+        return []  # all rows are done: what they were made from no longer matters
+    reasons = [
+        *differences(plan.settings, settings_of(spec)),
+        *_changes("model file", plan.model, model_files(spec.model.uri)),
+        *_input_changes(plan, spec),
+    ]
+    if reasons:
+        raise _refused(unfinished, reasons)
+    return differences(plan.versions, software_versions())
+
+
+def _input_changes(plan: RunPlan, spec: BatchPredictSpec) -> list[str]:
+    session = Listing.from_json(plan.listing, ()).session
+    if session is not None:
+        if datetime.datetime.now(datetime.timezone.utc) < session.expires:
+            return []
+        return [
+            f"{session.shown} was read by a session of BigQuery that ended at "
+            f"{session.expires:%Y-%m-%d %H:%M:%S} UTC, and another one has its rows in another "
+            "order"
+        ]
+    if not isinstance(spec.source, FileSource):
+        return []
+    return _changes("input", plan.inputs, list_source_files(spec.source, files.match))
+
+
+def _changes(what: str, before: Sequence[File], after: Sequence[File]) -> list[str]:
+    """What became of files, a few of them by name."""
+    found = list(_each_change(what, before, after))
+    more = len(found) - _MOST_NAMED
+    return found[:_MOST_NAMED] + ([f"and {more} more like that"] if more > 0 else [])
+
+
+def _each_change(what: str, before: Sequence[File], after: Sequence[File]) -> Iterator[str]:
+    old, new = ({file.uri: file for file in side} for side in (before, after))
+    for uri, file in old.items():
+        if uri not in new:
+            yield f"{what} {uri} is gone"
+        elif new[uri] != file:
+            sizes = f"from {file.size} to {new[uri].size} bytes"
+            yield f"{what} {uri} was changed" + (
+                f", {sizes}" if new[uri].size != file.size else ": it is newer, of the same size"
+            )
+    for uri in new:
+        if uri not in old:
+            yield f"{what} {uri} is new"
+
+
+def _refused(unfinished: Unfinished, reasons: Sequence[str]) -> InvalidArgument:
+    lines = "".join(f"\n  {reason}" for reason in reasons)
+    return InvalidArgument(
+        f"the run in {unfinished.directory} cannot be gone on with:{lines}",
+        "put back what it began with, or start the job anew without --resume",
+    )

@@ -1,0 +1,1 @@
+"""Outcomes as columns: what identifies a row, and typed values."""

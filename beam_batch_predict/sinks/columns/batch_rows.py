@@ -1,0 +1,37 @@
+"""Rows of a batch that go into an output file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.spec import NonFinite
+
+__all__ = ["in_echoes", "predicted_rows", "take"]
+
+
+def predicted_rows(batch: InstanceBatch) -> tuple[list[Predictions], Sequence[int]]:
+    """The groups that have rows, and the rows of all of them, in order."""
+    groups = [group for group in batch.predictions if group.rows]
+    if len(groups) == 1:
+        return groups, groups[0].rows
+    return groups, sorted(chain.from_iterable(group.rows for group in groups))
+
+
+def in_echoes(non_finite: NonFinite) -> NonFinite:
+    """ERROR is about what the model gives; what came in is echoed all the same."""
+    return NonFinite.STRING if non_finite is NonFinite.ERROR else non_finite
+
+
+def take(column: Sequence[Any] | None, rows: Sequence[int]) -> Any:
+    """Some rows of a column, which is the column itself where they are all of it."""
+    if column is None or (len(rows) == len(column) and isinstance(column, (list, ArrowRows))):
+        return column
+    if isinstance(column, ArrowRows):
+        return column.take(rows)
+    if isinstance(rows, range):
+        return column[rows.start : rows.stop]
+    return [column[row] for row in rows]

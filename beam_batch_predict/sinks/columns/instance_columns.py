@@ -1,0 +1,158 @@
+"""What stands before the outcome of a row, as columns: its key, or its instance and fields.
+
+The columns are the same for every format that has columns. The values are as JSON has them,
+or an Arrow array where the instances are columnar.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+
+from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.json_text import loads
+from beam_batch_predict.sinks.columns.batch_rows import take
+from beam_batch_predict.sinks.columns.layout import (
+    ATTACHED,
+    FIELD,
+    INSTANCE_COLUMN,
+    KEY_COLUMN,
+    Column,
+    check_columns,
+)
+from beam_batch_predict.spec import RecordShape
+
+__all__ = ["InstanceColumns", "head_columns", "prediction_heads"]
+
+InstanceColumns: TypeAlias = "dict[Column, Sequence[Any] | pa.Array]"
+"""The values of each column, row by row; None for a row that does not have it."""
+
+_MOST_FIELDS = 1_000
+"""An instance with more fields is one cell."""
+
+
+def prediction_heads(
+    batch: InstanceBatch, rows: Sequence[int], shape: RecordShape = RecordShape.ECHO
+) -> InstanceColumns:
+    """What stands before the predictions of some rows of a batch.
+
+    Where there are no rows: the columns that they would have, as far as that is known.
+    """
+    if shape is RecordShape.OUTPUTS:
+        return {} if batch.keys is None else {KEY_COLUMN: take(batch.keys, rows)}
+    return head_columns(batch, rows) if len(rows) else _expected_heads(batch)
+
+
+def _expected_heads(batch: InstanceBatch) -> InstanceColumns:
+    """The columns that rows of a batch would have, where there is none to tell; no values."""
+    if batch.keys is not None:
+        return {KEY_COLUMN: []}
+    if isinstance(batch.instances, ArrowRows):
+        return _arrow_columns(FIELD, batch.instances[:0])
+    return {Column(FIELD, name): [] for name in batch.columns}
+
+
+def head_columns(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColumns:
+    """The columns of some rows of a batch."""
+    keys = take(batch.keys, rows)
+    if keys is None:
+        return _unkeyed(batch, rows)
+    if batch.keyed_by_user or None not in keys:
+        return {KEY_COLUMN: keys}
+    # A row whose key is what is wrong with it shows its instance.
+    shown = [row for row, key in zip(rows, keys, strict=True) if key is None]
+    columns = _unkeyed(batch, shown)
+    beside = {column: _spread(values, shown, rows) for column, values in columns.items()}
+    return {KEY_COLUMN: keys, **beside}
+
+
+def _unkeyed(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColumns:
+    return _instance_columns(batch, rows) | _attached_columns(batch, rows)
+
+
+def _spread(values: Any, shown: Sequence[int], rows: Sequence[int]) -> Any:
+    """The values of some rows, None for the others."""
+    if isinstance(values, pa.Array):
+        at = {row: position for position, row in enumerate(shown)}
+        return values.take(pa.array([at.get(row) for row in rows], pa.int64()))
+    value_of = dict(zip(shown, values, strict=True))
+    return [value_of.get(row) for row in rows]
+
+
+def _instance_columns(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColumns:
+    instances: Sequence[Any] = take(batch.instances, rows)
+    if isinstance(instances, ArrowRows) and instances.names:
+        return _arrow_columns(FIELD, instances)
+    columns = _columns_of(instances, batch.columns)
+    if columns is not None:
+        return {Column(FIELD, name): values for name, values in columns.items()}
+    fields = [_fields_of(instance, batch.columns) for instance in instances]
+    nothing: InstanceColumns = {Column(FIELD, name): [None] * len(rows) for name in batch.columns}
+    found = nothing | _dict_columns(FIELD, [named or {} for named in fields])
+    if None in fields:
+        shown = zip(_shown(batch, rows, instances), fields, strict=True)
+        found[INSTANCE_COLUMN] = [value if named is None else None for value, named in shown]
+    return found
+
+
+def _arrow_columns(role: int, rows: ArrowRows) -> InstanceColumns:
+    return {Column(role, name): rows.table.column(name) for name in rows.names}
+
+
+def _columns_of(
+    instances: Sequence[Any], names: tuple[str, ...]
+) -> dict[str, Sequence[Any]] | None:
+    """The instances as columns, where all of them have the same, which is the usual case."""
+    types = set(map(type, instances))
+    if types == {dict}:
+        shapes = list(map(tuple, instances))
+        if shapes.count(shapes[0]) < len(shapes) or _fields_of(instances[0], ()) is None:
+            return None
+        names = shapes[0]
+        instances = list(map(dict.values, instances))
+    elif types != {list} or set(map(len, instances)) != {len(names)} or not names:
+        return None
+    return dict(zip(names, zip(*instances, strict=True), strict=True))
+
+
+def _fields_of(instance: Any, names: tuple[str, ...]) -> Mapping[str, Any] | None:
+    """The fields of one instance, or None where it is one cell."""
+    if isinstance(instance, list) and names and len(instance) == len(names):
+        return dict(zip(names, instance, strict=True))
+    if not isinstance(instance, dict) or not 0 < len(instance) <= _MOST_FIELDS:
+        return None
+    if instance.keys() == {"b64"}:  # bytes, as JSON has them
+        return None
+    return instance if all(isinstance(name, str) for name in instance) else None
+
+
+def _shown(batch: InstanceBatch, rows: Sequence[int], instances: Sequence[Any]) -> Sequence[Any]:
+    """What the output shows of bytes: records as they are, else the text that goes for them."""
+    if batch.texts is None:
+        return instances
+    records = batch.format.startswith("tf-record")
+    return [
+        loads(text)
+        if not isinstance(value, (dict, list)) and not (records and type(value) is bytes)
+        else value
+        for value, text in zip(instances, take(batch.texts, rows), strict=True)
+    ]
+
+
+def _attached_columns(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColumns:
+    attached = take(batch.attached, rows)
+    if attached is None:
+        return {}
+    if isinstance(attached, ArrowRows):
+        return _arrow_columns(ATTACHED, attached)
+    return _dict_columns(ATTACHED, attached)
+
+
+def _dict_columns(role: int, fields: Sequence[Mapping[str, Any]]) -> InstanceColumns:
+    names = dict.fromkeys(chain.from_iterable(fields))
+    check_columns(len(names))
+    return {Column(role, name): [row.get(name) for row in fields] for name in names}

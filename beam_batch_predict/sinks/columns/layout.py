@@ -1,0 +1,269 @@
+"""Outcomes as tables: which columns there are, long before all rows have been seen.
+
+A format without columns, such as JSON Lines, has the empty layout everywhere. One with
+columns writes each part with the columns seen so far; what all parts have together is known
+at publication only, and is what every published file has.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeAlias
+
+import pyarrow as pa
+
+from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.errors import DestinationError
+from beam_batch_predict.sinks.columns.value_types import unified
+from beam_batch_predict.spec import NonFinite, RecordShape
+from beam_batch_predict.spec.instance_config import RESERVED_FIELDS
+
+__all__ = [
+    "ATTACHED",
+    "ERROR_COLUMN",
+    "FIELD",
+    "INSTANCE",
+    "INSTANCE_COLUMN",
+    "KEY",
+    "KEY_COLUMN",
+    "OUTCOME",
+    "PREDICTION_COLUMN",
+    "BytesWriter",
+    "Column",
+    "ColumnType",
+    "Layout",
+    "RecordFormat",
+    "RowWriter",
+    "Rows",
+    "Schema",
+    "blocks",
+    "check_columns",
+    "column_names",
+    "outcome_columns",
+    "union",
+]
+
+KEY, FIELD, INSTANCE, ATTACHED, OUTCOME = range(5)
+"""What a column holds. This is also the order in which they stand in a row."""
+
+MOST_COLUMNS = 20_000
+"""Rows of ever new fields would make files grow with the square of the rows."""
+
+BLOCK_BYTES = 1024 * 1024
+"""What is held at a time of a file that is written again."""
+
+
+class OwnType(Protocol):
+    """What the values of a column are, where it is no type of Arrow."""
+
+    def unify(self, other: Any) -> OwnType:
+        """The type that holds the values of both; the same for any order of unifications."""
+
+
+ColumnType: TypeAlias = "pa.DataType | OwnType"
+
+
+class Column(NamedTuple):
+    """A column: what it holds, and the name that the data or the format give it.
+
+    Attributes:
+        role: what it holds.
+        name: its name, before clashes are resolved.
+        type: what its values are, where the format has types.
+
+    Example:
+        >>> Column(FIELD, "mass").name
+        'mass'
+    """
+
+    role: int
+    name: str
+    type: ColumnType | None = None
+
+    def of(self, type: ColumnType) -> Column:
+        """The column with a type."""
+        return Column(self.role, self.name, type)
+
+
+Layout: TypeAlias = tuple[Column, ...]
+"""The columns of a table, in their order."""
+
+KEY_COLUMN = Column(KEY, "key")
+INSTANCE_COLUMN = Column(INSTANCE, "instance")
+PREDICTION_COLUMN = Column(OUTCOME, "prediction")
+ERROR_COLUMN = Column(OUTCOME, "error")
+
+
+def outcome_columns(
+    names: Iterable[str], shape: RecordShape = RecordShape.ECHO
+) -> dict[str, Column]:
+    """The column of each output of the model, by its name.
+
+    Example:
+        >>> outcome_columns(["y"])["y"].name
+        'prediction'
+        >>> outcome_columns(["y"], RecordShape.OUTPUTS)["y"].name
+        'y'
+    """
+    found = {name: Column(OUTCOME, name) for name in names}
+    if len(found) == 1 and shape is RecordShape.ECHO:
+        return dict.fromkeys(found, PREDICTION_COLUMN)
+    return found
+
+
+class Schema(NamedTuple):
+    """The columns of a file, and the names that they have in it."""
+
+    layout: Layout
+    names: tuple[str, ...]
+
+
+class Rows(NamedTuple):
+    """Rows that go to one kind of file.
+
+    Attributes:
+        layout: the columns that they need; where there are no rows, those that any
+            would need.
+        content: the rows as the writer of their format takes them, in any schema that
+            has those columns; None where there are no rows.
+    """
+
+    layout: Layout
+    content: Callable[[Schema], Any] | None = None
+
+
+class RowWriter(Protocol):
+    """Writes one file."""
+
+    def write(self, rows: Rows) -> None:
+        """Add some rows, whose columns the file's schema has."""
+
+    def close(self) -> None:
+        """Write what is left to be written. The file itself stays open."""
+
+
+class RecordFormat(Protocol):
+    """What a format of predictions and errors files must be able to do.
+
+    The same rows in the same schema are the same bytes, however they come in pieces.
+    """
+
+    extension: str
+    """Of the published files."""
+
+    def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+        """The rows that were predicted, in row order."""
+
+    def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+        """The rows that failed, in row order."""
+
+    def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
+        """The schema of a file; `taken` are columns whose names no other may have."""
+
+    def empty(self, layout: Layout) -> Layout:
+        """The layout of a file of predictions without rows, where batches say this much."""
+
+    def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
+        """Whether files, one behind the other, are what one file in a schema would be."""
+
+    def writer(self, file: BinaryIO, schema: Schema) -> RowWriter:
+        """Begin a file."""
+
+    def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
+        """The rows of a file that was written in a schema, some at a time."""
+
+
+class BytesWriter:
+    """A file that is a beginning, then the bytes of rows."""
+
+    def __init__(self, file: BinaryIO, schema: Schema, beginning: bytes = b"") -> None:
+        self._file = file
+        self._schema = schema
+        if beginning:
+            file.write(beginning)
+
+    def write(self, rows: Rows) -> None:
+        """Add some rows."""
+        if rows.content is not None:
+            self._file.write(rows.content(self._schema))
+
+    def close(self) -> None:
+        """Nothing is left to be written."""
+
+
+def blocks(file: BinaryIO) -> Iterator[bytes]:
+    """The bytes of a file, some at a time."""
+    while block := file.read(BLOCK_BYTES):
+        yield block
+
+
+def column_names(layout: Layout, used: Iterable[str]) -> tuple[str, ...]:
+    """The names of columns in a file.
+
+    A column of the data whose name has a meaning of its own in the output, or is
+    taken by a column that came before, gets `_` behind it until it has not.
+
+    Args:
+        layout: the columns.
+        used: names that outcomes have, besides those of `layout`.
+
+    Example:
+        >>> column_names((Column(FIELD, "error"), Column(OUTCOME, "error")), ["error"])
+        ('error_', 'error')
+    """
+    names = {column: column.name for column in layout if column.role == OUTCOME}
+    taken = {*used, *names.values()}
+    for column in layout:
+        if column.role in (KEY, INSTANCE):
+            names[column] = _free(column.name, taken)
+    taken |= RESERVED_FIELDS | set(names.values())
+    for column in layout:
+        if column not in names:
+            names[column] = _free(column.name, taken)
+            taken.add(names[column])
+    return tuple(names[column] for column in layout)
+
+
+def _free(name: str, used: Iterable[str]) -> str:
+    name = name.encode("utf-8", "backslashreplace").decode()  # half of a surrogate pair
+    while not name or name in used:
+        name += "_"
+    return name
+
+
+def check_columns(count: int) -> None:
+    """Refuse more columns than anyone could want.
+
+    Raises:
+        DestinationError: there are.
+    """
+    if count > MOST_COLUMNS:
+        raise DestinationError(
+            f"the output needs {count} columns or more, and may have {MOST_COLUMNS} at most",
+            "write jsonl, name the fields to send with includedFields, or set keyField: the key "
+            "then stands for the instance",
+        )
+
+
+def union(*layouts: Iterable[Column]) -> Layout:
+    """All columns of several layouts, those of one kind in the order in which they came.
+
+    Raises:
+        DestinationError: there are more than anyone could want.
+
+    Example:
+        >>> union([Column(FIELD, "b"), Column(OUTCOME, "prediction")], [Column(FIELD, "a")])[:2]
+        (Column(role=1, name='b', type=None), Column(role=1, name='a', type=None))
+    """
+    found: dict[tuple[int, str], Column] = {}
+    for layout in layouts:
+        for column in layout:
+            known = found.setdefault((column.role, column.name), column)
+            if known.type != column.type and known.type is not None:
+                found[column.role, column.name] = known.of(_unified(known.type, column.type))
+    check_columns(len(found))
+    return tuple(sorted(found.values(), key=lambda column: column.role))
+
+
+def _unified(one: ColumnType, other: Any) -> ColumnType:
+    return unified(one, other) if isinstance(one, pa.DataType) else one.unify(other)

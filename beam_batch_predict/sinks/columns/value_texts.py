@@ -1,0 +1,79 @@
+"""JSON values as text, in columns that are strings because of other values."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from beam_batch_predict.encoding.json_text import dumps, words_for
+
+__all__ = ["LARGEST_EXACT", "b64_data", "text_of", "texts"]
+
+LARGEST_EXACT = 2**53
+"""Up to here a double holds every integer."""
+
+
+def text_of(value: Any, nulls: bool = False) -> str | None:
+    """A JSON value in a column of strings: the same for equal values of any types.
+
+    Args:
+        value: the value.
+        nulls: whether NaN and infinities are null.
+
+    Example:
+        >>> text_of("a"), text_of(2.0), text_of({"b": 0.5, "a": None})
+        ('a', '2', '{"b":0.5}')
+    """
+    try:
+        value = _canonical(value, nulls)
+        if value is None:
+            return None
+        if isinstance(value, str):
+            value.encode()
+            return value
+        if isinstance(value, float) and not math.isfinite(value):
+            return dumps(value).decode().strip('"')
+        return dumps(value).decode()
+    except UnicodeEncodeError:
+        return str(value).encode("utf-8", "backslashreplace").decode()
+    except (TypeError, ValueError, RecursionError):  # no JSON: such a row has failed
+        return words_for(value).encode("utf-8", "backslashreplace").decode()
+
+
+def texts(values: Sequence[Any], nulls: bool = False) -> pa.Array:
+    """The texts of a column."""
+    return pa.array([text_of(value, nulls) for value in values], pa.string())
+
+
+def b64_data(value: dict[Any, Any]) -> bytes | None:
+    """The bytes that an object stands for; none where its text is not what they would give."""
+    if value.keys() != {"b64"} or not isinstance(value["b64"], str):
+        return None
+    try:
+        data = base64.b64decode(value["b64"], validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return data if base64.b64encode(data).decode() == value["b64"] else None
+
+
+def _canonical(value: Any, nulls: bool) -> Any:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None if nulls else value
+        if not value.is_integer() or abs(value) > LARGEST_EXACT:
+            return value
+        return int(value) if value or math.copysign(1, value) > 0 else value  # -0.0 stays
+    if isinstance(value, dict):
+        items = {str(name): _canonical(item, nulls) for name, item in value.items()}
+        return {name: items[name] for name in sorted(items) if items[name] is not None}
+    if isinstance(value, (list, tuple)):
+        return [_canonical(item, nulls) for item in value]
+    if isinstance(value, (np.generic, np.ndarray)):
+        return _canonical(value.tolist(), nulls)
+    return value

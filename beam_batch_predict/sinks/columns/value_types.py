@@ -1,0 +1,191 @@
+"""Types of columns whose values come batch by batch, and what holds the values of two.
+
+| values | type |
+|---|---|
+| null, or none | that of the other values |
+| integers of 64 bits | int64; of Arrow or of an output: their own width |
+| integers up to 2**53 and floats | double |
+| larger integers and floats; integers beyond 64 bits | string |
+| `{"b64": …}`, bytes | binary |
+| arrays | a list of what holds the items of all |
+| objects | a struct with the fields of all, up to 1,000 in all and 16 levels deep |
+| anything else that differs | string |
+
+A string column of mixed values has strings as they are, and of all else the JSON text, in
+which whole numbers have no fraction, names are sorted and fields that are null are left out:
+so it does not matter which types the values had before the others came.
+
+A type is what Arrow calls it. The exception is `SMALL_INT`, at any depth: the array has int64
+there. `pa.unify_schemas` decides otherwise: it makes uint64 and int64 an int64, text and bytes
+binary, microseconds and nanoseconds nanoseconds, whose values may then not fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from beam_batch_predict.encoding.tensor_info import TensorInfo
+
+__all__ = [
+    "BINARY",
+    "DOUBLE",
+    "FLOAT",
+    "INT64",
+    "MOST_FIELDS",
+    "NULL",
+    "SMALL_INT",
+    "STRING",
+    "Conflict",
+    "array_type",
+    "arrow_type",
+    "checked",
+    "inner_types",
+    "is_list",
+    "is_struct",
+    "names_of",
+    "output_type",
+    "unified",
+    "with_inner",
+]
+
+NULL, STRING, BINARY = pa.null(), pa.string(), pa.binary()
+INT64, FLOAT, DOUBLE = pa.int64(), pa.float32(), pa.float64()
+
+SMALL_INT = pa.decimal64(16, 0)
+"""Integers up to 2**53, which a double holds. No column is of this type of Arrow's itself."""
+
+MOST_FIELDS = 1_000
+"""Of a struct, with all that is inside it."""
+
+_DEEPEST = 16
+
+is_list: Callable[[pa.DataType], bool] = pa.types.is_list
+is_struct: Callable[[pa.DataType], bool] = pa.types.is_struct
+
+
+class Conflict(ValueError):
+    """Nothing but a string holds all the values."""
+
+
+def unified(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """The type that holds the values of two. It is the same for any order of unifications.
+
+    Example:
+        >>> unified(SMALL_INT, DOUBLE), unified(INT64, DOUBLE)
+        (DataType(double), DataType(string))
+    """
+    try:
+        return checked(_unified(one, other))
+    except Conflict:
+        return STRING
+
+
+def checked(of: pa.DataType) -> pa.DataType:
+    """The same type.
+
+    Raises:
+        Conflict: it is too large or too deep.
+    """
+    if _leaves(of, 0) > MOST_FIELDS:
+        raise Conflict
+    return of
+
+
+def _leaves(of: pa.DataType, depth: int) -> int:
+    if depth > _DEEPEST or of.num_fields > MOST_FIELDS:
+        raise Conflict
+    return sum(_leaves(inner, depth + 1) for inner in inner_types(of)) or 1
+
+
+def inner_types(of: pa.DataType) -> list[pa.DataType]:
+    """The type of the items of a list, those of the fields of a struct; none of a leaf."""
+    return [of.field(at).type for at in range(of.num_fields)]
+
+
+def names_of(of: pa.DataType) -> tuple[str, ...]:
+    """The names of the fields of a struct; none of another type."""
+    return tuple(field.name for field in of) if is_struct(of) else ()
+
+
+def with_inner(of: pa.DataType, types: Sequence[pa.DataType]) -> pa.DataType:
+    """A list or a struct with other types in it."""
+    if is_list(of):
+        return pa.list_(types[0])
+    return pa.struct(list(zip(names_of(of), types, strict=True)))
+
+
+def arrow_type(of: pa.DataType) -> pa.DataType:
+    """The type of an array.
+
+    Example:
+        >>> arrow_type(pa.list_(SMALL_INT))
+        ListType(list<item: int64>)
+    """
+    if is_list(of) or is_struct(of):
+        return with_inner(of, list(map(arrow_type, inner_types(of))))
+    return INT64 if of == SMALL_INT else of
+
+
+def output_type(info: TensorInfo) -> pa.DataType:
+    """The type of an output, as far as the signature says; float16 and bfloat16 become float.
+
+    Example:
+        >>> output_type(TensorInfo("y", "float16", (None, 2)))
+        ListType(list<item: float>)
+    """
+    if info.row_shape is None:
+        return NULL
+    return array_type(info.name, info.numpy_dtype, len(info.row_shape))
+
+
+def array_type(name: str, dtype: np.dtype[Any], rank: int) -> pa.DataType:
+    """The type of the rows of an output; its name says whether strings are bytes."""
+    if dtype.kind in "OSU":
+        of = BINARY if name.endswith("_bytes") else STRING
+    elif dtype.kind in "fV":
+        of = DOUBLE if dtype == np.float64 else FLOAT
+    else:
+        of = pa.from_numpy_dtype(dtype.newbyteorder("="))
+    for _ in range(rank):
+        of = pa.list_(of)
+    return unified(of, NULL)
+
+
+def _unified(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    if one == other or other == NULL:
+        return one
+    if one == NULL:
+        return other
+    if is_list(one) and is_list(other):
+        return pa.list_(_unified(one.value_type, other.value_type))
+    if is_struct(one) and is_struct(other):
+        fields = {field.name: field.type for field in one}
+        for field in other:
+            fields[field.name] = _unified(fields.get(field.name, NULL), field.type)
+        return pa.struct(list(fields.items()))
+    return _unified_numbers(one, other)
+
+
+def _unified_numbers(*both: pa.DataType) -> pa.DataType:
+    small = list(map(_is_small, both))
+    if any(map(pa.types.is_floating, both)):
+        if all(pa.types.is_floating(of) or fits for of, fits in zip(both, small, strict=True)):
+            return DOUBLE
+        raise Conflict
+    for of_one_kind in (pa.types.is_signed_integer, pa.types.is_unsigned_integer):
+        if all(map(of_one_kind, both)):
+            return max(both, key=lambda of: of.bit_width)
+    if all(small):
+        return SMALL_INT
+    if any(small) and INT64 in both:
+        return INT64
+    raise Conflict
+
+
+def _is_small(of: pa.DataType) -> bool:
+    """Whether it is integers, all of which a double can hold."""
+    return bool(of == SMALL_INT or (pa.types.is_integer(of) and of.bit_width < 64))

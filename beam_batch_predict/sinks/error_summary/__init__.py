@@ -1,0 +1,1 @@
+"""Why rows failed, in groups by cause."""

@@ -1,0 +1,224 @@
+"""Errors grouped by cause: why rows failed, how many each time, where first.
+
+A million rows can fail for one reason, which is worth one line. Each `Status` says its cause.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.messages import printable, redacted, shortened
+from beam_batch_predict.status import Code, Status
+
+__all__ = [
+    "OTHER_CAUSES",
+    "ErrorGroup",
+    "ErrorGroups",
+    "as_statuses",
+    "merge_groups",
+    "summary_lines",
+]
+
+OTHER_CAUSES = "other causes"
+"""The cause of a group that holds what is more than `MOST_GROUPS`."""
+
+MOST_GROUPS = 100
+
+_LONGEST_CAUSE = 300
+_LONGEST_EXAMPLE = 500
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class ErrorGroup:
+    """Rows that failed for one cause.
+
+    All texts are valid Unicode on one line, without control characters and known secrets.
+
+    Attributes:
+        code: of the rows' statuses.
+        cause: their message, without what differs.
+        count: how many rows.
+        first: where the first of them stands; empty where nobody knows.
+        example: the message of the first row, without its place.
+    """
+
+    code: Code
+    cause: str
+    count: int
+    first: str
+    example: str
+
+    def to_json(self) -> dict[str, int | str]:
+        """The JSON form.
+
+        Example:
+            >>> ErrorGroup(Code.NOT_FOUND, "gone", 2, "a, byte 0", "gone").to_json()
+            {'code': 5, 'cause': 'gone', 'count': 2, 'first': 'a, byte 0', 'example': 'gone'}
+        """
+        return {**dataclasses.asdict(self), "code": int(self.code)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> ErrorGroup:
+        """The group that has this JSON form."""
+        return cls(
+            Code(value["code"]), value["cause"], value["count"], value["first"], value["example"]
+        )
+
+
+class ErrorGroups:
+    """Counts the failed rows of batches that come in row order.
+
+    Example:
+        >>> status = Status(Code.INVALID_ARGUMENT, "expected null, found 7", "expected null")
+        >>> batch = InstanceBatch([b"7"], origins=((0, "a.jsonl"),), offsets=[0])
+        >>> groups = ErrorGroups()
+        >>> groups.add(dataclasses.replace(batch, statuses=batch.failing([(0, status)])))
+        >>> [(group.cause, group.first) for group in groups.groups()]
+        [('expected null', 'a.jsonl, byte 0')]
+    """
+
+    def __init__(self) -> None:
+        self._counts: Counter[tuple[Code, str]] = Counter()
+        self._firsts: dict[tuple[Code, str], ErrorGroup] = {}
+
+    def add(self, batch: InstanceBatch) -> None:
+        """Count the failed rows of a batch."""
+        for row in sorted(batch.statuses):
+            status = batch.statuses[row]
+            key = status.code, (status.cause or status.message)[: 2 * _LONGEST_CAUSE]
+            if key not in self._firsts:
+                key = self._begin(key, batch, row)
+            self._counts[key] += 1
+
+    def groups(self) -> tuple[ErrorGroup, ...]:
+        """The groups, in the order of their first rows."""
+        return _counted(self._firsts, self._counts)
+
+    def _begin(self, key: tuple[Code, str], batch: InstanceBatch, row: int) -> tuple[Code, str]:
+        """Begin the group of a cause that is new; its key, or that of all others."""
+        if len(self._firsts) >= MOST_GROUPS:
+            key = key[0], OTHER_CAUSES
+        if key not in self._firsts:
+            first, message = batch.location(row), batch.statuses[row].message
+            example = message.removesuffix(f" ({first})") if first else message
+            cause, example = _shown(key[1], _LONGEST_CAUSE), _shown(example, _LONGEST_EXAMPLE)
+            self._firsts[key] = ErrorGroup(
+                key[0], cause, 0, _shown(first, _LONGEST_EXAMPLE), example
+            )
+        return key
+
+
+def merge_groups(parts: Iterable[Iterable[ErrorGroup]]) -> tuple[ErrorGroup, ...]:
+    """The groups of several parts of the input, as one.
+
+    Where some rows are under `OTHER_CAUSES`, other counts may be too low by so many.
+
+    Args:
+        parts: what `ErrorGroups.groups` gave for each, in input order. In another order
+            come the same counts, with other first rows.
+
+    Returns:
+        The largest first; first places are the earliest.
+
+    Example:
+        >>> a, b = (ErrorGroup(Code.NOT_FOUND, "gone", 2, at, "gone") for at in ("a", "b"))
+        >>> [(group.count, group.first) for group in merge_groups([[a], [b]])]
+        [(4, 'a')]
+    """
+    groups = list(chain.from_iterable(parts))
+    sizes: Counter[tuple[Code, str]] = Counter()
+    for group in groups:
+        sizes[group.code, group.cause] += group.count
+    named = sorted((-size, *key) for key, size in sizes.items() if key[1] != OTHER_CAUSES)
+    kept = {(code, cause) for _, code, cause in named[:MOST_GROUPS]}
+    counts: Counter[tuple[Code, str]] = Counter()
+    firsts: dict[tuple[Code, str], ErrorGroup] = {}
+    for group in groups:
+        key = group.code, group.cause
+        if key not in kept:
+            key = group.code, OTHER_CAUSES
+        if key not in firsts:
+            firsts[key] = dataclasses.replace(group, cause=key[1])
+        counts[key] += group.count
+    merged = _counted(firsts, counts)
+    return tuple(sorted(merged, key=lambda group: (-group.count, group.code, group.cause)))
+
+
+def _counted(
+    firsts: Mapping[tuple[Code, str], ErrorGroup], counts: Mapping[tuple[Code, str], int]
+) -> tuple[ErrorGroup, ...]:
+    return tuple(dataclasses.replace(group, count=counts[key]) for key, group in firsts.items())
+
+
+def summary_lines(groups: Sequence[ErrorGroup], most: int = 5) -> list[str]:
+    """The largest groups for people to read, a line each.
+
+    Args:
+        groups: as `merge_groups` gives them.
+        most: how many lines.
+
+    Example:
+        >>> group = ErrorGroup(Code.NOT_FOUND, "no file N", 1204, "list.txt, byte 53", "no file 7")
+        >>> summary_lines([group])
+        ['1,204 × NOT_FOUND: no file N (first: list.txt, byte 53: no file 7)']
+    """
+    shown, rest = _largest(groups, most)
+    lines = []
+    for group in shown:
+        first = _first(group, 160)
+        behind = f" (first: {first})" if first else ""
+        cause = shortened(group.cause, 160)
+        lines.append(f"{group.count:,} × {group.code.name}: {cause}{behind}")
+    if rest:
+        lines.append(f"{sum(group.count for group in rest):,} × {len(rest)} more causes")
+    return lines
+
+
+def as_statuses(groups: Sequence[ErrorGroup], most: int = 20) -> list[Status]:
+    """The largest groups as entries of a job record's `partialFailures`.
+
+    Args:
+        groups: as `merge_groups` gives them.
+        most: how many entries.
+
+    Example:
+        >>> group = ErrorGroup(Code.NOT_FOUND, "no file N", 2, "list.txt, byte 53", "no file 7")
+        >>> as_statuses([group])[0].message
+        '2 rows failed: no file N; first: list.txt, byte 53: no file 7'
+    """
+    shown, rest = _largest(groups, most)
+    statuses = []
+    for group in shown:
+        first = _first(group, _LONGEST_EXAMPLE)
+        behind = f"; first: {first}" if first else ""
+        rows = "1 row" if group.count == 1 else f"{group.count} rows"
+        statuses.append(Status(group.code, f"{rows} failed: {group.cause}{behind}"))
+    if rest:
+        count = sum(group.count for group in rest)
+        message = f"{count} rows failed: {len(rest)} more causes"
+        statuses.append(Status(rest[0].code, message))
+    return statuses
+
+
+def _largest(
+    groups: Sequence[ErrorGroup], most: int
+) -> tuple[Sequence[ErrorGroup], Sequence[ErrorGroup]]:
+    """The groups that get a line, and those that share the last: none, or two and more."""
+    shown = len(groups) if len(groups) <= most else most - 1
+    return groups[:shown], groups[shown:]
+
+
+def _first(group: ErrorGroup, longest: int) -> str:
+    example = "" if group.example == group.cause else group.example
+    return ": ".join(shortened(text, longest) for text in (group.first, example) if text)
+
+
+def _shown(text: str, longest: int) -> str:
+    """A text of any length and content as a group has it."""
+    # Twice the length: what is cut must not be the end of a secret that tells it is one.
+    return shortened(printable(redacted(text[: 2 * longest])), longest)

@@ -1,0 +1,35 @@
+"""The file that counts errors by message, as readers of AI Platform's results know it.
+
+Source of the form: Beam's text of a tuple, `('<message>', <count>)`, one a line. It counts
+instances; AI Platform counted batches, whatever their size.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from beam_batch_predict.sinks.error_summary.groups import ErrorGroup
+
+__all__ = ["stats_lines"]
+
+
+def stats_lines(groups: Sequence[ErrorGroup]) -> bytes:
+    r"""A line for each cause, the most frequent first.
+
+    The message is that of the row where only one row has failed so; else it is without
+    the values in which rows differ.
+
+    Args:
+        groups: as `merge_groups` gives them.
+
+    Example:
+        >>> from beam_batch_predict.status import Code
+        >>> stats_lines([ErrorGroup(Code.NOT_FOUND, "no file N", 2, "a, byte 0", "no file 7")])
+        b"('no file N', 2)\n"
+    """
+    counts: Counter[str] = Counter()
+    for group in groups:
+        counts[group.example if group.count == 1 else group.cause] += group.count
+    lines = sorted(counts.items(), key=lambda line: (-line[1], line[0]))
+    return "".join(f"{line!r}\n" for line in lines).encode()

@@ -1,0 +1,217 @@
+"""Outcomes as CSV: the rows and headers of predictions and errors files.
+
+Source of the shapes: `OutputConfig` and `InstanceConfig` of Vertex AI's reference. The key,
+or the instance's columns and the excluded fields; then `prediction`, or a column for each
+of several outputs; in errors files `error` instead, the `Status` as JSON text. In
+`RecordShape.OUTPUTS` the key if there is one, then a column for each output.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any, BinaryIO, TypeAlias
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.encoding.arrow_values import json_values
+from beam_batch_predict.encoding.json_columns import Piece, join_lines, join_rows
+from beam_batch_predict.encoding.json_text import dumps
+from beam_batch_predict.sinks.columns.batch_rows import in_echoes, predicted_rows
+from beam_batch_predict.sinks.columns.instance_columns import (
+    InstanceColumns,
+    head_columns,
+    prediction_heads,
+)
+from beam_batch_predict.sinks.columns.layout import (
+    ERROR_COLUMN,
+    INSTANCE_COLUMN,
+    OUTCOME,
+    PREDICTION_COLUMN,
+    BytesWriter,
+    Column,
+    Layout,
+    Rows,
+    Schema,
+    blocks,
+    column_names,
+    outcome_columns,
+    union,
+)
+from beam_batch_predict.sinks.formats.csv_cells import array_cells, quoted, value_cells
+from beam_batch_predict.spec import NonFinite, RecordShape
+
+__all__ = ["CsvRecords"]
+
+_Cells: TypeAlias = dict[Column, list[Piece]]
+
+_CELLS = re.compile(rb'("[^"]*(?:""[^"]*)*"|[^",\n]*)[,\n]')
+"""The cells of whole rows as they are written here."""
+
+
+class CsvRecords:
+    r"""CSV, a header in each file.
+
+    Args:
+        shape: of the records.
+        header_apart: whether no file has a header, which is in a file of its own.
+
+    Example:
+        >>> CsvRecords().schema((Column(1, "error"), Column(4, "error"))).names
+        ('error_', 'error')
+    """
+
+    extension = "csv"
+
+    def __init__(
+        self, shape: RecordShape = RecordShape.ECHO, *, header_apart: bool = False
+    ) -> None:
+        self._shape = shape
+        self._header_apart = header_apart
+
+    def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+        """The rows that were predicted, in row order."""
+        groups, rows = predicted_rows(batch)
+        heads = prediction_heads(batch, rows, self._shape)
+        if not groups:
+            return Rows(union(heads, self._expected_outcomes(batch)))
+        cells = _head_cells(heads, in_echoes(non_finite))
+        return _rows(cells | _outcome_cells(groups, rows, non_finite, self._shape))
+
+    def _expected_outcomes(self, batch: InstanceBatch) -> Layout:
+        """The columns of outcomes, as far as they are known before there is one."""
+        if self._shape is RecordShape.ECHO:
+            return ()
+        return tuple(outcome_columns((info.name for info in batch.outputs), self._shape).values())
+
+    def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+        """The rows that failed, in row order."""
+        if not batch.statuses:
+            return Rows(())
+        rows = sorted(batch.statuses)
+        cells = _head_cells(head_columns(batch, rows), in_echoes(non_finite))
+        errors: list[Piece] = [[_error_cell(batch, row) for row in rows]]
+        return _rows(cells | {ERROR_COLUMN: errors})
+
+    def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
+        """The columns with their names."""
+        outcomes = {column.name for column in (*layout, *taken) if column.role == OUTCOME}
+        return Schema(layout, column_names(layout, outcomes))
+
+    def empty(self, layout: Layout) -> Layout:
+        """The layout of a file of predictions without rows, where batches say this much."""
+        if self._shape is RecordShape.OUTPUTS:
+            return layout
+        rest = [] if layout else [INSTANCE_COLUMN]
+        return union(layout, rest, [PREDICTION_COLUMN])
+
+    def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
+        """Whether it is one file, with the same header."""
+        return list(written) == [schema]
+
+    def writer(self, file: BinaryIO, schema: Schema) -> BytesWriter:
+        """Begin with the row of names, unless that is apart."""
+        return BytesWriter(file, schema, b"" if self._header_apart else _header(schema))
+
+    def header(self, schema: Schema) -> bytes:
+        """The file of the row of names, if that is apart."""
+        return _header(schema) if self._header_apart else b""
+
+    def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
+        """The rows behind the header."""
+        if not self._header_apart:
+            file.read(len(_header(schema)))
+        for block in _whole_rows(blocks(file)):
+            yield Rows(schema.layout, partial(_rearranged, block, schema.layout))
+
+
+def _header(schema: Schema) -> bytes:
+    cells = [quoted(name.encode()) for name in schema.names]
+    return b",".join(cells) + b"\n" if cells else b""
+
+
+def _rearranged(block: bytes, old: Layout, schema: Schema) -> bytes:
+    """Rows of one layout in another that has all its columns and more."""
+    if old == schema.layout:
+        return block
+    at = {column: position for position, column in enumerate(old)}
+    cells = _CELLS.findall(block)
+    columns = [cells[position :: len(old)] for position in range(len(old))]
+    return join_lines(_line([[columns[at[c]]] if c in at else [b""] for c in schema.layout]))
+
+
+def _whole_rows(text: Iterable[bytes]) -> Iterator[bytes]:
+    """The same text in blocks that end where rows do."""
+    left = b""
+    for block in text:
+        left += block
+        end = _end_of_rows(left)
+        if end:
+            yield left[:end]
+            left = left[end:]
+
+
+def _end_of_rows(text: bytes) -> int:
+    """The byte behind the last line break outside quotes."""
+    quotes = text.count(b'"')
+    end = len(text)
+    while (at := text.rfind(b"\n", 0, end)) >= 0:
+        quotes -= text.count(b'"', at, end)
+        if quotes % 2 == 0:
+            return at + 1
+        end = at
+    return 0
+
+
+def _rows(cells: _Cells) -> Rows:
+    return Rows(union(cells), partial(_text, cells))
+
+
+def _text(cells: _Cells, schema: Schema) -> bytes:
+    return join_lines(_line([cells.get(column, [b""]) for column in schema.layout]))
+
+
+def _line(cells: Sequence[list[Piece]]) -> list[Piece]:
+    line: list[Piece] = []
+    for pieces in cells:
+        line += [*pieces, b","]
+    return [*line[:-1], b"\n"]
+
+
+def _head_cells(heads: InstanceColumns, non_finite: NonFinite) -> _Cells:
+    return {column: _value_cells(values, non_finite) for column, values in heads.items()}
+
+
+def _value_cells(values: Sequence[Any] | pa.Array, non_finite: NonFinite) -> list[Piece]:
+    return value_cells(json_values(values) if isinstance(values, pa.Array) else values, non_finite)
+
+
+def _outcome_cells(
+    groups: Sequence[Predictions], rows: Sequence[int], non_finite: NonFinite, shape: RecordShape
+) -> _Cells:
+    """A column for each output."""
+    if len(groups) == 1:
+        return _group_cells(groups[0], non_finite, shape)
+    by_column: dict[Column, dict[int, bytes]] = {}
+    for group in groups:
+        for column, pieces in _group_cells(group, non_finite, shape).items():
+            texts = zip(group.rows, join_rows(pieces), strict=True)
+            by_column.setdefault(column, {}).update(texts)
+    return {column: [[texts.get(row, b"") for row in rows]] for column, texts in by_column.items()}
+
+
+def _group_cells(group: Predictions, non_finite: NonFinite, shape: RecordShape) -> _Cells:
+    outputs: Mapping[str, NDArray[np.generic]] = group.columns
+    return {
+        column: array_cells(name, outputs[name], non_finite)
+        for name, column in outcome_columns(outputs, shape).items()
+    }
+
+
+def _error_cell(batch: InstanceBatch, row: int) -> bytes:
+    status = batch.statuses[row]
+    return quoted(b'{"code": %d, "message": %b}' % (status.code, dumps(status.message)))

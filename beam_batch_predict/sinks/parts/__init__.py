@@ -1,0 +1,1 @@
+"""Parts: what is written for one chunk."""

@@ -1,0 +1,97 @@
+"""Which parts make up the input: each row of it once, or an error that says what is missing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from beam_batch_predict.errors import LostRowsError
+from beam_batch_predict.sinks.parts.part import Part
+
+__all__ = ["check_parts", "complete_chunks"]
+
+
+def check_parts(parts: Iterable[Part], planned_input: bool = False) -> list[Part]:
+    """The parts that make up the whole input, in its order.
+
+    Of parts that hold the same rows, as retries may leave, one is taken.
+
+    Args:
+        parts: every part that was written.
+        planned_input: whether there was a plan, which always has a chunk and so a part.
+
+    Raises:
+        LostRowsError: a chunk, or some rows of one, are in no part.
+    """
+    given = set(parts)
+    planned = [part for part in given if part.chunk >= 0]
+    unplanned = sorted((part for part in given if part.chunk < 0), key=lambda p: p.predictions.uri)
+    if planned_input and not planned:
+        raise LostRowsError("no chunk of the input left a part; nothing was published")
+    taken: list[Part] = []
+    done = set()
+    for number, group in _by_chunk(planned):
+        taken += _check_chunk(number, group)
+        done.add(number)
+    expected = {part.chunks for part in planned}
+    if len(expected) > 1:
+        raise LostRowsError(
+            f"parts of different plans came together, of {sorted(expected)} chunks; "
+            "nothing was published"
+        )
+    if planned and done != set(range(max(expected))):
+        missing = sorted(set(range(max(expected))) - done)
+        raise LostRowsError(
+            f"of {max(expected)} chunks {len(missing)} left no part, such as {missing[:1]}; "
+            "nothing was published"
+        )
+    return taken + unplanned
+
+
+def complete_chunks(parts: Iterable[Part]) -> set[int]:
+    """The chunks all of whose rows are in parts."""
+    planned = [part for part in parts if part.chunk >= 0]
+    return {number for number, group in _by_chunk(planned) if _tiles(group) is not None}
+
+
+def _by_chunk(parts: Iterable[Part]) -> Iterable[tuple[int, list[Part]]]:
+    def chunk(part: Part) -> int:
+        return part.chunk
+
+    return ((number, list(group)) for number, group in groupby(sorted(parts, key=chunk), chunk))
+
+
+def _check_chunk(number: int, parts: Sequence[Part]) -> list[Part]:
+    tiles = _tiles(parts)
+    if tiles is None:
+        rows = sorted((part.first_row, part.first_row + part.rows) for part in parts)
+        raise LostRowsError(
+            f"chunk {number} is incomplete: its parts have the rows {rows[:5]}, and those do not "
+            "follow each other to its end; nothing was published"
+        )
+    return tiles
+
+
+def _tiles(parts: Iterable[Part]) -> list[Part] | None:
+    """Parts of one chunk that follow each other without gap or overlap, to its end.
+
+    Attempts that broke off may have left parts of any extent: of several that begin at a row
+    the longest that leads to the end is taken. None where no way leads there.
+    """
+    starts: dict[int, list[Part]] = defaultdict(list)
+    for part in sorted(parts, key=lambda part: (part.rows, part.last)):
+        if part.rows or part.last:
+            starts[part.first_row].append(part)
+    tiles: list[Part] = []
+    row = 0
+    while not (tiles and tiles[-1].last):
+        # What is tried once is taken out: a row from which no way leads on stays without any.
+        if starts[row]:
+            tiles.append(starts[row].pop())
+            row += tiles[-1].rows
+        elif tiles:
+            row -= tiles.pop().rows
+        else:
+            return None
+    return tiles

@@ -1,0 +1,155 @@
+"""What files of predictions and of errors are to be, after all parts of a run are seen.
+
+All files of a kind have the same columns: usually those that the parts have already.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import BinaryIO, NamedTuple, cast
+
+from beam_batch_predict import files
+from beam_batch_predict.sinks.columns.layout import OUTCOME, Layout, RecordFormat, Schema, union
+from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS, error_format
+from beam_batch_predict.sinks.formats.csv import CsvRecords
+from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile, commit_file, new_file
+from beam_batch_predict.sinks.parts.sections import Section, SectionWriter, copy_sections
+
+__all__ = ["FileForm", "FinalFiles", "WholeFile", "final_files"]
+
+
+class WholeFile(NamedTuple):
+    """A file as it will be published, where its part is.
+
+    Attributes:
+        file: the file.
+        rows: how many are in it.
+        chunk: the chunk it was made from; -1 outside a plan.
+    """
+
+    file: PartFile
+    rows: int
+    chunk: int
+
+
+class _Source(NamedTuple):
+    chunk: int
+    file: PartFile
+    rows: int
+    sections: tuple[Section, ...]
+
+
+class FileForm(NamedTuple):
+    """What all published files of a kind are: their format, and their columns."""
+
+    format: RecordFormat
+    schema: Schema
+
+    def is_published(self, source: _Source) -> bool:
+        """Whether a part's file is as it will be published: usually, and then it only moves."""
+        return _fits(self, tuple(section.layout for section in source.sections))
+
+    def empty_file(self) -> bytes:
+        """A file without rows."""
+        content = io.BytesIO()
+        self.format.writer(content, self.schema).close()
+        return content.getvalue()
+
+    def header(self) -> bytes:
+        """The file of the names of the columns, where that is a file of its own."""
+        return self.format.header(self.schema) if isinstance(self.format, CsvRecords) else b""
+
+
+class FinalFiles(NamedTuple):
+    """Predictions or errors: in which files they are, and in which form these are to be."""
+
+    sources: Sequence[_Source]
+    form: FileForm
+
+    def files(self) -> list[WholeFile]:
+        """Files in that form, one a chunk, where their parts are; written again if need be."""
+        return [_whole(chunk, self.form) for chunk in _by_chunk(self.sources)]
+
+
+def final_files(parts: Sequence[Part], predictions_format: str) -> tuple[FinalFiles, FinalFiles]:
+    """What the files of predictions and those of errors are to be.
+
+    Args:
+        parts: complete and in order, as `check_parts` returns them.
+        predictions_format: of the parts, as `format_name` gives it.
+    """
+    predictions = [
+        _Source(p.chunk, p.predictions, p.rows - p.failed, p.prediction_sections) for p in parts
+    ]
+    errors = [_Source(p.chunk, p.errors, p.failed, p.error_sections) for p in parts]
+    formats = RECORD_FORMATS[predictions_format], error_format(predictions_format)
+    forms = _forms(predictions, errors, *formats)
+    return FinalFiles(predictions, forms[0]), FinalFiles(errors, forms[1])
+
+
+@lru_cache(maxsize=64)
+def _fits(form: FileForm, layouts: tuple[Layout, ...]) -> bool:
+    return form.format.fits([form.format.schema(layout) for layout in layouts], form.schema)
+
+
+def _forms(
+    predictions: Sequence[_Source],
+    errors: Sequence[_Source],
+    record_format: RecordFormat,
+    errors_format: RecordFormat,
+) -> tuple[FileForm, FileForm]:
+    """The forms of predictions and of errors, whose rows have the same columns and more.
+
+    Unless they are in another format.
+    """
+    layout = union(*_layouts(predictions))
+    same = [column for column in layout if column.role != OUTCOME]
+    if errors_format is not record_format:
+        same = []
+    failed = union(same, *_layouts(errors))
+    if all(source.file == NO_FILE for source in predictions):
+        layout = record_format.empty(layout)
+    return (
+        FileForm(record_format, record_format.schema(layout)),
+        FileForm(errors_format, errors_format.schema(failed, layout)),
+    )
+
+
+def _layouts(sources: Iterable[_Source]) -> Iterable[Layout]:
+    """The layouts in their order, each once: mostly there is but one."""
+    return dict.fromkeys(section.layout for source in sources for section in source.sections)
+
+
+def _by_chunk(sources: Iterable[_Source]) -> list[list[_Source]]:
+    """Those with a file: of one chunk together, each of those outside a plan for itself."""
+    groups: list[list[_Source]] = []
+    for source in sources:
+        if source.file == NO_FILE:
+            continue
+        if groups and source.chunk >= 0 and groups[-1][0].chunk == source.chunk:
+            groups[-1].append(source)
+        else:
+            groups.append([source])
+    return groups
+
+
+def _whole(sources: Sequence[_Source], form: FileForm) -> WholeFile:
+    """One file for a chunk: that of its only part, or one as if there were but one."""
+    rows = sum(source.rows for source in sources)
+    first = sources[0]
+    if len(sources) == 1 and form.is_published(first):
+        return WholeFile(first.file, rows, first.chunk)
+    directory = first.file.uri.rpartition("/")[0]
+    file = new_file(directory)
+    try:
+        with SectionWriter(cast(BinaryIO, file), form.format, form.schema) as whole:
+            for source in sources:
+                with files.open_file(source.file.uri) as part:
+                    copy_sections(form.format, part, source.sections, whole)
+            whole.close()
+        return WholeFile(commit_file(file, f"{first.file.uri}.whole"), rows, first.chunk)
+    except BaseException:
+        file.abandon()
+        raise

@@ -1,0 +1,282 @@
+"""Part files: what one chunk became, whole or not there at all.
+
+A part is written aside and moved in one step to a name made from its chunk and its rows
+alone, so that a chunk done twice leaves the same files once. Usually a part is a
+whole chunk; where a runner hands the batches of a chunk to several bundles, each bundle
+writes the runs of rows it saw. Last comes the part's record: a part that has one is done, for
+whoever goes on with the run.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from itertools import chain
+from typing import BinaryIO, NamedTuple, cast
+
+from beam_batch_predict import files
+from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.errors import LostRowsError
+from beam_batch_predict.files import NewFile
+from beam_batch_predict.sinks.columns.layout import Layout, RecordFormat, Rows, union
+from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, ErrorGroups
+from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS, error_format
+from beam_batch_predict.sinks.parts.sections import Section, SectionWriter, copy_sections
+from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.status import Status
+
+__all__ = [
+    "NO_FILE",
+    "Part",
+    "PartFile",
+    "PartWriter",
+    "commit_file",
+    "new_file",
+    "part_name",
+]
+
+
+class PartFile(NamedTuple):
+    """A file of a part.
+
+    Attributes:
+        uri: empty where there is none.
+        size: its bytes.
+        sha256: of its bytes, in hexadecimal.
+    """
+
+    uri: str = ""
+    size: int = 0
+    sha256: str = ""
+
+
+NO_FILE = PartFile()
+
+
+class Part(NamedTuple):
+    """Consecutive rows of one chunk, written.
+
+    Attributes:
+        chunk: number of the chunk; -1 for rows outside a plan.
+        chunks: how many chunks the plan has.
+        first_row: number of the first row in the chunk.
+        rows: how many rows, predicted and failed.
+        last: whether the chunk ends with this part.
+        predictions: the file of predictions; `NO_FILE` where no row was predicted.
+        errors: the file of errors; `NO_FILE` where no row failed.
+        failed: how many of the rows failed.
+        source_failures: files that could not be read (to the end).
+        seconds: time spent on the part by its worker.
+        prediction_sections: the columns of the file of predictions, section by section;
+            where there is none, those that it might have had.
+        error_sections: the same for the file of errors.
+        error_groups: the rows that failed, by cause.
+        places: where in the input its first and its last row stand; empty without rows.
+    """
+
+    chunk: int
+    chunks: int
+    first_row: int
+    rows: int
+    last: bool
+    predictions: PartFile
+    errors: PartFile
+    failed: int
+    source_failures: tuple[Status, ...]
+    seconds: float
+    prediction_sections: tuple[Section, ...] = ()
+    error_sections: tuple[Section, ...] = ()
+    error_groups: tuple[ErrorGroup, ...] = ()
+    places: tuple[str, ...] = ()
+
+
+def part_name(chunk: int, first_row: int, next_row: int) -> str:
+    """What the names of a part's files begin with, made from its rows alone.
+
+    Both ends: another attempt may have been given more or fewer rows of the chunk.
+
+    Example:
+        >>> part_name(7, 0, 150)
+        'chunk-000007-rows-0-150'
+    """
+    return f"chunk-{chunk:06d}-rows-{first_row}-{next_row}"
+
+
+class PartWriter:
+    """Writes the batches of one chunk, as they come in row order.
+
+    Args:
+        directory: where parts go.
+        first: the first batch; it is not written by this.
+        non_finite: how NaN and infinities are written.
+        since: when work on the part began, by `time.perf_counter()`.
+        predictions_format: of the files, as `format_name` gives it.
+    """
+
+    def __init__(
+        self,
+        directory: str,
+        first: InstanceBatch,
+        non_finite: NonFinite,
+        since: float,
+        predictions_format: str = "jsonl",
+    ) -> None:
+        self._format = RECORD_FORMATS[predictions_format]
+        self._error_format = error_format(predictions_format)
+        self.next_row = first.first_row
+        self._since = since
+        self._chunk = -1 if first.chunk is None else first.chunk
+        self._chunks = first.chunks
+        self._first_row = first.first_row
+        self._last = False
+        self._failed = 0
+        self._source_failures: list[Status] = []
+        self._error_groups = ErrorGroups()
+        self._places: tuple[str, ...] = ()
+        self._directory = directory
+        self._predictions = _Table(directory, self._format)
+        self._errors = _Table(directory, self._error_format)
+        self._non_finite = non_finite
+
+    def write(self, batch: InstanceBatch) -> None:
+        """Write the outcomes of a batch that begins where the last one ended.
+
+        Raises:
+            LostRowsError: a row of the batch has no outcome, or two.
+        """
+        _check_outcomes(batch)
+        self._predictions.write(self._format.predictions(batch, self._non_finite))
+        self._errors.write(self._error_format.errors(batch, self._non_finite))
+        self.next_row += len(batch)
+        self._failed += len(batch.statuses)
+        self._source_failures += batch.source_failures
+        self._error_groups.add(batch)
+        if len(batch):
+            first = self._places[0] if self._places else batch.location(0)
+            self._places = first, batch.location(len(batch) - 1)
+        self._last = batch.last
+
+    def commit(self) -> Part:
+        """Make the part visible."""
+        rows = self.next_row - self._first_row
+        name = part_name(self._chunk, self._first_row, self.next_row)
+        if self._chunk < 0:
+            name = f"rows-{uuid.uuid4().hex}"
+        uri = files.join(self._directory, name)
+        return Part(
+            chunk=self._chunk,
+            chunks=self._chunks,
+            first_row=self._first_row,
+            rows=rows,
+            last=self._last,
+            predictions=self._predictions.commit(f"{uri}.predictions"),
+            errors=self._errors.commit(f"{uri}.errors"),
+            failed=self._failed,
+            source_failures=tuple(self._source_failures),
+            seconds=time.perf_counter() - self._since,
+            prediction_sections=tuple(self._predictions.sections),
+            error_sections=tuple(self._errors.sections),
+            error_groups=self._error_groups.groups(),
+            places=self._places,
+        )
+
+    def abandon(self) -> None:
+        """Remove what was written: the bundle failed, and will be tried again."""
+        self._predictions.abandon()
+        self._errors.abandon()
+
+
+def _check_outcomes(batch: InstanceBatch) -> None:
+    counted = sum(len(group.rows) for group in batch.predictions) + len(batch.statuses)
+    if counted == len(batch) and _is_whole(batch):
+        return
+    outcomes = [*chain.from_iterable(group.rows for group in batch.predictions), *batch.statuses]
+    if sorted(outcomes) != list(range(len(batch))):
+        raise LostRowsError(
+            f"chunk {batch.chunk}, rows {batch.first_row} to {batch.first_row + len(batch)}: "
+            f"{len(set(outcomes))} of {len(batch)} rows have an outcome, {len(outcomes)} outcomes"
+        )
+
+
+def _is_whole(batch: InstanceBatch) -> bool:
+    """Whether ranges of rows, one behind the other, make up the batch: the usual case."""
+    row = 0
+    for group in batch.predictions:
+        if not isinstance(group.rows, range) or group.rows.start != row:
+            return False
+        row = group.rows.stop
+    return row == len(batch)
+
+
+class _Table:
+    """A file of rows, of columns that can only become more."""
+
+    def __init__(self, directory: str, record_format: RecordFormat) -> None:
+        self.sections: list[Section] = []
+        self._directory = directory
+        self._format = record_format
+        self._layout: Layout = ()
+        self._file: NewFile | None = None
+        self._section: SectionWriter | None = None
+
+    def write(self, rows: Rows) -> None:
+        if rows.layout != self._layout:
+            self._layout = union(self._layout, rows.layout)
+        if rows.content is None:
+            return
+        if self._section is None or self._section.layout != self._layout:
+            self._end_section()
+            self._file = self._file or new_file(self._directory)
+            self._section = self._begin(self._file)
+        self._section.write(rows)
+
+    def commit(self, uri: str) -> PartFile:
+        """Move the file to its name."""
+        self._end_section()
+        if self._file is None:
+            self.sections = [Section(self._layout, 0)] if self._layout else []
+            return NO_FILE
+        schemas = [self._format.schema(section.layout) for section in self.sections]
+        if not self._format.fits(schemas, self._format.schema(self._layout)):
+            self._merge(self._file)
+        written = commit_file(self._file, uri)
+        self._file = None
+        return written
+
+    def abandon(self) -> None:
+        if self._section is not None:
+            self._section.abandon()
+        if self._file is not None:
+            self._file.abandon()
+        self._file = self._section = None
+
+    def _begin(self, file: NewFile) -> SectionWriter:
+        schema = self._format.schema(self._layout)
+        return SectionWriter(cast(BinaryIO, file), self._format, schema)
+
+    def _end_section(self) -> None:
+        if self._section is not None:
+            self.sections.append(self._section.close())
+            self._section = None
+
+    def _merge(self, written: NewFile) -> None:
+        """Write all sections again, as one."""
+        written.close()
+        self._file = new_file(self._directory)
+        try:
+            with written.open_written() as content, self._begin(self._file) as section:
+                copy_sections(self._format, content, self.sections, section)
+                self.sections = [section.close()]
+        finally:
+            written.abandon()
+
+
+def new_file(directory: str) -> NewFile:
+    """A new file of a part, which gets its name when it is committed."""
+    return NewFile(files.join(directory, uuid.uuid4().hex))
+
+
+def commit_file(file: NewFile, uri: str) -> PartFile:
+    """Give a file of a part its name."""
+    file.commit(uri)
+    return PartFile(uri, file.size, file.sha256)

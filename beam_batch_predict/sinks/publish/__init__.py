@@ -1,0 +1,1 @@
+"""Parts under their final names, or in tables."""

@@ -1,0 +1,274 @@
+"""Parts to published files: in input order, each whole, by one run and no other."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from beam_batch_predict import files
+from beam_batch_predict.errors import DestinationError
+from beam_batch_predict.files.errors import StorageUnavailable
+from beam_batch_predict.sinks.error_summary.groups import merge_groups
+from beam_batch_predict.sinks.error_summary.stats import stats_lines
+from beam_batch_predict.sinks.formats.by_name import error_format
+from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, naming_of
+from beam_batch_predict.sinks.parts.final_files import WholeFile, final_files
+from beam_batch_predict.sinks.parts.part import Part, PartFile, commit_file
+from beam_batch_predict.spec import FileNames
+
+__all__ = [
+    "PublishedFile",
+    "has_publication",
+    "publish",
+    "refuse_published",
+    "remove_errors_of_failure",
+    "remove_parts",
+    "show_errors_of_failure",
+]
+
+_logger = logging.getLogger(__name__)
+
+_CLAIM = "publishing"
+_PUBLICATION = "publication.json"
+
+_ANOTHER_DIRECTORY = (
+    "start the job again, and it gets another directory; or, where it has none of its own, name "
+    "an output path without results"
+)
+
+
+class PublishedFile(NamedTuple):
+    """A file of the output, or a table.
+
+    Attributes:
+        uri: of the file.
+        rows: how many are in it.
+        size: its bytes; 0 of a table.
+        sha256: of its bytes, in hexadecimal; empty of a table.
+        chunk: the chunk of the input that it was made from; -1 where it is not of one.
+    """
+
+    uri: str
+    rows: int
+    size: int = 0
+    sha256: str = ""
+    chunk: int = -1
+
+
+def publish(
+    parts: Sequence[Part],
+    directory: str,
+    parts_directory: str,
+    predictions_format: str,
+    names: FileNames = FileNames.NUMBERED,
+) -> list[PublishedFile]:
+    """Give the parts their final names, one file a chunk, numbered in input order.
+
+    There is always a first predictions file, if one without rows. All files of a kind
+    have the same columns. Done again after a failure half way, it goes on where it stopped.
+
+    Args:
+        parts: complete and in order, as `check_parts` returns them.
+        directory: where the files go.
+        parts_directory: where the parts are.
+        predictions_format: of the parts, as `format_name` gives it.
+        names: how files are called.
+
+    Returns:
+        The files: predictions in order, then errors in order, then those that are beside them.
+
+    Raises:
+        DestinationError: another run has published there.
+    """
+    publication = _read_publication(directory, parts_directory)
+    if publication is None:
+        publication = [
+            (source, file._replace(uri=files.join(directory, file.uri)))
+            for source, file in _prepare(parts, parts_directory, predictions_format, names)
+        ]
+    _claim(directory, parts_directory, publication, names)
+    sources = [files.join(parts_directory, name) for name, _ in publication]
+    published = [file for _, file in publication]
+    _move(sources, [file.uri for file in published])
+    return published
+
+
+_Publication = list[tuple[str, PublishedFile]]
+"""The name of each file in the directory of parts, and what it is to be."""
+
+
+def _prepare(
+    parts: Sequence[Part], parts_directory: str, predictions_format: str, names: FileNames
+) -> _Publication:
+    """What is to be published, by names in the directory."""
+
+    def aside(name: str, content: bytes) -> WholeFile:
+        return _write_aside(files.join(parts_directory, name), content)
+
+    naming = naming_of(names)
+    predictions, errors = final_files(parts, predictions_format)
+    first = predictions.files()
+    if not first:
+        first = [aside("no-rows.predictions", predictions.form.empty_file())]
+    whole = errors.files()
+    made = [
+        *zip(first, naming.predictions(predictions.form.format.extension, len(first)), strict=True),
+        *zip(whole, naming.errors(errors.form.format.extension, len(whole)), strict=True),
+    ]
+    if header := predictions.form.header():
+        made.append((aside("header", header), naming.header))
+    if naming.stats:
+        made.append((aside("stats", _stats(parts)), naming.stats))
+    return [_to_publish(file, name) for file, name in made]
+
+
+def _stats(parts: Iterable[Part]) -> bytes:
+    return stats_lines(merge_groups(part.error_groups for part in parts))
+
+
+def _to_publish(whole: WholeFile, uri: str) -> tuple[str, PublishedFile]:
+    file = PublishedFile(uri, whole.rows, whole.file.size, whole.file.sha256, whole.chunk)
+    return whole.file.uri.rpartition("/")[2], file
+
+
+def _write_aside(uri: str, content: bytes) -> WholeFile:
+    """A file of no chunk, among the parts."""
+    file = files.NewFile(uri)
+    try:
+        file.write(content)
+        return WholeFile(commit_file(file, uri), 0, -1)
+    except BaseException:
+        file.abandon()
+        raise
+
+
+def has_publication(parts_directory: str) -> bool:
+    """Whether the parts are complete and settled, and some may have their final names already."""
+    return files.exists(files.join(parts_directory, _PUBLICATION))
+
+
+def _read_publication(directory: str, parts_directory: str) -> _Publication | None:
+    if not has_publication(parts_directory):
+        return None
+    found = json.loads(files.read_file(files.join(parts_directory, _PUBLICATION)))
+    return [
+        (source, PublishedFile(files.join(directory, name), *more))
+        for source, (name, *more) in found
+    ]
+
+
+def _claim(
+    directory: str, parts_directory: str, publication: _Publication, names: FileNames
+) -> None:
+    """Make sure that this run and no other publishes in the directory.
+
+    Raises:
+        DestinationError: another run does, or has.
+    """
+    claim = _claim_in(parts_directory)
+    if not files.create_exclusively(claim, _run_of(parts_directory)):
+        raise DestinationError(
+            f"another run publishes in {directory}",
+            _ANOTHER_DIRECTORY,
+        )
+    # Set before the first file moves, by this or another attempt, it tells ours from others'.
+    if not has_publication(parts_directory):
+        try:
+            refuse_published(directory, names)
+        except DestinationError:
+            if not has_publication(parts_directory):
+                files.delete([claim])
+                raise
+        named = [(name, (os.path.basename(file.uri), *file[1:])) for name, file in publication]
+        files.write_file(files.join(parts_directory, _PUBLICATION), json.dumps(named).encode())
+
+
+def _claim_in(parts_directory: str) -> str:
+    return files.join(parts_directory.rpartition("/")[0], _CLAIM)
+
+
+def _run_of(parts_directory: str) -> bytes:
+    return parts_directory.rpartition("/")[2].encode()
+
+
+def refuse_published(directory: str, names: FileNames = FileNames.NUMBERED) -> None:
+    """Refuse a directory in which another run has published.
+
+    Raises:
+        DestinationError: there are files with such names.
+    """
+    for pattern in naming_of(names).patterns:
+        if found := files.match_in(directory, pattern):
+            raise DestinationError(
+                f"{found[0].uri} exists already: another run has published in {directory}",
+                _ANOTHER_DIRECTORY,
+            )
+
+
+def _move(sources: Sequence[str], names: Sequence[str]) -> None:
+    try:
+        files.rename(sources, names, replace=False)
+    except FileExistsError as error:
+        raise DestinationError(f"another run has published beside this one: {error}") from error
+
+
+def show_errors_of_failure(
+    parts: Sequence[Part],
+    directory: str,
+    predictions_format: str,
+    names: FileNames = FileNames.NUMBERED,
+) -> None:
+    """Copy the errors of a run that publishes nothing to where its user looks for them.
+
+    A file is numbered by its chunk, so that several workers do the same. Those of a chunk with
+    several parts have its rows in their names too.
+    """
+    naming, extension = naming_of(names), error_format(predictions_format).extension
+    for part in parts:
+        if part.errors.uri:
+            where = part.chunk, part.chunks, part.first_row
+            _copy(part.errors, files.join(directory, naming.errors_of_failure(extension, *where)))
+    if naming.stats:
+        files.write_file(files.join(directory, naming.stats), _stats(parts))
+
+
+def _copy(source: PartFile, destination: str) -> None:
+    with files.open_file(source.uri) as file:
+        copy = files.NewFile(destination)
+        try:
+            while block := file.read(1024 * 1024):
+                copy.write(block)
+        except BaseException:
+            copy.abandon()
+            raise
+        copy.commit()
+
+
+def remove_errors_of_failure(directory: str, names: FileNames = FileNames.NUMBERED) -> None:
+    """Remove what `show_errors_of_failure` has copied."""
+    for pattern in naming_of(names).error_patterns:
+        files.delete(file.uri for file in files.match_in(directory, pattern))
+
+
+def remove_parts(directory: str) -> None:
+    """Delete a directory of parts that is no longer needed, or what can be of it."""
+    with contextlib.suppress(OSError, StorageUnavailable):
+        if files.read_file(_claim_in(directory)) == _run_of(directory):
+            files.delete([_claim_in(directory)])
+            above, _, name = _claim_in(directory).rpartition("/")
+            files.remove_asides(above, [name])
+            files.remove_asides(os.path.dirname(above), [JOB_RECORD, MANIFEST])
+    if files.is_local(directory):
+        shutil.rmtree(directory, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another run has parts beside it
+            os.rmdir(os.path.dirname(directory))
+        return
+    try:
+        files.delete(file.uri for file in files.match_in(directory, "**"))
+    except (OSError, StorageUnavailable) as error:
+        _logger.warning("parts that are no longer needed are left behind: %s", error)

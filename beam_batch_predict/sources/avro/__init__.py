@@ -1,0 +1,1 @@
+"""Avro files: blocks, schemas, and records as JSON values."""

@@ -1,0 +1,184 @@
+"""Rows of Avro object container files, from any byte on.
+
+A row is what the file's schema makes it: of a record, an object of its fields in their
+order. Where a row stands in its file is told by the byte where its block begins and its
+number in the block, from 0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, BinaryIO
+
+from beam_batch_predict.batch import Span
+from beam_batch_predict.encoding.json_text import quote
+from beam_batch_predict.files import File
+from beam_batch_predict.sources.avro.blocks import (
+    Block,
+    BrokenBlock,
+    Content,
+    Header,
+    read_blocks,
+    read_header,
+)
+from beam_batch_predict.sources.avro.codecs import CODECS, decompress
+from beam_batch_predict.sources.avro.values import RowDecoder
+from beam_batch_predict.sources.compression import READ_ERRORS, blocks
+from beam_batch_predict.sources.headers import first_columns
+from beam_batch_predict.sources.rows import Rows
+from beam_batch_predict.status import Code, Status
+
+__all__ = ["read_avro", "read_avro_columns"]
+
+BYTES_AT_ONCE = 64 * 1024
+"""Decompressed bytes of blocks whose rows are converted and handed on together."""
+
+_NUMBERS = [str(number) for number in range(4096)]
+
+
+def read_avro_columns(
+    files: Iterable[File], open_file: Callable[[str], BinaryIO]
+) -> tuple[str, ...]:
+    """The names of the fields of the first file; none where its rows are no records.
+
+    Args:
+        files: the files of the source, in order; one that cannot be read is left out: it is
+            no Avro file, its schema is wrong, or its codec is not known.
+        open_file: opens a URI for reading bytes.
+
+    Raises:
+        SourceError: no file can be read.
+    """
+
+    def read(uri: str) -> tuple[str, ...]:
+        with open_file(uri) as stream:
+            return _read_start(Content(blocks(stream, uri)))[1].names
+
+    return first_columns(files, read)
+
+
+def read_avro(
+    span: Span, columns: tuple[str, ...], open_file: Callable[[str], BinaryIO]
+) -> Iterator[Rows]:
+    """The rows of the blocks that begin in a span.
+
+    A block whose data are damaged is noted in `failures`, and reading goes on behind it. Where
+    no block can be read, it ends: the rest of the span is one of the failures.
+
+    Args:
+        span: the piece of a file; a whole file is decompressed as its extension says.
+        columns: the fields to give, in this order, as far as a record has them; empty
+            for all.
+        open_file: opens a URI for reading bytes.
+
+    Raises:
+        OSError, EOFError, zlib.error, zstandard.ZstdError: the file is no Avro file, or
+            unreadable as a whole; rows before the fault have been yielded.
+    """
+    with open_file(span.uri) as file:
+        content = Content(blocks(file, span.uri if span.stop is None else ""))
+        header, decoder = _read_start(content, columns)
+        waiting = _Waiting(span.uri)
+        try:
+            for block in read_blocks(span, header, content, file):
+                for _ in waiting.add(block, header.codec, decoder):
+                    yield waiting.take()
+        except BrokenBlock as error:
+            waiting.fail(error.start, f"no block can be read: {error}; {_rest_of(span)} are lost")
+        except READ_ERRORS:
+            yield waiting.take()
+            raise
+        yield waiting.take()
+
+
+def _rest_of(span: Span) -> str:
+    """Which rows nobody reads if no block can be read in a span.
+
+    Example:
+        >>> _rest_of(Span("a.avro", 0, 70))
+        'the rows from here to byte 70, and to the first sync marker behind it,'
+    """
+    if span.stop is None:
+        return "the rows from here on"
+    return f"the rows from here to byte {span.stop}, and to the first sync marker behind it,"
+
+
+def _read_start(content: Content, columns: tuple[str, ...] = ()) -> tuple[Header, RowDecoder]:
+    """The header of a file, and the decoder of its rows.
+
+    Raises:
+        OSError: the file is no Avro file that can be read.
+    """
+    try:
+        header = read_header(content)
+        decoder = RowDecoder(header.schema, columns)
+    except ValueError as error:
+        raise OSError(str(error)) from error
+    if header.codec not in CODECS:
+        known = ", ".join(CODECS)
+        raise OSError(f"the codec {quote(header.codec)} is not known: it must be one of {known}")
+    return header, decoder
+
+
+class _Waiting:
+    """Rows of some blocks of a file, decoded and not yet handed on."""
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+        self._clear()
+
+    def _clear(self) -> None:
+        self._size = 0
+        self._rows: list[Any] = []
+        self._offsets: list[str] = []
+        self._failures: list[Status] = []
+
+    def add(self, block: Block, codec: str, decoder: RowDecoder) -> Iterator[None]:
+        """Decode a block, and stop wherever there are enough rows to be taken."""
+        taken = 0
+        try:
+            data = decompress(codec, block.data)
+            for rows, size in decoder.decode(block.row_count, data):
+                self._size += size
+                self._rows += rows
+                self._offsets += _places(block.start, taken, taken + len(rows))
+                taken += len(rows)
+                if self._size >= BYTES_AT_ONCE:
+                    yield
+        except ValueError as error:
+            self.fail(block.start, _loss(taken, block.row_count, error))
+
+    def fail(self, start: int, reason: str) -> None:
+        """Note what is lost from a byte on."""
+        self._failures.append(Status(Code.DATA_LOSS, f"{self._uri}, byte {start}: {reason}"))
+
+    def take(self) -> Rows:
+        """The rows that wait."""
+        taken = Rows(self._rows, self._offsets, self._size, tuple(self._failures))
+        self._clear()
+        return taken
+
+
+def _loss(taken: int, count: int, error: Exception) -> str:
+    """What of a block is lost, and why.
+
+    Example:
+        >>> _loss(2, 9, ValueError("it is damaged"))
+        'the rows of the block from record 2 to 8 are lost: it is damaged'
+    """
+    if not taken:
+        return f"the block and its {count} rows are lost: {error}"
+    if taken == count:
+        return f"what is behind the {count} rows of the block is lost: {error}"
+    return f"the rows of the block from record {taken} to {count - 1} are lost: {error}"
+
+
+def _places(start: int, first: int, stop: int) -> Iterable[str]:
+    """Where some rows of a block stand.
+
+    Example:
+        >>> list(_places(96, 0, 2))
+        ['96, record 0', '96, record 1']
+    """
+    numbers = _NUMBERS[first:stop] if stop <= len(_NUMBERS) else map(str, range(first, stop))
+    return map(f"{start}, record ".__add__, numbers)

@@ -1,0 +1,238 @@
+"""Lines of text files, by byte range.
+
+A line belongs to the span in which its first byte lies, so spans that tile a file give
+each line exactly once, wherever the borders fall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate, chain, pairwise, repeat
+from operator import add
+from typing import BinaryIO, NamedTuple
+
+from beam_batch_predict.batch import Span
+from beam_batch_predict.sources.compression import Bounds, blocks, is_compressed
+from beam_batch_predict.sources.rows import Rows
+from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
+from beam_batch_predict.status import Code, Status
+
+__all__ = ["Lines", "as_rows", "read_lines", "split_lines", "too_long"]
+
+_BOM = b"\xef\xbb\xbf"
+
+
+class Lines(NamedTuple):
+    """Some consecutive lines of one file, and the byte offset of each.
+
+    Attributes:
+        rows: the lines; none where there is one line and it is too long to be kept.
+        offsets: where each begins.
+        returns: whether a line may have a carriage return.
+        quotes: how many quotes a line has that is too long.
+    """
+
+    rows: list[bytes]
+    offsets: list[int]
+    returns: bool = False
+    quotes: int = 0
+
+
+def read_lines(
+    span: Span,
+    open_file: Callable[[str], BinaryIO],
+    max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
+) -> Iterator[Rows]:
+    """The lines that begin in a span, without line ends; blank lines are no rows.
+
+    Lines end with LF or CRLF; the last may have no end. A UTF-8 byte order mark at the
+    start of the file is left out.
+
+    Args:
+        span: the byte range; `stop=None` reads to the end of the file. A file is decompressed
+            as its extension says, from its beginning, and offsets count decompressed bytes.
+        open_file: opens a URI for reading bytes, with `seek`.
+        max_bytes: of a line, with all before its LF. A longer one is a row with a
+            `Status`; it is not kept in memory, and not read to its end if that is in
+            another span.
+
+    Yields:
+        The lines of about a megabyte at a time.
+
+    Raises:
+        OSError, EOFError, zlib.error, zstandard.ZstdError: the file cannot be read (on).
+    """
+    with open_file(span.uri) as file:
+        if span.stop is None:
+            found = split_lines(blocks(file, span.uri), 0, max_bytes, keeps_blank=False)
+        else:
+            found = _lines_of_range(file, span, max_bytes)
+        for lines in found:
+            yield as_rows(lines) if lines.rows else too_long(lines.offsets[0], max_bytes)
+
+
+def too_long(offset: int, max_bytes: int) -> Rows:
+    """The row of a line that is too long, and begins at an offset."""
+    message = (
+        f"the line is longer than the {max_bytes} bytes that --max_instance_bytes allows; "
+        "each instance must be on a line of its own, which ends with LF or CRLF"
+    )
+    return Rows([Status(Code.OUT_OF_RANGE, message)], [offset], 0)
+
+
+def split_lines(
+    content: Iterable[bytes],
+    at: int,
+    max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
+    keeps_blank: bool = True,
+) -> Iterator[Lines]:
+    r"""Cut blocks of bytes into lines, whatever the borders between blocks.
+
+    Args:
+        content: the blocks.
+        at: the offset of the first byte.
+        max_bytes: of a line; a longer one comes alone, with an offset and no row.
+        keeps_blank: whether all blank lines come, or some: a small compressed file may have
+            thousands of millions of them.
+
+    Example:
+        >>> [lines.rows for lines in split_lines([b"a\nb", b"c\n"], 10)]
+        [[b'a'], [b'bc']]
+    """
+    line = _Unfinished(max_bytes)
+    for block in content:
+        is_blank = not keeps_blank and len(block) <= max_bytes and block.isspace()
+        rows = block.split(b"\n", 1 if is_blank else -1)
+        if len(rows) == 1:
+            line.add(block)
+            continue
+        returns = line.returns or b"\r" in block
+        line.add(rows[0])
+        if line.parts is None:
+            yield Lines([], [at], quotes=line.quotes)
+            at += line.size + 1
+            del rows[0]
+        else:
+            rows[0] = b"".join(line.parts)
+        line = _Unfinished(max_bytes)
+        behind = rows.pop()
+        left_out = behind.rfind(b"\n") + 1  # where it may have line ends, it is blank
+        line.add(behind[left_out:])
+        offsets = list(accumulate(map(add, map(len, rows), repeat(1)), initial=at))
+        at = offsets.pop() + left_out
+        if rows and len(block) <= max_bytes:
+            yield Lines(rows, offsets, returns)
+        elif rows:
+            yield from _without_too_long(Lines(rows, offsets, returns), max_bytes)
+    if line.parts is None:
+        yield Lines([], [at], quotes=line.quotes)
+    elif line.size:
+        yield Lines([b"".join(line.parts)], [at], line.returns)
+
+
+class _Unfinished:
+    """A line whose end is still to come.
+
+    Attributes:
+        parts: of the line; None once it is too long.
+        size: in bytes.
+        quotes: how many it has, if it is too long.
+        returns: whether it has a carriage return.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        self.parts: list[bytes] | None = []
+        self.size = self.quotes = 0
+        self.returns = False
+        self._max_bytes = max_bytes
+
+    def add(self, part: bytes) -> None:
+        self.size += len(part)
+        if self.parts is None:
+            self.quotes += part.count(b'"')
+            return
+        self.returns = self.returns or b"\r" in part
+        self.parts.append(part)
+        if self.size > self._max_bytes:
+            self.quotes = sum(part.count(b'"') for part in self.parts)
+            self.parts = None
+
+
+def _without_too_long(lines: Lines, max_bytes: int) -> Iterator[Lines]:
+    """The same lines; those that are too long come alone."""
+    rows, offsets, returns, _ = lines
+    long = [at for at, row in enumerate(rows) if len(row) > max_bytes]
+    for before, at in pairwise([-1, *long, len(rows)]):
+        if at > before + 1:
+            yield Lines(rows[before + 1 : at], offsets[before + 1 : at], returns)
+        if at < len(rows):
+            yield Lines([], offsets[at : at + 1], quotes=rows[at].count(b'"'))
+
+
+def _lines_of_range(file: BinaryIO, span: Span, max_bytes: int) -> Iterator[Lines]:
+    """Lines whose first byte lies in a span, or came out of it."""
+    bounds = Bounds(span.start, span.stop)
+    at = 0 if is_compressed(span.uri) else max(span.start - 1, 0)
+    file.seek(at)
+    content: Iterable[bytes] = blocks(file, span.uri, bounds)
+    if span.start > 0 and is_compressed(span.uri):
+        content, at = _behind(iter(content), bounds)
+    content = _reaching(content, at, bounds, max_bytes)
+    if span.start > 0 and bounds.first != 0:
+        content, at = _skip_line(iter(content), at, bounds)
+    for lines in split_lines(content, at, max_bytes, keeps_blank=False):
+        inside = bounds.within(lines.offsets).stop
+        if not inside:
+            return
+        yield lines._replace(rows=lines.rows[:inside], offsets=lines.offsets[:inside])
+        if lines.rows and bounds.is_behind(lines.offsets[-1] + len(lines.rows[-1]) + 1):
+            return
+
+
+def _behind(content: Iterator[bytes], bounds: Bounds) -> tuple[Iterable[bytes], int]:
+    """What comes from the byte before the bounds on, and its offset."""
+    at, before = 0, b""
+    for block in content:
+        first = bounds.first
+        if first is not None and at + len(block) > first:
+            start = max(first - 1, 0)
+            rest = (before + block)[start - at + len(before) :]
+            return chain((rest,), content), start
+        at += len(block)
+        before = block[-1:]
+    return (), at
+
+
+def _reaching(content: Iterable[bytes], at: int, bounds: Bounds, max_bytes: int) -> Iterator[bytes]:
+    """The same blocks, up to where a line that began inside must have ended, or is too long."""
+    for block in content:
+        at += len(block)
+        yield block
+        if bounds.is_behind(at - max_bytes - 1):
+            return
+
+
+def _skip_line(content: Iterator[bytes], at: int, bounds: Bounds) -> tuple[Iterable[bytes], int]:
+    """What follows the first line end, and its offset; nothing if that is behind the bounds."""
+    for block in content:
+        end = block.find(b"\n")
+        at += len(block) if end < 0 else end + 1
+        if bounds.is_behind(at):
+            break
+        if end >= 0:
+            return chain((block[end + 1 :],), content), at
+    return (), at
+
+
+def as_rows(lines: Lines) -> Rows:
+    """Lines as rows: no carriage return at the end, no byte order mark, no blank line."""
+    rows, offsets, returns, _ = lines
+    size = offsets[-1] - offsets[0] + len(rows[-1]) if rows else 0
+    if offsets and offsets[0] == 0 and rows[0].startswith(_BOM):
+        rows[0] = rows[0][len(_BOM) :]
+    if returns:
+        rows = [row[:-1] if row.endswith(b"\r") else row for row in rows]
+    if not all(rows) or any(map(bytes.isspace, rows)):
+        kept = [i for i, row in enumerate(rows) if row and not row.isspace()]
+        rows, offsets = [rows[i] for i in kept], [offsets[i] for i in kept]
+    return Rows(rows, offsets, size)

@@ -1,0 +1,1 @@
+"""Parquet files: row groups within bounds of memory."""

@@ -1,0 +1,104 @@
+"""The neutral description of a batch prediction: what to read, ask, predict and write.
+
+Every job file becomes one `BatchPredictSpec`; no step of the pipeline knows which
+service the job came from except through the values here. Nothing in this folder imports
+Beam or TensorFlow: describing work is cheap, doing it is not.
+"""
+
+from beam_batch_predict.spec.batch_predict import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_CALL_TIMEOUT_SECONDS,
+    DEFAULT_MAX_FAILED_FRACTION,
+    DEFAULT_MAX_FAILED_MIN_ROWS,
+    BatchPredictSpec,
+)
+from beam_batch_predict.spec.instance_config import (
+    RESERVED_FIELDS,
+    InstanceConfig,
+    applies,
+    check_applicable,
+    instance_config_problems,
+)
+from beam_batch_predict.spec.model import (
+    DEFAULT_SIGNATURE,
+    SavedModel,
+)
+from beam_batch_predict.spec.options import (
+    MODEL_COPIES,
+    ModelCopies,
+    RowKey,
+    RunOptions,
+    row_key,
+)
+from beam_batch_predict.spec.outcome import (
+    JobRecord,
+    Outcome,
+)
+from beam_batch_predict.spec.output import (
+    PREDICTIONS_FORMATS,
+    BigQueryDestination,
+    Destination,
+    FileNames,
+    GcsDestination,
+    NonFinite,
+    RecordShape,
+    check_predictions_format,
+)
+from beam_batch_predict.spec.sources import (
+    DEFAULT_CHUNK_BYTES,
+    DEFAULT_MAX_INSTANCE_BYTES,
+    LIST_CHUNK_BYTES,
+    Avro,
+    BigQuery,
+    Csv,
+    FileList,
+    FileSource,
+    JsonLines,
+    Parquet,
+    SequentialSource,
+    Source,
+    TfRecord,
+)
+
+__all__ = [
+    "DEFAULT_BATCH_SIZE",
+    "DEFAULT_CALL_TIMEOUT_SECONDS",
+    "DEFAULT_CHUNK_BYTES",
+    "DEFAULT_MAX_FAILED_FRACTION",
+    "DEFAULT_MAX_FAILED_MIN_ROWS",
+    "DEFAULT_MAX_INSTANCE_BYTES",
+    "DEFAULT_SIGNATURE",
+    "LIST_CHUNK_BYTES",
+    "MODEL_COPIES",
+    "PREDICTIONS_FORMATS",
+    "RESERVED_FIELDS",
+    "Avro",
+    "BatchPredictSpec",
+    "BigQuery",
+    "BigQueryDestination",
+    "Csv",
+    "Destination",
+    "FileList",
+    "FileNames",
+    "FileSource",
+    "GcsDestination",
+    "InstanceConfig",
+    "JobRecord",
+    "JsonLines",
+    "ModelCopies",
+    "NonFinite",
+    "Outcome",
+    "Parquet",
+    "RecordShape",
+    "RowKey",
+    "RunOptions",
+    "SavedModel",
+    "SequentialSource",
+    "Source",
+    "TfRecord",
+    "applies",
+    "check_applicable",
+    "check_predictions_format",
+    "instance_config_problems",
+    "row_key",
+]

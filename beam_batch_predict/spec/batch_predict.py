@@ -1,0 +1,143 @@
+"""The neutral description of a batch prediction: what to read, ask, predict and write.
+
+Every job file becomes one `BatchPredictSpec`; no step of the pipeline knows which
+service the job came from except through the values here. Nothing in this module imports
+Beam or TensorFlow: describing work is cheap, doing it is not.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from beam_batch_predict.spec.checks import (
+    check_batch_size,
+    check_number,
+    check_positive,
+)
+from beam_batch_predict.spec.instance_config import InstanceConfig, check_applicable
+from beam_batch_predict.spec.model import SavedModel
+from beam_batch_predict.spec.outcome import JobRecord
+from beam_batch_predict.spec.output import (
+    BigQueryDestination,
+    Destination,
+    NonFinite,
+    RecordShape,
+    check_predictions_format,
+)
+from beam_batch_predict.spec.sources import (
+    DEFAULT_CHUNK_BYTES,
+    DEFAULT_MAX_INSTANCE_BYTES,
+    Avro,
+    BigQuery,
+    Csv,
+    FileList,
+    FileSource,
+    JsonLines,
+    Parquet,
+    Source,
+    TfRecord,
+)
+
+__all__ = [
+    "DEFAULT_CALL_TIMEOUT_SECONDS",
+    "DEFAULT_CHUNK_BYTES",
+    "DEFAULT_MAX_FAILED_FRACTION",
+    "DEFAULT_MAX_FAILED_MIN_ROWS",
+    "DEFAULT_MAX_INSTANCE_BYTES",
+    "Avro",
+    "BatchPredictSpec",
+    "BigQuery",
+    "Csv",
+    "FileList",
+    "FileSource",
+    "InstanceConfig",
+    "JsonLines",
+    "Parquet",
+    "Source",
+    "TfRecord",
+]
+
+DEFAULT_BATCH_SIZE = 64
+"""`manualBatchTuningParameters.batchSize` where a job sets none (Vertex AI's default)."""
+
+DEFAULT_MAX_FAILED_FRACTION = 0.5
+"""A job fails if more than this share of its rows fail: more than half is no prediction job."""
+
+DEFAULT_MAX_FAILED_MIN_ROWS = 100
+"""Fewer rows than this say little about a job, and cost little."""
+
+DEFAULT_CALL_TIMEOUT_SECONDS = 600.0
+"""Ten minutes for one call of the model: as long as the service gives a container."""
+
+
+@dataclasses.dataclass(frozen=True)
+class BatchPredictSpec:
+    """All of one batch prediction.
+
+    Args:
+        source: what to read.
+        model: what to ask.
+        destination: where to write.
+        instances: how rows become instances.
+        predictions_format: the format of the output files; for tables it is "bigquery".
+        batch_size: the number of rows the model sees per call.
+        non_finite: how NaN and infinities are written.
+        record_shape: what a record of a prediction is.
+        max_failed_fraction: the run fails if a larger share of its rows does; 1 is no limit.
+        max_failed_min_rows: rows that there must be before that limit counts.
+        call_timeout_seconds: the longest that a call of the model may take; 0 is no limit.
+        job: the job that this run is for, which writes its own record.
+
+    Raises:
+        InvalidArgument: a value cannot work.
+
+    Example:
+        >>> from beam_batch_predict.spec import GcsDestination, JsonLines
+        >>> spec = BatchPredictSpec(
+        ...     JsonLines("in.jsonl"), SavedModel("model"), GcsDestination("out"))
+        >>> spec.batch_size
+        64
+    """
+
+    source: Source
+    model: SavedModel
+    destination: Destination
+    instances: InstanceConfig = InstanceConfig()
+    predictions_format: str = "jsonl"
+    batch_size: int = DEFAULT_BATCH_SIZE
+    non_finite: NonFinite = NonFinite.STRING
+    record_shape: RecordShape = RecordShape.ECHO
+    max_failed_fraction: float = DEFAULT_MAX_FAILED_FRACTION
+    max_failed_min_rows: int = DEFAULT_MAX_FAILED_MIN_ROWS
+    call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS
+    job: JobRecord | None = None
+
+    def __post_init__(self) -> None:
+        check_batch_size(self.batch_size)
+        check_number(self.max_failed_fraction, "max_failed_fraction", 1)
+        check_positive(self.max_failed_min_rows, "max_failed_min_rows")
+        check_number(self.call_timeout_seconds, "call_timeout_seconds")
+        if isinstance(self.destination, BigQueryDestination):
+            object.__setattr__(self, "predictions_format", "bigquery")
+        else:
+            check_predictions_format(self.predictions_format)
+        check_applicable(self.instances, self.source.format)
+
+    def paid_by(self, project: str) -> BatchPredictSpec:
+        """The same, with a project that pays for BigQuery where the clients name none.
+
+        Example:
+            >>> from beam_batch_predict.spec import BigQuery, GcsDestination
+            >>> spec = BatchPredictSpec(
+            ...     BigQuery("p.d.t"), SavedModel("model"), GcsDestination("out"))
+            >>> spec.paid_by("mine").source.clients.project
+            'mine'
+        """
+        paid: dict[str, Any] = {}
+        for name in ("source", "destination"):
+            table = getattr(self, name)
+            if isinstance(table, (BigQuery, BigQueryDestination)) and not table.clients.project:
+                clients = dataclasses.replace(table.clients, project=project)
+                paid[name] = dataclasses.replace(table, clients=clients)
+        return dataclasses.replace(self, **paid)

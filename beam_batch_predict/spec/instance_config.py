@@ -1,0 +1,164 @@
+"""How a row becomes an instance, as the service's `InstanceConfig` says it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Sequence
+
+from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.spec.checks import check_strings
+
+__all__ = [
+    "RESERVED_FIELDS",
+    "InstanceConfig",
+    "applies",
+    "check_applicable",
+    "instance_config_problems",
+]
+
+RESERVED_FIELDS = frozenset({"instance", "key", "prediction", "error", "explanation"})
+"""Names that an output record gives a meaning of its own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class InstanceConfig:
+    """How a row of the input becomes the instance that the model gets.
+
+    The rules are those of Vertex AI's `InstanceConfig`.
+
+    Args:
+        instance_type: "object", "array", or None: the row decides.
+        key_field: the field whose value identifies the row. It is not sent to the
+            model, and the output has it in place of the instance.
+        included_fields: only these fields are sent to the model, in this order where
+            the instance is an array.
+        excluded_fields: these fields are not sent to the model; they are attached to
+            the output where there is no `key_field`.
+        place_as_key: the place of a row is its key: `in.jsonl:1024`, the URI and the offset in
+            bytes (or the row's number) of where it begins. Nothing is taken out of the row.
+        raw_strings: a signature whose only input is a string gets rows as they stand: a line of
+            text unparsed, a record's bytes. Other signatures get what lines, and records that
+            are JSON texts, say. A `key_field` is looked up in the row and stays in it; where
+            fields are included or excluded, rows are taken apart.
+
+    Raises:
+        InvalidArgument: the values contradict each other.
+
+    Example:
+        >>> InstanceConfig(key_field="id").key_field
+        'id'
+    """
+
+    instance_type: str | None = None
+    key_field: str | None = None
+    included_fields: str | Sequence[str] = ()
+    excluded_fields: str | Sequence[str] = ()
+    place_as_key: bool = False
+    raw_strings: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("included_fields", "excluded_fields"):
+            object.__setattr__(self, name, check_strings(getattr(self, name), name))
+        found = instance_config_problems(
+            self.instance_type, self.key_field, self.included_fields, self.excluded_fields
+        )
+        if found:
+            problems = "; ".join(f"{name}: {problem}" for name, problem in found)
+            raise InvalidArgument(f"InstanceConfig: {problems}")
+        if self.key_field and self.place_as_key:
+            raise InvalidArgument("InstanceConfig: key_field: not together with place_as_key")
+
+    @property
+    def unsent_fields(self) -> frozenset[str]:
+        """The fields taken out of an object before it is sent."""
+        key = {self.key_field} if self.key_field else set()
+        return frozenset(self.excluded_fields) | key
+
+    @property
+    def attached_fields(self) -> tuple[str, ...]:
+        """The excluded fields that the output carries, in their order."""
+        return () if self.key_field else tuple(self.excluded_fields)
+
+
+_FIELDS_OF_RECORDS = ("key_field", "included_fields", "excluded_fields")
+
+_APPLICABLE_FIELDS = {
+    "tf-record": _FIELDS_OF_RECORDS,
+    "tf-record-gzip": _FIELDS_OF_RECORDS,
+    "file-list": (),
+}
+"""The fields that mean something in a format, where not all of the service's do."""
+
+_OF_ALL_FORMATS = frozenset({"place_as_key", "raw_strings"})
+
+
+def applies(field: str, instances_format: str) -> bool:
+    """Whether a field of `InstanceConfig` means something in a format of instances.
+
+    Source: `InstanceConfig`: a record and a file's content are bytes, not objects or arrays,
+    and a file has no fields. Where columns or features have names, all fields apply.
+
+    Example:
+        >>> applies("key_field", "tf-record"), applies("key_field", "file-list")
+        (True, False)
+    """
+    return field in _OF_ALL_FORMATS or field in _APPLICABLE_FIELDS.get(instances_format, (field,))
+
+
+def check_applicable(config: InstanceConfig, instances_format: str) -> None:
+    """Refuse a config that asks for what a format does not have.
+
+    Raises:
+        InvalidArgument: a field of it does not apply to the format.
+    """
+    for field in dataclasses.fields(config):
+        if getattr(config, field.name) and not applies(field.name, instances_format):
+            raise InvalidArgument(
+                f"InstanceConfig.{field.name} does not apply to {instances_format!r} instances",
+                "leave it out",
+            )
+
+
+def instance_config_problems(
+    instance_type: str | None,
+    key_field: str | None,
+    included_fields: Sequence[str],
+    excluded_fields: Sequence[str],
+) -> list[tuple[str, str]]:
+    """What contradicts what among the arguments of an `InstanceConfig`.
+
+    Returns:
+        Pairs of an argument's name and what is wrong with it.
+
+    Example:
+        >>> instance_config_problems(None, "", [], [])
+        [('key_field', 'expected the name of a field, found an empty string')]
+    """
+    found = []
+    if instance_type not in (None, "object", "array"):
+        found.append(("instance_type", f'expected "object" or "array", found {instance_type!r}'))
+    if key_field is not None and (not isinstance(key_field, str) or not key_field):
+        what = "an empty string" if key_field == "" else repr(key_field)
+        found.append(("key_field", f"expected the name of a field, found {what}"))
+    if included_fields and excluded_fields:
+        found.append(("excluded_fields", "must be empty where included_fields is set"))
+    for name, fields in (
+        ("included_fields", included_fields),
+        ("excluded_fields", excluded_fields),
+    ):
+        twice = sorted(field for field, count in Counter(fields).items() if count > 1)
+        if twice:
+            found.append((name, f"names {', '.join(map(repr, twice))} more than once"))
+    if key_field and key_field in included_fields:
+        found.append(("included_fields", f"names the key_field {key_field!r}, never sent"))
+    clash = [field for field in excluded_fields if field in RESERVED_FIELDS]
+    if clash and not key_field:
+        found.append(
+            (
+                "excluded_fields",
+                f"{', '.join(map(repr, clash))} cannot be attached to the output: the "
+                "name has a meaning of its own there; set a key_field or rename the field",
+            )
+        )
+    return found

@@ -1,0 +1,57 @@
+"""The model of a batch prediction, and the signature to call."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from beam_batch_predict.errors import InvalidArgument
+
+__all__ = ["SavedModel"]
+
+DEFAULT_SIGNATURE = "serving_default"
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedModel:
+    """A TensorFlow SavedModel and the signature to call.
+
+    Args:
+        uri: the directory that holds `saved_model.pb`, on any file system Beam knows.
+        signature_name: the signature to call.
+        parameters: values for inputs of the signature that are the same in every call
+            (`modelParameters` of a job), by input name.
+        display_name: the name that output directories carry; by default the last
+            part of `uri`, or the one before where the last is a version number.
+
+    Raises:
+        InvalidArgument: `uri` or `signature_name` is empty, or a parameter has no name.
+
+    Example:
+        >>> SavedModel("gs://models/penguins/3").display_name
+        'penguins'
+    """
+
+    uri: str
+    signature_name: str = DEFAULT_SIGNATURE
+    parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    display_name: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("uri", "signature_name"):
+            if not isinstance(getattr(self, name), str) or not getattr(self, name):
+                raise InvalidArgument(f"{name}: expected a non-empty string")
+        if not isinstance(self.parameters, Mapping):
+            raise InvalidArgument("parameters: expected an object of values by input name")
+        if not all(isinstance(name, str) and name for name in self.parameters):
+            raise InvalidArgument("parameters: expected an input name with each value")
+        if not self.display_name:
+            object.__setattr__(self, "display_name", self._name_of_uri())
+
+    def _name_of_uri(self) -> str:
+        path = self.uri.rpartition("://")[2].replace("\\", "/")
+        parts = [part for part in path.split("/") if part not in ("", ".")]
+        while len(parts) > 1 and parts[-1].isdigit():
+            parts.pop()
+        return parts[-1] if parts else "model"

@@ -1,0 +1,96 @@
+"""What a job says of machines, accounts and labels, whichever service it was written for."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+__all__ = ["Requested", "Resources", "asked", "place_of"]
+
+T = TypeVar("T")
+
+_PROJECT_ID = re.compile(r"[a-z][-a-z0-9:.]+[a-z0-9]")
+_NOWHERE = ("", "local", "global")
+
+
+@dataclasses.dataclass(frozen=True)
+class Requested(Generic[T]):
+    """A value, and the path of the field of the job that asks for it."""
+
+    value: T
+    field: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Resources:
+    """What a job asks for; None where it says nothing.
+
+    Attributes:
+        job_name: the name that the user gave the job, any text.
+        project: an id of a project of Google Cloud.
+        region: where the job is to run, such as us-central1.
+        machine_type: of Compute Engine.
+        accelerator_type: by the name of its service, such as NVIDIA_TESLA_T4.
+        accelerator_count: of each machine.
+        workers_at_start: machines, from 1.
+        workers_at_most: machines, from 1.
+        default_workers_at_most: what counts where `workers_at_most` is None.
+        service_account: whose rights workers have.
+        kms_key: `projects/P/locations/L/keyRings/R/cryptoKeys/K`.
+        labels: values by key.
+        unused: paths of fields that no runner here can do anything with.
+    """
+
+    job_name: Requested[str] | None = None
+    project: Requested[str] | None = None
+    region: Requested[str] | None = None
+    machine_type: Requested[str] | None = None
+    accelerator_type: Requested[str] | None = None
+    accelerator_count: Requested[int] | None = None
+    workers_at_start: Requested[int] | None = None
+    workers_at_most: Requested[int] | None = None
+    default_workers_at_most: Requested[int] | None = None
+    service_account: Requested[str] | None = None
+    kms_key: Requested[str] | None = None
+    labels: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    unused: tuple[str, ...] = ()
+
+
+def asked(value: T | None, field: str) -> Requested[T] | None:
+    """A value of a field, where there is one: an empty text is none.
+
+    Example:
+        >>> asked("a@b", "serviceAccount")
+        Requested(value='a@b', field='serviceAccount')
+        >>> asked(None, "serviceAccount"), asked("", "serviceAccount")
+        (None, None)
+    """
+    return None if value is None or value == "" else Requested(value, field)
+
+
+def place_of(name: str | None, field: str) -> tuple[Requested[str] | None, Requested[str] | None]:
+    """The project and the location in the name of a resource, where they are real ones.
+
+    A project's number is none: Beam takes ids only.
+
+    Args:
+        name: such as `projects/P/locations/L/models/M`, or `projects/P/models/M`.
+        field: that holds it.
+
+    Example:
+        >>> place_of("projects/p-1/locations/us-east1/models/5", "model")
+        (Requested(value='p-1', field='model'), Requested(value='us-east1', field='model'))
+        >>> place_of("projects/12/locations/global/models/5", "model")
+        (None, None)
+    """
+    match = re.match(r"projects/([^/]+)(?:/locations/([^/]+))?/", name or "")
+    if not match:
+        return None, None
+    project, location = match[1], match[2] or ""
+    is_id = project not in _NOWHERE and _PROJECT_ID.fullmatch(project)
+    return (
+        Requested(project, field) if is_id else None,
+        None if location in _NOWHERE else Requested(location, field),
+    )

@@ -1,0 +1,72 @@
+"""Instances to predictions."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+
+import apache_beam as beam
+from apache_beam.ml.inference.base import RunInference
+from apache_beam.pvalue import PCollection
+
+from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.runs.record import Run
+from beam_batch_predict.spec import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_CALL_TIMEOUT_SECONDS,
+    NonFinite,
+    SavedModel,
+)
+from beam_batch_predict.spec.checks import check_batch_size, check_number
+from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
+from beam_batch_predict.transforms.model_handler import BatchModelHandler
+
+__all__ = ["Predict"]
+
+
+class Predict(beam.PTransform):
+    """Predict batches with a model, through Beam's RunInference.
+
+    Args:
+        model: the model.
+        batch_size: the number of rows the model sees per call.
+        non_finite: ERROR makes a row failed whose prediction has a NaN or an infinity.
+        call_timeout_seconds: the longest that a call of the model may take, before its rows
+            fail; 0 is no limit.
+
+    Raises:
+        ModelError: when the pipeline runs, and the model cannot be loaded.
+
+    Example:
+        >>> Predict(SavedModel("models/penguins"), batch_size=512).batch_size
+        512
+    """
+
+    def __init__(
+        self,
+        model: SavedModel,
+        batch_size: int = DEFAULT_BATCH_SIZE,
+        non_finite: NonFinite = NonFinite.STRING,
+        *,
+        call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS,
+        record: Run | None = None,
+    ) -> None:
+        super().__init__()
+        check_batch_size(batch_size)
+        check_number(call_timeout_seconds, "call_timeout_seconds")
+        self.model = model
+        self.batch_size = batch_size
+        self.non_finite = non_finite
+        self.call_timeout_seconds = call_timeout_seconds
+        self._record = record
+
+    def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[InstanceBatch]:
+        """Run inference on each batch."""
+        guard = self._record.recording_failure if self._record else nullcontext
+        handler = BatchModelHandler(
+            self.model,
+            self.batch_size,
+            self.non_finite,
+            guard,
+            call_timeout_seconds=self.call_timeout_seconds,
+        )
+        return batches | "RunInference" >> RunInference(handler).with_output_types(InstanceBatch)

@@ -1,0 +1,80 @@
+"""Reading: a source to batches of its rows."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.pvalue import PBegin, PCollection
+
+from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.runs.plan import chunks_of
+from beam_batch_predict.spec import (
+    DEFAULT_BATCH_SIZE,
+    Source,
+)
+from beam_batch_predict.spec.checks import check_batch_size
+from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
+from beam_batch_predict.transforms.read_dofns import ReadChunk
+
+__all__ = ["ReadChunks", "ReadInstances"]
+
+
+@dataclasses.dataclass
+class ReadInstances(beam.PTransform):
+    """Read a source: `PBegin` to `InstanceBatch`es of rows as the source has them.
+
+    The input is listed when the pipeline runs, in a deterministic plan of chunks; only
+    descriptions of chunks are shuffled, never rows.
+
+    Args:
+        source: what to read.
+        batch_size: batches hold a multiple of so many rows, except a chunk's last.
+
+    Raises:
+        SourceError: when the pipeline runs, and a pattern matches nothing.
+
+    Example:
+        >>> from beam_batch_predict.spec import JsonLines
+        >>> ReadInstances(JsonLines("data/*.jsonl")).batch_size
+        64
+    """
+
+    source: Source
+    batch_size: int = DEFAULT_BATCH_SIZE
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        check_batch_size(self.batch_size)
+
+    def expand(self, begin: PBegin) -> PCollection[InstanceBatch]:
+        """Plan, spread the chunks over the workers, read them."""
+        return (
+            begin
+            | "Source" >> beam.Create([self.source])
+            | "Plan" >> beam.FlatMap(chunks_of)
+            | "Read" >> ReadChunks(self.batch_size)
+        )
+
+
+@dataclasses.dataclass
+class ReadChunks(beam.PTransform):
+    """Chunks of a plan to their batches, on all workers.
+
+    Args:
+        batch_size: batches hold a multiple of so many rows, except a chunk's last.
+    """
+
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        super().__init__()
+
+    def expand(self, chunks: PCollection[Any]) -> PCollection[InstanceBatch]:
+        """Spread the chunks over the workers, read them."""
+        return (
+            chunks
+            | "SpreadChunks" >> beam.Reshuffle()
+            | "ReadChunk" >> beam.ParDo(ReadChunk(self.batch_size)).with_output_types(InstanceBatch)
+        )

@@ -1,0 +1,128 @@
+"""Rows to batches and back, for pipelines of rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+from apache_beam.metrics import Metrics
+from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
+from apache_beam.utils.windowed_value import WindowedValue
+
+from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.sinks.formats.json_lines import error_records, prediction_records
+from beam_batch_predict.spec import DEFAULT_BATCH_SIZE
+from beam_batch_predict.spec.checks import check_batch_size
+from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
+from beam_batch_predict.transforms.model_handler import NAMESPACE
+
+__all__ = ["BatchInstances", "BatchRows", "Unbatch", "UnbatchRows"]
+
+
+class _Rows(NamedTuple):
+    keys: list[Any]
+    rows: list[Any]
+
+
+class BatchRows(beam.DoFn):
+    """Rows, each perhaps with a key, to batches of one window each."""
+
+    def __init__(self, batch_size: int) -> None:
+        self._batch_size = batch_size
+        self._rows = Metrics.counter(NAMESPACE, "instances_read")
+        self._waiting: dict[Any, _Rows] = {}
+
+    def start_bundle(self) -> None:
+        """Begin with no row."""
+        self._waiting = {}
+
+    def process(self, element: Any, window: Any = beam.DoFn.WindowParam) -> Iterator[Any]:
+        """Take a row; a batch comes out when it is full."""
+        keyed = isinstance(element, tuple) and len(element) == 2
+        waiting = self._waiting.setdefault((window, keyed), _Rows([], []))
+        key, row = element if keyed else (None, element)
+        waiting.keys.append(key)
+        waiting.rows.append(row)
+        if len(waiting.rows) >= self._batch_size:
+            yield self._batch(*self._waiting.pop((window, keyed)), keyed)
+
+    def finish_bundle(self) -> Iterator[Any]:
+        """Let go of the rows that filled no batch."""
+        for (window, keyed), waiting in self._waiting.items():
+            batch = self._batch(*waiting, keyed)
+            yield WindowedValue(batch, window.max_timestamp(), [window])
+        self._waiting = {}
+
+    def _batch(self, keys: list[Any], rows: list[Any], keyed: bool) -> InstanceBatch:
+        self._rows.inc(len(rows))
+        return InstanceBatch(
+            rows, instances=rows, keys=keys if keyed else None, keyed_by_user=keyed
+        )
+
+
+class UnbatchRows(beam.DoFn):
+    """Batches to records, on two outputs."""
+
+    PREDICTIONS = "predictions"
+    ERRORS = "errors"
+
+    def process(self, batch: Any) -> Iterator[Any]:
+        """Split one batch."""
+        for row, record in prediction_records(batch):
+            yield TaggedOutput(self.PREDICTIONS, _beside_key(batch, row, record))
+        for row, record in error_records(batch):
+            yield TaggedOutput(self.ERRORS, _beside_key(batch, row, record))
+
+
+def _beside_key(batch: InstanceBatch, row: int, record: dict[str, Any]) -> Any:
+    return (batch.keys[row], record) if batch.keyed_by_user and batch.keys else record
+
+
+class BatchInstances(beam.PTransform):
+    """Rows to batches: the way into `Predict` for a pipeline that has rows already.
+
+    A row is an instance as JSON has it (dict, list, string, number, boolean), bytes, or
+    a NumPy array. An element that is a tuple of two is a key and a row; the key comes
+    out beside the row's prediction or error.
+
+    Args:
+        batch_size: rows in a batch; the last of a bundle may have fewer.
+
+    Example:
+        >>> BatchInstances(batch_size=32).batch_size
+        32
+    """
+
+    def __init__(self, batch_size: int = DEFAULT_BATCH_SIZE) -> None:
+        super().__init__()
+        check_batch_size(batch_size)
+        self.batch_size = batch_size
+
+    def expand(self, rows: PCollection[Any]) -> PCollection[InstanceBatch]:
+        """Group the rows of each bundle and window."""
+        batched = beam.ParDo(BatchRows(self.batch_size)).with_output_types(InstanceBatch)
+        return rows | "BatchRows" >> batched
+
+
+class Unbatch(beam.PTransform):
+    """Batches to rows on two outputs, `predictions` and `errors`.
+
+    A row is the record that a file would have: `{"instance": …, "prediction": …}` or
+    `{"instance": …, "error": {"code": …, "message": …}}`, with `"key"` in place of the
+    instance where the rows were converted with a key field. Where the key came beside the
+    row (`BatchInstances`), an element is a tuple of the key and that record.
+
+    Example:
+        >>> Unbatch.PREDICTIONS, Unbatch.ERRORS
+        ('predictions', 'errors')
+    """
+
+    PREDICTIONS = UnbatchRows.PREDICTIONS
+    ERRORS = UnbatchRows.ERRORS
+
+    def expand(self, batches: PCollection[InstanceBatch]) -> DoOutputsTuple:
+        """Split each batch into its rows."""
+        return batches | "UnbatchRows" >> beam.ParDo(UnbatchRows()).with_outputs(
+            self.PREDICTIONS, self.ERRORS
+        )

@@ -1,0 +1,88 @@
+"""Jobs as Dataflow gets them: a pipeline in its portable form, looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.internal import pickler
+from apache_beam.portability import common_urns
+from apache_beam.portability.api import beam_runner_api_pb2 as api
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+
+import beam_batch_predict as bbp
+from beam_batch_predict.runners.create import make_runner
+from beam_batch_predict.runners.pipeline_options import make_options
+
+FLAGS = (
+    "--runner=DataflowRunner",
+    "--dataflow_endpoint=http://localhost:1",  # nobody is asked
+    "--dry_run=True",
+    "--no_auth",
+    "--project=my-project",
+    "--region=us-central1",
+    "--temp_location=gs://bucket/tmp",
+    "--experiments=disable_logging_submission_environment",
+)
+
+PARDO = common_urns.primitives.PAR_DO.urn
+FUSABLE = frozenset({PARDO, common_urns.primitives.ASSIGN_WINDOWS.urn})
+
+
+def translate(job: Any, *flags: str) -> api.Pipeline:
+    """The pipeline of a job, as DataflowRunner makes it; nothing is sent."""
+    options = make_options([*FLAGS, *flags])
+    pipeline = beam.Pipeline(runner=make_runner(options), options=options)
+    _ = pipeline | bbp.BatchPredict(job, directory="gs://bucket/out/prediction")
+    found: api.Pipeline = pipeline.run().job.proto_pipeline
+    return found
+
+
+def steps(pipeline: api.Pipeline) -> dict[str, api.PTransform]:
+    """The transforms that are not made of others, by their names."""
+    found = pipeline.components.transforms.values()
+    return {each.unique_name: each for each in found if not each.subtransforms}
+
+
+def pardo(step: api.PTransform) -> api.ParDoPayload:
+    """What a ParDo is."""
+    assert step.spec.urn == PARDO
+    return api.ParDoPayload.FromString(step.spec.payload)
+
+
+def fn_of(step: api.PTransform) -> Any:
+    """The DoFn of a ParDo with its arguments, unpickled as on a worker."""
+    return pickler.loads(pardo(step).do_fn.payload)
+
+
+def chain(pipeline: api.Pipeline, first: str, last: str) -> list[api.PTransform]:
+    """The steps from one to another by their main inputs."""
+    found = steps(pipeline)
+    producers = {output: each for each in found.values() for output in each.outputs.values()}
+    walked = [step_called(found, last)]
+    while not walked[0].unique_name.endswith(first):
+        step = walked[0]
+        side = set(pardo(step).side_inputs) if step.spec.urn == PARDO else set()
+        (main,) = (of for name, of in step.inputs.items() if name not in side)
+        walked.insert(0, producers[main])
+    return walked
+
+
+def step_called(found: dict[str, api.PTransform], name: str) -> api.PTransform:
+    """The only step whose name ends so."""
+    (step,) = (each for each in found.values() if each.unique_name.endswith(name))
+    return step
+
+
+def stages(pipeline: api.Pipeline) -> list[set[str]]:
+    """What Beam's own fuser makes of the pipeline: the names of steps in each stage."""
+    _, found = FnApiRunner().create_stages(pipeline)
+    return [{each.unique_name for each in stage.transforms} for stage in found]
+
+
+def display_data(pipeline: api.Pipeline) -> Iterator[bytes]:
+    """What Dataflow's page shows of the steps."""
+    for each in pipeline.components.transforms.values():
+        for item in each.display_data:
+            yield item.payload

@@ -1,0 +1,319 @@
+"""A run that broke off is gone on with, and ends as if nothing had happened."""
+
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from beam_batch_predict.commands import run as run_command
+from beam_batch_predict.commands.verify import verify
+from beam_batch_predict.errors import InvalidArgument, TakenOver
+from beam_batch_predict.files.errors import StorageUnavailable
+from beam_batch_predict.jobs import read_job
+from beam_batch_predict.runs import finish
+from beam_batch_predict.sinks.parts import metadata
+from beam_batch_predict.sinks.publish import files as publish_files
+from beam_batch_predict.transforms import read_dofns, write_dofns
+
+ROWS = "".join("oops\n" if n % 17 == 5 else f"{n}.5\n" for n in range(200))
+
+
+@pytest.fixture
+def run(tmp_path, tiny_model):
+    """A function that runs a job on a file of rows, in several chunks: what `run_job` gives."""
+    (tmp_path / "in.jsonl").write_text(ROWS)
+
+    def run_again(resume=False, out="out", show=lambda line: None, **options):
+        job = {
+            "displayName": options.pop("display_name", "tiny"),
+            "unmanagedContainerModel": {"artifactUri": options.pop("model", tiny_model)},
+            "inputConfig": {
+                "instancesFormat": "jsonl",
+                "gcsSource": {"uris": [str(tmp_path / "in*.jsonl")]},
+            },
+            "outputConfig": {
+                "predictionsFormat": options.pop("form", "jsonl"),
+                "gcsDestination": {"outputUriPrefix": str(tmp_path / out)},
+            },
+        }
+        options = {"chunk_bytes": 200, "resume": resume, **options}
+        finished = run_command.run_job(read_job(job), options, [], show)
+        return json.loads(finished.record)
+
+    return run_again
+
+
+@pytest.fixture
+def break_off(run, breaking_off):
+    """A function that runs a job until so many parts are done: the directory that is left."""
+
+    def broken(parts=2, **how):
+        with breaking_off(parts):
+            record = run(**how)
+        assert record["state"] == "JOB_STATE_FAILED"
+        return Path(record["outputInfo"]["gcsOutputDirectory"])
+
+    return broken
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "tf-record"])
+def test_a_resumed_run_publishes_what_an_undisturbed_one_does(form, run, break_off, published):
+    whole = run(out="whole", form=form)
+    left = break_off(form=form)
+    assert published(left) == {}
+    record = run(resume=True, form=form)
+    assert record["state"] == "JOB_STATE_SUCCEEDED"
+    assert Path(record["outputInfo"]["gcsOutputDirectory"]) == left
+    assert record["completionStats"] == whole["completionStats"]
+    assert published(left) == published(whole["outputInfo"]["gcsOutputDirectory"])
+    assert len(published(left)) > 6
+    assert sorted(path.name for path in left.iterdir() if path.is_dir()) == []
+    assert verify(str(left)).wrong == ()
+
+
+def test_chunks_that_are_done_are_not_done_again(run, break_off, monkeypatch):
+    left = break_off(parts=3)
+    done = {part.chunk for part in metadata.read_parts(str(*left.glob("_parts/*")))}
+    read = []
+    read_chunk = read_dofns.read_chunk
+
+    def reading(chunk, *rest):
+        read.append(chunk.number)
+        return read_chunk(chunk, *rest)
+
+    monkeypatch.setattr(read_dofns, "read_chunk", reading)
+    run(resume=True)
+    total = 1 + max(read)
+    assert sorted(read) == sorted(set(range(total)) - done)
+    assert len(done) == 3
+
+
+def test_every_point_at_which_a_run_breaks_off_ends_the_same(run, break_off, published):
+    whole = published(run(out="whole")["outputInfo"]["gcsOutputDirectory"])
+    for parts in (0, 1, 4):
+        left = break_off(parts=parts, out=f"out{parts}")
+        run(resume=True, out=f"out{parts}")
+        assert published(left) == whole
+
+
+@pytest.mark.parametrize("damage", ["cut", "gone", "flipped"])
+def test_a_part_that_is_not_what_it_was_is_done_again(damage, run, break_off, published, caplog):
+    whole = published(run(out="whole")["outputInfo"]["gcsOutputDirectory"])
+    left = break_off(parts=3)
+    path = sorted(left.glob("_parts/*/*.predictions"))[1]
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-1] if damage == "cut" else content[:-9] + b"7" + content[-8:])
+    record = run(resume=True)
+    assert record["state"] == "JOB_STATE_SUCCEEDED"
+    assert published(left) == whole
+    assert "is not what was written; its chunk is done again" in caplog.text
+
+
+@pytest.mark.parametrize("moved", [0, 1, 7])
+def test_a_run_killed_while_it_published_only_publishes_the_rest(
+    moved, run, published, monkeypatch
+):
+    whole = published(run(out="whole")["outputInfo"]["gcsOutputDirectory"])
+    rename = publish_files.files.rename
+
+    def rename_some(sources, destinations, replace=True):
+        if not replace:
+            rename(sources[:moved], destinations[:moved], replace)
+            raise RuntimeError("the power went")
+        rename(sources, destinations, replace)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(publish_files.files, "rename", rename_some)
+        left = Path(run()["outputInfo"]["gcsOutputDirectory"])
+    assert len(published(left)) == moved
+    monkeypatch.setattr(read_dofns, "read_chunk", None)
+    assert run(resume=True)["state"] == "JOB_STATE_SUCCEEDED"
+    assert published(left) == whole
+    assert verify(str(left)).wrong == ()
+
+
+def test_a_run_killed_behind_its_publication_gets_its_record(run, published, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(finish, "write_manifest", lambda *_: 1 / 0)
+        left = Path(run()["outputInfo"]["gcsOutputDirectory"])
+    before = published(left)
+    assert run(resume=True)["state"] == "JOB_STATE_SUCCEEDED"
+    assert published(left) == before
+    assert verify(str(left)).wrong == ()
+
+
+def test_inputs_that_have_changed_are_named(run, break_off, tmp_path):
+    break_off()
+    (tmp_path / "in2.jsonl").write_text("1\n")
+    (tmp_path / "in.jsonl").write_text(ROWS + "7\n")
+    with pytest.raises(InvalidArgument) as raised:
+        run(resume=True)
+    text = str(raised.value)
+    size = len(ROWS)
+    assert f"input {tmp_path}/in.jsonl was changed, from {size} to {size + 2} bytes" in text
+    assert f"input {tmp_path}/in2.jsonl is new" in text
+    assert "without --resume" in text
+
+
+def test_an_input_of_the_same_size_that_is_newer_has_changed(run, break_off, tmp_path):
+    break_off()
+    path = tmp_path / "in.jsonl"
+    os.utime(path, (path.stat().st_atime, path.stat().st_mtime + 5))
+    with pytest.raises(InvalidArgument, match="was changed: it is newer, of the same size"):
+        run(resume=True)
+
+
+def test_options_that_have_changed_are_named(run, break_off):
+    break_off()
+    with pytest.raises(InvalidArgument, match="source.chunk_bytes is 300, and was 200"):
+        run(resume=True, chunk_bytes=300)
+    with pytest.raises(InvalidArgument, match="model.signature_name"):
+        run(resume=True, signature_name="total")
+    # What changes no result may change.
+    assert run(resume=True, max_failed_fraction=0.9)["state"] == "JOB_STATE_SUCCEEDED"
+
+
+def test_a_run_of_a_release_that_keeps_it_otherwise_is_refused(run, break_off):
+    (plan,) = break_off().glob("**/run.plan")
+    first, *inputs = plan.read_text().splitlines(True)
+    head = json.loads(first)
+    plan.write_text("".join([json.dumps({**head, "format": head["format"] - 1}) + "\n", *inputs]))
+    with pytest.raises(InvalidArgument, match="was written by another release"):
+        run(resume=True)
+
+
+def test_a_model_that_has_changed_is_named(run, break_off, tiny_model, tmp_path):
+    model = tmp_path / "model" / "tiny"
+    shutil.copytree(tiny_model, model)
+    break_off(model=str(model))
+    (model / "saved_model.pb").touch()
+    with pytest.raises(InvalidArgument, match=r"model file .*saved_model.pb was changed"):
+        run(resume=True, model=str(model))
+
+
+def test_without_an_unfinished_run_there_is_nothing_to_resume(run, break_off):
+    with pytest.raises(InvalidArgument, match="there is no unfinished run of 'tiny'"):
+        run(resume=True)
+    run()
+    break_off(display_name="another")
+    with pytest.raises(InvalidArgument, match="there is no unfinished run of 'tiny'"):
+        run(resume=True)
+
+
+def test_the_newest_unfinished_run_is_taken(run, break_off):
+    older = break_off()
+    newer = break_off(parts=1)
+    run()
+    assert run(resume=True)["outputInfo"]["gcsOutputDirectory"] == str(newer)
+    assert run(resume=True)["outputInfo"]["gcsOutputDirectory"] == str(older)
+
+
+def test_a_run_that_failed_before_it_began_leaves_nothing_to_resume(run, tmp_path):
+    record = run(model=str(tmp_path / "nowhere"))
+    assert record["state"] == "JOB_STATE_FAILED"
+    directory = Path(record["outputInfo"]["gcsOutputDirectory"])
+    assert [path.name for path in directory.iterdir()] == ["job.json"]
+
+
+def test_a_run_that_another_process_works_on_is_left_to_it(run, break_off):
+    left = break_off()
+    (parts,) = left.glob("_parts/*")
+    with open(parts / "lock", "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(InvalidArgument, match="another process works on the run in"):
+            run(resume=True)
+    assert run(resume=True)["state"] == "JOB_STATE_SUCCEEDED"
+
+
+def test_a_run_that_works_is_passed_over_for_one_that_broke_off(run, break_off):
+    older, newer = break_off(), break_off(parts=1)
+    (newer.parent / newer.name.replace("-20", "-2x", 1)).mkdir()  # a stranger
+    (newer.parent / newer.name.replace("-20", "-2x", 1) / "job.json").write_text("{}")
+    (parts,) = newer.glob("_parts/*")
+    with open(parts / "lock", "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert run(resume=True)["outputInfo"]["gcsOutputDirectory"] == str(older)
+        with pytest.raises(InvalidArgument) as raised:
+            run(resume=True)
+    assert str(raised.value).startswith(f"another process works on the run in {newer}\n")
+
+
+def test_an_attempt_that_was_taken_over_says_so_and_touches_nothing(run, monkeypatch, tmp_path):
+    finish = write_dofns.finish_run
+
+    def late(parts, record, *rest):
+        (Path(record.parts_directory) / "attempt").write_text("of another process")
+        return finish(parts, record, *rest)
+
+    monkeypatch.setattr(write_dofns, "finish_run", late)
+    with pytest.raises(TakenOver, match="another process goes on with the run"):
+        run()
+    (directory,) = (tmp_path / "out").iterdir()
+    assert json.loads((directory / "job.json").read_text())["state"] == "JOB_STATE_RUNNING"
+    assert sorted(path.name for path in directory.iterdir()) == ["_parts", "job.json"]
+
+
+def test_what_passes_is_tried_again_by_the_run_itself(run, published, monkeypatch):
+    whole = published(run(out="whole")["outputInfo"]["gcsOutputDirectory"])
+    failures = iter([1, 4, 4])
+    fail_at = next(failures)
+    written = []
+
+    def write(part, directory):
+        nonlocal fail_at
+        if len(written) >= fail_at:
+            fail_at = next(failures, 100)
+            raise StorageUnavailable("gs://bucket/x: storage fails with HTTP 503")
+        written.append(part.chunk)
+        metadata.write_part_record(part, directory)
+
+    monkeypatch.setattr(write_dofns, "write_part_record", write)
+    monkeypatch.setattr(run_command, "WAIT_SECONDS", 0.01)
+    lines = []
+    record = run(show=lines.append)
+    assert record["state"] == "JOB_STATE_SUCCEEDED"
+    assert published(record["outputInfo"]["gcsOutputDirectory"]) == whole
+    assert len(written) == len(set(written))
+    assert sum("the run goes on with what is done, after: " in line for line in lines) == 3
+
+
+def test_what_does_not_pass_ends_the_run_after_some_attempts(run, monkeypatch):
+    monkeypatch.setattr(run_command, "WAIT_SECONDS", 0.01)
+    tried = []
+
+    def write(part, directory):
+        tried.append(part)
+        raise StorageUnavailable("gs://bucket/x: storage fails with HTTP 503")
+
+    monkeypatch.setattr(write_dofns, "write_part_record", write)
+    record = run()
+    assert record["state"] == "JOB_STATE_FAILED"
+    assert "storage fails with HTTP 503" in record["error"]["message"]
+    assert len(tried) == run_command.MOST_ATTEMPTS
+
+
+def test_an_input_that_changes_while_the_job_runs_is_a_partial_failure(run, tmp_path, monkeypatch):
+    read_chunk = read_dofns.read_chunk
+    path = tmp_path / "in.jsonl"
+
+    def reading(chunk, *rest):
+        yield from read_chunk(chunk, *rest)
+        if chunk.number == 0:
+            path.write_text(ROWS + "7\n")
+
+    monkeypatch.setattr(read_dofns, "read_chunk", reading)
+    record = run()
+    assert record["state"] == "JOB_STATE_SUCCEEDED"
+    assert record["completionStats"]["incompleteCount"] == "-1"
+    [first, *_] = record["partialFailures"]
+    size = len(ROWS)
+    assert first["message"].startswith(
+        f"{path}: changed while the job ran, from {size} to {size + 2} bytes"
+    )
+    assert first["code"] == 10
