@@ -1,4 +1,4 @@
-"""What is said of the model of a Vertex AI job: which it is, and what is not used of it."""
+"""Notes about the model of a Vertex AI job, and what is ignored of it."""
 
 from __future__ import annotations
 
