@@ -1,4 +1,4 @@
-"""Texts for people: redacted, quoted, shortened, and the known word that is nearest."""
+"""Texts for people: redacted, quoted, shortened; the known word that is nearest."""
 
 from __future__ import annotations
 

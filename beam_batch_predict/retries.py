@@ -1,4 +1,4 @@
-"""What may pass when it is tried again, and trying again: one table, one way to wait.
+"""Retries: one table of transient errors, one way to wait.
 
 Sources: https://cloud.google.com/storage/docs/retry-strategy#tools for HTTP, and
 https://grpc.github.io/grpc/core/md_doc_statuscodes.html for calls.

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line: arguments, flags, exit codes, and what is printed."""
 
 from beam_batch_predict.cli.app import main
 

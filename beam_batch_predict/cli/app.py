@@ -1,4 +1,4 @@
-"""The command line: `beam-batch-predict run JOB.json`, `submit JOB_NAME`, `verify`, `models`.
+"""The command line: `run`, `submit`, `verify` and `models`.
 
 Standard output carries the result and nothing else, of `run` the finished job resource;
 progress and logs go to standard error. Exit code 0: the job succeeded, and says how many

@@ -1,4 +1,4 @@
-"""Values of flags that are more than one word: lists and labels, as gcloud writes them."""
+"""Flag values that are more than one word: gcloud's lists and labels."""
 
 from __future__ import annotations
 

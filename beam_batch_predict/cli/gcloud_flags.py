@@ -1,4 +1,4 @@
-"""The flags of `gcloud ai-platform jobs submit prediction`, and how a command line has them.
+"""The flags of `gcloud ai-platform jobs submit prediction`.
 
 Source: the reference of that command, and of its flags of all commands. `--dry-run` is ours.
 """

@@ -1,4 +1,4 @@
-"""The job that a command line of `gcloud ai-platform jobs submit prediction` asks for."""
+"""The job of a `gcloud ai-platform jobs submit prediction` command line."""
 
 from __future__ import annotations
 

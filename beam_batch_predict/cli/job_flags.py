@@ -1,4 +1,4 @@
-"""The fields of a job that have a flag, in one table: command lines and forms are made from it."""
+"""The job fields that have a flag: one table for command lines and forms."""
 
 from __future__ import annotations
 

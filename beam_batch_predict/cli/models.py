@@ -1,4 +1,4 @@
-"""The command `beam-batch-predict models`: which models there are, and what they take."""
+"""The command `beam-batch-predict models`: `list` and `describe`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The options of a run, in one table: the command line and the docs are made from it.
+"""The options of a run: one table for the command line and the docs.
 
 What the service's job resource has a field for is set in the job, not here.
 """

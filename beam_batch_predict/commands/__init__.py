@@ -1,1 +1,1 @@
-"""One module per verb: a plain function that returns a value."""
+"""One module for each verb: a plain function that returns a value."""

@@ -1,4 +1,4 @@
-"""A run that is only shown: the job as it is understood, and what its runner would get.
+"""A dry run: the job as it is understood, and the options of its runner.
 
 It needs no credentials, reads no input and loads no model. A model that is named is not looked
 up.

@@ -1,4 +1,4 @@
-"""One job from its file to its record: what the command line and the template's main do."""
+"""A run of one job, from the job to its finished job resource."""
 
 from __future__ import annotations
 

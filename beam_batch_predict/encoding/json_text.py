@@ -1,4 +1,4 @@
-"""JSON text to values and back, with every number and every odd token accounted for.
+"""JSON text to values and back, exact for every number and odd token.
 
 The fast paths are msgspec to read, which keeps integers of any size exact, and orjson to
 write. The tokens NaN and Infinity are read (the service's model server reads them, and

@@ -1,4 +1,4 @@
-"""Values of typed formats as JSON has them: one table for Avro, Parquet and BigQuery.
+"""JSON values of typed formats: one table for Avro, Parquet, BigQuery.
 
 | type | JSON |
 |---|---|

@@ -1,4 +1,4 @@
-"""Columns of predictions as rows of JSON: the response side of TensorFlow Serving's format.
+"""Columns of predictions as JSON rows, as TensorFlow Serving has them.
 
 One output is the prediction itself; several are an object by output name. Floats print
 as the shortest text that reads back to the same float32 or float64. Strings are text,

@@ -1,4 +1,4 @@
-"""tf.train.Examples of a batch as Arrow columns, and without features that are not sent.
+"""tf.train.Examples of a batch as Arrow columns, and without some features.
 
 tfx_bsl decodes the Examples of a batch into one Arrow column for each feature, in C++. It is
 imported where the first batch needs it: it takes seconds, as TensorFlow does.

@@ -1,4 +1,4 @@
-"""Files anywhere: what the other modules need of Beam's FileSystems, and no more.
+"""Files on any file system: match, read, write whole, rename, claim.
 
 A path without a scheme is local; `gs://`, `s3://`, `hdfs://` and the like go where Beam
 sends them. Every failure is an `OSError` with the path in it, but for those of storage

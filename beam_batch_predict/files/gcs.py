@@ -1,4 +1,4 @@
-"""What Beam's FileSystems cannot do on Cloud Storage: preconditions, and batches that tell.
+"""Cloud Storage beyond Beam's FileSystems: preconditions, checked batches.
 
 Requests go through the client that Beam makes, with its options and credentials. An
 object appears whole or not at all, so nothing needs to be written aside first.

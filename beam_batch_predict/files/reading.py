@@ -1,4 +1,4 @@
-"""Files read to their end, over faults that pass; never two versions of one file as one.
+"""Whole reads of files: over transient faults, never of two versions.
 
 What cannot be read for a time is asked for again, at the same byte. What is there then must
 be the same version of the file: the same generation of an object; the same inode, size and time

@@ -1,1 +1,1 @@
-"""Rows of a source to the instances that a model gets."""
+"""Rows of a source to keys and instances for the model."""

@@ -1,4 +1,4 @@
-"""Rows of CSV to instances: arrays in the order of the columns, or objects by their names.
+"""Rows of CSV to instances: arrays of cells, or objects by column names.
 
 A batch is read as a table (`csv_tables`) or, where a row needs a closer look, row by row;
 both ways lead to the same values.

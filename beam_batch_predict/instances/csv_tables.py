@@ -1,4 +1,4 @@
-"""Batches of CSV rows as tables of values, by the quickest way that is right for them.
+"""Batches of CSV rows as tables of values, by the quickest correct way.
 
 Three ways lead to the same values, each slower than the one before:
 

@@ -1,4 +1,4 @@
-"""InstanceConfig applied to values: which part of a row is key, instance and attachment.
+"""InstanceConfig for values: the key, instance and attachment of a row.
 
 The rules are those of the service's `InstanceConfig` (keyField, includedFields,
 excludedFields, instanceType); each function is pure and knows no file format.

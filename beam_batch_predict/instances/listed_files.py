@@ -1,4 +1,4 @@
-"""Listed files to instances: the content is sent, the URI is what the output shows."""
+"""Listed files to instances: content for the model, URI for the output."""
 
 from __future__ import annotations
 

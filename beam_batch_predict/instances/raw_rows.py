@@ -1,4 +1,4 @@
-"""Rows that go to the model as they stand, if its only input is a string; else what they say.
+"""Rows that a model with one string input takes as they are.
 
 Source: AI Platform's batch prediction, which gave a model with one string input the line or
 the record itself, unparsed, and any other what a line, or a record, says as JSON. What the

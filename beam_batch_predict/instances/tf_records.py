@@ -1,4 +1,4 @@
-"""TFRecord records to instances: the bytes themselves, or parts of a tf.train.Example.
+"""TFRecord records to instances: bytes, or parts of a tf.train.Example.
 
 Without a key field, included or excluded fields a record goes to the model as it is, as
 `{"b64": …}` would, but without being encoded on the way. With them it is an Example: the

@@ -1,4 +1,4 @@
-"""What the user asks for: the job resources of the services, and how they are read.
+"""The job resources of the services, and how they are read.
 
 One folder per service: `vertex` is Vertex AI's, `ai_platform` that of AI Platform Prediction.
 Everything here works without Beam, TensorFlow or a client of Google Cloud.

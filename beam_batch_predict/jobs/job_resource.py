@@ -1,4 +1,4 @@
-"""The base of the jobs of all services: how a job is read, finds its model, and is recorded.
+"""The base of the jobs of all services: reading, the model, the record.
 
 A service says its fields, which of them are output only, its rules, and what a run is.
 """

@@ -1,4 +1,4 @@
-"""JSON text of a job to plain Python values, with every fault of the text named by its place.
+"""JSON text of a job to Python values; each syntax error has its place.
 
 A job file is written by hand: a repeated key is a mistake worth a message, as a number is
 that JSON does not have. Nothing here knows what a job is.

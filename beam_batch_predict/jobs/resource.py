@@ -1,4 +1,4 @@
-"""The base of every type in a job resource, and the reading that reports all mistakes at once.
+"""The base of all types in a job, whose reading reports all mistakes at once.
 
 A resource is read in two steps, so that a mistake in one field hides none in another:
 `read_resource` reads what it can, leaving out each value that is wrong, and says which

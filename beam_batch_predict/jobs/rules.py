@@ -1,4 +1,4 @@
-"""What the rules of all services share: how they are applied, and rules about labels.
+"""What the rules of all services share: how they are applied.
 
 A rule looks at one job and yields what is wrong with it.
 """

@@ -1,1 +1,1 @@
-"""Instances through a model: tensors in, columns of predictions out."""
+"""Instances to tensors, through the model, to columns of predictions."""

@@ -1,1 +1,1 @@
-"""From a model's name to the directory of its files."""
+"""A model's name to the directory of its files."""

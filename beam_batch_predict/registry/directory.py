@@ -1,4 +1,4 @@
-"""A directory of models, laid out as TensorFlow Serving has it: `<base>/<model>/<version>`.
+"""A model directory in TensorFlow Serving's layout: `<base>/<model>/<version>`.
 
 A version is a directory whose name is a number and which holds `saved_model.pb`; other names
 are no versions. A file `versions.yaml` beside the versions may pin the default and give

@@ -1,4 +1,4 @@
-"""The file `versions.yaml` of a model: which version is the default, and names of versions."""
+"""The file `versions.yaml` of a model: its default version and aliases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a runner says of a pipeline that failed, as the error that it was on its worker."""
+"""The error on the worker, out of what a runner says of a failed pipeline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""All options that a job's runner gets: the flags that were given, and what follows from the job.
+"""All options of a job's runner: given flags, and those that the job implies.
 
 Which runner it is decides what follows: machines, accounts and labels go to Dataflow; how many
 copies of a model there are is up to each runner's own options.

@@ -1,4 +1,4 @@
-"""Job servers: those that runners start on this machine (Prism, Flink's, Spark's), and others.
+"""Job servers: those that runners start here (Prism, Flink, Spark), and others.
 
 Beam's own way to end them with this process takes over SIGINT, which only the main thread may
 do; and that thread of the command line only waits for signals.

@@ -1,4 +1,4 @@
-"""The local runner, with worker processes that end when they should and whose death is told.
+"""The local runner: worker processes that end in time and whose death is reported.
 
 Beam's own are started by a shell that signals do not get past; the death of one shows as
 "Channel closed prematurely.", or, as long as another is busy, not at all.

@@ -1,4 +1,4 @@
-"""What workers elsewhere need of this package, where they start from a stock image of Beam.
+"""This package for remote workers that start from a stock image of Beam.
 
 Such workers have Beam, and neither this package nor TensorFlow. The package that is installed
 here is staged for them as a wheel: pip installs it there, and what it requires from PyPI, in the

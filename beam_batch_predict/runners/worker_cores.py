@@ -1,4 +1,4 @@
-"""How many threads TensorFlow may compute with, where several processes share a machine.
+"""TensorFlow's threads, where several processes share a machine.
 
 By itself each process takes all cores: on a machine of 32 cores with a process for each, 1024
 threads for 32 cores. Where a process is alone, TensorFlow's own choice stays, and what the

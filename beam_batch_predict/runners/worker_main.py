@@ -1,4 +1,4 @@
-"""A worker process of the local runner: `python -m beam_batch_predict.runners.worker_main`.
+"""A worker process of the local runner.
 
 It is Beam's own, except for how it ends: with the process that started it whatever that one
 dies of, and on a signal at the next batch instead of in the middle of a file.

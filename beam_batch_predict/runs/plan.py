@@ -1,4 +1,4 @@
-"""The beginning of a run: its plan, made once and kept, and what of it is still to be done."""
+"""The beginning of a run: its plan, made once and kept, and the chunks left to do."""
 
 from __future__ import annotations
 

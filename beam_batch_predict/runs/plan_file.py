@@ -1,4 +1,4 @@
-"""The plan of a run in the run's directory: what it reads, with what, and how it was asked to.
+"""The plan file of a run: what it reads, its software, its options.
 
 Written once, before the first chunk is read, it makes every later look at the run see the same
 work: a plan that is made again by a retried step, a run that is gone on with, the manifest.

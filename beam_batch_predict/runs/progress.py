@@ -1,4 +1,4 @@
-"""How far a run is, for whoever waits for it: finished parts against planned chunks.
+"""The progress of a run: finished parts against planned chunks.
 
 Parts are files, so any process can see them, whatever runner works on the job.
 """

@@ -1,4 +1,4 @@
-"""Going on with a run: which one, and whether it would end as if nothing had happened."""
+"""Resume of a run: which run, and whether its results would be the same."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Outcomes to files: records, parts, publication, the job record."""
+"""Outcomes to files and tables: columns, formats, parts, publication."""

@@ -1,1 +1,1 @@
-"""What there is to read: the plan of chunks, and chunks to batches of rows."""
+"""The plan of chunks, and chunks to batches of rows."""

@@ -1,4 +1,4 @@
-"""Local files that are no files of data: reading them might never end, or do something."""
+"""Local files that hold no data: pipes and devices, which are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The columns of files that describe themselves: those of the first file that can be read."""
+"""The columns of self-describing files: of the first one that can be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The neutral description of a batch prediction: what to read, ask, predict and write.
+"""The neutral description of the work: what to read, predict and write.
 
 Every job file becomes one `BatchPredictSpec`; no step of the pipeline knows which
 service the job came from except through the values here. Nothing in this folder imports

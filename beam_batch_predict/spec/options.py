@@ -1,4 +1,4 @@
-"""The options of a run beside its job."""
+"""The options of a run that bear on its results."""
 
 from __future__ import annotations
 

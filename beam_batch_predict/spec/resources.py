@@ -1,4 +1,4 @@
-"""What a job says of machines, accounts and labels, whichever service it was written for."""
+"""What a job says of machines, accounts and labels, for all services."""
 
 from __future__ import annotations
 

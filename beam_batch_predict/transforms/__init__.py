@@ -1,4 +1,4 @@
-"""The PTransforms, DoFns, `ModelHandler` and coder: wiring only, one file per step.
+"""PTransforms, DoFns, `ModelHandler`, coder: wiring only, a file per step.
 
     ReadInstances → ConvertInstances → Predict → WriteResults
 

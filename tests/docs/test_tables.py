@@ -28,6 +28,12 @@ def test_the_committed_tables_are_what_the_code_gives(generator, tables):
     assert between.strip() == tables.strip(), "run: python docs/make_tables.py"
 
 
+def test_the_committed_rooms_are_those_that_the_test_of_the_architecture_has(generator):
+    text = (DOCS / "architecture.md").read_text()
+    assert generator.page(text, generator.ROOMS_BEGIN) == text, "run: python docs/make_tables.py"
+    assert "| `jobs/` | The job resources of the services" in text
+
+
 def test_every_format_has_its_cells(tables):
     for name in (*SUPPORTED_INSTANCES_FORMATS, *SUPPORTED_PREDICTIONS_FORMATS):
         assert f"`{name}`" in tables

@@ -1,4 +1,4 @@
-"""The batch prediction job of AI Platform Prediction: reading it, running it, and its record.
+"""The AI Platform job: how it is read and run, and its job resource.
 
 Source: the service's page "Getting batch predictions", and the discovery document of its API
 (`Job`, `PredictionInput` and `PredictionOutput` of `ml.v1.json`).

@@ -1,4 +1,4 @@
-"""The rules of a Vertex AI job about its instances: which fields apply to which formats.
+"""Rules of a Vertex AI job: which instance fields apply to which formats.
 
 Source: `InstanceConfig` of the REST reference of projects.locations.batchPredictionJobs.
 """

@@ -1,4 +1,4 @@
-"""What is said of the model of a Vertex AI job: what is not used of it."""
+"""Notes about what is ignored of the model of a Vertex AI job."""
 
 from __future__ import annotations
 

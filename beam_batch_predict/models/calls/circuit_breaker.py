@@ -1,4 +1,4 @@
-"""How long to bear with a model that does not answer, or says that it will later.
+"""Retry budget and circuit breaker for calls of one model.
 
 Each process remembers how its model took the last calls, so that a model that is down for
 good costs its waiting once, and not once for each call. All threads share what is

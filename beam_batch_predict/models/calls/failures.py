@@ -1,4 +1,4 @@
-"""Exceptions of a model: what kind of failure each is, and statuses that a user can read."""
+"""Exceptions of a model: the kind of each failure, and readable statuses."""
 
 from __future__ import annotations
 

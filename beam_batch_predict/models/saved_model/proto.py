@@ -1,4 +1,4 @@
-"""The signatures of a SavedModel, read from its `saved_model.pb` without TensorFlow.
+"""The signatures of a `saved_model.pb`, read without TensorFlow.
 
 Importing TensorFlow takes seconds, and loading a model may take minutes; the file says what
 its signatures are. Of the messages in it only those fields are described here that are read.

@@ -1,4 +1,4 @@
-"""Machines of a Dataflow job: which, how many, and how many copies of a model each has.
+"""Machines of a Dataflow job: type, number, and copies of the model on each.
 
 Sources: `WorkerPool` and `Environment` of the Dataflow API, v1b3; the pages of Dataflow's
 documentation on GPUs, right fitting and Dataflow Prime.

@@ -1,4 +1,4 @@
-"""Options of a Dataflow job as they are gathered, from flags first and then from the job."""
+"""Options of a Dataflow job, from its flags first, then from the job."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A job handed over to Dataflow, or not: what can go wrong, and what is then left to do."""
+"""Submission of a job to Dataflow, and what can go wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What stands before the outcome of a row, as columns: its key, or its instance and fields.
+"""Columns that identify a row: its key, or its instance and fields.
 
 The columns are the same for every format that has columns. The values are as JSON has them,
 or an Arrow array where the instances are columnar.

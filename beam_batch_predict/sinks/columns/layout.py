@@ -1,4 +1,4 @@
-"""Outcomes as tables: which columns there are, long before all rows have been seen.
+"""Outcomes as tables: the columns, known before all rows are seen.
 
 A format without columns, such as JSON Lines, has the empty layout everywhere. One with
 columns writes each part with the columns seen so far; what all parts have together is known

@@ -1,4 +1,4 @@
-"""Arrow arrays of the types that columns have, and their way from one type to another.
+"""Arrow arrays of the column types, and casts from one type to another.
 
 `retyped` makes of an array what it would be among other values, whatever types it has had in
 between. Arrow's cast of a whole list or struct does nearly that, but gives broken arrays where

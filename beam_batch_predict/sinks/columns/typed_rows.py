@@ -1,4 +1,4 @@
-"""Outcomes as typed rows: Arrow columns, typed from the signature and the values themselves.
+"""Outcomes as Arrow columns, typed from the signature and the values.
 
 The key, or the instance's columns and the excluded fields; then `prediction`, a struct where
 there are several outputs; in errors `error` instead, a struct of code and message. In

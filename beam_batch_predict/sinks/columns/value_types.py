@@ -1,4 +1,4 @@
-"""Types of columns whose values come batch by batch, and what holds the values of two.
+"""Types of columns that come batch by batch, and the type that holds two.
 
 | values | type |
 |---|---|

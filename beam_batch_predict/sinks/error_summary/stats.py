@@ -1,4 +1,4 @@
-"""The file that counts errors by message, as readers of AI Platform's results know it.
+"""The file that counts errors by message, as AI Platform writes it.
 
 Source of the form: Beam's text of a tuple, `('<message>', <count>)`, one a line. It counts
 instances; AI Platform counted batches, whatever their size.

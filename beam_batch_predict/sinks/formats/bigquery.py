@@ -1,4 +1,4 @@
-"""Outcomes as Parquet files that BigQuery's load jobs read into tables of our own schema."""
+"""Outcomes as Parquet files for BigQuery's load jobs, in our own schema."""
 
 from __future__ import annotations
 

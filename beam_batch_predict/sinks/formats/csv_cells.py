@@ -1,4 +1,4 @@
-"""Values as cells of CSV that keep their types: what our own CSV source reads back.
+"""Values as CSV cells that keep their types, as our CSV source reads them.
 
 Source: RFC 4180 for quoting. Strings are always quoted, numbers and true and false never;
 null is an empty cell without quotes; what has parts is its JSON text, quoted.

@@ -1,4 +1,4 @@
-"""tf.train.Examples as bytes, column by column: a message object for each row costs too much.
+"""tf.train.Examples as bytes, encoded column by column for speed.
 
 Features are sorted by name, so that equal Examples are equal bytes.
 Source: tensorflow/core/example/{example,feature}.proto and

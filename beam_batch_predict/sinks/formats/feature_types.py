@@ -1,4 +1,4 @@
-"""Columns as features of tf.train.Examples: lists of 64-bit integers, of floats, or of bytes.
+"""Columns as features of tf.train.Examples: int64, float or bytes lists.
 
 | values | feature |
 |---|---|

@@ -1,4 +1,4 @@
-"""Which parts make up the input: each row of it once, or an error that says what is missing."""
+"""The parts that make up the input: each row once, or an error."""
 
 from __future__ import annotations
 

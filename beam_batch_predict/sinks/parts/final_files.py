@@ -1,4 +1,4 @@
-"""What files of predictions and of errors are to be, after all parts of a run are seen.
+"""The final files of predictions and errors, once all parts are seen.
 
 All files of a kind have the same columns: usually those that the parts have already.
 """

@@ -1,4 +1,4 @@
-"""Records of parts: what a part is, in a file beside it, so that a run can be gone on with.
+"""Part metadata: a file beside each part that says what it holds.
 
 A record is written when the files of its part are whole, as `<name of the part>.part`.
 """

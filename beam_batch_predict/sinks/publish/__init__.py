@@ -1,1 +1,1 @@
-"""Parts under their final names, or in tables."""
+"""Publication: parts under their final names, or in tables."""

@@ -1,4 +1,4 @@
-"""The two tables of a run, and whether they can be made: known before any worker starts."""
+"""The two tables of a run, checked before any worker starts."""
 
 from __future__ import annotations
 

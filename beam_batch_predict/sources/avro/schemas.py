@@ -1,4 +1,4 @@
-"""Schemas of Avro files, made such that fastavro reads their values as JSON and within bounds.
+"""Avro schemas, rewritten so that fastavro reads bounded JSON values.
 
 Source: https://avro.apache.org/docs/1.11.1/specification/#schema-declaration.
 """

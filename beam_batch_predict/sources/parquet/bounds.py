@@ -1,4 +1,4 @@
-"""How much may come of a few bytes of Parquet, and how to read no more than that at once.
+"""Bounds of what a few bytes of Parquet may expand to, and reads within them.
 
 A dictionary page has each string once, and a row refers to it by a few bits: 4096 rows of a
 string of 1 GB are a file of some KB. So strings whose dictionary may have long ones are read
