@@ -15,6 +15,7 @@ from emulators import faults as faulty
 from emulators import servers
 
 from beam_batch_predict import BigQuery, BigQueryClients, ConvertInstances, ReadInstances, cli
+from beam_batch_predict.cli import app
 from beam_batch_predict.errors import InvalidArgument, SourceError
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.runs.plan import chunks_of
@@ -436,6 +437,6 @@ def test_a_session_that_has_ended_is_not_gone_on_with(table, run, breaking_off, 
 
 def test_a_run_says_until_when_it_can_be_gone_on_with(table, run, capfd, monkeypatch):
     shown = []
-    monkeypatch.setattr(cli, "_show", shown.append)
+    monkeypatch.setattr(app, "_show", shown.append)
     run(table, includedFields=["x"])
     assert "--resume can go on with it until 20" in shown[0]

@@ -26,7 +26,7 @@ PORTABLE = ("--runner=PortableRunner", "--job_endpoint=jobs.example.com:8099")
 IMPORT_ALL = """
 import importlib, pathlib, pkgutil, sys
 import beam_batch_predict
-assert pathlib.Path(beam_batch_predict.__file__).parents[2] == pathlib.Path(sys.argv[1])
+assert pathlib.Path(beam_batch_predict.__file__).parents[1] == pathlib.Path(sys.argv[1])
 for module in pkgutil.walk_packages(beam_batch_predict.__path__, "beam_batch_predict."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
