@@ -15,7 +15,7 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from beam_batch_predict import cli
-from beam_batch_predict.cli.job_from_flags import FIELDS
+from beam_batch_predict.cli.job_flags import FIELDS
 from beam_batch_predict.cli.options import OPTIONS, add_options
 
 IMAGE = "BEAM_BATCH_PREDICT_IMAGE"

@@ -16,7 +16,7 @@ import pathlib
 import re
 from typing import Any
 
-from beam_batch_predict.cli.job_from_flags import FIELDS
+from beam_batch_predict.cli.job_flags import FIELDS
 from beam_batch_predict.cli.options import GROUPS, JOB, OPTIONS, Option
 
 __all__ = ["FILE", "JOB_FILE", "PAGE", "metadata", "page", "parameters", "text"]

@@ -291,6 +291,32 @@ def is_re_export(node, folder):
     return isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
 
 
+def test_modules_offer_only_what_they_define():
+    expect_none(
+        f"{place(file, node)}: {name} is defined elsewhere: import it from there, and leave it out"
+        for file, tree in modules().values()
+        if file.name != "__init__.py"
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__"
+        for name in ast.literal_eval(node.value)
+        if name not in defined(tree)
+    )
+
+
+def defined(tree):
+    """The names that the statements of a module bind, other than by imports."""
+    found = set()
+    for node in tree.body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            found.add(node.name)
+        elif isinstance(node, (ast.Assign, ast.AnnAssign)):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found |= {
+                name.id for each in targets for name in ast.walk(each) if isinstance(name, ast.Name)
+            }
+    return found
+
+
 def test_private_names_stay_in_their_module():
     problems = []
     for each in imports():

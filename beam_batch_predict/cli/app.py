@@ -22,12 +22,8 @@ from beam_batch_predict import cancellation
 from beam_batch_predict.cli import gcloud_flags
 from beam_batch_predict.cli.arguments import is_spaced_flag, our_flags, with_equals_signs
 from beam_batch_predict.cli.gcloud_job import job_of
-from beam_batch_predict.cli.job_from_flags import (
-    FIELDS,
-    check_one_way,
-    given_fields,
-    job_from_fields,
-)
+from beam_batch_predict.cli.job_flags import FIELDS
+from beam_batch_predict.cli.job_from_flags import check_one_way, given_fields, job_from_fields
 from beam_batch_predict.cli.logs import (
     keep_log_record,
     log_thread_exception,

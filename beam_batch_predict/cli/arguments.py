@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from beam_batch_predict.cli import gcloud_flags
-from beam_batch_predict.cli.job_from_flags import FIELDS
+from beam_batch_predict.cli.job_flags import FIELDS
 from beam_batch_predict.cli.options import OPTIONS
 
 __all__ = ["is_spaced_flag", "our_flags", "with_equals_signs"]

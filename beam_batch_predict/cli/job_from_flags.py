@@ -16,7 +16,7 @@ from beam_batch_predict.cli.job_flags import DISPLAY_NAME, FIELDS
 from beam_batch_predict.errors import InvalidArgument, InvalidJob, Violation
 from beam_batch_predict.jobs import Job, read_job
 
-__all__ = ["FIELDS", "check_one_way", "given_fields", "job_from_fields"]
+__all__ = ["check_one_way", "given_fields", "job_from_fields"]
 
 WHERE = "what the parameters ask for"
 """What messages call the job."""

@@ -1,9 +1,4 @@
-"""The description of one batch prediction, whichever service asked for it.
-
-Every job file becomes one `BatchPredictSpec`; no step of the pipeline knows which
-service the job came from except through the values here. Nothing in this module imports
-Beam or TensorFlow: describing work is cheap, doing it is not.
-"""
+"""The description of one batch prediction, whichever service asked for it."""
 
 from __future__ import annotations
 
@@ -26,36 +21,16 @@ from beam_batch_predict.spec.output import (
     check_predictions_format,
 )
 from beam_batch_predict.spec.sources import (
-    DEFAULT_CHUNK_BYTES,
-    DEFAULT_MAX_INSTANCE_BYTES,
-    Avro,
     BigQuery,
-    Csv,
-    FileList,
-    FileSource,
-    JsonLines,
-    Parquet,
     Source,
-    TfRecord,
 )
 
 __all__ = [
+    "DEFAULT_BATCH_SIZE",
     "DEFAULT_CALL_TIMEOUT_SECONDS",
-    "DEFAULT_CHUNK_BYTES",
     "DEFAULT_MAX_FAILED_FRACTION",
     "DEFAULT_MAX_FAILED_MIN_ROWS",
-    "DEFAULT_MAX_INSTANCE_BYTES",
-    "Avro",
     "BatchPredictSpec",
-    "BigQuery",
-    "Csv",
-    "FileList",
-    "FileSource",
-    "InstanceConfig",
-    "JsonLines",
-    "Parquet",
-    "Source",
-    "TfRecord",
 ]
 
 DEFAULT_BATCH_SIZE = 64

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from beam_batch_predict import cli
 from beam_batch_predict.cli.flag_values import entries
-from beam_batch_predict.cli.job_from_flags import FIELDS, check_one_way, job_from_fields
+from beam_batch_predict.cli.job_flags import FIELDS
+from beam_batch_predict.cli.job_from_flags import check_one_way, job_from_fields
 from beam_batch_predict.cli.options import OPTIONS
 from beam_batch_predict.errors import InvalidArgument, InvalidJob
 from beam_batch_predict.jobs import read_job

@@ -14,7 +14,8 @@ from beam_batch_predict.jobs import (
     parse_resource,
     unsupported,
 )
-from beam_batch_predict.jobs.vertex.rules import INSTANCES_FORMATS, PREDICTIONS_FORMATS
+from beam_batch_predict.jobs.vertex.instance_rules import INSTANCES_FORMATS
+from beam_batch_predict.jobs.vertex.rules import PREDICTIONS_FORMATS
 from beam_batch_predict.registry.prebuilt_images import is_prebuilt_tensorflow
 
 # The machines of CI are shared: how long an example takes says nothing.

@@ -10,7 +10,8 @@ import pytest
 from google.cloud import dataflow_v1beta3
 from google.protobuf import json_format
 
-from beam_batch_predict.cli.job_from_flags import FIELDS, job_from_fields
+from beam_batch_predict.cli.job_flags import FIELDS
+from beam_batch_predict.cli.job_from_flags import job_from_fields
 from beam_batch_predict.cli.options import GROUPS, OPTIONS
 
 ROOT = pathlib.Path(__file__).parents[2]

@@ -22,13 +22,7 @@ from beam_batch_predict.jobs.vertex.instance_rules import INSTANCE_RULES, INSTAN
 from beam_batch_predict.messages import show_location
 from beam_batch_predict.spec.labels import label_violations
 
-__all__ = [
-    "INSTANCES_FORMATS",
-    "PREDICTIONS_FORMATS",
-    "Rule",
-    "apply_rules",
-    "breaches",
-]
+__all__ = ["PREDICTIONS_FORMATS", "Rule", "breaches"]
 
 PREDICTIONS_FORMATS = ("jsonl", "csv", "bigquery", "parquet", "tf-record")
 """The values of `outputConfig.predictionsFormat`; parquet and tf-record are ours."""

@@ -10,13 +10,10 @@ import re
 from collections.abc import Collection, Iterator
 
 from beam_batch_predict.errors import InvalidArgument, Violation
+from beam_batch_predict.jobs.rules import apply_rules
 from beam_batch_predict.jobs.vertex.fields import BatchPredictionJobFields
-from beam_batch_predict.jobs.vertex.rules import (
-    INSTANCES_FORMATS,
-    PREDICTIONS_FORMATS,
-    Rule,
-    apply_rules,
-)
+from beam_batch_predict.jobs.vertex.instance_rules import INSTANCES_FORMATS
+from beam_batch_predict.jobs.vertex.rules import PREDICTIONS_FORMATS, Rule
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.registry.names import parse_model_name
 from beam_batch_predict.registry.prebuilt_images import is_prebuilt_tensorflow
