@@ -107,6 +107,7 @@ def test_fields_that_are_chosen_are_sent_alone(predict):
     assert answers(predict([row], included_fields="s")) == [4]
 
 
+@pytest.mark.tfx_bsl
 def test_other_signatures_get_what_records_say(predict):
     rows = [b'{"x": 2.5}', b"4", DAMAGED, b'{"x": "a"}', b"NaN", b'{"x": 1', b"\x00\x01"]
     found = answers(predict(rows, "serving_default", "tf-record"))
