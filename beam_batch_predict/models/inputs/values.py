@@ -65,11 +65,8 @@ def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any
     extra = [name for name in instance if name not in known]
     if missing or extra:
         parts = [f"input {', '.join(_names(missing))} is missing"] if missing else []
-        unknown = "the signature has no input "
-        raise RowMisfit(
-            "; ".join([*parts, *([unknown + ", ".join(_names(extra))] if extra else [])]),
-            "; ".join([*parts, *([unknown + '"…"'] if extra else [])]),  # each row may have others
-        )
+        parts += [f"the signature has no input {', '.join(_names(extra))}"] if extra else []
+        raise RowMisfit("; ".join(parts))
     return instance
 
 
