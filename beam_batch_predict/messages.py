@@ -27,6 +27,7 @@ Location = tuple[str | int, ...]
 
 _NAMES = (
     r"x-(?:goog|amz)-(?:signature|credential|security-token)|sig|signature|upload_id"
+    r"|x-guploader-uploadid"
     r"|(?:\w+_)?token|api_?key|accountkey|(?:\w+_)?secret(?:_\w+)?|password|passwd|private_key"
 )
 """Names of what opens doors: of parameters in signed URLs and in the URL of an upload that is

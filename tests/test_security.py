@@ -354,6 +354,7 @@ JWT = "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJtZSJ9.c2lnbmF0dXJl"
         ("https://s3/b/o?X-Amz-Credential=AKIA12&X-Amz-Security-Token=IQoJb3", "AKIA12"),
         ("https://a.blob.core.windows.net/c/o?sv=2020&sig=Zm9v%3D", "Zm9v"),
         ("PUT https://storage/upload?uploadType=resumable&upload_id=ADPycdv: 503", "ADPycdv"),
+        ("no checksum, {'X-GUploader-UploadID': 'ADPycdv', 'Server': 'x'}", "ADPycdv"),
         ("Authorization: Bearer ya29.a0AfH6SMB_x-y", "a0AfH6SMB"),
         ("{'authorization': 'bearer abcdefgh12345678'}", "abcdefgh12345678"),
         ("Proxy-Authorization: Basic dXNlcjpwYXNz", "dXNlcjpwYXNz"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import time
@@ -10,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
-import orjson
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
 from apache_beam.runners.runner import PipelineState
 
@@ -158,7 +158,7 @@ class _Run:
                 text = _record_failure(self._record, error)  # which another attempt may have made
                 if record.tables is not None:
                     self._show(f"what the job has left is in {record.directory}")
-        job = orjson.loads(text)
+        job = json.loads(text)
         causes = () if "partialFailures" in job else _causes_in(record.directory)
         return Finished(text, goes_on or plain_state(job) in _FAILED_STATES, causes)
 
@@ -326,7 +326,7 @@ def _record_failure(record: Run, error: Exception) -> bytes:
     record.check_attempt()
     with contextlib.suppress(OSError, ValueError, StorageUnavailable):
         text = files.read_file(files.join(record.directory, JOB_RECORD))
-        if plain_state(orjson.loads(text)) in _ENDED:
+        if plain_state(json.loads(text)) in _ENDED:
             return text
     failure = record.failure(status_of_pipeline_error(error))
     try:

@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -25,7 +26,9 @@ __all__ = [
     "decode",
     "dumps",
     "echo_text",
+    "is_deep",
     "loads",
+    "may_be_deep",
     "preview",
     "quote",
     "read",
@@ -47,7 +50,9 @@ _TYPES = {
 
 _LONGEST_PREVIEW = 60
 
-TOO_DEEP = "nested too deep: 254 levels are always read, more only as Python's stack allows"
+_DEEPEST = 254
+
+TOO_DEEP = f"nested too deep: {_DEEPEST} levels are always read, more only as Python's stack allows"
 """What is wrong with a text or a value that ends in a RecursionError."""
 
 
@@ -131,6 +136,36 @@ def _finite(text: str) -> float:
     if math.isinf(number):
         raise NotJson(f"invalid JSON: the number {text[:40]} is larger than any double")
     return number
+
+
+def may_be_deep(text: bytes) -> bool:
+    """Whether the value of a text may nest deeper than what is always read.
+
+    Example:
+        >>> may_be_deep(b"[" * 254 + b"]" * 254), may_be_deep(b"[" * 255 + b"]" * 255)
+        (False, True)
+    """
+    return len(text) > 2 * _DEEPEST and text.count(b"[") + text.count(b"{") > _DEEPEST
+
+
+def is_deep(value: Any) -> bool:
+    """Whether a value nests deeper than what is always read, and written from any stack.
+
+    Example:
+        >>> is_deep([[]]), is_deep(loads(b"[" * 254 + b"]" * 254))
+        (False, False)
+        >>> is_deep(loads(b"[" * 255 + b"]" * 255))
+        True
+    """
+    level = [value]
+    for _ in range(_DEEPEST):
+        lists = (each.values() if isinstance(each, dict) else each for each in _holders(level))
+        level = list(chain.from_iterable(lists))
+    return bool(_holders(level))
+
+
+def _holders(values: Iterable[Any]) -> list[Any]:
+    return [value for value in values if isinstance(value, (dict, list))]
 
 
 def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:

@@ -45,7 +45,7 @@ def convert_json_lines(
     try:
         values = list(map(json_text.decode, batch.rows))
         made = make_instances(values, config)
-        if not made:
+        if not made or (made.attached and any(map(json_text.may_be_deep, batch.rows))):
             return _convert_rows(batch, config, non_finite)
         texts = join_rows(column_pieces(made.values)) if _is_reencoded(config) else batch.rows
     except (msgspec.DecodeError, RecursionError, TypeError):  # of a row that is a `Status`
@@ -76,6 +76,8 @@ def _convert_row(
         return Instance(None, "", {}), b'""', row
     try:
         value, is_json = json_text.read(row)
+        if config.attached_fields and json_text.may_be_deep(row) and json_text.is_deep(value):
+            raise json_text.NotJson(json_text.TOO_DEEP)  # where it is written no row can fail
         text = row if is_json else json_text.dumps(value, non_finite)
         instance = make_instance(value, config)
         if _is_reencoded(config):

@@ -5,12 +5,11 @@ Parts are files, so any process can see them, whatever runner works on the job.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-
-import orjson
 
 from beam_batch_predict import files
 from beam_batch_predict.files.errors import StorageUnavailable
@@ -89,7 +88,7 @@ def _has_begun(directory: str) -> bool:
     """Whether a worker has said so in the job's record."""
     try:
         with files.open_file(files.join(directory, JOB_RECORD)) as file:
-            return "startTime" in orjson.loads(file.read())
+            return "startTime" in json.loads(file.read())
     except (OSError, ValueError, StorageUnavailable):
         return True  # nobody knows, and there is nothing to warn of
 

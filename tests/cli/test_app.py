@@ -283,6 +283,14 @@ def test_a_signature_that_is_not_there(job_file):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
+def test_a_parameter_beyond_any_double_is_as_given_in_the_record(job_file):
+    path = job_file()
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"modelParameters": {"p": 10**400}}))
+    record = job_failed(run(path), "modelParameters has 'p'")
+    assert record["modelParameters"] == {"p": 10**400}
+
+
 def test_a_destination_that_cannot_be_written(job_file, tmp_path):
     (tmp_path / "file").write_text("not a directory")
     done = run(job_file(out=str(tmp_path / "file" / "out")))

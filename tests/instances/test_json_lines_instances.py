@@ -191,6 +191,25 @@ def test_a_line_that_cannot_be_sent_says_why_and_is_echoed(row, config, message)
         assert batch.texts[1] == row
 
 
+def nested(levels, inside):
+    return b'{"a": ' * (levels - inside) + b"[" * inside + b"]" * inside + b"}" * (levels - inside)
+
+
+@pytest.mark.parametrize("config", [EXCLUDED, Config("array", excluded_fields=["note", "id"])])
+@pytest.mark.parametrize("inside", [1, 253])
+def test_what_is_attached_nests_no_deeper_than_can_always_be_written(config, inside):
+    rows = [b'{"x": 1, "note": %b}' % nested(levels, inside) for levels in (253, 254, 500)]
+    batch = convert(*rows, b'{"x": [%b], "b": 1}' % nested(300, 1), config=config)
+    assert batch.attached[0] == {"note": json.loads(nested(253, inside))}
+    refused = [batch.statuses[row].message.partition(" (")[0] for row in (1, 2, 3)]
+    assert refused == [TOO_DEEP] * 3
+    assert batch.attached[1:] == [{}] * 3
+    assert [json.loads(text) for text in batch.texts[1:3]] == [row.decode() for row in rows[1:]]
+    # Nothing is attached of these: their own texts show them.
+    assert not convert(*rows, config=Config()).statuses
+    assert not convert(*rows, config=Config(included_fields=["x"])).statuses
+
+
 def test_a_row_without_an_included_field_still_has_its_key():
     config = Config(key_field="id", included_fields=["a"])
     batch = convert(b'{"id": 18446744073709551617}', b'{"a": 1}', config=config)

@@ -182,7 +182,7 @@ def test_rows_that_were_not_tried_alone_are_with_those_that_were():
 
 
 def test_what_is_more_than_so_many_causes_is_counted_together():
-    texts = [f"bad {n}" for n in range(5000)]
+    texts = [f"bad {n:04}" for n in range(5000)]
     groups = groups_of(failed_batch(texts), failed_batch(texts, start=5000))
     assert [group.cause for group in groups] == [*texts[:MOST_GROUPS], OTHER_CAUSES]
     assert [group.count for group in groups] == [2] * MOST_GROUPS + [9800]
@@ -190,9 +190,24 @@ def test_what_is_more_than_so_many_causes_is_counted_together():
     merged = merge_groups([groups, groups_of(failed_batch(texts[200:], uri="b"))])
     assert [(group.count, group.cause) for group in merged[:2]] == [
         (9800 + 4800, OTHER_CAUSES),
-        (2, "bad 0"),
+        (2, "bad 0000"),
     ]
     assert len(merged) == MOST_GROUPS + 1
+
+
+def test_the_largest_groups_are_named_however_late_they_begin():
+    rare = [f"rare {n}" for n in range(3000)]
+    often = ["often", *["late"] * 2]
+    mixed = [text for at, one in enumerate(rare) for text in (one, often[at % 3])]
+    groups = groups_of(failed_batch(rare[:500]), failed_batch(mixed, start=500))
+    assert len(groups) <= MOST_GROUPS + 1
+    counts = {group.cause: group.count for group in groups}
+    assert (counts["often"], counts["late"]) == (1000, 2000)
+    assert sum(counts.values()) == 6500
+    firsts = {group.cause: group.first for group in groups}
+    assert firsts["often"] == "in.jsonl, byte 501"
+    assert firsts["late"] == "in.jsonl, byte 503"
+    assert [group.cause for group in merge_groups([groups])[:3]] == [OTHER_CAUSES, "late", "often"]
 
 
 def test_messages_that_all_differ_take_little_memory():

@@ -9,7 +9,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, TypeAlias
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.messages import printable, redacted, shortened
@@ -28,6 +28,11 @@ OTHER_CAUSES = "other causes"
 """The cause of a group that holds what is more than `MOST_GROUPS`."""
 
 MOST_GROUPS = 100
+
+_MOST_COUNTED = 1000
+"""Groups that are kept while rows come, so that a large one may begin late."""
+
+_Key: TypeAlias = tuple[Code, str]
 
 _LONGEST_CAUSE = 300
 _LONGEST_EXAMPLE = 500
@@ -73,6 +78,9 @@ class ErrorGroup:
 class ErrorGroups:
     """Counts the failed rows of batches that come in row order.
 
+    Of more than `MOST_GROUPS` causes the largest have groups. Where there are many more, rows
+    of one that begins late are under `OTHER_CAUSES` until it is large.
+
     Example:
         >>> status = Status(Code.INVALID_ARGUMENT, "expected null, found 7", "expected null")
         >>> batch = InstanceBatch([b"7"], origins=((0, "a.jsonl"),), offsets=[0])
@@ -83,8 +91,8 @@ class ErrorGroups:
     """
 
     def __init__(self) -> None:
-        self._counts: Counter[tuple[Code, str]] = Counter()
-        self._firsts: dict[tuple[Code, str], ErrorGroup] = {}
+        self._counts: Counter[_Key] = Counter()
+        self._firsts: dict[_Key, ErrorGroup] = {}
 
     def add(self, batch: InstanceBatch) -> None:
         """Count the failed rows of a batch."""
@@ -92,25 +100,21 @@ class ErrorGroups:
             status = batch.statuses[row]
             key = status.code, (status.cause or status.message)[: 2 * _LONGEST_CAUSE]
             if key not in self._firsts:
-                key = self._begin(key, batch, row)
+                self._begin(key, batch, row)
             self._counts[key] += 1
 
     def groups(self) -> tuple[ErrorGroup, ...]:
-        """The groups, in the order of their first rows."""
-        return _counted(self._firsts, self._counts)
+        """The groups: the largest, the others as one for each code; about in row order."""
+        return _counted(*_folded(self._firsts, self._counts))
 
-    def _begin(self, key: tuple[Code, str], batch: InstanceBatch, row: int) -> tuple[Code, str]:
-        """Begin the group of a cause that is new; its key, or that of all others."""
-        if len(self._firsts) >= MOST_GROUPS:
-            key = key[0], OTHER_CAUSES
-        if key not in self._firsts:
-            first, message = batch.location(row), batch.statuses[row].message
-            example = message.removesuffix(f" ({first})") if first else message
-            cause, example = _shown(key[1], _LONGEST_CAUSE), _shown(example, _LONGEST_EXAMPLE)
-            self._firsts[key] = ErrorGroup(
-                key[0], cause, 0, _shown(first, _LONGEST_EXAMPLE), example
-            )
-        return key
+    def _begin(self, key: _Key, batch: InstanceBatch, row: int) -> None:
+        """Begin the group of a cause that is new."""
+        if len(self._firsts) >= _MOST_COUNTED:
+            self._firsts, self._counts = _folded(self._firsts, self._counts)
+        first, message = batch.location(row), batch.statuses[row].message
+        example = message.removesuffix(f" ({first})") if first else message
+        cause, example = _shown(key[1], _LONGEST_CAUSE), _shown(example, _LONGEST_EXAMPLE)
+        self._firsts[key] = ErrorGroup(key[0], cause, 0, _shown(first, _LONGEST_EXAMPLE), example)
 
 
 def merge_groups(parts: Iterable[Iterable[ErrorGroup]]) -> tuple[ErrorGroup, ...]:
@@ -130,27 +134,34 @@ def merge_groups(parts: Iterable[Iterable[ErrorGroup]]) -> tuple[ErrorGroup, ...
         >>> [(group.count, group.first) for group in merge_groups([[a], [b]])]
         [(4, 'a')]
     """
-    groups = list(chain.from_iterable(parts))
-    sizes: Counter[tuple[Code, str]] = Counter()
-    for group in groups:
-        sizes[group.code, group.cause] += group.count
-    named = sorted((-size, *key) for key, size in sizes.items() if key[1] != OTHER_CAUSES)
-    kept = {(code, cause) for _, code, cause in named[:MOST_GROUPS]}
-    counts: Counter[tuple[Code, str]] = Counter()
-    firsts: dict[tuple[Code, str], ErrorGroup] = {}
-    for group in groups:
+    firsts: dict[_Key, ErrorGroup] = {}
+    counts: Counter[_Key] = Counter()
+    for group in chain.from_iterable(parts):
         key = group.code, group.cause
-        if key not in kept:
-            key = group.code, OTHER_CAUSES
-        if key not in firsts:
-            firsts[key] = dataclasses.replace(group, cause=key[1])
+        firsts.setdefault(key, group)
         counts[key] += group.count
-    merged = _counted(firsts, counts)
+    merged = _counted(*_folded(firsts, counts))
     return tuple(sorted(merged, key=lambda group: (-group.count, group.code, group.cause)))
 
 
+def _folded(
+    firsts: Mapping[_Key, ErrorGroup], counts: Mapping[_Key, int]
+) -> tuple[dict[_Key, ErrorGroup], Counter[_Key]]:
+    """The largest groups as they are, and for each code the others as one."""
+    named = sorted((-counts[key], *key) for key in firsts if key[1] != OTHER_CAUSES)
+    kept = {(code, cause) for _, code, cause in named[:MOST_GROUPS]}
+    groups: dict[_Key, ErrorGroup] = {}
+    sizes: Counter[_Key] = Counter()
+    for key, group in firsts.items():
+        into = key if key in kept else (key[0], OTHER_CAUSES)
+        if into not in groups:
+            groups[into] = group if key in kept else dataclasses.replace(group, cause=OTHER_CAUSES)
+        sizes[into] += counts[key]
+    return groups, sizes
+
+
 def _counted(
-    firsts: Mapping[tuple[Code, str], ErrorGroup], counts: Mapping[tuple[Code, str], int]
+    firsts: Mapping[_Key, ErrorGroup], counts: Mapping[_Key, int]
 ) -> tuple[ErrorGroup, ...]:
     return tuple(dataclasses.replace(group, count=counts[key]) for key, group in firsts.items())
 
