@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import apache_beam as beam
+import hypothesis
 import pytest
 from apache_beam.options.pipeline_options import PipelineOptions
 
@@ -14,6 +15,10 @@ from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runners.create import make_runner
 from beam_batch_predict.sinks.parts.metadata import write_part_record
 from beam_batch_predict.transforms import write_dofns
+
+# A busy machine makes any example late; how long tests may take is pytest's `timeout`.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(items):
