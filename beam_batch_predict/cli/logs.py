@@ -16,7 +16,7 @@ __all__ = ["keep_log_record", "log_thread_exception", "silence_known_warnings"]
 
 
 def silence_known_warnings() -> None:
-    """Keep libraries from saying what nobody can do anything about."""
+    """Silence warnings of libraries that a user cannot act on."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Google's libraries say on Python 3.10, each of them, that they will not support it for ever.
     warnings.filterwarnings("ignore", "You are using a (non-supported )?Python", FutureWarning)
@@ -33,7 +33,7 @@ _KNOWN_WARNINGS = (
     "Serving JobManagement",  # so says Prism
     "pipeline done!",
 )
-"""What Beam warns of, and nobody can do anything about."""
+"""Warnings of Beam that a user cannot act on."""
 
 
 def keep_log_record(record: logging.LogRecord) -> bool:

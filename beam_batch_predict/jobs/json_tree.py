@@ -49,7 +49,7 @@ def read_json(source: str | bytes | Mapping[str, Any], where: str = "job") -> An
         return _FINITE.validate_python(value)
     except ValidationError as error:
         message = "is not a finite number, and JSON has no other"
-        # Each key or position stands behind the type of what holds it.
+        # In `loc`, the type of the container precedes each key or position.
         paths = [show_location(each["loc"][1::2]) for each in error.errors(include_url=False)]
         raise InvalidJob(where, [Violation(path, message) for path in paths]) from None
     except (TypeError, ValueError, RecursionError) as error:

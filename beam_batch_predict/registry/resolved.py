@@ -18,7 +18,7 @@ class ResolvedModel(NamedTuple):
         uri: the directory of the SavedModel.
         name: of the model's directory; of a model of Vertex AI its display name.
         version: its number.
-        notes: what somebody should know of the choice, in sentences.
+        notes: remarks on the choice, in sentences.
     """
 
     uri: str

@@ -14,13 +14,13 @@ _FILE = "dataflow-job"
 
 
 def write_external_job(result: Any, parts_directory: str) -> None:
-    """Keep the id of a run's job beside its parts, for whoever goes on with the run."""
+    """Keep the id of a run's job beside its parts, for a resumed run."""
     with contextlib.suppress(OSError, StorageUnavailable):
         files.write_file(files.join(parts_directory, _FILE), str(result.job_id()).encode())
 
 
 def read_external_job(parts_directory: str) -> str:
-    """The id of the last job that did a run, or was to; empty where there is none."""
+    """Return the id of the last job submitted for a run; empty where there is none."""
     try:
         return files.read_file(files.join(parts_directory, _FILE)).decode()
     except (OSError, ValueError, StorageUnavailable):
