@@ -55,21 +55,21 @@ class Contestant:
 
 CONTESTANTS = (
     Contestant("ours", "`beam-batch-predict run`, one worker", FORMATS),
-    Contestant("loop", "a loop written by hand, no Beam", ("jsonl",)),
-    Contestant("loop_csv", "a loop written by hand over Python's csv", ("csv",)),
-    Contestant("loop_arrow", "a loop written by hand over pyarrow.csv", ("csv",)),
-    Contestant("loop_tf_record", "a loop written by hand over tf.data", ("tf-record",)),
-    Contestant("loop_parquet", "a loop written by hand over pyarrow.parquet", ("parquet",)),
+    Contestant("loop", "a hand-written loop, no Beam", ("jsonl",)),
+    Contestant("loop_csv", "a hand-written loop with Python's csv", ("csv",)),
+    Contestant("loop_arrow", "a hand-written loop with pyarrow.csv", ("csv",)),
+    Contestant("loop_tf_record", "a hand-written loop with tf.data", ("tf-record",)),
+    Contestant("loop_parquet", "a hand-written loop with pyarrow.parquet", ("parquet",)),
     Contestant(
         "beam_usual",
-        "the usual Beam pipeline, a row an element",
+        "the usual Beam pipeline, an element for each row",
         ("jsonl",),
         slow=True,
         echoes=False,
     ),
     Contestant(
         "beam_bigquery",
-        "the usual Beam pipeline on tables, a row an element",
+        "the usual Beam pipeline on tables, an element for each row",
         (TABLES,),
         slow=True,
         echoes=False,
