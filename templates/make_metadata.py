@@ -117,7 +117,7 @@ def page(document: str) -> str:
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"expected {BEGIN} and {END} behind it")
+        raise ValueError(f"expected {BEGIN} and {END} after it")
     return f"{before}{begin}\n\n{_table()}\n{end}{after}"
 
 
