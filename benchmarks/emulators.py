@@ -1,7 +1,7 @@
 """The emulators of BigQuery and Cloud Storage for a comparison on tables.
 
 They are the emulators of the tests (`tests/cloud/emulators`; `make emulators` installs them),
-started once for all contestants. `cpu` gives their CPU time, which no contestant causes directly.
+started once for all contestants. `cpu` gives their CPU time, which is not a contestant's cost.
 """
 
 from __future__ import annotations
