@@ -212,7 +212,7 @@ class _Run:
 
     def _run_pipeline(self) -> None:
         pipeline = self._engine.make_pipeline()
-        _ = pipeline | BatchPredict(self._spec, record=self._record)
+        _ = pipeline | BatchPredict(self._spec, run=self._record)
         cancellation.check()
         keep_job = functools.partial(write_external_job, self._record.parts_directory)
         if not self._engine.run(pipeline, self._record.state, keep_job, self._show):

@@ -31,7 +31,7 @@ FUSABLE = frozenset({PARDO, common_urns.primitives.ASSIGN_WINDOWS.urn})
 def translate(job: Any, *flags: str) -> api.Pipeline:
     """The pipeline of a job, as DataflowRunner makes it; nothing is sent."""
     pipeline = make_engine([*FLAGS, *flags]).make_pipeline()
-    _ = pipeline | bbp.BatchPredict(job, directory="gs://bucket/out/prediction")
+    _ = pipeline | bbp.BatchPredict(job)
     found: api.Pipeline = pipeline.run().job.proto_pipeline
     return found
 
