@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import json
 import logging
@@ -170,6 +171,8 @@ class _Run:
             )
         if record.tables is not None and not record.resumed:
             prepare_tables(record.tables, record.directory)
+            # Workers elsewhere check again: they may act as an account with other rights.
+            self._record = dataclasses.replace(record, prepared=self._engine.is_local)
         return _Checked(len(chunks), self._check_model(self._spec.model))
 
     def _check_model(self, model: SavedModel) -> ModelCaller | None:

@@ -67,6 +67,7 @@ class Run:
         resumed: whether there was an attempt before this one.
         file_names: how published files are called.
         own_directory: whether nothing else was in the directory before.
+        prepared: whether the launcher has checked the destination as workers would.
     """
 
     directory: str
@@ -78,6 +79,7 @@ class Run:
     resumed: bool = False
     file_names: FileNames = FileNames.NUMBERED
     own_directory: bool = True
+    prepared: bool = False
 
     @property
     def parts_directory(self) -> str:
