@@ -5,14 +5,12 @@ import json
 import sys
 from pathlib import Path
 
-import apache_beam as beam
 import hypothesis
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 
 import beam_batch_predict as bbp
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.runners.create import make_runner
+from beam_batch_predict.runners.job_options import make_engine
 from beam_batch_predict.sinks.parts.metadata import write_part_record
 from beam_batch_predict.transforms import write_dofns
 
@@ -74,8 +72,7 @@ def pipeline():
     """Return a function that makes a pipeline on the local runner, with flags of Beam."""
 
     def make(*flags):
-        options = PipelineOptions(list(flags))
-        return beam.Pipeline(runner=make_runner(options), options=options)
+        return make_engine(flags).make_pipeline()
 
     return make
 

@@ -88,7 +88,7 @@ INSIDE = {
 RE_EXPORTING = "cli files jobs spec"
 """Folders whose `__init__` offers names of their modules; the others have a docstring only."""
 
-BEAM = "commands.run files runners transforms"
+BEAM = "files runners transforms"
 TENSORFLOW = "encoding.tf_examples models"
 """Where each may be imported; TensorFlow, which takes seconds, only inside functions."""
 

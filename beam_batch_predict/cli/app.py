@@ -31,11 +31,12 @@ from beam_batch_predict.cli.logs import (
 )
 from beam_batch_predict.cli.models import add_models_parser, run_models
 from beam_batch_predict.cli.options import OPTIONS, add_options
-from beam_batch_predict.cli.summary import has_succeeded, summary
+from beam_batch_predict.cli.summary import summary
 from beam_batch_predict.commands.dry_run import show_run
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
 from beam_batch_predict.jobs import Job, read_job
 from beam_batch_predict.messages import redacted
+from beam_batch_predict.spec import RunState
 
 if TYPE_CHECKING:
     from beam_batch_predict.commands.run import Finished
@@ -174,7 +175,7 @@ def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) 
     deadlines = sys.modules.get("beam_batch_predict.models.calls.timeouts")
     if deadlines is not None and deadlines.still_running():  # calls that nobody can end
         cancellation.leave_behind()
-    stopped = None if has_succeeded(finished.record) else cancellation.exit_code()
+    stopped = None if finished.state is RunState.SUCCEEDED else cancellation.exit_code()
     return stopped or int(finished.failed)
 
 
@@ -231,9 +232,9 @@ def _job_to_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Job
 def _check_beam_flags(beam_flags: Sequence[str]) -> None:
     """Refuse flags that are neither Beam's nor ours, and name the nearest of both."""
     if beam_flags:
-        from beam_batch_predict.runners.pipeline_options import make_options
+        from beam_batch_predict.runners.pipeline_options import flags_given
 
-        make_options(beam_flags, known=our_flags())
+        flags_given(beam_flags, known=our_flags())
 
 
 def _read_job_file(uri: str) -> Job:

@@ -49,14 +49,12 @@ def show_run(job: Job, options: Mapping[str, Any], beam_flags: Sequence[str]) ->
     notes, lines = list(job.notes), list[str]()
     if beam_flags:  # otherwise it is the local runner, with nothing to tell it
         from beam_batch_predict.runners.job_options import plan_options
-        from beam_batch_predict.runners.pipeline_options import make_options
-        from beam_batch_predict.runners.reachability import check_reach
 
         copies = options.get(MODEL_COPIES, ModelCopies.AUTO)
         planned = plan_options(job.resources, beam_flags, copies)
-        if spec is not None:
-            check_reach(spec, make_options(planned.flags))
         notes += planned.notes
+        if spec is not None and (note := planned.engine().check_reach(spec)):
+            notes.append(note)
         lines += planned.lines()
     return Shown(job.to_json_bytes(), (*(f"note: {note}" for note in notes), *lines))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import json
 import logging
 import os
@@ -10,62 +12,40 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import apache_beam as beam
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
-from apache_beam.runners.runner import PipelineState
-
 from beam_batch_predict import cancellation, files
-from beam_batch_predict.errors import BatchPredictError, Cancelled, ModelError
+from beam_batch_predict.errors import BatchPredictError, ModelError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import Job
 from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.saved_model.loaded_model import check_model, load_model
 from beam_batch_predict.retries import ERROR_CODES
-from beam_batch_predict.runners.create import make_runner
-from beam_batch_predict.runners.dataflow.submission import NotSubmitted, submitting
-from beam_batch_predict.runners.dataflow.waiting import is_dataflow_job, wait_for_dataflow
+from beam_batch_predict.runners.dataflow.submission import NotSubmitted
+from beam_batch_predict.runners.engine import Engine
 from beam_batch_predict.runners.errors import status_of_pipeline_error
 from beam_batch_predict.runners.job_options import plan_options
-from beam_batch_predict.runners.job_servers import lost_connection_named
-from beam_batch_predict.runners.pipeline_options import (
-    has_workers_inside,
-    is_local,
-    make_options,
-    runs_here,
-    waits_for_service,
-)
-from beam_batch_predict.runners.reachability import check_reach, note_on_paths
-from beam_batch_predict.runners.staging import staged_for_workers
 from beam_batch_predict.runs.claim import claim_run, take_up_run
 from beam_batch_predict.runs.external_job import write_external_job
 from beam_batch_predict.runs.lock import locked
 from beam_batch_predict.runs.manifest import read_manifest
 from beam_batch_predict.runs.plan import plan_run
 from beam_batch_predict.runs.progress import chunks_done, showing_progress
-from beam_batch_predict.runs.record import Run, plain_state
+from beam_batch_predict.runs.record import Run
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, summary_lines
-from beam_batch_predict.sinks.naming import (
-    JOB_RECORD,
-    is_temporary,
-)
+from beam_batch_predict.sinks.naming import JOB_RECORD, is_temporary
 from beam_batch_predict.sinks.publish.bigquery_tables import prepare_tables
 from beam_batch_predict.sinks.publish.files import (
     has_publication,
     remove_errors_of_failure,
     remove_parts,
 )
-from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, SavedModel
+from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, RunState, SavedModel
 from beam_batch_predict.spec.options import MODEL_COPIES, OF_THE_RUN, RESUME, ModelCopies
-from beam_batch_predict.status import Code
 from beam_batch_predict.transforms.batch_predict import BatchPredict
 from beam_batch_predict.transforms.work_prefix import work_prefix
 
 __all__ = ["Finished", "run_job"]
 
 _logger = logging.getLogger(__name__)
-
-_FAILED_STATES = frozenset({"FAILED", "CANCELLED"})
-_ENDED = _FAILED_STATES | {"SUCCEEDED"}
 
 MOST_ATTEMPTS = 3
 """Of a local run, in a row without a chunk that was done."""
@@ -78,12 +58,14 @@ class Finished(NamedTuple):
     """A job that was run.
 
     Attributes:
-        record: its record as JSON text.
-        failed: whether it failed.
-        causes: why rows failed, in lines for people; where the record cannot say so.
+        record: its resource as JSON text.
+        state: of the run, by the resource.
+        failed: whether it failed, or goes on without this process.
+        causes: why rows failed, in lines for people; where the resource has no field for it.
     """
 
     record: bytes
+    state: RunState
     failed: bool
     causes: tuple[str, ...] = ()
 
@@ -112,21 +94,20 @@ def run_job(
     planned = plan_options(job.resources, beam_flags, copies)
     for note in planned.notes:
         show(f"note: {note}")
-    beam_options = make_options(planned.flags)
-    # Our DoFns live in an installed package: there is no main session to send.
-    beam_options.view_as(SetupOptions).save_main_session = False
+    engine = planned.engine()
     of_results = {name: value for name, value in options.items() if name not in OF_THE_RUN}
     spec = job.to_spec(**of_results)
-    project = beam_options.view_as(GoogleCloudOptions).project
-    if project:
-        spec = spec.paid_by(project)
-    check_reach(spec, beam_options)
-    prefix = "" if isinstance(spec.destination, GcsDestination) else work_prefix(beam_options)
+    if engine.project:
+        spec = spec.paid_by(engine.project)
+    if note := engine.check_reach(spec):
+        show(f"note: {note}")
+    to_files = isinstance(spec.destination, GcsDestination)
+    prefix = "" if to_files else work_prefix(engine.options, engine.is_local)
     if options.get(RESUME):
         record = take_up_run(spec, job.display_name or "", show, prefix)
     else:
         record = claim_run(spec, prefix)
-    return _Run(spec, record, beam_options, show).finish()
+    return _Run(spec, record, engine, show).finish()
 
 
 class _Run:
@@ -134,10 +115,10 @@ class _Run:
         self,
         spec: BatchPredictSpec,
         record: Run,
-        options: PipelineOptions,
+        engine: Engine,
         show: Callable[[str], None],
     ) -> None:
-        self._spec, self._record, self._options, self._show = spec, record, options, show
+        self._spec, self._record, self._engine, self._show = spec, record, engine, show
 
     def finish(self) -> Finished:
         """Run to the end, whatever it is, and to its record."""
@@ -160,7 +141,8 @@ class _Run:
                     self._show(f"what the job has left is in {record.directory}")
         job = json.loads(text)
         causes = () if "partialFailures" in job else _causes_in(record.directory)
-        return Finished(text, goes_on or plain_state(job) in _FAILED_STATES, causes)
+        state = RunState.of(job)
+        return Finished(text, state, goes_on or state.has_failed, causes)
 
     def _work(self) -> None:
         try:
@@ -189,15 +171,26 @@ class _Run:
             )
         if record.tables is not None and not record.resumed:
             prepare_tables(record.tables, record.directory)
-        if note := note_on_paths(self._spec, self._options):
-            self._show(note)
-        if waits_for_service(self._options):
-            _look_at_model(self._spec.model, self._show)
-            return _Checked(len(chunks), None)
-        if has_workers_inside(self._options):
-            return _Checked(len(chunks), load_model(self._spec.model))
-        check_model(self._spec.model)
-        return _Checked(len(chunks), None)
+            # Workers elsewhere check again: they may act as an account with other rights.
+            self._record = dataclasses.replace(record, prepared=self._engine.is_local)
+        return _Checked(len(chunks), self._check_model(self._spec.model))
+
+    def _check_model(self, model: SavedModel) -> ModelCaller | None:
+        """Load the model where workers share this process' memory; else look whether it is there.
+
+        Raises:
+            ModelError: there is none, or it cannot be called as the job asks.
+        """
+        if self._engine.workers_in_process:
+            return load_model(model)
+        try:
+            check_model(model)
+        except ModelError as error:
+            denied = isinstance(error.__cause__, PermissionError)
+            if not (denied and self._engine.workers_have_account):
+                raise
+            self._show(f"note: {error.message}; workers may have other rights")
+        return None
 
     def _run_pipelines(self) -> None:
         """Run a pipeline; on this machine, go on with what it has left if that may help."""
@@ -207,7 +200,7 @@ class _Run:
                 return self._run_pipeline()
             except Exception as error:
                 status = status_of_pipeline_error(error)
-                if not is_local(self._options) or status.code not in ERROR_CODES:
+                if not self._engine.is_local or status.code not in ERROR_CODES:
                     raise
                 before = done
                 with contextlib.suppress(OSError, StorageUnavailable):
@@ -221,32 +214,17 @@ class _Run:
             self._record = self._record.again()
 
     def _run_pipeline(self) -> None:
-        pipeline = beam.Pipeline(runner=make_runner(self._options), options=self._options)
-        _ = pipeline | BatchPredict(self._spec, record=self._record)
+        pipeline = self._engine.make_pipeline()
+        _ = pipeline | BatchPredict(self._spec, run=self._record)
         cancellation.check()
-        here = runs_here(self._options)
-        with contextlib.nullcontext() if here else cancellation.elsewhere():
-            staged = staged_for_workers(pipeline.options, self._show)
-            asking = submitting() if waits_for_service(self._options) else contextlib.nullcontext()
-            with staged, asking, cancellation.handing_over():
-                result = pipeline.run()
-            # A flex template's launcher only writes the graph: there is no job to wait for.
-            if getattr(result, "has_job", True):
-                with cancellation.stopping(result.cancel):
-                    self._wait(result, pipeline.options)
-
-    def _wait(self, result: Any, options: PipelineOptions) -> None:
-        if is_dataflow_job(result):
-            write_external_job(result, self._record.parts_directory)
-            wait_for_dataflow(result, options, self._record.state, self._show)
-        else:
-            with lost_connection_named():
-                _wait(result)
+        keep_job = functools.partial(write_external_job, self._record.parts_directory)
+        if not self._engine.run(pipeline, self._record.state, keep_job, self._show):
+            return
         state = self._record.state()
-        if state and state not in _ENDED:
+        if not (state is RunState.UNKNOWN or state.has_ended):
             raise BatchPredictError(
-                f"the runner's job has ended, and the record of the run says {state}: what workers "
-                f"have written to {self._record.directory} is not here",
+                f"the runner's job has ended, and the record of the run says {state.value}: what "
+                f"workers have written to {self._record.directory} is not here",
                 "write to a place that this machine and all workers reach, such as gs://bucket/…",
             )
 
@@ -256,42 +234,6 @@ class _Checked(NamedTuple):
 
     chunks: int
     model: ModelCaller | None
-
-
-def _look_at_model(model: SavedModel, show: Callable[[str], None]) -> None:
-    """See that workers of a service will find a model, as far as this process may look.
-
-    Raises:
-        ModelError: there is none, or it cannot be called as it is asked for.
-    """
-    try:
-        check_model(model)
-    except ModelError as error:
-        if not isinstance(error.__cause__, PermissionError):
-            raise
-        show(f"note: {error.message}; workers may have other rights")
-
-
-def _wait(result: Any) -> None:
-    try:
-        state = result.wait_until_finish()
-    except Exception as raised:
-        # Portable runners and Dataflow raise for a job that somebody has cancelled at the runner.
-        # Flink's job server takes one that was cancelled at Flink itself for one that failed.
-        cancelled = "JobCancellationException" in str(raised)
-        if cancelled or result.state == PipelineState.CANCELLED:
-            raise _cancelled() from None
-        raise
-    if state == PipelineState.CANCELLED:
-        raise _cancelled()
-    if state not in (None, PipelineState.DONE):
-        error = BatchPredictError(f"the runner's job ended as {state}")
-        error.code = Code.ABORTED
-        raise error
-
-
-def _cancelled() -> Cancelled:
-    return Cancelled("the runner's job was cancelled", "--resume goes on with it")
 
 
 def _causes_in(directory: str) -> tuple[str, ...]:
@@ -326,7 +268,7 @@ def _record_failure(record: Run, error: Exception) -> bytes:
     record.check_attempt()
     with contextlib.suppress(OSError, ValueError, StorageUnavailable):
         text = files.read_file(files.join(record.directory, JOB_RECORD))
-        if plain_state(json.loads(text)) in _ENDED:
+        if RunState.of(json.loads(text)).has_ended:
             return text
     failure = record.failure(status_of_pipeline_error(error))
     try:

@@ -11,9 +11,9 @@ from beam_batch_predict import files
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.runs.manifest import read_manifest
-from beam_batch_predict.runs.record import plain_state, read_record
+from beam_batch_predict.runs.record import read_record
 from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, Naming, naming_of
-from beam_batch_predict.spec import FileNames
+from beam_batch_predict.spec import FileNames, RunState
 from beam_batch_predict.status import Code
 
 __all__ = ["Verified", "verify"]
@@ -154,7 +154,7 @@ def _contradictions(manifest: Mapping[str, Any], record: Mapping[str, Any] | Non
         return
     if record is None:
         yield f"{JOB_RECORD} is missing"
-    elif plain_state(record) != "SUCCEEDED":
+    elif RunState.of(record) is not RunState.SUCCEEDED:
         yield f"{JOB_RECORD}: the run {_state(record)}"
     elif record != manifest["job"]:
         yield f"{JOB_RECORD} was changed"

@@ -1,4 +1,4 @@
-"""The local runner: worker processes that end in time and whose death is reported.
+"""The local engine: worker processes that end in time and whose death is reported.
 
 Beam's own are started by a shell that signals do not get past; the death of one shows as
 "Channel closed prematurely.", or, as long as another is busy, not at all.
@@ -15,15 +15,17 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+from apache_beam.options.pipeline_options import DirectOptions
 from apache_beam.portability import python_urns
 from apache_beam.portability.api import (
     beam_fn_api_pb2,
     beam_fn_api_pb2_grpc,
+    beam_provision_api_pb2,
     endpoints_pb2,
 )
 from apache_beam.runners.portability.fn_api_runner import fn_runner
@@ -31,16 +33,21 @@ from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
     GrpcWorkerHandler,
     WorkerHandler,
 )
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.worker.log_handler import LOGENTRY_TO_LOG_LEVEL_MAP
 from google.protobuf import json_format, text_format  # type: ignore[import-untyped]
 
 from beam_batch_predict import cancellation
-from beam_batch_predict.errors import BatchPredictError
+from beam_batch_predict.errors import BatchPredictError, Violation
 from beam_batch_predict.messages import redacted
+from beam_batch_predict.runners.derived_options import DerivedOptions, PlannedOption
+from beam_batch_predict.runners.engine import Engine
 from beam_batch_predict.runners.worker_main import PARENT
+from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
+from beam_batch_predict.spec.resources import Resources
 from beam_batch_predict.status import Code
 
-__all__ = ["LocalRunner"]
+__all__ = ["LocalEngine", "LocalRunner"]
 
 _URN = "beam_batch_predict:env:worker_processes:v1"
 
@@ -49,6 +56,48 @@ _COMMAND = [sys.executable, "-m", "beam_batch_predict.runners.worker_main"]
 _SECONDS_TO_END = 5.0
 
 _logger = logging.getLogger(__name__)
+
+
+class LocalEngine(Engine):
+    """This machine: workers are child processes, or threads of this process."""
+
+    is_local = True
+
+    @property
+    def workers_in_process(self) -> bool:
+        """Whether workers are threads of this process, and share its memory."""
+        mode = self.options.view_as(DirectOptions).direct_running_mode
+        return bool(mode != "multi_processing")
+
+    def derive(
+        self, resources: Resources, given: Mapping[str, Any], copies: ModelCopies
+    ) -> DerivedOptions:
+        """Derive what several workers are: processes, unless the flags or the copies say threads.
+
+        In Beam's own default mode they are threads that share one core.
+        """
+        mode, chosen = given.get("direct_running_mode"), f"--{MODEL_COPIES}={copies.value}"
+        if mode == "multi_processing" and copies is ModelCopies.MACHINE:
+            message = f"several processes, and {chosen} wants one; leave out one of them"
+            wrong = Violation(f"--direct_running_mode={mode}", message)
+            return DerivedOptions(violations=(wrong,))
+        workers = given.get("direct_num_workers", 1)
+        if mode or workers == 1:
+            return DerivedOptions()
+        origin = f"--direct_num_workers={workers}"
+        option = PlannedOption("direct_running_mode", "multi_processing", origin)
+        if copies is ModelCopies.MACHINE:
+            option = option._replace(value="multi_threading", source=chosen)
+        return DerivedOptions((option,))
+
+    def make_runner(self) -> LocalRunner:
+        """Make the runner; its worker processes get the options too.
+
+        Beam's own leaves them out, and file systems read their options there.
+        """
+        encoded = JobServiceHandle.encode_pipeline_options(self.options.get_all_options())
+        info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+        return LocalRunner(provision_info=fn_runner.ExtendedProvisionInfo(info))
 
 
 class LocalRunner(fn_runner.FnApiRunner):

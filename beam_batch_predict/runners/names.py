@@ -5,10 +5,18 @@ from __future__ import annotations
 import difflib
 
 from apache_beam.options.pipeline_options import StandardOptions
+from apache_beam.runners.runner import PipelineRunner
 
 from beam_batch_predict.errors import InvalidArgument
 
-__all__ = ["WITH_JOB_SERVERS", "check_runner", "runner_name"]
+__all__ = [
+    "DATAFLOW",
+    "LOCAL",
+    "WITH_JOB_SERVERS",
+    "check_runner",
+    "is_local_runner",
+    "runner_name",
+]
 
 _BEAMS = {path.rpartition(".")[2].lower(): path for path in StandardOptions.ALL_KNOWN_RUNNERS}
 
@@ -17,7 +25,16 @@ _REFUSED = {
 }
 """Runners that lose rows."""
 
-LOCAL = "local"
+LOCAL = frozenset({"", "local", "directrunner", "fnapirunner", "switchingdirectrunner"})
+"""Names of the runner on this machine.
+
+It is Beam's FnApiRunner: `DirectRunner` of Beam 2.77 picks an engine by looking at the pipeline
+and the network, and may try to download one.
+"""
+
+_LOCAL_CLASSES = LOCAL | {"localrunner", "bundlebaseddirectrunner", "prismrunner"}
+
+DATAFLOW = "dataflowrunner"
 
 WITH_JOB_SERVERS = frozenset({"portablerunner", "flinkrunner", "sparkrunner"})
 """Runners of clusters, which have a number of Python processes on each worker."""
@@ -32,6 +49,11 @@ def runner_name(given: str | None) -> str:
     """
     name = (given or "").lower().rpartition(".")[2]
     return f"{name}runner" if f"{name}runner" in _BEAMS else name
+
+
+def is_local_runner(runner: PipelineRunner) -> bool:
+    """Whether all workers of a runner are on this machine."""
+    return type(runner).__name__.lower() in _LOCAL_CLASSES
 
 
 def check_runner(given: str | None) -> None:
@@ -50,9 +72,9 @@ def check_runner(given: str | None) -> None:
     if name in _REFUSED or f"{name}runner" in _REFUSED:
         reason = _REFUSED.get(name) or _REFUSED[f"{name}runner"]
         raise InvalidArgument(f"--runner={given}: rows would be missing: {reason}")
-    if not given or name in _BEAMS or name == LOCAL or "." in given:  # a class of somebody's own
+    if name in _BEAMS or name in LOCAL or "." in str(given):  # or a class of another package
         return
-    names = {lower: path.rpartition(".")[2] for lower, path in _BEAMS.items()} | {LOCAL: LOCAL}
+    names = {lower: path.rpartition(".")[2] for lower, path in _BEAMS.items()} | {"local": "local"}
     near = difflib.get_close_matches(name, names, 1)
     hint = f"did you mean {names[near[0]]}?" if near else "local is the runner on this machine"
     raise InvalidArgument(f"--runner={given}: there is no such runner", hint)

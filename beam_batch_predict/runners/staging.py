@@ -23,9 +23,7 @@ from importlib import metadata
 
 from apache_beam.options.pipeline_options import (
     PipelineOptions,
-    PortableOptions,
     SetupOptions,
-    StandardOptions,
     WorkerOptions,
 )
 from packaging.requirements import Requirement
@@ -33,10 +31,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runners.names import WITH_JOB_SERVERS, runner_name
-from beam_batch_predict.runners.pipeline_options import runs_here, waits_for_service
 
-__all__ = ["make_wheel", "staged_for_workers", "workers_lack_package"]
+__all__ = ["brings_package", "make_wheel", "staged_for_workers"]
 
 PACKAGE = "beam_batch_predict"
 DISTRIBUTION = "beam-batch-predict"
@@ -57,9 +53,7 @@ _logger = logging.getLogger(__name__)
 def staged_for_workers(
     options: PipelineOptions, show: Callable[[str], object] = _logger.info
 ) -> Iterator[None]:
-    """Have workers install this package, inside the block in which the pipeline is handed over.
-
-    Does nothing where they have it: see `workers_lack_package`.
+    """Have workers install this package, inside the block in which the pipeline is submitted.
 
     Args:
         options: of the pipeline.
@@ -68,9 +62,6 @@ def staged_for_workers(
     Raises:
         InvalidArgument: the package cannot be packed.
     """
-    if not workers_lack_package(options):
-        yield
-        return
     setup = options.view_as(SetupOptions)
     before = setup.extra_packages
     with tempfile.TemporaryDirectory(prefix="beam-batch-predict-") as directory:
@@ -84,47 +75,16 @@ def staged_for_workers(
             setup.extra_packages = before
 
 
-def workers_lack_package(options: PipelineOptions) -> bool:
-    """Whether workers start without this package, and nothing that is staged brings it.
+def brings_package(options: PipelineOptions) -> bool:
+    """Whether an option has workers install this package, or says all that they install.
 
-    They do on Dataflow, and where a portable runner starts containers, if no option names an
-    image. `--setup_file` says what is to be installed, as do a requirements file and extra
-    packages in which this one is named.
-
-    Example:
-        >>> from beam_batch_predict.runners.pipeline_options import make_options
-        >>> workers_lack_package(make_options(["--runner=DataflowRunner"]))
-        True
-        >>> image = "--sdk_container_image=europe-docker.pkg.dev/p/r/image"
-        >>> workers_lack_package(make_options(["--runner=DataflowRunner", image]))
-        False
-        >>> workers_lack_package(make_options([]))
-        False
+    `--setup_file` says what is to be installed, as do a requirements file and extra packages in
+    which this one is named.
     """
-    if not _from_stock_image(options):
-        return False
     setup = options.view_as(SetupOptions)
-    if setup.setup_file:
-        return False
-    if any(_NAMED.search(str(package)) for package in setup.extra_packages or ()):
-        return False
-    return not (setup.requirements_file and _names_package(setup.requirements_file))
-
-
-def _from_stock_image(options: PipelineOptions) -> bool:
-    worker = options.view_as(WorkerOptions)
-    if worker.sdk_container_image or worker.worker_harness_container_image:
-        return False
-    if waits_for_service(options):
-        return not worker.sdk_harness_container_image_overrides
-    name = runner_name(options.view_as(StandardOptions).runner)
-    if name not in WITH_JOB_SERVERS or runs_here(options):
-        return False
-    portable = options.view_as(PortableOptions)
-    image = portable.environment_config or portable.lookup_environment_option(
-        "docker_container_image"
-    )
-    return (portable.environment_type or "DOCKER").upper() == "DOCKER" and not image
+    extra = any(_NAMED.search(str(package)) for package in setup.extra_packages or ())
+    listed = setup.requirements_file and _names_package(setup.requirements_file)
+    return bool(setup.setup_file or extra or listed)
 
 
 def _names_package(requirements: str) -> bool:
@@ -136,8 +96,7 @@ def _names_package(requirements: str) -> bool:
 
 
 def _note(options: PipelineOptions) -> str:
-    worker = options.view_as(WorkerOptions)
-    private = worker.use_public_ips is False and waits_for_service(options)
+    private = options.view_as(WorkerOptions).use_public_ips is False
     reach = " Without public addresses they reach it only through Cloud NAT." if private else ""
     name = f"{DISTRIBUTION} {_distribution().version}"
     return (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Callable
 
@@ -85,8 +86,9 @@ def _place(spec: BatchPredictSpec, work_prefix: str) -> tuple[str, str]:
 
 
 def _record_at(spec: BatchPredictSpec, directory: str, time: datetime.datetime) -> Run:
-    place = OutputLocation(spec.destination, spec.model.display_name, time)
-    return place.record_in(directory, spec.job)
+    location = OutputLocation(spec.destination, spec.model.display_name, time)
+    record = location.record_in(directory, spec.job)
+    return dataclasses.replace(record, prepared=record.tables is None)
 
 
 def _has_own_directory(spec: BatchPredictSpec) -> bool:

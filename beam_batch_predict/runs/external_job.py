@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 from beam_batch_predict import files
 from beam_batch_predict.files.errors import StorageUnavailable
@@ -13,10 +12,10 @@ __all__ = ["read_external_job", "write_external_job"]
 _FILE = "dataflow-job"
 
 
-def write_external_job(result: Any, parts_directory: str) -> None:
+def write_external_job(parts_directory: str, job: str) -> None:
     """Keep the id of a run's job beside its parts, for a resumed run."""
     with contextlib.suppress(OSError, StorageUnavailable):
-        files.write_file(files.join(parts_directory, _FILE), str(result.job_id()).encode())
+        files.write_file(files.join(parts_directory, _FILE), job.encode())
 
 
 def read_external_job(parts_directory: str) -> str:

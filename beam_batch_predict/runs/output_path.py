@@ -11,12 +11,11 @@ from typing import Any
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError
-from beam_batch_predict.runs.record import Run, plain_state
+from beam_batch_predict.runs.record import Run
 from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, PARTS, naming_of
+from beam_batch_predict.spec import RunState
 
 __all__ = ["take_output_path"]
-
-_ENDED = frozenset({"FAILED", "CANCELLED"})
 
 _OTHERS = (
     "name an output path without results, or remove all that the run has left; --resume goes on "
@@ -72,7 +71,7 @@ def _is_over(content: bytes) -> bool:
         job: Any = json.loads(content)
     except ValueError:
         return False
-    return isinstance(job, dict) and plain_state(job) in _ENDED
+    return isinstance(job, dict) and RunState.of(job).has_failed
 
 
 def _refused(record: Run, uri: str, hint: str) -> DestinationError:

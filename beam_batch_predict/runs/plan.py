@@ -34,14 +34,13 @@ __all__ = ["begin_run", "changed_inputs", "chunks_of", "pending_chunks", "plan_r
 
 
 def begin_run(record: Run) -> datetime.datetime:
-    """Record that a run has begun, or is gone on with; when.
+    """Record that a run, or its resumed attempt, has begun; return when.
 
     Raises:
         DestinationError: another run has published in the directory, or tables cannot be made.
     """
-    if not record.resumed:
+    if not (record.resumed or record.prepared):
         if record.tables is not None:
-            # Again where a launcher has done so: workers may have another account's rights.
             with record.recording_failure():
                 prepare_tables(record.tables, record.directory)
         elif record.own_directory:

@@ -8,7 +8,7 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,10 +22,10 @@ from beam_batch_predict.errors import (
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS, is_temporary
 from beam_batch_predict.sinks.publish.bigquery_tables import OutputTables
-from beam_batch_predict.spec import FileNames, JobRecord, Outcome
+from beam_batch_predict.spec import FileNames, JobRecord, Outcome, RunState
 from beam_batch_predict.status import Status
 
-__all__ = ["Run", "fresh_time", "now", "plain_state", "read_record"]
+__all__ = ["Run", "fresh_time", "now", "read_record"]
 
 _last = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
 _lock = threading.Lock()
@@ -33,16 +33,6 @@ _lock = threading.Lock()
 
 def _new_name() -> str:
     return uuid.uuid4().hex
-
-
-def plain_state(record: Mapping[str, Any]) -> str:
-    """The state of a job's resource, whichever service it is of; empty where it has none.
-
-    Example:
-        >>> plain_state({"state": "JOB_STATE_FAILED"}), plain_state({"state": "FAILED"})
-        ('FAILED', 'FAILED')
-    """
-    return str(record.get("state") or "").removeprefix("JOB_STATE_")
 
 
 def now() -> datetime.datetime:
@@ -77,6 +67,7 @@ class Run:
         resumed: whether there was an attempt before this one.
         file_names: how published files are called.
         own_directory: whether nothing else was in the directory before.
+        prepared: whether the launcher has checked the destination as workers would.
     """
 
     directory: str
@@ -88,6 +79,7 @@ class Run:
     resumed: bool = False
     file_names: FileNames = FileNames.NUMBERED
     own_directory: bool = True
+    prepared: bool = False
 
     @property
     def parts_directory(self) -> str:
@@ -175,16 +167,16 @@ class Run:
 
     def failed(self, status: Status, start: datetime.datetime | None = None) -> bytes:
         """Record that the job failed, and why; unless another attempt has succeeded meanwhile."""
-        if self.state() == "SUCCEEDED":
+        if self.state() is RunState.SUCCEEDED:
             return b""
         return self.write(self.failure(status, start))
 
-    def state(self) -> str:
-        """What the record says at present; empty where there is none that can be read."""
+    def state(self) -> RunState:
+        """Read the state from the job resource; UNKNOWN where none can be read."""
         try:
-            return plain_state(read_record(self.directory))
-        except (OSError, ValueError, AttributeError, StorageUnavailable):
-            return ""
+            return RunState.of(read_record(self.directory))
+        except (OSError, ValueError, StorageUnavailable):
+            return RunState.UNKNOWN
 
     def _began(self) -> datetime.datetime | None:
         """When the run began, as the record says; None where it does not."""

@@ -19,7 +19,7 @@ from beam_batch_predict.runs.fingerprint import (
 )
 from beam_batch_predict.runs.lock import in_use, is_locked
 from beam_batch_predict.runs.plan_file import RunPlan, read_plan
-from beam_batch_predict.runs.record import plain_state, read_record
+from beam_batch_predict.runs.record import read_record
 from beam_batch_predict.sinks.naming import (
     JOB_RECORD,
     PARTS,
@@ -29,7 +29,7 @@ from beam_batch_predict.sinks.naming import (
 )
 from beam_batch_predict.sinks.publish.files import has_publication
 from beam_batch_predict.sources.planning import Listing, list_source_files
-from beam_batch_predict.spec import BatchPredictSpec, FileSource, GcsDestination
+from beam_batch_predict.spec import BatchPredictSpec, FileSource, GcsDestination, RunState
 
 __all__ = ["Unfinished", "check_resumable", "find_unfinished"]
 
@@ -71,7 +71,7 @@ def find_unfinished(prefix: str, spec: BatchPredictSpec, display_name: str) -> U
         record = _record_in(directory)
         if record is None or record.get("displayName", record.get("jobId")) != display_name:
             continue
-        if plain_state(record) == "SUCCEEDED":
+        if RunState.of(record) is RunState.SUCCEEDED:
             continue
         run = _run_in(directory)
         if not run:

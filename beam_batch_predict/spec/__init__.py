@@ -33,6 +33,7 @@ from beam_batch_predict.spec.options import (
 from beam_batch_predict.spec.outcome import (
     JobRecord,
     Outcome,
+    RunState,
 )
 from beam_batch_predict.spec.output import (
     PREDICTIONS_FORMATS,
@@ -92,6 +93,7 @@ __all__ = [
     "RecordShape",
     "RowKey",
     "RunOptions",
+    "RunState",
     "SavedModel",
     "SequentialSource",
     "Source",

@@ -34,10 +34,9 @@ class BatchPredict(beam.PTransform):
         job: a job file's JSON text, or its parsed object, or its `pathlib.Path`; or a
             spec, or a job resource (anything with `to_spec()`, such as
             `BatchPredictionJob`).
-        directory: the output directory; by default one of its own under the destination, or,
-            where that is in BigQuery, under Beam's `--temp_location`.
-        create_time: when the job was made; by default now.
-        record: of a run that has its directory already, or is gone on with; in place of both.
+        run: private: the run, if a launcher has claimed its directory or resumes it. By default
+            a new run gets a directory of its own under the destination, or, where that is in
+            BigQuery, under Beam's `--temp_location`.
 
     Returns:
         A PCollection of the published files or tables: (uri, rows) of each.
@@ -53,26 +52,19 @@ class BatchPredict(beam.PTransform):
         64
     """
 
-    def __init__(
-        self,
-        job: Any,
-        *,
-        directory: str = "",
-        create_time: datetime.datetime | None = None,
-        record: Run | None = None,
-    ) -> None:
+    def __init__(self, job: Any, *, run: Run | None = None) -> None:
         super().__init__()
         self.spec = _spec_of(job)
         name = self.spec.model.display_name
-        self._place = OutputLocation(self.spec.destination, name, create_time or fresh_time())
-        self._record = record
-        self.directory = record.directory if record else directory or self._place.directory()
+        self._location = OutputLocation(self.spec.destination, name, fresh_time())
+        self._run = run
+        self.directory = run.directory if run else self._location.directory()
 
     def expand(self, begin: PBegin) -> PCollection[Any]:
         """Begin the record, then read, convert, predict and write."""
         spec = self.spec
-        directory = self.directory or self._place.directory(work_prefix_of(begin.pipeline))
-        record = self._record or self._place.record_in(directory, spec.job)
+        directory = self.directory or self._location.directory(work_prefix_of(begin.pipeline))
+        record = self._run or self._location.record_in(directory, spec.job)
         limit = FailureLimit(spec.max_failed_fraction, spec.max_failed_min_rows)
         start = begin | "Run" >> beam.Create([record]) | "Begin" >> beam.Map(begin_run)
         return (

@@ -3,37 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from beam_batch_predict.errors import Violation
+from beam_batch_predict.runners.derived_options import PlannedOption
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Requested, Resources
 
-__all__ = ["OptionBuilder", "PlannedOption"]
-
-
-class PlannedOption(NamedTuple):
-    """An option that no flag gave.
-
-    Attributes:
-        name: of the flag of Beam, without dashes.
-        value: as on a command line.
-        source: the field of the job, or what else, that it comes from.
-    """
-
-    name: str
-    value: str
-    source: str
-
-    @property
-    def flag(self) -> str:
-        """As on a command line.
-
-        Example:
-            >>> PlannedOption("num_workers", "2", "…").flag
-            '--num_workers=2'
-        """
-        return f"--{self.name}={self.value}"
+__all__ = ["OptionBuilder"]
 
 
 class OptionBuilder:

@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from beam_batch_predict.errors import Violation
 from beam_batch_predict.messages import quoted, show_location
 from beam_batch_predict.runners.dataflow import machines
 from beam_batch_predict.runners.dataflow.labels import (
@@ -22,32 +21,16 @@ from beam_batch_predict.runners.dataflow.labels import (
     job_name,
     labels_in,
 )
-from beam_batch_predict.runners.dataflow.option_builder import OptionBuilder, PlannedOption
+from beam_batch_predict.runners.dataflow.option_builder import OptionBuilder
+from beam_batch_predict.runners.derived_options import DerivedOptions
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 
-__all__ = [
-    "DataflowOptions",
-    "dataflow_options",
-]
+__all__ = ["dataflow_options", "is_stand_in"]
 
 _REGION = re.compile(r"[a-z]+(-[a-z]+)+[0-9]+")
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/(?P<location>[^/]+)/keyRings/[^/]+/cryptoKeys/.+")
 _GCS = re.compile(r"gs://[a-z0-9][-_a-z0-9.]+[a-z0-9]/[^\r\n]*")
-
-
-class DataflowOptions(NamedTuple):
-    """What becomes of a job's resources.
-
-    Attributes:
-        options: to hand to Beam beside the flags that were given.
-        notes: what is done in another way than a field or a flag says.
-        violations: what cannot work.
-    """
-
-    options: tuple[PlannedOption, ...]
-    notes: tuple[str, ...]
-    violations: tuple[Violation, ...]
 
 
 def dataflow_options(
@@ -57,7 +40,7 @@ def dataflow_options(
     *,
     default_region: Callable[[], str | None] = lambda: None,
     new_name: Callable[[str], str] = job_name,
-) -> DataflowOptions:
+) -> DerivedOptions:
     """The options of a Dataflow job.
 
     Args:
@@ -85,7 +68,7 @@ source='dedicatedResources.machineSpec.machineType')
     machines.models(plan)
     _accounts(plan)
     _labels(plan)
-    return DataflowOptions(tuple(plan.options), tuple(plan.notes), tuple(plan.wrong))
+    return DerivedOptions(tuple(plan.options), tuple(plan.notes), tuple(plan.wrong))
 
 
 def _place(plan: OptionBuilder, default_region: Callable[[], str | None]) -> None:
@@ -128,7 +111,7 @@ def _directories(plan: OptionBuilder) -> None:
     if "temp_location" not in values:
         message = "required: a directory gs://bucket/… for what Dataflow needs to run the job"
         plan.refuse("--temp_location", message)
-    if _is_here(values.get("dataflow_endpoint", "")):
+    if is_stand_in(values.get("dataflow_endpoint")):
         return
     for name in ("temp_location", "staging_location"):
         found = values.get(name)
@@ -191,6 +174,6 @@ def _labels(plan: OptionBuilder) -> None:
     plan.wrong += check_labels({**plan.resources.labels, **given}, given)
 
 
-def _is_here(endpoint: str) -> bool:
-    """Whether it is a stand-in for the service, for which Beam checks no locations either."""
-    return re.match(r"https?://localhost\b", endpoint) is not None
+def is_stand_in(endpoint: str | None) -> bool:
+    """Whether an endpoint is a stand-in for the service: Beam checks no locations for it either."""
+    return re.match(r"https?://localhost\b", endpoint or "") is not None

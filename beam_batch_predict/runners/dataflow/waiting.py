@@ -21,9 +21,10 @@ from beam_batch_predict import cancellation
 from beam_batch_predict.errors import BatchPredictError, Cancelled
 from beam_batch_predict.runners.dataflow.submission import service_message, short_news
 from beam_batch_predict.runners.errors import status_of_pipeline_error
+from beam_batch_predict.spec import RunState
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["is_dataflow_job", "wait_for_dataflow"]
+__all__ = ["wait_for_dataflow"]
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 10.0
 """Seconds between two questions how the job stands, at its start and later."""
@@ -40,15 +41,10 @@ _IN_SERVICE = re.compile(r"\s*\n\s*passed through:\s*\n.*", re.DOTALL)
 _logger = logging.getLogger(__name__)
 
 
-def is_dataflow_job(result: Any) -> bool:
-    """Whether a pipeline's result is a job of Dataflow."""
-    return type(result).__name__ == "DataflowPipelineResult"
-
-
 def wait_for_dataflow(
     result: Any,
     options: PipelineOptions,
-    record_state: Callable[[], str],
+    run_state: Callable[[], RunState],
     show: Callable[[str], object] = _logger.info,
 ) -> None:
     """Wait for the end of a job, and tell of it.
@@ -56,7 +52,7 @@ def wait_for_dataflow(
     Args:
         result: of the pipeline.
         options: of the pipeline.
-        record_state: what the run's own record says, as `Run.state`.
+        run_state: returns the state that the run's own job resource has now.
         show: takes a line of text.
 
     Raises:
@@ -73,9 +69,9 @@ def wait_for_dataflow(
     )
     messages = _Messages(result, show)
     with short_news():
-        state = _Watch(result, messages, record_state, show).to_the_end()
+        state = _Watch(result, messages, run_state, show).to_the_end()
         if state == PipelineState.FAILED:
-            _wait_for_reason(messages, record_state)
+            _wait_for_reason(messages, run_state)
     if state == PipelineState.CANCELLED:
         raise Cancelled("the job was cancelled in Dataflow", "--resume goes on with it")
     if state != PipelineState.DONE:
@@ -99,11 +95,11 @@ class _Watch:
         self,
         result: Any,
         messages: _Messages,
-        record_state: Callable[[], str],
+        run_state: Callable[[], RunState],
         show: Callable[[str], object],
     ) -> None:
         self._result, self._messages = result, messages
-        self._record_state, self._show = record_state, show
+        self._run_state, self._show = run_state, show
         self._state = PipelineState.UNKNOWN
         self._answered = time.monotonic()
         self._trouble = ""
@@ -115,7 +111,7 @@ class _Watch:
             try:
                 self._look()
             except Exception as error:
-                if self._record_state() == "SUCCEEDED":
+                if self._run_state() is RunState.SUCCEEDED:
                     return str(PipelineState.DONE)
                 self._no_answer(error)
             if PipelineState.is_terminal(self._state):
@@ -144,10 +140,10 @@ class _Watch:
             ) from error
 
 
-def _wait_for_reason(messages: _Messages, record_state: Callable[[], str]) -> None:
+def _wait_for_reason(messages: _Messages, run_state: Callable[[], RunState]) -> None:
     """Give the service time to say why a job failed, unless its record does."""
     end = time.monotonic() + SECONDS_FOR_REASON
-    while messages.reason is None and record_state() != "FAILED" and time.monotonic() < end:
+    while messages.reason is None and run_state() is not RunState.FAILED and time.monotonic() < end:
         time.sleep(FIRST_WAIT)
         with contextlib.suppress(Exception):
             messages.read()

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 
-import apache_beam as beam
 import pytest
 from apache_beam.runners.runner import PipelineState
 from runners.dataflow.stand_in import CANCELLED, GARBAGE, Answer, error
@@ -15,9 +14,8 @@ from runners.dataflow.stand_in import CANCELLED, GARBAGE, Answer, error
 import beam_batch_predict as bbp
 from beam_batch_predict import cancellation, cli
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.runners.create import make_runner
 from beam_batch_predict.runners.dataflow import waiting
-from beam_batch_predict.runners.pipeline_options import make_options
+from beam_batch_predict.runners.job_options import make_engine
 
 JOBS = "^POST .*/jobs$"
 LOOK = r"^GET .*/jobs/[^/]+$"
@@ -298,8 +296,7 @@ def test_a_pipeline_of_ones_own_is_watched_measured_and_cancelled(
     service, flags, job_file, no_waiting
 ):
     there = service("RUNNING")
-    options = make_options(flags(there))
-    pipeline = beam.Pipeline(runner=make_runner(options), options=options)
+    pipeline = make_engine(flags(there)).make_pipeline()
     job = read_job(job_file.read_bytes())
     _ = pipeline | bbp.BatchPredict(job)
     result = pipeline.run()
