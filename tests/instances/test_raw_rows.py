@@ -46,8 +46,8 @@ def predict(callers):
 
 
 def answers(batch):
-    """The prediction, or the message, of each row."""
-    found = {row: status.message for row, status in batch.statuses.items()}
+    """The prediction of each row, or the message of its error record."""
+    found = {row: record["error"]["message"] for row, record in error_records(batch)}
     for group in batch.predictions:
         (values,) = group.columns.values()
         found.update(zip(group.rows, values.tolist(), strict=True))

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.sinks.columns.batch_rows import predicted_rows
+from beam_batch_predict.sinks.columns.batch_rows import failed_rows, predicted_rows
 from beam_batch_predict.sinks.columns.inferred_columns import of_values
 from beam_batch_predict.sinks.columns.instance_columns import (
     InstanceColumns,
@@ -43,7 +43,7 @@ __all__ = [
     "ERROR_TYPE",
     "TypedRows",
     "empty_layout",
-    "failed_rows",
+    "failed_typed_rows",
     "nested",
     "predicted_typed_rows",
     "type_of",
@@ -89,18 +89,13 @@ def predicted_typed_rows(
     return _typed_rows(heads | _outputs(batch, groups, nulls, shape), len(rows))
 
 
-def failed_rows(batch: InstanceBatch, non_finite: NonFinite) -> TypedRows:
+def failed_typed_rows(batch: InstanceBatch, non_finite: NonFinite) -> TypedRows:
     """The rows of a batch that failed, in row order."""
     if not batch.statuses:
         return TypedRows((), (), 0)
-    rows = sorted(batch.statuses)
-    statuses = [batch.statuses[row] for row in rows]
+    rows, codes, messages = failed_rows(batch)
     errors = pa.StructArray.from_arrays(
-        [
-            pa.array([status.code for status in statuses], pa.int32()),
-            of_values([status.message for status in statuses]).array,
-        ],
-        ["code", "message"],
+        [pa.array(codes, pa.int32()), of_values(messages).array], ["code", "message"]
     )
     heads = _typed_heads(head_columns(batch, rows), non_finite is NonFinite.NULL)
     return _typed_rows(heads | {ERROR_COLUMN: Typed(ERROR_TYPE, errors)}, len(rows))

@@ -19,7 +19,7 @@ from beam_batch_predict.sinks.columns.layout import (
 from beam_batch_predict.sinks.columns.typed_rows import (
     ERROR_TYPE,
     TypedRows,
-    failed_rows,
+    failed_typed_rows,
     predicted_typed_rows,
     type_of,
 )
@@ -51,7 +51,7 @@ class BigQueryRecords(ParquetRecords):
 
     def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
         """The rows that failed, in row order."""
-        failed = suited_rows(failed_rows(batch, non_finite))
+        failed = suited_rows(failed_typed_rows(batch, non_finite))
         layout = tuple(
             ERRORS_COLUMN.of(type_of(column)) if column.role == OUTCOME else column
             for column in failed.layout

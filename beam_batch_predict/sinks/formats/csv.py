@@ -21,7 +21,7 @@ from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_values import json_values
 from beam_batch_predict.encoding.json_columns import Piece, join_lines, join_rows
 from beam_batch_predict.encoding.json_text import dumps
-from beam_batch_predict.sinks.columns.batch_rows import in_echoes, predicted_rows
+from beam_batch_predict.sinks.columns.batch_rows import failed_rows, in_echoes, predicted_rows
 from beam_batch_predict.sinks.columns.instance_columns import (
     InstanceColumns,
     head_columns,
@@ -92,9 +92,9 @@ class CsvRecords:
         """The rows that failed, in row order."""
         if not batch.statuses:
             return Rows(())
-        rows = sorted(batch.statuses)
+        rows, codes, messages = failed_rows(batch)
         cells = _head_cells(head_columns(batch, rows), in_echoes(non_finite))
-        errors: list[Piece] = [[_error_cell(batch, row) for row in rows]]
+        errors: list[Piece] = [list(map(_error_cell, codes, messages))]
         return _rows(cells | {ERROR_COLUMN: errors})
 
     def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
@@ -212,6 +212,5 @@ def _group_cells(group: Predictions, non_finite: NonFinite, shape: RecordShape) 
     }
 
 
-def _error_cell(batch: InstanceBatch, row: int) -> bytes:
-    status = batch.statuses[row]
-    return quoted(b'{"code": %d, "message": %b}' % (status.code, dumps(status.message)))
+def _error_cell(code: int, message: str) -> bytes:
+    return quoted(b'{"code": %d, "message": %b}' % (code, dumps(message)))

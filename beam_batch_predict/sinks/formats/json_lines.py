@@ -19,7 +19,7 @@ from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.json_columns import Piece, column_pieces, join_lines, join_rows
 from beam_batch_predict.encoding.json_text import dumps, loads, quote, words_for
 from beam_batch_predict.encoding.prediction_json import output_pieces, row_pieces, row_values
-from beam_batch_predict.sinks.columns.batch_rows import in_echoes, take
+from beam_batch_predict.sinks.columns.batch_rows import failed_rows, in_echoes, take
 from beam_batch_predict.sinks.columns.layout import (
     KEY_COLUMN,
     BytesWriter,
@@ -145,10 +145,7 @@ def error_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STRING) 
     """The JSON Lines of the rows that failed, in row order."""
     if not batch.statuses:
         return b""
-    rows = sorted(batch.statuses)
-    statuses = [batch.statuses[row] for row in rows]
-    codes = [b"%d" % status.code for status in statuses]
-    messages = [dumps(status.message) for status in statuses]
+    rows, codes, messages = failed_rows(batch)
     non_finite = in_echoes(non_finite)
     unkeyed = [batch.keys is not None and batch.keys[row] is None for row in rows]
     if batch.keyed_by_user or all(unkeyed) or not any(unkeyed):
@@ -157,7 +154,16 @@ def error_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STRING) 
         head = [
             [join_rows(_head_pieces(batch, [row], non_finite))[0] for row in rows],
         ]
-    return join_lines([*head, b', "error": {"code": ', codes, b', "message": ', messages, b"}}\n"])
+    return join_lines(
+        [
+            *head,
+            b', "error": {"code": ',
+            [b"%d" % code for code in codes],
+            b', "message": ',
+            list(map(dumps, messages)),
+            b"}}\n",
+        ]
+    )
 
 
 def _head_pieces(batch: InstanceBatch, rows: Sequence[int], non_finite: NonFinite) -> list[Piece]:
@@ -230,8 +236,8 @@ def prediction_records(batch: InstanceBatch) -> Iterator[tuple[int, dict[str, An
 
 def error_records(batch: InstanceBatch) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows that failed as (position, record)."""
-    for row, status in sorted(batch.statuses.items()):
-        yield row, {**_record(batch, row), "error": status.to_json()}
+    for row, code, message in zip(*failed_rows(batch), strict=True):
+        yield row, {**_record(batch, row), "error": {"code": code, "message": message}}
 
 
 def _record(batch: InstanceBatch, row: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from beam_batch_predict.sinks.columns.typed_arrays import parts_of, with_parts
 from beam_batch_predict.sinks.columns.typed_rows import (
     TypedRows,
     empty_layout,
-    failed_rows,
+    failed_typed_rows,
     nested,
     predicted_typed_rows,
     type_of,
@@ -59,7 +59,7 @@ class ParquetRecords:
 
     def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
         """The rows that failed, in row order."""
-        return self._rows(failed_rows(batch, non_finite))
+        return self._rows(failed_typed_rows(batch, non_finite))
 
     def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
         """The columns with their names."""

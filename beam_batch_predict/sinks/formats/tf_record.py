@@ -18,7 +18,7 @@ import pyarrow as pa
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tf_record import HEAD, TAIL, framed
-from beam_batch_predict.sinks.columns.batch_rows import in_echoes, predicted_rows
+from beam_batch_predict.sinks.columns.batch_rows import failed_rows, in_echoes, predicted_rows
 from beam_batch_predict.sinks.columns.instance_columns import (
     InstanceColumns,
     head_columns,
@@ -86,11 +86,10 @@ class ExampleRecords:
         """The rows that failed, in row order."""
         if not batch.statuses:
             return Rows(())
-        rows = sorted(batch.statuses)
-        statuses = [batch.statuses[row] for row in rows]
+        rows, codes, messages = failed_rows(batch)
         features = _head_features(batch, head_columns(batch, rows), in_echoes(non_finite))
-        features[_ERROR_CODE] = of_values([int(status.code) for status in statuses])
-        features[_ERROR_MESSAGE] = of_values([status.message for status in statuses])
+        features[_ERROR_CODE] = of_values(codes)
+        features[_ERROR_MESSAGE] = of_values(messages)
         return _rows(features, len(rows))
 
     def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
