@@ -41,8 +41,10 @@ from beam_batch_predict.spec.output import (
     FileNames,
     GcsDestination,
     NonFinite,
+    OutputSettings,
     RecordShape,
     check_predictions_format,
+    file_names_of,
 )
 from beam_batch_predict.spec.sources import (
     DEFAULT_CHUNK_BYTES,
@@ -88,6 +90,7 @@ __all__ = [
     "ModelCopies",
     "NonFinite",
     "Outcome",
+    "OutputSettings",
     "Parquet",
     "RecordShape",
     "RowKey",
@@ -99,6 +102,7 @@ __all__ = [
     "applies",
     "check_applicable",
     "check_predictions_format",
+    "file_names_of",
     "instance_config_problems",
     "row_key",
 ]

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers.records import error_lines, prediction_lines
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +15,6 @@ from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.instances.fields import check_columns
 from beam_batch_predict.models.inputs.tensors import to_tensors
-from beam_batch_predict.sinks.formats.json_lines import error_lines, prediction_lines
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Code, Status
 

@@ -7,6 +7,7 @@ import math
 import sys
 
 import pytest
+from helpers.records import error_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +18,6 @@ from beam_batch_predict.encoding.tf_examples import (
     filter_examples,
 )
 from beam_batch_predict.instances.convert import convert
-from beam_batch_predict.sinks.formats.json_lines import error_lines
 from beam_batch_predict.sources.file_lists import ListedFile
 from beam_batch_predict.spec import InstanceConfig
 from beam_batch_predict.status import Code, Status

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
-from beam_batch_predict.spec import NonFinite
 
-__all__ = ["FailedRows", "failed_rows", "in_echoes", "predicted_rows", "take"]
+__all__ = ["FailedRows", "failed_rows", "predicted_rows", "take"]
 
 
 def predicted_rows(batch: InstanceBatch) -> tuple[list[Predictions], Sequence[int]]:
@@ -52,11 +51,6 @@ def failed_rows(batch: InstanceBatch) -> FailedRows:
         locations = map(batch.location, rows)
         messages = [f"{m} ({at})" for m, at in zip(messages, locations, strict=True)]
     return FailedRows(rows, [int(status.code) for status in statuses], messages)
-
-
-def in_echoes(non_finite: NonFinite) -> NonFinite:
-    """ERROR is about what the model gives; what came in is echoed all the same."""
-    return NonFinite.STRING if non_finite is NonFinite.ERROR else non_finite
 
 
 def take(column: Sequence[Any] | None, rows: Sequence[int]) -> Any:

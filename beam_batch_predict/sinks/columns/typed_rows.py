@@ -37,7 +37,7 @@ from beam_batch_predict.sinks.columns.layout import (
 from beam_batch_predict.sinks.columns.typed_arrays import Typed, retyped
 from beam_batch_predict.sinks.columns.typed_columns import of_arrow, of_output
 from beam_batch_predict.sinks.columns.value_types import NULL, STRING, output_type, unified
-from beam_batch_predict.spec import NonFinite, RecordShape
+from beam_batch_predict.spec import RecordShape
 
 __all__ = [
     "ERROR_TYPE",
@@ -80,16 +80,21 @@ class TypedRows(NamedTuple):
 
 
 def predicted_typed_rows(
-    batch: InstanceBatch, non_finite: NonFinite, shape: RecordShape = RecordShape.ECHO
+    batch: InstanceBatch, nulls: bool, shape: RecordShape = RecordShape.ECHO
 ) -> TypedRows:
-    """The rows of a batch that were predicted, in row order."""
+    """The rows of a batch that were predicted, in row order.
+
+    Args:
+        batch: the batch.
+        nulls: whether NaN and infinities are null.
+        shape: of the records.
+    """
     groups, rows = predicted_rows(batch)
-    nulls = non_finite is NonFinite.NULL
     heads = _typed_heads(prediction_heads(batch, rows, shape), nulls)
     return _typed_rows(heads | _outputs(batch, groups, nulls, shape), len(rows))
 
 
-def failed_typed_rows(batch: InstanceBatch, non_finite: NonFinite) -> TypedRows:
+def failed_typed_rows(batch: InstanceBatch, nulls: bool) -> TypedRows:
     """The rows of a batch that failed, in row order."""
     if not batch.statuses:
         return TypedRows((), (), 0)
@@ -97,7 +102,7 @@ def failed_typed_rows(batch: InstanceBatch, non_finite: NonFinite) -> TypedRows:
     errors = pa.StructArray.from_arrays(
         [pa.array(codes, pa.int32()), of_values(messages).array], ["code", "message"]
     )
-    heads = _typed_heads(head_columns(batch, rows), non_finite is NonFinite.NULL)
+    heads = _typed_heads(head_columns(batch, rows), nulls)
     return _typed_rows(heads | {ERROR_COLUMN: Typed(ERROR_TYPE, errors)}, len(rows))
 
 
