@@ -136,7 +136,7 @@ class InstanceBatch:
         keyed_by_user: whether `keys` came beside the rows rather than out of a field.
         attached: the excluded fields of each row that the output carries: a list, or
             `ArrowRows`.
-        statuses: why a row failed, by position.
+        statuses: why a row failed, by position; `location` says where it is.
         predictions: what the model said, in groups of rows of one shape.
         outputs: what the signature says of the model's outputs, sorted by name.
         source_failures: files that could not be read (to the end).
@@ -189,6 +189,5 @@ class InstanceBatch:
         return f"{self.origins[file][1]}, {self.unit} {self.offsets[position]}"
 
     def failing(self, failures: Iterable[tuple[int, Status]]) -> dict[int, Status]:
-        """The batch's statuses with new failures, each told where its row stands."""
-        placed = {position: status.at(self.location(position)) for position, status in failures}
-        return {**self.statuses, **placed}
+        """The batch's statuses with new failures."""
+        return {**self.statuses, **dict(failures)}

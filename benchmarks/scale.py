@@ -162,6 +162,7 @@ def _publish(count: int, directory: str) -> None:
     from beam_batch_predict.runs.record import Run, fresh_time
     from beam_batch_predict.sinks.parts.metadata import read_parts
     from beam_batch_predict.sinks.publish.files import remove_parts
+    from beam_batch_predict.spec import OutputSettings
 
     record = Run(directory, fresh_time())
     made = Steps()
@@ -176,7 +177,7 @@ def _publish(count: int, directory: str) -> None:
     )
     made.step(
         "check, publish, write the manifest",
-        lambda: finish_run(parts, record, "jsonl"),
+        lambda: finish_run(parts, record, OutputSettings()),
         lambda found: f"{len(found):,} files",
     )
     made.step(

@@ -17,7 +17,7 @@ from beam_batch_predict.sinks.parts.metadata import read_parts
 from beam_batch_predict.sinks.parts.part import Part
 from beam_batch_predict.sinks.publish.bigquery import load_tables
 from beam_batch_predict.sinks.publish.files import PublishedFile, publish, show_errors_of_failure
-from beam_batch_predict.spec import Outcome
+from beam_batch_predict.spec import Outcome, OutputSettings
 from beam_batch_predict.status import Status
 
 __all__ = ["fail_run", "finish_run"]
@@ -29,7 +29,7 @@ MOST_PARTIAL_FAILURES = 20
 def finish_run(
     parts: Iterable[Part],
     record: Run,
-    predictions_format: str,
+    output: OutputSettings,
     limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
     start: datetime.datetime | None = None,
     planned_input: bool = False,
@@ -43,7 +43,7 @@ def finish_run(
     Args:
         parts: every part that was written by this attempt.
         record: where to record the outcome.
-        predictions_format: of the parts, as `format_name` gives it.
+        output: what the files hold, and what their names are.
         limit: how many rows may fail.
         start: when the run began.
         planned_input: whether the run's input had a plan.
@@ -67,12 +67,12 @@ def finish_run(
         outcome = _outcome(complete, unread, groups, record, start)
         error = _verdict(complete, unread, limit)
         if error is not None:
-            _fail(complete, record, predictions_format, outcome, error)
+            _fail(complete, record, output, outcome, error)
         if record.tables is not None:
             published = load_tables(complete, record.tables, record.run)
         else:
             directories = record.directory, record.parts_directory
-            published = publish(complete, *directories, predictions_format, record.file_names)
+            published = publish(complete, *directories, output)
         if record.tables is None or record.job is not None:  # else nothing else is in there
             plan = read_plan(record.parts_directory)
             job = record.render(outcome)
@@ -85,7 +85,7 @@ def finish_run(
 
 def fail_run(
     record: Run,
-    predictions_format: str,
+    output: OutputSettings,
     error: Status,
     start: datetime.datetime | None = None,
 ) -> None:
@@ -102,7 +102,7 @@ def fail_run(
         unread = [failure for part in parts for failure in part.source_failures]
         outcome = _outcome(parts, unread, groups, record, start)
         unknown = dataclasses.replace(outcome, incomplete_count=-1)
-        _fail(parts, record, predictions_format, unknown, error)
+        _fail(parts, record, output, unknown, error)
 
 
 def _with_earlier(parts: list[Part], record: Run, planned_input: bool) -> list[Part]:
@@ -115,11 +115,11 @@ def _with_earlier(parts: list[Part], record: Run, planned_input: bool) -> list[P
 def _fail(
     parts: Sequence[Part],
     record: Run,
-    predictions_format: str,
+    output: OutputSettings,
     outcome: Outcome,
     error: Status,
 ) -> None:
-    show_errors_of_failure(parts, record.directory, predictions_format, record.file_names)
+    show_errors_of_failure(parts, record.directory, output)
     record.write(dataclasses.replace(outcome, error=error))
     failed = RunFailed(error.message)
     failed.code = error.code

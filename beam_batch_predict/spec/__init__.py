@@ -42,8 +42,10 @@ from beam_batch_predict.spec.output import (
     FileNames,
     GcsDestination,
     NonFinite,
+    OutputSettings,
     RecordShape,
     check_predictions_format,
+    file_names_of,
 )
 from beam_batch_predict.spec.sources import (
     DEFAULT_CHUNK_BYTES,
@@ -89,6 +91,7 @@ __all__ = [
     "ModelCopies",
     "NonFinite",
     "Outcome",
+    "OutputSettings",
     "Parquet",
     "RecordShape",
     "RowKey",
@@ -101,6 +104,7 @@ __all__ = [
     "applies",
     "check_applicable",
     "check_predictions_format",
+    "file_names_of",
     "instance_config_problems",
     "row_key",
 ]

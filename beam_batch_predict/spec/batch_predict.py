@@ -17,8 +17,10 @@ from beam_batch_predict.spec.output import (
     BigQueryDestination,
     Destination,
     NonFinite,
+    OutputSettings,
     RecordShape,
     check_predictions_format,
+    file_names_of,
 )
 from beam_batch_predict.spec.sources import (
     BigQuery,
@@ -98,6 +100,12 @@ class BatchPredictSpec:
         else:
             check_predictions_format(self.predictions_format)
         check_applicable(self.instances, self.source.format)
+
+    @property
+    def output(self) -> OutputSettings:
+        """What output files hold, and what their names are."""
+        names = file_names_of(self.destination)
+        return OutputSettings(self.predictions_format, self.record_shape, names, self.non_finite)
 
     def paid_by(self, project: str) -> BatchPredictSpec:
         """The same, with a project that pays for BigQuery where the clients name none.

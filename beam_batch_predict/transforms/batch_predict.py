@@ -79,16 +79,7 @@ class BatchPredict(beam.PTransform):
                 call_timeout_seconds=spec.call_timeout_seconds,
                 record=record,
             )
-            | "WriteResults"
-            >> WriteRun(
-                record,
-                spec.predictions_format,
-                spec.non_finite,
-                limit,
-                spec.source,
-                start=start,
-                shape=spec.record_shape,
-            )
+            | "WriteResults" >> WriteRun(record, spec.output, limit, spec.source, start)
         )
 
 

@@ -16,14 +16,15 @@ from beam_batch_predict.runs.failure_limit import FailureLimit
 from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import begin_run
 from beam_batch_predict.runs.record import Run, fresh_time
-from beam_batch_predict.sinks.formats.by_name import format_name
 from beam_batch_predict.sinks.naming import is_temporary
 from beam_batch_predict.spec import (
     Destination,
     NonFinite,
+    OutputSettings,
     RecordShape,
     Source,
     check_predictions_format,
+    file_names_of,
 )
 from beam_batch_predict.transforms.work_prefix import work_prefix_of
 from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts, clean_up
@@ -87,21 +88,19 @@ class WriteResults(beam.PTransform):
     ) -> None:
         super().__init__()
         self.predictions_format = check_predictions_format(predictions_format)
-        self.non_finite = non_finite
-        self.record_shape = record_shape
         self._place = OutputLocation(destination, model_display_name, create_time or fresh_time())
         if self._place.tables is not None:
             self.predictions_format = "bigquery"
-        format_name(self.predictions_format, record_shape)
+        self._output = OutputSettings(
+            self.predictions_format, record_shape, file_names_of(destination), non_finite
+        )
         self.directory = self._place.directory()
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
         """Write parts, then publish them."""
         directory = self.directory or self._place.directory(work_prefix_of(batches.pipeline))
         record = self._place.record_in(directory)
-        return batches | "WriteRun" >> WriteRun(
-            record, self.predictions_format, self.non_finite, shape=self.record_shape
-        )
+        return batches | "WriteRun" >> WriteRun(record, self._output)
 
 
 class WriteRun(beam.PTransform):
@@ -109,29 +108,24 @@ class WriteRun(beam.PTransform):
 
     Args:
         record: of the run.
-        predictions_format: of the files; "bigquery" for tables.
-        non_finite: how NaN and infinities are written.
+        output: what the files hold, and what their names are.
         limit: how many rows may fail.
         source: what the run reads by a plan; None where batches come from elsewhere.
         start: a singleton, when the run began; None where nobody has begun it.
-        shape: of the records.
     """
 
     def __init__(
         self,
         record: Run,
-        predictions_format: str,
-        non_finite: NonFinite,
+        output: OutputSettings,
         limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
         source: Source | None = None,
         start: PCollection[datetime.datetime] | None = None,
-        shape: RecordShape = RecordShape.ECHO,
     ) -> None:
         super().__init__()
         self._record = record
-        written = format_name(predictions_format, shape, record.file_names)
-        self._write = WriteParts(record, non_finite, written, limit)
-        self._finish = FinishRun(record, written, limit, source)
+        self._write = WriteParts(record, output, limit)
+        self._finish = FinishRun(record, output, limit, source)
         self._start = start
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:

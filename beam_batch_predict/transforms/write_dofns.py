@@ -22,7 +22,7 @@ from beam_batch_predict.runs.record import Run
 from beam_batch_predict.sinks.parts.metadata import write_part_record
 from beam_batch_predict.sinks.parts.part import Part, PartWriter
 from beam_batch_predict.sinks.publish.files import PublishedFile, remove_parts
-from beam_batch_predict.spec import NonFinite, Source
+from beam_batch_predict.spec import OutputSettings, Source
 
 __all__ = ["FinishRun", "WriteParts", "clean_up"]
 
@@ -36,13 +36,11 @@ class WriteParts(beam.DoFn):
     def __init__(
         self,
         record: Run,
-        non_finite: NonFinite,
-        predictions_format: str = "jsonl",
+        output: OutputSettings = OutputSettings(),  # noqa: B008 - frozen
         limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
     ) -> None:
         self._record = record
-        self._non_finite = non_finite
-        self._format = predictions_format
+        self._output = output
         self._limit = limit
         self._open: OrderedDict[int, PartWriter] = OrderedDict()
         self._since = 0.0
@@ -70,7 +68,7 @@ class WriteParts(beam.DoFn):
             writer = None
         if writer is None:
             directory = self._record.parts_directory
-            writer = PartWriter(directory, batch, self._non_finite, self._since, self._format)
+            writer = PartWriter(directory, batch, self._output, self._since)
             self._since = time.perf_counter()
         self._open[number] = writer
         writer.write(batch)
@@ -106,7 +104,7 @@ class WriteParts(beam.DoFn):
         if self._tally.exceeds(self._limit, part.rows, part.failed):
             error = self._limit.status(self._tally.rows, self._tally.failed, so_far=True)
             start = begun if isinstance(begun, datetime.datetime) else None
-            fail_run(self._record, self._format, error, start)
+            fail_run(self._record, self._output, error, start)
 
 
 class FinishRun(beam.DoFn):
@@ -115,12 +113,12 @@ class FinishRun(beam.DoFn):
     def __init__(
         self,
         record: Run,
-        predictions_format: str,
+        output: OutputSettings,
         limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
         source: Source | None = None,
     ) -> None:
         self._record = record
-        self._format = predictions_format
+        self._output = output
         self._limit = limit
         self._source = source
 
@@ -131,7 +129,7 @@ class FinishRun(beam.DoFn):
         cancellation.check()
         planned = self._source is not None
         changed = changed_inputs(self._source, self._record) if self._source else []
-        return finish_run(parts, self._record, self._format, self._limit, start, planned, changed)
+        return finish_run(parts, self._record, self._output, self._limit, start, planned, changed)
 
 
 def clean_up(

@@ -34,7 +34,7 @@ from beam_batch_predict.sinks.publish.bigquery_tables import (
     output_tables,
     prepare_tables,
 )
-from beam_batch_predict.spec import BigQueryDestination, NonFinite
+from beam_batch_predict.spec import BigQueryDestination, NonFinite, OutputSettings
 from beam_batch_predict.status import Code, Status
 
 UTC = datetime.timezone.utc
@@ -106,9 +106,10 @@ def parts_of(directory):
     """A function that writes batches as parts."""
 
     def write(*batches, non_finite=NonFinite.STRING):
+        output = OutputSettings("bigquery", non_finite=non_finite)
         parts = []
         for each in batches:
-            writer = PartWriter(f"{directory}/_parts/run", each, non_finite, 0.0, "bigquery")
+            writer = PartWriter(f"{directory}/_parts/run", each, output, 0.0)
             writer.write(each)
             parts.append(writer.commit())
         return check_parts(parts)
@@ -166,9 +167,9 @@ def test_a_run_that_is_finished_again_loads_nothing_again(
 ):
     parts = parts_of(*three_chunks())
     record = Run(directory, CREATED, None, tables)
-    first = finish_run(parts, record, "bigquery")
+    first = finish_run(parts, record, OutputSettings("bigquery"))
     jobs = len(list(bigquery_client.list_jobs()))
-    assert finish_run(parts, record, "bigquery") == first
+    assert finish_run(parts, record, OutputSettings("bigquery")) == first
     assert len(list(bigquery_client.list_jobs())) == jobs
     assert len(rows("out")) == 2
 

@@ -18,7 +18,6 @@ from beam_batch_predict.runs.finish import finish_run
 from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import chunks_of
 from beam_batch_predict.runs.record import now
-from beam_batch_predict.sinks.formats.by_name import format_name
 from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish.files import remove_parts
 from beam_batch_predict.sources.reading import read_chunk
@@ -78,17 +77,16 @@ def run(spec, caller):
     record = OutputLocation(spec.destination, "", now()).record_in(
         spec.destination.output_uri_prefix
     )
-    written = format_name(spec.predictions_format, spec.record_shape, record.file_names)
     parts = []
     for chunk in chunks_of(spec.source, spec.instances):
         batches = iter(read_chunk(chunk, files.open_file, 2))
         first = next(batches)
-        writer = PartWriter(record.parts_directory, first, spec.non_finite, 0.0, written)
+        writer = PartWriter(record.parts_directory, first, spec.output, 0.0)
         for batch in (first, *batches):
             converted = convert(batch, spec.instances)
             writer.write(predict_batch(converted, caller, spec.batch_size))
         parts.append(writer.commit())
-    finish_run(parts, record, written)
+    finish_run(parts, record, spec.output)
     remove_parts(record.parts_directory)
 
 

@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from helpers.records import error_lines, prediction_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -12,12 +13,7 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
-from beam_batch_predict.sinks.formats.json_lines import (
-    error_lines,
-    error_records,
-    prediction_lines,
-    prediction_records,
-)
+from beam_batch_predict.sinks.formats.json_lines import error_records, prediction_records
 from beam_batch_predict.spec import InstanceConfig, NonFinite, RecordShape, SavedModel
 from beam_batch_predict.status import Code, Status
 
@@ -46,8 +42,8 @@ def predict(callers):
 
 
 def answers(batch):
-    """The prediction, or the message, of each row."""
-    found = {row: status.message for row, status in batch.statuses.items()}
+    """The prediction of each row, or the message of its error record."""
+    found = {row: record["error"]["message"] for row, record in error_records(batch)}
     for group in batch.predictions:
         (values,) = group.columns.values()
         found.update(zip(group.rows, values.tolist(), strict=True))

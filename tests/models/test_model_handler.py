@@ -10,6 +10,7 @@ from apache_beam.testing.util import assert_that
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.prediction_json import row_values
 from beam_batch_predict.models.predict import predict_batch
+from beam_batch_predict.sinks.formats.json_lines import error_records
 from beam_batch_predict.spec import NonFinite, SavedModel
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.transforms.model_handler import BatchModelHandler, SavedModelHandler
@@ -129,8 +130,10 @@ def test_a_failure_of_the_model_is_told_with_its_place(load):
     batch = InstanceBatch(
         [b"1", b"-1"], instances=[1, -1], offsets=[0, 2], origins=((0, "in.jsonl"),)
     )
-    message = predict_batch(batch, load("picky"), 64).statuses[1].message
-    assert message.endswith(" (in.jsonl, byte 2)")
+    predicted = predict_batch(batch, load("picky"), 64)
+    ((row, record),) = error_records(predicted)
+    assert row == 1
+    assert record["error"]["message"] == f"{predicted.statuses[1].message} (in.jsonl, byte 2)"
 
 
 def test_rows_of_several_shapes_come_back_in_their_places(load):

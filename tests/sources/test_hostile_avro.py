@@ -24,12 +24,23 @@ def file_of(schema, *blocks, **options):
 ENUM = {"type": "enum", "name": "E", "symbols": ["A", "B"]}
 
 
-@pytest.mark.parametrize("index", [2, 2**40, 2**63 - 1, -3, -(2**63)])
-@pytest.mark.parametrize("kind", [["null", "long"], ENUM])
-def test_an_index_beyond_the_schema_is_never_a_value(kind, index):
-    for schema in (record(kind), record(kind, ["null", "R"])):
+@pytest.mark.parametrize("index", [-1, -2, -3, -(2**63), 2, 2**40, 2**63 - 1])
+@pytest.mark.parametrize(
+    ("kind", "before"),
+    [
+        (["null", "long"], b""),
+        (ENUM, b""),
+        (["null", ENUM], long(1)),
+        ({"type": "array", "items": ["null", "long"]}, long(1)),
+        ({"type": "map", "values": ENUM}, long(1) + long(1) + b"k"),
+    ],
+    ids=["union", "enum", "enum in union", "union in array", "enum in map"],
+)
+@pytest.mark.parametrize("columns", [(), ("f0",), ("f1",)])
+def test_an_index_beyond_the_schema_is_never_a_value(kind, before, index, columns):
+    for schema in (record(kind, "int"), record(kind, ["null", "R"])):
         with pytest.raises(ValueError, match="bytes are not 1 rows"):
-            list(RowDecoder(schema).decode(1, long(index) + b"\x00" * 4))
+            list(RowDecoder(schema, columns).decode(1, before + long(index) + b"\x00" * 4))
 
 
 def test_indexes_that_the_schema_has_are_its_values():

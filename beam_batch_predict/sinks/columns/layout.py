@@ -15,7 +15,7 @@ import pyarrow as pa
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.sinks.columns.value_types import unified
-from beam_batch_predict.spec import NonFinite, RecordShape
+from beam_batch_predict.spec import RecordShape
 from beam_batch_predict.spec.instance_config import RESERVED_FIELDS
 
 __all__ = [
@@ -151,10 +151,10 @@ class RecordFormat(Protocol):
     extension: str
     """Of the published files."""
 
-    def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def predictions(self, batch: InstanceBatch) -> Rows:
         """The rows that were predicted, in row order."""
 
-    def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def errors(self, batch: InstanceBatch) -> Rows:
         """The rows that failed, in row order."""
 
     def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
@@ -168,6 +168,9 @@ class RecordFormat(Protocol):
 
     def writer(self, file: BinaryIO, schema: Schema) -> RowWriter:
         """Begin a file."""
+
+    def header(self, schema: Schema) -> bytes:
+        """The file of the names of the columns; empty where files have these themselves."""
 
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
         """The rows of a file that was written in a schema, some at a time."""

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.sinks.columns.batch_rows import predicted_rows
+from beam_batch_predict.sinks.columns.batch_rows import failed_rows, predicted_rows
 from beam_batch_predict.sinks.columns.inferred_columns import of_values
 from beam_batch_predict.sinks.columns.instance_columns import (
     InstanceColumns,
@@ -37,13 +37,13 @@ from beam_batch_predict.sinks.columns.layout import (
 from beam_batch_predict.sinks.columns.typed_arrays import Typed, retyped
 from beam_batch_predict.sinks.columns.typed_columns import of_arrow, of_output
 from beam_batch_predict.sinks.columns.value_types import NULL, STRING, output_type, unified
-from beam_batch_predict.spec import NonFinite, RecordShape
+from beam_batch_predict.spec import RecordShape
 
 __all__ = [
     "ERROR_TYPE",
     "TypedRows",
     "empty_layout",
-    "failed_rows",
+    "failed_typed_rows",
     "nested",
     "predicted_typed_rows",
     "type_of",
@@ -80,29 +80,29 @@ class TypedRows(NamedTuple):
 
 
 def predicted_typed_rows(
-    batch: InstanceBatch, non_finite: NonFinite, shape: RecordShape = RecordShape.ECHO
+    batch: InstanceBatch, nulls: bool, shape: RecordShape = RecordShape.ECHO
 ) -> TypedRows:
-    """The rows of a batch that were predicted, in row order."""
+    """The rows of a batch that were predicted, in row order.
+
+    Args:
+        batch: the batch.
+        nulls: whether NaN and infinities are null.
+        shape: of the records.
+    """
     groups, rows = predicted_rows(batch)
-    nulls = non_finite is NonFinite.NULL
     heads = _typed_heads(prediction_heads(batch, rows, shape), nulls)
     return _typed_rows(heads | _outputs(batch, groups, nulls, shape), len(rows))
 
 
-def failed_rows(batch: InstanceBatch, non_finite: NonFinite) -> TypedRows:
+def failed_typed_rows(batch: InstanceBatch, nulls: bool) -> TypedRows:
     """The rows of a batch that failed, in row order."""
     if not batch.statuses:
         return TypedRows((), (), 0)
-    rows = sorted(batch.statuses)
-    statuses = [batch.statuses[row] for row in rows]
+    rows, codes, messages = failed_rows(batch)
     errors = pa.StructArray.from_arrays(
-        [
-            pa.array([status.code for status in statuses], pa.int32()),
-            of_values([status.message for status in statuses]).array,
-        ],
-        ["code", "message"],
+        [pa.array(codes, pa.int32()), of_values(messages).array], ["code", "message"]
     )
-    heads = _typed_heads(head_columns(batch, rows), non_finite is NonFinite.NULL)
+    heads = _typed_heads(head_columns(batch, rows), nulls)
     return _typed_rows(heads | {ERROR_COLUMN: Typed(ERROR_TYPE, errors)}, len(rows))
 
 

@@ -98,7 +98,7 @@ class ErrorGroups:
         """Count the failed rows of a batch."""
         for row in sorted(batch.statuses):
             status = batch.statuses[row]
-            key = status.code, (status.cause or status.message)[: 2 * _LONGEST_CAUSE]
+            key = status.code, status.cause[: 2 * _LONGEST_CAUSE]
             if key not in self._firsts:
                 self._begin(key, batch, row)
             self._counts[key] += 1
@@ -111,10 +111,14 @@ class ErrorGroups:
         """Begin the group of a cause that is new."""
         if len(self._firsts) >= _MOST_COUNTED:
             self._firsts, self._counts = _folded(self._firsts, self._counts)
-        first, message = batch.location(row), batch.statuses[row].message
-        example = message.removesuffix(f" ({first})") if first else message
-        cause, example = _shown(key[1], _LONGEST_CAUSE), _shown(example, _LONGEST_EXAMPLE)
-        self._firsts[key] = ErrorGroup(key[0], cause, 0, _shown(first, _LONGEST_EXAMPLE), example)
+        first, example = batch.location(row), batch.statuses[row].message
+        self._firsts[key] = ErrorGroup(
+            code=key[0],
+            cause=_shown(key[1], _LONGEST_CAUSE),
+            count=0,
+            first=_shown(first, _LONGEST_EXAMPLE),
+            example=_shown(example, _LONGEST_EXAMPLE),
+        )
 
 
 def merge_groups(parts: Iterable[Iterable[ErrorGroup]]) -> tuple[ErrorGroup, ...]:

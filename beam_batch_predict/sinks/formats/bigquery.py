@@ -19,14 +19,13 @@ from beam_batch_predict.sinks.columns.layout import (
 from beam_batch_predict.sinks.columns.typed_rows import (
     ERROR_TYPE,
     TypedRows,
-    failed_rows,
+    failed_typed_rows,
     predicted_typed_rows,
     type_of,
 )
 from beam_batch_predict.sinks.formats.bigquery_names import free_name
 from beam_batch_predict.sinks.formats.bigquery_types import named, suited_rows, type_of_outcomes
 from beam_batch_predict.sinks.formats.parquet import ParquetRecords
-from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.spec.instance_config import RESERVED_FIELDS
 
 __all__ = ["ERRORS_COLUMN", "BigQueryRecords"]
@@ -45,13 +44,13 @@ class BigQueryRecords(ParquetRecords):
         ('mass__g_', 'prediction')
     """
 
-    def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def predictions(self, batch: InstanceBatch) -> Rows:
         """The rows that were predicted, in row order."""
-        return self._rows(suited_rows(predicted_typed_rows(batch, non_finite)))
+        return self._rows(suited_rows(predicted_typed_rows(batch, self._nulls)))
 
-    def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def errors(self, batch: InstanceBatch) -> Rows:
         """The rows that failed, in row order."""
-        failed = suited_rows(failed_rows(batch, non_finite))
+        failed = suited_rows(failed_typed_rows(batch, self._nulls))
         layout = tuple(
             ERRORS_COLUMN.of(type_of(column)) if column.role == OUTCOME else column
             for column in failed.layout

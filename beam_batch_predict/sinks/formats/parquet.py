@@ -21,7 +21,7 @@ from beam_batch_predict.sinks.columns.typed_arrays import parts_of, with_parts
 from beam_batch_predict.sinks.columns.typed_rows import (
     TypedRows,
     empty_layout,
-    failed_rows,
+    failed_typed_rows,
     nested,
     predicted_typed_rows,
     type_of,
@@ -29,7 +29,7 @@ from beam_batch_predict.sinks.columns.typed_rows import (
     unnested,
 )
 from beam_batch_predict.sinks.columns.value_types import NULL, arrow_type, inner_types, is_struct
-from beam_batch_predict.spec import NonFinite, RecordShape
+from beam_batch_predict.spec import NonFinite, OutputSettings
 
 __all__ = ["ParquetRecords"]
 
@@ -50,16 +50,17 @@ class ParquetRecords:
 
     extension = "parquet"
 
-    def __init__(self, shape: RecordShape = RecordShape.ECHO) -> None:
-        self._shape = shape
+    def __init__(self, output: OutputSettings = OutputSettings()) -> None:  # noqa: B008 - frozen
+        self._shape = output.shape
+        self._nulls = output.non_finite is NonFinite.NULL
 
-    def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def predictions(self, batch: InstanceBatch) -> Rows:
         """The rows that were predicted, in row order."""
-        return self._rows(predicted_typed_rows(batch, non_finite, self._shape))
+        return self._rows(predicted_typed_rows(batch, self._nulls, self._shape))
 
-    def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def errors(self, batch: InstanceBatch) -> Rows:
         """The rows that failed, in row order."""
-        return self._rows(failed_rows(batch, non_finite))
+        return self._rows(failed_typed_rows(batch, self._nulls))
 
     def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
         """The columns with their names."""
@@ -81,6 +82,10 @@ class ParquetRecords:
         return ParquetWriter(
             file, schema, pa.schema([(name, array.type) for name, array in fields])
         )
+
+    def header(self, schema: Schema) -> bytes:
+        """None: each file has its schema."""
+        return b""
 
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
         """The rows of a file."""

@@ -12,10 +12,10 @@ from typing import BinaryIO, NamedTuple, cast
 
 from beam_batch_predict import files
 from beam_batch_predict.sinks.columns.layout import OUTCOME, Layout, RecordFormat, Schema, union
-from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS, error_format
-from beam_batch_predict.sinks.formats.csv import CsvRecords
+from beam_batch_predict.sinks.formats.by_name import RecordFormats, record_formats
 from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile, commit_file, new_file
 from beam_batch_predict.sinks.parts.sections import Section, SectionWriter, copy_sections
+from beam_batch_predict.spec import OutputSettings
 
 __all__ = ["FileForm", "FinalFiles", "WholeFile", "final_files"]
 
@@ -59,7 +59,7 @@ class FileForm(NamedTuple):
 
     def header(self) -> bytes:
         """The file of the names of the columns, where that is a file of its own."""
-        return self.format.header(self.schema) if isinstance(self.format, CsvRecords) else b""
+        return self.format.header(self.schema)
 
 
 class FinalFiles(NamedTuple):
@@ -73,19 +73,18 @@ class FinalFiles(NamedTuple):
         return [_whole(chunk, self.form) for chunk in _by_chunk(self.sources)]
 
 
-def final_files(parts: Sequence[Part], predictions_format: str) -> tuple[FinalFiles, FinalFiles]:
+def final_files(parts: Sequence[Part], output: OutputSettings) -> tuple[FinalFiles, FinalFiles]:
     """What the files of predictions and those of errors are to be.
 
     Args:
         parts: complete and in order, as `check_parts` returns them.
-        predictions_format: of the parts, as `format_name` gives it.
+        output: what the files hold.
     """
     predictions = [
         _Source(p.chunk, p.predictions, p.rows - p.failed, p.prediction_sections) for p in parts
     ]
     errors = [_Source(p.chunk, p.errors, p.failed, p.error_sections) for p in parts]
-    formats = RECORD_FORMATS[predictions_format], error_format(predictions_format)
-    forms = _forms(predictions, errors, *formats)
+    forms = _forms(predictions, errors, record_formats(output))
     return FinalFiles(predictions, forms[0]), FinalFiles(errors, forms[1])
 
 
@@ -97,8 +96,7 @@ def _fits(form: FileForm, layouts: tuple[Layout, ...]) -> bool:
 def _forms(
     predictions: Sequence[_Source],
     errors: Sequence[_Source],
-    record_format: RecordFormat,
-    errors_format: RecordFormat,
+    formats: RecordFormats,
 ) -> tuple[FileForm, FileForm]:
     """The forms of predictions and of errors, whose rows have the same columns and more.
 
@@ -106,14 +104,14 @@ def _forms(
     """
     layout = union(*_layouts(predictions))
     same = [column for column in layout if column.role != OUTCOME]
-    if errors_format is not record_format:
+    if formats.errors is not formats.predictions:
         same = []
     failed = union(same, *_layouts(errors))
     if all(source.file == NO_FILE for source in predictions):
-        layout = record_format.empty(layout)
+        layout = formats.predictions.empty(layout)
     return (
-        FileForm(record_format, record_format.schema(layout)),
-        FileForm(errors_format, errors_format.schema(failed, layout)),
+        FileForm(formats.predictions, formats.predictions.schema(layout)),
+        FileForm(formats.errors, formats.errors.schema(failed, layout)),
     )
 
 

@@ -20,9 +20,9 @@ from beam_batch_predict.errors import LostRowsError
 from beam_batch_predict.files import NewFile
 from beam_batch_predict.sinks.columns.layout import Layout, RecordFormat, Rows, union
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, ErrorGroups
-from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS, error_format
+from beam_batch_predict.sinks.formats.by_name import record_formats
 from beam_batch_predict.sinks.parts.sections import Section, SectionWriter, copy_sections
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import OutputSettings
 from beam_batch_predict.status import Status
 
 __all__ = [
@@ -108,21 +108,18 @@ class PartWriter:
     Args:
         directory: where parts go.
         first: the first batch; it is not written by this.
-        non_finite: how NaN and infinities are written.
+        output: what the files hold.
         since: when work on the part began, by `time.perf_counter()`.
-        predictions_format: of the files, as `format_name` gives it.
     """
 
     def __init__(
         self,
         directory: str,
         first: InstanceBatch,
-        non_finite: NonFinite,
+        output: OutputSettings,
         since: float,
-        predictions_format: str = "jsonl",
     ) -> None:
-        self._format = RECORD_FORMATS[predictions_format]
-        self._error_format = error_format(predictions_format)
+        self._formats = record_formats(output)
         self.next_row = first.first_row
         self._since = since
         self._chunk = -1 if first.chunk is None else first.chunk
@@ -134,9 +131,8 @@ class PartWriter:
         self._error_groups = ErrorGroups()
         self._places: tuple[str, ...] = ()
         self._directory = directory
-        self._predictions = _Table(directory, self._format)
-        self._errors = _Table(directory, self._error_format)
-        self._non_finite = non_finite
+        self._predictions = _Table(directory, self._formats.predictions)
+        self._errors = _Table(directory, self._formats.errors)
 
     def write(self, batch: InstanceBatch) -> None:
         """Write the outcomes of a batch that begins where the last one ended.
@@ -145,8 +141,8 @@ class PartWriter:
             LostRowsError: a row of the batch has no outcome, or two.
         """
         _check_outcomes(batch)
-        self._predictions.write(self._format.predictions(batch, self._non_finite))
-        self._errors.write(self._error_format.errors(batch, self._non_finite))
+        self._predictions.write(self._formats.predictions.predictions(batch))
+        self._errors.write(self._formats.errors.errors(batch))
         self.next_row += len(batch)
         self._failed += len(batch.statuses)
         self._source_failures += batch.source_failures

@@ -32,6 +32,7 @@ from beam_batch_predict.sinks.publish.bigquery_tables import (
     soon,
 )
 from beam_batch_predict.sinks.publish.files import PublishedFile
+from beam_batch_predict.spec import OutputSettings
 from beam_batch_predict.status import Code
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ class _Target(NamedTuple):
 
 
 def _targets(parts: Sequence[Part], tables: OutputTables) -> list[_Target]:
-    predictions, errors = final_files(parts, "bigquery")
+    predictions, errors = final_files(parts, OutputSettings("bigquery"))
     records = BigQueryRecords()
     layouts = predictions.form.schema.layout, errors.form.schema.layout
     failed = records.schema(records.empty_errors(layouts[1]), layouts[0])

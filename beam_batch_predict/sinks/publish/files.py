@@ -15,11 +15,11 @@ from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.sinks.error_summary.groups import merge_groups
 from beam_batch_predict.sinks.error_summary.stats import stats_lines
-from beam_batch_predict.sinks.formats.by_name import error_format
+from beam_batch_predict.sinks.formats.by_name import record_formats
 from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, naming_of
 from beam_batch_predict.sinks.parts.final_files import WholeFile, final_files
 from beam_batch_predict.sinks.parts.part import Part, PartFile, commit_file
-from beam_batch_predict.spec import FileNames
+from beam_batch_predict.spec import FileNames, OutputSettings
 
 __all__ = [
     "PublishedFile",
@@ -64,8 +64,7 @@ def publish(
     parts: Sequence[Part],
     directory: str,
     parts_directory: str,
-    predictions_format: str,
-    names: FileNames = FileNames.NUMBERED,
+    output: OutputSettings,
 ) -> list[PublishedFile]:
     """Give the parts their final names, one file a chunk, numbered in input order.
 
@@ -76,8 +75,7 @@ def publish(
         parts: complete and in order, as `check_parts` returns them.
         directory: where the files go.
         parts_directory: where the parts are.
-        predictions_format: of the parts, as `format_name` gives it.
-        names: how files are called.
+        output: what the files hold, and what their names are.
 
     Returns:
         The files: predictions in order, then errors in order, then those that are beside them.
@@ -89,9 +87,9 @@ def publish(
     if publication is None:
         publication = [
             (source, file._replace(uri=files.join(directory, file.uri)))
-            for source, file in _prepare(parts, parts_directory, predictions_format, names)
+            for source, file in _prepare(parts, parts_directory, output)
         ]
-    _claim(directory, parts_directory, publication, names)
+    _claim(directory, parts_directory, publication, output.file_names)
     sources = [files.join(parts_directory, name) for name, _ in publication]
     published = [file for _, file in publication]
     _move(sources, [file.uri for file in published])
@@ -102,16 +100,14 @@ _Publication = list[tuple[str, PublishedFile]]
 """The name of each file in the directory of parts, and what it is to be."""
 
 
-def _prepare(
-    parts: Sequence[Part], parts_directory: str, predictions_format: str, names: FileNames
-) -> _Publication:
+def _prepare(parts: Sequence[Part], parts_directory: str, output: OutputSettings) -> _Publication:
     """What is to be published, by names in the directory."""
 
     def aside(name: str, content: bytes) -> WholeFile:
         return _write_aside(files.join(parts_directory, name), content)
 
-    naming = naming_of(names)
-    predictions, errors = final_files(parts, predictions_format)
+    naming = naming_of(output.file_names)
+    predictions, errors = final_files(parts, output)
     first = predictions.files()
     if not first:
         first = [aside("no-rows.predictions", predictions.form.empty_file())]
@@ -217,18 +213,14 @@ def _move(sources: Sequence[str], names: Sequence[str]) -> None:
         raise DestinationError(f"another run has published beside this one: {error}") from error
 
 
-def show_errors_of_failure(
-    parts: Sequence[Part],
-    directory: str,
-    predictions_format: str,
-    names: FileNames = FileNames.NUMBERED,
-) -> None:
+def show_errors_of_failure(parts: Sequence[Part], directory: str, output: OutputSettings) -> None:
     """Copy the errors of a run that publishes nothing to where its user looks for them.
 
     A file is numbered by its chunk, so that several workers do the same. Those of a chunk with
     several parts have its rows in their names too.
     """
-    naming, extension = naming_of(names), error_format(predictions_format).extension
+    naming = naming_of(output.file_names)
+    extension = record_formats(output).errors.extension
     for part in parts:
         if part.errors.uri:
             where = part.chunk, part.chunks, part.first_row

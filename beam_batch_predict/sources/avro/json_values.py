@@ -114,7 +114,7 @@ def fault_of(row: Any, of_record: bool) -> Status | None:
     for name, value in row.items():
         if fault := _fault_in(value):
             where = f"field {quote(name)}: "
-            return Status(fault.code, where + fault.message, where + (fault.cause or fault.message))
+            return Status(fault.code, where + fault.message, where + fault.cause)
     return None
 
 

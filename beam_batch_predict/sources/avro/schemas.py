@@ -21,6 +21,7 @@ __all__ = [
     "is_float",
     "json_schema",
     "kind_of",
+    "number_branches",
 ]
 
 
@@ -111,13 +112,13 @@ def is_float(node: Any) -> bool:
         >>> is_float(["null", "float"]), is_float("null"), is_float(["float", "double"])
         (True, False, False)
     """
-    kinds = {kind_of(branch) for branch in (node if isinstance(node, list) else [node])}
+    kinds = set(map(kind_of, _branches(node)))
     return kinds - {"null"} == {"float"}
 
 
 def is_array_of_floats(node: Any) -> bool:
     """Whether values are arrays of floats of 32 bits, or null."""
-    arrays = [branch for branch in node if branch != "null"] if isinstance(node, list) else [node]
+    arrays = [branch for branch in _branches(node) if branch != "null"]
     return [*map(kind_of, arrays)] == ["array"] and is_float(arrays[0]["items"])
 
 
@@ -132,28 +133,69 @@ def bare(node: Any) -> Any:
         return [bare(branch) for branch in node]
     if not isinstance(node, dict) or node["type"] == "record":
         return node
+    if node["type"] == "union":
+        return {**node, **{number: bare(node[number]) for number in range(len(node) - 1)}}
     return {name: value for name, value in node.items() if name != "logicalType"}
 
 
-def _inside(node: Any) -> list[Any]:
+def number_branches(record: Any) -> None:
+    """Make dictionaries of unions and of the symbols of enums, by number, in place.
+
+    The readers of fastavro accept them. In a list, an index below 0 would count from the end:
+    damaged data would be values. A dictionary raises KeyError.
+
+    Args:
+        record: a schema that fastavro has parsed.
+
+    Example:
+        >>> record = {"type": "record", "fields": [{"type": ["null", "int"]}]}
+        >>> number_branches(record)
+        >>> record["fields"]
+        [{'type': {'type': 'union', 0: 'null', 1: 'int'}}]
+    """
+    waiting = [record]
+    while waiting:
+        node = waiting.pop()
+        if kind_of(node) == "enum":
+            node["symbols"] = dict(enumerate(node["symbols"]))
+        for holder, name in _slots(node):
+            inner = holder[name]
+            if isinstance(inner, list):
+                holder[name] = {"type": "union", **dict(enumerate(inner))}
+            waiting.append(holder[name])
+
+
+def _slots(node: Any) -> list[tuple[dict[Any, Any], Any]]:
+    """The dictionaries that hold the schemas inside a parsed schema, each with their key."""
     kind = kind_of(node)
     if kind == "union":
-        return list(node)
+        return [(node, number) for number in range(len(node) - 1)]
     if kind == "record":
-        return [field["type"] for field in node["fields"]]
-    return [node["items"]] if kind == "array" else [node["values"]] if kind == "map" else []
+        return [(field, "type") for field in node["fields"]]
+    return [(node, "items")] if kind == "array" else [(node, "values")] if kind == "map" else []
+
+
+def _inside(node: Any) -> list[Any]:
+    return [holder[name] for holder, name in _slots(node)]
+
+
+def _branches(node: Any) -> list[Any]:
+    """The branches of a union, parsed or not; of another schema, itself."""
+    if isinstance(node, list):
+        return node
+    return _inside(node) if kind_of(node) == "union" else [node]
 
 
 def depth(node: Any, named: Mapping[str, Any], known: dict[str, float] | None = None) -> float:
     """How deep values are nested; infinity for a type that has itself inside.
 
     Args:
-        node: a schema that fastavro has parsed.
+        node: a schema after `number_branches`.
         named: its types that have names.
         known: the depths of some of these.
 
     Example:
-        >>> depth({"type": "array", "items": ["null", "int"]}, {})
+        >>> depth({"type": "array", "items": {"type": "union", 0: "null", 1: "int"}}, {})
         3.0
     """
     known = {} if known is None else known
@@ -173,7 +215,7 @@ def has_bytes(node: Any, named: Mapping[str, Any], known: dict[str, bool]) -> bo
     """Whether each value has a byte of its own in the file.
 
     Example:
-        >>> has_bytes("null", {}, {}), has_bytes(["null"], {}, {})
+        >>> has_bytes("null", {}, {}), has_bytes({"type": "union", 0: "null"}, {}, {})
         (False, True)
     """
     node = named.get(node, node) if isinstance(node, str) else node
@@ -191,7 +233,7 @@ def bound_values(root: Any, named: Mapping[str, Any], budget: Budget) -> None:
     """See that bytes or a budget bound how many values a row has. Changes the schema in place.
 
     Args:
-        root: a schema that fastavro has parsed.
+        root: a schema after `number_branches`.
         named: its types that have names.
         budget: what values without bytes are taken from, but those of unions.
 

@@ -31,6 +31,7 @@ from beam_batch_predict.sources.avro.schemas import (
     is_float,
     json_schema,
     kind_of,
+    number_branches,
 )
 from beam_batch_predict.status import Status
 
@@ -123,6 +124,7 @@ class RowDecoder:
         row = {"name": "row", "type": json_schema(schema, self._faults)}
         record = {"type": "record", "name": "BeamBatchPredictRows", "fields": [row]}
         self._rows = fastavro.parse_schema(record, named)
+        number_branches(self._rows)
         return self._rows["fields"][0]["type"]
 
     def _select(self, root: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
@@ -170,7 +172,7 @@ class RowDecoder:
                 stream.seek(start)
                 together //= 2
                 continue
-            except (EOFError, IndexError) as error:  # the latter also within a number
+            except (EOFError, LookupError) as error:  # IndexError also within a number
                 raise wrong from error
             except Exception as error:  # whatever damaged bytes bring about
                 raise Undecodable(f"it cannot be decoded: {reason_of(error)}") from error
