@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
@@ -125,8 +125,6 @@ class InstanceBatch:
         format: the service's name of the rows' format.
         columns: the names of the columns of rows that are arrays, where they have any.
         instances: what is sent to the model, row by row: a list, or `ArrowRows`.
-        otherwise: gives the batch with what the rows say for instances, where these are the
-            rows as they stand and the model takes no such; None where they are not.
         sent_features: which features of `instances` the model gets, where those are all
             serialized Examples that may have more; None where they have just these.
         features: the features that the model gets as Arrow columns of lists, where Examples
@@ -160,7 +158,6 @@ class InstanceBatch:
     format: str = "jsonl"
     columns: tuple[str, ...] = ()
     instances: Sequence[Any] = ()
-    otherwise: Callable[[], InstanceBatch] | None = None
     sent_features: FeatureFilter | None = None
     features: pa.RecordBatch | None = None
     texts: Sequence[bytes] | None = None

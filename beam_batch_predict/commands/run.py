@@ -18,7 +18,7 @@ from beam_batch_predict import cancellation, files
 from beam_batch_predict.errors import BatchPredictError, Cancelled, ModelError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import Job
-from beam_batch_predict.models.calls.isolation import ModelCaller
+from beam_batch_predict.models.model import Model
 from beam_batch_predict.models.saved_model.loaded_model import check_model, load_model
 from beam_batch_predict.retries import ERROR_CODES
 from beam_batch_predict.runners.create import make_runner
@@ -255,7 +255,7 @@ class _Checked(NamedTuple):
     """What there is to do, and the model: held, a local run's worker finds it loaded."""
 
     chunks: int
-    model: ModelCaller | None
+    model: Model | None
 
 
 def _look_at_model(model: SavedModel, show: Callable[[str], None]) -> None:

@@ -14,8 +14,9 @@ from beam_batch_predict.spec import (
     DEFAULT_BATCH_SIZE,
     Source,
 )
-from beam_batch_predict.spec.checks import check_batch_size
+from beam_batch_predict.spec.checks import check_batch_size, check_type
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
+from beam_batch_predict.transforms.checks import SOURCES, check_begin
 from beam_batch_predict.transforms.read_dofns import ReadChunk
 
 __all__ = ["ReadChunks", "ReadInstances"]
@@ -33,6 +34,8 @@ class ReadInstances(beam.PTransform):
         batch_size: batches hold a multiple of so many rows, except a chunk's last.
 
     Raises:
+        InvalidArgument: an argument has the wrong type or is out of range, or the input is a
+            PCollection.
         SourceError: when the pipeline runs, and a pattern matches nothing.
 
     Example:
@@ -46,10 +49,12 @@ class ReadInstances(beam.PTransform):
 
     def __post_init__(self) -> None:
         super().__init__()
+        check_type(self.source, SOURCES, "source")
         check_batch_size(self.batch_size)
 
     def expand(self, begin: PBegin) -> PCollection[InstanceBatch]:
         """Plan, spread the chunks over the workers, read them."""
+        check_begin(begin, "ReadInstances")
         return (
             begin
             | "Source" >> beam.Create([self.source])

@@ -7,17 +7,19 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
-from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
+from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.sinks.formats.json_lines import error_records, prediction_records
 from beam_batch_predict.spec import DEFAULT_BATCH_SIZE
 from beam_batch_predict.spec.checks import check_batch_size
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
+from beam_batch_predict.transforms.checks import as_batch, check_batches, check_row, check_rows
 from beam_batch_predict.transforms.model_handler import NAMESPACE
 
-__all__ = ["BatchInstances", "BatchRows", "Unbatch", "UnbatchRows"]
+__all__ = ["BatchInstances", "BatchRows", "Unbatch", "UnbatchRows", "UnbatchedRows"]
 
 
 class _Rows(NamedTuple):
@@ -39,6 +41,7 @@ class BatchRows(beam.DoFn):
 
     def process(self, element: Any, window: Any = beam.DoFn.WindowParam) -> Iterator[Any]:
         """Take a row; a batch comes out when it is full."""
+        check_row(element, "BatchInstances")
         keyed = isinstance(element, tuple) and len(element) == 2
         waiting = self._waiting.setdefault((window, keyed), _Rows([], []))
         key, row = element if keyed else (None, element)
@@ -64,15 +67,13 @@ class BatchRows(beam.DoFn):
 class UnbatchRows(beam.DoFn):
     """Batches to records, on two outputs."""
 
-    PREDICTIONS = "predictions"
-    ERRORS = "errors"
-
-    def process(self, batch: Any) -> Iterator[Any]:
+    def process(self, element: Any) -> Iterator[Any]:
         """Split one batch."""
+        batch = as_batch(element, "Unbatch")
         for row, record in prediction_records(batch):
-            yield TaggedOutput(self.PREDICTIONS, _beside_key(batch, row, record))
+            yield TaggedOutput("predictions", _beside_key(batch, row, record))
         for row, record in error_records(batch):
-            yield TaggedOutput(self.ERRORS, _beside_key(batch, row, record))
+            yield TaggedOutput("errors", _beside_key(batch, row, record))
 
 
 def _beside_key(batch: InstanceBatch, row: int, record: dict[str, Any]) -> Any:
@@ -101,6 +102,7 @@ class BatchInstances(beam.PTransform):
 
     def expand(self, rows: PCollection[Any]) -> PCollection[InstanceBatch]:
         """Group the rows of each bundle and window."""
+        check_rows(rows, "BatchInstances")
         batched = beam.ParDo(BatchRows(self.batch_size)).with_output_types(InstanceBatch)
         return rows | "BatchRows" >> batched
 
@@ -113,16 +115,42 @@ class Unbatch(beam.PTransform):
     instance where the rows were converted with a key field. Where the key came beside the
     row (`BatchInstances`), an element is a tuple of the key and that record.
 
+    Raises:
+        InvalidArgument: the input is not a PCollection of batches, or another transform is
+            applied to the two outputs at once.
+
     Example:
-        >>> Unbatch.PREDICTIONS, Unbatch.ERRORS
+        >>> UnbatchedRows._fields
         ('predictions', 'errors')
     """
 
-    PREDICTIONS = UnbatchRows.PREDICTIONS
-    ERRORS = UnbatchRows.ERRORS
-
-    def expand(self, batches: PCollection[InstanceBatch]) -> DoOutputsTuple:
+    def expand(self, batches: PCollection[InstanceBatch]) -> UnbatchedRows:
         """Split each batch into its rows."""
-        return batches | "UnbatchRows" >> beam.ParDo(UnbatchRows()).with_outputs(
-            self.PREDICTIONS, self.ERRORS
+        check_batches(batches, "Unbatch")
+        outputs = beam.ParDo(UnbatchRows()).with_outputs("predictions", "errors")
+        return UnbatchedRows(*(batches | "UnbatchRows" >> outputs))
+
+
+class UnbatchedRows(NamedTuple):
+    """The outputs of `Unbatch`.
+
+    Attributes:
+        predictions: the records of predicted rows.
+        errors: the records of failed rows.
+    """
+
+    predictions: PCollection[Any]
+    errors: PCollection[Any]
+
+    def __or__(self, transform: Any) -> Any:
+        """Refuse a transform of one PCollection, which would get this tuple as an element.
+
+        Raises:
+            InvalidArgument: the transform is not `Flatten`.
+        """
+        if isinstance(getattr(transform, "transform", transform), beam.Flatten):
+            return NotImplemented  # `Flatten` takes the tuple itself
+        raise InvalidArgument(
+            "Unbatch gives two PCollections, and a transform was applied to both at once",
+            "apply it to .predictions, to .errors, or to each of them",
         )

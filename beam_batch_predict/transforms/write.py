@@ -25,6 +25,8 @@ from beam_batch_predict.spec import (
     Source,
     check_predictions_format,
 )
+from beam_batch_predict.spec.checks import check_type
+from beam_batch_predict.transforms.checks import as_destination, check_batches
 from beam_batch_predict.transforms.work_prefix import work_prefix_of
 from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts, clean_up
 
@@ -47,7 +49,7 @@ class WriteResults(beam.PTransform):
     loaded from files below Beam's `--temp_location`, which a local run does not need.
 
     Args:
-        destination: where to make the directory, or the tables.
+        destination: where to make the directory, or the tables; a path or a URI too.
         predictions_format: "jsonl", "csv", "parquet" or "tf-record"; nothing for tables.
         model_display_name: for the name of the directory, or of the dataset.
         non_finite: NULL writes null for NaN and infinities; otherwise their names.
@@ -60,14 +62,15 @@ class WriteResults(beam.PTransform):
         A PCollection of the published files or tables: (uri, rows) of each.
 
     Raises:
-        InvalidArgument: the format is not supported, or not in this shape.
+        InvalidArgument: the format is not supported, or not in this shape; another argument has
+            the wrong type; the input is not a PCollection of batches.
         DestinationError: when the pipeline runs, and BigQuery refuses something, or another run
             has published under the prefix.
         LostRowsError: when the pipeline runs, and rows are missing: nothing is published.
 
     Example:
         >>> from beam_batch_predict.spec import FileNames, GcsDestination
-        >>> WriteResults(GcsDestination("out/")).predictions_format
+        >>> WriteResults("out/").predictions_format
         'jsonl'
         >>> destination = GcsDestination(
         ...     "out/results/", own_directory=False, file_names=FileNames.SHARDED)
@@ -77,7 +80,7 @@ class WriteResults(beam.PTransform):
 
     def __init__(
         self,
-        destination: Destination,
+        destination: Destination | str | os.PathLike[str],
         predictions_format: str = "jsonl",
         *,
         model_display_name: str = "model",
@@ -86,6 +89,11 @@ class WriteResults(beam.PTransform):
         record_shape: RecordShape = RecordShape.ECHO,
     ) -> None:
         super().__init__()
+        destination = as_destination(destination)
+        check_type(model_display_name, str, "model_display_name")
+        check_type(non_finite, NonFinite, "non_finite")
+        check_type(create_time, (datetime.datetime, type(None)), "create_time")
+        check_type(record_shape, RecordShape, "record_shape")
         self.predictions_format = check_predictions_format(predictions_format)
         self.non_finite = non_finite
         self.record_shape = record_shape
@@ -97,6 +105,7 @@ class WriteResults(beam.PTransform):
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
         """Write parts, then publish them."""
+        check_batches(batches, "WriteResults")
         directory = self.directory or self._place.directory(work_prefix_of(batches.pipeline))
         record = self._place.record_in(directory)
         return batches | "WriteRun" >> WriteRun(

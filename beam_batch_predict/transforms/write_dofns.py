@@ -23,6 +23,7 @@ from beam_batch_predict.sinks.parts.metadata import write_part_record
 from beam_batch_predict.sinks.parts.part import Part, PartWriter
 from beam_batch_predict.sinks.publish.files import PublishedFile, remove_parts
 from beam_batch_predict.spec import NonFinite, Source
+from beam_batch_predict.transforms.checks import as_batch
 
 __all__ = ["FinishRun", "WriteParts", "clean_up"]
 
@@ -55,14 +56,15 @@ class WriteParts(beam.DoFn):
         self._open = OrderedDict()
         self._since = time.perf_counter()
 
-    def process(self, batch: Any, begun: Any = None) -> Iterator[Any]:
+    def process(self, element: Any, begun: Any = None) -> Iterator[Any]:
         """Write one batch; parts come out as they are done.
 
         Args:
-            batch: the batch.
+            element: the batch.
             begun: when the run began, or what must be there before.
         """
         cancellation.check()
+        batch = as_batch(element, "WriteResults")
         number = -1 if batch.chunk is None else batch.chunk
         writer = self._open.pop(number, None)
         if writer is not None and number >= 0 and writer.next_row != batch.first_row:

@@ -21,6 +21,7 @@ from beam_batch_predict.models.calls.failures import TRANSIENT, is_transient
 from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.signature import Signature
+from beam_batch_predict.spec import PredictSettings
 from beam_batch_predict.status import Code, Status
 
 AT_ONCE = RetryPolicy(first_wait=0.0, longest_wait=0.0)
@@ -70,7 +71,7 @@ def caller(backend):
 def predict(caller, numbers, batch_size=64):
     """The failures by row, with all else predicted right."""
     batch = TensorBatch(range(len(numbers)), {"x": np.array(numbers)})
-    results = caller.predict(batch, batch_size)
+    results = caller.predict([batch], PredictSettings(batch_size, call_timeout_seconds=0))
     failed = dict(results.failures)
     found = {}
     for group in results.predictions:
@@ -198,12 +199,12 @@ class FeatureStore:
 def test_tensorflows_own_error_is_one_that_may_pass(load):
     caller = ModelCaller(FeatureStore(load("picky").model, failing=3), AT_ONCE)
     batch = TensorBatch(range(2), {"x": np.array([1, 2])})
-    results = caller.predict(batch, 64, 60.0)
+    results = caller.predict([batch], PredictSettings())
     assert results.failures == []
     assert results.predictions[0].columns["y"].tolist() == [2, 4]
     assert caller.calls == 4
     caller.model.failing = 100
-    (failure,) = caller.predict(TensorBatch([7], batch.inputs), 64, 60.0).failures
+    (failure,) = caller.predict([TensorBatch([7], batch.inputs)], PredictSettings()).failures
     assert failure == (7, Status(Code.UNAVAILABLE, "the model failed: Connection reset by peer"))
 
 

@@ -20,6 +20,7 @@ from beam_batch_predict.errors import ModelError
 from beam_batch_predict.models.inputs.examples import examples_to_tensors, takes_examples
 from beam_batch_predict.models.inputs.tensors import to_tensors
 from beam_batch_predict.models.predict import predict_batch
+from beam_batch_predict.spec import PredictSettings
 from beam_batch_predict.status import Code, Status
 
 pytestmark = pytest.mark.tfx_bsl
@@ -462,7 +463,7 @@ def tensors_in_plain(tensors, unread):
 
 def predict(instances, caller, **fields):
     batch = InstanceBatch(instances, instances=instances, **fields)
-    return predict_batch(batch, caller, 4)
+    return predict_batch(batch, caller, PredictSettings(4))
 
 
 def outcomes(predicted):

@@ -13,6 +13,7 @@ from beam_batch_predict.models.calls.failures import OutputError
 from beam_batch_predict.models.calls.isolation import HOPELESS_AFTER, ModelCaller
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.signature import Signature
+from beam_batch_predict.spec import PredictSettings
 from beam_batch_predict.status import Code, Status
 
 
@@ -52,7 +53,7 @@ def predict(caller, numbers, batch_size=10**6):
     """What became of the rows: predictions and statuses by row."""
     rows = range(100, 100 + len(numbers))  # not the positions in the array
     batch = TensorBatch(rows, {"x": np.array(numbers, dtype=np.int64)})
-    results = caller.predict(batch, batch_size)
+    results = caller.predict([batch], PredictSettings(batch_size, call_timeout_seconds=0))
     predicted = {}
     for group in results.predictions:
         assert list(group.rows) == sorted(group.rows)

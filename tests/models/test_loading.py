@@ -148,7 +148,7 @@ def slots_uri(tmp_path_factory):
 
 
 def weights_of_words(uri):
-    model = load_model(SavedModel(str(uri))).model
+    model = load_model(SavedModel(str(uri)))
     return model.call({"x": np.array([b"green", b"red", b"mauve"], object)})["y"].tolist()
 
 
@@ -225,7 +225,7 @@ def test_of_several_graphs_the_one_for_serving_is_loaded(tmp_path):
             else:
                 builder.add_meta_graph(tags, signatures)
     builder.save()
-    model = load_model(SavedModel(uri)).model
+    model = load_model(SavedModel(uri))
     assert model.call({"x": np.array([1, 2], np.float32)})["y"].tolist() == [30.0, 60.0]
     description = described(uri)
     del description.meta_graphs[1]
@@ -271,9 +271,9 @@ def test_a_remote_model_is_copied_here_and_the_copy_removed(model_uri, monkeypat
     copies.mkdir()
     monkeypatch.setattr(loading.tempfile, "tempdir", str(copies))
     monkeypatch.setattr(files, "is_local", lambda uri: False)
-    caller = load_model(SavedModel(model_uri + "/", "lookup"))
+    model = load_model(SavedModel(model_uri + "/", "lookup"))
     assert os.listdir(copies) == []
-    assert caller.model.call({"x": np.array([b"green"], object)})["y"].tolist() == [1]
+    assert model.call({"x": np.array([b"green"], object)})["y"].tolist() == [1]
 
 
 def test_a_copy_that_breaks_off_is_removed(model_uri, monkeypatch, tmp_path):

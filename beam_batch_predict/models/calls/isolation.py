@@ -22,6 +22,7 @@ from beam_batch_predict.models.calls.timeouts import Answer, Call, Step, Steps, 
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.model import Model
 from beam_batch_predict.retries import retried
+from beam_batch_predict.spec import PredictSettings
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["ModelCaller", "Results"]
@@ -61,23 +62,16 @@ class ModelCaller:
         """Rows in a call that are known to be few enough where more were too many."""
         return self._row_limit.rows
 
-    def predict(self, batch: TensorBatch, batch_size: int, limit: float = 0.0) -> Results:
-        """Predict all rows, at most `batch_size` in a call."""
-        return self.predict_all([batch], batch_size, limit)
-
-    def predict_all(
-        self, batches: Sequence[TensorBatch], batch_size: int, limit: float = 0.0
-    ) -> Results:
+    def predict(self, batches: Sequence[TensorBatch], settings: PredictSettings) -> Results:
         """Predict all rows of all batches.
 
         Args:
             batches: rows of one shape each.
-            batch_size: the number of rows in a call, at most.
-            limit: seconds that a call may take; 0 for no limit.
+            settings: the rows in a call, at most, and its time limit.
         """
         results = Results([], [])
-        steps = self._steps(batches, batch_size, results)
-        run(steps, self._attempt, self.model, limit)
+        steps = self._steps(batches, settings.batch_size, results)
+        run(steps, self._attempt, self.model, settings.call_timeout_seconds)
         return results
 
     def _attempt(self, step: Step, call: Call) -> Answer:

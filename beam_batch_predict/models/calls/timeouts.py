@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
+from beam_batch_predict import cancellation
 from beam_batch_predict.models.calls.failures import CallTimeout, Failure, failure_of
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 
@@ -34,7 +35,6 @@ __all__ = [
     "Step",
     "Steps",
     "run",
-    "still_running",
 ]
 
 MOST_ABANDONED = 16
@@ -156,7 +156,7 @@ class _Turn:
             self._ended.release()
 
     def _timed(self, inputs: Columns) -> Columns:
-        if _abandoned and still_running() >= MOST_ABANDONED:
+        if _abandoned and _still_running() >= MOST_ABANDONED:
             raise CallTimeout(
                 f"not called: {MOST_ABANDONED} earlier calls that were over the limit "
                 "(--call_timeout_seconds) are still running, and cannot be ended"
@@ -229,16 +229,15 @@ def _abandon(helper: _Helper, turn: _Turn, limit: float) -> None:
     _logger.warning("%s; going on without it", _too_long(limit))
 
 
-def still_running() -> int:
-    """How many calls are running that nobody waits for: a process may end badly with any.
-
-    Native code that still computes while TensorFlow is taken down may crash the process:
-    `os._exit` ends it without that.
-    """
+def _still_running() -> int:
+    """How many abandoned calls still run."""
     for helper in [helper for helper in _abandoned if not helper.is_alive()]:
         with contextlib.suppress(ValueError):  # another thread was quicker
             _abandoned.remove(helper)
     return len(_abandoned)
+
+
+cancellation.exit_at_once_while(_still_running)
 
 
 def _too_long(limit: float) -> str:

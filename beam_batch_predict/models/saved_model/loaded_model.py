@@ -19,7 +19,6 @@ from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.models.calls.failures import OutputError
-from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.inputs.values import RowMisfit, check_value
 from beam_batch_predict.models.saved_model.direct_call import Call, Cancellation, make_caller
 from beam_batch_predict.models.saved_model.loading import load_saved_model
@@ -31,7 +30,7 @@ __all__ = ["LoadedModel", "check_model", "load_model"]
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
 
-_loaded: weakref.WeakValueDictionary[tuple[str, str, bytes], ModelCaller] = (
+_loaded: weakref.WeakValueDictionary[tuple[str, str, bytes], LoadedModel] = (
     weakref.WeakValueDictionary()
 )
 _lock = threading.Lock()
@@ -138,7 +137,7 @@ def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:
     return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
 
 
-def load_model(model: SavedModel) -> ModelCaller:
+def load_model(model: SavedModel) -> LoadedModel:
     """Load a model, once per process however many ask for it.
 
     The model stays loaded as long as anyone holds what this returned.
@@ -150,17 +149,20 @@ def load_model(model: SavedModel) -> ModelCaller:
     """
     key = (model.uri, model.signature_name, dumps(dict(model.parameters)))
     with _lock:
-        caller = _loaded.get(key)
-        if caller is None:
-            caller = _loaded[key] = ModelCaller(_load(model))
+        loaded = _loaded.get(key)
+        if loaded is None:
+            loaded = _loaded[key] = _load(model)
             _calm_collector()
-        return caller
+        return loaded
 
 
-def check_model(model: SavedModel) -> None:
-    """See that a model can be called as it is asked for, without TensorFlow and without loading it.
+def check_model(model: SavedModel) -> Signature:
+    """Check that a model can be called with its parameters, without TensorFlow.
 
-    Its variables are not looked at.
+    The model is not loaded: its variables are not checked.
+
+    Returns:
+        The signature, with the inputs that rows fill.
 
     Raises:
         ModelError: as `load_model` does.
@@ -169,7 +171,7 @@ def check_model(model: SavedModel) -> None:
     named = {signature.name: signature for signature in info.signatures}
     with _named(model):
         check_named(model.signature_name, named)
-        _fed(named[model.signature_name], model.parameters)
+        return _fed(named[model.signature_name], model.parameters)[0]
 
 
 def _calm_collector() -> None:
