@@ -11,7 +11,7 @@ from beam_batch_predict.instances.arrow_tables import convert_tables
 from beam_batch_predict.instances.csv_rows import convert_csv
 from beam_batch_predict.instances.json_lines import convert_json_lines
 from beam_batch_predict.instances.listed_files import convert_listed_files
-from beam_batch_predict.instances.location_keys import place_keys
+from beam_batch_predict.instances.location_keys import location_keys
 from beam_batch_predict.instances.raw_rows import RAW_FORMATS, convert_raw, convert_text_records
 from beam_batch_predict.instances.tf_records import convert_records
 from beam_batch_predict.spec import InstanceConfig, NonFinite
@@ -44,11 +44,11 @@ def convert(
     Args:
         batch: rows as the source has them.
         config: how a row becomes an instance.
-        non_finite: how a NaN or an infinity of the input is shown in the output.
+        non_finite: how a NaN or an infinity of the input is written to the output.
         takes_string: whether the only input of the model is a string, one per row.
 
     Raises:
-        InvalidArgument: the config asks for what the format does not have.
+        InvalidArgument: a field of the config does not apply to the format.
     """
     check_applicable(config, batch.format)
     converter = _CONVERTERS[batch.format]
@@ -61,17 +61,17 @@ def convert(
     else:
         converted = converter(batch, of_service, non_finite)
     if config.place_as_key:
-        converted = dataclasses.replace(converted, keys=place_keys(batch))
+        converted = dataclasses.replace(converted, keys=location_keys(batch))
     return converted
 
 
 def _stay_raw(batch: InstanceBatch, config: InstanceConfig) -> bool:
-    """Whether rows are sent to a model of one string unparsed, all of their fields."""
+    """Whether a model with one string input gets the rows unparsed, with all fields."""
     some = config.included_fields or config.excluded_fields
     return config.raw_strings and batch.format in RAW_FORMATS and not some
 
 
 @lru_cache(maxsize=16)
 def _of_service(config: InstanceConfig) -> InstanceConfig:
-    """What a config says of the fields of rows."""
+    """The part of a config that is about the fields of rows."""
     return dataclasses.replace(config, place_as_key=False, raw_strings=False)

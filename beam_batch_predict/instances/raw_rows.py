@@ -1,4 +1,4 @@
-"""Rows that a model with one string input takes as they are.
+"""Rows that a model with one string input gets unparsed.
 
 Source: AI Platform's batch prediction, which gave a model with one string input the line or
 the record itself, unparsed, and any other model the parsed JSON of the line or the record.
@@ -47,7 +47,7 @@ def convert_raw(batch: InstanceBatch, parsed: InstanceBatch | None) -> InstanceB
     return dataclasses.replace(
         batch,
         instances=rows,
-        # What is shown of a record is told by its bytes.
+        # The output shows a record by its bytes, without a text here.
         texts=_Echoes(rows) if batch.format == "jsonl" else None,
         keys=keys,
         statuses=statuses,
@@ -55,7 +55,7 @@ def convert_raw(batch: InstanceBatch, parsed: InstanceBatch | None) -> InstanceB
 
 
 class _Echoes(Sequence[bytes]):
-    """What is shown of lines as they stand, made where it is shown: mostly of those that fail."""
+    """JSON texts of unparsed lines, made on access: mostly for lines that fail."""
 
     def __init__(self, rows: Sequence[bytes]) -> None:
         self._rows = rows
@@ -78,9 +78,9 @@ class _Echoes(Sequence[bytes]):
 def convert_text_records(
     batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite
 ) -> InstanceBatch:
-    """Records that are JSON texts as lines of JSON would be; others as records are.
+    """Convert records that are JSON texts as JSON, and other records as Examples.
 
-    No serialized tf.train.Example is a JSON text: it has bytes that none may have.
+    No serialized tf.train.Example is a JSON text: it has bytes that JSON does not allow.
 
     Args:
         batch: rows are records, or a `Status` for one that could not be read.
@@ -103,7 +103,7 @@ def convert_text_records(
 
 
 def _is_text(row: bytes | Status) -> bool:
-    """Whether a record is a JSON text, or begins as one and should be."""
+    """Whether a record is a JSON text, or begins as one and is invalid."""
     if isinstance(row, Status):
         return False
     try:
@@ -114,14 +114,14 @@ def _is_text(row: bytes | Status) -> bool:
 
 
 def _taken(batch: InstanceBatch, positions: Sequence[int]) -> InstanceBatch:
-    """Some rows of a batch, which do not know their places."""
+    """Some rows of a batch, without their locations."""
     return InstanceBatch([batch.rows[at] for at in positions], format=batch.format)
 
 
 def _merged(
     batch: InstanceBatch, pieces: Sequence[tuple[Sequence[int], InstanceBatch]]
 ) -> InstanceBatch:
-    """A batch whose rows were converted in pieces, each with the positions of its rows."""
+    """Join pieces of a batch; each piece comes with the positions of its rows."""
 
     def column(name: str) -> list[Any] | None:
         found: list[Any] = [None] * len(batch)

@@ -1,4 +1,4 @@
-"""A batch through a model: the function that `Predict` and the model handler wire."""
+"""Prediction of a batch: the function that the model handlers call."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def predict_batch(
 
     Args:
         batch: a batch with `instances`.
-        caller: the model.
+        caller: calls the model.
         settings: how the model is called.
 
     Returns:
@@ -42,7 +42,7 @@ def predict_batch(
     """
     if len(batch.instances) != len(batch):
         raise InvalidArgument(
-            "the rows of this batch are not instances yet",
+            "the rows of this batch have not been converted to instances",
             "put ConvertInstances between ReadInstances and Predict",
         )
     model = caller.model
@@ -58,7 +58,7 @@ def predict_batch(
         failures += [failure for _, failed in split for failure in failed]
     return dataclasses.replace(
         batch,
-        features=None,  # nobody needs them any more
+        features=None,  # not needed after prediction
         predictions=tuple(predictions),
         outputs=model.signature.outputs,
         statuses=batch.failing(failures),
@@ -66,13 +66,13 @@ def predict_batch(
 
 
 def _tensors_in_memory(batch: InstanceBatch, model: Model) -> Tensors | None:
-    """The tensors of the live rows; None where they are too many for the memory."""
+    """The tensors of the live rows; None if they do not fit in memory."""
     try:
         return _tensors(batch, model)
     except MemoryError:
         if len(batch.live) > 1:
             return None
-    status = Status(Code.RESOURCE_EXHAUSTED, "there is no memory for the tensors of the row")
+    status = Status(Code.RESOURCE_EXHAUSTED, "not enough memory for the tensors of the row")
     return Tensors([], [(row, status) for row in batch.live])
 
 
@@ -112,7 +112,7 @@ def _tensors(batch: InstanceBatch, model: Model) -> Tensors:
 
 
 def _whole_examples(batch: InstanceBatch, sent: FeatureFilter, model: Model) -> Tensors:
-    """Examples, serialized again, as the values of the signature's only input."""
+    """Filtered Examples, serialized again, as values of the signature's only input."""
     instances, unread = filter_examples(batch.instances, sent)
     rows = [row for row in batch.live if row not in unread] if unread else batch.live
     found = to_tensors(instances, rows, model.signature.inputs, model.to_array)
@@ -121,7 +121,7 @@ def _whole_examples(batch: InstanceBatch, sent: FeatureFilter, model: Model) -> 
 
 
 def _examples(batch: InstanceBatch, inputs: Sequence[TensorInfo]) -> Sequence[int]:
-    """The live rows that are serialized Examples. A listed file is none: it is one value."""
+    """The live rows that are serialized Examples; a listed file is not, but a value."""
     if batch.format == "file-list" or not takes_examples(inputs):
         return []
     if isinstance(batch.instances, ArrowRows):  # bytes in columns are values

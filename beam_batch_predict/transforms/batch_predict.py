@@ -37,8 +37,8 @@ class BatchPredict(beam.PTransform):
             `BatchPredictionJob`).
         directory: the output directory; by default one of its own under the destination, or,
             where that is in BigQuery, under Beam's `--temp_location`.
-        create_time: when the job was made; by default now.
-        record: of a run that has its directory already, or is gone on with; in place of both.
+        create_time: when the job was created; by default now.
+        record: the run, if it has a directory already or is resumed; in place of both.
 
     Returns:
         A PCollection of the published files or tables: (uri, rows) of each.
@@ -109,7 +109,7 @@ def _plan(_: datetime.datetime, spec: BatchPredictSpec, record: Run) -> Iterator
 
 
 def _spec_of(job: Any) -> BatchPredictSpec:
-    from beam_batch_predict.jobs import read_job  # pydantic, for those who bring a job
+    from beam_batch_predict.jobs import read_job  # late: it imports pydantic
 
     if isinstance(job, os.PathLike) or (isinstance(job, str) and not _is_json(job)):
         job = read_job(_read_file(os.fspath(job)), where=os.fspath(job))

@@ -52,7 +52,7 @@ _EXAMPLES = {
     "WriteResults": "rows | BatchInstances() | Predict(model) | WriteResults(destination)",
     "BatchPredict": "pipeline | BatchPredict(job)",
 }
-"""What stands before each transform."""
+"""The correct use of each transform."""
 
 
 def as_model(value: Any) -> SavedModel:
@@ -81,8 +81,8 @@ def as_destination(value: Any) -> Destination:
         InvalidArgument: the value is neither.
 
     Example:
-        >>> as_destination("out/"), as_destination("bq://project").project
-        (GcsDestination(output_uri_prefix='out/'), 'project')
+        >>> as_destination("out/").output_uri_prefix, as_destination("bq://project").output_uri
+        ('out/', 'bq://project')
     """
     if isinstance(value, (str, os.PathLike)):
         uri = os.fspath(value)
@@ -103,7 +103,7 @@ def check_begin(value: Any, transform: str) -> None:
 
 
 def check_batches(value: Any, transform: str) -> None:
-    """Refuse an input that is not a PCollection of batches, as far as Beam knows its type.
+    """Refuse an input that cannot be a PCollection of batches.
 
     Raises:
         InvalidArgument: it is not.

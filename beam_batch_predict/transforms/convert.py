@@ -78,12 +78,12 @@ class ConvertInstances(beam.PTransform):
 
 
 class ConvertRows(beam.DoFn):
-    """Rows of a batch to instances, strings as they are for a model that takes one.
+    """Converts the rows of batches; reads the signature if raw strings need it.
 
     Args:
         config: how a row becomes an instance.
         non_finite: how a NaN or an infinity of the input is echoed.
-        model: the model whose signature the worker reads; None where it does not matter.
+        model: the model whose signature the worker reads; None if it is not needed.
         record_failure: makes a context in which the signature is read.
     """
 

@@ -66,7 +66,7 @@ class _Handler(ModelHandler[Any, Any, ModelCaller]):
         return predicted
 
     def get_num_bytes(self, batch: Sequence[Any]) -> int:
-        """Not measured: Beam's default pickles every batch to find out."""
+        """Not measured: Beam's default pickles every batch to measure it."""
         return 0
 
     def get_metrics_namespace(self) -> str:
@@ -75,12 +75,11 @@ class _Handler(ModelHandler[Any, Any, ModelCaller]):
 
 
 class SavedModelHandler(_Handler):
-    """A SavedModel in stock `RunInference`: rows or batches.
+    """A SavedModel in Beam's own `RunInference`, for rows or batches.
 
-    A row is an instance as JSON has it, or a NumPy array; the result is a
-    `PredictionResult` whose `inference` is the prediction, or the `Status` of a row that
-    failed: one bad row never fails the rows beside it. An `InstanceBatch` comes back as
-    an `InstanceBatch`, predicted.
+    A row is an instance of JSON's types, or a NumPy array. Its result is a `PredictionResult`
+    whose `inference` is the prediction, or the `Status` of a row that failed: a bad row never
+    fails the rows beside it. The result of an `InstanceBatch` is the predicted `InstanceBatch`.
 
     Args:
         model: the model, or the path or URI of its directory.

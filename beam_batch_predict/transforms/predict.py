@@ -30,10 +30,10 @@ class Predict(beam.PTransform):
 
     Args:
         model: the model, or the path or URI of its directory.
-        batch_size: the number of rows the model sees per call.
-        non_finite: ERROR makes a row failed whose prediction has a NaN or an infinity.
-        call_timeout_seconds: the longest that a call of the model may take, before its rows
-            fail; 0 is no limit.
+        batch_size: the most rows in a call of the model.
+        non_finite: ERROR fails a row whose prediction has a NaN or an infinity.
+        call_timeout_seconds: the time limit of a call of the model; the rows of a call that
+            exceeds it fail. 0 is no limit.
 
     Raises:
         InvalidArgument: an argument has the wrong type or is out of range, or the input is not

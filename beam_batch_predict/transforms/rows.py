@@ -28,7 +28,7 @@ class _Rows(NamedTuple):
 
 
 class BatchRows(beam.DoFn):
-    """Rows, each perhaps with a key, to batches of one window each."""
+    """Groups rows, with or without keys, into batches of one window each."""
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
@@ -36,11 +36,11 @@ class BatchRows(beam.DoFn):
         self._waiting: dict[Any, _Rows] = {}
 
     def start_bundle(self) -> None:
-        """Begin with no row."""
+        """Begin without rows."""
         self._waiting = {}
 
     def process(self, element: Any, window: Any = beam.DoFn.WindowParam) -> Iterator[Any]:
-        """Take a row; a batch comes out when it is full."""
+        """Add a row; yield a batch when it is full."""
         check_row(element, "BatchInstances")
         keyed = isinstance(element, tuple) and len(element) == 2
         waiting = self._waiting.setdefault((window, keyed), _Rows([], []))
@@ -51,7 +51,7 @@ class BatchRows(beam.DoFn):
             yield self._batch(*self._waiting.pop((window, keyed)), keyed)
 
     def finish_bundle(self) -> Iterator[Any]:
-        """Let go of the rows that filled no batch."""
+        """Yield the batches that are not full."""
         for (window, keyed), waiting in self._waiting.items():
             batch = self._batch(*waiting, keyed)
             yield WindowedValue(batch, window.max_timestamp(), [window])
@@ -65,7 +65,7 @@ class BatchRows(beam.DoFn):
 
 
 class UnbatchRows(beam.DoFn):
-    """Batches to records, on two outputs."""
+    """Splits batches into records, on two outputs."""
 
     def process(self, element: Any) -> Iterator[Any]:
         """Split one batch."""
@@ -81,11 +81,11 @@ def _beside_key(batch: InstanceBatch, row: int, record: dict[str, Any]) -> Any:
 
 
 class BatchInstances(beam.PTransform):
-    """Rows to batches: the way into `Predict` for a pipeline that has rows already.
+    """Group rows into batches, for `Predict` in a pipeline that has rows already.
 
-    A row is an instance as JSON has it (dict, list, string, number, boolean), bytes, or
-    a NumPy array. An element that is a tuple of two is a key and a row; the key comes
-    out beside the row's prediction or error.
+    A row is an instance of JSON's types (dict, list, string, number, boolean), bytes, or
+    a NumPy array. An element that is a tuple of two is a key and a row; `Unbatch` returns the
+    key with the row's prediction or error.
 
     Args:
         batch_size: rows in a batch; the last of a bundle may have fewer.
@@ -108,12 +108,12 @@ class BatchInstances(beam.PTransform):
 
 
 class Unbatch(beam.PTransform):
-    """Batches to rows on two outputs, `predictions` and `errors`.
+    """Split batches into records, on two outputs: `predictions` and `errors`.
 
-    A row is the record that a file would have: `{"instance": …, "prediction": …}` or
+    A record is that of an output file: `{"instance": …, "prediction": …}` or
     `{"instance": …, "error": {"code": …, "message": …}}`, with `"key"` in place of the
-    instance where the rows were converted with a key field. Where the key came beside the
-    row (`BatchInstances`), an element is a tuple of the key and that record.
+    instance if the rows were converted with a key field. If `BatchInstances` got keys beside the
+    rows, an element is a tuple of the key and the record.
 
     Raises:
         InvalidArgument: the input is not a PCollection of batches, or another transform is

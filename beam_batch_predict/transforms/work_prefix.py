@@ -1,4 +1,4 @@
-"""Where a run keeps its parts and its job resource when its results go elsewhere."""
+"""The directory of a run's parts and job resource when its results are tables."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ __all__ = ["work_prefix", "work_prefix_of"]
 
 
 def work_prefix(options: PipelineOptions, runner: PipelineRunner | None = None) -> str:
-    """Where a run keeps its parts and its record when its results go elsewhere.
+    """The directory for a run's parts and job resource when its results are tables.
 
     Args:
-        options: of the pipeline.
-        runner: the pipeline's, where it is not that which the options name.
+        options: the options of the pipeline.
+        runner: the runner of the pipeline, if it is not the one in the options.
 
     Returns:
         `--temp_location`; without one, a new name on this machine for a local run.
@@ -35,14 +35,15 @@ def work_prefix(options: PipelineOptions, runner: PipelineRunner | None = None) 
     local = is_local(options) if runner is None else is_local_runner(runner)
     if not local:
         raise InvalidArgument(
-            "tables are made from files, and there is no place for these that all workers reach",
+            "tables are loaded from files, and there is no directory for these that all workers "
+            "reach",
             "set --temp_location, to a directory gs://bucket/…",
         )
     return temporary_directory()
 
 
 def work_prefix_of(pipeline: beam.Pipeline) -> str:
-    """Where a run of a pipeline keeps its parts and its record when its results go elsewhere.
+    """The same directory, for a pipeline.
 
     Raises:
         InvalidArgument: there is no `--temp_location`, and workers are not on this machine.

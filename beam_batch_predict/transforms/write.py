@@ -1,4 +1,4 @@
-"""The last PTransforms of a pipeline: results to files or tables."""
+"""Transforms that write results to files or tables."""
 
 from __future__ import annotations
 
@@ -34,29 +34,28 @@ __all__ = ["WriteResults", "WriteRun"]
 
 
 class WriteResults(beam.PTransform):
-    """Write predictions and errors as files or tables; files in input order, if there is one.
+    """Write predictions and errors to files, in input order, or to tables.
 
-    Each run gets a directory of its own, `prediction-<model-display-name>-<time>`, with
-    `predictions_0001.jsonl` and so on, and `errors_0001.jsonl` and so on if rows failed;
-    with the format "csv" their names end in `.csv`, and each begins with the same header;
-    with "parquet" in `.parquet`, typed; with "tf-record" in `.tfrecord`, of tf.train.Examples.
-    The files appear when all rows are done, each of them whole.
+    Each run makes its own output directory, `prediction-<model-display-name>-<time>`, with
+    `predictions_0001.jsonl` and so on, and `errors_0001.jsonl` and so on if rows failed. With the
+    format "csv" the names end in `.csv`, and each file begins with the same header; with "parquet"
+    they end in `.parquet`, and columns are typed; with "tf-record" they end in `.tfrecord`, and
+    records are tf.train.Examples. The files appear when all rows are written, each of them whole.
 
-    `GcsDestination(own_directory=False)` puts the files of one run, and no other, right under
-    the prefix; `file_names=FileNames.SHARDED` calls them `prediction.results-00000-of-00006`.
+    `GcsDestination(own_directory=False)` puts the files of a single run directly under the
+    prefix; `file_names=FileNames.SHARDED` names them `prediction.results-00000-of-00006`.
 
-    In BigQuery each run makes two tables, which also appear when all rows are done. They are
+    In BigQuery each run makes two tables, which also appear when all rows are written. They are
     loaded from files below Beam's `--temp_location`, which a local run does not need.
 
     Args:
-        destination: where to make the directory, or the tables; a path or a URI too.
-        predictions_format: "jsonl", "csv", "parquet" or "tf-record"; nothing for tables.
-        model_display_name: for the name of the directory, or of the dataset.
+        destination: the destination, or its path or URI.
+        predictions_format: "jsonl", "csv", "parquet" or "tf-record"; not used for tables.
+        model_display_name: a part of the name of the directory, or of the dataset.
         non_finite: NULL writes null for NaN and infinities; otherwise their names.
-        create_time: for the names; by default the present time.
-        record_shape: what a record of a prediction is: the instance or the key and
-            `prediction`, or the model's outputs by name, `{"y": 2.0}`, and the key if there is
-            one.
+        create_time: the time in these names; by default now.
+        record_shape: the shape of a record: the instance or the key, and `prediction`; or the
+            model's outputs by name, `{"y": 2.0}`, and the key if there is one.
 
     Returns:
         A PCollection of the published files or tables: (uri, rows) of each.
@@ -64,9 +63,9 @@ class WriteResults(beam.PTransform):
     Raises:
         InvalidArgument: the format is not supported, or not in this shape; another argument has
             the wrong type; the input is not a PCollection of batches.
-        DestinationError: when the pipeline runs, and BigQuery refuses something, or another run
+        DestinationError: when the pipeline runs, if BigQuery refuses a request, or another run
             has published under the prefix.
-        LostRowsError: when the pipeline runs, and rows are missing: nothing is published.
+        LostRowsError: when the pipeline runs, if rows are missing; nothing is published.
 
     Example:
         >>> from beam_batch_predict.spec import FileNames, GcsDestination
@@ -114,16 +113,16 @@ class WriteResults(beam.PTransform):
 
 
 class WriteRun(beam.PTransform):
-    """Parts, then publication and record.
+    """Write parts, publish them, and finish the job resource.
 
     Args:
-        record: of the run.
-        predictions_format: of the files; "bigquery" for tables.
+        record: the run.
+        predictions_format: the format of the files; "bigquery" for tables.
         non_finite: how NaN and infinities are written.
-        limit: how many rows may fail.
-        source: what the run reads by a plan; None where batches come from elsewhere.
-        start: a singleton, when the run began; None where nobody has begun it.
-        shape: of the records.
+        limit: the limit of failed rows.
+        source: the source that the run reads by a chunk plan; None if there is no plan.
+        start: a singleton with the time when the run began; None if no step has begun it.
+        shape: the shape of the records.
     """
 
     def __init__(
@@ -158,7 +157,7 @@ class WriteRun(beam.PTransform):
             | "WriteParts" >> beam.ParDo(self._write, begun)
         )
         published = once | "Finish" >> beam.ParDo(self._finish, AsIter(parts), start)
-        # A side input comes from a step that is done: it is not tried again behind this one.
+        # The step of a side input is done: Beam does not retry it after this step.
         _ = once | "CleanUp" >> beam.Map(
             clean_up,
             AsIter(published),
@@ -168,7 +167,7 @@ class WriteRun(beam.PTransform):
         return published
 
     def _temporary(self) -> list[str]:
-        """Directories of a run whose results are tables, from within."""
+        """The temporary directories of a run whose results are tables, innermost first."""
         directory = self._record.directory
         if self._record.tables is None or not files.is_local(directory):
             return []

@@ -289,11 +289,11 @@ def test_a_failure_leaves_nothing_behind_in_the_next_batch():
         )
 
 
-def test_a_list_does_not_tell_two_unknown_dimensions():
+def test_a_list_cannot_fill_two_unknown_dimensions():
     _, failures = convert([example(x=[1.0])], x_of("float32", None, None))
     assert failures == {
-        0: 'input "x": a feature is a list of values, which does not tell the dimensions of '
-        "shape [?, ?]"
+        0: 'input "x": a feature is a flat list of values, which cannot fill shape [?, ?] with '
+        "2 unknown dimensions"
     }
 
 

@@ -129,7 +129,7 @@ def test_a_model_that_fails_on_everything_is_noticed():
     assert failed[100] == Status(
         Code.INVALID_ARGUMENT,
         "the model failed: negative: -1; the row was not tried alone, because the model "
-        "failed on each of the 32 rows that were",
+        "failed on each of 32 rows that were tried alone",
     )
     for _ in range(3):
         calls = caller.calls
@@ -200,8 +200,8 @@ def test_a_model_that_never_fits_in_memory_is_noticed():
     assert caller.calls == calls + 1
     assert failed[100] == Status(
         Code.RESOURCE_EXHAUSTED,
-        "the model failed: no memory; the row was not tried alone, because there was no memory "
-        "for many rows that were",
+        "the model failed: no memory; the row was not tried alone, because many rows "
+        "that were tried alone did not fit in memory",
     )
 
 

@@ -56,7 +56,7 @@ def test_a_row_whose_tensors_are_too_large_fails_alone_and_in_its_place(load, sm
         list(range(8)), instances=range(8), offsets=range(0, 16, 2), origins=((0, "in.jsonl"),)
     )
     found = outcomes(predict_batch(batch, load("picky")))
-    message = "there is no memory for the tensors of the row (in.jsonl, byte 10)"
+    message = "not enough memory for the tensors of the row (in.jsonl, byte 10)"
     assert found.pop(5) == Status(Code.RESOURCE_EXHAUSTED, message)
     assert found == [0, 2, 4, 6, 8, 12, 14]
 

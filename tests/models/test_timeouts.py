@@ -240,7 +240,7 @@ def test_calls_that_cannot_be_ended_are_bounded(caller, monkeypatch):
     helpers = list(timeouts._abandoned)
     assert len(helpers) == 2
     assert {row.code for row in found} == {Code.DEADLINE_EXCEEDED}
-    assert any("2 earlier calls that were over the limit" in row.message for row in found)
+    assert any("2 earlier calls that exceeded the time limit" in row.message for row in found)
     deaf.model.never.set()
     ended(helpers)
     assert predicted(ModelCaller(deaf.model), [1.0]) == [2.0]
@@ -322,7 +322,7 @@ def test_a_row_that_hung_beside_another_threads_call_has_a_second_chance(caller)
     steps = shared._steps([rows], 1, results)
     hung = failure_of(CallTimeout("too long"))
     first = next(steps)
-    shared._patience.hung(0)
+    shared._breaker.hung(0)
     again = steps.send(hung)
     assert list(first.rows.rows) == list(again.rows.rows) == [7]
     other = steps.send({"y": np.array([2.0])})
