@@ -72,7 +72,7 @@ INSIDE = {
         "model": "inputs signature",
         "calls": "inputs model signature",
         "saved_model": "calls inputs model signature",
-        "predict": "calls inputs model saved_model signature",
+        "predict": "calls inputs model signature",
     },
     "sinks": {
         "naming": "",

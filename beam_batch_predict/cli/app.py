@@ -172,9 +172,6 @@ def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) 
         finished = _run(arguments, beam_flags)
         result.write(finished.record.rstrip() + b"\n")
     print("\n".join((summary(finished.record), *finished.causes)), file=sys.stderr)
-    deadlines = sys.modules.get("beam_batch_predict.models.calls.timeouts")
-    if deadlines is not None and deadlines.still_running():  # calls that nobody can end
-        cancellation.leave_behind()
     stopped = None if finished.state is RunState.SUCCEEDED else cancellation.exit_code()
     return stopped or int(finished.failed)
 

@@ -16,7 +16,7 @@ from beam_batch_predict import cancellation, files
 from beam_batch_predict.errors import BatchPredictError, ModelError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import Job
-from beam_batch_predict.models.calls.isolation import ModelCaller
+from beam_batch_predict.models.model import Model
 from beam_batch_predict.models.saved_model.loaded_model import check_model, load_model
 from beam_batch_predict.retries import ERROR_CODES
 from beam_batch_predict.runners.dataflow.submission import NotSubmitted
@@ -175,7 +175,7 @@ class _Run:
             self._record = dataclasses.replace(record, prepared=self._engine.is_local)
         return _Checked(len(chunks), self._check_model(self._spec.model))
 
-    def _check_model(self, model: SavedModel) -> ModelCaller | None:
+    def _check_model(self, model: SavedModel) -> Model | None:
         """Load the model where workers share this process' memory; else look whether it is there.
 
         Raises:
@@ -233,7 +233,7 @@ class _Checked(NamedTuple):
     """What there is to do, and the model: held, a local run's worker finds it loaded."""
 
     chunks: int
-    model: ModelCaller | None
+    model: Model | None
 
 
 def _causes_in(directory: str) -> tuple[str, ...]:

@@ -6,8 +6,6 @@ Beam or TensorFlow: describing work is cheap, doing it is not.
 """
 
 from beam_batch_predict.spec.batch_predict import (
-    DEFAULT_BATCH_SIZE,
-    DEFAULT_CALL_TIMEOUT_SECONDS,
     DEFAULT_MAX_FAILED_FRACTION,
     DEFAULT_MAX_FAILED_MIN_ROWS,
     BatchPredictSpec,
@@ -46,6 +44,11 @@ from beam_batch_predict.spec.output import (
     RecordShape,
     check_predictions_format,
     file_names_of,
+)
+from beam_batch_predict.spec.predict_settings import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_CALL_TIMEOUT_SECONDS,
+    PredictSettings,
 )
 from beam_batch_predict.spec.sources import (
     DEFAULT_CHUNK_BYTES,
@@ -93,6 +96,7 @@ __all__ = [
     "Outcome",
     "OutputSettings",
     "Parquet",
+    "PredictSettings",
     "RecordShape",
     "RowKey",
     "RunOptions",

@@ -1,4 +1,4 @@
-"""Where a run keeps its parts and its job resource when its results go elsewhere."""
+"""The directory of a run's parts and job resource when its results are tables."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ __all__ = ["work_prefix", "work_prefix_of"]
 
 
 def work_prefix(options: PipelineOptions, is_local: bool) -> str:
-    """Where a run keeps its parts and its record when its results go elsewhere.
+    """The directory for a run's parts and job resource when its results are tables.
 
     Args:
-        options: of the pipeline.
+        options: the options of the pipeline.
         is_local: whether all workers are on this machine.
 
     Returns:
@@ -33,14 +33,15 @@ def work_prefix(options: PipelineOptions, is_local: bool) -> str:
         return location
     if not is_local:
         raise InvalidArgument(
-            "tables are made from files, and there is no place for these that all workers reach",
+            "tables are loaded from files, and there is no directory for these that all workers "
+            "reach",
             "set --temp_location, to a directory gs://bucket/…",
         )
     return temporary_directory()
 
 
 def work_prefix_of(pipeline: beam.Pipeline) -> str:
-    """Where a run of a pipeline keeps its parts and its record when its results go elsewhere.
+    """The same directory, for a pipeline.
 
     Raises:
         InvalidArgument: there is no `--temp_location`, and workers are not on this machine.

@@ -12,6 +12,8 @@ import pytest
 import beam_batch_predict as bbp
 from beam_batch_predict import files
 from beam_batch_predict.instances.convert import convert
+from beam_batch_predict.models.calls.isolation import ModelCaller
+from beam_batch_predict.models.inputs.examples import takes_examples
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.runs.finish import finish_run
@@ -74,6 +76,7 @@ def spec_of(directory, model, signature, form, output, key):
 
 def run(spec, caller):
     """The steps of a run, one after the other."""
+    takes_string = not takes_examples(caller.model.signature.inputs)
     record = OutputLocation(spec.destination, "", now()).record_in(
         spec.destination.output_uri_prefix
     )
@@ -83,8 +86,8 @@ def run(spec, caller):
         first = next(batches)
         writer = PartWriter(record.parts_directory, first, spec.output, 0.0)
         for batch in (first, *batches):
-            converted = convert(batch, spec.instances)
-            writer.write(predict_batch(converted, caller, spec.batch_size))
+            converted = convert(batch, spec.instances, takes_string=takes_string)
+            writer.write(predict_batch(converted, caller, spec.predict_settings))
         parts.append(writer.commit())
     finish_run(parts, record, spec.output)
     remove_parts(record.parts_directory)
@@ -99,7 +102,7 @@ def done(tmp_path_factory, tiny_model):
     plain.mkdir()
     write(plain, PLAIN_LINES)
     for signature in ("serving_default", "length"):
-        caller = load_model(bbp.SavedModel(tiny_model, signature))
+        caller = ModelCaller(load_model(bbp.SavedModel(tiny_model, signature)))
         for cell in CELLS:
             with_key = signature == "length" or cell[2] == "field"
             at = directory if with_key else plain

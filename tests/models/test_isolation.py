@@ -13,6 +13,7 @@ from beam_batch_predict.models.calls.failures import OutputError
 from beam_batch_predict.models.calls.isolation import HOPELESS_AFTER, ModelCaller
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.signature import Signature
+from beam_batch_predict.spec import PredictSettings
 from beam_batch_predict.status import Code, Status
 
 
@@ -52,7 +53,7 @@ def predict(caller, numbers, batch_size=10**6):
     """What became of the rows: predictions and statuses by row."""
     rows = range(100, 100 + len(numbers))  # not the positions in the array
     batch = TensorBatch(rows, {"x": np.array(numbers, dtype=np.int64)})
-    results = caller.predict(batch, batch_size)
+    results = caller.predict([batch], PredictSettings(batch_size, call_timeout_seconds=0))
     predicted = {}
     for group in results.predictions:
         assert list(group.rows) == sorted(group.rows)
@@ -128,7 +129,7 @@ def test_a_model_that_fails_on_everything_is_noticed():
     assert failed[100] == Status(
         Code.INVALID_ARGUMENT,
         "the model failed: negative: -1; the row was not tried alone, because the model "
-        "failed on each of the 32 rows that were",
+        "failed on each of 32 rows that were tried alone",
     )
     for _ in range(3):
         calls = caller.calls
@@ -199,8 +200,8 @@ def test_a_model_that_never_fits_in_memory_is_noticed():
     assert caller.calls == calls + 1
     assert failed[100] == Status(
         Code.RESOURCE_EXHAUSTED,
-        "the model failed: no memory; the row was not tried alone, because there was no memory "
-        "for many rows that were",
+        "the model failed: no memory; the row was not tried alone, because many rows "
+        "that were tried alone did not fit in memory",
     )
 
 

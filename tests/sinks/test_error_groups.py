@@ -25,7 +25,7 @@ from beam_batch_predict.sinks.error_summary.groups import (
     merge_groups,
     summary_lines,
 )
-from beam_batch_predict.spec import InstanceConfig
+from beam_batch_predict.spec import InstanceConfig, PredictSettings
 from beam_batch_predict.status import Code, Status
 
 
@@ -170,10 +170,10 @@ class _Broken:
 
 
 def test_rows_that_were_not_tried_alone_are_with_those_that_were():
-    caller = ModelCaller(_Broken())
+    caller, settings = ModelCaller(_Broken()), PredictSettings(64, call_timeout_seconds=0)
     failures = []
     for size in (1, 64):
-        found = caller.predict(TensorBatch(range(size), {"x": np.zeros((size, 2))}), 64)
+        found = caller.predict([TensorBatch(range(size), {"x": np.zeros((size, 2))})], settings)
         failures += found.failures
     statuses = dict(enumerate(status for _, status in failures))
     assert len(set(statuses.values())) == 2
