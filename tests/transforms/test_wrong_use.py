@@ -3,17 +3,20 @@
 import datetime
 import json
 import pathlib
+from typing import TypeVar
 
 import apache_beam as beam
 import pytest
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.window import FixedWindows
 from apache_beam.typehints import Any
 
 import beam_batch_predict as bbp
 
 PENGUINS = pathlib.Path(__file__).resolve().parents[2] / "examples" / "penguins"
 MODEL = bbp.SavedModel("model")
+T = TypeVar("T")
 RAW = bbp.InstanceConfig(raw_strings=True)
 
 
@@ -229,6 +232,40 @@ def test_batches_whose_type_is_unknown_are_taken(pipeline, tiny_model):
         results = mixed | bbp.Predict(tiny_model) | bbp.Unbatch()
         found = results.predictions | beam.Map(lambda record: record["prediction"])
         assert_that(found, equal_to([2.0, 2.0]))
+
+
+def hinted(batch: bbp.InstanceBatch) -> bbp.InstanceBatch:
+    return batch
+
+
+def optional(batch) -> bbp.InstanceBatch | None:
+    return batch
+
+
+def of_any_type(batch) -> object:
+    return batch
+
+
+def generic(batch: T) -> T:
+    return batch
+
+
+BETWEEN = {
+    "inferred": beam.Map(lambda batch: batch),
+    "hinted": beam.Map(hinted),
+    "optional": beam.Map(optional),
+    "of any type": beam.Map(of_any_type),
+    "generic": beam.Map(generic),
+    "shuffled": beam.Reshuffle(),
+    "in windows": beam.WindowInto(FixedWindows(10)),
+}
+
+
+@pytest.mark.parametrize("step", BETWEEN)
+def test_steps_between_do_not_make_batches_wrong(step):
+    batches = beam.Pipeline() | beam.Create([1.0]) | bbp.BatchInstances()
+    predicted = batches | "Between" >> BETWEEN[step] | bbp.Predict(MODEL)
+    assert predicted.element_type is bbp.InstanceBatch
 
 
 def test_batches_are_no_rows():
