@@ -99,6 +99,10 @@ ARGUMENTS = {
         lambda: bbp.SavedModelHandler(MODEL, call_timeout_seconds=None),
         A_TIME + "None",
     ),
+    "a handler's batch size": (
+        lambda: bbp.SavedModelHandler(MODEL, batch_size=64),
+        "(?s)SavedModelHandler has no argument 'batch_size'.*max_batch_size",
+    ),
     "a pattern for the source": (lambda: bbp.ReadInstances("*.jsonl"), A_SOURCE + r"'\*.jsonl'"),
     "a class for the source": (lambda: bbp.ReadInstances(bbp.Csv), A_SOURCE + "Csv$"),
     "a size that is none": (lambda: bbp.ReadInstances(bbp.JsonLines("a"), None), A_SIZE + "None"),
