@@ -311,6 +311,32 @@ def test_what_begins_a_pipeline_takes_no_rows(name, tmp_path):
         _ = rows | first[name]()
 
 
+def read(p, directory):
+    (directory / "in.jsonl").write_text("1.0\n")
+    return p | bbp.ReadInstances(bbp.JsonLines(str(directory / "in.jsonl")))
+
+
+@pytest.mark.parametrize("name", ["Unbatch", "WriteResults"])
+@pytest.mark.parametrize("first", ["rows", "files"])
+def test_batches_without_predictions_are_refused(first, name, pipeline, tmp_path):
+    transforms = {**TAKE_BATCHES, "WriteResults": lambda: bbp.WriteResults(tmp_path)}
+    p = pipeline()
+    if first == "rows":
+        batches = p | beam.Create([1.0]) | bbp.BatchInstances()
+    else:
+        batches = read(p, tmp_path) | bbp.ConvertInstances()
+    _ = batches | transforms[name]()
+    with pytest.raises(Exception, match=f"(?s)no predictions.*put Predict before {name}"):
+        p.run()
+
+
+def test_rows_of_a_pipeline_are_not_converted(pipeline):
+    p = pipeline()
+    _ = p | beam.Create([{"id": 1, "x": 1.0}]) | bbp.BatchInstances() | bbp.ConvertInstances()
+    with pytest.raises(Exception, match="(?s)instances already.*leave ConvertInstances out"):
+        p.run()
+
+
 def predicted(p):
     return p | beam.Create([1.0]) | bbp.BatchInstances() | bbp.Predict(MODEL)
 
