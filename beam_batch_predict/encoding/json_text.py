@@ -52,7 +52,7 @@ _LONGEST_PREVIEW = 60
 
 _DEEPEST = 254
 
-TOO_DEEP = f"nested too deep: {_DEEPEST} levels are always read, more only as Python's stack allows"
+TOO_DEEP = f"nested too deep: more than {_DEEPEST} levels may exceed Python's stack"
 """The message for a text or a value that causes a RecursionError."""
 
 

@@ -35,6 +35,7 @@ __all__ = [
     "as_batch",
     "as_destination",
     "as_model",
+    "as_predicted",
     "check_batches",
     "check_begin",
     "check_row",
@@ -142,6 +143,21 @@ def as_batch(element: Any, transform: str) -> InstanceBatch:
         found = f"an element of type {type(element).__name__}"
         raise _misused(transform, "a PCollection of InstanceBatch", found)
     return element
+
+
+def as_predicted(element: Any, transform: str) -> InstanceBatch:
+    """An element of a PCollection of predicted batches.
+
+    Raises:
+        InvalidArgument: it is not a batch, or `Predict` has not processed it.
+    """
+    batch = as_batch(element, transform)
+    if len(batch.live) and not batch.predictions and not batch.outputs:
+        raise InvalidArgument(
+            f"{transform} takes predicted batches, and this one has no predictions",
+            f"put Predict before {transform}",
+        )
+    return batch
 
 
 def _may_be_batch(hint: Any) -> bool:

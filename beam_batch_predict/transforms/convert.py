@@ -109,4 +109,9 @@ class ConvertRows(beam.DoFn):
     def process(self, element: Any) -> Iterator[InstanceBatch]:
         """Convert one batch."""
         batch = as_batch(element, "ConvertInstances")
+        if len(batch.instances):
+            raise InvalidArgument(
+                "the rows of this batch are instances already",
+                "leave ConvertInstances out; BatchInstances takes (key, row) for rows with keys",
+            )
         yield convert(batch, self._config, self._non_finite, takes_string=self._takes_string)

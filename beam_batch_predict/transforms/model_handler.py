@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -102,6 +103,7 @@ class SavedModelHandler(_Handler):
         call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS,
         **batching: Any,
     ) -> None:
+        _check_batching(batching)
         settings = PredictSettings(call_timeout_seconds=call_timeout_seconds)
         super().__init__(as_model(model), settings, **batching)
 
@@ -123,6 +125,18 @@ class SavedModelHandler(_Handler):
         for group in predicted.predictions:
             results.update(zip(group.rows, row_values(group.columns), strict=True))
         return [PredictionResult(row, results[position]) for position, row in enumerate(batch)]
+
+
+def _check_batching(given: Mapping[str, Any]) -> None:
+    """Refuse keywords that Beam's `ModelHandler` would ignore."""
+    parameters = inspect.signature(ModelHandler.__init__).parameters.values()
+    known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+    unknown = [name for name in given if name not in (*known, "env_vars")]
+    if unknown:
+        raise InvalidArgument(
+            f"SavedModelHandler has no argument {unknown[0]!r}",
+            f"it has call_timeout_seconds and Beam's {', '.join(known)}",
+        )
 
 
 class BatchModelHandler(_Handler):

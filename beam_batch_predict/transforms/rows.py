@@ -16,7 +16,7 @@ from beam_batch_predict.sinks.formats.json_lines import error_records, predictio
 from beam_batch_predict.spec import DEFAULT_BATCH_SIZE
 from beam_batch_predict.spec.checks import check_batch_size
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
-from beam_batch_predict.transforms.checks import as_batch, check_batches, check_row, check_rows
+from beam_batch_predict.transforms.checks import as_predicted, check_batches, check_row, check_rows
 from beam_batch_predict.transforms.model_handler import NAMESPACE
 
 __all__ = ["BatchInstances", "BatchRows", "Unbatch", "UnbatchRows", "UnbatchedRows"]
@@ -69,7 +69,7 @@ class UnbatchRows(beam.DoFn):
 
     def process(self, element: Any) -> Iterator[Any]:
         """Split one batch."""
-        batch = as_batch(element, "Unbatch")
+        batch = as_predicted(element, "Unbatch")
         for row, record in prediction_records(batch):
             yield TaggedOutput("predictions", _beside_key(batch, row, record))
         for row, record in error_records(batch):

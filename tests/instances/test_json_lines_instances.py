@@ -124,7 +124,7 @@ def test_what_of_a_line_is_sent_echoed_and_attached(row, config, expected):
 
 
 INFINITE = "invalid JSON: the number {} is larger than any double"
-TOO_DEEP = "nested too deep: 254 levels are always read, more only as Python's stack allows"
+TOO_DEEP = "nested too deep: more than 254 levels may exceed Python's stack"
 
 REFUSED = [
     (b"null", Config(), "expected an instance, found null"),

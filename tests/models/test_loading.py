@@ -27,7 +27,7 @@ def test_no_directory_is_told(tmp_path):
     assert error.message == (
         f"there is no SavedModel at {tmp_path}/nowhere: it holds no saved_model.pb"
     )
-    assert error.hint == "artifactUri must name the directory of a TensorFlow SavedModel"
+    assert error.hint == "name the directory of a TensorFlow SavedModel"
 
 
 def test_an_empty_directory_is_told(tmp_path):
@@ -45,7 +45,7 @@ def test_a_directory_of_versions_lists_them(tmp_path):
         f"there is no SavedModel at {tmp_path}/: it holds no saved_model.pb, "
         "but it has directories of models: 9, 00000123, 1000"
     )
-    assert error.hint == f"artifactUri must name one of them, such as {tmp_path}/1000"
+    assert error.hint == f"name one of them, such as {tmp_path}/1000"
 
 
 def test_of_many_versions_the_last_are_listed(tmp_path):
@@ -67,7 +67,7 @@ def test_a_corrupt_model_is_told(tmp_path, content):
     (tmp_path / "saved_model.pb").write_bytes(content)
     error = refusal(tmp_path)
     assert f"the model at {tmp_path} cannot be loaded: " in error.message
-    assert error.hint.startswith("its saved_model.pb is damaged, or no SavedModel")
+    assert error.hint.startswith("its saved_model.pb is damaged or not a SavedModel")
 
 
 def test_missing_variables_are_told(model_uri, tmp_path):

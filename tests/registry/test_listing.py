@@ -176,7 +176,7 @@ def test_of_several_graphs_the_one_for_serving_is_read(varied, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no model", b"\x0a\xff", bytes(range(256)) * 10])
 def test_a_damaged_file_is_no_model(tmp_path, content):
     (tmp_path / "saved_model.pb").write_bytes(content)
-    with pytest.raises(ModelError, match="its saved_model.pb is damaged, or no SavedModel"):
+    with pytest.raises(ModelError, match="its saved_model.pb is damaged or not a SavedModel"):
         read_signatures(str(tmp_path))
 
 

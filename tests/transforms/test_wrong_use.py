@@ -3,17 +3,20 @@
 import datetime
 import json
 import pathlib
+from typing import TypeVar
 
 import apache_beam as beam
 import pytest
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.window import FixedWindows
 from apache_beam.typehints import Any
 
 import beam_batch_predict as bbp
 
 PENGUINS = pathlib.Path(__file__).resolve().parents[2] / "examples" / "penguins"
 MODEL = bbp.SavedModel("model")
+T = TypeVar("T")
 RAW = bbp.InstanceConfig(raw_strings=True)
 
 
@@ -95,6 +98,10 @@ ARGUMENTS = {
     "a handler's time": (
         lambda: bbp.SavedModelHandler(MODEL, call_timeout_seconds=None),
         A_TIME + "None",
+    ),
+    "a handler's batch size": (
+        lambda: bbp.SavedModelHandler(MODEL, batch_size=64),
+        "(?s)SavedModelHandler has no argument 'batch_size'.*max_batch_size",
     ),
     "a pattern for the source": (lambda: bbp.ReadInstances("*.jsonl"), A_SOURCE + r"'\*.jsonl'"),
     "a class for the source": (lambda: bbp.ReadInstances(bbp.Csv), A_SOURCE + "Csv$"),
@@ -231,6 +238,40 @@ def test_batches_whose_type_is_unknown_are_taken(pipeline, tiny_model):
         assert_that(found, equal_to([2.0, 2.0]))
 
 
+def hinted(batch: bbp.InstanceBatch) -> bbp.InstanceBatch:
+    return batch
+
+
+def optional(batch) -> bbp.InstanceBatch | None:
+    return batch
+
+
+def of_any_type(batch) -> object:
+    return batch
+
+
+def generic(batch: T) -> T:
+    return batch
+
+
+BETWEEN = {
+    "inferred": beam.Map(lambda batch: batch),
+    "hinted": beam.Map(hinted),
+    "optional": beam.Map(optional),
+    "of any type": beam.Map(of_any_type),
+    "generic": beam.Map(generic),
+    "shuffled": beam.Reshuffle(),
+    "in windows": beam.WindowInto(FixedWindows(10)),
+}
+
+
+@pytest.mark.parametrize("step", BETWEEN)
+def test_steps_between_do_not_make_batches_wrong(step):
+    batches = beam.Pipeline() | beam.Create([1.0]) | bbp.BatchInstances()
+    predicted = batches | "Between" >> BETWEEN[step] | bbp.Predict(MODEL)
+    assert predicted.element_type is bbp.InstanceBatch
+
+
 def test_batches_are_no_rows():
     batches = beam.Pipeline() | beam.Create([1.0]) | "First" >> bbp.BatchInstances()
     with refused(
@@ -268,6 +309,32 @@ def test_what_begins_a_pipeline_takes_no_rows(name, tmp_path):
     rows = beam.Pipeline() | beam.Create([1.0])
     with refused(f"{name} takes the pipeline itself, found a PCollection of float"):
         _ = rows | first[name]()
+
+
+def read(p, directory):
+    (directory / "in.jsonl").write_text("1.0\n")
+    return p | bbp.ReadInstances(bbp.JsonLines(str(directory / "in.jsonl")))
+
+
+@pytest.mark.parametrize("name", ["Unbatch", "WriteResults"])
+@pytest.mark.parametrize("first", ["rows", "files"])
+def test_batches_without_predictions_are_refused(first, name, pipeline, tmp_path):
+    transforms = {**TAKE_BATCHES, "WriteResults": lambda: bbp.WriteResults(tmp_path)}
+    p = pipeline()
+    if first == "rows":
+        batches = p | beam.Create([1.0]) | bbp.BatchInstances()
+    else:
+        batches = read(p, tmp_path) | bbp.ConvertInstances()
+    _ = batches | transforms[name]()
+    with pytest.raises(Exception, match=f"(?s)no predictions.*put Predict before {name}"):
+        p.run()
+
+
+def test_rows_of_a_pipeline_are_not_converted(pipeline):
+    p = pipeline()
+    _ = p | beam.Create([{"id": 1, "x": 1.0}]) | bbp.BatchInstances() | bbp.ConvertInstances()
+    with pytest.raises(Exception, match="(?s)instances already.*leave ConvertInstances out"):
+        p.run()
 
 
 def predicted(p):

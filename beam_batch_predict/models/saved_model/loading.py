@@ -151,7 +151,7 @@ def _hint(directory: str) -> str:
 
     description = _describe(directory)
     if description is None or not description.meta_graphs:
-        return "its saved_model.pb is damaged, or no SavedModel; copy or export the model again"
+        return "its saved_model.pb is damaged or not a SavedModel; copy or export the model again"
     variables = os.path.join(directory, "variables", "variables.index")
     if not os.path.exists(variables) and _has_variables(description):
         return "it has no variables/variables.index; copy the directory with all its files"
@@ -187,12 +187,12 @@ def _no_model(uri: str) -> ModelError:
     message = f"there is no SavedModel at {uri}: it holds no saved_model.pb"
     names = _models_in(uri)
     if not names:
-        return ModelError(message, "artifactUri must name the directory of a TensorFlow SavedModel")
+        return ModelError(message, "name the directory of a TensorFlow SavedModel")
     listed = ", ".join(names[-_MOST_NAMES:])
     more = f", and {len(names) - _MOST_NAMES} before them" if len(names) > _MOST_NAMES else ""
     return ModelError(
         f"{message}, but it has directories of models: {listed}{more}",
-        f"artifactUri must name one of them, such as {files.join(uri, names[-1])}",
+        f"name one of them, such as {files.join(uri, names[-1])}",
     )
 
 

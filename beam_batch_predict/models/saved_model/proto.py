@@ -111,7 +111,7 @@ def _read(uri: str) -> Any:
         raise
     except Exception as error:  # protobuf's error class depends on its implementation
         raise ModelError(
-            f"the model at {uri} cannot be read: its saved_model.pb is damaged, or no SavedModel",
+            f"the model at {uri} cannot be read: its saved_model.pb is damaged or not a SavedModel",
             "copy or export the model again",
         ) from error
     return message
@@ -121,7 +121,7 @@ def _info(message: Any, uri: str) -> SavedModelInfo:
     graphs = list(message.meta_graphs)
     if not graphs:
         raise ModelError(
-            f"the model at {uri} cannot be read: its saved_model.pb is damaged, or no SavedModel",
+            f"the model at {uri} cannot be read: its saved_model.pb is damaged or not a SavedModel",
             "copy or export the model again",
         )
     # The graph that is loaded: the only one, or of several the one for serving.
