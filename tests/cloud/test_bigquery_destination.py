@@ -487,6 +487,17 @@ def test_a_job_makes_a_dataset_in_a_project(run, bigquery_client, tmp_path):
     assert os.listdir(tmp_path / "temporary") == []
 
 
+def test_a_local_job_checks_its_tables_once(run, dataset, bigquery_client):
+    def checks():
+        """The load jobs that are not named after a run and its parts."""
+        found = {job.job_id for job in bigquery_client.list_jobs() if job.job_type == "load"}
+        return {name for name in found if not name.startswith("beam-batch-predict-")}
+
+    before = checks()
+    run(f"bq://test-project.{dataset}")
+    assert len(checks() - before) == 1
+
+
 def test_a_job_makes_two_tables_in_a_dataset(run, dataset, names, rows, contents, cloud_flags):
     record, _ = run(f"bq://test-project.{dataset}", *cloud_flags)
     stamp = re.sub(r"[-:.]", "_", record["createTime"])
