@@ -173,4 +173,4 @@ def _wait_until_finish(result: Any) -> None:
 
 
 def _cancelled() -> Cancelled:
-    return Cancelled("the runner's job was cancelled", "--resume goes on with it")
+    return Cancelled("the runner's job was cancelled", "use --resume to resume the run")

@@ -1,7 +1,7 @@
-"""Directories that a run publishes in without having made them.
+"""Output paths: directories that a run publishes in without having made them.
 
-There may be anything in such a directory but results of another run. A run takes it by
-making the record of its job there, which only one can.
+Such a directory may hold anything but results of another run. A run claims it by creating its
+job resource there, which only one run can.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from beam_batch_predict.spec import RunState
 __all__ = ["take_output_path"]
 
 _OTHERS = (
-    "name an output path without results, or remove all that the run has left; --resume goes on "
-    "with a run of the same job that broke off"
+    "name an output path without results, or remove all files of that run; use --resume for an "
+    "interrupted run of the same job"
 )
 
 _ALONE = (
-    "it has left nothing else so far: remove the file if no process works on that job, or name "
-    "another output path"
+    "that run has written nothing else so far: remove the file if no process works on that job, "
+    "or name another output path"
 )
 
 
 def take_output_path(record: Run) -> None:
-    """Make a run the one that publishes in its directory; done again, it does nothing.
+    """Claim the output path for a run; a second call for the same run does nothing.
 
-    The record of a job that failed before it had a plan, and left nothing else, gives way.
+    The job resource of a job that failed before it had a plan, and left nothing else, is replaced.
 
     Raises:
         DestinationError: another run has published there, or may do so.
@@ -55,7 +55,7 @@ def take_output_path(record: Run) -> None:
 
 
 def _has_begun(record: Run) -> bool:
-    """Whether the run has written something of its own, which it does not before."""
+    """Whether the run has written anything, which it does only after the claim."""
     return bool(files.match_in(record.parts_directory, "*"))
 
 
@@ -76,6 +76,6 @@ def _is_over(content: bytes) -> bool:
 
 def _refused(record: Run, uri: str, hint: str) -> DestinationError:
     return DestinationError(
-        f"{uri} exists already: another run has published in {record.directory}, or is to do so",
+        f"{uri} exists already: another run has published in {record.directory}, or will do so",
         hint,
     )

@@ -1,4 +1,4 @@
-"""The beginning of a run: its plan, made once and kept, and the chunks left to do."""
+"""The start of a run: its chunk plan, made once, and the chunks left to do."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def begin_run(record: Run) -> datetime.datetime:
 
 
 def chunks_of(source: Source, config: InstanceConfig = InstanceConfig()) -> list[Chunk]:  # noqa: B008 - frozen
-    """The plan of a source, of one chunk at least, so that no part at all is always a loss.
+    """Plan the chunks of a source: at least one, so that a run without parts has lost rows.
 
     Raises:
         SourceError: inputs cannot be found, or lack a header.
@@ -74,13 +74,13 @@ def _chunks(source: Source, listing: Listing) -> list[Chunk]:
 
 
 def _needed_columns(columns: tuple[str, ...], config: InstanceConfig) -> tuple[str, ...]:
-    """The columns to read, in the order that holds for all of the input."""
+    """Return the columns to read, in the order that all of the input has."""
     kept = {config.key_field, *config.attached_fields, *sent_names(columns, config)}
     return tuple(name for name in columns if name in kept)
 
 
 def plan_run(spec: BatchPredictSpec, record: Run) -> list[Chunk]:
-    """The chunks of a run: by the plan in its directory, which is made where there is none.
+    """Return the chunks of a run by the plan in its directory, which is made if there is none.
 
     Raises:
         SourceError: inputs cannot be found, or lack a header.
@@ -110,10 +110,10 @@ def plan_run(spec: BatchPredictSpec, record: Run) -> list[Chunk]:
 
 
 def _refuse_own_files(listing: Listing, record: Run) -> None:
-    """Refuse inputs among which are files of the run itself.
+    """Refuse inputs that include files of the run itself.
 
     Raises:
-        InvalidArgument: there are; a pattern names all files of the output directory.
+        InvalidArgument: an input pattern matches files of the output directory.
     """
     job = _absolute(files.join(record.directory, JOB_RECORD))
     parts = _absolute(files.join(record.directory, PARTS)) + "/"
@@ -122,7 +122,7 @@ def _refuse_own_files(listing: Listing, record: Run) -> None:
         if uri == job or uri.startswith(parts):
             raise InvalidArgument(
                 f"{file.uri}, which this run writes, is among its inputs",
-                "write somewhere else, or name the inputs more closely",
+                "write to another directory, or use a narrower pattern for the inputs",
             )
 
 
@@ -131,10 +131,10 @@ def _absolute(uri: str) -> str:
 
 
 def pending_chunks(spec: BatchPredictSpec, record: Run) -> Iterator[Chunk]:
-    """The chunks of a run that are to be done by this attempt.
+    """Return the chunks of a run that this attempt has to do.
 
-    A chunk is done when all of its rows are in parts that are as they were written, and none
-    of its files was out of reach: what could not be read before is read again.
+    A chunk is done if all of its rows are in undamaged parts. A chunk with a file that could not
+    be read is done again.
     """
     chunks = plan_run(spec, record)
     done: set[int] = set()
@@ -152,9 +152,9 @@ def pending_chunks(spec: BatchPredictSpec, record: Run) -> Iterator[Chunk]:
 
 
 def changed_inputs(source: Source, record: Run) -> list[Status]:
-    """The inputs of a run that are not what they were when it was planned.
+    """Return an error for each input that has changed since the run was planned.
 
-    Rows that were added to a file, or taken out, while the run went on may have no outcome.
+    Rows that were added to a file, or removed, during the run may have no outcome.
     """
     plan = read_plan(record.parts_directory)
     if plan is None or not isinstance(source, FileSource):
@@ -162,12 +162,12 @@ def changed_inputs(source: Source, record: Run) -> list[Status]:
     try:
         present = {file.uri: file for file in list_source_files(source, files.match)}
     except (SourceError, StorageUnavailable):
-        return []  # those that are gone since they were read are no loss
+        return []  # inputs that were deleted after they were read lose no rows
     return [
         Status(
             Code.ABORTED,
-            f"{file.uri}: changed while the job ran, from {file.size} to {now.size} bytes; the "
-            "rows of one state or of the other may be missing",
+            f"{file.uri}: changed while the job ran, from {file.size} to {now.size} bytes; rows "
+            "of the old or of the new content may be missing",
         )
         for file in plan.inputs
         if (now := present.get(file.uri, file)) != file

@@ -548,7 +548,7 @@ def test_a_job_that_cannot_write_fails_before_it_looks_at_its_model(run, tmp_pat
     assert record["error"]["code"] == Code.NOT_FOUND
     assert "bq://test-project.missing cannot be written" in record["error"]["message"]
     (left,) = (tmp_path / "temporary").glob("*/*/job.json")
-    assert f"what the job has left is in {left.parent}" in shown
+    assert f"the parts of the run are still in {left.parent}" in shown
     assert json.loads(left.read_text()) == record
 
 
@@ -660,7 +660,7 @@ def test_too_many_failed_rows_make_no_tables(run, dataset, names, rows, contents
     assert record["error"]["message"].startswith("100 of 120 rows failed: more than")
     assert names() == []
     [errors] = (name for name in contents("tmp/") if name.endswith("/errors_0001.parquet"))
-    assert "what the job has left is in gs://" in shown
+    assert "the parts of the run are still in gs://" in shown
     record, _ = run(uri, *flags, "--resume", "--max_failed_fraction=1")
     assert record["state"] == "JOB_STATE_SUCCEEDED"
     assert (len(rows("out")), len(rows("out_errors"))) == (20, 100)

@@ -1,4 +1,4 @@
-"""A job of which too many rows fail stops, says so, and can be gone on with."""
+"""A job with too many failed rows stops, reports it, and can be resumed."""
 
 import json
 from pathlib import Path
