@@ -58,13 +58,13 @@ class Finished(NamedTuple):
     """The result of a run.
 
     Attributes:
-        record: the job resource as JSON text.
+        job: the job resource as JSON text.
         state: the state in the job resource.
         failed: whether the job failed, or continues without this process.
         causes: why rows failed, in lines for people, if the job resource has no field for it.
     """
 
-    record: bytes
+    job: bytes
     state: RunState
     failed: bool
     causes: tuple[str, ...] = ()
@@ -106,43 +106,43 @@ def run_job(
     to_files = isinstance(spec.destination, GcsDestination)
     prefix = "" if to_files else work_prefix(engine.options, engine.is_local)
     if options.get(RESUME):
-        record = resume_run(spec, job.display_name or "", show, prefix)
+        run = resume_run(spec, job.display_name or "", show, prefix)
     else:
-        record = claim_run(spec, prefix)
-    return _Run(spec, record, engine, show).finish()
+        run = claim_run(spec, prefix)
+    return _Launcher(spec, run, engine, show).finish()
 
 
-class _Run:
+class _Launcher:
     def __init__(
         self,
         spec: BatchPredictSpec,
-        record: Run,
+        run: Run,
         engine: Engine,
         show: Callable[[str], None],
     ) -> None:
-        self._spec, self._record, self._engine, self._show = spec, record, engine, show
+        self._spec, self._run, self._engine, self._show = spec, run, engine, show
 
     def finish(self) -> Finished:
         """Run the job to its end, and return its job resource, also of a job that fails."""
-        record, goes_on = self._record, False
-        with locked(record.parts_directory):
-            if record.resumed:
-                _reset_outcome(record)
+        run, goes_on = self._run, False
+        with locked(run.parts_directory):
+            if run.resumed:
+                _reset_outcome(run)
             try:
                 cancellation.call(self._work)
-                text = files.read_file(files.join(record.directory, JOB_RECORD))
-                _remove_temporary(record)
+                text = files.read_file(files.join(run.directory, JOB_RECORD))
+                _remove_temporary(run)
             except cancellation.JobGoesOn as news:
                 goes_on = True
                 self._show(str(news))
-                text = files.read_file(files.join(record.directory, JOB_RECORD))
+                text = files.read_file(files.join(run.directory, JOB_RECORD))
             except Exception as error:
                 _logger.debug("the job failed", exc_info=True)
-                text = _record_failure(self._record, error)  # of the latest attempt
-                if record.tables is not None:
-                    self._show(f"the parts of the run are still in {record.directory}")
+                text = _record_failure(self._run, error)  # of the latest attempt
+                if run.tables is not None:
+                    self._show(f"the parts of the run are still in {run.directory}")
         job = json.loads(text)
-        causes = () if "partialFailures" in job else _causes_in(record.directory)
+        causes = () if "partialFailures" in job else _causes_in(run.directory)
         state = RunState.of(job)
         return Finished(text, state, goes_on or state.has_failed, causes)
 
@@ -150,31 +150,31 @@ class _Run:
         try:
             checked = self._preflight()
         except BaseException:
-            if not self._record.resumed:
-                remove_parts(self._record.parts_directory)
+            if not self._run.resumed:
+                remove_parts(self._run.parts_directory)
             raise
-        with showing_progress(self._record.directory, checked.chunks, self._show):
+        with showing_progress(self._run.directory, checked.chunks, self._show):
             try:
                 self._run_pipelines()
             except NotSubmitted:
-                if not self._record.resumed:  # a new run may use the same directory
-                    remove_parts(self._record.parts_directory)
+                if not self._run.resumed:  # a new run may use the same directory
+                    remove_parts(self._run.parts_directory)
                 raise
         del checked
 
     def _preflight(self) -> _Checked:
         """Check all that can be checked before any worker starts."""
-        record = self._record
-        chunks = plan_run(self._spec, record)
+        run = self._run
+        chunks = plan_run(self._spec, run)
         if chunks[0].stream is not None:
             self._show(
                 "note: if this run is interrupted, it can be resumed until "
                 f"{chunks[0].stream.expires:%Y-%m-%d %H:%M} UTC, when BigQuery's read session ends"
             )
-        if record.tables is not None and not record.resumed:
-            prepare_tables(record.tables, record.directory)
+        if run.tables is not None and not run.resumed:
+            prepare_tables(run.tables, run.directory)
             # Workers elsewhere check again: they may act as an account with other rights.
-            self._record = dataclasses.replace(record, prepared=self._engine.is_local)
+            self._run = dataclasses.replace(run, prepared=self._engine.is_local)
         return _Checked(len(chunks), self._check_model(self._spec.model))
 
     def _check_model(self, model: SavedModel) -> ModelCaller | None:
@@ -206,27 +206,27 @@ class _Run:
                     raise
                 before = done
                 with contextlib.suppress(OSError, StorageUnavailable):
-                    done = chunks_done(self._record.directory)
+                    done = chunks_done(self._run.directory)
                 failures = 1 if done > before else failures + 1
                 if failures == MOST_ATTEMPTS:
                     raise
                 self._show(f"resuming the run after: {status.message}")
             cancellation.check()
             time.sleep(WAIT_SECONDS * 4 ** (failures - 1))
-            self._record = self._record.again()
+            self._run = self._run.again()
 
     def _run_pipeline(self) -> None:
         pipeline = self._engine.make_pipeline()
-        _ = pipeline | BatchPredict(self._spec, run=self._record)
+        _ = pipeline | BatchPredict(self._spec, run=self._run)
         cancellation.check()
-        keep_job = functools.partial(write_external_job, self._record.parts_directory)
-        if not self._engine.run(pipeline, self._record.state, keep_job, self._show):
+        keep_job = functools.partial(write_external_job, self._run.parts_directory)
+        if not self._engine.run(pipeline, self._run.state, keep_job, self._show):
             return
-        state = self._record.state()
+        state = self._run.state()
         if not (state is RunState.UNKNOWN or state.has_ended):
             raise BatchPredictError(
                 f"the runner's job has ended, but the state in {JOB_RECORD} is {state.value}: this "
-                f"machine does not see what workers have written to {self._record.directory}",
+                f"machine does not see what workers have written to {self._run.directory}",
                 "write to a directory that this machine and all workers reach, such as gs://bucket/…",
             )
 
@@ -247,34 +247,34 @@ def _causes_in(directory: str) -> tuple[str, ...]:
     return tuple(summary_lines([ErrorGroup.from_json(group) for group in groups]))
 
 
-def _remove_temporary(record: Run) -> None:
+def _remove_temporary(run: Run) -> None:
     """Remove the directory of a job whose results are tables, if no option named its place."""
-    above = os.path.dirname(record.directory)
-    if record.tables is not None and is_temporary(above):
+    above = os.path.dirname(run.directory)
+    if run.tables is not None and is_temporary(above):
         files.delete([above])
 
 
-def _reset_outcome(record: Run) -> None:
+def _reset_outcome(run: Run) -> None:
     """Remove the outcome of the attempt that failed, before a run is resumed."""
-    if not has_publication(record.parts_directory):
-        remove_errors_of_failure(record.directory, record.file_names)
-    record.write(record.outcome(incomplete_count=-1))
+    if not has_publication(run.parts_directory):
+        remove_errors_of_failure(run.directory, run.file_names)
+    run.write(run.outcome(incomplete_count=-1))
 
 
-def _record_failure(record: Run, error: Exception) -> bytes:
+def _record_failure(run: Run, error: Exception) -> bytes:
     """Record why the run failed, unless the worker that failed has done so.
 
     Raises:
         TakenOver: another process has resumed the run and owns its job resource.
     """
-    record.check_attempt()
+    run.check_attempt()
     with contextlib.suppress(OSError, ValueError, StorageUnavailable):
-        text = files.read_file(files.join(record.directory, JOB_RECORD))
+        text = files.read_file(files.join(run.directory, JOB_RECORD))
         if RunState.of(json.loads(text)).has_ended:
             return text
-    failure = record.failure(status_of_pipeline_error(error))
+    failure = run.failure(status_of_pipeline_error(error))
     try:
-        return record.write(failure)
+        return run.write(failure)
     except (OSError, StorageUnavailable) as unwritten:
-        _logger.error("cannot write %s in %s: %s", JOB_RECORD, record.directory, unwritten)
-        return record.render(failure)
+        _logger.error("cannot write %s in %s: %s", JOB_RECORD, run.directory, unwritten)
+        return run.render(failure)

@@ -33,14 +33,14 @@ def claim_run(spec: BatchPredictSpec, work_prefix: str = "") -> Run:
     time = time.replace(microsecond=time.microsecond // 1000 * 1000)
     try:
         if not _has_own_directory(spec):
-            record = _record_at(spec, shared_directory(prefix), time)
-            take_output_path(record)
-            return record
+            run = _run_at(spec, shared_directory(prefix), time)
+            take_output_path(run)
+            return run
         while True:
             directory = output_directory(prefix, spec.model.display_name, time)
-            record = _record_at(spec, directory, time)
-            if record.claim():
-                return record
+            run = _run_at(spec, directory, time)
+            if run.claim():
+                return run
             time += datetime.timedelta(milliseconds=1)
     except (OSError, ValueError) as error:
         raise DestinationError(
@@ -71,10 +71,10 @@ def resume_run(
     for difference in check_resumable(unfinished, spec):
         show(f"note: the software has changed since the run began: {difference}")
     show(f"resuming the run in {unfinished.directory}")
-    record = _record_at(spec, unfinished.directory, unfinished.create_time).again(unfinished.run)
-    if job := read_external_job(record.parts_directory):
+    run = _run_at(spec, unfinished.directory, unfinished.create_time).again(unfinished.run)
+    if job := read_external_job(run.parts_directory):
         show(f"note: Dataflow job {job} was submitted for this run; cancel it if it still runs")
-    return record
+    return run
 
 
 def _prefix_and_field(spec: BatchPredictSpec, work_prefix: str) -> tuple[str, str]:
@@ -85,10 +85,10 @@ def _prefix_and_field(spec: BatchPredictSpec, work_prefix: str) -> tuple[str, st
     return work_prefix, "--temp_location"
 
 
-def _record_at(spec: BatchPredictSpec, directory: str, time: datetime.datetime) -> Run:
+def _run_at(spec: BatchPredictSpec, directory: str, time: datetime.datetime) -> Run:
     location = OutputLocation(spec.destination, spec.model.display_name, time)
-    record = location.record_in(directory, spec.job)
-    return dataclasses.replace(record, prepared=record.tables is None)
+    run = location.run_in(directory, spec.job)
+    return dataclasses.replace(run, prepared=run.tables is None)
 
 
 def _has_own_directory(spec: BatchPredictSpec) -> bool:

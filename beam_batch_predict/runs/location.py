@@ -41,13 +41,13 @@ class OutputLocation(NamedTuple):
                 return shared_directory(prefix)
         return output_directory(prefix, self.display_name, self.create_time) if prefix else ""
 
-    def record_in(self, directory: str, job: JobRecord | None = None) -> Run:
+    def run_in(self, directory: str, job: JobRecord | None = None) -> Run:
         """Make the run, in a directory that is known."""
-        record = Run(directory, self.create_time, job, self.tables)
+        run = Run(directory, self.create_time, job, self.tables)
         if isinstance(self.destination, BigQueryDestination):
-            return record
+            return run
         return dataclasses.replace(
-            record,
+            run,
             file_names=self.destination.file_names,
             own_directory=self.destination.own_directory,
         )

@@ -28,7 +28,7 @@ _ALONE = (
 )
 
 
-def take_output_path(record: Run) -> None:
+def take_output_path(run: Run) -> None:
     """Claim the output path for a run; a second call for the same run does nothing.
 
     The job resource of a job that failed before it had a plan, and left nothing else, is replaced.
@@ -36,27 +36,27 @@ def take_output_path(record: Run) -> None:
     Raises:
         DestinationError: another run has published there, or may do so.
     """
-    if _has_begun(record):
+    if _has_begun(run):
         return
-    for pattern in (MANIFEST, *naming_of(record.file_names).patterns):
-        if found := files.match_in(record.directory, pattern):
-            raise _refused(record, found[0].uri, _OTHERS)
-    parts = files.join(record.directory, PARTS)
+    for pattern in (MANIFEST, *naming_of(run.file_names).patterns):
+        if found := files.match_in(run.directory, pattern):
+            raise _refused(run, found[0].uri, _OTHERS)
+    parts = files.join(run.directory, PARTS)
     if files.match_in(parts, "**"):
-        raise _refused(record, parts, _OTHERS)
-    uri = files.join(record.directory, JOB_RECORD)
+        raise _refused(run, parts, _OTHERS)
+    uri = files.join(run.directory, JOB_RECORD)
     present = _read(uri)
-    if present and present != record.render(record.pending()):
+    if present and present != run.render(run.pending()):
         if not _is_over(present):
-            raise _refused(record, uri, _ALONE)
+            raise _refused(run, uri, _ALONE)
         files.delete([uri])
-    if not record.claim():
-        raise _refused(record, uri, _ALONE)
+    if not run.claim():
+        raise _refused(run, uri, _ALONE)
 
 
-def _has_begun(record: Run) -> bool:
+def _has_begun(run: Run) -> bool:
     """Whether the run has written anything, which it does only after the claim."""
-    return bool(files.match_in(record.parts_directory, "*"))
+    return bool(files.match_in(run.parts_directory, "*"))
 
 
 def _read(uri: str) -> bytes:
@@ -74,8 +74,8 @@ def _is_over(content: bytes) -> bool:
     return isinstance(job, dict) and RunState.of(job).has_failed
 
 
-def _refused(record: Run, uri: str, hint: str) -> DestinationError:
+def _refused(run: Run, uri: str, hint: str) -> DestinationError:
     return DestinationError(
-        f"{uri} exists already: another run has published in {record.directory}, or will do so",
+        f"{uri} exists already: another run has published in {run.directory}, or will do so",
         hint,
     )

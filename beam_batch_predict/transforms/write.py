@@ -98,7 +98,7 @@ class WriteResults(beam.PTransform):
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
         """Write parts, then publish them."""
         directory = self.directory or self._place.directory(work_prefix_of(batches.pipeline))
-        record = self._place.record_in(directory)
+        record = self._place.run_in(directory)
         return batches | "WriteRun" >> WriteRun(
             record, self.predictions_format, self.non_finite, shape=self.record_shape
         )

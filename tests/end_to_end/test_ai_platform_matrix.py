@@ -75,9 +75,7 @@ def spec_of(directory, model, signature, form, output, key):
 
 def run(spec, caller):
     """The steps of a run, one after the other."""
-    record = OutputLocation(spec.destination, "", now()).record_in(
-        spec.destination.output_uri_prefix
-    )
+    record = OutputLocation(spec.destination, "", now()).run_in(spec.destination.output_uri_prefix)
     written = format_name(spec.predictions_format, spec.record_shape, record.file_names)
     parts = []
     for chunk in chunks_of(spec.source, spec.instances):

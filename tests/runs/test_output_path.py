@@ -75,7 +75,7 @@ def run(tmp_path, tiny_model, out):
         )
         options = {"chunk_bytes": 200, "resume": resume}
         finished = run_command.run_job(Job(spec, name), options, list(flags), lambda line: None)
-        return json.loads(finished.record)
+        return json.loads(finished.job)
 
     return run_again
 

@@ -41,7 +41,7 @@ def run(tmp_path, tiny_model):
         }
         options = {"chunk_bytes": 200, "resume": resume, **options}
         finished = run_command.run_job(read_job(job), options, [], show)
-        return json.loads(finished.record)
+        return json.loads(finished.job)
 
     return run_again
 

@@ -156,7 +156,7 @@ class _Messages:
     def __init__(self, result: Any, show: Callable[[str], object]) -> None:
         self._job, self._client = result.job_id(), result._runner.dataflow_client
         self._show = show
-        self._told: set[str] = set()
+        self._shown: set[str] = set()
         self._since: Any = None
         self._rank = -2
         self.reason: Status | None = None
@@ -182,8 +182,8 @@ class _Messages:
             return
         status = _status(text)
         is_error = message.message_importance.name == "JOB_MESSAGE_ERROR"
-        if status.message not in self._told:  # four attempts may report the same
-            self._told.add(status.message)
+        if status.message not in self._shown:  # four attempts may report the same
+            self._shown.add(status.message)
             self._show(f"Dataflow, {'error' if is_error else 'warning'}: {status.message}")
         if is_error and (rank := _rank(text)) >= self._rank:
             self._rank, self.reason = rank, status
