@@ -16,7 +16,6 @@ from beam_batch_predict import cancellation, files
 from beam_batch_predict.errors import BatchPredictError, ModelError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import Job
-from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.saved_model.loaded_model import check_model, load_model
 from beam_batch_predict.retries import ERROR_CODES
 from beam_batch_predict.runners.dataflow.submission import NotSubmitted
@@ -148,22 +147,26 @@ class _Launcher:
 
     def _work(self) -> None:
         try:
-            checked = self._preflight()
+            chunks, model = self._preflight()
         except BaseException:
             if not self._run.resumed:
                 remove_parts(self._run.parts_directory)
             raise
-        with showing_progress(self._run.directory, checked.chunks, self._show):
+        with showing_progress(self._run.directory, chunks, self._show):
             try:
                 self._run_pipelines()
             except NotSubmitted:
                 if not self._run.resumed:  # a new run may use the same directory
                     remove_parts(self._run.parts_directory)
                 raise
-        del checked
+        del model  # held until here: workers in this process find it loaded
 
-    def _preflight(self) -> _Checked:
-        """Check all that can be checked before any worker starts."""
+    def _preflight(self) -> tuple[int, object]:
+        """Check all that can be checked before any worker starts.
+
+        Returns:
+            The number of chunks, and the model, if it was loaded.
+        """
         run = self._run
         chunks = plan_run(self._spec, run)
         if chunks[0].stream is not None:
@@ -175,9 +178,9 @@ class _Launcher:
             prepare_tables(run.tables, run.directory)
             # Workers elsewhere check again: they may act as an account with other rights.
             self._run = dataclasses.replace(run, prepared=self._engine.is_local)
-        return _Checked(len(chunks), self._check_model(self._spec.model))
+        return len(chunks), self._check_model(self._spec.model)
 
-    def _check_model(self, model: SavedModel) -> ModelCaller | None:
+    def _check_model(self, model: SavedModel) -> object:
         """Load the model if workers share this process' memory; else only check its files.
 
         Raises:
@@ -229,13 +232,6 @@ class _Launcher:
                 f"machine does not see what workers have written to {self._run.directory}",
                 "write to a directory that this machine and all workers reach, such as gs://bucket/…",
             )
-
-
-class _Checked(NamedTuple):
-    """The number of chunks, and the model: workers in this process find it loaded."""
-
-    chunks: int
-    model: ModelCaller | None
 
 
 def _causes_in(directory: str) -> tuple[str, ...]:

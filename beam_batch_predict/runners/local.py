@@ -15,12 +15,12 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
-from apache_beam.options.pipeline_options import DirectOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.portability import python_urns
 from apache_beam.portability.api import (
     beam_fn_api_pb2,
@@ -41,7 +41,7 @@ from beam_batch_predict import cancellation
 from beam_batch_predict.errors import BatchPredictError, Violation
 from beam_batch_predict.messages import redacted
 from beam_batch_predict.runners.derived_options import DerivedOptions, PlannedOption
-from beam_batch_predict.runners.engine import Engine
+from beam_batch_predict.runners.engine import Engine, Given
 from beam_batch_predict.runners.worker_main import PARENT
 from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
 from beam_batch_predict.spec.resources import Resources
@@ -61,17 +61,14 @@ _logger = logging.getLogger(__name__)
 class LocalEngine(Engine):
     """This machine: workers are child processes, or threads of this process."""
 
-    is_local = True
+    is_local = runs_here = True
 
-    @property
-    def workers_in_process(self) -> bool:
-        """Whether workers are threads of this process, and share its memory."""
-        mode = self.options.view_as(DirectOptions).direct_running_mode
-        return bool(mode != "multi_processing")
+    def __init__(self, options: PipelineOptions) -> None:
+        super().__init__(options)
+        mode = options.view_as(DirectOptions).direct_running_mode
+        self.workers_in_process = mode != "multi_processing"
 
-    def derive(
-        self, resources: Resources, given: Mapping[str, Any], copies: ModelCopies
-    ) -> DerivedOptions:
+    def derive(self, resources: Resources, given: Given, copies: ModelCopies) -> DerivedOptions:
         """Derive what several workers are: processes, unless the flags or the copies say threads.
 
         In Beam's own default mode they are threads that share one core.

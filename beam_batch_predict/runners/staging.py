@@ -75,15 +75,16 @@ def staged_for_workers(
 
 
 def brings_package(options: PipelineOptions) -> bool:
-    """Whether an option has workers install this package, or says all that they install.
+    """Whether an option gives workers this package, or replaces what they install.
 
-    `--setup_file` says what is to be installed, as do a requirements file and extra packages in
-    which this one is named.
+    A container image and `--setup_file` define all that workers have. A requirements file and
+    extra packages may name this package.
     """
-    setup = options.view_as(SetupOptions)
+    worker, setup = options.view_as(WorkerOptions), options.view_as(SetupOptions)
+    image = worker.sdk_container_image or worker.worker_harness_container_image
     extra = any(_NAMED.search(str(package)) for package in setup.extra_packages or ())
     listed = setup.requirements_file and _names_package(setup.requirements_file)
-    return bool(setup.setup_file or extra or listed)
+    return bool(image or setup.setup_file or extra or listed)
 
 
 def _names_package(requirements: str) -> bool:
