@@ -170,8 +170,8 @@ def _show_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
 def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
     with _result_on_stdout() as result:
         finished = _run(arguments, beam_flags)
-        result.write(finished.record.rstrip() + b"\n")
-    print("\n".join((summary(finished.record), *finished.causes)), file=sys.stderr)
+        result.write(finished.job.rstrip() + b"\n")
+    print("\n".join((summary(finished.job), *finished.causes)), file=sys.stderr)
     stopped = None if finished.state is RunState.SUCCEEDED else cancellation.exit_code()
     return stopped or int(finished.failed)
 

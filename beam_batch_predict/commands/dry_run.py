@@ -1,7 +1,6 @@
-"""A dry run: the job as it is understood, and the options of its runner.
+"""The dry run: the job as it was read, and the options of its runner.
 
-It needs no credentials, reads no input and loads no model. A model that is named is not looked
-up.
+It needs no credentials, reads no input and loads no model. The name of a model is not looked up.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ __all__ = ["Shown", "show_run"]
 
 
 class Shown(NamedTuple):
-    """What a run would be.
+    """The result of a dry run.
 
     Attributes:
-        job: its resource as JSON text.
-        lines: for people: notes, and each option of Beam with where it comes from.
+        job: the job resource as JSON text.
+        lines: for people: notes, and each option of Beam with its source.
     """
 
     job: bytes
@@ -28,7 +27,7 @@ class Shown(NamedTuple):
 
 
 def show_run(job: Job, options: Mapping[str, Any], beam_flags: Sequence[str]) -> Shown:
-    """What a run would be.
+    """Show what a run would do.
 
     Args:
         job: the job.
@@ -47,7 +46,7 @@ def show_run(job: Job, options: Mapping[str, Any], beam_flags: Sequence[str]) ->
     of_results = {name: value for name, value in options.items() if name not in OF_THE_RUN}
     spec = None if _names_model(job) else job.to_spec(**of_results)
     notes, lines = list(job.notes), list[str]()
-    if beam_flags:  # otherwise it is the local runner, with nothing to tell it
+    if beam_flags:  # without flags it is the local runner with its defaults
         from beam_batch_predict.runners.job_options import plan_options
 
         copies = options.get(MODEL_COPIES, ModelCopies.AUTO)
@@ -60,7 +59,7 @@ def show_run(job: Job, options: Mapping[str, Any], beam_flags: Sequence[str]) ->
 
 
 def _names_model(job: Job) -> bool:
-    """Whether the model is given by a name, which says where it is only to who looks it up."""
+    """Whether the model is given by a name, so that its directory is not known yet."""
     if isinstance(job, AiPlatformJob):
         given = job.prediction_input
         return given is not None and bool(given.version_name or given.model_name)

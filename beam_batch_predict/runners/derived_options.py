@@ -15,7 +15,7 @@ class PlannedOption(NamedTuple):
     Attributes:
         name: of the flag of Beam, without dashes.
         value: as on a command line.
-        source: the field of the job, or what else, that it comes from.
+        source: where it comes from, such as a field of the job.
     """
 
     name: str
@@ -24,7 +24,7 @@ class PlannedOption(NamedTuple):
 
     @property
     def flag(self) -> str:
-        """As on a command line.
+        """The option as on a command line.
 
         Example:
             >>> PlannedOption("num_workers", "2", "…").flag
@@ -38,7 +38,7 @@ class DerivedOptions(NamedTuple):
 
     Attributes:
         options: options that no flag gave.
-        notes: what is done in another way than a field or a flag says.
+        notes: fields and flags that are not followed, and what happens instead.
         violations: what cannot work.
     """
 

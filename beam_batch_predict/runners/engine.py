@@ -12,7 +12,6 @@ from apache_beam.options.pipeline_options import (
     PipelineOptions,
     SetupOptions,
     StandardOptions,
-    WorkerOptions,
 )
 from apache_beam.runners.runner import PipelineRunner, PipelineState, create_runner
 
@@ -20,13 +19,17 @@ from beam_batch_predict import cancellation
 from beam_batch_predict.errors import BatchPredictError, Cancelled
 from beam_batch_predict.runners.derived_options import DerivedOptions
 from beam_batch_predict.runners.job_servers import lost_connection_named, start_in_any_thread
-from beam_batch_predict.runners.staging import brings_package, staged_for_workers
+from beam_batch_predict.runners.staging import staged_for_workers
 from beam_batch_predict.spec import BatchPredictSpec, RunState
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 from beam_batch_predict.status import Code
 
-__all__ = ["Engine"]
+__all__ = ["Engine", "Given", "Show", "State"]
+
+Given = Mapping[str, Any]
+Show = Callable[[str], object]
+State = Callable[[], RunState]
 
 
 class Engine:
@@ -37,49 +40,23 @@ class Engine:
 
     Attributes:
         is_local: whether all workers are this process or its children.
+        runs_here: whether the work ends with this process, which has the workers or the engine.
+        workers_in_process: whether workers are threads of this process, and share its memory.
         workers_have_account: whether workers act as another account than this process.
+        workers_lack_package: whether workers start without this package.
+        project: Google Cloud's project that pays, if the options name one.
     """
 
-    is_local = False
-    workers_have_account = False
+    is_local = runs_here = workers_in_process = False
+    workers_have_account = workers_lack_package = False
 
     def __init__(self, options: PipelineOptions) -> None:
         self.options = options
+        self.project: str | None = options.view_as(GoogleCloudOptions).project
         # The DoFns are in an installed package: there is no main session to send.
         options.view_as(SetupOptions).save_main_session = False
 
-    @property
-    def project(self) -> str | None:
-        """Google Cloud's project that pays, if the options name one."""
-        project: str | None = self.options.view_as(GoogleCloudOptions).project
-        return project
-
-    @property
-    def runs_here(self) -> bool:
-        """Whether the work ends with this process: the workers or the whole engine are in it."""
-        return self.is_local
-
-    @property
-    def workers_in_process(self) -> bool:
-        """Whether workers are threads of this process, and share its memory."""
-        return False
-
-    @property
-    def workers_lack_package(self) -> bool:
-        """Whether workers start without this package, and no option installs it."""
-        return self._starts_stock_image() and not brings_package(self.options)
-
-    def _starts_stock_image(self) -> bool:
-        """Whether workers start from Beam's own container image."""
-        return False
-
-    def _has_image(self) -> bool:
-        worker = self.options.view_as(WorkerOptions)
-        return bool(worker.sdk_container_image or worker.worker_harness_container_image)
-
-    def derive(
-        self, resources: Resources, given: Mapping[str, Any], copies: ModelCopies
-    ) -> DerivedOptions:
+    def derive(self, resources: Resources, given: Given, copies: ModelCopies) -> DerivedOptions:
         """Derive the options that the flags leave open.
 
         Args:
@@ -108,18 +85,12 @@ class Engine:
         """Make Beam's runner."""
         return start_in_any_thread(create_runner(self.options.view_as(StandardOptions).runner))
 
-    def run(
-        self,
-        pipeline: beam.Pipeline,
-        run_state: Callable[[], RunState],
-        keep_job: Callable[[str], object],
-        show: Callable[[str], object],
-    ) -> bool:
+    def run(self, pipeline: beam.Pipeline, state: State, keep_job: Show, show: Show) -> bool:
         """Submit a pipeline and wait for its end.
 
         Args:
             pipeline: from `make_pipeline`.
-            run_state: returns the state that the run's job resource has now.
+            state: returns the state that the run's job resource has now.
             keep_job: takes the id of the job that does the run, where a service has one.
             show: takes a line of text.
 
@@ -133,22 +104,16 @@ class Engine:
         with contextlib.nullcontext() if self.runs_here else cancellation.elsewhere():
             result = self._submit(pipeline, show)
             with cancellation.stopping(result.cancel):
-                return self._wait(result, run_state, keep_job, show)
+                return self._wait(result, state, keep_job, show)
 
-    def _submit(self, pipeline: beam.Pipeline, show: Callable[[str], object]) -> Any:
+    def _submit(self, pipeline: beam.Pipeline, show: Show) -> Any:
         with contextlib.ExitStack() as stack:
             if self.workers_lack_package:
                 stack.enter_context(staged_for_workers(pipeline.options, show))
             stack.enter_context(cancellation.handing_over())
             return pipeline.run()
 
-    def _wait(
-        self,
-        result: Any,
-        run_state: Callable[[], RunState],
-        keep_job: Callable[[str], object],
-        show: Callable[[str], object],
-    ) -> bool:
+    def _wait(self, result: Any, state: State, keep_job: Show, show: Show) -> bool:
         with lost_connection_named():
             _wait_until_finish(result)
         return True
@@ -173,4 +138,4 @@ def _wait_until_finish(result: Any) -> None:
 
 
 def _cancelled() -> Cancelled:
-    return Cancelled("the runner's job was cancelled", "--resume goes on with it")
+    return Cancelled("the runner's job was cancelled", "use --resume to resume the run")

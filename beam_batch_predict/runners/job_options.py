@@ -33,7 +33,7 @@ class RunnerOptions(NamedTuple):
     Attributes:
         given: flags of the command line, in their order.
         derived: options beside them.
-        notes: what is done in another way than the job or a flag says.
+        notes: fields and flags that are not followed, and what happens instead.
     """
 
     given: tuple[str, ...]
@@ -42,7 +42,7 @@ class RunnerOptions(NamedTuple):
 
     @property
     def flags(self) -> list[str]:
-        """All, as on a command line."""
+        """All options, as on a command line."""
         return [*self.given, *(option.flag for option in self.derived)]
 
     def engine(self) -> Engine:
@@ -50,7 +50,7 @@ class RunnerOptions(NamedTuple):
         return make_engine(self.flags)
 
     def lines(self) -> Iterator[str]:
-        r"""Each option and where it comes from, for people.
+        r"""Yield each option with its source, for people.
 
         Example:
             >>> option = PlannedOption("service_account_email", "a@b", "serviceAccount")
@@ -89,7 +89,7 @@ def plan_options(
 
     Raises:
         InvalidArgument: a flag is not known or has a value that it cannot have, one that is
-            required is missing, or what flags and the job say contradicts each other.
+            required is missing, or flags and the job contradict each other.
 
     Example:
         >>> plan_options(Resources(), ["--direct_num_workers=2"], ModelCopies.MACHINE).flags
@@ -99,7 +99,7 @@ def plan_options(
     derived, notes, wrong = make_engine(flags).derive(resources, given, copies)
     if wrong:
         lines = "".join(f"\n  {violation}" for violation in wrong)
-        raise InvalidArgument(f"the job cannot be run with these options:{lines}")
+        raise InvalidArgument(f"cannot run the job with these options:{lines}")
     return RunnerOptions(tuple(flags), derived, notes)
 
 

@@ -1,4 +1,4 @@
-"""What runners are called, and which cannot be had here."""
+"""Names of runners, and runners that are refused."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ __all__ = [
 _BEAMS = {path.rpartition(".")[2].lower(): path for path in StandardOptions.ALL_KNOWN_RUNNERS}
 
 _REFUSED = {
-    "daskrunner": "what a step gives at the end of a bundle is lost there, and nothing says so",
+    "daskrunner": "the runner drops what a step outputs at the end of a bundle, without an error",
 }
-"""Runners that lose rows."""
+"""Runners that lose rows, and why."""
 
 LOCAL = frozenset({"", "local", "directrunner", "fnapirunner", "switchingdirectrunner"})
 """Names of the runner on this machine.
@@ -37,11 +37,11 @@ _LOCAL_CLASSES = LOCAL | {"localrunner", "bundlebaseddirectrunner", "prismrunner
 DATAFLOW = "dataflowrunner"
 
 WITH_JOB_SERVERS = frozenset({"portablerunner", "flinkrunner", "sparkrunner"})
-"""Runners of clusters, which have a number of Python processes on each worker."""
+"""Runners of clusters, with a number of Python processes on each worker."""
 
 
 def runner_name(given: str | None) -> str:
-    """The name of a runner in lowercase, as Beam takes it: without its module, in full.
+    """Return the full name of a runner in lowercase, without its module.
 
     Example:
         >>> runner_name("Flink"), runner_name("runners.direct.DirectRunner")
@@ -57,10 +57,10 @@ def is_local_runner(runner: PipelineRunner) -> bool:
 
 
 def check_runner(given: str | None) -> None:
-    """Refuse a runner that there is not, or that loses rows.
+    """Refuse a runner that does not exist, or that loses rows.
 
     Raises:
-        InvalidArgument: it is one.
+        InvalidArgument: the runner is refused.
 
     Example:
         >>> check_runner("FlnkRunner")

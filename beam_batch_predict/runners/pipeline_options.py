@@ -1,4 +1,4 @@
-"""Flags of Beam, as on a command line: which there are, and what they give."""
+"""Flags of Beam, as on a command line: known flags, and the values they give."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def flags_given(flags: Sequence[str], known: Iterable[str] = ()) -> dict[str, An
 
     Args:
         flags: as on a command line.
-        known: flags of the caller's own, which a misspelt one may stand for.
+        known: flags of the caller, which a misspelt flag may be meant for.
 
     Returns:
         The values by the attributes of Beam's options.
 
     Raises:
-        InvalidArgument: a flag is not known, or has a value that it cannot have; or there is no
-            such runner, or it loses rows.
+        InvalidArgument: a flag is not known or has a value that it cannot have, or the runner
+            does not exist or loses rows.
 
     Example:
         >>> flags_given(["--worker_machine_type", "n2", "--experiments=a,b", "--experiment=c"])
@@ -53,7 +53,7 @@ def flags_given(flags: Sequence[str], known: Iterable[str] = ()) -> dict[str, An
 
 
 def takes_value(flag: str) -> bool:
-    """Whether a flag is one of Beam's that cannot do without a value.
+    """Whether a flag is one of Beam's that needs a value.
 
     Example:
         >>> takes_value("--runner"), takes_value("--streaming")
@@ -71,7 +71,7 @@ def _beam_parser() -> _Parser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Raises where argparse would end the process; takes flags that classes share once."""
+    """A parser that raises where argparse ends the process, and skips repeated flags."""
 
     def error(self, message: str) -> Any:
         raise InvalidArgument(message)

@@ -1,4 +1,4 @@
-"""Workers that may be on other machines, and what they must find there."""
+"""Paths that workers on other machines must reach."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["note_on_paths", "refuse_local_paths"]
 
 _MOST_SHOWN = 3
 _MOST_NAMED = 10
-"""Of paths in a note, and in an error."""
+"""Paths in a note, and in an error."""
 
 
 def note_on_paths(spec: BatchPredictSpec) -> str:
@@ -32,8 +32,8 @@ def note_on_paths(spec: BatchPredictSpec) -> str:
         'workers on other machines must see what is here at these paths: /data/out'
         >>> spec = BatchPredictSpec(
         ...     JsonLines("gs://b/in"), SavedModel("gs://b/model"), GcsDestination("out"))
-        >>> note_on_paths(spec)[-57:]
-        ': out (relative ones begin where each worker was started)'
+        >>> note_on_paths(spec).partition(": ")[2]
+        'out (relative paths start at the directory in which a worker was started)'
     """
     local = [uri for uri in dict.fromkeys(_uris(spec)) if files.is_local(uri)]
     if not local:
@@ -42,12 +42,12 @@ def note_on_paths(spec: BatchPredictSpec) -> str:
     if len(local) > _MOST_SHOWN:
         shown += f" and {len(local) - _MOST_SHOWN} more"
     if not all(map(os.path.isabs, local)):
-        shown += " (relative ones begin where each worker was started)"
+        shown += " (relative paths start at the directory in which a worker was started)"
     return f"workers on other machines must see what is here at these paths: {shown}"
 
 
 def _uris(spec: BatchPredictSpec) -> Iterator[str]:
-    """All that workers read or write, what they write first."""
+    """Yield the URIs that workers write and read."""
     if isinstance(spec.destination, GcsDestination):
         yield spec.destination.output_uri_prefix
     yield spec.model.uri

@@ -1,4 +1,4 @@
-"""The id of the job of a service that does a run, kept beside its parts."""
+"""The id of the service's job that does a run, kept beside the run's parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _FILE = "dataflow-job"
 
 
 def write_external_job(parts_directory: str, job: str) -> None:
-    """Keep the id of a run's job beside its parts, for a resumed run."""
+    """Keep the id of a run's job, for the launcher of a resumed run."""
     with contextlib.suppress(OSError, StorageUnavailable):
         files.write_file(files.join(parts_directory, _FILE), job.encode())
 

@@ -66,7 +66,7 @@ class BatchPredict(beam.PTransform):
         check_begin(begin, "BatchPredict")
         spec = self.spec
         directory = self.directory or self._location.directory(work_prefix_of(begin.pipeline))
-        record = self._run or self._location.record_in(directory, spec.job)
+        record = self._run or self._location.run_in(directory, spec.job)
         limit = FailureLimit(spec.max_failed_fraction, spec.max_failed_min_rows)
         start = begin | "Run" >> beam.Create([record]) | "Begin" >> beam.Map(begin_run)
         return (

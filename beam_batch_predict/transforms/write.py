@@ -107,7 +107,7 @@ class WriteResults(beam.PTransform):
         """Write parts, then publish them."""
         check_batches(batches, "WriteResults")
         directory = self.directory or self._place.directory(work_prefix_of(batches.pipeline))
-        record = self._place.record_in(directory)
+        record = self._place.run_in(directory)
         return batches | "WriteRun" >> WriteRun(record, self._output)
 
 

@@ -77,9 +77,7 @@ def spec_of(directory, model, signature, form, output, key):
 def run(spec, caller):
     """The steps of a run, one after the other."""
     takes_string = not takes_examples(caller.model.signature.inputs)
-    record = OutputLocation(spec.destination, "", now()).record_in(
-        spec.destination.output_uri_prefix
-    )
+    record = OutputLocation(spec.destination, "", now()).run_in(spec.destination.output_uri_prefix)
     parts = []
     for chunk in chunks_of(spec.source, spec.instances):
         batches = iter(read_chunk(chunk, files.open_file, 2))

@@ -123,7 +123,7 @@ def test_the_command_for_a_job_service(checkout):
     (note,) = notes
     assert "workers on other machines" in note
     assert "out/penguins" in note
-    assert "(relative ones begin where each worker was started)" in note
+    assert "(relative paths start at the directory in which a worker was started)" in note
 
 
 @engines

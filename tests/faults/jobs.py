@@ -63,7 +63,7 @@ class Job:
     def run_here(self, **options):
         """Run it in this process; the record."""
         job = read_job(self.path.read_bytes())
-        return json.loads(run_job(job, {**OPTIONS, **options}, []).record)
+        return json.loads(run_job(job, {**OPTIONS, **options}, []).job)
 
     def command(self, *flags):
         """Its command line."""

@@ -1,4 +1,4 @@
-"""A run that broke off is gone on with, and ends as if nothing had happened."""
+"""A resumed run ends as one that was not interrupted."""
 
 import fcntl
 import json
@@ -41,7 +41,7 @@ def run(tmp_path, tiny_model):
         }
         options = {"chunk_bytes": 200, "resume": resume, **options}
         finished = run_command.run_job(read_job(job), options, [], show)
-        return json.loads(finished.record)
+        return json.loads(finished.job)
 
     return run_again
 
@@ -252,7 +252,7 @@ def test_an_attempt_that_was_taken_over_says_so_and_touches_nothing(run, monkeyp
         return finish(parts, record, *rest)
 
     monkeypatch.setattr(write_dofns, "finish_run", late)
-    with pytest.raises(TakenOver, match="another process goes on with the run"):
+    with pytest.raises(TakenOver, match="another process has resumed the run"):
         run()
     (directory,) = (tmp_path / "out").iterdir()
     assert json.loads((directory / "job.json").read_text())["state"] == "JOB_STATE_RUNNING"
@@ -280,7 +280,7 @@ def test_what_passes_is_tried_again_by_the_run_itself(run, published, monkeypatc
     assert record["state"] == "JOB_STATE_SUCCEEDED"
     assert published(record["outputInfo"]["gcsOutputDirectory"]) == whole
     assert len(written) == len(set(written))
-    assert sum("the run goes on with what is done, after: " in line for line in lines) == 3
+    assert sum("resuming the run after: " in line for line in lines) == 3
 
 
 def test_what_does_not_pass_ends_the_run_after_some_attempts(run, monkeypatch):

@@ -1,7 +1,7 @@
-"""What a job asks for, and what the command line does, as Dataflow's options.
+"""Options of a Dataflow job, from the fields of the job and the command line.
 
-A flag of Beam always wins over a field of the job. What contradicts each other, or what
-Dataflow would refuse after the job's files are staged, is said before anything starts.
+A flag of Beam always wins over a field of the job. Contradictions, and values that Dataflow would
+refuse after the job's files are staged, are reported before anything starts.
 
 Sources: `Job` and `Environment` of the Dataflow API, v1b3; Beam's options; the pages of
 Dataflow's documentation on pipeline options, GPUs, right fitting and customer-managed keys.
@@ -41,13 +41,13 @@ def dataflow_options(
     default_region: Callable[[], str | None] = lambda: None,
     new_name: Callable[[str], str] = job_name,
 ) -> DerivedOptions:
-    """The options of a Dataflow job.
+    """Derive the options of a Dataflow job.
 
     Args:
         resources: what the job asks for.
         given: values of the flags of Beam that were given, by attribute of Beam's options.
         copies: of the model.
-        default_region: asked where neither a flag nor the job names a region.
+        default_region: called where neither a flag nor the job names a region.
         new_name: makes a name of a Dataflow job from the job's own name.
 
     Example:
@@ -61,7 +61,7 @@ source='dedicatedResources.machineSpec.machineType')
         ('--machine_type=n2 overrides dedicatedResources.machineSpec.machineType (n1-standard-4)',)
     """
     plan = OptionBuilder(resources, given, copies)
-    _place(plan, default_region)
+    _location(plan, default_region)
     _name(plan, new_name)
     machines.machines(plan)
     machines.workers(plan)
@@ -71,8 +71,8 @@ source='dedicatedResources.machineSpec.machineType')
     return DerivedOptions(tuple(plan.options), tuple(plan.notes), tuple(plan.wrong))
 
 
-def _place(plan: OptionBuilder, default_region: Callable[[], str | None]) -> None:
-    """Project, region, and where files are staged."""
+def _location(plan: OptionBuilder, default_region: Callable[[], str | None]) -> None:
+    """Choose the project, the region, and where files are staged."""
     plan.take("project", plan.resources.project, tell=False)
     _region(plan, default_region)
     values = plan.values
@@ -120,7 +120,7 @@ def _directories(plan: OptionBuilder) -> None:
 
 
 def _name(plan: OptionBuilder, new_name: Callable[[str], str]) -> None:
-    """What the job is called."""
+    """Choose the name of the job."""
     found, wanted = plan.values.get("job_name"), plan.resources.job_name
     if found is None:
         if wanted:
@@ -134,7 +134,7 @@ def _name(plan: OptionBuilder, new_name: Callable[[str], str]) -> None:
 
 
 def _accounts(plan: OptionBuilder) -> None:
-    """Whose rights workers have, and whose key is used."""
+    """Choose the account of the workers and the encryption key."""
     plan.take("service_account_email", plan.resources.service_account)
     plan.take("dataflow_kms_key", plan.resources.kms_key)
     key, region = plan.values.get("dataflow_kms_key"), plan.values.get("region")
@@ -148,15 +148,15 @@ def _accounts(plan: OptionBuilder) -> None:
         plan.refuse(plan.named("dataflow_kms_key"), message)
     elif region and match["location"] != region:
         message = (
-            f"the key is in {match['location']}, and {plan.shown('region')} says where the job is; "
-            "Dataflow takes keys of the job's own region only: name one with --dataflow_kms_key, "
+            f"the key is in {match['location']}, but the job runs in {plan.shown('region')}; "
+            "Dataflow accepts only keys of the job's own region: name one with --dataflow_kms_key, "
             "or change the region"
         )
         plan.refuse(plan.shown("dataflow_kms_key"), message)
 
 
 def _labels(plan: OptionBuilder) -> None:
-    """Labels: those of the job, and those that flags give."""
+    """Merge the labels of the job and those that flags give."""
     given: dict[str, str] = {}
     for text in plan.entries("labels"):
         try:
