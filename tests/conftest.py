@@ -13,7 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 import beam_batch_predict as bbp
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runners.create import make_runner
-from beam_batch_predict.sinks.parts.metadata import write_part_record
+from beam_batch_predict.sinks.parts.metadata import write_part_metadata
 from beam_batch_predict.transforms import write_dofns
 
 # A busy machine makes any example late; how long tests may take is pytest's `timeout`.
@@ -92,10 +92,10 @@ def breaking_off(monkeypatch):
             if len(written) == parts:
                 raise RuntimeError("the power went")
             written.append(part)
-            write_part_record(part, directory)
+            write_part_metadata(part, directory)
 
         with monkeypatch.context() as patch:
-            patch.setattr(write_dofns, "write_part_record", write)
+            patch.setattr(write_dofns, "write_part_metadata", write)
             yield
 
     return breaking

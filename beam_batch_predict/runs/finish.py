@@ -109,7 +109,7 @@ def _with_earlier(parts: list[Part], record: Run, planned_input: bool) -> list[P
     """All parts of a run: those of this attempt, and of the chunks that it need not do again."""
     if not (planned_input and record.resumed):
         return parts
-    return parts + read_parts(record.parts_directory, besides=complete_chunks(parts))
+    return parts + read_parts(record.parts_directory, without=complete_chunks(parts))
 
 
 def _fail(

@@ -65,7 +65,7 @@ def _places(parts: Sequence[Part]) -> dict[int, Sequence[str]]:
     """Where the first and the last row of each chunk stand."""
     found: dict[int, list[str]] = defaultdict(list)
     for part in parts:
-        found[part.chunk] += part.places
+        found[part.chunk] += part.locations
     return {chunk: (*places[:1], *places[-1:]) for chunk, places in found.items()}
 
 

@@ -17,7 +17,7 @@ from beam_batch_predict.files import File
 
 __all__ = ["RunPlan", "digest_of_files", "read_plan", "write_plan"]
 
-FORMAT = 2
+FORMAT = 3
 """Of all that is beneath the directory of parts; a run of another one cannot be gone on with."""
 
 _NAME = "run.plan"
