@@ -17,13 +17,13 @@ _KINDS = (
 )
 
 _OF_THE_SYSTEM = ("/proc/", "/sys/")
-"""Where files stand for the kernel's own data: of some, reading waits for ever."""
+"""Directories of files that are views of the kernel; reading some waits forever."""
 
 
 def why_no_data_file(uri: str) -> str:
-    """Why a local file is none that holds data; empty where it may be one, or is not there.
+    """Why a local file is not a file of data; empty if it may be one, or does not exist.
 
-    Pipes and devices may give bytes without end, or none for ever. Links are followed.
+    Pipes and devices may give bytes without end, or never any. Links are followed.
 
     Example:
         >>> why_no_data_file("/dev/zero")
@@ -36,7 +36,7 @@ def why_no_data_file(uri: str) -> str:
     try:
         mode = os.stat(uri).st_mode
         path = os.path.realpath(uri)
-    except (OSError, ValueError):  # opening it will say more
+    except (OSError, ValueError):  # opening it raises a better error
         return ""
     kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "")
     if path.startswith(_OF_THE_SYSTEM):
