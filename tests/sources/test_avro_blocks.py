@@ -256,7 +256,7 @@ def test_a_damaged_marker_ends_its_span():
         assert failure == (
             f"in.avro, byte {starts[1]}: no block can be read: the block does not end with the "
             f"file's sync marker; the rows from here to byte {stop}, and to the first sync marker "
-            "behind it, are lost"
+            "after it, are lost"
         )
 
 

@@ -243,7 +243,7 @@ def check_columns(count: int) -> None:
         raise DestinationError(
             f"the output needs {count} columns or more, and may have {MOST_COLUMNS} at most",
             "write jsonl, name the fields to send with includedFields, or set keyField: the key "
-            "then stands for the instance",
+            "then replaces the instance",
         )
 
 

@@ -125,20 +125,20 @@ def _to_json(part: Part) -> dict[str, Any]:
     }
 
 
-def _from_json(record: Mapping[str, Any], directory: str) -> Part:
+def _from_json(value: Mapping[str, Any], directory: str) -> Part:
     return Part(
         **{
-            **record,
-            "predictions": _file_from_json(record["predictions"], directory),
-            "errors": _file_from_json(record["errors"], directory),
+            **value,
+            "predictions": _file_from_json(value["predictions"], directory),
+            "errors": _file_from_json(value["errors"], directory),
             "source_failures": tuple(
                 Status(Code(status["code"]), status["message"])
-                for status in record["source_failures"]
+                for status in value["source_failures"]
             ),
-            "prediction_sections": tuple(map(_section_from_json, record["prediction_sections"])),
-            "error_sections": tuple(map(_section_from_json, record["error_sections"])),
-            "error_groups": tuple(map(ErrorGroup.from_json, record["error_groups"])),
-            "locations": tuple(record["locations"]),
+            "prediction_sections": tuple(map(_section_from_json, value["prediction_sections"])),
+            "error_sections": tuple(map(_section_from_json, value["error_sections"])),
+            "error_groups": tuple(map(ErrorGroup.from_json, value["error_groups"])),
+            "locations": tuple(value["locations"]),
         }
     )
 
@@ -148,10 +148,10 @@ def _file_to_json(file: PartFile) -> dict[str, Any] | None:
     return {**file._asdict(), "uri": file.uri.rpartition("/")[2]} if file.uri else None
 
 
-def _file_from_json(record: Mapping[str, Any] | None, directory: str) -> PartFile:
-    if record is None:
+def _file_from_json(value: Mapping[str, Any] | None, directory: str) -> PartFile:
+    if value is None:
         return NO_FILE
-    return PartFile(**{**record, "uri": files.join(directory, os.path.basename(record["uri"]))})
+    return PartFile(**{**value, "uri": files.join(directory, os.path.basename(value["uri"]))})
 
 
 def _section_to_json(section: Section) -> dict[str, Any]:
@@ -159,9 +159,9 @@ def _section_to_json(section: Section) -> dict[str, Any]:
     return {"columns": columns, "size": section.size}
 
 
-def _section_from_json(record: Mapping[str, Any]) -> Section:
-    columns = (Column(role, name, _type_from_json(of)) for role, name, of in record["columns"])
-    return Section(tuple(columns), record["size"])
+def _section_from_json(value: Mapping[str, Any]) -> Section:
+    columns = (Column(role, name, _type_from_json(of)) for role, name, of in value["columns"])
+    return Section(tuple(columns), value["size"])
 
 
 def _type_to_json(of: Any) -> Any:
@@ -172,9 +172,9 @@ def _type_to_json(of: Any) -> Any:
     return base64.b64encode(pa.schema([("", of)]).serialize()).decode()
 
 
-def _type_from_json(record: Any) -> Any:
-    if record is None:
+def _type_from_json(value: Any) -> Any:
+    if value is None:
         return None
-    if isinstance(record, list):
-        return FeatureKind(*record)
-    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(record))).field(0).type
+    if isinstance(value, list):
+        return FeatureKind(*value)
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(value))).field(0).type
