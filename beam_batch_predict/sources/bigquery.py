@@ -181,11 +181,11 @@ def _patience() -> Retry:
     from google.api_core.exceptions import DeadlineExceeded, ServiceUnavailable
     from google.cloud.bigquery.retry import DEFAULT_RETRY
 
-    def passes(error: Exception) -> bool:
+    def may_succeed(error: Exception) -> bool:
         is_grpc = isinstance(error, (DeadlineExceeded, ServiceUnavailable))
         return is_grpc or DEFAULT_RETRY._predicate(error)
 
-    return DEFAULT_RETRY.with_predicate(passes).with_timeout(PLAN_SECONDS)
+    return DEFAULT_RETRY.with_predicate(may_succeed).with_timeout(PLAN_SECONDS)
 
 
 def _names(table: Table, shown: str) -> tuple[str, ...]:

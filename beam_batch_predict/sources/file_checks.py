@@ -7,7 +7,7 @@ import stat
 
 from beam_batch_predict.files import is_local
 
-__all__ = ["why_no_data_file"]
+__all__ = ["special_file_problem"]
 
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -20,15 +20,15 @@ _OF_THE_SYSTEM = ("/proc/", "/sys/")
 """Directories of files that are views of the kernel; reading some waits forever."""
 
 
-def why_no_data_file(uri: str) -> str:
+def special_file_problem(uri: str) -> str:
     """Why a local file is not a file of data; empty if it may be one, or does not exist.
 
     Pipes and devices may give bytes without end, or never any. Links are followed.
 
     Example:
-        >>> why_no_data_file("/dev/zero")
+        >>> special_file_problem("/dev/zero")
         'it is a device, not a file of data'
-        >>> why_no_data_file("gs://bucket/dev/zero")
+        >>> special_file_problem("gs://bucket/dev/zero")
         ''
     """
     if not is_local(uri):

@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from beam_batch_predict.batch import Span
 from beam_batch_predict.messages import shortened
-from beam_batch_predict.sources.file_checks import why_no_data_file
+from beam_batch_predict.sources.file_checks import special_file_problem
 from beam_batch_predict.sources.lines import read_lines
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
@@ -129,7 +129,7 @@ def _begin(line: bytes | Status, open_file: Open, max_bytes: int) -> _Begun:
         )
     if not uri:
         return _Begun(uri, Status(Code.INVALID_ARGUMENT, "the line has no URI"))
-    if reason := why_no_data_file(uri):
+    if reason := special_file_problem(uri):
         return _Begun(uri, Status(Code.INVALID_ARGUMENT, f"the file is not read: {reason}"))
     try:
         file = open_file(uri)

@@ -24,7 +24,7 @@ from beam_batch_predict.sources.bigquery import (
 )
 from beam_batch_predict.sources.compression import is_compressed
 from beam_batch_predict.sources.csv_files import read_columns
-from beam_batch_predict.sources.file_checks import why_no_data_file
+from beam_batch_predict.sources.file_checks import special_file_problem
 from beam_batch_predict.sources.parquet.files import read_parquet_columns
 from beam_batch_predict.spec.sources import (
     Avro,
@@ -205,7 +205,7 @@ def list_files(patterns: Sequence[str], match: Callable[[str], list[File]]) -> l
             continue
         if not matched:
             problems.append(f"{pattern}: matches no file")
-        odd = ((file.uri, why_no_data_file(file.uri)) for file in matched if not file.size)
+        odd = ((file.uri, special_file_problem(file.uri)) for file in matched if not file.size)
         problems += islice((f"{uri}: {reason}" for uri, reason in odd if reason), 1)
         for file in matched:
             found.setdefault(_identity(file.uri), file)

@@ -130,7 +130,7 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int, bound
         head = content[position : position + head_size]
         length = heads.get(head)
         if length is None:
-            length = _sound_length(head)
+            length = _valid_length(head)
             if length is None:
                 damaged = True
                 break
@@ -151,7 +151,7 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int, bound
     return _Cut(found._replace(offsets=offsets[inside]), position, missing, damaged)
 
 
-def _sound_length(head: bytes) -> int | None:
+def _valid_length(head: bytes) -> int | None:
     """The length in a head; None if it does not match its checksum."""
     length, expected = HEAD.unpack(head)
     crc = np.array([google_crc32c.value(head[:8])], dtype=np.uint32)

@@ -27,9 +27,9 @@ from beam_batch_predict.sinks.parts.final_files import FinalFiles, final_files
 from beam_batch_predict.sinks.parts.part import Part
 from beam_batch_predict.sinks.publish.bigquery_tables import (
     OutputTables,
+    expiration,
     is_table,
     refuse_existing,
-    soon,
 )
 from beam_batch_predict.sinks.publish.files import PublishedFile
 from beam_batch_predict.spec import OutputSettings
@@ -197,7 +197,7 @@ class _Loader:
         from google.cloud.bigquery import Table
 
         table = Table(target.aside, schema=target.fields)
-        table.expires = soon()
+        table.expires = expiration()
         table.encryption_configuration = self._tables.encryption
         table = self._client.create_table(table, exists_ok=True)
         batches = _batches(target.files)
@@ -307,7 +307,7 @@ class _Loader:
             if not is_new:
                 continue
             failures += 1
-            if failures == MOST_FAILURES or not reason.passes:
+            if failures == MOST_FAILURES or not reason.is_transient:
                 raise reason.error
             time.sleep(next(pauses))
         raise AssertionError
@@ -358,7 +358,7 @@ class _Loader:
 
 class _Failure(NamedTuple):
     error: DestinationError
-    passes: bool
+    is_transient: bool
 
 
 def _batches(parts: Sequence[PublishedFile]) -> list[Sequence[PublishedFile]]:

@@ -191,7 +191,7 @@ def _probe(client: Client, tables: OutputTables, dataset: Dataset, directory: st
     pq.write_table(pa.table({"probe": [True]}), content)
     name = f"probe_{uuid.uuid4().hex}"
     table = Table(tables.table_id(f"{tables.predictions}_{name}"))
-    table.expires = soon()
+    table.expires = expiration()
     table.encryption_configuration = tables.encryption
     config = LoadJobConfig(source_format=SourceFormat.PARQUET)
     config.destination_encryption_configuration = tables.encryption
@@ -216,6 +216,6 @@ def _probe(client: Client, tables: OutputTables, dataset: Dataset, directory: st
         files.delete([uri])
 
 
-def soon() -> datetime.datetime:
+def expiration() -> datetime.datetime:
     """When an intermediate table expires if it is not removed."""
     return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)

@@ -133,7 +133,7 @@ class Content:
             self._kept, self._used = next(self._pieces, b""), 0
         return not self._kept
 
-    def pass_marker(self, marker: bytes, stop: int) -> bool:
+    def skip_to_marker(self, marker: bytes, stop: int) -> bool:
         """Skip to after the next marker; False if there is none before `stop`."""
         start, kept = self.at, self._kept[self._used :]
         while (found := kept.find(marker)) < 0:
@@ -195,7 +195,7 @@ def read_blocks(span: Span, header: Header, content: Content, file: BinaryIO) ->
         # If a marker ends just before the span, the next block belongs to the span.
         file.seek(span.start - _SYNC)
         content = Content(blocks(file, ""), span.start - _SYNC)
-        if not content.pass_marker(header.sync, stop):
+        if not content.skip_to_marker(header.sync, stop):
             _check_end(span, content)
             return
     while content.at < stop:
