@@ -200,8 +200,9 @@ def _leave(record: Any, count: int) -> list[Any]:
     def part(number: int) -> Part:
         uri = files.join(directory, f"{part_name(number, 0, 10)}.predictions")
         written = PartFile(uri, len(RECORD), digest)
-        places = (f"gs://bucket/in.jsonl, byte {number}", f"gs://bucket/in.jsonl, byte {number}9")
-        return Part(number, count, 0, 10, True, written, NO_FILE, 0, (), 1.0, places=places)
+        first = f"gs://bucket/in.jsonl, byte {number}"
+        ends = first, f"{first}9"
+        return Part(number, count, 0, 10, True, written, NO_FILE, 0, (), 1.0, locations=ends)
 
     parts = list(map(part, range(count)))
     put = _put_remotely if directory.startswith("gs://") else _put_locally

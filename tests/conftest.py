@@ -11,7 +11,7 @@ import pytest
 import beam_batch_predict as bbp
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runners.job_options import make_engine
-from beam_batch_predict.sinks.parts.metadata import write_part_record
+from beam_batch_predict.sinks.parts.metadata import write_part_metadata
 from beam_batch_predict.transforms import write_dofns
 
 # On a busy machine, any example may miss a deadline; pytest's `timeout` limits the tests.
@@ -89,10 +89,10 @@ def breaking_off(monkeypatch):
             if len(written) == parts:
                 raise RuntimeError("the power went")
             written.append(part)
-            write_part_record(part, directory)
+            write_part_metadata(part, directory)
 
         with monkeypatch.context() as patch:
-            patch.setattr(write_dofns, "write_part_record", write)
+            patch.setattr(write_dofns, "write_part_metadata", write)
             yield
 
     return breaking

@@ -110,7 +110,7 @@ def _with_earlier(parts: list[Part], record: Run, planned_input: bool) -> list[P
     """Return all parts of a run: of this attempt, and of chunks that earlier attempts did."""
     if not (planned_input and record.resumed):
         return parts
-    return parts + read_parts(record.parts_directory, besides=complete_chunks(parts))
+    return parts + read_parts(record.parts_directory, without=complete_chunks(parts))
 
 
 def _fail(

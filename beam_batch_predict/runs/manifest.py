@@ -65,7 +65,7 @@ def _locations(parts: Sequence[Part]) -> dict[int, Sequence[str]]:
     """Return the locations of the first and the last row of each chunk."""
     found: dict[int, list[str]] = defaultdict(list)
     for part in parts:
-        found[part.chunk] += part.places
+        found[part.chunk] += part.locations
     return {chunk: (*rows[:1], *rows[-1:]) for chunk, rows in found.items()}
 
 

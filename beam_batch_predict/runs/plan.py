@@ -18,7 +18,7 @@ from beam_batch_predict.runs.record import Run
 from beam_batch_predict.sinks.formats.bigquery_names import refuse_clashes
 from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
 from beam_batch_predict.sinks.parts.accounting import complete_chunks
-from beam_batch_predict.sinks.parts.metadata import forget_part, read_parts, sound_parts
+from beam_batch_predict.sinks.parts.metadata import intact_parts, read_parts, remove_part_metadata
 from beam_batch_predict.sinks.publish.bigquery_tables import prepare_tables
 from beam_batch_predict.sinks.publish.files import has_publication, refuse_published
 from beam_batch_predict.sources.planning import (
@@ -142,9 +142,9 @@ def pending_chunks(spec: BatchPredictSpec, run: Run) -> Iterator[Chunk]:
         done = complete_chunks(read_parts(run.parts_directory))
     elif run.resumed:
         sound = []
-        for part in sound_parts(run.parts_directory):
+        for part in intact_parts(run.parts_directory):
             if part.source_failures:
-                forget_part(part, run.parts_directory)
+                remove_part_metadata(part, run.parts_directory)
             else:
                 sound.append(part)
         done = complete_chunks(sound)

@@ -17,7 +17,7 @@ from beam_batch_predict.files import File
 
 __all__ = ["RunPlan", "digest_of_files", "read_plan", "write_plan"]
 
-FORMAT = 2
+FORMAT = 3
 """Of all files in the directory of parts; a run with another format cannot be resumed."""
 
 _NAME = "run.plan"

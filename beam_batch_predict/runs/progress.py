@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from beam_batch_predict import files
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
-from beam_batch_predict.sinks.parts.metadata import chunk_of_record
+from beam_batch_predict.sinks.parts.metadata import chunk_of_metadata
 
 __all__ = ["chunks_done", "showing_progress"]
 
@@ -28,7 +28,7 @@ SECONDS_TO_BEGIN = 120.0
 def chunks_done(directory: str) -> int:
     """Count the chunks of a run that have a part."""
     found = files.match_in(directory, f"{PARTS}/*/chunk-*.part")
-    return len({chunk_of_record(file.uri) for file in found} - {None})
+    return len({chunk_of_metadata(file.uri) for file in found} - {None})
 
 
 @contextmanager

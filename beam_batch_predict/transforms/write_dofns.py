@@ -19,7 +19,7 @@ from beam_batch_predict.runs.failure_limit import FailureLimit, Tally
 from beam_batch_predict.runs.finish import fail_run, finish_run
 from beam_batch_predict.runs.plan import changed_inputs
 from beam_batch_predict.runs.record import Run
-from beam_batch_predict.sinks.parts.metadata import write_part_record
+from beam_batch_predict.sinks.parts.metadata import write_part_metadata
 from beam_batch_predict.sinks.parts.part import Part, PartWriter
 from beam_batch_predict.sinks.publish.files import PublishedFile, remove_parts
 from beam_batch_predict.spec import OutputSettings, Source
@@ -98,7 +98,7 @@ class WriteParts(beam.DoFn):
         except BaseException:
             writer.abandon()
             raise
-        write_part_record(part, self._record.parts_directory)
+        write_part_metadata(part, self._record.parts_directory)
         return part
 
     def _check_limit(self, part: Part, begun: Any) -> None:

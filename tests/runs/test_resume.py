@@ -112,7 +112,7 @@ def test_a_part_that_is_not_what_it_was_is_done_again(damage, run, break_off, pu
     record = run(resume=True)
     assert record["state"] == "JOB_STATE_SUCCEEDED"
     assert published(left) == whole
-    assert "is not what was written; its chunk is done again" in caplog.text
+    assert "is damaged or gone; its chunk is processed again" in caplog.text
 
 
 @pytest.mark.parametrize("moved", [0, 1, 7])
@@ -271,9 +271,9 @@ def test_what_passes_is_tried_again_by_the_run_itself(run, published, monkeypatc
             fail_at = next(failures, 100)
             raise StorageUnavailable("gs://bucket/x: storage fails with HTTP 503")
         written.append(part.chunk)
-        metadata.write_part_record(part, directory)
+        metadata.write_part_metadata(part, directory)
 
-    monkeypatch.setattr(write_dofns, "write_part_record", write)
+    monkeypatch.setattr(write_dofns, "write_part_metadata", write)
     monkeypatch.setattr(run_command, "WAIT_SECONDS", 0.01)
     lines = []
     record = run(show=lines.append)
@@ -291,7 +291,7 @@ def test_what_does_not_pass_ends_the_run_after_some_attempts(run, monkeypatch):
         tried.append(part)
         raise StorageUnavailable("gs://bucket/x: storage fails with HTTP 503")
 
-    monkeypatch.setattr(write_dofns, "write_part_record", write)
+    monkeypatch.setattr(write_dofns, "write_part_metadata", write)
     record = run()
     assert record["state"] == "JOB_STATE_FAILED"
     assert "storage fails with HTTP 503" in record["error"]["message"]

@@ -25,7 +25,7 @@ _FORMATS: dict[str, Callable[[OutputSettings], RecordFormat]] = {
 
 
 class RecordFormats(NamedTuple):
-    """The formats of a run's predictions and errors: mostly one object."""
+    """The formats of a run's predictions and errors; usually one object."""
 
     predictions: RecordFormat
     errors: RecordFormat
@@ -34,8 +34,8 @@ class RecordFormats(NamedTuple):
 def record_formats(output: OutputSettings) -> RecordFormats:
     """The formats of what a run writes.
 
-    AI Platform, whose names are sharded, had no errors row by row: there they are JSON Lines
-    beside predictions of all formats.
+    AI Platform, whose file names are sharded, wrote no errors of single rows. Beside sharded
+    predictions of any format, they are JSON Lines.
 
     Example:
         >>> [form.extension for form in record_formats(OutputSettings("csv"))]

@@ -22,8 +22,8 @@ from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.sinks.columns.batch_rows import failed_rows, predicted_rows
 from beam_batch_predict.sinks.columns.instance_columns import (
     InstanceColumns,
-    head_columns,
-    prediction_heads,
+    identity_columns,
+    prediction_identity,
 )
 from beam_batch_predict.sinks.columns.layout import (
     ERROR_COLUMN,
@@ -49,14 +49,14 @@ __all__ = ["CsvRecords"]
 _Cells: TypeAlias = dict[Column, list[Piece]]
 
 _CELLS = re.compile(rb'("[^"]*(?:""[^"]*)*"|[^",\n]*)[,\n]')
-"""The cells of whole rows as they are written here."""
+"""The cells of whole rows as this module writes them."""
 
 
 class CsvRecords:
-    r"""CSV; the header is in each file, or where file names are sharded in a file of its own.
+    r"""CSV with the header in each file, or if file names are sharded in its own file.
 
     Args:
-        output: the shape and the numbers of the records, and the names of the files.
+        output: the shape of the records, their numbers, and the names of the files.
 
     Example:
         >>> CsvRecords().schema((Column(1, "error"), Column(4, "error"))).names
@@ -73,13 +73,13 @@ class CsvRecords:
     def predictions(self, batch: InstanceBatch) -> Rows:
         """The rows that were predicted, in row order."""
         groups, rows = predicted_rows(batch)
-        heads = prediction_heads(batch, rows, self._shape)
+        identity = prediction_identity(batch, rows, self._shape)
         if not groups:
-            return Rows(union(heads, self._expected_outcomes(batch)))
-        return _rows(self._head_cells(heads) | self._outcome_cells(groups, rows))
+            return Rows(union(identity, self._expected_outcomes(batch)))
+        return _rows(self._identity_cells(identity) | self._outcome_cells(groups, rows))
 
     def _expected_outcomes(self, batch: InstanceBatch) -> Layout:
-        """The columns of outcomes, as far as they are known before there is one."""
+        """The columns of outcomes, as far as they are known without a prediction."""
         if self._shape is RecordShape.ECHO:
             return ()
         return tuple(outcome_columns((info.name for info in batch.outputs), self._shape).values())
@@ -89,7 +89,7 @@ class CsvRecords:
         if not batch.statuses:
             return Rows(())
         rows, codes, messages = failed_rows(batch)
-        cells = self._head_cells(head_columns(batch, rows))
+        cells = self._identity_cells(identity_columns(batch, rows))
         errors: list[Piece] = [list(map(_error_cell, codes, messages))]
         return _rows(cells | {ERROR_COLUMN: errors})
 
@@ -99,7 +99,7 @@ class CsvRecords:
         return Schema(layout, column_names(layout, outcomes))
 
     def empty(self, layout: Layout) -> Layout:
-        """The layout of a file of predictions without rows, where batches say this much."""
+        """The layout of a predictions file without rows, if batches have this layout."""
         if self._shape is RecordShape.OUTPUTS:
             return layout
         rest = [] if layout else [INSTANCE_COLUMN]
@@ -110,26 +110,26 @@ class CsvRecords:
         return list(written) == [schema]
 
     def writer(self, file: BinaryIO, schema: Schema) -> BytesWriter:
-        """Begin with the row of names, unless that is apart."""
+        """Begin a file: with the header, unless that is apart."""
         return BytesWriter(file, schema, b"" if self._header_apart else _header(schema))
 
     def header(self, schema: Schema) -> bytes:
-        """The file of the row of names, if that is apart."""
+        """The file of the header, if that is apart."""
         return _header(schema) if self._header_apart else b""
 
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
-        """The rows behind the header."""
+        """The rows after the header."""
         if not self._header_apart:
             file.read(len(_header(schema)))
         for block in _whole_rows(blocks(file)):
             yield Rows(schema.layout, partial(_rearranged, block, schema.layout))
 
-    def _head_cells(self, heads: InstanceColumns) -> _Cells:
+    def _identity_cells(self, identity: InstanceColumns) -> _Cells:
         return {
             column: value_cells(
                 json_values(values) if isinstance(values, pa.Array) else values, self._non_finite
             )
-            for column, values in heads.items()
+            for column, values in identity.items()
         }
 
     def _outcome_cells(self, groups: Sequence[Predictions], rows: Sequence[int]) -> _Cells:
@@ -168,7 +168,7 @@ def _rearranged(block: bytes, old: Layout, schema: Schema) -> bytes:
 
 
 def _whole_rows(text: Iterable[bytes]) -> Iterator[bytes]:
-    """The same text in blocks that end where rows do."""
+    """The same text in blocks of whole rows."""
     left = b""
     for block in text:
         left += block
@@ -179,7 +179,7 @@ def _whole_rows(text: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _end_of_rows(text: bytes) -> int:
-    """The byte behind the last line break outside quotes."""
+    """The position after the last line break outside quotes."""
     quotes = text.count(b'"')
     end = len(text)
     while (at := text.rfind(b"\n", 0, end)) >= 0:

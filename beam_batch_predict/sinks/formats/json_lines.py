@@ -2,7 +2,7 @@
 
 Source of the shapes: `OutputConfig` and `InstanceConfig` of Vertex AI's reference.
 `{"instance": …, "prediction": …}`, with a key `{"key": …, "prediction": …}`; excluded fields
-stand between; errors have `"error": {"code", "message"}` in place of the prediction.
+are between the two; errors have `"error": {"code", "message"}` instead of the prediction.
 In `RecordShape.OUTPUTS`, as AI Platform had it, a prediction is an object by output name,
 `{"y": …}`, with a key `{"key": …, "y": …}`.
 """
@@ -40,7 +40,7 @@ __all__ = [
 
 
 class JsonLineRecords:
-    """JSON Lines: each row says what it has, so there are no columns.
+    """JSON Lines: each record names its fields, so there are no columns.
 
     Example:
         >>> JsonLineRecords().schema(())
@@ -119,9 +119,9 @@ class JsonLineRecords:
         rows, codes, messages = failed_rows(batch)
         unkeyed = [batch.keys is not None and batch.keys[row] is None for row in rows]
         if batch.keyed_by_user or all(unkeyed) or not any(unkeyed):
-            head = self._head_pieces(batch, rows)
-        else:  # a row whose key is what is wrong with it shows its instance
-            head = [[join_rows(self._head_pieces(batch, [row]))[0] for row in rows]]
+            head = self._identity_pieces(batch, rows)
+        else:  # a row without a valid key shows its instance
+            head = [[join_rows(self._identity_pieces(batch, [row]))[0] for row in rows]]
         return join_lines(
             [
                 *head,
@@ -149,10 +149,10 @@ class JsonLineRecords:
         return [*pieces, b"}\n"]
 
     def _prediction_pieces(self, batch: InstanceBatch, group: Predictions) -> list[Piece]:
-        head = self._head_pieces(batch, group.rows)
+        head = self._identity_pieces(batch, group.rows)
         return [*head, b', "prediction": ', *row_pieces(group.columns, self._non_finite), b"}\n"]
 
-    def _head_pieces(self, batch: InstanceBatch, rows: Sequence[int]) -> list[Piece]:
+    def _identity_pieces(self, batch: InstanceBatch, rows: Sequence[int]) -> list[Piece]:
         """What is before the prediction or the error: the key, or instance and fields."""
         keys = take(batch.keys, rows)
         if keys is not None and (batch.keyed_by_user or None not in keys):
@@ -175,7 +175,7 @@ class JsonLineRecords:
             return [[self._instance_text(instance) for instance in instances]]
 
     def _instance_text(self, instance: Any) -> bytes:
-        """An instance as JSON, or as a string what has no form in JSON: such a row has failed."""
+        """An instance as JSON; of a row that failed, perhaps its text in Python as a string."""
         try:
             return dumps(instance, self._non_finite)
         except (TypeError, ValueError, RecursionError):
@@ -211,7 +211,7 @@ def _same(block: bytes, schema: Schema) -> bytes:
 
 
 def prediction_records(batch: InstanceBatch) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows that were predicted as (position, record), records as JSON would have them."""
+    """The rows that were predicted as (position, record), in values of JSON."""
     for group in batch.predictions:
         for row, value in zip(group.rows, row_values(group.columns), strict=True):
             yield row, {**_record(batch, row), "prediction": value}
@@ -230,5 +230,5 @@ def _record(batch: InstanceBatch, row: int) -> dict[str, Any]:
     instance = batch.instances[row]
     is_line = batch.format == "jsonl" and type(instance) is bytes
     if (batch.format == "file-list" or is_line) and batch.texts is not None:
-        instance = loads(batch.texts[row])  # the URI: the content is not for showing; a line's text
+        instance = loads(batch.texts[row])  # the URI and not the content; the text of the line
     return {"instance": instance, **attached}

@@ -21,8 +21,8 @@ from beam_batch_predict.encoding.tf_record import HEAD, TAIL, framed
 from beam_batch_predict.sinks.columns.batch_rows import failed_rows, predicted_rows
 from beam_batch_predict.sinks.columns.instance_columns import (
     InstanceColumns,
-    head_columns,
-    prediction_heads,
+    identity_columns,
+    prediction_identity,
 )
 from beam_batch_predict.sinks.columns.layout import (
     BLOCK_BYTES,
@@ -78,8 +78,8 @@ class ExampleRecords:
     def predictions(self, batch: InstanceBatch) -> Rows:
         """The rows that were predicted, in row order."""
         groups, rows = predicted_rows(batch)
-        heads = prediction_heads(batch, rows, self._shape)
-        features = self._head_features(batch, heads) | self._output_features(batch, groups)
+        identity = prediction_identity(batch, rows, self._shape)
+        features = self._identity_features(batch, identity) | self._output_features(batch, groups)
         return _rows(features, len(rows))
 
     def errors(self, batch: InstanceBatch) -> Rows:
@@ -87,7 +87,7 @@ class ExampleRecords:
         if not batch.statuses:
             return Rows(())
         rows, codes, messages = failed_rows(batch)
-        features = self._head_features(batch, head_columns(batch, rows))
+        features = self._identity_features(batch, identity_columns(batch, rows))
         features[_ERROR_CODE] = of_values(codes)
         features[_ERROR_MESSAGE] = of_values(messages)
         return _rows(features, len(rows))
@@ -99,11 +99,11 @@ class ExampleRecords:
         return Schema(layout, column_names(layout, used))
 
     def empty(self, layout: Layout) -> Layout:
-        """The same: a file without rows has no features."""
+        """The same layout: a file without rows has no features."""
         return layout
 
     def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
-        """Whether all features have the names and kinds that they would have."""
+        """Whether all features have the names and kinds of the schema."""
         lists = _lists(schema)
         return all(
             not kind or lists[column] == (name, kind)
@@ -124,9 +124,9 @@ class ExampleRecords:
         for records in _blocks_of_records(file):
             yield Rows(schema.layout, partial(_rewritten, records, schema))
 
-    def _head_features(self, batch: InstanceBatch, heads: InstanceColumns) -> _Features:
+    def _identity_features(self, batch: InstanceBatch, identity: InstanceColumns) -> _Features:
         found: _Features = {}
-        for column, values in heads.items():
+        for column, values in identity.items():
             if isinstance(values, pa.Array):
                 found[column] = of_arrow(values, self._non_finite)
                 continue
@@ -199,7 +199,7 @@ def _records(features: _Features, count: int, schema: Schema) -> bytes:
 
 
 def _exact_key(key: Any) -> Any:
-    """A key that a feature can hold: its floats have 32 bits, too few to tell keys apart."""
+    """A key as a feature can hold it: floats of 32 bits would make keys equal, so text."""
     return dumps(key).decode() if isinstance(key, float) else key
 
 
@@ -225,7 +225,7 @@ def _spread(values: Values, rows: Sequence[int], count: int) -> Values:
 
 
 def _blocks_of_records(file: BinaryIO) -> Iterator[list[bytes]]:
-    """The records of a file that was written here, some at a time."""
+    """The records of a file that this module wrote, some at a time."""
     records: list[bytes] = []
     size = 0
     while head := file.read(HEAD.size):
@@ -240,7 +240,7 @@ def _blocks_of_records(file: BinaryIO) -> Iterator[list[bytes]]:
 
 
 def _rewritten(records: Sequence[bytes], old: Schema, schema: Schema) -> bytes:
-    """Records that were written in one schema in another."""
+    """Records of one schema in another."""
     if ExampleRecords().fits([old], schema):
         return framed(records)
     columns = example_columns(records)

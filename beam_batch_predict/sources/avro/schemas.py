@@ -28,12 +28,12 @@ __all__ = [
 def json_schema(schema: Any, faults: list[Status]) -> Any:
     """A schema with the logical types of `json_values`, without defaults, aliases and remarks.
 
-    By the specification a logical type that is unknown or wrong, as a decimal without a
-    precision, is as none.
+    By the specification, an unknown or wrong logical type is ignored, such as a decimal
+    without a precision.
 
     Args:
         schema: the schema, as JSON has it.
-        faults: where values without JSON are noted.
+        faults: a list to which faults of values without JSON are added.
 
     Raises:
         KeyError, TypeError: the schema is wrong.
@@ -94,7 +94,7 @@ def _logical_type(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def kind_of(node: Any) -> str:
-    """The type of a schema: of a primitive one, a complex one, or the name of one.
+    """The type of a schema: primitive, complex, or the name of a named type.
 
     Example:
         >>> kind_of("int"), kind_of(["null", "int"]), kind_of({"type": "map", "values": "int"})
@@ -123,7 +123,7 @@ def is_array_of_floats(node: Any) -> bool:
 
 
 def bare(node: Any) -> Any:
-    """A schema whose values are as they stand in the file, as far as they are no records.
+    """A schema whose values are as in the file, except those of records.
 
     Example:
         >>> bare(["null", {"type": "float", "logicalType": "beam-batch-predict-"}])
@@ -139,10 +139,10 @@ def bare(node: Any) -> Any:
 
 
 def number_branches(record: Any) -> None:
-    """Make dictionaries of unions and of the symbols of enums, by number, in place.
+    """Replace the lists of unions and of enum symbols by dictionaries with numbers as keys.
 
-    The readers of fastavro accept them. In a list, an index below 0 would count from the end:
-    damaged data would be values. A dictionary raises KeyError.
+    fastavro reads by them, too. In a list, an index below 0 counts from the end, so damaged
+    data would become values; a dictionary raises KeyError. Changes the schema itself.
 
     Args:
         record: a schema that fastavro has parsed.
@@ -187,7 +187,7 @@ def _branches(node: Any) -> list[Any]:
 
 
 def depth(node: Any, named: Mapping[str, Any], known: dict[str, float] | None = None) -> float:
-    """How deep values are nested; infinity for a type that has itself inside.
+    """How deep values are nested; infinity for a type that contains itself.
 
     Args:
         node: a schema after `number_branches`.
@@ -204,7 +204,7 @@ def depth(node: Any, named: Mapping[str, Any], known: dict[str, float] | None = 
     if name in known:
         return known[name]
     if name:
-        known[name] = math.inf  # as long as we are in it
+        known[name] = math.inf  # until its depth is known
     found = 1.0 + max([depth(inner, named, known) for inner in _inside(node)], default=0.0)
     if name:
         known[name] = found
@@ -212,7 +212,7 @@ def depth(node: Any, named: Mapping[str, Any], known: dict[str, float] | None = 
 
 
 def has_bytes(node: Any, named: Mapping[str, Any], known: dict[str, bool]) -> bool:
-    """Whether each value has a byte of its own in the file.
+    """Whether each value has at least one byte in the file.
 
     Example:
         >>> has_bytes("null", {}, {}), has_bytes({"type": "union", 0: "null"}, {}, {})
@@ -222,7 +222,7 @@ def has_bytes(node: Any, named: Mapping[str, Any], known: dict[str, bool]) -> bo
     kind = kind_of(node)
     if kind == "record":
         if node["name"] not in known:
-            known[node["name"]] = True  # as long as we are in it
+            known[node["name"]] = True  # until it is known
             inside = [has_bytes(inner, named, known) for inner in _inside(node)]
             known[node["name"]] = any(inside)
         return known[node["name"]]
@@ -230,12 +230,12 @@ def has_bytes(node: Any, named: Mapping[str, Any], known: dict[str, bool]) -> bo
 
 
 def bound_values(root: Any, named: Mapping[str, Any], budget: Budget) -> None:
-    """See that bytes or a budget bound how many values a row has. Changes the schema in place.
+    """Make bytes or a budget bound the values of a row. Changes the schema itself.
 
     Args:
         root: a schema after `number_branches`.
         named: its types that have names.
-        budget: what values without bytes are taken from, but those of unions.
+        budget: counts values without bytes, except those of unions.
 
     Raises:
         ValueError: there is an array whose items have no bytes.
@@ -246,7 +246,7 @@ def bound_values(root: Any, named: Mapping[str, Any], budget: Budget) -> None:
         node = waiting.pop()
         waiting += _inside(node)
         if kind_of(node) == "array" and not has_bytes(node["items"], named, known):
-            raise ValueError("an array of items without bytes, whose number nothing would bound")
+            raise ValueError("an array of items without bytes: their number has no bound")
         if kind_of(node) == "record":
             count = sum(not has_bytes(inner, named, known) for inner in _inside(node))
             if count:
