@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers.examples import examples
 from helpers.records import error_lines, prediction_lines
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -256,7 +257,7 @@ CONFIGS = st.sampled_from(
 )
 
 
-@settings(deadline=None, max_examples=1500)
+@settings(deadline=None, max_examples=examples(1500))
 @given(
     rows=st.lists(ROWS.filter(bytes.strip), min_size=1, max_size=6),
     config=CONFIGS,
@@ -320,7 +321,7 @@ def split_slowly(row):
     return cells
 
 
-@settings(deadline=None, max_examples=1500)
+@settings(deadline=None, max_examples=examples(1500))
 @given(row=ROWS.filter(bytes.strip))
 @example(row=b'"a" "b"')
 @example(row=b'" "')

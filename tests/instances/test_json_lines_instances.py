@@ -4,6 +4,7 @@ import json
 import re
 
 import pytest
+from helpers.examples import examples
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -303,7 +304,7 @@ CONFIGS = [
 BAD = [b"oops", b"null", b"[NaN]", b'{"id": null}', b"\xff", b"[]", b"1"]
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(400))
 @given(
     config=st.sampled_from(CONFIGS),
     values=st.lists(OBJECTS | VALUES, min_size=1, max_size=5) | st.lists(OBJECTS, min_size=1),
@@ -332,7 +333,7 @@ def test_a_bad_row_changes_nothing_about_its_neighbours(config, values, bad, at)
         assert seen(without, position) == seen(beside, position + (position >= at))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=examples(300))
 @given(config=st.sampled_from(CONFIGS), value=OBJECTS)
 def test_echoed_texts_and_fields_read_back_exactly(config, value):
     row = json.dumps(value, ensure_ascii=False).encode()

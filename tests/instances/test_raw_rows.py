@@ -5,6 +5,7 @@ import pickle
 
 import numpy as np
 import pytest
+from helpers.examples import examples
 from helpers.records import error_lines, prediction_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -79,7 +80,7 @@ def test_a_lone_string_is_the_bytes_of_the_row_whatever_they_are(rows, form, cal
     assert answers(predict_batch(converted, callers["length"])) == list(map(len, rows))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(rows=st.lists(ANYTHING | st.sampled_from([b"2.5", b'{"x": 3}', DAMAGED]), max_size=6))
 def test_other_signatures_get_what_lines_say_as_without_the_option(rows, callers):
     batch = InstanceBatch(rows, origins=((0, "in"),), offsets=list(range(len(rows))))

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -157,7 +158,7 @@ def test_calls_that_succeed_give_retries_back(caller, backend):
     assert predict(caller, range(64)) == {}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.lists(st.integers(0, 40), min_size=1, max_size=200),
     st.sets(st.integers(0, 40), max_size=5),

@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -230,7 +231,7 @@ def test_outputs_without_an_entry_per_row_fail_all_rows_at_once():
     assert set(failed.values()) == {Status(Code.INTERNAL, message)}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(st.lists(st.integers(-1, 12), min_size=1, max_size=40), min_size=1, max_size=4),
     st.integers(1, 50),
@@ -252,7 +253,7 @@ def test_every_row_has_one_outcome_and_good_rows_predictions(batches, batch_size
     assert all(size <= batch_size for size in caller.model.sizes)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.integers(-2, 1), min_size=1, max_size=100), st.integers(1, 100))
 def test_an_unproven_model_fails_no_row_without_a_reason(numbers, batch_size):
     caller = ModelCaller(Doubler())

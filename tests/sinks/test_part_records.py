@@ -4,6 +4,7 @@ import itertools
 
 import pyarrow as pa
 import pytest
+from helpers.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -86,7 +87,7 @@ def is_whole(rows, pieces):
     return False
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(fragments())
 def test_a_chunk_is_whole_if_any_of_its_parts_follow_each_other_to_its_end(case):
     rows, pieces = case

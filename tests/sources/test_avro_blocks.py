@@ -10,6 +10,7 @@ import zlib
 import fastavro
 import pytest
 import zstandard
+from helpers.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -358,7 +359,7 @@ def test_any_byte_damaged_is_told_or_changes_no_count(codec):
 
 
 @given(st.binary(max_size=300))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_garbage_behind_a_header(garbage):
     content = by_hand((1, b"\x02"))
     rows, _, failures = read(content + garbage + SYNC + long(1) + long(1) + b"\x04" + SYNC)

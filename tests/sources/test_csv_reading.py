@@ -8,6 +8,7 @@ import tracemalloc
 from itertools import pairwise
 
 import pytest
+from helpers.examples import examples
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +26,9 @@ from beam_batch_predict.status import Status
 
 BOM = b"\xef\xbb\xbf"
 FROM_FILE = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=examples(150),
 )
 
 
@@ -376,7 +379,7 @@ def test_a_row_like_the_header_in_the_middle_of_a_file_is_a_row(store):
 
 
 @given(st.text('a1," \t', max_size=12))
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=examples(500))
 def test_a_line_leaves_a_cell_open_if_a_quote_can_still_close_it(line):
     def is_valid(text):
         try:

@@ -157,6 +157,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.slow
 def test_a_few_bytes_that_are_16_gb_of_text_are_read_in_little_memory():
     ran = subprocess.run([sys.executable, "-c", BOMB], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-2000:]

@@ -83,6 +83,7 @@ def test_what_pip_installs_from_a_wheel_imports_and_packs_itself_again(tmp_path)
     assert (again / wheel.name).read_bytes() == wheel.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_wheel_requires_what_the_package_does(tmp_path):
     wheel = make_wheel(str(tmp_path))
     with zipfile.ZipFile(wheel) as archive:
