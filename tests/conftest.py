@@ -14,6 +14,7 @@ import beam_batch_predict as bbp
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runners.create import make_runner
 from beam_batch_predict.sinks.parts.metadata import write_part_record
+from beam_batch_predict.spec import RunOptions
 from beam_batch_predict.transforms import write_dofns
 
 # A busy machine makes any example late; how long tests may take is pytest's `timeout`.
@@ -137,7 +138,7 @@ def run_job(pipeline, tmp_path, outcome_in):
         )
         options = {"chunk_bytes": chunk_bytes} if chunk_bytes else {}
         with pipeline() as p:
-            predict = bbp.BatchPredict(job.to_spec(signature_name=signature, **options))
+            predict = bbp.BatchPredict(job.to_spec(RunOptions(signature_name=signature, **options)))
             _ = p | predict
         return outcome_in(predict.directory)
 

@@ -16,7 +16,7 @@ import pathlib
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from beam_batch_predict import cancellation
 from beam_batch_predict.cli import gcloud_flags
@@ -30,7 +30,7 @@ from beam_batch_predict.cli.logs import (
     silence_known_warnings,
 )
 from beam_batch_predict.cli.models import add_models_parser, run_models
-from beam_batch_predict.cli.options import OPTIONS, add_options
+from beam_batch_predict.cli.options import OPTIONS, add_options, run_options
 from beam_batch_predict.cli.summary import has_succeeded, summary
 from beam_batch_predict.commands.dry_run import show_run
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
@@ -159,7 +159,7 @@ def _show_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
     silence_known_warnings()
     job, notes = _unresolved_job(arguments, beam_flags)
     _check_beam_flags(beam_flags)
-    shown = show_run(job, _options_in(arguments), beam_flags)
+    shown = show_run(job, run_options(arguments), beam_flags)
     for line in (*(f"note: {note}" for note in notes), *shown.lines):
         _show(line)
     sys.stdout.write(shown.job.decode())
@@ -190,11 +190,7 @@ def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
     for handler in logging.getLogger().handlers:
         handler.addFilter(keep_log_record)
     threading.excepthook = log_thread_exception
-    return run_job(job, _options_in(arguments), beam_flags, show=_show)
-
-
-def _options_in(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {o.name: getattr(arguments, o.name, o.default) for o in OPTIONS}
+    return run_job(job, run_options(arguments), beam_flags, show=_show)
 
 
 def _show(line: str) -> None:

@@ -37,21 +37,21 @@ def _labels(text: str) -> dict[str, str]:
     return labels
 
 
-def _place_in_bigquery(text: str) -> str:
-    """A table, a dataset or a project as jobs name it.
+def _bigquery_uri(text: str) -> str:
+    """Return the URI of a table, a dataset or a project as job files have it.
 
-    Tools of Google write `project:dataset.table` too. In a project of a domain the colon is
-    part of the project's name: `example.com:project.dataset.table`.
+    Google's tools also write `project:dataset.table`. The name of a domain's project has a colon
+    in it: `example.com:project.dataset.table`.
 
     Example:
-        >>> _place_in_bigquery("p:d.t"), _place_in_bigquery("bq://example.com:p.d.t")
+        >>> _bigquery_uri("p:d.t"), _bigquery_uri("bq://example.com:p.d.t")
         ('bq://p.d.t', 'bq://example.com:p.d.t')
     """
-    place = text.strip().removeprefix("bq://")
-    project, sign, rest = place.rpartition(":")
+    name = text.strip().removeprefix("bq://")
+    project, sign, rest = name.rpartition(":")
     if sign and (rest.count(".") == 1 or "." not in project):
-        place = f"{project}.{rest}"
-    return f"bq://{place}"
+        name = f"{project}.{rest}"
+    return f"bq://{name}"
 
 
 class JobField(NamedTuple):
@@ -132,7 +132,7 @@ FIELDS = (
             param_type="BIGQUERY_TABLE",
         ),
         "inputConfig.bigquerySource.inputUri",
-        _place_in_bigquery,
+        _bigquery_uri,
         ("instances_format", ("bigquery",)),
     ),
     JobField(
@@ -267,14 +267,14 @@ FIELDS = (
             "output_table",
             help="Where in BigQuery the predictions go, if the output format is bigquery: a table "
             "that is not there yet, or a dataset or a project in which tables are made.",
-            metavar="PLACE",
+            metavar="TABLE|DATASET",
             group=OUTPUT,
             label="Output table or dataset",
             example="my-project.zoo.predictions",
             regex=_BQ,
         ),
         "outputConfig.bigqueryDestination.outputUri",
-        _place_in_bigquery,
+        _bigquery_uri,
         ("predictions_format", ("bigquery",)),
     ),
     JobField(

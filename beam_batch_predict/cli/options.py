@@ -11,18 +11,10 @@ import math
 from collections.abc import Callable, Collection, Sequence
 from typing import Any, NamedTuple
 
-from beam_batch_predict.spec import (
-    DEFAULT_CALL_TIMEOUT_SECONDS,
-    DEFAULT_CHUNK_BYTES,
-    DEFAULT_MAX_FAILED_FRACTION,
-    DEFAULT_MAX_FAILED_MIN_ROWS,
-    DEFAULT_MAX_INSTANCE_BYTES,
-    DEFAULT_SIGNATURE,
-    NonFinite,
-)
-from beam_batch_predict.spec.options import MODEL_COPIES, RESUME, ModelCopies, row_key
+from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec.options import ModelCopies, RunOptions, row_key
 
-__all__ = ["GROUPS", "OPTIONS", "Option", "add_options"]
+__all__ = ["GROUPS", "OPTIONS", "Option", "add_options", "run_options"]
 
 
 class Option(NamedTuple):
@@ -105,40 +97,42 @@ GROUPS = (JOB, INPUT, INSTANCES, MODEL, OUTPUT, FAILURES, RUN)
 _WHOLE = "[0-9]+"
 _DECIMAL = r"[0-9]+(\.[0-9]+)?"
 
+
+def _option(name: str, parse: Callable[[str], Any], *shown: Any, **more: Any) -> Option:
+    """Make an option of a run; its default is that of the field of `RunOptions`."""
+    return Option(name, parse, getattr(RunOptions, name), *shown, **more)
+
+
 OPTIONS = (
-    Option(
-        RESUME,
+    _option(
+        "resume",
         _boolean,
-        False,
         "Whether to go on with the newest unfinished run of this job, in its directory: chunks "
         "that are done are not done again.",
         "true|false",
         example="true",
     ),
-    Option(
+    _option(
         "signature_name",
         str,
-        DEFAULT_SIGNATURE,
         "The signature of the SavedModel to call.",
         "NAME",
         MODEL,
         "Signature",
         example="serving_default",
     ),
-    Option(
+    _option(
         "chunk_bytes",
         _positive,
-        DEFAULT_CHUNK_BYTES,
         "Bytes of input that make one unit of work, and one output file.",
         "BYTES",
         label="Bytes of a chunk",
         example="16777216",
         regex=_WHOLE,
     ),
-    Option(
+    _option(
         "non_finite",
         NonFinite,
-        NonFinite.STRING,
         'How NaN and infinities are written: "string" (NaN, Infinity, -Infinity, as Protocol '
         'Buffers do), "null", or "error": the row fails.',
         "string|null|error",
@@ -147,10 +141,9 @@ OPTIONS = (
         example="null",
         choices=(("string", "as strings"), ("null", "as null"), ("error", "the row fails")),
     ),
-    Option(
+    _option(
         "max_instance_bytes",
         _positive,
-        DEFAULT_MAX_INSTANCE_BYTES,
         "Bytes of a line, a record, or a file of a file list, that are taken; a larger one is an "
         "error of its row.",
         "BYTES",
@@ -159,10 +152,9 @@ OPTIONS = (
         example="1048576",
         regex=_WHOLE,
     ),
-    Option(
+    _option(
         "max_failed_fraction",
         _fraction,
-        DEFAULT_MAX_FAILED_FRACTION,
         "The job fails, and publishes no predictions, if a larger share of its rows fails; 1 is no "
         "limit.",
         "FRACTION",
@@ -171,10 +163,9 @@ OPTIONS = (
         example="0.01",
         regex=_DECIMAL,
     ),
-    Option(
+    _option(
         "max_failed_min_rows",
         _positive,
-        DEFAULT_MAX_FAILED_MIN_ROWS,
         "Rows that there must be before --max_failed_fraction counts.",
         "ROWS",
         FAILURES,
@@ -182,10 +173,9 @@ OPTIONS = (
         example="1000",
         regex=_WHOLE,
     ),
-    Option(
+    _option(
         "call_timeout_seconds",
         _seconds,
-        DEFAULT_CALL_TIMEOUT_SECONDS,
         "Seconds that a call of the model may take before its rows fail; 0 is no limit.",
         "SECONDS",
         FAILURES,
@@ -193,10 +183,9 @@ OPTIONS = (
         example="60",
         regex=_DECIMAL,
     ),
-    Option(
+    _option(
         "csv_multiline",
         _boolean,
-        False,
         "Whether cells of CSV files may hold line breaks; each file is then read by one worker, or "
         "as many as --readers_per_file says.",
         "true|false",
@@ -204,10 +193,9 @@ OPTIONS = (
         "Line breaks in CSV cells",
         example="true",
     ),
-    Option(
+    _option(
         "readers_per_file",
         _positive,
-        1,
         "The most workers that share a file that cannot be split: one that is compressed, a "
         "TFRecord file, or a CSV file with --csv_multiline. Each reads the file from its beginning "
         "to the end of a share of its own, of about --chunk_bytes or more, which makes one output "
@@ -218,10 +206,9 @@ OPTIONS = (
         example="16",
         regex=_WHOLE,
     ),
-    Option(
+    _option(
         "bigquery_query",
         str,
-        "",
         "A SELECT whose rows are read in place of those of the input table; tables that it names "
         "without a dataset are in the dataset of that table.",
         "SQL",
@@ -229,20 +216,18 @@ OPTIONS = (
         "BigQuery query",
         example="SELECT id, x FROM animals WHERE x > 0",
     ),
-    Option(
+    _option(
         "bigquery_row_restriction",
         str,
-        "",
         "A condition in SQL, as behind WHERE: other rows of the table are not read.",
         "SQL",
         INPUT,
         "BigQuery row restriction",
         example="island = 'Biscoe'",
     ),
-    Option(
+    _option(
         "model_registry",
         str,
-        "",
         "The directory in which a job's model is looked for by its name: "
         "MODEL/VERSION/saved_model.pb. Where it is not given, the environment variable "
         "BEAM_BATCH_PREDICT_MODEL_REGISTRY says it.",
@@ -252,10 +237,9 @@ OPTIONS = (
         example="gs://bucket/models",
         param_type="GCS_READ_FOLDER",
     ),
-    Option(
-        MODEL_COPIES,
+    _option(
+        "model_copies",
         ModelCopies,
-        ModelCopies.AUTO,
         'What loads the model: each worker "process"; or one process for each "machine", whose '
         'threads share it, for models too large to have several times; "auto" is one for each '
         "process, except on Dataflow's machines with GPUs.",
@@ -269,20 +253,20 @@ OPTIONS = (
             ("machine", "one per machine"),
         ),
     ),
-    Option(
+    _option(
         "key",
         _key,
-        "",
-        'What each prediction has as "key", for models that pass none through: "place", where the '
-        'row begins, as in.jsonl:1024; or, in jobs of AI Platform, "field:NAME", that field of the '
-        "row, which the model does not get.",
-        "place|field:NAME",
+        'What each prediction has as "key", for models that return none: "location", the file and '
+        'offset of its row, as in.jsonl:1024; or, in jobs of AI Platform, "field:NAME", that field '
+        "of the row, which the model does not get.",
+        "location|field:NAME",
         INSTANCES,
         "Key that is no field",
-        example="place",
-        regex="place|field:.+",
+        example="location",
+        regex="location|field:.+",
     ),
 )
+"""The options of a run, one for each field of `RunOptions`."""
 
 
 def _parsed(option: Option, text: str) -> Any:
@@ -325,3 +309,14 @@ def add_options(
                 metavar=option.metavar,
                 help=f"{option.help}{default}",
             )
+
+
+def run_options(arguments: argparse.Namespace) -> RunOptions:
+    """The options of a run that a parser with `add_options` has read.
+
+    Example:
+        >>> run_options(argparse.Namespace(chunk_bytes=1024)).chunk_bytes
+        1024
+    """
+    names = (option.name for option in OPTIONS if hasattr(arguments, option.name))
+    return RunOptions(**{name: getattr(arguments, name) for name in names})

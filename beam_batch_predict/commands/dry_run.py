@@ -6,11 +6,11 @@ up.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from beam_batch_predict.jobs import AiPlatformJob, Job
-from beam_batch_predict.spec.options import MODEL_COPIES, OF_THE_RUN, ModelCopies
+from beam_batch_predict.spec.options import RunOptions
 
 __all__ = ["Shown", "show_run"]
 
@@ -27,12 +27,12 @@ class Shown(NamedTuple):
     lines: tuple[str, ...]
 
 
-def show_run(job: Job, options: Mapping[str, Any], beam_flags: Sequence[str]) -> Shown:
+def show_run(job: Job, options: RunOptions, beam_flags: Sequence[str]) -> Shown:
     """What a run would be.
 
     Args:
         job: the job.
-        options: values of the options in `beam_batch_predict.cli.options`, by name.
+        options: of the run.
         beam_flags: Beam's own options, as on a command line.
 
     Raises:
@@ -41,19 +41,17 @@ def show_run(job: Job, options: Mapping[str, Any], beam_flags: Sequence[str]) ->
     Example:
         >>> from beam_batch_predict.jobs import BatchPredictionJob
         >>> job = BatchPredictionJob(service_account="a@b", model="penguins")
-        >>> show_run(job, {}, []).lines
+        >>> show_run(job, RunOptions(), []).lines
         ('note: serviceAccount: used on Dataflow; elsewhere workers run as the runner decides.',)
     """
-    of_results = {name: value for name, value in options.items() if name not in OF_THE_RUN}
-    spec = None if _names_model(job) else job.to_spec(**of_results)
+    spec = None if _names_model(job) else job.to_spec(options)
     notes, lines = list(job.notes), list[str]()
     if beam_flags:  # otherwise it is the local runner, with nothing to tell it
         from beam_batch_predict.runners.job_options import plan_options
         from beam_batch_predict.runners.pipeline_options import make_options
         from beam_batch_predict.runners.reachability import check_reach
 
-        copies = options.get(MODEL_COPIES, ModelCopies.AUTO)
-        planned = plan_options(job.resources, beam_flags, copies)
+        planned = plan_options(job.resources, beam_flags, options.model_copies)
         if spec is not None:
             check_reach(spec, make_options(planned.flags))
         notes += planned.notes

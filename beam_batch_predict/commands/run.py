@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -55,7 +55,7 @@ from beam_batch_predict.sinks.publish.files import (
     remove_parts,
 )
 from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, SavedModel
-from beam_batch_predict.spec.options import MODEL_COPIES, OF_THE_RUN, RESUME, ModelCopies
+from beam_batch_predict.spec.options import RunOptions
 from beam_batch_predict.status import Code
 from beam_batch_predict.transforms.batch_predict import BatchPredict
 from beam_batch_predict.transforms.work_prefix import work_prefix
@@ -90,7 +90,7 @@ class Finished(NamedTuple):
 
 def run_job(
     job: Job,
-    options: Mapping[str, Any],
+    options: RunOptions,
     beam_flags: Sequence[str],
     show: Callable[[str], None] = _logger.info,
 ) -> Finished:
@@ -98,7 +98,7 @@ def run_job(
 
     Args:
         job: the job.
-        options: values of the options in `beam_batch_predict.cli.options`, by name.
+        options: of the run.
         beam_flags: Beam's own options, as on a command line.
         show: takes a line about the progress of the run, every few seconds.
 
@@ -108,21 +108,19 @@ def run_job(
         DestinationError: no output directory can be made; nothing was started.
         TakenOver: another process goes on with the run.
     """
-    copies = options.get(MODEL_COPIES, ModelCopies.AUTO)
-    planned = plan_options(job.resources, beam_flags, copies)
+    planned = plan_options(job.resources, beam_flags, options.model_copies)
     for note in planned.notes:
         show(f"note: {note}")
     beam_options = make_options(planned.flags)
     # Our DoFns live in an installed package: there is no main session to send.
     beam_options.view_as(SetupOptions).save_main_session = False
-    of_results = {name: value for name, value in options.items() if name not in OF_THE_RUN}
-    spec = job.to_spec(**of_results)
+    spec = job.to_spec(options)
     project = beam_options.view_as(GoogleCloudOptions).project
     if project:
         spec = spec.paid_by(project)
     check_reach(spec, beam_options)
     prefix = "" if isinstance(spec.destination, GcsDestination) else work_prefix(beam_options)
-    if options.get(RESUME):
+    if options.resume:
         record = take_up_run(spec, job.display_name or "", show, prefix)
     else:
         record = claim_run(spec, prefix)

@@ -11,7 +11,7 @@ from beam_batch_predict.instances.arrow_tables import convert_tables
 from beam_batch_predict.instances.csv_rows import convert_csv
 from beam_batch_predict.instances.json_lines import convert_json_lines
 from beam_batch_predict.instances.listed_files import convert_listed_files
-from beam_batch_predict.instances.location_keys import place_keys
+from beam_batch_predict.instances.location_keys import location_keys
 from beam_batch_predict.instances.raw_rows import RAW_FORMATS, convert_raw, convert_text_records
 from beam_batch_predict.instances.tf_records import convert_records
 from beam_batch_predict.spec import InstanceConfig, NonFinite
@@ -48,7 +48,7 @@ def convert(
     check_applicable(config, batch.format)
     if not _stand_as_they_are(batch, config):
         return _parse(batch, config, non_finite)
-    return _with_places(convert_raw(batch, config, non_finite, _parse), config)
+    return _with_location_keys(convert_raw(batch, config, non_finite, _parse), config)
 
 
 def _stand_as_they_are(batch: InstanceBatch, config: InstanceConfig) -> bool:
@@ -62,14 +62,16 @@ def _parse(batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite) 
     converter = _CONVERTERS[batch.format]
     if config.raw_strings and converter is convert_records:
         converter = convert_text_records
-    return _with_places(converter(batch, _of_service(config), non_finite), config)
+    return _with_location_keys(converter(batch, _of_service(config), non_finite), config)
 
 
-def _with_places(batch: InstanceBatch, config: InstanceConfig) -> InstanceBatch:
-    return dataclasses.replace(batch, keys=place_keys(batch)) if config.place_as_key else batch
+def _with_location_keys(batch: InstanceBatch, config: InstanceConfig) -> InstanceBatch:
+    return (
+        dataclasses.replace(batch, keys=location_keys(batch)) if config.location_as_key else batch
+    )
 
 
 @lru_cache(maxsize=16)
 def _of_service(config: InstanceConfig) -> InstanceConfig:
     """What a config says of the fields of rows."""
-    return dataclasses.replace(config, place_as_key=False, raw_strings=False)
+    return dataclasses.replace(config, location_as_key=False, raw_strings=False)

@@ -1,4 +1,4 @@
-"""Keys for rows that have none: where each row stands."""
+"""Keys for rows that have none: the location of each row."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from itertools import pairwise
 
 from beam_batch_predict.batch import InstanceBatch
 
-__all__ = ["place_keys"]
+__all__ = ["location_keys"]
 
 
-def place_keys(batch: InstanceBatch) -> list[str | None]:
-    """A key for each row: its file, and the byte or the row of that at which it begins.
+def location_keys(batch: InstanceBatch) -> list[str | None]:
+    """Return the location of each row: its file, and its offset in bytes or rows.
 
     Example:
-        >>> place_keys(InstanceBatch([b"1", b"2"], offsets=[0, 2], origins=((0, "in.jsonl"),)))
+        >>> location_keys(InstanceBatch([b"1", b"2"], offsets=[0, 2], origins=((0, "in.jsonl"),)))
         ['in.jsonl:0', 'in.jsonl:2']
     """
     if not batch.origins:

@@ -26,7 +26,7 @@ from beam_batch_predict.runners.pipeline_options import (
     make_options,
     waits_for_service,
 )
-from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
+from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 
 __all__ = ["RunnerOptions", "plan_options"]
@@ -128,7 +128,7 @@ Planned = tuple[list[PlannedOption], list[Violation]]
 
 def _local(options: PipelineOptions, given: dict[str, object], copies: ModelCopies) -> Planned:
     """Workers of the local runner are processes, or threads of this one."""
-    mode, chosen = given.get("direct_running_mode"), f"--{MODEL_COPIES}={copies.value}"
+    mode, chosen = given.get("direct_running_mode"), f"--model_copies={copies.value}"
     if mode == "multi_processing" and copies is ModelCopies.MACHINE:
         message = f"several processes, and {chosen} wants one; leave out one of them"
         return [], [Violation(f"--direct_running_mode={mode}", message)]
@@ -146,7 +146,7 @@ def _portable(options: PipelineOptions, given: dict[str, object], copies: ModelC
     runner = runner_name(options.view_as(StandardOptions).runner)
     if copies is not ModelCopies.MACHINE or runner not in WITH_JOB_SERVERS:
         return [], []
-    chosen = f"--{MODEL_COPIES}={copies.value}"
+    chosen = f"--model_copies={copies.value}"
     if "sdk_worker_parallelism" not in given:
         return [PlannedOption("sdk_worker_parallelism", "1", chosen)], []
     found = options.view_as(PortableOptions).sdk_worker_parallelism

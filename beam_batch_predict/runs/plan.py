@@ -96,7 +96,7 @@ def plan_run(spec: BatchPredictSpec, record: Run) -> list[Chunk]:
     _refuse_own_files(listing, record)
     chunks = _chunks(spec.source, listing)
     config = spec.instances
-    if record.tables is not None and not (config.key_field or config.place_as_key):
+    if record.tables is not None and not (config.key_field or config.location_as_key):
         refuse_clashes(chunks[0].columns)
     plan = RunPlan(
         settings=settings_of(spec),

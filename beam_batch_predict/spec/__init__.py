@@ -24,7 +24,6 @@ from beam_batch_predict.spec.model import (
     SavedModel,
 )
 from beam_batch_predict.spec.options import (
-    MODEL_COPIES,
     ModelCopies,
     RowKey,
     RunOptions,
@@ -69,7 +68,6 @@ __all__ = [
     "DEFAULT_MAX_INSTANCE_BYTES",
     "DEFAULT_SIGNATURE",
     "LIST_CHUNK_BYTES",
-    "MODEL_COPIES",
     "PREDICTIONS_FORMATS",
     "RESERVED_FIELDS",
     "Avro",

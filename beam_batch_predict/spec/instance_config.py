@@ -30,13 +30,13 @@ class InstanceConfig:
     Args:
         instance_type: "object", "array", or None: the row decides.
         key_field: the field whose value identifies the row. It is not sent to the
-            model, and the output has it in place of the instance.
+            model, and the output has it instead of the instance.
         included_fields: only these fields are sent to the model, in this order where
             the instance is an array.
         excluded_fields: these fields are not sent to the model; they are attached to
             the output where there is no `key_field`.
-        place_as_key: the place of a row is its key: `in.jsonl:1024`, the URI and the offset in
-            bytes (or the row's number) of where it begins. Nothing is taken out of the row.
+        location_as_key: the location of a row is its key: `in.jsonl:1024`, its file and the
+            offset in bytes (or the row number) at which it begins. The model gets the whole row.
         raw_strings: a signature whose only input is a string gets rows as they stand: a line of
             text unparsed, a record's bytes. Other signatures get what lines, and records that
             are JSON texts, say. A `key_field` is looked up in the row and stays in it; where
@@ -54,7 +54,7 @@ class InstanceConfig:
     key_field: str | None = None
     included_fields: str | Sequence[str] = ()
     excluded_fields: str | Sequence[str] = ()
-    place_as_key: bool = False
+    location_as_key: bool = False
     raw_strings: bool = False
 
     def __post_init__(self) -> None:
@@ -66,8 +66,8 @@ class InstanceConfig:
         if found:
             problems = "; ".join(f"{name}: {problem}" for name, problem in found)
             raise InvalidArgument(f"InstanceConfig: {problems}")
-        if self.key_field and self.place_as_key:
-            raise InvalidArgument("InstanceConfig: key_field: not together with place_as_key")
+        if self.key_field and self.location_as_key:
+            raise InvalidArgument("InstanceConfig: key_field: not together with location_as_key")
 
     @property
     def unsent_fields(self) -> frozenset[str]:
@@ -90,7 +90,7 @@ _APPLICABLE_FIELDS = {
 }
 """The fields that mean something in a format, where not all of the service's do."""
 
-_OF_ALL_FORMATS = frozenset({"place_as_key", "raw_strings"})
+_OF_ALL_FORMATS = frozenset({"location_as_key", "raw_strings"})
 
 
 def applies(field: str, instances_format: str) -> bool:

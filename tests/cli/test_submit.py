@@ -334,7 +334,7 @@ def test_a_submitted_job_runs(shell, tmp_path, tiny_model):
         f"beam-batch-predict ai-platform jobs submit prediction tiny_1 --model tiny "
         f"--model_registry {tmp_path}/models --runner DirectRunner --async "
         f"--input-paths {tmp_path}/in_* --output-path {tmp_path}/out --region us-central1 "
-        "--data-format TEXT --format json --key place"
+        "--data-format TEXT --format json --key location"
     )
     assert code == 0, err
     record = json.loads(out)

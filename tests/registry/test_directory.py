@@ -13,6 +13,7 @@ from beam_batch_predict.registry.directory import list_models
 from beam_batch_predict.registry.lookup import resolve
 from beam_batch_predict.registry.resolved import REGISTRY_VARIABLE, ResolvedModel
 from beam_batch_predict.registry.versions_file import MOST_BYTES, Pins, parse_pins
+from beam_batch_predict.spec import RunOptions
 
 
 @pytest.fixture(autouse=True)
@@ -366,7 +367,7 @@ def test_a_job_is_resolved_once(registry, job):
         resolved = parse_resource(file.read()).resolved(directory)
     registry(versions("2"))
     assert resolved.resolved(directory) is resolved
-    made = resolved.to_spec(model_registry=directory)
+    made = resolved.to_spec(RunOptions(model_registry=directory))
     assert (made.model.uri, made.model.display_name) == (f"{directory}/m/1", "m")
     assert made.job.notes == (f"model: m@1 is {directory}/m/1.",)
 
@@ -375,7 +376,7 @@ def test_the_same_job_may_be_resolved_to_different_versions(registry, job):
     directory = registry(versions("1"))
     with open(job("m")) as file:
         read = parse_resource(file.read())
-    assert read.to_spec(model_registry=directory).model.uri == f"{directory}/m/1"
+    assert read.to_spec(RunOptions(model_registry=directory)).model.uri == f"{directory}/m/1"
     registry(versions("2"))
-    assert read.to_spec(model_registry=directory).model.uri == f"{directory}/m/2"
+    assert read.to_spec(RunOptions(model_registry=directory)).model.uri == f"{directory}/m/2"
     assert read.notes == ()

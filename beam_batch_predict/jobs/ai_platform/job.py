@@ -110,44 +110,43 @@ that is installed.',)
         """
         return resources_of(self)
 
-    def to_spec(self, **options: Any) -> spec.BatchPredictSpec:
+    def to_spec(self, options: RunOptions | None = None) -> spec.BatchPredictSpec:
         """The job in the terms of the pipeline.
 
         Args:
-            **options: values of `RunOptions`, by name. Without a `key`, only what the model itself
-                returns says which row a prediction is of.
+            options: of the run. Without a `key`, a prediction is only what the model returns.
 
         Raises:
             InvalidJob: the job breaks a rule.
-            InvalidArgument: one of the arguments cannot work, or there is no such model.
+            InvalidArgument: one of the options cannot work, or there is no such model.
             ModelError: the registry of models cannot be read.
         """
         wrong = self._breaches()
         if wrong:
             raise InvalidJob("job", wrong)
-        asked = RunOptions(**options)
+        options = options or RunOptions()
         for name in _OF_OTHERS:
-            if getattr(asked, name):
+            if getattr(options, name):
                 message = f"{name} is for what AI Platform's jobs do not read: CSV files, tables"
                 raise InvalidArgument(message, "leave it out")
         given = self.prediction_input
         assert given is not None
         assert given.output_path is not None
-        job, key = self.resolved(asked.model_registry), row_key(asked.key)
+        job, key = self.resolved(options.model_registry), row_key(options.key)
         return spec.BatchPredictSpec(
-            source=_source(given, asked),
-            model=job._saved_model(asked.signature_name),
+            source=_source(given, options),
+            model=job._saved_model(options.signature_name),
             destination=spec.GcsDestination(
                 given.output_path, own_directory=False, file_names=spec.FileNames.SHARDED
             ),
             instances=spec.InstanceConfig(
-                key_field=key.key_field, place_as_key=key.place_as_key, raw_strings=True
+                key_field=key.key_field, location_as_key=key.location_as_key, raw_strings=True
             ),
             predictions_format="csv" if given.output_data_format == "CSV" else "jsonl",
             batch_size=given.batch_size or spec.DEFAULT_BATCH_SIZE,
             record_shape=spec.RecordShape.OUTPUTS,
             job=job,
-            **asked.of_spec,
+            **options.of_spec,
         )
 
     def _model_name(self) -> str | None:
@@ -187,9 +186,9 @@ that is installed.',)
         return filled | {"etag": base64.b64encode(digest[:9]).decode()}
 
 
-def _source(given: PredictionInput, asked: RunOptions) -> spec.FileSource:
-    uris, size, readers = given.patterns(), asked.chunk_bytes, asked.readers_per_file
-    longest = asked.max_instance_bytes
+def _source(given: PredictionInput, options: RunOptions) -> spec.FileSource:
+    uris, size, readers = given.patterns(), options.chunk_bytes, options.readers_per_file
+    longest = options.max_instance_bytes
     if given.data_format in ("TF_RECORD", "TF_RECORD_GZIP"):
         gzip = given.data_format == "TF_RECORD_GZIP"
         return spec.TfRecord(uris, size, gzip, longest, readers_per_file=readers)

@@ -106,32 +106,32 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
         """
         return resources_of(self)
 
-    def to_spec(self, **options: Any) -> spec.BatchPredictSpec:
+    def to_spec(self, options: RunOptions | None = None) -> spec.BatchPredictSpec:
         """The job in the terms of the pipeline.
 
         Args:
-            **options: values of `RunOptions`, by name. A `key` can only be "place" here: a field
-                as the key is named in `instanceConfig.keyField`.
+            options: of the run. Their `key` can only be "location" here; a field that is the key
+                is named in `instanceConfig.keyField`.
 
         Raises:
             InvalidJob: the job breaks a rule, or asks for what this release cannot do.
-            InvalidArgument: one of the arguments cannot work, or there is no such model.
+            InvalidArgument: one of the options cannot work, or there is no such model.
             ModelError: the registry of models cannot be read, or the model cannot be run here.
         """
         wrong = self._breaches()
         if wrong:
             raise InvalidJob("job", wrong)
-        given = RunOptions(**options)
-        job, config = self.resolved(given.model_registry), _set(self.input_config)
+        options = options or RunOptions()
+        job, config = self.resolved(options.model_registry), _set(self.input_config)
         return spec.BatchPredictSpec(
-            source=table_of(config, given) or files_of(config, given),
-            model=job._saved_model(given.signature_name),
+            source=table_of(config, options) or files_of(config, options),
+            model=job._saved_model(options.signature_name),
             destination=self._destination(),
-            instances=self._instances(given.key),
+            instances=self._instances(options.key),
             predictions_format=_set(_set(self.output_config).predictions_format),
             batch_size=self._batch_size(),
             job=job,
-            **given.of_spec,
+            **options.of_spec,
         )
 
     def _model_name(self) -> str | None:
@@ -159,18 +159,18 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
 
     def _instances(self, key: str) -> spec.InstanceConfig:
         config = self.instance_config or InstanceConfig()
-        place_as_key = row_key(key).place_as_key
-        if key and (config.key_field or not place_as_key):
+        location_as_key = row_key(key).location_as_key
+        if key and (config.key_field or not location_as_key):
             message = (
                 f"key: Vertex AI's jobs name a field in instanceConfig.keyField, found {key!r}"
             )
-            raise InvalidArgument(message, "set one of the two; the option can only be place")
+            raise InvalidArgument(message, "set one of the two; the option can only be location")
         return spec.InstanceConfig(
             instance_type=config.instance_type,
             key_field=config.key_field,
             included_fields=config.included_fields,
             excluded_fields=config.excluded_fields,
-            place_as_key=place_as_key,
+            location_as_key=location_as_key,
         )
 
     def _batch_size(self) -> int:
