@@ -6,10 +6,12 @@ import difflib
 import functools
 import json
 import re
+from collections.abc import Callable, Iterable
 
 __all__ = [
     "LONGEST_SHOWN",
     "Location",
+    "did_you_mean",
     "generalized",
     "nearest",
     "printable",
@@ -20,7 +22,10 @@ __all__ = [
 ]
 
 LONGEST_SHOWN = 100
-"""Characters of a key that messages show."""
+"""Characters of a value or a key that messages show."""
+
+_LEAST_LIKENESS = 0.65
+"""Of a known word to an unknown one, from 0 to 1, as difflib measures it."""
 
 Location = tuple[str | int, ...]
 """The keys and positions that lead from the top of a document to a value."""
@@ -127,23 +132,50 @@ def show_location(location: Location) -> str:
     return path
 
 
-def quoted(text: str) -> str:
-    r"""A text as messages show it: control characters as escapes, its start if it is long.
+def quoted(value: object) -> str:
+    r"""A value as messages show it: control characters as escapes, the start of a long one.
 
     Example:
-        >>> quoted("x\x1b[2J"), quoted("x" * 100)[-8:]
-        ("'x\\x1b[2J'", "xxxx...'")
+        >>> quoted("x\x1b[2J"), quoted("x" * 200)[-4:], quoted(1.5)
+        ("'x\\x1b[2J'", "xx…'", '1.5')
     """
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+    if isinstance(value, str):
+        return repr(shortened(value, LONGEST_SHOWN))
+    return shortened(repr(value), LONGEST_SHOWN)
 
 
-def nearest(word: str, known: list[str]) -> str | None:
-    """The known word that `word` was probably meant to be, or None.
+def nearest(word: str, known: Iterable[str], most: int = 1) -> list[str]:
+    """The known words that `word` was probably meant to be, the nearest first.
+
+    Upper and lower case are the same, and so are dashes and underscores.
 
     Example:
-        >>> nearest("DisplayNmae", ["displayName", "name"])
-        'displayName'
+        >>> nearest("Display-Nmae", ["display_name", "name"]), nearest("x", ["name"])
+        (['display_name'], [])
     """
-    folded = {name.casefold(): name for name in known}
-    found = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.7)
-    return folded[found[0]] if found else None
+    folded = {_folded(name): name for name in known}
+    found = difflib.get_close_matches(_folded(word), folded, most, _LEAST_LIKENESS)
+    return [folded[name] for name in found]
+
+
+def did_you_mean(
+    word: str, known: Iterable[str], show: Callable[[str], str] = quoted, most: int = 1
+) -> str:
+    """The question that follows a message about an unknown word; empty if no known one is near.
+
+    Args:
+        word: what was found.
+        known: what there is.
+        show: how a known word is shown.
+        most: how many of them are shown.
+
+    Example:
+        >>> did_you_mean("pengins", ["penguins", "irises"])
+        "did you mean 'penguins'?"
+    """
+    near = nearest(word, known, most)
+    return f"did you mean {' or '.join(map(show, near))}?" if near else ""
+
+
+def _folded(word: str) -> str:
+    return word.casefold().replace("-", "_")

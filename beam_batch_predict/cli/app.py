@@ -18,9 +18,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO
 
-from beam_batch_predict import cancellation
+from beam_batch_predict import __version__, cancellation
 from beam_batch_predict.cli import gcloud_flags
-from beam_batch_predict.cli.arguments import is_spaced_flag, our_flags, with_equals_signs
+from beam_batch_predict.cli.arguments import flags_of, separate
 from beam_batch_predict.cli.gcloud_job import job_of
 from beam_batch_predict.cli.job_flags import FIELDS
 from beam_batch_predict.cli.job_from_flags import check_one_way, given_fields, job_from_fields
@@ -30,7 +30,7 @@ from beam_batch_predict.cli.logs import (
     silence_known_warnings,
 )
 from beam_batch_predict.cli.models import add_models_parser, run_models
-from beam_batch_predict.cli.options import OPTIONS, add_options, run_options
+from beam_batch_predict.cli.options import DRY_RUN, OPTIONS, add_options, run_options
 from beam_batch_predict.cli.summary import has_succeeded, summary
 from beam_batch_predict.commands.dry_run import show_run
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
@@ -41,6 +41,15 @@ if TYPE_CHECKING:
     from beam_batch_predict.commands.run import Finished
 
 __all__ = ["main"]
+
+_COMMANDS = ("run", "submit", "verify", "models")
+
+_COMMANDS_OF_JOBS = {
+    "run": "give one job file",
+    "submit": "write commas between input paths, and quote a pattern of local files: the shell "
+    "replaces it by their names",
+}
+"""Commands that take one job, and what to do about more."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -53,29 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
-    parser = _parser()
     try:
-        given = gcloud_flags.without_words_of_gcloud(sys.argv[1:] if argv is None else argv)
-        if given and given[0] == "models":
-            silence_known_warnings()
-            return run_models(parser.parse_args(given))
-        if given[:1] == ["submit"]:
-            given = gcloud_flags.as_written_here(given)
-        given = with_equals_signs(given)
-        spaced = [a for a in given if is_spaced_flag(a)] if given[:1] == ["run"] else []
-        arguments, beam_flags = parser.parse_known_args([a for a in given if a not in spaced])
-        beam_flags += spaced
-        if arguments.command == "verify":
-            if beam_flags:
-                parser.error(f"unknown argument {beam_flags[0]}")
-            return _verify(arguments.directory)
-        if arguments.command == "submit":
-            gcloud_flags.check_no_arguments(beam_flags)
-            beam_flags = [*gcloud_flags.beam_flags_of(arguments), *beam_flags]
-        if arguments.dry_run:
-            return _show_run(arguments, beam_flags)
-        with cancellation.on_signals(_show):
-            return cancellation.end(_run_to_exit_code(arguments, beam_flags))
+        return _main(sys.argv[1:] if argv is None else argv)
     except InvalidArgument as error:
         print(f"error: {redacted(str(error))}", file=sys.stderr)
         return 2
@@ -84,12 +72,39 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _main(argv: Sequence[str]) -> int:
+    parser = _parser()
+    given = gcloud_flags.without_words_of_gcloud(argv)
+    if not given or given[0] not in _COMMANDS:
+        parser.parse_args(given)  # ends the process: with help, with the version, or with an error
+    command, *given = given
+    if command == "submit":
+        gcloud_flags.check_taken(given)
+    found = separate(command, given)
+    if command in _COMMANDS_OF_JOBS and len(found.words) > 1:
+        raise InvalidArgument(f"unknown argument {found.words[1]}", _COMMANDS_OF_JOBS[command])
+    arguments = parser.parse_args([command, *found.ours])
+    if command == "models":
+        silence_known_warnings()
+        return run_models(arguments)
+    if command == "verify":
+        return _verify(arguments.directory)
+    beam_flags = found.beam_flags
+    if command == "submit":
+        beam_flags = [*gcloud_flags.beam_flags_of(arguments), *beam_flags]
+    if arguments.dry_run:
+        return _show_run(arguments, beam_flags)
+    with cancellation.on_signals(_show):
+        return cancellation.end(_run_to_exit_code(arguments, beam_flags))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="beam-batch-predict",
         description="Batch prediction jobs of Vertex AI and AI Platform on Apache Beam.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run",
@@ -108,14 +123,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="JOB.json",
         help="the job file, a local path or a URI; or else the fields of a job below",
     )
-    add_options(run, options=[*(field.option for field in FIELDS), *OPTIONS])
-    run.add_argument(
-        "--dry-run",
-        action="store_true",
-        dest="dry_run",
-        help="Print the job as it is understood, and on standard error what its runner would get; "
-        "start nothing.",
-    )
+    add_options(run, [*(field.option for field in FIELDS), *OPTIONS, DRY_RUN])
     submit = commands.add_parser(
         "submit",
         help="run the job that flags of gcloud ai-platform jobs submit prediction ask for",
@@ -158,8 +166,7 @@ def _show_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
     """Print what would be run."""
     silence_known_warnings()
     job, notes = _unresolved_job(arguments, beam_flags)
-    _check_beam_flags(beam_flags)
-    shown = show_run(job, run_options(arguments), beam_flags)
+    shown = show_run(job, run_options(arguments), _checked(arguments.command, beam_flags))
     for line in (*(f"note: {note}" for note in notes), *shown.lines):
         _show(line)
     sys.stdout.write(shown.job.decode())
@@ -186,7 +193,7 @@ def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
     # Beam takes seconds to import, which neither --help nor a wrong job file should cost.
     from beam_batch_predict.commands.run import run_job
 
-    _check_beam_flags(beam_flags)
+    beam_flags = _checked(arguments.command, beam_flags)
     for handler in logging.getLogger().handlers:
         handler.addFilter(keep_log_record)
     threading.excepthook = log_thread_exception
@@ -220,16 +227,23 @@ def _job_to_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Job
         return job_from_fields(fields) if fields else _read_job_file(arguments.job)
     except InvalidArgument:
         if not arguments.job:  # a misspelt field is one that is missing
-            _check_beam_flags(beam_flags)
+            _checked(arguments.command, beam_flags)
         raise
 
 
-def _check_beam_flags(beam_flags: Sequence[str]) -> None:
-    """Refuse flags that are neither Beam's nor ours, and name the nearest of both."""
-    if beam_flags:
-        from beam_batch_predict.runners.pipeline_options import make_options
+def _checked(command: str, beam_flags: Sequence[str]) -> list[str]:
+    """The flags in the spelling of Beam.
 
-        make_options(beam_flags, known=our_flags())
+    Raises:
+        InvalidArgument: one of them is unknown; the hint is the nearest of Beam's and of ours.
+    """
+    if not beam_flags:
+        return []
+    from beam_batch_predict.runners.pipeline_options import in_beams_spelling, make_options
+
+    flags = in_beams_spelling(beam_flags)
+    make_options(flags, flags_of(command))
+    return flags
 
 
 def _read_job_file(uri: str) -> Job:

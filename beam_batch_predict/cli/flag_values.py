@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from beam_batch_predict.errors import Violation
+from beam_batch_predict.messages import quoted
 
 __all__ = ["entries", "labels_of", "put_at"]
 
@@ -40,9 +41,9 @@ message="expected KEY=VALUE, found 'late'")])
     for entry in (entry for text in texts for entry in entries(text)):
         key, sign, value = entry.partition("=")
         if not sign:
-            wrong.append(Violation(flag, f"expected KEY=VALUE, found {entry!r}"))
+            wrong.append(Violation(flag, f"expected KEY=VALUE, found {quoted(entry)}"))
         elif key in labels:
-            wrong.append(Violation(flag, f"the key {key!r} is given more than once"))
+            wrong.append(Violation(flag, f"the key {quoted(key)} is given more than once"))
         labels[key] = value
     return labels, wrong
 

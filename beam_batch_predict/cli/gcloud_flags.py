@@ -1,38 +1,31 @@
 """The flags of `gcloud ai-platform jobs submit prediction`.
 
-Source: the reference of that command, and of its flags of all commands. `--dry-run` is ours.
+Source: the reference of that command, and of the flags of all commands of gcloud.
 """
 
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from beam_batch_predict.cli.options import OPTIONS, add_options
+from beam_batch_predict.cli.options import DRY_RUN, OPTIONS, add_options
 from beam_batch_predict.errors import InvalidArgument
 
 __all__ = [
     "FLAGS",
-    "SIGNATURE",
+    "SUBMIT_OPTIONS",
     "Flag",
     "add_submit_flags",
-    "as_written_here",
     "beam_flags_of",
-    "check_no_arguments",
+    "check_taken",
     "given_flags",
     "notes_of",
-    "switches",
-    "value_flags",
     "without_words_of_gcloud",
 ]
 
-SIGNATURE = "signature_name"
-"""The option of `run` that is a field of the job here."""
-
-DRY_RUN = "dry-run"
-"""The flag that is ours; `run` has it too."""
+SUBMIT_OPTIONS = (*(option for option in OPTIONS if option.name != "signature_name"), DRY_RUN)
+"""The options of `run` that `submit` has too; the signature is a field of the job here."""
 
 _DESTINATION = "gcloud_"
 
@@ -54,12 +47,11 @@ class Flag(NamedTuple):
 
 
 _UNUSED = {
-    **dict.fromkeys(("async", "stream-logs", "quiet", "log-http"), ""),
+    **dict.fromkeys(("async", "stream-logs", "quiet"), ""),
     **dict.fromkeys(("user-output-enabled", "no-user-output-enabled"), ""),
-    **{"verbosity": "LEVEL", "trace-token": "TOKEN", "account": "ACCOUNT"},
-    **{"billing-project": "PROJECT", "configuration": "NAME"},
+    **{"verbosity": "LEVEL", "account": "ACCOUNT", "billing-project": "PROJECT"},
 }
-"""Flags that do nothing here, with what stands for their values."""
+"""Flags that have no effect here, with the metavars of their values."""
 
 _UNUSED_NOTE = (
     "taken and not used: the command ends with the job (put & behind it to go on at once), asks "
@@ -138,10 +130,6 @@ FLAGS = (
         "CLOUDSDK_CORE_PROJECT or GOOGLE_CLOUD_PROJECT says, or else local.",
         "PROJECT",
     ),
-    Flag(
-        DRY_RUN,
-        "Print the job as JSON, and on standard error what its runner would get; start nothing.",
-    ),
     Flag("format", "Of the job that is printed; only json.", "FORMAT"),
     Flag("impersonate-service-account", "Handed on to Beam.", "ACCOUNT"),
     *(Flag(name, "Taken and not used.", metavar) for name, metavar in _UNUSED.items()),
@@ -184,51 +172,16 @@ def without_words_of_gcloud(arguments: Sequence[str]) -> list[str]:
     return ["submit", *given[at + 4 :]]
 
 
-def as_written_here(arguments: Sequence[str]) -> list[str]:
-    """The arguments with flags of gcloud in dashes and options of ours in underscores.
+def check_taken(arguments: Sequence[str]) -> None:
+    """Refuse flags of gcloud that have no meaning here.
 
     Raises:
-        InvalidArgument: a flag of gcloud cannot mean anything here, or nobody knows it.
-
-    Example:
-        >>> as_written_here(["--input_paths=a", "--chunk-bytes", "10", "-q"])
-        ['--input-paths=a', '--chunk_bytes', '10', '--quiet']
+        InvalidArgument: there is one.
     """
-    return [_as_written_here(argument) for argument in arguments]
-
-
-def _as_written_here(argument: str) -> str:
-    if argument == "-q":
-        return "--quiet"
-    if not argument.startswith("--"):
-        return argument
-    name, sign, value = argument[2:].partition("=")
-    dashed, underlined = name.replace("_", "-"), name.replace("-", "_")
-    if dashed in _NAMES:
-        return f"--{dashed}{sign}{value}"
-    if underlined in _OPTIONS:
-        return f"--{underlined}{sign}{value}"
-    if dashed in _REFUSED:
-        raise InvalidArgument(f"--{dashed} of gcloud is not taken", _REFUSED[dashed])
-    near = difflib.get_close_matches(dashed, list(_NAMES), 1, 0.8)
-    # Beam's own flags, which only Beam knows, have underscores.
-    if near and name == dashed:
-        raise InvalidArgument(f"unknown option --{name}", f"did you mean --{near[0]}?")
-    return argument
-
-
-_NAMES = {flag.name: flag for flag in FLAGS}
-_OPTIONS = frozenset(option.name for option in OPTIONS if option.name != SIGNATURE)
-
-
-def value_flags() -> frozenset[str]:
-    """The flags that cannot do without a value, as in `--model`."""
-    return frozenset(f"--{flag.name}" for flag in FLAGS if flag.metavar)
-
-
-def switches() -> frozenset[str]:
-    """The flags that take no value, as in `--dry-run`."""
-    return frozenset(f"--{flag.name}" for flag in FLAGS if not flag.metavar)
+    for argument in arguments:
+        name = argument.partition("=")[0].replace("_", "-").removeprefix("--")
+        if argument.startswith("--") and name in _REFUSED:
+            raise InvalidArgument(f"--{name} of gcloud is not taken", _REFUSED[name])
 
 
 def add_submit_flags(parser: argparse.ArgumentParser) -> None:
@@ -242,13 +195,12 @@ def add_submit_flags(parser: argparse.ArgumentParser) -> None:
             how["metavar"] = flag.metavar
         else:
             how["action"] = "store_true"
-        parser.add_argument(f"--{flag.name}", **how)
-    add_options(parser, leave_out={SIGNATURE})
+        short = ["-q"] if flag.name == "quiet" else []
+        parser.add_argument(*short, f"--{flag.name}", **how)
+    add_options(parser, SUBMIT_OPTIONS)
 
 
 def _destination(name: str) -> str:
-    if name == DRY_RUN:
-        return "dry_run"
     return _DESTINATION + name.replace("-", "_")
 
 
@@ -262,28 +214,6 @@ def notes_of(arguments: argparse.Namespace) -> list[str]:
     """A sentence about the flags that were given and do nothing here, if there are any."""
     unused = [f"--{name}" for name in given_flags(arguments) if name in _UNUSED]
     return [f"{', '.join(unused)}: {_UNUSED_NOTE}."] if unused else []
-
-
-def check_no_arguments(unknown: Sequence[str]) -> None:
-    """Refuse what is neither a job's name nor a flag or its value.
-
-    Args:
-        unknown: what the parser does not know; flags of Beam are among it.
-
-    Raises:
-        InvalidArgument: there is such an argument.
-
-    Example:
-        >>> check_no_arguments(["--runner=DirectRunner", "--flag_of_a_runner", "value"])
-    """
-    for before, argument in zip(["", *unknown], unknown, strict=False):
-        is_value = before.startswith("-") and "=" not in before
-        if not argument.startswith("-") and not is_value:
-            raise InvalidArgument(
-                f"unknown argument {argument}",
-                "write commas between input paths, and quote a pattern of local files: the shell "
-                "puts their names in its place",
-            )
 
 
 def beam_flags_of(arguments: argparse.Namespace) -> list[str]:

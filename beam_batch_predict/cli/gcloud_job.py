@@ -12,6 +12,7 @@ from beam_batch_predict.cli.gcloud_flags import FLAGS, given_flags
 from beam_batch_predict.errors import InvalidJob, Violation
 from beam_batch_predict.jobs.ai_platform.job import AiPlatformJob
 from beam_batch_predict.jobs.rules import one_of
+from beam_batch_predict.messages import quoted
 
 __all__ = ["job_of"]
 
@@ -59,7 +60,9 @@ def _contradictions(given: Mapping[str, Any]) -> Iterator[Violation]:
     elif _format(given["data-format"]) not in _FORMATS:
         yield Violation("--data-format", one_of(given["data-format"], tuple(_FORMATS)))
     if given.get("format", "json") != "json":
-        message = f"only json is printed, found {given['format']!r}; jq can make other texts of it"
+        message = (
+            f"only json is printed, found {quoted(given['format'])}; jq can make other texts of it"
+        )
         yield Violation("--format", message)
 
 

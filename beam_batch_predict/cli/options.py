@@ -8,13 +8,14 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.spec.options import ModelCopies, RunOptions, row_key
 
-__all__ = ["GROUPS", "OPTIONS", "Option", "add_options", "run_options"]
+__all__ = ["DRY_RUN", "GROUPS", "OPTIONS", "Option", "add_options", "run_options"]
 
 
 class Option(NamedTuple):
@@ -268,6 +269,15 @@ OPTIONS = (
 )
 """The options of a run, one for each field of `RunOptions`."""
 
+DRY_RUN = Option(
+    "dry-run",
+    _boolean,
+    False,
+    "Whether to start nothing, and only to print the job, and on standard error the options of its "
+    "runner.",
+    "true|false",
+)
+
 
 def _parsed(option: Option, text: str) -> Any:
     """The value of an option, with a message for what it does not take."""
@@ -275,21 +285,16 @@ def _parsed(option: Option, text: str) -> Any:
         return option.parse(text)
     except ValueError:
         like = "" if "|" in option.metavar else f", such as {option.example}"
-        expected = f"expected {option.metavar}{like}; found {text!r}"
+        expected = f"expected {option.metavar}{like}; found {quoted(text)}"
         raise argparse.ArgumentTypeError(expected) from None
 
 
-def add_options(
-    parser: argparse.ArgumentParser,
-    leave_out: Collection[str] = (),
-    options: Sequence[Option] = OPTIONS,
-) -> None:
+def add_options(parser: argparse.ArgumentParser, options: Sequence[Option] = OPTIONS) -> None:
     """Add the flags of options to a parser, each under the heading of its group.
 
     Args:
         parser: to add them to.
-        leave_out: names of options that it has already, in another way.
-        options: those of a run, and more.
+        options: by default those of a run.
 
     Example:
         >>> parser = argparse.ArgumentParser(allow_abbrev=False)
@@ -298,7 +303,7 @@ def add_options(
         1024
     """
     for group in dict.fromkeys([*GROUPS, *(option.group for option in options)]):
-        members = [o for o in options if o.group == group and o.name not in leave_out]
+        members = [o for o in options if o.group == group]
         heading = parser.add_argument_group(group.lower()) if members else parser
         for option in members:
             default = f" Default: {option.default_text}." if option.default_text else ""

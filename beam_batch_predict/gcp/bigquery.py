@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import quoted
 
 if TYPE_CHECKING:
     from google.api_core.client_options import ClientOptions
@@ -67,11 +68,11 @@ class BigQueryClients:
     def __post_init__(self) -> None:
         if self.rest_endpoint and not re.match(r"https?://", self.rest_endpoint):
             raise InvalidArgument(
-                f"rest_endpoint: expected a URL with https://, found {self.rest_endpoint!r}"
+                f"rest_endpoint: expected a URL with https://, found {quoted(self.rest_endpoint)}"
             )
         if "://" in self.storage_endpoint:
             raise InvalidArgument(
-                f"storage_endpoint: expected host:port, found {self.storage_endpoint!r}"
+                f"storage_endpoint: expected host:port, found {quoted(self.storage_endpoint)}"
             )
         if self.insecure_storage and not self.storage_endpoint:
             raise InvalidArgument("insecure_storage: needs a storage_endpoint")

@@ -106,4 +106,4 @@ def _fields(cls: type[Resource], keys: list[str]) -> list[str]:
 def _near_fields(cls: type[Resource], keys: list[str]) -> int:
     """How many of the keys are nearly such fields."""
     names = [name for name in cls.json_names() if name not in _SHARED]
-    return sum(nearest(key.replace("_", ""), names) is not None for key in keys)
+    return sum(bool(nearest(key.replace("_", ""), names)) for key in keys)

@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 
 from beam_batch_predict.errors import Violation
 from beam_batch_predict.jobs.scalars import describe
-from beam_batch_predict.messages import Location, nearest, show_location
+from beam_batch_predict.messages import Location, did_you_mean, show_location
 
 __all__ = ["Resource", "camel", "read_resource", "violations", "walk"]
 
@@ -180,10 +180,9 @@ def _unknown_field(key: str, parent: Any) -> str:
         return f"the field is given twice: {known[0]!r} has a camelCase and a snake_case name"
     if camel(key) in parent.outside:
         return "the service has this field, but it is not part of the supported resource"
-    near = nearest(camel(key), parent.json_names())
-    if near:
-        return f"unknown field; did you mean {near!r}?"
-    return f"unknown field; expected one of {', '.join(parent.json_names())}"
+    names = parent.json_names()
+    hint = did_you_mean(camel(key), names) or f"expected one of {', '.join(names)}"
+    return f"unknown field; {hint}"
 
 
 def _canonical(cls: type[Resource], location: Location) -> tuple[Location, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TypeVar
 
 from beam_batch_predict.errors import Violation
-from beam_batch_predict.messages import nearest, quoted
+from beam_batch_predict.messages import did_you_mean, quoted
 
 __all__ = ["apply_rules", "one_of"]
 
@@ -42,6 +42,5 @@ def one_of(value: str, allowed: Sequence[str]) -> str:
         >>> one_of("jsnol", ["jsonl", "csv"])
         "expected one of jsonl, csv; found 'jsnol'; did you mean 'jsonl'?"
     """
-    near = nearest(value, list(allowed))
-    hint = f"; did you mean {near!r}?" if near else ""
-    return f"expected one of {', '.join(allowed)}; found {quoted(value)}{hint}"
+    found = f"expected one of {', '.join(allowed)}; found {quoted(value)}"
+    return "; ".join(filter(None, (found, did_you_mean(value, allowed))))

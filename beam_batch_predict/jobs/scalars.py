@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer, StrictBool, StrictStr
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from beam_batch_predict.messages import nearest, quoted
+from beam_batch_predict.messages import did_you_mean, quoted
 
 __all__ = [
     "Bool",
@@ -235,9 +235,9 @@ class ProtoEnum(enum.IntEnum):
         if isinstance(value, int) and not isinstance(value, bool) and value in list(cls):
             return cls(value)
         names = list(cls.__members__)
-        near = nearest(value, names) if isinstance(value, str) else None
-        hint = f"; did you mean {near!r}?" if near else ""
-        message = f"expected one of {', '.join(names)}; found {describe(value)}{hint}"
+        hint = did_you_mean(value, names) if isinstance(value, str) else ""
+        found = f"expected one of {', '.join(names)}; found {describe(value)}"
+        message = "; ".join(filter(None, (found, hint)))
         raise PydanticCustomError("wrong_value", "{message}", {"message": message})
 
     @classmethod

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import InvalidArgument, ModelError
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.registry.names import near_names, version_number
 from beam_batch_predict.registry.versions_file import MOST_BYTES, PINS_FILE, Pins, parse_pins
 
@@ -91,16 +92,16 @@ class RegisteredModel(NamedTuple):
         if number in found:
             return found[number]
         if number is not None and number in self.broken:
-            raise ModelError(f"model {self.name!r}: {self.broken[number]}")
+            raise ModelError(f"model {quoted(self.name)}: {self.broken[number]}")
         if number is None:
             known = [*self.pins.aliases, *map(str, reversed(found))]
             raise InvalidArgument(
-                f"model {self.name!r} in {self.uri} has no version {wanted!r}; "
+                f"model {quoted(self.name)} in {self.uri} has no version {quoted(wanted)}; "
                 f"{near_names(wanted, known)}",
                 "" if version_number(wanted) is not None else f"aliases are in {self._pins_uri}",
             )
         raise InvalidArgument(
-            f"model {self.name!r}: {wanted or DEFAULT!r} is version {number} by "
+            f"model {quoted(self.name)}: {quoted(wanted or DEFAULT)} is version {number} by "
             f"{self._pins_uri}, and there is no directory of it; "
             f"{near_names(str(number), map(str, reversed(found)))}"
         )
@@ -109,7 +110,7 @@ class RegisteredModel(NamedTuple):
         """The number of a version by what `wanted` says, whether or not that is there."""
         if wanted in ("", DEFAULT):
             if self.default is None:
-                raise InvalidArgument(f"model {self.name!r}: {self._no_version()}")
+                raise InvalidArgument(f"model {quoted(self.name)}: {self._no_version()}")
             return self.default
         if wanted in self.pins.aliases:
             return self.pins.aliases[wanted]
@@ -146,12 +147,13 @@ def find_model(registry: str, name: str) -> RegisteredModel:
         names = _model_names(registry)
         if names is None:
             raise InvalidArgument(
-                f"there is no model {name!r}, for there is no model registry at {registry}",
+                f"there is no model {quoted(name)}, for there is no model registry at {registry}",
                 "name a directory of models with --model_registry",
             )
         are_versions = bool(names) and all(version_number(each) is not None for each in names)
         raise InvalidArgument(
-            f"there is no model {name!r} in the registry {registry}; {near_names(name, names)}",
+            f"there is no model {quoted(name)} in the registry {registry}; "
+            f"{near_names(name, names)}",
             "these look like versions: name the directory above it" if are_versions else "",
         )
     return _model(name, uri, tree)

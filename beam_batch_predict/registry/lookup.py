@@ -7,6 +7,7 @@ Platform, can be run on a copy of its files.
 from __future__ import annotations
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.registry.names import ModelName, parse_model_name
 from beam_batch_predict.registry.resolved import (
     REGISTRY_VARIABLE,
@@ -44,7 +45,7 @@ def resolve(name: str, version: str = "", registry: str = "") -> ResolvedModel:
 
         return vertex_model(wanted)
     raise InvalidArgument(
-        f"nothing says where to look for the model {str(wanted)!r}"
+        f"nothing says where to look for the model {quoted(str(wanted))}"
         + (", for AI Platform is gone with its models" if wanted.project else ""),
         "name a directory of models (MODEL/VERSION/saved_model.pb) with --model_registry=DIR or "
         f"in the environment variable {REGISTRY_VARIABLE}",

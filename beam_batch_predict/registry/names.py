@@ -6,12 +6,12 @@ Sources: `modelName` and `versionName` of AI Platform's jobs; `model` of Vertex 
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import did_you_mean, quoted
 
 __all__ = ["ModelName", "near_names", "parse_model_name", "version_number"]
 
@@ -84,28 +84,28 @@ def parse_model_name(name: str, version: str = "") -> ModelName:
         raise InvalidArgument("the name of a model is a string")
     if _PUBLISHED.fullmatch(name):
         raise InvalidArgument(
-            f"{_shown(name)} is a model of a publisher: it runs in Google's service alone, and "
+            f"{quoted(name)} is a model of a publisher: it runs in Google's service alone, and "
             "has no files that could be run here",
             "name a model of your own, or give the directory of a SavedModel",
         )
     project, location, model, given = _parts(name)
     model, at, after = model.rpartition("@") if "@" in model else (model, "", "")
     if at and not after:
-        raise InvalidArgument(f"{_shown(name)}: expected a version behind @")
+        raise InvalidArgument(f"{quoted(name)}: expected a version behind @")
     versions = [each for each in (given, after, version) if each]
     if len(set(map(_canonical, versions))) > 1:
-        shown = " and ".join(map(_shown, versions))
-        raise InvalidArgument(f"the model {_shown(name)} is given two versions: {shown}")
+        shown = " and ".join(map(quoted, versions))
+        raise InvalidArgument(f"the model {quoted(name)} is given two versions: {shown}")
     wanted = versions[0] if versions else ""
     for what, text in (("name of a model", model), ("version", wanted)):
         problem = _problem(text)
         if problem and (text or what != "version"):
-            raise InvalidArgument(f"{_shown(text)} cannot be the {what}: {problem}")
+            raise InvalidArgument(f"{quoted(text)} cannot be the {what}: {problem}")
     if project and not _PROJECT.fullmatch(project):
-        raise InvalidArgument(f"{_shown(project)} is no id of a project")
+        raise InvalidArgument(f"{quoted(project)} is no id of a project")
     if location and not _LOCATION.fullmatch(location):
         raise InvalidArgument(
-            f"{_shown(location)} is no location of Vertex AI, such as us-central1"
+            f"{quoted(location)} is no location of Vertex AI, such as us-central1"
         )
     return ModelName(model, _canonical(wanted), project, location)
 
@@ -118,7 +118,7 @@ def _parts(name: str) -> tuple[str, str, str, str]:
     if platform:
         return platform[1], "", platform[2], platform[3] or ""
     if "/" in name or "\\" in name:
-        raise InvalidArgument(f"expected a model as {_FORMS}; found {_shown(name)}")
+        raise InvalidArgument(f"expected a model as {_FORMS}; found {quoted(name)}")
     return "", "", name, ""
 
 
@@ -166,17 +166,9 @@ def near_names(name: str, known: Iterable[str]) -> str:
         'there are none'
     """
     names = list(known)
-    folded = {each.casefold(): each for each in names}
-    near = [folded[each] for each in difflib.get_close_matches(name.casefold(), folded)]
-    if near:
-        return f"did you mean {' or '.join(map(_shown, near))}?"
+    if hint := did_you_mean(name, names, most=3):
+        return hint
+    if not names:
+        return "there are none"
     more = f", and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return (
-        f"there are {', '.join(map(_shown, names[:_MOST_NAMED]))}{more}"
-        if names
-        else ("there are none")
-    )
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 100 else text[:97] + "...")
+    return f"there are {', '.join(map(quoted, names[:_MOST_NAMED]))}{more}"

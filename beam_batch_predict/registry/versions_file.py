@@ -8,6 +8,7 @@ from typing import NamedTuple
 import yaml  # type: ignore[import-untyped]
 
 from beam_batch_predict.errors import ModelError
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.registry.names import near_names, version_number
 
 __all__ = ["MOST_BYTES", "PINS_FILE", "Pins", "parse_pins"]
@@ -68,7 +69,7 @@ def parse_pins(content: bytes, where: str) -> Pins:
             }
         else:
             hint = near_names(name, _FIELDS)
-            raise _wrong(node, where, f"unknown field {name[:100]!r}; {hint}")
+            raise _wrong(node, where, f"unknown field {quoted(name)}; {hint}")
     return Pins(default, aliases)
 
 
@@ -82,21 +83,21 @@ def _entries(node: yaml.Node, where: str, expected: str) -> Iterator[tuple[str, 
         if not isinstance(key, yaml.ScalarNode):
             raise _wrong(key, where, f"expected {expected}")
         if key.value in seen:
-            raise _wrong(key, where, f"{key.value[:100]!r} is there twice")
+            raise _wrong(key, where, f"{quoted(key.value)} is there twice")
         seen.add(key.value)
         yield key.value, value
 
 
 def _alias(name: str, node: yaml.Node, where: str) -> str:
     if not name or not name.isprintable() or name == "default" or version_number(name) is not None:
-        raise _wrong(node, where, f"{name[:100]!r} cannot be an alias")
+        raise _wrong(node, where, f"{quoted(name)} cannot be an alias")
     return name
 
 
 def _version(node: yaml.Node, where: str) -> int:
     number = version_number(node.value) if isinstance(node, yaml.ScalarNode) else None
     if number is None:
-        found = f", found {node.value[:100]!r}" if isinstance(node, yaml.ScalarNode) else ""
+        found = f", found {quoted(node.value)}" if isinstance(node, yaml.ScalarNode) else ""
         raise _wrong(node, where, f"expected the number of a version{found}")
     return number
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.gcp.errors import google_errors
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.registry.names import ModelName, near_names
 from beam_batch_predict.registry.prebuilt_images import is_prebuilt_tensorflow
 from beam_batch_predict.registry.resolved import ResolvedModel
@@ -91,7 +92,7 @@ def _directory(model: Model, name: str) -> str:
     if not uri:
         reason = _SOURCES.get(model.model_source_info.source_type.name)
         if image:
-            reason = f"it is the container {image!r} alone, without files beside it"
+            reason = f"it is the container {quoted(image)} alone, without files beside it"
         raise ModelError(
             f"the model {name} cannot be run here: it has no artifactUri, "
             f"for {reason or 'its files stay in the service'}",
@@ -99,8 +100,8 @@ def _directory(model: Model, name: str) -> str:
         )
     if image and not is_prebuilt_tensorflow(image):
         raise ModelError(
-            f"the model {name} is served by the container {image!r}, which is none of Google's "
-            "prebuilt TensorFlow images, and containers of other kinds are not supported yet",
+            f"the model {name} is served by the container {quoted(image)}, which is none of "
+            "Google's prebuilt TensorFlow images, and other containers are not supported yet",
             f"if {uri} holds a SavedModel that can be run without the container, give it as "
             "unmanagedContainerModel.artifactUri",
         )
@@ -125,7 +126,7 @@ def _near(client: ModelServiceClient, wanted: ModelName) -> str:
         names = {each.name.rpartition("/")[2]: each.display_name for each in models}
         same = [key for key, shown in names.items() if shown == wanted.model]
         if same:
-            return f"{wanted.model!r} is the display name of {' and '.join(same)}"
+            return f"{quoted(wanted.model)} is the display name of {' and '.join(same)}"
         return f"in {parent}, {near_names(wanted.model, names)}"
     return ""
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
-
 from apache_beam.options.pipeline_options import StandardOptions
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import did_you_mean
 
 __all__ = ["WITH_JOB_SERVERS", "check_runner", "runner_name"]
 
@@ -52,7 +51,6 @@ def check_runner(given: str | None) -> None:
         raise InvalidArgument(f"--runner={given}: rows would be missing: {reason}")
     if not given or name in _BEAMS or name == LOCAL or "." in given:  # a class of somebody's own
         return
-    names = {lower: path.rpartition(".")[2] for lower, path in _BEAMS.items()} | {LOCAL: LOCAL}
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f"did you mean {names[near[0]]}?" if near else "local is the runner on this machine"
+    names = [*(path.rpartition(".")[2] for path in _BEAMS.values()), LOCAL]
+    hint = did_you_mean(name, names, str) or "local is the runner on this machine"
     raise InvalidArgument(f"--runner={given}: there is no such runner", hint)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import quoted
 
 __all__ = ["check_batch_size", "check_number", "check_positive", "check_strings"]
 
@@ -23,10 +24,10 @@ def check_strings(value: str | Sequence[str], what: str) -> tuple[str, ...]:
     try:
         values = (value,) if isinstance(value, str) else tuple(value)
     except TypeError:
-        raise InvalidArgument(f"{what}: expected strings, found {value!r}") from None
+        raise InvalidArgument(f"{what}: expected strings, found {quoted(value)}") from None
     for item in values:
         if not isinstance(item, str) or not item:
-            raise InvalidArgument(f"{what}: expected a non-empty string, found {item!r}")
+            raise InvalidArgument(f"{what}: expected a non-empty string, found {quoted(item)}")
     return values
 
 
@@ -37,7 +38,7 @@ def check_positive(value: int, what: str) -> None:
         InvalidArgument: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidArgument(f"{what}: expected a whole number from 1, found {value!r}")
+        raise InvalidArgument(f"{what}: expected a whole number from 1, found {quoted(value)}")
 
 
 def check_number(value: float, what: str, most: float = math.inf) -> None:
@@ -49,7 +50,7 @@ def check_number(value: float, what: str, most: float = math.inf) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not 0 <= value <= most or math.isinf(value):
         upto = "" if math.isinf(most) else f" to {most:g}"
-        raise InvalidArgument(f"{what}: expected a number from 0{upto}, found {value!r}")
+        raise InvalidArgument(f"{what}: expected a number from 0{upto}, found {quoted(value)}")
 
 
 def check_batch_size(value: int) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec.checks import check_strings
 
 __all__ = [
@@ -115,7 +116,8 @@ def check_applicable(config: InstanceConfig, instances_format: str) -> None:
     for field in dataclasses.fields(config):
         if getattr(config, field.name) and not applies(field.name, instances_format):
             raise InvalidArgument(
-                f"InstanceConfig.{field.name} does not apply to {instances_format!r} instances",
+                f"InstanceConfig.{field.name} does not apply to {quoted(instances_format)} "
+                "instances",
                 "leave it out",
             )
 
@@ -137,9 +139,10 @@ def instance_config_problems(
     """
     found = []
     if instance_type not in (None, "object", "array"):
-        found.append(("instance_type", f'expected "object" or "array", found {instance_type!r}'))
+        problem = f'expected "object" or "array", found {quoted(instance_type)}'
+        found.append(("instance_type", problem))
     if key_field is not None and (not isinstance(key_field, str) or not key_field):
-        what = "an empty string" if key_field == "" else repr(key_field)
+        what = "an empty string" if key_field == "" else quoted(key_field)
         found.append(("key_field", f"expected the name of a field, found {what}"))
     if included_fields and excluded_fields:
         found.append(("excluded_fields", "must be empty where included_fields is set"))
@@ -151,7 +154,7 @@ def instance_config_problems(
         if twice:
             found.append((name, f"names {', '.join(map(repr, twice))} more than once"))
     if key_field and key_field in included_fields:
-        found.append(("included_fields", f"names the key_field {key_field!r}, never sent"))
+        found.append(("included_fields", f"names the key_field {quoted(key_field)}, never sent"))
     clash = [field for field in excluded_fields if field in RESERVED_FIELDS]
     if clash and not key_field:
         found.append(

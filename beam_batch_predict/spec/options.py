@@ -7,6 +7,7 @@ import enum
 from typing import Any, NamedTuple
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec.batch_predict import (
     DEFAULT_CALL_TIMEOUT_SECONDS,
     DEFAULT_MAX_FAILED_FRACTION,
@@ -117,5 +118,5 @@ def row_key(text: str) -> RowKey:
     """
     field = text[len(_FIELD) :] if text.startswith(_FIELD) else ""
     if text not in ("", _LOCATION) and not field:
-        raise InvalidArgument(f'key: expected "location" or "field:NAME", found {text!r}')
+        raise InvalidArgument(f'key: expected "location" or "field:NAME", found {quoted(text)}')
     return RowKey(field or None, text == _LOCATION)

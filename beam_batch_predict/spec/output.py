@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.gcp.bigquery import BigQueryClients
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec.checks import check_strings
 
 __all__ = [
@@ -37,7 +38,8 @@ def check_predictions_format(value: str) -> str:
     """
     if value not in PREDICTIONS_FORMATS:
         raise InvalidArgument(
-            f"predictions_format: expected one of {', '.join(PREDICTIONS_FORMATS)}; found {value!r}"
+            f"predictions_format: expected one of {', '.join(PREDICTIONS_FORMATS)}; "
+            f"found {quoted(value)}"
         )
     return value
 
@@ -143,7 +145,7 @@ class BigQueryDestination:
         if _BIGQUERY_PLACE.fullmatch(self.output_uri) is None:
             raise InvalidArgument(
                 "output_uri: expected bq://project, bq://project.dataset or "
-                f"bq://project.dataset.table, found {self.output_uri!r}"
+                f"bq://project.dataset.table, found {quoted(self.output_uri)}"
             )
 
     @property

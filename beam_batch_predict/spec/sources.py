@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.gcp.bigquery import BigQueryClients
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec.checks import check_positive, check_strings
 
 __all__ = [
@@ -327,7 +328,8 @@ class BigQuery(Source):
     def __post_init__(self) -> None:
         for name in ("table", "query", "row_restriction", "query_job_id"):
             if not isinstance(getattr(self, name), str):
-                raise InvalidArgument(f"{name}: expected a string, found {getattr(self, name)!r}")
+                found = quoted(getattr(self, name))
+                raise InvalidArgument(f"{name}: expected a string, found {found}")
         check_positive(self.chunk_bytes, "chunk_bytes")
         if self.table:
             object.__setattr__(self, "table", ".".join(_table_parts(self.table)))
@@ -357,7 +359,7 @@ class BigQuery(Source):
 def _table_parts(text: str) -> tuple[str, str, str]:
     match = _TABLE.fullmatch(text)
     if match is None:
-        raise InvalidArgument(f"table: expected project.dataset.table, found {text!r}")
+        raise InvalidArgument(f"table: expected project.dataset.table, found {quoted(text)}")
     project, dataset, table = match.group("project", "dataset", "table")
     for mark, what, hint in (
         ("$", "one partition", "read it with a row restriction, as on _PARTITIONDATE"),
@@ -365,5 +367,5 @@ def _table_parts(text: str) -> tuple[str, str, str]:
         ("*", "several tables", "use a query"),
     ):
         if mark in table:
-            raise InvalidArgument(f"table: {text!r} names {what}, not a table", hint)
+            raise InvalidArgument(f"table: {quoted(text)} names {what}, not a table", hint)
     return project, dataset, table

@@ -13,6 +13,7 @@ from apache_beam.pvalue import PBegin, PCollection
 
 from beam_batch_predict import cancellation
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.runs.failure_limit import FailureLimit
 from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import begin_run, pending_chunks
@@ -115,5 +116,5 @@ def _spec_of(job: Any) -> BatchPredictSpec:
         job = read_job(job)
     spec = job.to_spec() if hasattr(job, "to_spec") else job
     if not isinstance(spec, BatchPredictSpec):
-        raise InvalidArgument(f"job: expected a job or a spec, found {job!r}")
+        raise InvalidArgument(f"job: expected a job or a spec, found {quoted(job)}")
     return spec

@@ -11,6 +11,7 @@ import pytest
 
 from beam_batch_predict import cli
 from beam_batch_predict.cli import gcloud_flags
+from beam_batch_predict.cli.arguments import separate
 from beam_batch_predict.errors import InvalidArgument
 
 
@@ -279,7 +280,7 @@ def test_a_job_without_a_name_is_refused(shell):
 def parsed(line):
     parser = argparse.ArgumentParser()
     gcloud_flags.add_submit_flags(parser)
-    return parser.parse_args(gcloud_flags.as_written_here(line.split()))
+    return parser.parse_args(separate("submit", line.split()).ours)
 
 
 def test_flags_that_do_nothing_say_so():

@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from beam_batch_predict import cli
-from beam_batch_predict.cli.arguments import with_equals_signs
 
 JOB = {
     "displayName": "penguins",
@@ -76,11 +75,6 @@ def test_the_job_is_the_result_and_options_are_told(shell, tmp_path):
 def test_spellings(line, shell):
     code, out, err = shell(line)
     assert (code, json.loads(out)) == (0, JOB), err
-
-
-def test_beams_own_option_of_the_name_takes_a_value_and_stays_beams(shell):
-    assert with_equals_signs(["run", "--dry_run=True"]) == ["run", "--dry_run=True"]
-    assert with_equals_signs(["run", "--dry_run", "true"]) == ["run", "--dry_run=true"]
 
 
 def test_submit_tells_options_too(shell):

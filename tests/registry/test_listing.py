@@ -317,7 +317,7 @@ def test_an_empty_registry_is_no_error(tmp_path, capfd):
     assert "holds no models" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("arguments", [[], ["list", "x"], ["describe"], ["list", "--runner=x"]])
+@pytest.mark.parametrize("arguments", [[], ["list", "x"], ["describe"]])
 def test_wrong_arguments_end_with_usage(arguments, capfd):
     with pytest.raises(SystemExit) as raised:
         cli.main(["models", *arguments])

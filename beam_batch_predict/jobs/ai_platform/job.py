@@ -199,8 +199,8 @@ def _region_note(region: str) -> str:
     where = "used on Dataflow; elsewhere the runner decides where it runs"
     if region in REGIONS:
         return f"predictionInput.region: {where}."
-    near = nearest(region, list(REGIONS))
-    hint = f", the nearest name is {near!r}" if near else ""
+    near = nearest(region, REGIONS)
+    hint = f", the nearest name is {quoted(near[0])}" if near else ""
     return (
         f"predictionInput.region: AI Platform had no batch prediction in {quoted(region)}{hint}; "
         f"{where}."

@@ -147,7 +147,9 @@ def _output_path(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[
     if not path:
         yield Violation(_at("outputPath"), "required: a directory, as a path or URI")
     elif "*" in path or path != path.strip():
-        message = f"expected one directory, without wildcards or spaces around it; found {path!r}"
+        message = (
+            f"expected one directory, without wildcards or spaces around it; found {quoted(path)}"
+        )
         yield Violation(_at("outputPath"), message)
 
 

@@ -29,6 +29,7 @@ from beam_batch_predict.jobs.vertex.rules import breaches
 from beam_batch_predict.jobs.vertex.source import files_of, table_of
 from beam_batch_predict.jobs.vertex.supported import unsupported
 from beam_batch_predict.jobs.vertex.types import InstanceConfig
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec.options import RunOptions, row_key
 from beam_batch_predict.spec.resources import Resources
 
@@ -161,10 +162,10 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
         config = self.instance_config or InstanceConfig()
         location_as_key = row_key(key).location_as_key
         if key and (config.key_field or not location_as_key):
-            message = (
-                f"key: Vertex AI's jobs name a field in instanceConfig.keyField, found {key!r}"
+            raise InvalidArgument(
+                f"key: jobs of Vertex AI name it in instanceConfig.keyField, found {quoted(key)}",
+                "set one of the two; the option can only be location",
             )
-            raise InvalidArgument(message, "set one of the two; the option can only be location")
         return spec.InstanceConfig(
             instance_type=config.instance_type,
             key_field=config.key_field,

@@ -19,7 +19,7 @@ from beam_batch_predict.jobs.resource import camel, walk
 from beam_batch_predict.jobs.rules import apply_rules, one_of
 from beam_batch_predict.jobs.vertex.fields import BatchPredictionJobFields
 from beam_batch_predict.jobs.vertex.instance_rules import INSTANCE_RULES, INSTANCES_FORMATS
-from beam_batch_predict.messages import show_location
+from beam_batch_predict.messages import quoted, show_location
 from beam_batch_predict.spec.labels import label_violations
 
 __all__ = ["PREDICTIONS_FORMATS", "Rule", "breaches"]
@@ -133,8 +133,7 @@ def _bigquery(
         yield Violation(path, f"required: {expected}")
         return
     if not pattern.fullmatch(uri):
-        shown = uri if len(uri) <= 80 else f"{uri[:77]}..."
-        yield Violation(path, f"expected {expected}, found {shown!r}")
+        yield Violation(path, f"expected {expected}, found {quoted(uri)}")
     if len(uri) > MAX_BIGQUERY_URI:
         message = f"expected at most {MAX_BIGQUERY_URI} characters, found {len(uri)}"
         yield Violation(path, message)
