@@ -2,13 +2,12 @@
 
     python docs/make_tables.py
 
-Those of `instances.md` show what is made of a row, cell by cell. Nothing in them is written by
-hand: a file with one row of each format goes through the rules of jobs, the reader, the
-conversion and the writers of outputs, for each `instanceConfig`. Of a table the row is as
-BigQuery sends it.
+The tables of `instances.md` show the result for one row in each format and `instanceConfig`. The
+row passes through the job rules, the reader, the conversion and the output writers. The row of a
+BigQuery table has the form in which BigQuery sends it.
 
-Those of `architecture.md` show which folder may import which, as `tests/test_architecture.py`
-checks it; what a folder or module holds is the first line of its docstring.
+The tables of `architecture.md` show which folder may import which, as `tests/test_architecture.py`
+checks it. The description of a folder or module is the first line of its docstring.
 """
 
 from __future__ import annotations
@@ -68,15 +67,20 @@ FIELDS: dict[str, dict[str, Any]] = {
 }
 
 INTRODUCTION = f"""\
-What the model gets of the row `{json.dumps(ROW)}` (in CSV `"a",1.5,2` under
-`id,x,y`; in a TFRecord an Example), and what of it the output has beside the prediction. † marks
-what is ours: the service refuses it. `keyField` goes with either list of fields; nothing is
-attached then. A job that is refused does not begin; a row error fails the row alone.
+The tables show the instance that the model gets for the row `{json.dumps(ROW)}` (in
+CSV `"a",1.5,2` under the header `id,x,y`; in a TFRecord file an Example), and the fields that the
+output shows beside the prediction.
+
+- † marks an extension of this library: the service refuses it.
+- "refused" means that the job does not start; "row error" means that only this row fails. The
+  numbers refer to the messages below the tables.
+- `keyField` can be combined with `includedFields` or `excludedFields`. The output then shows the
+  key instead of the excluded fields.
 """
 
 OUTPUTS = """\
-What stands for the instance in the output, by the format of the source and of the predictions:
-fields of a line or names of columns.
+The next table shows which fields or columns represent the instance in the output, for each format
+of the source and of the predictions.
 """
 
 
@@ -95,7 +99,7 @@ class Sample(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What becomes of a sample under a config: a batch, or why there is none."""
+    """The result for a sample and a config: a batch, or the reasons why there is none."""
 
     batch: InstanceBatch | None = None
     refusals: tuple[str, ...] = ()
@@ -103,19 +107,19 @@ class Outcome(NamedTuple):
 
 
 def page(text: str, begin: str = BEGIN) -> str:
-    """A document with its tables made anew.
+    """Return a document with its tables generated again.
 
     Args:
         text: the document.
-        begin: the marker before the tables, which says which they are.
+        begin: the marker before the tables; it selects the tables.
 
     Raises:
-        ValueError: the markers that they stand between are not there.
+        ValueError: a marker is missing.
     """
     before, found, rest = text.partition(begin)
     _, end, after = rest.partition(END)
     if not (found and end):
-        raise ValueError(f"expected {begin} and {END} behind it")
+        raise ValueError(f"expected {begin} and {END} after it")
     made = rooms() if begin == ROOMS_BEGIN else tables()
     return f"{before}{begin}\n\n{made}\n{end}{after}"
 
@@ -161,7 +165,7 @@ def _holds(name: str) -> str:
 
 
 def tables() -> str:
-    """The tables of what is made of a row."""
+    """The tables that show the result for one row."""
     with tempfile.TemporaryDirectory() as directory:
         samples = list(_samples(pathlib.Path(directory)))
         notes: dict[str, int] = {}
@@ -228,11 +232,11 @@ def _avro() -> bytes:
 
 
 def _format_tables(samples: Iterable[Sample], notes: dict[str, int]) -> Iterator[str]:
-    """A table for each format; one for neighbours that do not differ.
+    """A table for each format; adjacent formats with equal tables share one.
 
     Args:
         samples: in the order of the formats.
-        notes: gets why cells are refused, with the numbers that the cells have.
+        notes: receives the reasons of refused cells, with the numbers that the cells show.
     """
     made = [
         (name, _format_table(list(group), notes))
@@ -244,7 +248,7 @@ def _format_tables(samples: Iterable[Sample], notes: dict[str, int]) -> Iterator
 
 
 def _format_table(samples: Sequence[Sample], notes: dict[str, int]) -> tuple[str, bool]:
-    """The table of a format, and whether the whole of the format is ours."""
+    """The table of a format, and whether the whole format is an extension."""
     kinds = any(sample.kind for sample in samples)
     rows = [[*(["line"] if kinds else []), "`instanceType`", *FIELDS]]
     ours = False
@@ -259,7 +263,7 @@ def _format_table(samples: Sequence[Sample], notes: dict[str, int]) -> tuple[str
 
 
 def _run(sample: Sample, config: Mapping[str, Any]) -> Outcome:
-    """Send a sample through all that decides what becomes of it."""
+    """Run a sample through the rules, the reader and the conversion."""
     with tempfile.NamedTemporaryFile(suffix=".part") as file:
         file.write(sample.content)
         file.flush()
@@ -273,13 +277,13 @@ def _run(sample: Sample, config: Mapping[str, Any]) -> Outcome:
         else:
             (chunk,) = chunks_of(spec.source, spec.instances)
             (batch,) = read_chunk(chunk, files.open_file, spec.batch_size)
-    nowhere = dataclasses.replace(batch, origins=())  # messages then name no place
+    nowhere = dataclasses.replace(batch, origins=())  # keeps locations out of messages
     converted = convert(nowhere, spec.instances, spec.non_finite)
     return Outcome(converted, extensions=tuple(instance_extensions(job)))
 
 
 def _table_batch() -> InstanceBatch:
-    """The row as BigQuery sends it; a job would ask a server for it."""
+    """The row as BigQuery sends it; reading it from a table would need a server."""
     message = pa.RecordBatch.from_pylist([ROW])
     (found,) = rows_of(message, message.schema.names, {})
     return InstanceBatch(
@@ -317,7 +321,7 @@ def _mark(outcome: Outcome, ours: bool) -> str:
 
 
 def _cell(sample: Sample, outcome: Outcome, notes: dict[str, int]) -> str:
-    """What is sent, and what the output has beside it; or why not."""
+    """The instance, and the fields that the output shows beside it; or why there is none."""
     batch = outcome.batch
     if batch is None:
         return f"refused {_noted(outcome.refusals, notes)}"
@@ -337,7 +341,7 @@ def _noted(reasons: Iterable[str], notes: dict[str, int]) -> str:
 
 
 def _sent(sample: Sample, batch: InstanceBatch) -> str:
-    """What the model gets, as JSON; of an Example that lost features those that it has."""
+    """The instance as JSON; for an Example with removed features, the names that remain."""
     instance = batch.instances[0]
     if not isinstance(instance, bytes):
         return f"`{json.dumps(instance)}`"
@@ -350,7 +354,7 @@ def _sent(sample: Sample, batch: InstanceBatch) -> str:
 
 
 def _output_table(samples: Iterable[Sample]) -> str:
-    """What stands for the instance: by source, in each format of predictions."""
+    """The columns of the instance, by source and predictions format."""
     rows = [["source", *(f"`{name}`" for name in SUPPORTED_PREDICTIONS_FORMATS), "any, with key"]]
     for sample in samples:
         plain, keyed = _run(sample, {}), _run(sample, {"keyField": "id"})
@@ -362,7 +366,7 @@ def _output_table(samples: Iterable[Sample]) -> str:
 
 
 def _heads(outcome: Outcome, destination: str) -> str:
-    """The names in a record of predictions, but for the prediction."""
+    """The names in a prediction record, except the prediction."""
     if outcome.batch is None or outcome.batch.statuses:
         return "–"
     outputs = Predictions([0], {"prediction": np.array([0.5], np.float32)})

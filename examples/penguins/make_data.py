@@ -1,12 +1,11 @@
-"""Makes the example's input files, `data/penguins-*.jsonl`, from `penguins.csv`.
+"""Make the example's input files, `data/penguins-*.jsonl`, from `penguins.csv`.
 
     python examples/penguins/make_data.py [--csv CSV] [--out DIRECTORY]
 
-Each row of the CSV becomes one line: a JSON object with an id and the fields that the
-model's signature takes. What the model is to find out (the species) is left out, and so is
-the year, which it does not know. A value that the CSV does not have (`NA`) becomes null.
-Five lines that cannot be predicted stand among the rows (`BAD_LINES`), each bad in a way of
-its own. The same CSV gives the same bytes.
+Each row of the CSV becomes one line: a JSON object with an id and the inputs of the model. The
+species, which the model predicts, and the year, which is not an input, are omitted. A missing
+value (`NA`) becomes null. The script inserts five lines that cannot be predicted (`BAD_LINES`),
+each with a different problem. The same CSV gives the same bytes.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ FIRST_FILE_ROWS = 172
 
 
 class BadLine(NamedTuple):
-    """A line that is to fail.
+    """A line that cannot be predicted.
 
     Attributes:
-        after: the number of the penguin that it follows.
-        content: the line, without its end.
-        problem: what is wrong with it.
+        after: the number of the penguin before it.
+        content: the line, without its line end.
+        problem: the reason why it fails.
     """
 
     after: int
@@ -68,7 +67,7 @@ BAD_LINES = (
     ),
     BadLine(
         300,
-        # 0xE9 is Latin-1 for e with an acute accent; alone it is never UTF-8.
+        # 0xE9 is e with an acute accent in Latin-1; before a quote it is invalid UTF-8.
         b'{"id": "bad-utf8", "island": "Bisco\xe9", "bill_length_mm": 49.1, '
         b'"bill_depth_mm": 14.8, "flipper_length_mm": 220, "body_mass_g": 5150, '
         b'"sex": "female"}',
@@ -78,16 +77,16 @@ BAD_LINES = (
 
 
 def read_rows(csv_path: Path) -> list[dict[str, str]]:
-    """The rows of the CSV, every value as text."""
+    """Read the rows of the CSV, with every value as text."""
     with csv_path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def instance(number: int, row: dict[str, str]) -> dict[str, str | float | None]:
-    """What the input files say about one penguin.
+    """Return the instance of one penguin.
 
     Args:
-        number: which row of the CSV it is, from 1.
+        number: the number of the row in the CSV, starting at 1.
         row: the row.
     """
     values = {field: _value(field, row[field]) for field in FIELDS}
@@ -97,12 +96,12 @@ def instance(number: int, row: dict[str, str]) -> dict[str, str | float | None]:
 def _value(field: str, text: str) -> str | float | None:
     if text == "NA":
         return None
-    # Parsed as JSON rather than by float(), so that 181 does not become 181.0.
+    # json.loads, unlike float(), does not turn 181 into 181.0.
     return json.loads(text) if field in NUMBERS else text
 
 
 def file_lines(rows: list[dict[str, str]], first: int, last: int) -> list[bytes]:
-    """The lines of one file: the penguins `first` to `last` and the bad lines among them."""
+    """Return the lines of one file: the penguins `first` to `last`, and the bad lines."""
     bad = {line.after: line.content for line in BAD_LINES}
     lines = []
     for number in range(first, last + 1):
@@ -113,11 +112,11 @@ def file_lines(rows: list[dict[str, str]], first: int, last: int) -> list[bytes]
 
 
 def make_data(csv_path: Path, directory: Path) -> list[Path]:
-    """Writes the input files.
+    """Write the input files.
 
     Args:
         csv_path: the table of penguins.
-        directory: where the files go; made if it is not there.
+        directory: the output directory; created if it does not exist.
 
     Returns:
         The files, in order.
@@ -134,10 +133,10 @@ def make_data(csv_path: Path, directory: Path) -> list[Path]:
 
 
 def main() -> None:
-    """Runs the script."""
-    parser = argparse.ArgumentParser(description="Makes the input files of the example.")
+    """Run the script."""
+    parser = argparse.ArgumentParser(description="Make the input files of the example.")
     parser.add_argument("--csv", type=Path, default=HERE / "penguins.csv", help="the table")
-    parser.add_argument("--out", type=Path, default=HERE / "data", help="the directory to fill")
+    parser.add_argument("--out", type=Path, default=HERE / "data", help="the output directory")
     args = parser.parse_args()
     for path in make_data(args.csv, args.out):
         print(f"{path}: {len(path.read_bytes().splitlines())} lines")

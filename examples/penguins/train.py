@@ -1,12 +1,12 @@
-"""Trains the example's model and exports it as a SavedModel.
+"""Train the example's model and export it as a SavedModel.
 
     python examples/penguins/train.py [--out DIRECTORY]
 
-The model tells the species of a penguin from four measurements, the island and the sex. It
-learns from four fifths of the complete rows of `penguins.csv`; the rest measures it.
+The model predicts the species of a penguin from four measurements, the island and the sex. It is
+trained on four fifths of the complete rows of `penguins.csv` and evaluated on the rest.
 
-All that stands between an instance and the network (scaling numbers, encoding words) is
-part of the exported graph, so an instance is the plain JSON object of the input files.
+The exported graph includes the preprocessing (scaling of numbers, encoding of words), so an
+instance is the JSON object of the input files without its id.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Only works before the import.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # Has an effect only before the import.
 
 import keras
 import make_data
@@ -42,20 +42,20 @@ class Examples(NamedTuple):
     """Penguins whose species is known.
 
     Attributes:
-        columns: what is measured, by input name.
-        labels: the species, as positions in `SPECIES`.
+        columns: the inputs, by name.
+        labels: the species, as indexes into `SPECIES`.
     """
 
     columns: Columns
     labels: np.ndarray
 
     def take(self, rows: np.ndarray) -> Examples:
-        """The penguins at these positions."""
+        """Return the penguins with these indexes."""
         return Examples({k: v[rows] for k, v in self.columns.items()}, self.labels[rows])
 
 
 def read_examples(csv_path: Path) -> Examples:
-    """The rows of the CSV that miss nothing."""
+    """Read the rows of the CSV without missing values."""
     rows = [row for row in make_data.read_rows(csv_path) if "NA" not in row.values()]
     columns = {
         name: np.array([row[name] for row in rows], np.float32 if is_number(name) else np.bytes_)
@@ -65,12 +65,12 @@ def read_examples(csv_path: Path) -> Examples:
 
 
 def is_number(name: str) -> bool:
-    """Whether an input is a number; the others are words."""
+    """Return whether an input is a number; the other inputs are words."""
     return name in make_data.NUMBERS
 
 
 def split(examples: Examples) -> tuple[Examples, Examples]:
-    """Deals the penguins out at random: those to learn from, and those held out."""
+    """Split the penguins at random into training data and held-out data."""
     order = np.random.default_rng(SEED).permutation(len(examples.labels))
     held_out = round(len(order) * HELD_OUT)
     return examples.take(order[held_out:]), examples.take(order[:held_out])
@@ -78,11 +78,11 @@ def split(examples: Examples) -> tuple[Examples, Examples]:
 
 @dataclasses.dataclass(frozen=True)
 class Encoder:
-    """Turns columns into the numbers that the network sees.
+    """A function from columns to the features of the network.
 
     Attributes:
-        mean: the mean of each number, which becomes 0.
-        spread: the standard deviation of each number, which becomes 1.
+        mean: the mean of each number; it is scaled to 0.
+        spread: the standard deviation of each number; it is scaled to 1.
     """
 
     mean: np.ndarray
@@ -90,14 +90,14 @@ class Encoder:
 
     @classmethod
     def scaled_to(cls, columns: Columns) -> Encoder:
-        """The encoder with the scale of these columns."""
+        """Make an encoder with the scale of these columns."""
         numbers = np.stack([columns[name] for name in make_data.NUMBERS], axis=1)
         return cls(numbers.mean(axis=0), numbers.std(axis=0))
 
     def __call__(self, columns: Columns) -> tf.Tensor:
-        """A float32 tensor with one row per penguin.
+        """Return a float32 tensor with one row per penguin.
 
-        A word that is in no list becomes zeros: the model then decides without it.
+        An unknown word becomes zeros, so the model ignores it.
         """
         numbers = tf.stack([columns[name] for name in make_data.NUMBERS], axis=1)
         return tf.concat(
@@ -111,15 +111,15 @@ class Encoder:
 
 
 def one_hot(words: tf.Tensor, vocabulary: tuple[str, ...]) -> tf.Tensor:
-    """One column per word of the vocabulary: 1 where the word is that one, 0 elsewhere.
+    """Return one column per word of the vocabulary: 1 for an equal word, else 0.
 
-    For a handful of words, comparing them all is simpler than a lookup table.
+    For a few words, comparing all of them is simpler than a lookup table.
     """
     return tf.cast(tf.equal(tf.expand_dims(words, 1), tf.constant(vocabulary)), tf.float32)
 
 
 def fit(features: tf.Tensor, labels: np.ndarray) -> keras.Model:
-    """Trains a small network that gives a probability to each species."""
+    """Train a small network that predicts a probability for each species."""
     keras.utils.set_random_seed(SEED)
     network = keras.Sequential(
         [
@@ -134,12 +134,12 @@ def fit(features: tf.Tensor, labels: np.ndarray) -> keras.Model:
 
 
 def accuracy(network: keras.Model, features: tf.Tensor, labels: np.ndarray) -> float:
-    """The share of penguins whose species the network tells."""
+    """Return the share of penguins with a correct prediction."""
     return float(np.mean(np.argmax(network(features), axis=1) == labels))
 
 
 def input_signature() -> list[tf.TensorSpec]:
-    """The inputs of both signatures: one value per penguin each."""
+    """Return the inputs of both signatures, each with one value per penguin."""
     return [
         tf.TensorSpec([None], tf.float32 if is_number(name) else tf.string, name)
         for name in make_data.FIELDS
@@ -147,14 +147,14 @@ def input_signature() -> list[tf.TensorSpec]:
 
 
 def export(network: keras.Model, encode: Encoder, directory: Path) -> None:
-    """Writes the SavedModel, in place of one that is there.
+    """Write the SavedModel; an existing one is replaced.
 
     Args:
         network: the trained network.
-        encode: what turns the inputs into its features.
-        directory: the SavedModel's directory.
+        encode: the encoder from inputs to features.
+        directory: the directory of the SavedModel.
     """
-    # A copy that was never compiled has no optimizer, whose state would double the size.
+    # An uncompiled copy has no optimizer; the state of an optimizer would double the size.
     bare = keras.models.clone_model(network)
     bare.set_weights(network.get_weights())
 
@@ -175,17 +175,17 @@ def export(network: keras.Model, encode: Encoder, directory: Path) -> None:
 
 
 def main() -> None:
-    """Runs the script."""
-    parser = argparse.ArgumentParser(description="Trains and exports the example's model.")
+    """Run the script."""
+    parser = argparse.ArgumentParser(description="Train and export the example's model.")
     parser.add_argument("--csv", type=Path, default=HERE / "penguins.csv", help="the table")
     parser.add_argument("--out", type=Path, default=HERE / "model", help="the SavedModel")
     args = parser.parse_args()
 
     examples = read_examples(args.csv)
-    learned, held_out = split(examples)
-    encode = Encoder.scaled_to(learned.columns)
-    network = fit(encode(learned.columns), learned.labels)
-    for what, part in (("learned", learned), ("held out", held_out), ("all", examples)):
+    training, held_out = split(examples)
+    encode = Encoder.scaled_to(training.columns)
+    network = fit(encode(training.columns), training.labels)
+    for what, part in (("training", training), ("held out", held_out), ("all", examples)):
         share = accuracy(network, encode(part.columns), part.labels)
         print(f"accuracy, {what}: {share:.1%} of {len(part.labels)}")
     export(network, encode, args.out)

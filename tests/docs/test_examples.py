@@ -218,7 +218,7 @@ def write_lines(path, records):
 
 @pytest.fixture
 def finished_job(tmp_path, monkeypatch):
-    """The record of a job that has run in the current directory."""
+    """The job resource of a job that has run in the current directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("COLUMNS", raising=False)
     directory = Path("out/prediction-penguins")
@@ -261,7 +261,7 @@ class TestShowResults:
             "predictions  out/prediction-penguins/predictions_0001.jsonl  (2 lines)",
             "predictions  out/prediction-penguins/predictions_0002.jsonl  (2 lines)",
             "errors       out/prediction-penguins/errors_0001.jsonl  (3 lines)",
-            "job record   out/prediction-penguins/job.json  (1 line)",
+            "job resource out/prediction-penguins/job.json  (1 line)",
         ]
 
     def test_shows_three_predictions_across_files(self, finished_job):
@@ -313,17 +313,17 @@ class TestShowResults:
         ]
 
     @pytest.mark.parametrize(
-        ("info", "place", "note"),
+        ("info", "destination", "note"),
         [
             ({"gcsOutputDirectory": "gs://b/o"}, "gs://b/o", "not on this machine"),
             ({"bigqueryOutputDataset": "bq://p.d"}, "bq://p.d", "not on this machine"),
             ({"gcsOutputDirectory": "/nowhere"}, "/nowhere", "not found"),
         ],
     )
-    def test_output_that_cannot_be_shown(self, info, place, note):
+    def test_output_that_cannot_be_shown(self, info, destination, note):
         lines = shown({"outputInfo": info})
 
-        assert lines[-2] == f"output       {place}"
+        assert lines[-2] == f"output       {destination}"
         assert note in lines[-1]
 
     def test_an_empty_directory(self, tmp_path):
@@ -332,7 +332,7 @@ class TestShowResults:
         assert lines[-3:] == [
             "predictions  none",
             "errors       none",
-            "job record   none",
+            "job resource none",
         ]
 
     def test_runs_as_a_script_on_a_file_and_on_standard_input(self, finished_job):
@@ -348,9 +348,9 @@ class TestShowResults:
 
     @pytest.mark.parametrize(
         ("text", "message"),
-        [("", "something else"), ("[1]", "expected a job record"), (None, "No such file")],
+        [("", "something else"), ("[1]", "expected a job resource"), (None, "No such file")],
     )
-    def test_refuses_what_is_no_job_record(self, tmp_path, capsys, text, message):
+    def test_refuses_what_is_no_job_resource(self, tmp_path, capsys, text, message):
         path = tmp_path / "record.json"
         if text is not None:
             path.write_text(text)
