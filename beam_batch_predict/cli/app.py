@@ -1,9 +1,9 @@
 """The command line: `run`, `submit`, `verify` and `models`.
 
-Standard output carries the result and nothing else, of `run` the finished job resource;
-progress and logs go to standard error. Exit code 0: the job succeeded, and says how many
-rows failed. 1: the job failed. 2: the job file or the options are wrong. 130 or 143: a
-signal stopped it.
+Standard output has only the result, which for `run` is the finished job resource. Progress and
+logs go to standard error. Exit code 0: the job succeeded; its job resource counts the rows that
+failed. 1: the job failed. 2: the job file or the options are wrong. 130 or 143: a signal stopped
+the job.
 """
 
 from __future__ import annotations
@@ -111,36 +111,38 @@ def _parser() -> argparse.ArgumentParser:
         help="run a job and print the finished job resource",
         description="Run a BatchPredictionJob of Vertex AI or a Job of AI Platform Prediction, "
         "and print the finished job resource as JSON.",
-        epilog="Every option of Apache Beam is taken too, such as --runner or "
-        "--direct_num_workers. Exit code 0: the job succeeded (rows that failed are counted "
-        "in it); 1: the job failed; 2: the job file or the options are wrong; 130 or 143: it "
-        "was cancelled by Ctrl-C or SIGTERM.",
+        epilog="The command also accepts every option of Apache Beam, such as --runner or "
+        "--direct_num_workers. Names of options can have dashes or underscores. Exit code 0: the "
+        "job succeeded (its job resource counts the rows that failed); 1: the job failed; 2: the "
+        "job file or the options are wrong; 130 or 143: Ctrl-C or SIGTERM cancelled the job.",
         allow_abbrev=False,
     )
     run.add_argument(
         "job",
         nargs="?",
         metavar="JOB.json",
-        help="the job file, a local path or a URI; or else the fields of a job below",
+        help="the job file, a local path or a URI; instead of it, the fields of a job below",
     )
     add_options(run, [*(field.option for field in FIELDS), *OPTIONS, DRY_RUN])
     submit = commands.add_parser(
         "submit",
-        help="run the job that flags of gcloud ai-platform jobs submit prediction ask for",
-        description="Run a batch prediction job of AI Platform Prediction, given by the flags of "
+        help="run a job from the flags of gcloud ai-platform jobs submit prediction",
+        description="Run a batch prediction job of AI Platform Prediction from the flags of "
         "gcloud ai-platform jobs submit prediction, and print the finished job resource as JSON.",
-        epilog="Options of Apache Beam and exit codes are those of run.",
+        epilog="Options of Apache Beam and exit codes are the same as for run.",
         allow_abbrev=False,
     )
     gcloud_flags.add_submit_flags(submit)
     verify = commands.add_parser(
         "verify",
         help="compare published files with the manifest of their run",
-        description="Say whether a directory has what its run published, all of it and unchanged.",
-        epilog="Exit code 0: it has; 1: it has not, or cannot be read.",
+        description="Check that the directory of a run has all published files, unchanged.",
+        epilog="Exit code 0: all files exist and are unchanged; 1: otherwise.",
         allow_abbrev=False,
     )
-    verify.add_argument("directory", metavar="DIR", help="of a run, a local path or a URI")
+    verify.add_argument(
+        "directory", metavar="DIR", help="the directory of a run, a local path or a URI"
+    )
     add_models_parser(commands)
     return parser
 
@@ -158,12 +160,12 @@ def _verify(directory: str) -> int:
         "complete and unchanged"
     )
     for table in found.tables:
-        print(f"not looked at: {table}", file=sys.stderr)
+        print(f"not checked: {table}", file=sys.stderr)
     return 0
 
 
 def _show_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
-    """Print what would be run."""
+    """Print the job and the options of its runner."""
     silence_known_warnings()
     job, notes = _unresolved_job(arguments, beam_flags)
     shown = show_run(job, run_options(arguments), _checked(arguments.command, beam_flags))
@@ -179,7 +181,9 @@ def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) 
         result.write(finished.record.rstrip() + b"\n")
     print("\n".join((summary(finished.record), *finished.causes)), file=sys.stderr)
     deadlines = sys.modules.get("beam_batch_predict.models.calls.timeouts")
-    if deadlines is not None and deadlines.still_running():  # calls that nobody can end
+    if (
+        deadlines is not None and deadlines.still_running()
+    ):  # calls of the model that cannot be ended
         cancellation.leave_behind()
     stopped = None if has_succeeded(finished.record) else cancellation.exit_code()
     return stopped or int(finished.failed)
@@ -190,7 +194,7 @@ def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
     job, notes = _job(arguments, beam_flags)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    # Beam takes seconds to import, which neither --help nor a wrong job file should cost.
+    # Importing Beam takes seconds: --help and errors in job files must not wait for it.
     from beam_batch_predict.commands.run import run_job
 
     beam_flags = _checked(arguments.command, beam_flags)
@@ -205,7 +209,7 @@ def _show(line: str) -> None:
 
 
 def _job(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> tuple[Job, list[str]]:
-    """The job that the arguments name or describe, and what is to be said of it."""
+    """Read the job, look up its model, and collect the notes for the user."""
     job, notes = _unresolved_job(arguments, beam_flags)
     job = job.resolved(arguments.model_registry)
     return job, [*notes, *job.notes]
@@ -214,7 +218,7 @@ def _job(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> tuple[Job,
 def _unresolved_job(
     arguments: argparse.Namespace, beam_flags: Sequence[str]
 ) -> tuple[Job, list[str]]:
-    """The job, whose model nobody has looked up yet, and what is to be said of the flags."""
+    """Read the job without looking up its model, and collect the notes on flags."""
     if arguments.command == "submit":
         return job_of(arguments), gcloud_flags.notes_of(arguments)
     return _job_to_run(arguments, beam_flags), []
@@ -226,16 +230,16 @@ def _job_to_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Job
         check_one_way(arguments.job, fields)
         return job_from_fields(fields) if fields else _read_job_file(arguments.job)
     except InvalidArgument:
-        if not arguments.job:  # a misspelt field is one that is missing
+        if not arguments.job:  # a misspelt flag of a field is a missing field
             _checked(arguments.command, beam_flags)
         raise
 
 
 def _checked(command: str, beam_flags: Sequence[str]) -> list[str]:
-    """The flags in the spelling of Beam.
+    """Return the flags in the spelling of Beam.
 
     Raises:
-        InvalidArgument: one of them is unknown; the hint is the nearest of Beam's and of ours.
+        InvalidArgument: a flag is unknown; the hint is the nearest of Beam's flags and ours.
     """
     if not beam_flags:
         return []
@@ -263,10 +267,9 @@ def _read_job_file(uri: str) -> Job:
 
 @contextlib.contextmanager
 def _result_on_stdout() -> Iterator[BinaryIO]:
-    """Keep standard output for the result.
+    """Reserve standard output for the result.
 
-    All else that is printed there, by this process, by its children or by native code,
-    goes to standard error.
+    Other output to it, from this process, its children or native code, goes to standard error.
     """
     sys.stdout.flush()
     with os.fdopen(os.dup(1), "wb") as result:

@@ -1,7 +1,7 @@
 """Arguments of the command line before argparse sees them.
 
-argparse knows an option in one spelling only, and takes the word behind an option that it does
-not know for the job file. Here options are separated from words, and ours from those of Beam.
+argparse knows an option in one spelling only, and takes the word after an unknown option for the
+job file. This module separates options from words, and our options from those of Beam.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Flag values that are more than one word: gcloud's lists and labels."""
+"""Flag values with several parts: lists and labels in the syntax of gcloud."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["entries", "labels_of", "put_at"]
 
 
 def entries(text: str) -> list[str]:
-    """The entries of a list as gcloud has it: `a,b`, or `^:^a:b` with another sign between them.
+    """Split a list in the syntax of gcloud: `a,b`, or `^:^a:b` with another separator.
 
     Example:
         >>> entries("a,b*"), entries("^:^a,1:b")
@@ -25,11 +25,11 @@ def entries(text: str) -> list[str]:
 
 
 def labels_of(texts: Sequence[str], flag: str) -> tuple[dict[str, str], list[Violation]]:
-    """Labels by key, and what is wrong with them.
+    """Read labels, and collect the mistakes in them.
 
     Args:
         texts: each a list of KEY=VALUE.
-        flag: the name of the flag that they were given by, for messages.
+        flag: the name of the flag, for messages.
 
     Example:
         >>> labels_of(["team=birds,stage=test", "late"], "--labels")
@@ -49,11 +49,11 @@ message="expected KEY=VALUE, found 'late'")])
 
 
 def put_at(document: dict[str, Any], path: str, value: Any) -> None:
-    """Put a value into a document, and the objects around it where there are none yet.
+    """Put a value into a document, with the objects around it if they are missing.
 
     Args:
-        document: to put it into.
-        path: names with dots between them.
+        document: the document.
+        path: names, separated by dots.
         value: any JSON value.
 
     Example:

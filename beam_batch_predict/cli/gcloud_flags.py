@@ -34,10 +34,10 @@ class Flag(NamedTuple):
     """A flag of gcloud's command.
 
     Attributes:
-        name: with dashes, as gcloud has it.
-        help: what it is for.
-        metavar: what stands for the value in help texts; empty where it takes none.
-        field: of the job, as its path in JSON; empty where it is about something else.
+        name: the name, with dashes.
+        help: the help text.
+        metavar: the name of the value in help texts; empty if the flag takes no value.
+        field: the path in JSON of the field of the job; empty if the flag sets no field.
     """
 
     name: str
@@ -54,48 +54,52 @@ _UNUSED = {
 """Flags that have no effect here, with the metavars of their values."""
 
 _UNUSED_NOTE = (
-    "taken and not used: the command ends with the job (put & behind it to go on at once), asks "
-    "nothing, and has Google's application default credentials; --project is billed"
+    "accepted, not used: the command ends with the job (put & after it to continue at once), does "
+    "not ask questions, and uses Google's application default credentials; --project is billed"
 )
 
 FLAGS = (
     Flag("model", "The model, by its name.", "MODEL", "predictionInput.modelName"),
     Flag(
         "version",
-        "Its version; where none is given, the default version.",
+        "The version of the model. Default: the default version.",
         "VERSION",
         "predictionInput.versionName",
     ),
-    Flag("model-dir", "Or the directory of a SavedModel.", "DIR", "predictionInput.uri"),
+    Flag(
+        "model-dir",
+        "Instead of --model, the directory of a SavedModel.",
+        "DIR",
+        "predictionInput.uri",
+    ),
     Flag(
         "input-paths",
-        "The input files: paths or URIs with commas between them, each with or without one * at "
-        "its end.",
+        "The input files: paths or URIs, separated by commas. Each can end with one *.",
         "PATH,…",
         "predictionInput.inputPaths",
     ),
     Flag(
         "data-format",
-        "What they are: text (JSON lines), tf-record or tf-record-gzip.",
+        "The format of the input files: text (JSON lines), tf-record or tf-record-gzip.",
         "FORMAT",
         "predictionInput.dataFormat",
     ),
-    Flag("output-path", "The directory of the results.", "DIR", "predictionInput.outputPath"),
+    Flag("output-path", "The output directory.", "DIR", "predictionInput.outputPath"),
     Flag(
         "region",
-        "Where the job is to run on Dataflow; other runners are where they are.",
+        "The region of the job on Dataflow; other runners ignore it.",
         "REGION",
         "predictionInput.region",
     ),
     Flag(
         "batch-size",
-        "Rows that the model sees per call. Default: 64.",
+        "The number of rows in one call of the model. Default: 64.",
         "ROWS",
         "predictionInput.batchSize",
     ),
     Flag(
         "max-worker-count",
-        "The most workers that Dataflow may use; other runners decide it themselves.",
+        "The maximum number of workers on Dataflow; other runners ignore it.",
         "WORKERS",
         "predictionInput.maxWorkerCount",
     ),
@@ -107,49 +111,51 @@ FLAGS = (
     ),
     Flag(
         "runtime-version",
-        "Kept in the job; the model runs with the TensorFlow that is installed.",
+        "Kept in the job; the model runs with the installed TensorFlow.",
         "VERSION",
         "predictionInput.runtimeVersion",
     ),
     Flag("labels", "Labels of the job.", "KEY=VALUE,…", "labels"),
     Flag(
         "accelerator-type",
-        "GPUs of each worker on Dataflow, such as nvidia-tesla-t4; others decide it themselves.",
+        "The GPU of each worker on Dataflow, such as nvidia-tesla-t4; other runners ignore it.",
         "TYPE",
         "predictionInput.accelerator.type",
     ),
     Flag(
         "accelerator-count",
-        "How many GPUs each of these workers has.",
+        "The number of GPUs of each worker.",
         "COUNT",
         "predictionInput.accelerator.count",
     ),
     Flag(
         "project",
-        "The project of the model's name, and of what Google bills. Default: what "
-        "CLOUDSDK_CORE_PROJECT or GOOGLE_CLOUD_PROJECT says, or else local.",
+        "The project of the model's name, and the project that Google bills. Default: that of the "
+        "environment variable CLOUDSDK_CORE_PROJECT or GOOGLE_CLOUD_PROJECT, or else local.",
         "PROJECT",
     ),
-    Flag("format", "Of the job that is printed; only json.", "FORMAT"),
-    Flag("impersonate-service-account", "Handed on to Beam.", "ACCOUNT"),
-    *(Flag(name, "Taken and not used.", metavar) for name, metavar in _UNUSED.items()),
+    Flag("format", "The format of the printed job; only json.", "FORMAT"),
+    Flag("impersonate-service-account", "Beam's option with this name.", "ACCOUNT"),
+    *(Flag(name, "Accepted, not used.", metavar) for name, metavar in _UNUSED.items()),
 )
-"""All that are taken, in the order of the help text."""
+"""All accepted flags, in the order of the help text."""
 
 _REFUSED = {
     "access-token-file": "credentials are Google's application default credentials; set "
     "GOOGLE_APPLICATION_CREDENTIALS",
     "flags-file": "write its flags on the command line",
-    "flatten": "the job is printed as JSON; jq can take it apart",
+    "flatten": "the job is printed as JSON; jq can select parts of it",
 }
-"""Flags of gcloud that would change what a script gets."""
+"""Flags of gcloud that are refused, because without them a script gets other output."""
 
 _SUBMIT = ["jobs", "submit", "prediction"]
 _GROUPS = ("ai-platform", "ml-engine")
 
 
 def without_words_of_gcloud(arguments: Sequence[str]) -> list[str]:
-    """`ai-platform jobs submit prediction …` as `submit …`, so that one word of a script changes.
+    """Replace `ai-platform jobs submit prediction …` by `submit …`.
+
+    So only the first word of a script changes.
 
     Raises:
         InvalidArgument: it is another command of gcloud.
@@ -165,7 +171,7 @@ def without_words_of_gcloud(arguments: Sequence[str]) -> list[str]:
     if given[at + 1 : at + 4] != _SUBMIT:
         words = " ".join(given[at : at + 4])
         raise InvalidArgument(
-            f"{words}: of gcloud's commands, only {given[at]} jobs submit prediction is taken",
+            f"{words}: of gcloud's commands, only {given[at]} jobs submit prediction is accepted",
             "the state of a job is in job.json in its output path; models list and models "
             "describe show models",
         )
@@ -181,7 +187,7 @@ def check_taken(arguments: Sequence[str]) -> None:
     for argument in arguments:
         name = argument.partition("=")[0].replace("_", "-").removeprefix("--")
         if argument.startswith("--") and name in _REFUSED:
-            raise InvalidArgument(f"--{name} of gcloud is not taken", _REFUSED[name])
+            raise InvalidArgument(f"--{name} of gcloud is not accepted", _REFUSED[name])
 
 
 def add_submit_flags(parser: argparse.ArgumentParser) -> None:
@@ -205,19 +211,19 @@ def _destination(name: str) -> str:
 
 
 def given_flags(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The values of the flags that were given, by name."""
+    """Return the values of the given flags, by name."""
     values = {flag.name: getattr(arguments, _destination(flag.name)) for flag in FLAGS}
     return {name: value for name, value in values.items() if value not in (None, False)}
 
 
 def notes_of(arguments: argparse.Namespace) -> list[str]:
-    """A sentence about the flags that were given and do nothing here, if there are any."""
+    """Return a note on the given flags without effect, if there are any."""
     unused = [f"--{name}" for name in given_flags(arguments) if name in _UNUSED]
     return [f"{', '.join(unused)}: {_UNUSED_NOTE}."] if unused else []
 
 
 def beam_flags_of(arguments: argparse.Namespace) -> list[str]:
-    """The flags that Beam is to have too."""
+    """Return the flags that Beam gets too."""
     given = given_flags(arguments)
     names = ("project", "region", "impersonate-service-account")
     return [f"--{name.replace('-', '_')}={given[name]}" for name in names if name in given]

@@ -1,6 +1,6 @@
-"""What the rules of all services share: how they are applied.
+"""Application of the rules of a service.
 
-A rule looks at one job and yields what is wrong with it.
+A rule checks one job and yields its violations.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ def apply_rules(
     broken: Collection[str],
     rules: Sequence[Callable[[Job, Collection[str]], Iterator[Violation]]],
 ) -> list[Violation]:
-    """What the rules find, except at places that are known to be wrong already.
+    """Apply rules, without violations at paths that are already wrong.
 
     Args:
         job: the job, without the values that could not be read.
-        broken: the paths of those values, which count as given and are not judged again.
-        rules: each looks at the job and those paths.
+        broken: the paths of those values, which count as given.
+        rules: functions of the job and those paths.
     """
-    # A list with a wrong entry is left out as a whole, so it may look empty.
+    # A list with a wrong entry is left out as a whole, so that it can look empty.
     hidden = {*broken, *(re.sub(r"\[[0-9]+\]$", "", path) for path in broken)}
     found = [violation for rule in rules for violation in rule(job, broken)]
     return [violation for violation in found if violation.path not in hidden]
 
 
 def one_of(value: str, allowed: Sequence[str]) -> str:
-    """The message for a value that is none of those that are allowed.
+    """Return the message for a value that is not allowed.
 
     Example:
         >>> one_of("jsnol", ["jsonl", "csv"])

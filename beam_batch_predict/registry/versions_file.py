@@ -16,7 +16,7 @@ __all__ = ["MOST_BYTES", "PINS_FILE", "Pins", "parse_pins"]
 PINS_FILE = "versions.yaml"
 
 MOST_BYTES = 64 * 1024
-"""Of the file: it is small, or it is another one."""
+"""The maximum size of the file."""
 
 _FIELDS = ("default", "aliases")
 
@@ -24,11 +24,11 @@ _NOTHING = ("", "~", "null")
 
 
 class Pins(NamedTuple):
-    """What the file says.
+    """The content of the file.
 
     Attributes:
-        default: the version that is taken where none is named; None for the highest.
-        aliases: versions by their names.
+        default: the version that is used if none is named; None for the highest.
+        aliases: versions by alias.
     """
 
     default: int | None = None
@@ -38,14 +38,14 @@ class Pins(NamedTuple):
 def parse_pins(content: bytes, where: str) -> Pins:
     r"""Read the file.
 
-    No object is made of what YAML says but texts: `010` is version 10 and `on` an alias.
+    Scalars are read as texts, without the types of YAML: `010` is version 10 and `on` an alias.
 
     Args:
-        content: of the file.
-        where: what messages call it.
+        content: the content of the file.
+        where: the name of the file in messages.
 
     Raises:
-        ModelError: it is no YAML, has another field, or a version is no number.
+        ModelError: it is not YAML, has an unknown field, or a version is not a number.
 
     Example:
         >>> parse_pins(b"default: 2\naliases: {stable: 2, on: 010}", "versions.yaml")
@@ -56,7 +56,7 @@ def parse_pins(content: bytes, where: str) -> Pins:
     try:
         root = yaml.compose(content, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeError, RecursionError, ValueError) as error:
-        raise ModelError(f"{where}: it is no YAML: {' '.join(str(error).split())}") from error
+        raise ModelError(f"{where}: it is not YAML: {' '.join(str(error).split())}") from error
     default, aliases = None, {}
     for name, node in _entries(root, where, "the fields default and aliases") if root else ():
         if name == "default":

@@ -1,4 +1,4 @@
-"""Checks of arguments that several descriptions of work share."""
+"""Checks of arguments that several values of `spec` share."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["check_batch_size", "check_number", "check_positive", "check_strings"
 
 
 def check_strings(value: str | Sequence[str], what: str) -> tuple[str, ...]:
-    """One string or several as a tuple.
+    """Return one string or several strings as a tuple.
 
     Raises:
-        InvalidArgument: there is something else, or an empty string, among them.
+        InvalidArgument: a value is not a string, or is empty.
 
     Example:
         >>> check_strings("a.jsonl", "uris")
@@ -32,7 +32,7 @@ def check_strings(value: str | Sequence[str], what: str) -> tuple[str, ...]:
 
 
 def check_positive(value: int, what: str) -> None:
-    """Refuse what is not a positive whole number.
+    """Check that a value is a positive whole number.
 
     Raises:
         InvalidArgument: it is not.
@@ -42,7 +42,7 @@ def check_positive(value: int, what: str) -> None:
 
 
 def check_number(value: float, what: str, most: float = math.inf) -> None:
-    """Refuse what is not a number from 0 to `most`.
+    """Check that a value is a number from 0 to `most`.
 
     Raises:
         InvalidArgument: it is not.
@@ -54,7 +54,7 @@ def check_number(value: float, what: str, most: float = math.inf) -> None:
 
 
 def check_batch_size(value: int) -> None:
-    """Refuse a batch size that is not a positive whole number.
+    """Check that a batch size is a positive whole number.
 
     Raises:
         InvalidArgument: it is not.

@@ -46,7 +46,7 @@ class RunOptions:
         chunk_bytes: bytes of input behind one output file.
         non_finite: how NaN and infinities are written.
         max_instance_bytes: of a line or a record, or of a file of a file list.
-        max_failed_fraction: the run fails if a larger share of its rows fails; 1 is no limit.
+        max_failed_fraction: the run fails if a larger fraction of its rows fails; 1 is no limit.
         max_failed_min_rows: the number of rows from which that limit applies.
         call_timeout_seconds: the longest time of one call of the model; 0 is no limit.
         csv_multiline: whether cells of CSV files may hold line breaks.

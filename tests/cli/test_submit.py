@@ -137,7 +137,7 @@ def test_all_groups_of_gcloud_that_had_the_command(group, body_of):
 def test_other_commands_of_gcloud_are_refused(words, shell):
     code, out, err = shell(f"beam-batch-predict {words}")
     assert (code, out) == (2, "")
-    assert "jobs submit prediction is taken" in err
+    assert "jobs submit prediction is accepted" in err
 
 
 def test_values_may_follow_an_equals_sign_or_a_space_and_names_have_dashes_or_underscores(body_of):
@@ -285,8 +285,8 @@ def parsed(line):
 
 def test_flags_that_do_nothing_say_so():
     [note] = gcloud_flags.notes_of(parsed("job_1 --async -q --verbosity=info --account=me"))
-    assert note.startswith("--async, --quiet, --verbosity, --account: taken and not used: ")
-    assert "put & behind it" in note
+    assert note.startswith("--async, --quiet, --verbosity, --account: accepted, not used: ")
+    assert "put & after it" in note
     assert gcloud_flags.notes_of(parsed("job_1 --project=p")) == []
 
 
@@ -350,7 +350,7 @@ def test_a_submitted_job_runs(shell, tmp_path, tiny_model):
         {"key": f"{tmp_path}/in_2:0", "y": 8.0},
     ]
     assert f"note: model: tiny@3 is {tmp_path}/models/tiny/3." in err
-    assert "note: --async: taken and not used: the command ends with the job" in err
+    assert "note: --async: accepted, not used: the command ends with the job" in err
     assert "SUCCEEDED: 3 rows predicted, 1 failed" in err
 
 

@@ -89,7 +89,7 @@ def test_submit_tells_options_too(shell):
     assert ["--max_num_workers=3", "from", "predictionInput.maxWorkerCount"] in told
     assert ["--region=us-east1", "given"] in told
     assert ["--labels=a=b", "from", "labels.a"] in told
-    assert "note: --async: taken and not used: the command ends with the job" in err
+    assert "note: --async: accepted, not used: the command ends with the job" in err
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def test_the_option_signature_name_is_for_jobs_that_name_none():
     "option", [{"csv_multiline": True}, {"bigquery_query": "x"}, {"bigquery_row_restriction": "x"}]
 )
 def test_options_for_what_is_never_read_are_refused(option):
-    with pytest.raises(InvalidArgument, match="is for what AI Platform's jobs do not read"):
+    with pytest.raises(InvalidArgument, match="which AI Platform jobs do not read"):
         read_job(body()).to_spec(RunOptions(**option))
 
 
@@ -177,8 +177,8 @@ def test_a_region_that_the_service_did_not_have_is_noted(region, words):
     ("changes", "start", "words"),
     [
         ({"maxWorkerCount": 10}, "predictionInput.maxWorkerCount", "the runner decides"),
-        ({"runtimeVersion": "2.11"}, "predictionInput.runtimeVersion", "that is installed"),
-        ({"framework": "TENSORFLOW"}, "predictionInput.framework", "a SavedModel"),
+        ({"runtimeVersion": "2.11"}, "predictionInput.runtimeVersion", "the installed TensorFlow"),
+        ({"framework": "TENSORFLOW"}, "predictionInput.framework", "a TensorFlow SavedModel"),
         (
             {"accelerator": {"count": "1", "type": "NVIDIA_TESLA_K80"}},
             "predictionInput.accelerator",
@@ -194,7 +194,7 @@ def test_fields_that_change_nothing_are_noted(changes, start, words):
 
 def test_labels_are_kept_and_noted():
     job = read_job(body({"labels": {"team": "x"}}))
-    assert any(note.startswith("labels: kept in the record") for note in job.notes)
+    assert any(note.startswith("labels: kept in the job resource") for note in job.notes)
     assert json.loads(job.record(spec.Outcome("gs://b/out", CREATED)))["labels"] == {"team": "x"}
 
 

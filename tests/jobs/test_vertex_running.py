@@ -107,7 +107,7 @@ def test_a_plain_job_needs_no_notes(changed):
         ({"serviceAccount": "a@b"}, "serviceAccount", "used on Dataflow"),
         ({"encryptionSpec.kmsKeyName": "k"}, "encryptionSpec", "and for tables of BigQuery"),
         ({"disableContainerLogging": True}, "disableContainerLogging", "no container"),
-        ({"labels": {"a": "b"}}, "labels", "kept in the record"),
+        ({"labels": {"a": "b"}}, "labels", "kept in the job resource"),
         (
             {"dedicatedResources.machineSpec.machineType": "n1-standard-4"},
             "dedicatedResources",
@@ -121,7 +121,7 @@ def test_a_plain_job_needs_no_notes(changed):
         (
             {"unmanagedContainerModel.predictSchemata": {"instanceSchemaUri": "x"}},
             "unmanagedContainerModel.predictSchemata",
-            "the SavedModel's signature",
+            "the signature of the SavedModel",
         ),
         (
             {
@@ -131,7 +131,7 @@ def test_a_plain_job_needs_no_notes(changed):
                 }
             },
             "unmanagedContainerModel.containerSpec",
-            "the SavedModel at artifactUri is run directly, without a container; "
+            "the SavedModel at artifactUri runs directly, without a container; "
             "not used: imageUri, env.",
         ),
         ({"modelVersionId": "2"}, "modelVersionId", "output only; ignored"),
@@ -140,7 +140,7 @@ def test_a_plain_job_needs_no_notes(changed):
         (
             {"name": "projects/p/locations/l/batchPredictionJobs/1"},
             "name",
-            "its project and location are kept for the record and for Dataflow",
+            "its project and location are kept for the job resource and for Dataflow",
         ),
     ],
 )

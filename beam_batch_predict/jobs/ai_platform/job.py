@@ -1,4 +1,4 @@
-"""The AI Platform job: how it is read and run, and its job resource.
+"""The batch prediction job of AI Platform Prediction.
 
 Source: the service's page "Getting batch predictions", and the discovery document of its API
 (`Job`, `PredictionInput` and `PredictionOutput` of `ml.v1.json`).
@@ -32,21 +32,21 @@ REGIONS = ("us-central1", "us-east1", "europe-west1", "asia-east1")
 """The regions in which the service had batch prediction."""
 
 _OF_OTHERS = ("csv_multiline", "bigquery_query", "bigquery_row_restriction")
-"""Options for what these jobs never read."""
+"""Options for inputs that these jobs do not have."""
 
 _NOTES = {
-    "max_worker_count": "used on Dataflow; elsewhere the runner decides how many workers there are",
-    "runtime_version": "not used; the model is run with the TensorFlow that is installed",
-    "framework": "not used; the model is a SavedModel of TensorFlow",
+    "max_worker_count": "used on Dataflow; elsewhere the runner decides the number of workers",
+    "runtime_version": "not used; the model runs with the installed TensorFlow",
+    "framework": "not used; the model is a TensorFlow SavedModel",
     "accelerator": "used on Dataflow; elsewhere the runner decides machines and workers",
 }
 
 
 class AiPlatformJob(AiPlatformJobFields, JobResource):
-    """A batch prediction job as AI Platform Prediction writes it; it is a `spec.JobRecord`.
+    """A batch prediction job of AI Platform Prediction; it is a `spec.JobRecord`.
 
-    `read` makes one that can be run, without the output-only fields. One that was made
-    otherwise, by `parse` or by calling the class, is checked by `to_spec`.
+    `read` makes a job to run, without output-only fields. `to_spec` checks the rules of a job made
+    in another way, by `parse` or by calling the class.
 
     Example:
         >>> job = AiPlatformJob.read('''{
@@ -77,12 +77,12 @@ class AiPlatformJob(AiPlatformJobFields, JobResource):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is done with fields in another way than by the service, and which model it is.
+        """Notes on fields that are used in another way than by the service, and on the model.
 
         Example:
             >>> AiPlatformJob(prediction_input=PredictionInput(runtime_version="2.11")).notes
-            ('predictionInput.runtimeVersion: not used; the model is run with the TensorFlow \
-that is installed.',)
+            ('predictionInput.runtimeVersion: not used; the model runs with the \
+installed TensorFlow.',)
         """
         given = self.prediction_input or PredictionInput()
         found = self._notes_on_model()
@@ -94,14 +94,14 @@ that is installed.',)
         ]
         if self.has("labels"):
             found.append(
-                "labels: kept in the record, and given to jobs of Dataflow; files have no labels."
+                "labels: kept in the job resource, and used on Dataflow; files have no labels."
             )
         found += self._notes_on_outputs()
         return tuple(found)
 
     @property
     def resources(self) -> Resources:
-        """What the job says of machines, accounts and labels.
+        """The machines, accounts and labels that the job requests.
 
         Example:
             >>> job = AiPlatformJob(prediction_input=PredictionInput(max_worker_count=5))
@@ -111,14 +111,14 @@ that is installed.',)
         return resources_of(self)
 
     def to_spec(self, options: RunOptions | None = None) -> spec.BatchPredictSpec:
-        """The job in the terms of the pipeline.
+        """Describe the work of the job for the pipeline.
 
         Args:
             options: of the run. Without a `key`, a prediction is only what the model returns.
 
         Raises:
             InvalidJob: the job breaks a rule.
-            InvalidArgument: one of the options cannot work, or there is no such model.
+            InvalidArgument: an option is wrong, or the model does not exist.
             ModelError: the registry of models cannot be read.
         """
         wrong = self._breaches()
@@ -127,7 +127,7 @@ that is installed.',)
         options = options or RunOptions()
         for name in _OF_OTHERS:
             if getattr(options, name):
-                message = f"{name} is for what AI Platform's jobs do not read: CSV files, tables"
+                message = f"{name} is for CSV files or tables, which AI Platform jobs do not read"
                 raise InvalidArgument(message, "leave it out")
         given = self.prediction_input
         assert given is not None
@@ -157,13 +157,13 @@ that is installed.',)
         return breaches(self, broken)
 
     def _saved_model(self, option: str) -> spec.SavedModel:
-        """The model.
+        """Return the model.
 
         Args:
-            option: the signature to call where the job names none.
+            option: the signature to call if the job has none.
 
         Raises:
-            InvalidArgument: the job names another one.
+            InvalidArgument: the job has another signature.
         """
         given = self.prediction_input or PredictionInput()
         named = given.signature_name

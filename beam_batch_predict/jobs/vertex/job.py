@@ -1,13 +1,13 @@
-"""The batch prediction job of Vertex AI: reading it, running it, and its record.
+"""The batch prediction job of Vertex AI.
 
-Source: REST reference of projects.locations.batchPredictionJobs. Three things differ from
-the service, on purpose:
+Source: REST reference of projects.locations.batchPredictionJobs. Three differences from the
+service are on purpose:
 
-- `manualBatchTuningParameters` is honoured without `dedicatedResources`, for our runners
-  have no tuning of their own; the service tunes by itself there.
-- Fields that the protos have and the reference does not (`vertexMultimodalDataset…`, the
+- `manualBatchTuningParameters` is used without `dedicatedResources`, because our runners have no
+  automatic tuning, as the service has.
+- Fields of the protos that the reference does not have (`vertexMultimodalDataset…`, the
   `modelMonitoring…` fields of v1beta1) are refused as not part of the supported resource.
-- `input only` fields (`containerSpec`) stay in the record, so that it can be run again.
+- `input only` fields (`containerSpec`) stay in the job resource, so that it can run again.
 
 Reading a job imports neither Beam nor TensorFlow nor any client of Google Cloud.
 """
@@ -38,21 +38,21 @@ __all__ = ["BatchPredictionJob", "parse_resource"]
 _NOTES = {
     "service_account": "used on Dataflow; elsewhere workers run as the runner decides",
     "dedicated_resources": "used on Dataflow; elsewhere the runner decides machines and workers",
-    "encryption_spec": "used on Dataflow, and for tables of BigQuery; files have the key of their "
-    "bucket, so make it the bucket's default key",
-    "disable_container_logging": "not used; there is no container, logs go where the runner's go",
-    "labels": "kept in the record, given to jobs of Dataflow and to tables of BigQuery; files have "
-    "none",
+    "encryption_spec": "used on Dataflow, and for tables of BigQuery; files have the "
+    "default key of their bucket",
+    "disable_container_logging": "not used; there is no container, the runner keeps the logs",
+    "labels": "kept in the job resource, used on Dataflow and for BigQuery tables; files have no "
+    "labels",
 }
 
 T = TypeVar("T")
 
 
 class BatchPredictionJob(BatchPredictionJobFields, JobResource):
-    """A batch prediction job as Vertex AI writes it; it is a `spec.JobRecord`.
+    """A batch prediction job of Vertex AI; it is a `spec.JobRecord`.
 
-    `read` makes one that can be run, without the output-only fields. One that was made
-    otherwise, by `parse` or by calling the class, is checked by `to_spec`.
+    `read` makes a job to run, without output-only fields. `to_spec` checks the rules of a job made
+    in another way, by `parse` or by calling the class.
 
     Example:
         >>> job = BatchPredictionJob.read('''{
@@ -74,14 +74,14 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
 
     output_only: ClassVar[frozenset[str]] = OUTPUT_ONLY
     output_kept: ClassVar[Mapping[str, str]] = {
-        "name": "its project and location are kept for the record and for Dataflow, the rest is "
-        "ignored"
+        "name": "its project and location are kept for the job resource and for Dataflow, the rest "
+        "is ignored"
     }
     ignored_as: ClassVar[str] = "ignored, as Vertex AI does"
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is done with fields in another way than by the service, and which model it is.
+        """Notes on fields that are used in another way than by the service, and on the model.
 
         Example:
             >>> BatchPredictionJob(service_account="a@b").notes
@@ -99,7 +99,7 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
 
     @property
     def resources(self) -> Resources:
-        """What the job says of machines, accounts and labels.
+        """The machines, accounts and labels that the job requests.
 
         Example:
             >>> BatchPredictionJob(service_account="a@b").resources.service_account
@@ -108,16 +108,16 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
         return resources_of(self)
 
     def to_spec(self, options: RunOptions | None = None) -> spec.BatchPredictSpec:
-        """The job in the terms of the pipeline.
+        """Describe the work of the job for the pipeline.
 
         Args:
             options: of the run. Their `key` can only be "location" here; a field that is the key
                 is named in `instanceConfig.keyField`.
 
         Raises:
-            InvalidJob: the job breaks a rule, or asks for what this release cannot do.
-            InvalidArgument: one of the options cannot work, or there is no such model.
-            ModelError: the registry of models cannot be read, or the model cannot be run here.
+            InvalidJob: the job breaks a rule, or is not supported by this release.
+            InvalidArgument: an option is wrong, or the model does not exist.
+            ModelError: the registry of models cannot be read, or the model cannot run here.
         """
         wrong = self._breaches()
         if wrong:
@@ -186,7 +186,7 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
 
 
 def _set(value: T | None) -> T:
-    """A value that the rules have shown to be there."""
+    """Return a value whose presence the rules have checked."""
     if value is None:
         raise AssertionError("a required field is missing after all rules were checked")
     return value

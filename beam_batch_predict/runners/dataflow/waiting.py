@@ -140,7 +140,7 @@ class _Watch:
         if time.monotonic() - self._answered > SECONDS_WITHOUT_ANSWER:
             raise cancellation.JobGoesOn(
                 f"Dataflow has not said for {SECONDS_WITHOUT_ANSWER / 60:.0f} minutes how the job "
-                "stands: it goes on without this command, and writes its record itself"
+                "stands: it continues without this command, and writes its record itself"
             ) from error
 
 
