@@ -1,6 +1,6 @@
 """The element that flows: consecutive rows of one chunk, as parallel lists.
 
-Python then costs per batch, not per row. A row that fails keeps its place with a `Status`;
+Python then costs per batch, not per row. A row that fails stays in the batch with a `Status`;
 later steps work on the live rows only; nothing is dropped and nothing changes its order.
 """
 

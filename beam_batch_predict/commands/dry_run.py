@@ -1,7 +1,6 @@
-"""A dry run: the job as it is understood, and the options of its runner.
+"""A dry run: the job as it was read, and the options of its runner.
 
-It needs no credentials, reads no input and loads no model. A model that is named is not looked
-up.
+It needs no credentials, reads no input and loads no model. Names of models are not looked up.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ __all__ = ["Shown", "show_run"]
 
 
 class Shown(NamedTuple):
-    """What a run would be.
+    """The result of a dry run.
 
     Attributes:
-        job: its resource as JSON text.
-        lines: for people: notes, and each option of Beam with where it comes from.
+        job: the job resource as JSON text.
+        lines: lines for people: notes, and each option of Beam with its source.
     """
 
     job: bytes
@@ -28,15 +27,15 @@ class Shown(NamedTuple):
 
 
 def show_run(job: Job, options: RunOptions, beam_flags: Sequence[str]) -> Shown:
-    """What a run would be.
+    """Return the job and the options that a run would have.
 
     Args:
         job: the job.
-        options: of the run.
+        options: the options of the run.
         beam_flags: Beam's own options, as on a command line.
 
     Raises:
-        InvalidArgument: the job would be refused because of its options.
+        InvalidArgument: a run would refuse the options.
 
     Example:
         >>> from beam_batch_predict.jobs import BatchPredictionJob
@@ -46,7 +45,7 @@ def show_run(job: Job, options: RunOptions, beam_flags: Sequence[str]) -> Shown:
     """
     spec = None if _names_model(job) else job.to_spec(options)
     notes, lines = list(job.notes), list[str]()
-    if beam_flags:  # otherwise it is the local runner, with nothing to tell it
+    if beam_flags:  # without flags it is the local runner, without options
         from beam_batch_predict.runners.job_options import plan_options
         from beam_batch_predict.runners.pipeline_options import make_options
         from beam_batch_predict.runners.reachability import check_reach
@@ -60,7 +59,7 @@ def show_run(job: Job, options: RunOptions, beam_flags: Sequence[str]) -> Shown:
 
 
 def _names_model(job: Job) -> bool:
-    """Whether the model is given by a name, which says where it is only to who looks it up."""
+    """Whether the job has the name of a model, whose directory a lookup must find."""
     if isinstance(job, AiPlatformJob):
         given = job.prediction_input
         return given is not None and bool(given.version_name or given.model_name)

@@ -98,7 +98,7 @@ def run_job(
 
     Args:
         job: the job.
-        options: of the run.
+        options: the options of the run.
         beam_flags: Beam's own options, as on a command line.
         show: takes a line about the progress of the run, every few seconds.
 

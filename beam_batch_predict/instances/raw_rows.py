@@ -133,7 +133,7 @@ def _is_text(row: bytes | Status) -> bool:
 
 
 def _taken(batch: InstanceBatch, positions: Sequence[int]) -> InstanceBatch:
-    """Some rows of a batch, which do not know their places."""
+    """Some rows of a batch, without their locations."""
     return InstanceBatch([batch.rows[at] for at in positions], format=batch.format)
 
 
