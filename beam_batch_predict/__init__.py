@@ -41,6 +41,7 @@ from beam_batch_predict.spec import (
     NonFinite,
     Parquet,
     RecordShape,
+    RunOptions,
     SavedModel,
     TfRecord,
 )
@@ -89,6 +90,7 @@ __all__ = [
     "ReadInstances",
     "RecordShape",
     "RunFailed",
+    "RunOptions",
     "SavedModel",
     "SavedModelHandler",
     "SourceError",

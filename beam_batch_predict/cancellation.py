@@ -1,11 +1,11 @@
-"""Stopping soon and in order on Ctrl-C and SIGTERM, where the process is ours.
+"""Orderly stop of the command line on Ctrl-C and SIGTERM.
 
-The command line's work runs in a thread of its own, and the main thread only waits: Python
-runs signal handlers there, between two bytecodes, so a call of a model that takes long
-would hold them up. A handler raises nothing: an exception out of nowhere might be taken
-for that of a row. It leaves word; who works looks with `check` where stopping is safe.
+Work runs in a thread of its own, and the main thread only waits: Python runs signal handlers in
+the main thread, between two bytecodes, so a long call of a model would delay them. The signal
+handler only sets a flag, because an exception raised at an arbitrary point could be blamed on a
+row. Work polls the flag with `check()` where stopping is safe.
 
-As a library the package touches no signal, and starts no thread for this.
+Used as a library, the package handles no signals and starts no thread for them.
 """
 
 from __future__ import annotations
@@ -42,10 +42,10 @@ __all__ = [
 ]
 
 SECONDS_TO_STOP = 5.0
-"""How long work may take to stop by itself; what `docker stop` waits for is 10."""
+"""The time that work has to stop by itself; `docker stop` waits 10 seconds."""
 
 _SECONDS_OF_ONE = 1.0
-"""Signals within it are one: a shell's Ctrl-C comes twice if a parent hands it on as well."""
+"""Signals within this time count as one: a shell's Ctrl-C can arrive twice, also from a parent."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -55,7 +55,7 @@ Result = TypeVar("Result")
 
 
 class JobGoesOn(Exception):
-    """This process is to end; the job is elsewhere, and goes on."""
+    """This process ends; its job continues in another process or service."""
 
 
 class _Outcome(NamedTuple):
@@ -64,7 +64,7 @@ class _Outcome(NamedTuple):
 
 
 class _State:
-    """What is known in this process: who listens, and what was heard."""
+    """The state of this process: registered callbacks, and the signal that was received."""
 
     def __init__(self) -> None:
         self.heard: signal.Signals | None = None
@@ -86,13 +86,13 @@ _unfinished: list[Callable[[], object]] = []
 
 @contextlib.contextmanager
 def on_signals(show: Callable[[str], object] = _logger.warning) -> Iterator[None]:
-    """Take Ctrl-C and SIGTERM for wishes to stop, until the block ends.
+    """Handle Ctrl-C and SIGTERM until the block ends.
 
-    The first stops the work; a second one ends the process at once. Does nothing outside of
-    the main thread, and leaves a signal alone that the process was started to ignore.
+    The first signal stops the work; a second one ends the process at once. Does nothing outside of
+    the main thread, and does not handle a signal that the process ignores.
 
     Args:
-        show: takes a line for the person who sent the signal.
+        show: shows a line to the user.
     """
     global _state
     if threading.current_thread() is not threading.main_thread():
@@ -101,7 +101,7 @@ def on_signals(show: Callable[[str], object] = _logger.warning) -> Iterator[None
     _state = _State()
     _state.news = SimpleQueue()
     _state.callbacks.append(
-        lambda: show("stopping; what is done is kept. Once more ends the program at once.")
+        lambda: show("stopping; finished work is kept. A second signal ends the program at once.")
     )
     before = handle_signals()
     try:
@@ -109,18 +109,18 @@ def on_signals(show: Callable[[str], object] = _logger.warning) -> Iterator[None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if not _state.left_behind:  # what is left behind is still to stop
+        if not _state.left_behind:  # threads that still run must still see the flag
             _state = _State()
 
 
 def handle_signals(heard: Callable[[], object] | None = None) -> dict[signal.Signals, Any]:
-    """Remember signals to stop that come from now on.
+    """Install the signal handlers that set the flag.
 
     Args:
-        heard: called by the handler of the first one, before anybody else knows of it.
+        heard: called by the handler of the first signal, before the flag is set.
 
     Returns:
-        The handlers that there were.
+        The handlers that were installed before.
     """
     _state.heard_first = heard
     before: dict[signal.Signals, Any] = {}
@@ -133,7 +133,7 @@ def handle_signals(heard: Callable[[], object] | None = None) -> dict[signal.Sig
 
 
 def _hear(number: int, _: FrameType | None) -> None:
-    """Handle a signal. Nothing here may wait for a lock, which this very thread may hold."""
+    """Handle a signal, without any lock: this same thread may hold it."""
     now = time.monotonic()
     if _state.heard is None:
         if _state.heard_first is not None:
@@ -147,15 +147,15 @@ def _hear(number: int, _: FrameType | None) -> None:
 
 
 def was_asked() -> signal.Signals | None:
-    """The signal by which the process was asked to stop, if it was."""
+    """Return the signal that told the process to stop, if there was one."""
     return _state.heard
 
 
 def check() -> None:
-    """Stop here, if the process was asked to.
+    """Stop here if the process received a signal.
 
     Raises:
-        Cancelled: it was.
+        Cancelled: it received one.
     """
     if _state.heard is not None:
         raise _cancelled()
@@ -163,21 +163,21 @@ def check() -> None:
 
 def _cancelled() -> Cancelled:
     name = _state.heard.name if _state.heard else "a signal"
-    return Cancelled(f"cancelled by {name}", "--resume goes on with what is done")
+    return Cancelled(f"cancelled by {name}", "--resume continues from the finished chunks")
 
 
 def call(work: Callable[[], Result]) -> Result:
-    """Work, and do not let a signal wait for it.
+    """Run work in a thread, so that signals are handled at once.
 
     Args:
-        work: what to do. It looks with `check` whether to go on.
+        work: polls `check()`.
 
     Returns:
-        What `work` returns, also if a signal came and it got to its end all the same.
+        The result of `work`, also if a signal came but the work ended all the same.
 
     Raises:
         Cancelled: a signal came.
-        JobGoesOn: a signal came, and what `work` waits for is elsewhere.
+        JobGoesOn: a signal came, and the job runs in another process or service.
     """
     news = _state.news
     if news is None:
@@ -204,15 +204,15 @@ def _work(work: Callable[[], object], news: SimpleQueue[_Outcome | None]) -> Non
 
 
 def _stop(news: SimpleQueue[_Outcome | None]) -> _Outcome | None:
-    """Tell all who want to know, and wait for the work to end; None if it does not."""
+    """Call the callbacks and wait for the end of the work; None if it does not end."""
     with _state.lock:
         if _state.elsewhere:
             _state.left_behind = True
             raise JobGoesOn(
-                "the job was being handed over: see whether it runs, and cancel it there"
+                "the job was being submitted: check whether it runs, and cancel it in the runner"
                 if _state.handing_over
-                else "the job goes on without this command, and writes its record itself; "
-                "cancel it where it runs"
+                else "the job continues without this command and writes its job resource itself; "
+                "cancel it in the runner"
             )
     for callback in list(_state.callbacks):
         try:
@@ -228,10 +228,10 @@ def _stop(news: SimpleQueue[_Outcome | None]) -> _Outcome | None:
 
 @contextlib.contextmanager
 def stopping(callback: Callable[[], object]) -> Iterator[None]:
-    """Have something called when a signal comes, until the block ends.
+    """Call a function when a signal comes, until the block ends.
 
     Args:
-        callback: called in the main thread; what it raises is not heard.
+        callback: called in the main thread; its exceptions are ignored.
     """
     _state.callbacks.append(callback)
     try:
@@ -242,7 +242,7 @@ def stopping(callback: Callable[[], object]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def elsewhere() -> Iterator[None]:
-    """Inside the block the job is another machine's: a signal ends the waiting, not the job.
+    """Mark that the job runs elsewhere: a signal ends the waiting, not the job.
 
     Raises:
         Cancelled: a signal came before.
@@ -258,7 +258,7 @@ def elsewhere() -> Iterator[None]:
 
 @contextlib.contextmanager
 def handing_over() -> Iterator[None]:
-    """Inside the block nobody here knows whether the other machine has the job yet."""
+    """Mark that the job is being submitted, so it may or may not run already."""
     _state.handing_over = True
     try:
         yield
@@ -267,17 +267,17 @@ def handing_over() -> Iterator[None]:
 
 
 def exit_code() -> int | None:
-    """The exit code of a process that a signal stopped, as shells have it; else None."""
+    """Return the exit code of a process that a signal stopped, or None."""
     return None if _state.heard is None else 128 + _state.heard
 
 
 def leave_behind() -> None:
-    """Have the process end with `end`, whatever its threads still do."""
+    """Make `end` end the process, even if threads still run."""
     _state.left_behind = True
 
 
 def at_end(callback: Callable[[], object]) -> None:
-    """Have something called should the process end with `end`, which leaves `atexit` out."""
+    """Call a function before `end` ends the process, which skips `atexit`."""
     _state.last_things.append(callback)
 
 
@@ -293,9 +293,9 @@ def exit_at_once_while(is_running: Callable[[], object]) -> None:
 
 
 def end(code: int) -> int:
-    """The exit code again; but if work did not stop in time, the process ends here with it.
+    """Return the exit code, or end the process with it if work did not stop in time.
 
-    The interpreter would wait for threads, or take away what they are using.
+    The interpreter would wait for the threads, or destroy objects that they use.
     """
     if _state.left_behind or any(is_running() for is_running in _unfinished):
         for callback in _state.last_things:

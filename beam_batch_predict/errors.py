@@ -6,12 +6,12 @@
     ├── SourceError                           an input cannot be found or read
     ├── ModelError                            a model cannot be loaded, or lacks a signature
     ├── DestinationError                      an output cannot be written or published
-    │   └── TakenOver                         another process goes on with the run
+    │   └── TakenOver                         another process has resumed the run
     ├── LostRowsError                         row accounting failed: nothing is published
-    ├── RunFailed                             a run failed, and its record says why
-    └── Cancelled                             somebody stopped the run
+    ├── RunFailed                             a run failed, and its job resource says why
+    └── Cancelled                             the run was cancelled
 
-A row that fails raises nothing: it keeps its place in its batch with a `Status`.
+A row that fails raises no exception: its batch has a `Status` for it.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class BatchPredictError(Exception):
 
     Attributes:
         message: what is wrong and where.
-        hint: what to do about it; empty where the message says it all.
-        code: the code of the job's `error` when the job ends with it.
+        hint: what to do about it; can be empty.
+        code: the code of the job's `error` if this error ends the job.
     """
 
     code = Code.INTERNAL
@@ -58,7 +58,7 @@ class BatchPredictError(Exception):
 
     @property
     def status(self) -> Status:
-        """The `google.rpc.Status` that a job record carries for this error."""
+        """The `google.rpc.Status` of this error in a job resource."""
         return Status(self.code, f"{self.message}; {self.hint}" if self.hint else self.message)
 
 
@@ -69,7 +69,7 @@ class InvalidArgument(BatchPredictError, ValueError):
 
 
 class Violation(NamedTuple):
-    """One thing wrong with a job file: the path of the field, and what is wrong with it."""
+    """One mistake in a job file: the path of the field, and what is wrong."""
 
     path: str
     message: str
@@ -79,11 +79,11 @@ class Violation(NamedTuple):
 
 
 MOST_VIOLATIONS = 100
-"""That are said; a file may have one for each of its lines."""
+"""In one message: a file can have one for each of its lines."""
 
 
 class InvalidJob(InvalidArgument):
-    """A job file breaks the rules of its service; `violations` lists every breach."""
+    """A job file breaks the rules of its service; `violations` lists each breach."""
 
     def __init__(self, where: str, violations: Sequence[Violation]) -> None:
         shown = [str(violation) for violation in violations[:MOST_VIOLATIONS]]
@@ -105,34 +105,34 @@ class SourceError(BatchPredictError):
 
 
 class ModelError(BatchPredictError):
-    """The model cannot be loaded, or cannot do what the job asks of it."""
+    """The model cannot be loaded, or does not have what the job needs."""
 
     code = Code.FAILED_PRECONDITION
 
 
 class DestinationError(BatchPredictError):
-    """The destination exists already, or cannot be written."""
+    """The destination already exists, or cannot be written."""
 
     code = Code.FAILED_PRECONDITION
 
 
 class TakenOver(DestinationError):
-    """Another process goes on with a run: its parts and its record are that one's now.
+    """Another process has resumed the run and owns its parts and job resource.
 
     Example:
-        >>> TakenOver("another process goes on with the run in out/run").code.name
+        >>> TakenOver("another process has resumed the run in out/run").code.name
         'FAILED_PRECONDITION'
     """
 
 
 class LostRowsError(BatchPredictError):
-    """The parts of a run do not add up to its input: nothing is published."""
+    """The parts of a run do not account for all input rows: nothing is published."""
 
     code = Code.DATA_LOSS
 
 
 class RunFailed(BatchPredictError):
-    """A run that could be done has failed all the same, and its record says so already.
+    """A run failed, and its job resource already says so.
 
     Too many of its rows failed, or none of its inputs could be read.
 
@@ -145,13 +145,13 @@ class RunFailed(BatchPredictError):
 
 
 class Cancelled(BatchPredictError):
-    """Somebody stopped the run: a signal to its process, or a word to the runner."""
+    """The run was cancelled, by a signal to its process or in the runner."""
 
     code = Code.CANCELLED
 
 
 def status_of_error(error: BaseException) -> Status:
-    """The status of a job that ended with an exception."""
+    """Return the status of a job that ended with an exception."""
     if isinstance(error, BatchPredictError):
         return error.status
     if isinstance(error, PermissionError):

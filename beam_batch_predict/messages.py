@@ -1,4 +1,4 @@
-"""Texts for people: redacted, quoted, shortened; the known word that is nearest."""
+"""Texts for people: redaction, quoting, shortening, and suggestions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import difflib
 import functools
 import json
 import re
+from collections.abc import Callable, Iterable
 
 __all__ = [
     "LONGEST_SHOWN",
     "Location",
+    "did_you_mean",
     "generalized",
     "nearest",
     "printable",
@@ -20,18 +22,21 @@ __all__ = [
 ]
 
 LONGEST_SHOWN = 100
-"""Characters of a key that messages show."""
+"""Characters of a value or a key that messages show."""
+
+_LEAST_LIKENESS = 0.65
+"""The minimum similarity of a suggestion, from 0 to 1, as measured by difflib."""
 
 Location = tuple[str | int, ...]
-"""The keys and positions that lead from the top of a document to a value."""
+"""The keys and indexes from the top of a document to a value."""
 
 _NAMES = (
     r"x-(?:goog|amz)-(?:signature|credential|security-token)|sig|signature|upload_id"
     r"|x-guploader-uploadid"
     r"|(?:\w+_)?token|api_?key|accountkey|(?:\w+_)?secret(?:_\w+)?|password|passwd|private_key"
 )
-"""Names of what opens doors: of parameters in signed URLs and in the URL of an upload that is
-under way, of fields in files of keys, of options of Beam for other clouds."""
+"""Names of secrets: parameters of signed URLs and upload URLs, fields of key files, and options of
+Beam for other clouds."""
 
 _SECRET = re.compile(
     r"(?P<user>://)[^\s/?#\"']*@"
@@ -39,13 +44,13 @@ _SECRET = re.compile(
     rf"|(?P<field>(?P<quote>[\"'])(?:{_NAMES})(?P=quote)\s*:\s*(?P=quote))(?:\\.|[^\"'\\])*"
     r"|(?P<header>\b(?:bearer|basic)\s+)[\w.~+/=-]{8,}"
     r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*-----|\Z)"
-    # As Google issues them: access tokens, API keys, and signed tokens.
+    # Access tokens, API keys and signed tokens of Google.
     r"|\bya29\.[\w.-]+|\bAIza[\w-]{30,}|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*",
     re.IGNORECASE | re.DOTALL,
 )
 
 _QUOTED = r'"(?:[^"\\]|\\.)*(?:"|\Z)' + r"|(?<!\w)'(?:[^'\\]|\\.)*'(?!\w)|`[^`]*`"
-# A digit inside a word, as in float32 and UTF-8, is a letter of it.
+# A digit inside a word, as in float32 and UTF-8, belongs to the word.
 _NUMBER = r"(?<![\w.-])[-+]?(?:\d(?:[\w.,:/+-]*\w)?|(?:nan|inf|infinity)\b)"
 _VARYING = re.compile(
     rf"(?P<quoted>(?:{_QUOTED})(?:, (?:{_QUOTED}))*)|{_NUMBER}(?:,? {_NUMBER})*",
@@ -53,9 +58,9 @@ _VARYING = re.compile(
 )
 
 
-@functools.lru_cache(maxsize=1024)  # the same few texts come again and again
+@functools.lru_cache(maxsize=1024)  # the same few texts are frequent
 def generalized(text: str) -> str:
-    """Another library's message without what differs from row to row: quoted texts, numbers.
+    """Replace the parts of a message that differ from row to row: quoted texts, numbers.
 
     Example:
         >>> generalized("Incompatible shapes: [2] vs. [3, 4] in node 'Add'")
@@ -65,7 +70,7 @@ def generalized(text: str) -> str:
 
 
 def redacted(text: str) -> str:
-    """A text, such as another library's message, without passwords, tokens, keys, signatures.
+    """Remove passwords, tokens, keys and signatures from a text.
 
     Example:
         >>> redacted("https://me:pw@host/a?X-Goog-Signature=0f3c&b=1")
@@ -82,7 +87,7 @@ def _without_secret(match: re.Match[str]) -> str:
 
 
 def printable(text: str) -> str:
-    r"""A text on one line that is safe to show: control characters as escapes.
+    r"""Replace control characters of a text by escapes, so that it is one safe line.
 
     Example:
         >>> printable("a\x1b[31m\nb\ud800")
@@ -97,7 +102,7 @@ def printable(text: str) -> str:
 
 
 def shortened(text: str, length: int) -> str:
-    """A text of so many characters at most; where it is cut it ends in "…".
+    """Cut a text to a length; a cut text ends in "…".
 
     Example:
         >>> shortened("abcdef", 4)
@@ -107,7 +112,7 @@ def shortened(text: str, length: int) -> str:
 
 
 def show_location(location: Location) -> str:
-    """The path of a value as a reader of the file would write it; of a long key its start.
+    """Write the path of a value in a document; long keys are shortened.
 
     Example:
         >>> show_location(("inputConfig", "gcsSource", "uris", 1))
@@ -127,23 +132,50 @@ def show_location(location: Location) -> str:
     return path
 
 
-def quoted(text: str) -> str:
-    r"""A text as messages show it: control characters as escapes, its start if it is long.
+def quoted(value: object) -> str:
+    r"""Quote a value for a message: control characters as escapes, long values shortened.
 
     Example:
-        >>> quoted("x\x1b[2J"), quoted("x" * 100)[-8:]
-        ("'x\\x1b[2J'", "xxxx...'")
+        >>> quoted("x\x1b[2J"), quoted("x" * 200)[-4:], quoted(1.5)
+        ("'x\\x1b[2J'", "xx…'", '1.5')
     """
-    return repr(text if len(text) <= 60 else text[:57] + "...")
+    if isinstance(value, str):
+        return repr(shortened(value, LONGEST_SHOWN))
+    return shortened(repr(value), LONGEST_SHOWN)
 
 
-def nearest(word: str, known: list[str]) -> str | None:
-    """The known word that `word` was probably meant to be, or None.
+def nearest(word: str, known: Iterable[str], most: int = 1) -> list[str]:
+    """Return the known words most similar to a word, the most similar first.
+
+    Case, and the difference of dashes and underscores, are ignored.
 
     Example:
-        >>> nearest("DisplayNmae", ["displayName", "name"])
-        'displayName'
+        >>> nearest("Display-Nmae", ["display_name", "name"]), nearest("x", ["name"])
+        (['display_name'], [])
     """
-    folded = {name.casefold(): name for name in known}
-    found = difflib.get_close_matches(word.casefold(), list(folded), n=1, cutoff=0.7)
-    return folded[found[0]] if found else None
+    folded = {_folded(name): name for name in known}
+    found = difflib.get_close_matches(_folded(word), folded, most, _LEAST_LIKENESS)
+    return [folded[name] for name in found]
+
+
+def did_you_mean(
+    word: str, known: Iterable[str], show: Callable[[str], str] = quoted, most: int = 1
+) -> str:
+    """Return a question for the message about an unknown word; empty if none is similar.
+
+    Args:
+        word: the unknown word.
+        known: the known words.
+        show: writes a known word.
+        most: the maximum number of suggestions.
+
+    Example:
+        >>> did_you_mean("pengins", ["penguins", "irises"])
+        "did you mean 'penguins'?"
+    """
+    near = nearest(word, known, most)
+    return f"did you mean {' or '.join(map(show, near))}?" if near else ""
+
+
+def _folded(word: str) -> str:
+    return word.casefold().replace("-", "_")

@@ -1,4 +1,4 @@
-"""Retries: one table of transient errors, one way to wait.
+"""Retries: the table of transient errors, and waits with backoff.
 
 Sources: https://cloud.google.com/storage/docs/retry-strategy#tools for HTTP, and
 https://grpc.github.io/grpc/core/md_doc_statuscodes.html for calls.
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 HTTP_CODES = frozenset({408, 429, 500, 502, 503, 504})
-"""Of answers of a service."""
+"""HTTP status codes of transient errors."""
 
 CALL_CODES = frozenset(
     {
@@ -36,10 +36,10 @@ CALL_CODES = frozenset(
         *(Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE, Code.UNKNOWN),
     }
 )
-"""Of a call by gRPC that may be made twice: some tell of the connection alone."""
+"""Codes of transient errors of gRPC calls that can be repeated."""
 
 ERROR_CODES = frozenset({Code.ABORTED, Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE})
-"""Of errors of ours: INTERNAL stands for everything unknown there."""
+"""Codes of our own transient errors; INTERNAL is our code of unknown causes."""
 
 ERRNOS = frozenset(
     {
@@ -49,8 +49,8 @@ ERRNOS = frozenset(
         errno.ETIMEDOUT,
     }
 )
-"""Of an `OSError`: what networks do, also those below a mounted directory. Not what a disk
-says that is full or broken, nor what is missing or not allowed."""
+"""Numbers of transient `OSError`s: those of networks, also below a mounted directory. Not those of
+full or broken disks, of missing files or of missing permissions."""
 
 JOB_REASONS = frozenset(
     {
@@ -58,7 +58,7 @@ JOB_REASONS = frozenset(
         *("rateLimitExceeded", "jobRateLimitExceeded", "tableUnavailable"),
     }
 )
-"""That BigQuery gives for a job (https://cloud.google.com/bigquery/docs/error-messages)."""
+"""Reasons of transient errors of BigQuery jobs (https://cloud.google.com/bigquery/docs/error-messages)."""
 
 Result = TypeVar("Result")
 
@@ -66,10 +66,10 @@ _logger = logging.getLogger(__name__)
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether what failed may succeed when it is done again.
+    """Whether a failed operation can succeed when it is repeated.
 
     Args:
-        error: an error of ours, an `OSError`, or what Google's clients raise.
+        error: one of our errors, an `OSError`, or an error of Google's clients.
 
     Example:
         >>> is_transient(ConnectionResetError()), is_transient(OSError(errno.ENOSPC, "full"))
@@ -95,20 +95,20 @@ def retried(
     first_wait: float,
     longest_wait: float,
 ) -> Result:
-    """Call a function, again after a while where it fails in a way that may pass.
+    """Call a function, and retry it after transient errors.
 
     Args:
-        call: what to do.
-        passes: whether an error may pass, such as `is_transient`.
-        attempts: how often it is called at most.
-        first_wait: seconds before the second call; doubled before each of the next.
-        longest_wait: seconds between two calls at most.
+        call: the function.
+        passes: whether an error is transient, such as `is_transient`.
+        attempts: the maximum number of calls.
+        first_wait: seconds before the second call; they double for each further call.
+        longest_wait: the maximum number of seconds between two calls.
 
     Returns:
-        What the first call returns that raises nothing.
+        The result of the first successful call.
 
     Raises:
-        Exception: the error of the last call, or the first that does not pass.
+        Exception: the error of the last call, or the first error that is not transient.
 
     Example:
         >>> errors = [OSError(errno.EAGAIN, "busy")]
@@ -131,10 +131,10 @@ def retried(
 
 
 def waits(first: float, longest: float) -> Iterator[float]:
-    """Seconds to wait before each new attempt: doubled each time, up to a limit, without end.
+    """Yield the seconds to wait before each new attempt: doubled each time, up to a limit.
 
-    Each is between half and all of that by chance, so that many workers do not come back
-    at once.
+    Each wait is a random share, from half to all, of that time, so that many workers do not retry
+    at the same time.
     """
     seconds = min(first, longest)
     while True:

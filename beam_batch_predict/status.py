@@ -1,7 +1,7 @@
 """What happened to a row: `google.rpc.Status`, the one status type of the library.
 
 Source: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto and
-`status.proto` beside it. Job records, errors files and partial failures all use it.
+`status.proto` beside it. Job resources, errors files and partial failures use it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 
-__all__ = ["CODE_OF_REFUSAL", "Code", "Status"]
+__all__ = ["CODE_OF_HTTP_STATUS", "Code", "Status"]
 
 
 class Code(enum.IntEnum):
@@ -39,7 +39,7 @@ class Code(enum.IntEnum):
     UNAUTHENTICATED = 16
 
 
-CODE_OF_REFUSAL = {
+CODE_OF_HTTP_STATUS = {
     400: Code.INVALID_ARGUMENT,
     401: Code.UNAUTHENTICATED,
     403: Code.PERMISSION_DENIED,
@@ -47,7 +47,7 @@ CODE_OF_REFUSAL = {
     409: Code.ALREADY_EXISTS,
     429: Code.RESOURCE_EXHAUSTED,
 }
-"""What HTTP codes of refused requests stand for, as Google's services have them."""
+"""The canonical code of each HTTP error status of a refused request."""
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class Status:
     Attributes:
         code: one of the canonical codes.
         message: what was expected, and what was found.
-        cause: the message without what differs between rows, by which failed rows are counted;
-            by default the message. Statuses that differ in nothing else are equal.
+        cause: the message without the parts that differ from row to row; by default the message.
+            Failed rows are counted by it. Comparisons ignore it.
 
     Example:
         >>> status = Status(Code.INVALID_ARGUMENT, "expected 2 cells, found 7", "expected 2 cells")
@@ -75,7 +75,7 @@ class Status:
             object.__setattr__(self, "cause", self.message)
 
     def __reduce__(self) -> tuple[type[Status], tuple[Code, str, str]]:
-        # Quicker than what slots have by default: a batch may have as many statuses as rows.
+        # Faster than the default for slots: a batch can have as many statuses as rows.
         return Status, (self.code, self.message, self.cause)
 
     def to_json(self) -> dict[str, int | str]:

@@ -63,7 +63,8 @@ def _is_empty(argument: str) -> bool:
 def _image(flags: Sequence[str], environment: Mapping[str, str]) -> list[str]:
     """The flag that makes workers of the image that this runs in, where it is one of a template."""
     image = environment.get(IMAGE, "")
-    named = any(flag.partition("=")[0] in _IMAGE_FLAGS for flag in flags)
+    names = {f"--{flag.partition('=')[0][2:].replace('-', '_')}" for flag in flags}
+    named = not names.isdisjoint(_IMAGE_FLAGS)
     return [f"{_IMAGE_FLAGS[0]}={image}"] if image and not named else []
 
 
@@ -79,7 +80,7 @@ def _help_parser() -> argparse.ArgumentParser:
         metavar="JOB.json",
         help="the job file, a local path or a URI; or else the fields of a job below",
     )
-    add_options(parser, options=[*(field.option for field in FIELDS), *OPTIONS])
+    add_options(parser, [*(field.option for field in FIELDS), *OPTIONS])
     return parser
 
 

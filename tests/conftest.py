@@ -12,6 +12,7 @@ import beam_batch_predict as bbp
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runners.job_options import make_engine
 from beam_batch_predict.sinks.parts.metadata import write_part_metadata
+from beam_batch_predict.spec import RunOptions
 from beam_batch_predict.transforms import write_dofns
 
 # On a busy machine, any example may miss a deadline; pytest's `timeout` limits the tests.
@@ -134,7 +135,7 @@ def run_job(pipeline, tmp_path, outcome_in):
         )
         options = {"chunk_bytes": chunk_bytes} if chunk_bytes else {}
         with pipeline() as p:
-            predict = bbp.BatchPredict(job.to_spec(signature_name=signature, **options))
+            predict = bbp.BatchPredict(job.to_spec(RunOptions(signature_name=signature, **options)))
             _ = p | predict
         return outcome_in(predict.directory)
 

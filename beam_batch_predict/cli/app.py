@@ -1,9 +1,9 @@
 """The command line: `run`, `submit`, `verify` and `models`.
 
-Standard output carries the result and nothing else, of `run` the finished job resource;
-progress and logs go to standard error. Exit code 0: the job succeeded, and says how many
-rows failed. 1: the job failed. 2: the job file or the options are wrong. 130 or 143: a
-signal stopped it.
+Standard output has only the result, which for `run` is the finished job resource. Progress and
+logs go to standard error. Exit code 0: the job succeeded; its job resource counts the rows that
+failed. 1: the job failed. 2: the job file or the options are wrong. 130 or 143: a signal stopped
+the job.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import pathlib
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-from beam_batch_predict import cancellation
+from beam_batch_predict import __version__, cancellation
 from beam_batch_predict.cli import gcloud_flags
-from beam_batch_predict.cli.arguments import is_spaced_flag, our_flags, with_equals_signs
+from beam_batch_predict.cli.arguments import flags_of, separate
 from beam_batch_predict.cli.gcloud_job import job_of
 from beam_batch_predict.cli.job_flags import FIELDS
 from beam_batch_predict.cli.job_from_flags import check_one_way, given_fields, job_from_fields
@@ -30,7 +30,7 @@ from beam_batch_predict.cli.logs import (
     silence_known_warnings,
 )
 from beam_batch_predict.cli.models import add_models_parser, run_models
-from beam_batch_predict.cli.options import OPTIONS, add_options
+from beam_batch_predict.cli.options import DRY_RUN, OPTIONS, add_options, run_options
 from beam_batch_predict.cli.summary import summary
 from beam_batch_predict.commands.dry_run import show_run
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
@@ -43,6 +43,15 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+_COMMANDS = ("run", "submit", "verify", "models")
+
+_COMMANDS_OF_JOBS = {
+    "run": "give one job file",
+    "submit": "write commas between input paths, and quote a pattern of local files: the shell "
+    "replaces it by their names",
+}
+"""Commands that take one job, and what to do about more."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
@@ -54,29 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
-    parser = _parser()
     try:
-        given = gcloud_flags.without_words_of_gcloud(sys.argv[1:] if argv is None else argv)
-        if given and given[0] == "models":
-            silence_known_warnings()
-            return run_models(parser.parse_args(given))
-        if given[:1] == ["submit"]:
-            given = gcloud_flags.as_written_here(given)
-        given = with_equals_signs(given)
-        spaced = [a for a in given if is_spaced_flag(a)] if given[:1] == ["run"] else []
-        arguments, beam_flags = parser.parse_known_args([a for a in given if a not in spaced])
-        beam_flags += spaced
-        if arguments.command == "verify":
-            if beam_flags:
-                parser.error(f"unknown argument {beam_flags[0]}")
-            return _verify(arguments.directory)
-        if arguments.command == "submit":
-            gcloud_flags.check_no_arguments(beam_flags)
-            beam_flags = [*gcloud_flags.beam_flags_of(arguments), *beam_flags]
-        if arguments.dry_run:
-            return _show_run(arguments, beam_flags)
-        with cancellation.on_signals(_show):
-            return cancellation.end(_run_to_exit_code(arguments, beam_flags))
+        return _main(sys.argv[1:] if argv is None else argv)
     except InvalidArgument as error:
         print(f"error: {redacted(str(error))}", file=sys.stderr)
         return 2
@@ -85,55 +73,77 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
 
 
+def _main(argv: Sequence[str]) -> int:
+    parser = _parser()
+    given = gcloud_flags.without_words_of_gcloud(argv)
+    if not given or given[0] not in _COMMANDS:
+        parser.parse_args(given)  # ends the process: with help, with the version, or with an error
+    command, *given = given
+    if command == "submit":
+        gcloud_flags.check_taken(given)
+    found = separate(command, given)
+    if command in _COMMANDS_OF_JOBS and len(found.words) > 1:
+        raise InvalidArgument(f"unknown argument {found.words[1]}", _COMMANDS_OF_JOBS[command])
+    arguments = parser.parse_args([command, *found.ours])
+    if command == "models":
+        silence_known_warnings()
+        return run_models(arguments)
+    if command == "verify":
+        return _verify(arguments.directory)
+    beam_flags = found.beam_flags
+    if command == "submit":
+        beam_flags = [*gcloud_flags.beam_flags_of(arguments), *beam_flags]
+    if arguments.dry_run:
+        return _show_run(arguments, beam_flags)
+    with cancellation.on_signals(_show):
+        return cancellation.end(_run_to_exit_code(arguments, beam_flags))
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="beam-batch-predict",
         description="Batch prediction jobs of Vertex AI and AI Platform on Apache Beam.",
         allow_abbrev=False,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     run = commands.add_parser(
         "run",
         help="run a job and print the finished job resource",
         description="Run a BatchPredictionJob of Vertex AI or a Job of AI Platform Prediction, "
         "and print the finished job resource as JSON.",
-        epilog="Every option of Apache Beam is taken too, such as --runner or "
-        "--direct_num_workers. Exit code 0: the job succeeded (rows that failed are counted "
-        "in it); 1: the job failed; 2: the job file or the options are wrong; 130 or 143: it "
-        "was cancelled by Ctrl-C or SIGTERM.",
+        epilog="The command also accepts every option of Apache Beam, such as --runner or "
+        "--direct_num_workers. Names of options can have dashes or underscores. Exit code 0: the "
+        "job succeeded (its job resource counts the rows that failed); 1: the job failed; 2: the "
+        "job file or the options are wrong; 130 or 143: Ctrl-C or SIGTERM cancelled the job.",
         allow_abbrev=False,
     )
     run.add_argument(
         "job",
         nargs="?",
         metavar="JOB.json",
-        help="the job file, a local path or a URI; or else the fields of a job below",
+        help="the job file, a local path or a URI; instead of it, the fields of a job below",
     )
-    add_options(run, options=[*(field.option for field in FIELDS), *OPTIONS])
-    run.add_argument(
-        "--dry-run",
-        action="store_true",
-        dest="dry_run",
-        help="Print the job as it is understood, and on standard error what its runner would get; "
-        "start nothing.",
-    )
+    add_options(run, [*(field.option for field in FIELDS), *OPTIONS, DRY_RUN])
     submit = commands.add_parser(
         "submit",
-        help="run the job that flags of gcloud ai-platform jobs submit prediction ask for",
-        description="Run a batch prediction job of AI Platform Prediction, given by the flags of "
+        help="run a job from the flags of gcloud ai-platform jobs submit prediction",
+        description="Run a batch prediction job of AI Platform Prediction from the flags of "
         "gcloud ai-platform jobs submit prediction, and print the finished job resource as JSON.",
-        epilog="Options of Apache Beam and exit codes are those of run.",
+        epilog="Options of Apache Beam and exit codes are the same as for run.",
         allow_abbrev=False,
     )
     gcloud_flags.add_submit_flags(submit)
     verify = commands.add_parser(
         "verify",
         help="compare published files with the manifest of their run",
-        description="Say whether a directory has what its run published, all of it and unchanged.",
-        epilog="Exit code 0: it has; 1: it has not, or cannot be read.",
+        description="Check that the directory of a run has all published files, unchanged.",
+        epilog="Exit code 0: all files exist and are unchanged; 1: otherwise.",
         allow_abbrev=False,
     )
-    verify.add_argument("directory", metavar="DIR", help="of a run, a local path or a URI")
+    verify.add_argument(
+        "directory", metavar="DIR", help="the directory of a run, a local path or a URI"
+    )
     add_models_parser(commands)
     return parser
 
@@ -151,16 +161,15 @@ def _verify(directory: str) -> int:
         "complete and unchanged"
     )
     for table in found.tables:
-        print(f"not looked at: {table}", file=sys.stderr)
+        print(f"not checked: {table}", file=sys.stderr)
     return 0
 
 
 def _show_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
-    """Print what would be run."""
+    """Print the job and the options of its runner."""
     silence_known_warnings()
     job, notes = _unresolved_job(arguments, beam_flags)
-    _check_beam_flags(beam_flags)
-    shown = show_run(job, _options_in(arguments), beam_flags)
+    shown = show_run(job, run_options(arguments), _checked(arguments.command, beam_flags))
     for line in (*(f"note: {note}" for note in notes), *shown.lines):
         _show(line)
     sys.stdout.write(shown.job.decode())
@@ -181,18 +190,14 @@ def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
     job, notes = _job(arguments, beam_flags)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    # Beam takes seconds to import, which neither --help nor a wrong job file should cost.
+    # Importing Beam takes seconds: --help and errors in job files must not wait for it.
     from beam_batch_predict.commands.run import run_job
 
-    _check_beam_flags(beam_flags)
+    beam_flags = _checked(arguments.command, beam_flags)
     for handler in logging.getLogger().handlers:
         handler.addFilter(keep_log_record)
     threading.excepthook = log_thread_exception
-    return run_job(job, _options_in(arguments), beam_flags, show=_show)
-
-
-def _options_in(arguments: argparse.Namespace) -> dict[str, Any]:
-    return {o.name: getattr(arguments, o.name, o.default) for o in OPTIONS}
+    return run_job(job, run_options(arguments), beam_flags, show=_show)
 
 
 def _show(line: str) -> None:
@@ -200,7 +205,7 @@ def _show(line: str) -> None:
 
 
 def _job(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> tuple[Job, list[str]]:
-    """The job that the arguments name or describe, and what is to be said of it."""
+    """Read the job, look up its model, and collect the notes for the user."""
     job, notes = _unresolved_job(arguments, beam_flags)
     job = job.resolved(arguments.model_registry)
     return job, [*notes, *job.notes]
@@ -209,7 +214,7 @@ def _job(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> tuple[Job,
 def _unresolved_job(
     arguments: argparse.Namespace, beam_flags: Sequence[str]
 ) -> tuple[Job, list[str]]:
-    """The job, whose model nobody has looked up yet, and what is to be said of the flags."""
+    """Read the job without looking up its model, and collect the notes on flags."""
     if arguments.command == "submit":
         return job_of(arguments), gcloud_flags.notes_of(arguments)
     return _job_to_run(arguments, beam_flags), []
@@ -221,17 +226,24 @@ def _job_to_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Job
         check_one_way(arguments.job, fields)
         return job_from_fields(fields) if fields else _read_job_file(arguments.job)
     except InvalidArgument:
-        if not arguments.job:  # a misspelt field is one that is missing
-            _check_beam_flags(beam_flags)
+        if not arguments.job:  # a misspelt flag of a field is a missing field
+            _checked(arguments.command, beam_flags)
         raise
 
 
-def _check_beam_flags(beam_flags: Sequence[str]) -> None:
-    """Refuse flags that are neither Beam's nor ours, and name the nearest of both."""
-    if beam_flags:
-        from beam_batch_predict.runners.pipeline_options import flags_given
+def _checked(command: str, beam_flags: Sequence[str]) -> list[str]:
+    """Return the flags in the spelling of Beam.
 
-        flags_given(beam_flags, known=our_flags())
+    Raises:
+        InvalidArgument: a flag is unknown; the hint is the nearest of Beam's flags and ours.
+    """
+    if not beam_flags:
+        return []
+    from beam_batch_predict.runners.pipeline_options import flags_given, in_beams_spelling
+
+    flags = in_beams_spelling(beam_flags)
+    flags_given(flags, flags_of(command))
+    return flags
 
 
 def _read_job_file(uri: str) -> Job:
@@ -251,10 +263,9 @@ def _read_job_file(uri: str) -> Job:
 
 @contextlib.contextmanager
 def _result_on_stdout() -> Iterator[BinaryIO]:
-    """Keep standard output for the result.
+    """Reserve standard output for the result.
 
-    All else that is printed there, by this process, by its children or by native code,
-    goes to standard error.
+    Other output to it, from this process, its children or native code, goes to standard error.
     """
     sys.stdout.flush()
     with os.fdopen(os.dup(1), "wb") as result:

@@ -1,68 +1,153 @@
-"""Arguments of the command line before argparse sees them."""
+"""Arguments of the command line before argparse sees them.
+
+argparse knows an option in one spelling only, and takes the word after an unknown option for the
+job file. This module separates options from words, and our options from those of Beam.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import collections
+import enum
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import NamedTuple
 
-from beam_batch_predict.cli import gcloud_flags
+from beam_batch_predict.cli.gcloud_flags import FLAGS, SUBMIT_OPTIONS
 from beam_batch_predict.cli.job_flags import FIELDS
-from beam_batch_predict.cli.options import OPTIONS
+from beam_batch_predict.cli.options import DRY_RUN, OPTIONS, Option
+from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import did_you_mean
 
-__all__ = ["is_spaced_flag", "our_flags", "with_equals_signs"]
+__all__ = ["Separated", "Takes", "flags_of", "separate"]
 
 
-def with_equals_signs(arguments: Sequence[str]) -> list[str]:
-    """The arguments, with the value of each flag in one piece with it.
+class Takes(enum.Enum):
+    """What a flag takes: a value; true, false or nothing, which is true; or nothing."""
 
-    A flag that is true or false is true by itself. What flags of Beam take is asked of Beam,
-    whose import takes seconds, where it makes a difference: in `--runner X JOB.json`.
+    VALUE = "a value"
+    BOOLEAN = "true or false"
+    NOTHING = "nothing"
+
+
+class Separated(NamedTuple):
+    """The arguments of a command.
+
+    Attributes:
+        ours: what argparse gets: words, and options as it knows them, each with its value in one
+            piece.
+        words: those arguments that are no options, such as the job file.
+        beam_flags: all other options, each with its value in one piece.
     """
-    booleans = {f"--{option.name}" for option in OPTIONS if isinstance(option.default, bool)}
-    others = {f"--{option.name}" for option in OPTIONS} - booleans
-    others |= {f"--{field.option.name}" for field in FIELDS}
-    switches = gcloud_flags.switches() if arguments[:1] == ["submit"] else {"--dry-run"}
-    if arguments[:1] == ["submit"]:
-        others |= gcloud_flags.value_flags()
-    joined: list[str] = []
-    waiting = list(arguments)
-    while waiting:
-        flag = waiting.pop(0)
-        value = waiting[0] if waiting and not waiting[0].startswith("-") else None
-        if flag == "--dry_run" and (value or "").lower() not in ("true", "false"):
-            flag = "--dry-run"  # Beam has an option of that name, which takes a value
-        if flag in booleans:
-            taken = value is not None and value.lower() in ("true", "false")
-            flag = f"{flag}={waiting.pop(0) if taken else 'true'}"
-        elif flag in switches or value is None or not _is_open(flag):
-            pass
-        elif flag in others or _takes_value(flag):
-            flag = f"{flag}={waiting.pop(0)}"
-        joined.append(flag)
-    return joined
+
+    ours: list[str]
+    words: list[str]
+    beam_flags: list[str]
 
 
-def is_spaced_flag(argument: str) -> bool:
-    """Whether it is a flag of Beam that argparse would take for a job file: it has a space.
+_WITH_BEAM_FLAGS = ("run", "submit")
+
+
+def flags_of(command: str) -> dict[str, Takes]:
+    """The flags of a command, without Beam's and without help.
 
     Example:
-        >>> is_spaced_flag('--labels={"a": "b"}'), is_spaced_flag("--display_name=a b")
-        (True, False)
+        >>> flags_of("models")["--model_registry"].name
+        'VALUE'
     """
-    if not argument.startswith("-") or " " not in argument:
-        return False
-    return argument.partition("=")[0] not in our_flags()
+    flags: dict[str, Takes] = {}
+    if command == "models":
+        flags |= {"--model_registry": Takes.VALUE, "--json": Takes.NOTHING}
+    elif command == "run":
+        flags |= _flags([*(field.option for field in FIELDS), *OPTIONS, DRY_RUN])
+    elif command == "submit":
+        flags |= _flags(SUBMIT_OPTIONS) | {"-q": Takes.NOTHING}
+        for flag in FLAGS:
+            flags[f"--{flag.name}"] = Takes.VALUE if flag.metavar else Takes.NOTHING
+    return flags
 
 
-def _is_open(flag: str) -> bool:
-    return flag.startswith("--") and "=" not in flag
+def _flags(options: Iterable[Option]) -> dict[str, Takes]:
+    return {
+        f"--{option.name}": Takes.BOOLEAN if isinstance(option.default, bool) else Takes.VALUE
+        for option in options
+    }
 
 
-def _takes_value(flag: str) -> bool:
-    from beam_batch_predict.runners.pipeline_options import takes_value
+def separate(command: str, arguments: Sequence[str]) -> Separated:
+    """Separate words, our options and Beam's options.
 
-    return takes_value(flag)
+    Dashes and underscores in the name of an option are the same. Importing Beam takes seconds, so
+    Beam is asked which options need a value only where that matters, as in `--runner X JOB.json`.
+
+    Args:
+        command: the command.
+        arguments: those that follow the command.
+
+    Raises:
+        InvalidArgument: an option is unknown.
+
+    Example:
+        >>> separate("run", ["--resume", "JOB.json", "--chunk-bytes", "9", "--region=x"])
+        Separated(ours=['--resume=true', 'JOB.json', '--chunk_bytes=9'], words=['JOB.json'], \
+beam_flags=['--region=x'])
+    """
+    known = flags_of(command)
+    names = {_folded(flag): flag for flag in ("-h", "--help", *known)}
+    found = Separated([], [], [])
+    waiting = collections.deque(arguments)
+    while waiting:
+        argument = waiting.popleft()
+        if not argument.startswith("-") or argument == "-":
+            found.ours.append(argument)
+            found.words.append(argument)
+            continue
+        name, sign, value = argument.partition("=")
+        word = waiting[0] if waiting and not sign and not waiting[0].startswith("-") else None
+        flag = names.get(_folded(name))
+        if flag is not None:
+            takes = known.get(flag, Takes.NOTHING)
+            if word is not None and _is_value(word, takes):
+                sign, value = "=", waiting.popleft()
+            elif not sign and takes is Takes.BOOLEAN:
+                sign, value = "=", "true"
+            found.ours.append(f"{flag}{sign}{value}")
+        elif command in _WITH_BEAM_FLAGS:
+            if word is not None and _takes_next(name, word, found.words, arguments, known):
+                sign, value = "=", waiting.popleft()
+            found.beam_flags.append(f"{name}{sign}{value}")
+        else:
+            raise InvalidArgument(f"unknown option {name}", did_you_mean(name, known, str))
+    return found
 
 
-def our_flags() -> set[str]:
-    """The flags of `run` that are not Beam's."""
-    return {f"--{option.name}" for option in (*OPTIONS, *(field.option for field in FIELDS))}
+def _folded(flag: str) -> str:
+    return flag.replace("-", "_")
+
+
+def _is_value(word: str, takes: Takes) -> bool:
+    return takes is Takes.VALUE or (takes is Takes.BOOLEAN and word.lower() in ("true", "false"))
+
+
+def _takes_next(
+    flag: str, word: str, words: Sequence[str], arguments: Sequence[str], known: Iterable[str]
+) -> bool:
+    """Whether the word behind an option that is not ours is its value.
+
+    Raises:
+        InvalidArgument: the option is unknown; or only the runner knows it, and the word can be
+            its value or the job.
+    """
+    from beam_batch_predict.runners.pipeline_options import flags_given, takes_value
+
+    of_beam = takes_value(flag)
+    if of_beam is not None:
+        return of_beam
+    runner = [f"{name}={value}" for name, value in pairwise(arguments) if name == "--runner"]
+    runner += [argument for argument in arguments if argument.startswith("--runner=")]
+    flags_given([*runner, flag], known)
+    if not words:
+        raise InvalidArgument(
+            f"{flag} is not an option of Beam, so {word} can be its value or the job",
+            f"write {flag}={word}, or write the option behind the job",
+        )
+    return True

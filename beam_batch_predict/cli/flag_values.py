@@ -1,4 +1,4 @@
-"""Flag values that are more than one word: gcloud's lists and labels."""
+"""Flag values with several parts: lists and labels in the syntax of gcloud."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from beam_batch_predict.errors import Violation
+from beam_batch_predict.messages import quoted
 
 __all__ = ["entries", "labels_of", "put_at"]
 
 
 def entries(text: str) -> list[str]:
-    """The entries of a list as gcloud has it: `a,b`, or `^:^a:b` with another sign between them.
+    """Split a list in the syntax of gcloud: `a,b`, or `^:^a:b` with another separator.
 
     Example:
         >>> entries("a,b*"), entries("^:^a,1:b")
@@ -24,11 +25,11 @@ def entries(text: str) -> list[str]:
 
 
 def labels_of(texts: Sequence[str], flag: str) -> tuple[dict[str, str], list[Violation]]:
-    """Labels by key, and what is wrong with them.
+    """Read labels, and collect the mistakes in them.
 
     Args:
         texts: each a list of KEY=VALUE.
-        flag: the name of the flag that they were given by, for messages.
+        flag: the name of the flag, for messages.
 
     Example:
         >>> labels_of(["team=birds,stage=test", "late"], "--labels")
@@ -40,19 +41,19 @@ message="expected KEY=VALUE, found 'late'")])
     for entry in (entry for text in texts for entry in entries(text)):
         key, sign, value = entry.partition("=")
         if not sign:
-            wrong.append(Violation(flag, f"expected KEY=VALUE, found {entry!r}"))
+            wrong.append(Violation(flag, f"expected KEY=VALUE, found {quoted(entry)}"))
         elif key in labels:
-            wrong.append(Violation(flag, f"the key {key!r} is given more than once"))
+            wrong.append(Violation(flag, f"the key {quoted(key)} is given more than once"))
         labels[key] = value
     return labels, wrong
 
 
 def put_at(document: dict[str, Any], path: str, value: Any) -> None:
-    """Put a value into a document, and the objects around it where there are none yet.
+    """Put a value into a document, with the objects around it if they are missing.
 
     Args:
-        document: to put it into.
-        path: names with dots between them.
+        document: the document.
+        path: names, separated by dots.
         value: any JSON value.
 
     Example:

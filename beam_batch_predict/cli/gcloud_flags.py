@@ -1,38 +1,31 @@
 """The flags of `gcloud ai-platform jobs submit prediction`.
 
-Source: the reference of that command, and of its flags of all commands. `--dry-run` is ours.
+Source: the reference of that command, and of the flags of all commands of gcloud.
 """
 
 from __future__ import annotations
 
 import argparse
-import difflib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from beam_batch_predict.cli.options import OPTIONS, add_options
+from beam_batch_predict.cli.options import DRY_RUN, OPTIONS, add_options
 from beam_batch_predict.errors import InvalidArgument
 
 __all__ = [
     "FLAGS",
-    "SIGNATURE",
+    "SUBMIT_OPTIONS",
     "Flag",
     "add_submit_flags",
-    "as_written_here",
     "beam_flags_of",
-    "check_no_arguments",
+    "check_taken",
     "given_flags",
     "notes_of",
-    "switches",
-    "value_flags",
     "without_words_of_gcloud",
 ]
 
-SIGNATURE = "signature_name"
-"""The option of `run` that is a field of the job here."""
-
-DRY_RUN = "dry-run"
-"""The flag that is ours; `run` has it too."""
+SUBMIT_OPTIONS = (*(option for option in OPTIONS if option.name != "signature_name"), DRY_RUN)
+"""The options of `run` that `submit` has too; the signature is a field of the job here."""
 
 _DESTINATION = "gcloud_"
 
@@ -41,10 +34,10 @@ class Flag(NamedTuple):
     """A flag of gcloud's command.
 
     Attributes:
-        name: with dashes, as gcloud has it.
-        help: what it is for.
-        metavar: what stands for the value in help texts; empty where it takes none.
-        field: of the job, as its path in JSON; empty where it is about something else.
+        name: the name, with dashes.
+        help: the help text.
+        metavar: the name of the value in help texts; empty if the flag takes no value.
+        field: the path in JSON of the field of the job; empty if the flag sets no field.
     """
 
     name: str
@@ -54,56 +47,59 @@ class Flag(NamedTuple):
 
 
 _UNUSED = {
-    **dict.fromkeys(("async", "stream-logs", "quiet", "log-http"), ""),
+    **dict.fromkeys(("async", "stream-logs", "quiet"), ""),
     **dict.fromkeys(("user-output-enabled", "no-user-output-enabled"), ""),
-    **{"verbosity": "LEVEL", "trace-token": "TOKEN", "account": "ACCOUNT"},
-    **{"billing-project": "PROJECT", "configuration": "NAME"},
+    **{"verbosity": "LEVEL", "account": "ACCOUNT", "billing-project": "PROJECT"},
 }
-"""Flags that do nothing here, with what stands for their values."""
+"""Flags that have no effect here, with the metavars of their values."""
 
 _UNUSED_NOTE = (
-    "taken and not used: the command ends with the job (put & behind it to go on at once), asks "
-    "nothing, and has Google's application default credentials; --project is billed"
+    "accepted, not used: the command ends with the job (put & after it to continue at once), does "
+    "not ask questions, and uses Google's application default credentials; --project is billed"
 )
 
 FLAGS = (
     Flag("model", "The model, by its name.", "MODEL", "predictionInput.modelName"),
     Flag(
         "version",
-        "Its version; where none is given, the default version.",
+        "The version of the model. Default: the default version.",
         "VERSION",
         "predictionInput.versionName",
     ),
-    Flag("model-dir", "Or the directory of a SavedModel.", "DIR", "predictionInput.uri"),
+    Flag(
+        "model-dir",
+        "Instead of --model, the directory of a SavedModel.",
+        "DIR",
+        "predictionInput.uri",
+    ),
     Flag(
         "input-paths",
-        "The input files: paths or URIs with commas between them, each with or without one * at "
-        "its end.",
+        "The input files: paths or URIs, separated by commas. Each can end with one *.",
         "PATH,…",
         "predictionInput.inputPaths",
     ),
     Flag(
         "data-format",
-        "What they are: text (JSON lines), tf-record or tf-record-gzip.",
+        "The format of the input files: text (JSON lines), tf-record or tf-record-gzip.",
         "FORMAT",
         "predictionInput.dataFormat",
     ),
-    Flag("output-path", "The directory of the results.", "DIR", "predictionInput.outputPath"),
+    Flag("output-path", "The output directory.", "DIR", "predictionInput.outputPath"),
     Flag(
         "region",
-        "Where the job is to run on Dataflow; other runners are where they are.",
+        "The region of the job on Dataflow; other runners ignore it.",
         "REGION",
         "predictionInput.region",
     ),
     Flag(
         "batch-size",
-        "Rows that the model sees per call. Default: 64.",
+        "The number of rows in one call of the model. Default: 64.",
         "ROWS",
         "predictionInput.batchSize",
     ),
     Flag(
         "max-worker-count",
-        "The most workers that Dataflow may use; other runners decide it themselves.",
+        "The maximum number of workers on Dataflow; other runners ignore it.",
         "WORKERS",
         "predictionInput.maxWorkerCount",
     ),
@@ -115,53 +111,51 @@ FLAGS = (
     ),
     Flag(
         "runtime-version",
-        "Kept in the job; the model runs with the TensorFlow that is installed.",
+        "Kept in the job; the model runs with the installed TensorFlow.",
         "VERSION",
         "predictionInput.runtimeVersion",
     ),
     Flag("labels", "Labels of the job.", "KEY=VALUE,…", "labels"),
     Flag(
         "accelerator-type",
-        "GPUs of each worker on Dataflow, such as nvidia-tesla-t4; others decide it themselves.",
+        "The GPU of each worker on Dataflow, such as nvidia-tesla-t4; other runners ignore it.",
         "TYPE",
         "predictionInput.accelerator.type",
     ),
     Flag(
         "accelerator-count",
-        "How many GPUs each of these workers has.",
+        "The number of GPUs of each worker.",
         "COUNT",
         "predictionInput.accelerator.count",
     ),
     Flag(
         "project",
-        "The project of the model's name, and of what Google bills. Default: what "
-        "CLOUDSDK_CORE_PROJECT or GOOGLE_CLOUD_PROJECT says, or else local.",
+        "The project of the model's name, and the project that Google bills. Default: that of the "
+        "environment variable CLOUDSDK_CORE_PROJECT or GOOGLE_CLOUD_PROJECT, or else local.",
         "PROJECT",
     ),
-    Flag(
-        DRY_RUN,
-        "Print the job as JSON, and on standard error what its runner would get; start nothing.",
-    ),
-    Flag("format", "Of the job that is printed; only json.", "FORMAT"),
-    Flag("impersonate-service-account", "Handed on to Beam.", "ACCOUNT"),
-    *(Flag(name, "Taken and not used.", metavar) for name, metavar in _UNUSED.items()),
+    Flag("format", "The format of the printed job; only json.", "FORMAT"),
+    Flag("impersonate-service-account", "Beam's option with this name.", "ACCOUNT"),
+    *(Flag(name, "Accepted, not used.", metavar) for name, metavar in _UNUSED.items()),
 )
-"""All that are taken, in the order of the help text."""
+"""All accepted flags, in the order of the help text."""
 
 _REFUSED = {
     "access-token-file": "credentials are Google's application default credentials; set "
     "GOOGLE_APPLICATION_CREDENTIALS",
     "flags-file": "write its flags on the command line",
-    "flatten": "the job is printed as JSON; jq can take it apart",
+    "flatten": "the job is printed as JSON; jq can select parts of it",
 }
-"""Flags of gcloud that would change what a script gets."""
+"""Flags of gcloud that are refused, because without them a script gets other output."""
 
 _SUBMIT = ["jobs", "submit", "prediction"]
 _GROUPS = ("ai-platform", "ml-engine")
 
 
 def without_words_of_gcloud(arguments: Sequence[str]) -> list[str]:
-    """`ai-platform jobs submit prediction …` as `submit …`, so that one word of a script changes.
+    """Replace `ai-platform jobs submit prediction …` by `submit …`.
+
+    So only the first word of a script changes.
 
     Raises:
         InvalidArgument: it is another command of gcloud.
@@ -177,58 +171,23 @@ def without_words_of_gcloud(arguments: Sequence[str]) -> list[str]:
     if given[at + 1 : at + 4] != _SUBMIT:
         words = " ".join(given[at : at + 4])
         raise InvalidArgument(
-            f"{words}: of gcloud's commands, only {given[at]} jobs submit prediction is taken",
+            f"{words}: of gcloud's commands, only {given[at]} jobs submit prediction is accepted",
             "the state of a job is in job.json in its output path; models list and models "
             "describe show models",
         )
     return ["submit", *given[at + 4 :]]
 
 
-def as_written_here(arguments: Sequence[str]) -> list[str]:
-    """The arguments with flags of gcloud in dashes and options of ours in underscores.
+def check_taken(arguments: Sequence[str]) -> None:
+    """Refuse flags of gcloud that have no meaning here.
 
     Raises:
-        InvalidArgument: a flag of gcloud cannot mean anything here, or nobody knows it.
-
-    Example:
-        >>> as_written_here(["--input_paths=a", "--chunk-bytes", "10", "-q"])
-        ['--input-paths=a', '--chunk_bytes', '10', '--quiet']
+        InvalidArgument: there is one.
     """
-    return [_as_written_here(argument) for argument in arguments]
-
-
-def _as_written_here(argument: str) -> str:
-    if argument == "-q":
-        return "--quiet"
-    if not argument.startswith("--"):
-        return argument
-    name, sign, value = argument[2:].partition("=")
-    dashed, underlined = name.replace("_", "-"), name.replace("-", "_")
-    if dashed in _NAMES:
-        return f"--{dashed}{sign}{value}"
-    if underlined in _OPTIONS:
-        return f"--{underlined}{sign}{value}"
-    if dashed in _REFUSED:
-        raise InvalidArgument(f"--{dashed} of gcloud is not taken", _REFUSED[dashed])
-    near = difflib.get_close_matches(dashed, list(_NAMES), 1, 0.8)
-    # Beam's own flags, which only Beam knows, have underscores.
-    if near and name == dashed:
-        raise InvalidArgument(f"unknown option --{name}", f"did you mean --{near[0]}?")
-    return argument
-
-
-_NAMES = {flag.name: flag for flag in FLAGS}
-_OPTIONS = frozenset(option.name for option in OPTIONS if option.name != SIGNATURE)
-
-
-def value_flags() -> frozenset[str]:
-    """The flags that cannot do without a value, as in `--model`."""
-    return frozenset(f"--{flag.name}" for flag in FLAGS if flag.metavar)
-
-
-def switches() -> frozenset[str]:
-    """The flags that take no value, as in `--dry-run`."""
-    return frozenset(f"--{flag.name}" for flag in FLAGS if not flag.metavar)
+    for argument in arguments:
+        name = argument.partition("=")[0].replace("_", "-").removeprefix("--")
+        if argument.startswith("--") and name in _REFUSED:
+            raise InvalidArgument(f"--{name} of gcloud is not accepted", _REFUSED[name])
 
 
 def add_submit_flags(parser: argparse.ArgumentParser) -> None:
@@ -242,52 +201,29 @@ def add_submit_flags(parser: argparse.ArgumentParser) -> None:
             how["metavar"] = flag.metavar
         else:
             how["action"] = "store_true"
-        parser.add_argument(f"--{flag.name}", **how)
-    add_options(parser, leave_out={SIGNATURE})
+        short = ["-q"] if flag.name == "quiet" else []
+        parser.add_argument(*short, f"--{flag.name}", **how)
+    add_options(parser, SUBMIT_OPTIONS)
 
 
 def _destination(name: str) -> str:
-    if name == DRY_RUN:
-        return "dry_run"
     return _DESTINATION + name.replace("-", "_")
 
 
 def given_flags(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The values of the flags that were given, by name."""
+    """Return the values of the given flags, by name."""
     values = {flag.name: getattr(arguments, _destination(flag.name)) for flag in FLAGS}
     return {name: value for name, value in values.items() if value not in (None, False)}
 
 
 def notes_of(arguments: argparse.Namespace) -> list[str]:
-    """A sentence about the flags that were given and do nothing here, if there are any."""
+    """Return a note on the given flags without effect, if there are any."""
     unused = [f"--{name}" for name in given_flags(arguments) if name in _UNUSED]
     return [f"{', '.join(unused)}: {_UNUSED_NOTE}."] if unused else []
 
 
-def check_no_arguments(unknown: Sequence[str]) -> None:
-    """Refuse what is neither a job's name nor a flag or its value.
-
-    Args:
-        unknown: what the parser does not know; flags of Beam are among it.
-
-    Raises:
-        InvalidArgument: there is such an argument.
-
-    Example:
-        >>> check_no_arguments(["--runner=DirectRunner", "--flag_of_a_runner", "value"])
-    """
-    for before, argument in zip(["", *unknown], unknown, strict=False):
-        is_value = before.startswith("-") and "=" not in before
-        if not argument.startswith("-") and not is_value:
-            raise InvalidArgument(
-                f"unknown argument {argument}",
-                "write commas between input paths, and quote a pattern of local files: the shell "
-                "puts their names in its place",
-            )
-
-
 def beam_flags_of(arguments: argparse.Namespace) -> list[str]:
-    """The flags that Beam is to have too."""
+    """Return the flags that Beam gets too."""
     given = given_flags(arguments)
     names = ("project", "region", "impersonate-service-account")
     return [f"--{name.replace('-', '_')}={given[name]}" for name in names if name in given]

@@ -12,6 +12,7 @@ from beam_batch_predict.cli.gcloud_flags import FLAGS, given_flags
 from beam_batch_predict.errors import InvalidJob, Violation
 from beam_batch_predict.jobs.ai_platform.job import AiPlatformJob
 from beam_batch_predict.jobs.rules import one_of
+from beam_batch_predict.messages import quoted
 
 __all__ = ["job_of"]
 
@@ -21,7 +22,7 @@ _FORMATS = {"text": "TEXT", "tf-record": "TF_RECORD", "tf-record-gzip": "TF_RECO
 def job_of(
     arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ
 ) -> AiPlatformJob:
-    """The job that a command line asks for.
+    """Make the job of a command line.
 
     Args:
         arguments: of a parser with `add_submit_flags`.
@@ -38,7 +39,7 @@ def job_of(
         job = AiPlatformJob.read(body)
     except InvalidJob as error:
         flagged = [_by_flag(violation) for violation in error.violations]
-        # What was said of the flags needs not be said of the job that they make.
+        # A mistake in a flag is not reported again for the field that it sets.
         said = {violation.path for violation in wrong}
         wrong += of_labels + [violation for violation in flagged if violation.path not in said]
         raise InvalidJob("the command line", wrong) from None
@@ -59,12 +60,12 @@ def _contradictions(given: Mapping[str, Any]) -> Iterator[Violation]:
     elif _format(given["data-format"]) not in _FORMATS:
         yield Violation("--data-format", one_of(given["data-format"], tuple(_FORMATS)))
     if given.get("format", "json") != "json":
-        message = f"only json is printed, found {given['format']!r}; jq can make other texts of it"
+        message = f"only json is printed, found {quoted(given['format'])}; jq can convert it"
         yield Violation("--format", message)
 
 
 def _format(name: str) -> str:
-    """As gcloud has it now; it once had the names of the API."""
+    """Return the name as gcloud has it now; older versions had the names of the API."""
     return name.lower().replace("_", "-")
 
 
@@ -86,7 +87,7 @@ def _body(
     if "model" in given:
         values["model"] = name
     if "model" in given and "version" in given:
-        # As gcloud does: a version's name says which model it is of.
+        # As gcloud does: the name of a version contains that of its model.
         version = values["version"]
         is_full = version.startswith("projects/")
         values["version"] = version if is_full else f"{name}/versions/{version}"
@@ -103,7 +104,7 @@ def _body(
 
 
 def _by_flag(violation: Violation) -> Violation:
-    """The same with the flag that is to be changed in place of the field."""
+    """Return the violation with the flag instead of the field."""
     if violation.path == "jobId":
         return Violation("JOB_NAME", violation.message)
     if violation.path == "predictionInput":

@@ -1,4 +1,4 @@
-"""The job fields that have a flag: one table for command lines and forms."""
+"""The job fields with a flag: one table for the command line and forms."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from beam_batch_predict.jobs.vertex.types import AcceleratorType
 __all__ = ["DISPLAY_NAME", "FIELDS", "JobField"]
 
 DISPLAY_NAME = "batch-prediction"
-"""The name of a job that is given none."""
+"""The default name of a job."""
 
 
 def _entries(text: str) -> list[str]:
@@ -37,31 +37,31 @@ def _labels(text: str) -> dict[str, str]:
     return labels
 
 
-def _place_in_bigquery(text: str) -> str:
-    """A table, a dataset or a project as jobs name it.
+def _bigquery_uri(text: str) -> str:
+    """Return the URI of a table, a dataset or a project as job files have it.
 
-    Tools of Google write `project:dataset.table` too. In a project of a domain the colon is
-    part of the project's name: `example.com:project.dataset.table`.
+    Google's tools also write `project:dataset.table`. The name of a domain's project has a colon
+    in it: `example.com:project.dataset.table`.
 
     Example:
-        >>> _place_in_bigquery("p:d.t"), _place_in_bigquery("bq://example.com:p.d.t")
+        >>> _bigquery_uri("p:d.t"), _bigquery_uri("bq://example.com:p.d.t")
         ('bq://p.d.t', 'bq://example.com:p.d.t')
     """
-    place = text.strip().removeprefix("bq://")
-    project, sign, rest = place.rpartition(":")
+    name = text.strip().removeprefix("bq://")
+    project, sign, rest = name.rpartition(":")
     if sign and (rest.count(".") == 1 or "." not in project):
-        place = f"{project}.{rest}"
-    return f"bq://{place}"
+        name = f"{project}.{rest}"
+    return f"bq://{name}"
 
 
 class JobField(NamedTuple):
     """A field of a job that has a flag.
 
     Attributes:
-        option: its flag, and how forms show it; the value is text, empty where none is given.
-        path: of the field in the job, with dots.
-        read: text to JSON value; a ValueError says what is wrong with the text.
-        parent: the field and those of its values with which a form shows this one.
+        option: its flag, and how forms show it; the value is text, empty by default.
+        path: the path of the field in the job, with dots.
+        read: converts the text to a JSON value, or raises a ValueError.
+        parent: a form shows this field only if that other field has one of these values.
     """
 
     option: Option
@@ -80,8 +80,8 @@ FIELDS = (
     JobField(
         _field(
             "display_name",
-            help="The name of the job, which its record shows. With --resume, the name of the run "
-            f"to go on with. Where none is given, {DISPLAY_NAME}.",
+            help="The name of the job. With --resume, the name of the run to resume. "
+            f"Default: {DISPLAY_NAME}.",
             metavar="NAME",
             group=JOB,
             label="Name of the job",
@@ -93,7 +93,7 @@ FIELDS = (
     JobField(
         _field(
             "instances_format",
-            help="What the input is: jsonl (a JSON value in each line), csv (with a header), "
+            help="The format of the input: jsonl (a JSON value in each line), csv (with a header), "
             "tf-record or tf-record-gzip (files of TFRecords), file-list (lines that name files, "
             "such as images), bigquery (a table), parquet or avro.",
             metavar="FORMAT",
@@ -107,9 +107,8 @@ FIELDS = (
     JobField(
         _field(
             "input_uris",
-            help="The input files, with commas between them and wildcards in them: * within a "
-            "directory, ** across directories. Files with commas in their names: ^;^ in front, "
-            "and semicolons between them.",
+            help="The input files, separated by commas. Wildcards: * within a directory, ** across "
+            "directories. If names have commas: ^;^ in front, and semicolons as separators.",
             metavar="URI,…",
             group=INPUT,
             label="Input files",
@@ -122,7 +121,7 @@ FIELDS = (
     JobField(
         _field(
             "input_table",
-            help="The table or view of BigQuery to read, where the input format is bigquery: "
+            help="The BigQuery table or view to read, for the input format bigquery: "
             "project.dataset.table.",
             metavar="TABLE",
             group=INPUT,
@@ -132,14 +131,14 @@ FIELDS = (
             param_type="BIGQUERY_TABLE",
         ),
         "inputConfig.bigquerySource.inputUri",
-        _place_in_bigquery,
+        _bigquery_uri,
         ("instances_format", ("bigquery",)),
     ),
     JobField(
         _field(
             "instance_type",
-            help="What the model gets of a row: object (its fields by name) or array (their "
-            "values in a list). Where none is given, what the input format says.",
+            help="What the model gets for a row: object (its fields by name) or array (their "
+            "values in a list). The default depends on the input format.",
             metavar="object|array",
             group=INSTANCES,
             label="Rows as objects or arrays",
@@ -151,8 +150,8 @@ FIELDS = (
     JobField(
         _field(
             "key_field",
-            help="The field or column of the input that says which row it is. It is not sent to "
-            'the model, and each prediction has its value as "key" in place of the whole row.',
+            help="The field or column of the input that identifies a row. It is not sent to the "
+            'model, and each prediction has its value as "key" instead of the whole row.',
             metavar="NAME",
             group=INSTANCES,
             label="Key field",
@@ -163,8 +162,7 @@ FIELDS = (
     JobField(
         _field(
             "included_fields",
-            help="The fields or columns that are sent to the model, with commas between them; the "
-            "others are not.",
+            help="The fields or columns that are sent to the model, separated by commas.",
             metavar="NAME,…",
             group=INSTANCES,
             label="Included fields",
@@ -176,8 +174,8 @@ FIELDS = (
     JobField(
         _field(
             "excluded_fields",
-            help="The fields or columns that are not sent to the model, with commas between them; "
-            "the others are. Not together with included fields.",
+            help="The fields or columns that are not sent to the model, separated by commas. Not "
+            "together with included fields.",
             metavar="NAME,…",
             group=INSTANCES,
             label="Excluded fields",
@@ -189,7 +187,7 @@ FIELDS = (
     JobField(
         _field(
             "model_uri",
-            help="The directory of the model: a TensorFlow SavedModel, with saved_model.pb in it.",
+            help="The directory of the model: a TensorFlow SavedModel, with its saved_model.pb.",
             metavar="DIR",
             group=MODEL,
             label="Model directory",
@@ -202,8 +200,9 @@ FIELDS = (
     JobField(
         _field(
             "model",
-            help="Or the model by its name, with or without @VERSION or @ALIAS: in the directory "
-            "of models, or projects/P/locations/L/models/ID in Vertex AI's Model Registry.",
+            help="Instead of the directory, the name of the model, with or without @VERSION or "
+            "@ALIAS: in the directory of models, or projects/P/locations/L/models/ID in Vertex "
+            "AI's Model Registry.",
             metavar="NAME",
             group=MODEL,
             label="Model name",
@@ -214,7 +213,7 @@ FIELDS = (
     JobField(
         _field(
             "model_parameters",
-            help="Values for further inputs of the model, the same for all rows: a JSON object.",
+            help="A JSON object: values for further inputs of the model, the same for all rows.",
             metavar="JSON",
             group=MODEL,
             label="Model parameters",
@@ -226,7 +225,7 @@ FIELDS = (
     JobField(
         _field(
             "batch_size",
-            help="Rows that the model gets in one call. Where none is given, 64.",
+            help="The number of rows in one call of the model. Default: 64.",
             metavar="ROWS",
             group=MODEL,
             label="Batch size",
@@ -239,8 +238,8 @@ FIELDS = (
     JobField(
         _field(
             "predictions_format",
-            help="What the predictions are written as: jsonl, csv, parquet, tf-record, or bigquery "
-            "(a table). Where none is given, jsonl, or bigquery with an output table.",
+            help="The format of the predictions: jsonl, csv, parquet, tf-record, or bigquery (a "
+            "table). Default: jsonl, or bigquery with an output table.",
             metavar="FORMAT",
             group=OUTPUT,
             label="Output format",
@@ -252,7 +251,7 @@ FIELDS = (
     JobField(
         _field(
             "output_uri_prefix",
-            help="The directory of the results: each run makes a directory of its own in it.",
+            help="The directory in which each run creates its output directory.",
             metavar="DIR",
             group=OUTPUT,
             label="Output directory",
@@ -265,23 +264,23 @@ FIELDS = (
     JobField(
         _field(
             "output_table",
-            help="Where in BigQuery the predictions go, if the output format is bigquery: a table "
-            "that is not there yet, or a dataset or a project in which tables are made.",
-            metavar="PLACE",
+            help="The BigQuery destination, for the output format bigquery: a table that does not "
+            "exist, or a dataset or project in which the run creates tables.",
+            metavar="TABLE|DATASET",
             group=OUTPUT,
             label="Output table or dataset",
             example="my-project.zoo.predictions",
             regex=_BQ,
         ),
         "outputConfig.bigqueryDestination.outputUri",
-        _place_in_bigquery,
+        _bigquery_uri,
         ("predictions_format", ("bigquery",)),
     ),
     JobField(
         _field(
             "kms_key_name",
-            help="The Cloud KMS key of BigQuery tables that the job makes, and of what Dataflow "
-            "keeps while it runs. Files have the default key of their bucket.",
+            help="The Cloud KMS key of the BigQuery tables that the job creates, and of the state "
+            "that Dataflow keeps. Files have the default key of their bucket.",
             metavar="KEY",
             group=OUTPUT,
             label="Encryption key",
@@ -294,8 +293,8 @@ FIELDS = (
     JobField(
         _field(
             "job_labels",
-            help="Labels that the job has in Dataflow and in its record, and that its BigQuery "
-            "tables have: KEY=VALUE, with commas between them.",
+            help="The labels of the job in Dataflow, in its job resource and on its BigQuery "
+            "tables: KEY=VALUE, separated by commas.",
             metavar="KEY=VALUE,…",
             group=JOB,
             label="Labels of the job",
@@ -307,8 +306,8 @@ FIELDS = (
     JobField(
         _field(
             "accelerator_type",
-            help="The GPU that each worker has, which needs the template's image for GPUs and a "
-            "machine type that the GPU can be had with. Where none is given, no GPU.",
+            help="The GPU of each worker. It needs the template's image for GPUs and a machine "
+            "type that can have the GPU. Default: no GPU.",
             metavar="TYPE",
             group=RUN,
             label="GPU",
@@ -320,7 +319,7 @@ FIELDS = (
     JobField(
         _field(
             "accelerator_count",
-            help="GPUs that each worker has. Where none is given, 1.",
+            help="The number of GPUs of each worker. Default: 1.",
             metavar="COUNT",
             group=RUN,
             label="GPUs of a worker",
@@ -332,4 +331,4 @@ FIELDS = (
         parent=("accelerator_type", _GPUS),
     ),
 )
-"""The fields, as their flags: a job file has more."""
+"""The fields with a flag; a job file can have more fields."""

@@ -1,7 +1,7 @@
-"""A job whose fields are given one by one, as a form or a command line has them.
+"""A job from flags, one for each field, as forms and command lines give them.
 
-They make the document that a job file of Vertex AI is; `jobs.read_job` reads it, and what it
-finds wrong is said of the flags.
+The flags make the document of a job file of Vertex AI, which `jobs.read_job` reads. Its messages
+about fields become messages about flags.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from beam_batch_predict.jobs import Job, read_job
 __all__ = ["check_one_way", "given_fields", "job_from_fields"]
 
 WHERE = "what the parameters ask for"
-"""What messages call the job."""
+"""The name of the job in messages."""
 
 _BY_NAME = {field.option.name: field for field in FIELDS}
 
@@ -31,20 +31,20 @@ _EXACTLY_ONE = (
 
 
 def given_fields(arguments: argparse.Namespace) -> dict[str, str]:
-    """The fields that were given: text that is not empty, by the names of their flags."""
+    """Return the given fields: their texts, not empty, by the names of their flags."""
     values = {name: getattr(arguments, name, "") for name in _BY_NAME}
     return {name: value for name, value in values.items() if value.strip()}
 
 
 def check_one_way(job: str | None, given: Mapping[str, str]) -> None:
-    """Refuse a job that is given twice, and one that is not given at all.
+    """Refuse a job file together with fields, and neither of them.
 
     Args:
         job: the path or URI of a job file.
-        given: fields of a job.
+        given: the given fields of a job.
 
     Raises:
-        InvalidArgument: there are both, or neither.
+        InvalidArgument: both are given, or neither.
 
     Example:
         >>> check_one_way("job.json", {"key_field": "id"})
@@ -64,16 +64,16 @@ job.json, and by --key_field
         needed = "; ".join(" or ".join(f"--{name}" for name in names) for names in _EXACTLY_ONE)
         raise InvalidArgument(
             "there is no job",
-            "give a job file, which templates have as --job; or the fields of a job, at least "
+            "give a job file (in templates: --job), or the fields of a job: at least "
             f"--instances_format; {needed}",
         )
 
 
 def job_from_fields(given: Mapping[str, str]) -> Job:
-    """The job that fields make.
+    """Make the job of fields.
 
     Args:
-        given: text that is not empty, by the names of the flags.
+        given: texts, not empty, by the names of their flags.
 
     Raises:
         InvalidJob: something is wrong with the job; each violation has the name of its flag.
@@ -114,7 +114,7 @@ def job_from_fields(given: Mapping[str, str]) -> Job:
 
 
 def _with_defaults(given: Mapping[str, str]) -> dict[str, Any]:
-    """A document with what holds where nothing is said: a name, and the formats of places."""
+    """Return a document with the default name and formats."""
     document: dict[str, Any] = {"displayName": DISPLAY_NAME}
     if "input_table" in given:
         put_at(document, "inputConfig.instancesFormat", "bigquery")
@@ -126,7 +126,7 @@ def _with_defaults(given: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _contradictions(given: Mapping[str, str]) -> Iterator[Violation]:
-    """What a job file says of its fields, said of flags."""
+    """Yield violations between flags, as rules have them between fields."""
     for names in _EXACTLY_ONE:
         one, other = (f"--{name}" for name in names)
         found = [name for name in names if name in given]
@@ -139,7 +139,7 @@ def _contradictions(given: Mapping[str, str]) -> Iterator[Violation]:
 
 
 def _by_flag(violation: Violation) -> Violation | None:
-    """The same with the flag in place of the field; None for what the flags were told of."""
+    """Return the violation with the flag instead of the field; None if that is reported."""
     message = _NAMES.sub(lambda found: _FLAGS[found[1]], violation.message)
     for name, field in _BY_NAME.items():
         if violation.path == field.path or violation.path.startswith(
@@ -152,11 +152,11 @@ def _by_flag(violation: Violation) -> Violation | None:
 
 
 def _flags_by_name() -> dict[str, str]:
-    """Names in messages about jobs, and the flags that give these fields."""
+    """Return the flag for each name of a field that messages about jobs can have."""
     flags: dict[str, str] = {}
     for name, field in _BY_NAME.items():
         for part in field.path.split("."):
-            # Other names are words of messages too.
+            # Names in lower case are ordinary words of messages too.
             if not part.islower():
                 flags[part] = f"--{name}"
     for shared in ("inputConfig", "outputConfig", "instanceConfig"):
@@ -165,5 +165,5 @@ def _flags_by_name() -> dict[str, str]:
 
 
 _FLAGS = _flags_by_name()
-# Names in quotes are the user's own.
+# Quoted names are those of the user.
 _NAMES = re.compile(rf"(?<!['\"\w])(?:\w+\.)*({'|'.join(_FLAGS)})\b")

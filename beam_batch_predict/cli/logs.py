@@ -1,4 +1,4 @@
-"""What libraries print and log that does not reach the terminal."""
+"""Filters for warnings and logs of libraries that the user cannot act on."""
 
 from __future__ import annotations
 
@@ -18,37 +18,37 @@ __all__ = ["keep_log_record", "log_thread_exception", "silence_known_warnings"]
 def silence_known_warnings() -> None:
     """Silence warnings of libraries that a user cannot act on."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Google's libraries say on Python 3.10, each of them, that they will not support it for ever.
+    # On Python 3.10 each of Google's libraries warns of the end of its support.
     warnings.filterwarnings("ignore", "You are using a (non-supported )?Python", FutureWarning)
 
 
 _KNOWN_WARNINGS = (
-    "Resource module is not available",  # torch, which nobody asked for, is not installed
+    "Resource module is not available",  # torch, an optional dependency, is not installed
     "No semi_persistent_directory found",  # a local worker has none
     "Discarding unparseable args",  # options of the runner, which workers do not know
-    "Failed to read inputs in the data plane",  # a worker has ended, which is an error of its own
-    "Really starting service",  # a runner's job server, with all of its command line
+    "Failed to read inputs in the data plane",  # a worker has ended; its own error is reported
+    "Really starting service",  # a runner's job server, with its whole command line
     "Really destroying service",
     "Waiting for grpc channel",
-    "Serving JobManagement",  # so says Prism
+    "Serving JobManagement",  # Prism
     "pipeline done!",
 )
 """Warnings of Beam that a user cannot act on."""
 
 
 def keep_log_record(record: logging.LogRecord) -> bool:
-    """Whether a log record says what the user does not learn otherwise; a filter of handlers."""
+    """Whether a log record has news for the user; a filter of log handlers."""
     if cancellation.was_asked() or _is_reported_elsewhere(record):
         return False
     return not any(text in record.getMessage() for text in _KNOWN_WARNINGS)
 
 
 def _is_reported_elsewhere(record: logging.LogRecord) -> bool:
-    """Whether it is the traceback of an error that needs none: the job's record has its text."""
-    text = record.getMessage()  # a worker's has the traceback in it
+    """Whether it is the traceback of an error whose message the job resource has."""
+    text = record.getMessage()  # that of a worker contains the traceback
     if record.exc_info and record.exc_info[1] is not None:
         text = f"Traceback\n{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
-    # Beam makes a RuntimeError of an error that it cannot make another one of.
+    # Beam makes a RuntimeError of an error that it cannot copy.
     names = re.findall(r"^(?:RuntimeError: )?([\w.]+): ", text, re.MULTILINE)
     if "Traceback" not in text or not names:
         return False
@@ -58,5 +58,5 @@ def _is_reported_elsewhere(record: logging.LogRecord) -> bool:
 
 
 def log_thread_exception(ended: threading.ExceptHookArgs) -> None:
-    """Those of Beam that serve workers end with these; the job's error says what matters."""
+    """Log the exception of a thread of Beam for debugging: the job has its own error."""
     logging.getLogger(__name__).debug("a thread ended", exc_info=ended.exc_value)

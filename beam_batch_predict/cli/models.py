@@ -20,7 +20,7 @@ _HEADS = ("NAME", "DEFAULT", "VERSIONS", "ALIASES")
 
 
 def add_models_parser(commands: Any) -> None:
-    """Add the command to the parsers of the command line's commands."""
+    """Add the parser of the command."""
     models = commands.add_parser(
         "models",
         help="list the models of a registry, or describe one",
@@ -44,8 +44,8 @@ def add_models_parser(commands: Any) -> None:
     describe.add_argument(
         "model",
         metavar="MODEL",
-        help="a name, as NAME or NAME@VERSION or in full, or the directory of a SavedModel, a "
-        "local path or a URI",
+        help="the name of a model (NAME, NAME@VERSION or a full name), or the directory of a "
+        "SavedModel (a local path or a URI)",
     )
     for parser in (listing, describe):
         parser.add_argument(
@@ -62,13 +62,13 @@ def run_models(arguments: argparse.Namespace) -> int:
     """Run the command.
 
     Args:
-        arguments: as its parser has made them.
+        arguments: from its parser.
 
     Returns:
         The exit code.
 
     Raises:
-        InvalidArgument: there is no such registry or model.
+        InvalidArgument: the registry or the model does not exist.
         ModelError: it cannot be read.
     """
     if arguments.action == "describe":
@@ -87,13 +87,13 @@ def _describe(target: str, registry: str, as_json: bool) -> int:
 
 
 def _list(registry: str, as_json: bool) -> int:
-    # Beam, which knows how to reach files, takes a second to import.
+    # Importing Beam, which reads the files, takes a second.
     from beam_batch_predict.registry.directory import list_models
 
     directory = registry_directory(registry)
     if not directory:
         raise InvalidArgument(
-            "nothing says where the models are",
+            "no model registry is set",
             "name a directory of models (MODEL/VERSION/saved_model.pb) with --model_registry=DIR "
             f"or in the environment variable {REGISTRY_VARIABLE}",
         )
@@ -108,7 +108,7 @@ def _list(registry: str, as_json: bool) -> int:
     if rows:
         print(_table([_HEADS, *rows]))
     else:
-        _note(f"{directory} holds no models")
+        _note(f"{directory} has no models")
     return 0
 
 

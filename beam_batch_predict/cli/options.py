@@ -1,6 +1,6 @@
-"""The options of a run: one table for the command line and the docs.
+"""The options of a run: one table for the command line, forms and the docs.
 
-What the service's job resource has a field for is set in the job, not here.
+A field of a job resource is no option: the job sets it.
 """
 
 from __future__ import annotations
@@ -8,39 +8,31 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from beam_batch_predict.spec import (
-    DEFAULT_CALL_TIMEOUT_SECONDS,
-    DEFAULT_CHUNK_BYTES,
-    DEFAULT_MAX_FAILED_FRACTION,
-    DEFAULT_MAX_FAILED_MIN_ROWS,
-    DEFAULT_MAX_INSTANCE_BYTES,
-    DEFAULT_SIGNATURE,
-    NonFinite,
-)
-from beam_batch_predict.spec.options import MODEL_COPIES, RESUME, ModelCopies, row_key
+from beam_batch_predict.messages import quoted
+from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec.options import ModelCopies, RunOptions, row_key
 
-__all__ = ["GROUPS", "OPTIONS", "Option", "add_options"]
+__all__ = ["DRY_RUN", "GROUPS", "OPTIONS", "Option", "add_options", "run_options"]
 
 
 class Option(NamedTuple):
     """One option: its flag is `--name`.
 
     Attributes:
-        name: of the flag, and of the value.
-        parse: text to value; a ValueError refuses the text.
-        default: the value where the flag is not given.
-        help: what it is for, in a sentence.
-        metavar: what stands for the value in help texts.
-        group: the heading that it stands under in forms and help texts.
-        label: its name in a form; made from `name` where it is empty.
-        example: a value that it takes, where the default does not show one.
-        choices: the values that it takes, each with its label; empty where there are others.
-        regex: what the whole of a value looks like, for forms.
-        param_type: a `ParameterType` of google.dataflow.v1beta3; made from the default where it
-            is empty.
+        name: the name of the flag and of the value.
+        parse: converts a text to a value, or raises a ValueError.
+        default: the value if the flag is not given.
+        help: the help text.
+        metavar: the name of the value in help texts.
+        group: the heading in forms and help texts.
+        label: the name in a form; made from `name` if empty.
+        example: an example of a value.
+        choices: all possible values, each with its label; empty if there are others.
+        regex: a regular expression for the whole value, for forms.
+        param_type: a `ParameterType` of google.dataflow.v1beta3; made from the default if empty.
     """
 
     name: str
@@ -57,7 +49,7 @@ class Option(NamedTuple):
 
     @property
     def default_text(self) -> str:
-        """The default as it would be given on a command line."""
+        """The default as text, as on a command line."""
         value = getattr(self.default, "value", self.default)
         if isinstance(value, float):
             return f"{value:g}"
@@ -100,165 +92,156 @@ JOB, INPUT, INSTANCES, MODEL = "Job", "Input", "Instances", "Model"
 OUTPUT, FAILURES, RUN = "Output", "Failures", "Run"
 
 GROUPS = (JOB, INPUT, INSTANCES, MODEL, OUTPUT, FAILURES, RUN)
-"""The headings of options and of a job's fields, in their order."""
+"""The headings of options and job fields, in order."""
 
 _WHOLE = "[0-9]+"
 _DECIMAL = r"[0-9]+(\.[0-9]+)?"
 
+
+def _option(name: str, parse: Callable[[str], Any], *shown: Any, **more: Any) -> Option:
+    """Make an option of a run; its default is that of the field of `RunOptions`."""
+    return Option(name, parse, getattr(RunOptions, name), *shown, **more)
+
+
 OPTIONS = (
-    Option(
-        RESUME,
+    _option(
+        "resume",
         _boolean,
-        False,
-        "Whether to go on with the newest unfinished run of this job, in its directory: chunks "
-        "that are done are not done again.",
+        "Whether to resume the newest unfinished run of this job in its directory, without "
+        "repeating finished chunks.",
         "true|false",
         example="true",
     ),
-    Option(
+    _option(
         "signature_name",
         str,
-        DEFAULT_SIGNATURE,
         "The signature of the SavedModel to call.",
         "NAME",
         MODEL,
         "Signature",
         example="serving_default",
     ),
-    Option(
+    _option(
         "chunk_bytes",
         _positive,
-        DEFAULT_CHUNK_BYTES,
-        "Bytes of input that make one unit of work, and one output file.",
+        "Bytes of input in one chunk: a unit of work, with one output file.",
         "BYTES",
         label="Bytes of a chunk",
         example="16777216",
         regex=_WHOLE,
     ),
-    Option(
+    _option(
         "non_finite",
         NonFinite,
-        NonFinite.STRING,
-        'How NaN and infinities are written: "string" (NaN, Infinity, -Infinity, as Protocol '
-        'Buffers do), "null", or "error": the row fails.',
+        'How NaN and infinities are written: "string" (NaN, Infinity, -Infinity, as in Protocol '
+        'Buffers), "null", or "error": the row fails.',
         "string|null|error",
         OUTPUT,
         "NaN and infinities",
         example="null",
         choices=(("string", "as strings"), ("null", "as null"), ("error", "the row fails")),
     ),
-    Option(
+    _option(
         "max_instance_bytes",
         _positive,
-        DEFAULT_MAX_INSTANCE_BYTES,
-        "Bytes of a line, a record, or a file of a file list, that are taken; a larger one is an "
-        "error of its row.",
+        "The maximum size of a line, a record, or a file of a file list; the row of a larger one "
+        "fails.",
         "BYTES",
         INSTANCES,
         "Most bytes of an instance",
         example="1048576",
         regex=_WHOLE,
     ),
-    Option(
+    _option(
         "max_failed_fraction",
         _fraction,
-        DEFAULT_MAX_FAILED_FRACTION,
-        "The job fails, and publishes no predictions, if a larger share of its rows fails; 1 is no "
-        "limit.",
+        "The job fails, and publishes no predictions, if a larger fraction of its rows fails; 1 is "
+        "no limit.",
         "FRACTION",
         FAILURES,
         "Share of rows that may fail",
         example="0.01",
         regex=_DECIMAL,
     ),
-    Option(
+    _option(
         "max_failed_min_rows",
         _positive,
-        DEFAULT_MAX_FAILED_MIN_ROWS,
-        "Rows that there must be before --max_failed_fraction counts.",
+        "The number of rows from which --max_failed_fraction applies.",
         "ROWS",
         FAILURES,
         "Rows before the share counts",
         example="1000",
         regex=_WHOLE,
     ),
-    Option(
+    _option(
         "call_timeout_seconds",
         _seconds,
-        DEFAULT_CALL_TIMEOUT_SECONDS,
-        "Seconds that a call of the model may take before its rows fail; 0 is no limit.",
+        "The time limit of a call of the model, after which its rows fail; 0 is no limit.",
         "SECONDS",
         FAILURES,
         "Seconds that a call may take",
         example="60",
         regex=_DECIMAL,
     ),
-    Option(
+    _option(
         "csv_multiline",
         _boolean,
-        False,
-        "Whether cells of CSV files may hold line breaks; each file is then read by one worker, or "
-        "as many as --readers_per_file says.",
+        "Whether cells of CSV files can have line breaks; then one worker reads each file, or as "
+        "many as --readers_per_file.",
         "true|false",
         INPUT,
         "Line breaks in CSV cells",
         example="true",
     ),
-    Option(
+    _option(
         "readers_per_file",
         _positive,
-        1,
-        "The most workers that share a file that cannot be split: one that is compressed, a "
-        "TFRecord file, or a CSV file with --csv_multiline. Each reads the file from its beginning "
-        "to the end of a share of its own, of about --chunk_bytes or more, which makes one output "
-        "file.",
+        "The maximum number of workers that share a file that cannot be split: a compressed "
+        "file, a TFRecord file, or a CSV file with --csv_multiline. Each reads the file from its "
+        "beginning to the end of its own share, of about --chunk_bytes or more, which becomes one "
+        "output file.",
         "READERS",
         INPUT,
         "Workers that share a file",
         example="16",
         regex=_WHOLE,
     ),
-    Option(
+    _option(
         "bigquery_query",
         str,
-        "",
-        "A SELECT whose rows are read in place of those of the input table; tables that it names "
-        "without a dataset are in the dataset of that table.",
+        "A SELECT whose rows are read instead of those of the input table. Tables without a "
+        "dataset are in the dataset of that table.",
         "SQL",
         INPUT,
         "BigQuery query",
         example="SELECT id, x FROM animals WHERE x > 0",
     ),
-    Option(
+    _option(
         "bigquery_row_restriction",
         str,
-        "",
-        "A condition in SQL, as behind WHERE: other rows of the table are not read.",
+        "A condition in SQL, as after WHERE: other rows of the table are not read.",
         "SQL",
         INPUT,
         "BigQuery row restriction",
         example="island = 'Biscoe'",
     ),
-    Option(
+    _option(
         "model_registry",
         str,
-        "",
-        "The directory in which a job's model is looked for by its name: "
-        "MODEL/VERSION/saved_model.pb. Where it is not given, the environment variable "
-        "BEAM_BATCH_PREDICT_MODEL_REGISTRY says it.",
+        "The directory in which models are looked up by name: MODEL/VERSION/saved_model.pb. "
+        "Default: the environment variable BEAM_BATCH_PREDICT_MODEL_REGISTRY.",
         "DIR",
         MODEL,
         "Directory of models",
         example="gs://bucket/models",
         param_type="GCS_READ_FOLDER",
     ),
-    Option(
-        MODEL_COPIES,
+    _option(
+        "model_copies",
         ModelCopies,
-        ModelCopies.AUTO,
-        'What loads the model: each worker "process"; or one process for each "machine", whose '
-        'threads share it, for models too large to have several times; "auto" is one for each '
-        "process, except on Dataflow's machines with GPUs.",
+        'What loads a copy of the model: each worker "process", or one process of each "machine", '
+        'whose threads share it, for models that are too large for several copies; "auto" is '
+        '"machine" on Dataflow machines with GPUs, and "process" elsewhere.',
         "auto|process|machine",
         MODEL,
         "Copies of the model",
@@ -269,43 +252,47 @@ OPTIONS = (
             ("machine", "one per machine"),
         ),
     ),
-    Option(
+    _option(
         "key",
         _key,
-        "",
-        'What each prediction has as "key", for models that pass none through: "place", where the '
-        'row begins, as in.jsonl:1024; or, in jobs of AI Platform, "field:NAME", that field of the '
-        "row, which the model does not get.",
-        "place|field:NAME",
+        'What each prediction has as "key", for models that return none: "location", the file and '
+        'offset of its row, as in.jsonl:1024; or, in jobs of AI Platform, "field:NAME", that field '
+        "of the row, which the model does not get.",
+        "location|field:NAME",
         INSTANCES,
         "Key that is no field",
-        example="place",
-        regex="place|field:.+",
+        example="location",
+        regex="location|field:.+",
     ),
+)
+"""The options of a run, one for each field of `RunOptions`."""
+
+DRY_RUN = Option(
+    "dry-run",
+    _boolean,
+    False,
+    "Whether to start nothing, and only to print the job, and on standard error the options of its "
+    "runner.",
+    "true|false",
 )
 
 
 def _parsed(option: Option, text: str) -> Any:
-    """The value of an option, with a message for what it does not take."""
+    """Parse the value of an option, or raise with what was expected."""
     try:
         return option.parse(text)
     except ValueError:
         like = "" if "|" in option.metavar else f", such as {option.example}"
-        expected = f"expected {option.metavar}{like}; found {text!r}"
+        expected = f"expected {option.metavar}{like}; found {quoted(text)}"
         raise argparse.ArgumentTypeError(expected) from None
 
 
-def add_options(
-    parser: argparse.ArgumentParser,
-    leave_out: Collection[str] = (),
-    options: Sequence[Option] = OPTIONS,
-) -> None:
+def add_options(parser: argparse.ArgumentParser, options: Sequence[Option] = OPTIONS) -> None:
     """Add the flags of options to a parser, each under the heading of its group.
 
     Args:
-        parser: to add them to.
-        leave_out: names of options that it has already, in another way.
-        options: those of a run, and more.
+        parser: the parser.
+        options: the options.
 
     Example:
         >>> parser = argparse.ArgumentParser(allow_abbrev=False)
@@ -314,7 +301,7 @@ def add_options(
         1024
     """
     for group in dict.fromkeys([*GROUPS, *(option.group for option in options)]):
-        members = [o for o in options if o.group == group and o.name not in leave_out]
+        members = [o for o in options if o.group == group]
         heading = parser.add_argument_group(group.lower()) if members else parser
         for option in members:
             default = f" Default: {option.default_text}." if option.default_text else ""
@@ -325,3 +312,14 @@ def add_options(
                 metavar=option.metavar,
                 help=f"{option.help}{default}",
             )
+
+
+def run_options(arguments: argparse.Namespace) -> RunOptions:
+    """Return the options of a run from the arguments of a parser with `add_options`.
+
+    Example:
+        >>> run_options(argparse.Namespace(chunk_bytes=1024)).chunk_bytes
+        1024
+    """
+    names = (option.name for option in OPTIONS if hasattr(arguments, option.name))
+    return RunOptions(**{name: getattr(arguments, name) for name in names})

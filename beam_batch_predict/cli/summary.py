@@ -1,4 +1,4 @@
-"""A finished job in a few lines for a person, whichever service it is of."""
+"""A finished job of any service in a few lines for people."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ROWS = re.compile(r"\d+ rows? failed: ")
 
 
 def summary(record: bytes) -> str:
-    """How a job ended, how many rows it had, and where its results are.
+    """Summarize how a job ended, how many rows it had, and where its results are.
 
     Args:
         record: the job's resource as JSON, of Vertex AI or of AI Platform Prediction.
@@ -31,7 +31,7 @@ def summary(record: bytes) -> str:
     """
     job = json.loads(record)
     lines = _of_ai_platform(job) if "predictionOutput" in job else _of_vertex(job)
-    if "endTime" not in job:  # handed to a runner that goes on without us
+    if "endTime" not in job:  # submitted to a runner that continues without this process
         lines[:1] = [job["state"]]
     return "\n".join(lines)
 
@@ -54,11 +54,11 @@ def _of_vertex(job: Mapping[str, Any]) -> list[str]:
     what = job["error"]["message"] if "error" in job else counts
     lines = [f"{job['state']}: {what}"]
     lines += [_failure(failure["message"]) for failure in job.get("partialFailures", [])]
-    return [*lines, _place(job.get("outputInfo", {}))]
+    return [*lines, _destination(job.get("outputInfo", {}))]
 
 
 def _failure(message: str) -> str:
-    """A partial failure: rows that failed for one cause, or an input that could not be read."""
+    """Show a partial failure: rows that failed for one cause, or an unreadable input."""
     return message if _ROWS.match(message) else f"partial failure: {message}"
 
 
@@ -66,7 +66,7 @@ def _counts(predicted: object, failed: object) -> str:
     return f"{predicted} rows predicted, {failed} failed"
 
 
-def _place(output: Mapping[str, str]) -> str:
+def _destination(output: Mapping[str, str]) -> str:
     if "bigqueryOutputDataset" in output:
         return f"{output['bigqueryOutputDataset']}.{output.get('bigqueryOutputTable', '')}"
     return output.get("gcsOutputDirectory", "")

@@ -5,11 +5,11 @@ It needs no credentials, reads no input and loads no model. The name of a model 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from beam_batch_predict.jobs import AiPlatformJob, Job
-from beam_batch_predict.spec.options import MODEL_COPIES, OF_THE_RUN, ModelCopies
+from beam_batch_predict.spec.options import RunOptions
 
 __all__ = ["Shown", "show_run"]
 
@@ -26,31 +26,29 @@ class Shown(NamedTuple):
     lines: tuple[str, ...]
 
 
-def show_run(job: Job, options: Mapping[str, Any], beam_flags: Sequence[str]) -> Shown:
-    """Show what a run would do.
+def show_run(job: Job, options: RunOptions, beam_flags: Sequence[str]) -> Shown:
+    """Return the job and the options that a run would have.
 
     Args:
         job: the job.
-        options: values of the options in `beam_batch_predict.cli.options`, by name.
+        options: the options of the run.
         beam_flags: Beam's own options, as on a command line.
 
     Raises:
-        InvalidArgument: the job would be refused because of its options.
+        InvalidArgument: a run would refuse the options.
 
     Example:
         >>> from beam_batch_predict.jobs import BatchPredictionJob
         >>> job = BatchPredictionJob(service_account="a@b", model="penguins")
-        >>> show_run(job, {}, []).lines
+        >>> show_run(job, RunOptions(), []).lines
         ('note: serviceAccount: used on Dataflow; elsewhere workers run as the runner decides.',)
     """
-    of_results = {name: value for name, value in options.items() if name not in OF_THE_RUN}
-    spec = None if _names_model(job) else job.to_spec(**of_results)
+    spec = None if _names_model(job) else job.to_spec(options)
     notes, lines = list(job.notes), list[str]()
     if beam_flags:  # without flags it is the local runner with its defaults
         from beam_batch_predict.runners.job_options import plan_options
 
-        copies = options.get(MODEL_COPIES, ModelCopies.AUTO)
-        planned = plan_options(job.resources, beam_flags, copies)
+        planned = plan_options(job.resources, beam_flags, options.model_copies)
         notes += planned.notes
         if spec is not None and (note := planned.engine().check_reach(spec)):
             notes.append(note)

@@ -9,8 +9,8 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from beam_batch_predict import cancellation, files
 from beam_batch_predict.errors import BatchPredictError, ModelError
@@ -38,7 +38,7 @@ from beam_batch_predict.sinks.publish.files import (
     remove_parts,
 )
 from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, RunState, SavedModel
-from beam_batch_predict.spec.options import MODEL_COPIES, OF_THE_RUN, RESUME, ModelCopies
+from beam_batch_predict.spec.options import RunOptions
 from beam_batch_predict.transforms.batch_predict import BatchPredict
 from beam_batch_predict.transforms.work_prefix import work_prefix
 
@@ -71,7 +71,7 @@ class Finished(NamedTuple):
 
 def run_job(
     job: Job,
-    options: Mapping[str, Any],
+    options: RunOptions,
     beam_flags: Sequence[str],
     show: Callable[[str], None] = _logger.info,
 ) -> Finished:
@@ -81,7 +81,7 @@ def run_job(
 
     Args:
         job: the job.
-        options: values of the options in `beam_batch_predict.cli.options`, by name.
+        options: the options of the run.
         beam_flags: Beam's own options, as on a command line.
         show: takes lines about the progress of the run.
 
@@ -91,20 +91,18 @@ def run_job(
         DestinationError: no output directory can be made; nothing was started.
         TakenOver: another process has resumed the run.
     """
-    copies = options.get(MODEL_COPIES, ModelCopies.AUTO)
-    planned = plan_options(job.resources, beam_flags, copies)
+    planned = plan_options(job.resources, beam_flags, options.model_copies)
     for note in planned.notes:
         show(f"note: {note}")
     engine = planned.engine()
-    of_results = {name: value for name, value in options.items() if name not in OF_THE_RUN}
-    spec = job.to_spec(**of_results)
+    spec = job.to_spec(options)
     if engine.project:
         spec = spec.paid_by(engine.project)
     if note := engine.check_reach(spec):
         show(f"note: {note}")
     to_files = isinstance(spec.destination, GcsDestination)
     prefix = "" if to_files else work_prefix(engine.options, engine.is_local)
-    if options.get(RESUME):
+    if options.resume:
         run = resume_run(spec, job.display_name or "", show, prefix)
     else:
         run = claim_run(spec, prefix)

@@ -17,6 +17,7 @@ from typing import Any
 import msgspec
 import orjson
 
+from beam_batch_predict.messages import shortened
 from beam_batch_predict.spec import NonFinite
 
 __all__ = [
@@ -287,5 +288,4 @@ def preview(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False, default=repr)
     except (RecursionError, ValueError, TypeError):
         return type_name(value)
-    text = text if len(text) <= _LONGEST_PREVIEW else text[:_LONGEST_PREVIEW] + "…"
-    return f"{text} ({type_name(value)})"
+    return f"{shortened(text, _LONGEST_PREVIEW + 1)} ({type_name(value)})"

@@ -1,1 +1,1 @@
-"""Clients of Google Cloud as values that travel to workers."""
+"""Clients of Google Cloud, described by picklable values."""

@@ -1,7 +1,7 @@
-"""Clients of BigQuery: how to make them, as a value that can travel to workers.
+"""Clients of BigQuery, and a picklable value that describes how to make them.
 
-By default they are what Google's libraries make: Application Default Credentials, Google's
-endpoints. Google's libraries are imported when the first client is made.
+By default, clients have Application Default Credentials and Google's endpoints. Google's
+libraries are imported when the first client is made.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import quoted
 
 if TYPE_CHECKING:
     from google.api_core.client_options import ClientOptions
@@ -23,34 +24,34 @@ if TYPE_CHECKING:
 __all__ = ["BigQueryClients", "sql_name"]
 
 REST_EMULATOR = "BIGQUERY_EMULATOR_HOST"
-"""The variable with the URL of an emulator's REST API; Google's client knows it too."""
+"""The variable with the URL of an emulator's REST API; Google's client reads it too."""
 
 STORAGE_EMULATOR = "BIGQUERY_STORAGE_EMULATOR_HOST"
-"""The variable with host:port of an emulator's Storage API, which speaks plain gRPC."""
+"""The variable with host:port of an emulator's Storage API: gRPC without TLS."""
 
 _SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 
 
 @dataclasses.dataclass(frozen=True)
 class BigQueryClients:
-    """How to reach BigQuery, and as whom.
+    """Project, credentials and endpoints of clients of BigQuery.
 
     Args:
-        project: the project in which jobs and read sessions run, and which pays for them.
-            By default that of the credentials or of the environment variable
-            `GOOGLE_CLOUD_PROJECT`, and where there is none, that of the table.
-        credentials: makes the credentials, on each worker; a function that can be pickled,
-            such as one of a module. By default Application Default Credentials.
-        quota_project: whose quota is used, where it is not that of the credentials.
-        rest_endpoint: URL of the REST API, such as a private endpoint. By default
-            `BIGQUERY_EMULATOR_HOST`, or Google's. To `http://` no credentials are sent.
-        storage_endpoint: host:port of the Storage API. By default
+        project: the project in which jobs and read sessions run and are billed. The default is
+            that of the credentials or of the environment variable `GOOGLE_CLOUD_PROJECT`, or
+            else that of the table.
+        credentials: a picklable function, such as one of a module, that makes the credentials on
+            each worker. The default is Application Default Credentials.
+        quota_project: the project whose quota is used, if not that of the credentials.
+        rest_endpoint: URL of the REST API, such as a private endpoint. The default is
+            `BIGQUERY_EMULATOR_HOST`, or Google's. No credentials are sent to `http://`.
+        storage_endpoint: host:port of the Storage API. The default is
             `BIGQUERY_STORAGE_EMULATOR_HOST`, or Google's.
-        insecure_storage: whether `storage_endpoint` speaks plain gRPC, without TLS and
-            credentials, as emulators do.
+        insecure_storage: whether `storage_endpoint` uses gRPC without TLS and credentials, as
+            emulators do.
 
     Raises:
-        InvalidArgument: endpoints have no form that clients know.
+        InvalidArgument: an endpoint has a wrong form.
 
     Example:
         >>> BigQueryClients(project="my-project").project
@@ -67,24 +68,24 @@ class BigQueryClients:
     def __post_init__(self) -> None:
         if self.rest_endpoint and not re.match(r"https?://", self.rest_endpoint):
             raise InvalidArgument(
-                f"rest_endpoint: expected a URL with https://, found {self.rest_endpoint!r}"
+                f"rest_endpoint: expected a URL with https://, found {quoted(self.rest_endpoint)}"
             )
         if "://" in self.storage_endpoint:
             raise InvalidArgument(
-                f"storage_endpoint: expected host:port, found {self.storage_endpoint!r}"
+                f"storage_endpoint: expected host:port, found {quoted(self.storage_endpoint)}"
             )
         if self.insecure_storage and not self.storage_endpoint:
             raise InvalidArgument("insecure_storage: needs a storage_endpoint")
 
     def rest(self, default_project: str = "") -> Client:
-        """A client of the REST API: tables and jobs. Its `project` is that which pays.
+        """Make a client of the REST API, for tables and jobs; its `project` is billed.
 
         Args:
-            default_project: the project where nothing else says one.
+            default_project: the project if no other is set.
 
         Raises:
             google.auth.exceptions.GoogleAuthError: there are no credentials.
-            InvalidArgument: nothing says which project pays.
+            InvalidArgument: no project is set.
         """
         from google.api_core.client_options import ClientOptions
         from google.auth.credentials import AnonymousCredentials
@@ -100,7 +101,7 @@ class BigQueryClients:
         project = self.project or project or default_project
         if not project:
             raise InvalidArgument(
-                "nothing says in which project queries run, and which pays for them",
+                "no project is set in which queries run and are billed",
                 "set GOOGLE_CLOUD_PROJECT, or BigQueryClients(project=…)",
             )
         return Client(
@@ -110,7 +111,7 @@ class BigQueryClients:
         )
 
     def storage(self) -> BigQueryReadClient:
-        """A client of the Storage Read API: sessions and streams.
+        """Make a client of the Storage Read API, for sessions and streams.
 
         Raises:
             google.auth.exceptions.GoogleAuthError: there are no credentials.
@@ -133,7 +134,7 @@ class BigQueryClients:
         )
 
     def _login(self) -> tuple[Any, str]:
-        """Credentials, and the project that they or the environment know."""
+        """Return credentials, and the project of them or of the environment."""
         import google.auth
 
         if self.credentials is not None:
@@ -163,7 +164,7 @@ def _insecure_client(address: str) -> BigQueryReadClient:
 
 
 def sql_name(name: str) -> str:
-    r"""The name of a table or a column as a query has it: nothing in it ends the name.
+    r"""Quote the name of a table or a column for a query, with all special signs escaped.
 
     Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#quoted_identifiers
 

@@ -1,4 +1,4 @@
-"""Errors of Google Cloud's clients as ours."""
+"""Errors of Google Cloud's clients, converted to ours."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 
 from beam_batch_predict.errors import BatchPredictError
 from beam_batch_predict.messages import redacted
-from beam_batch_predict.status import CODE_OF_REFUSAL, Code
+from beam_batch_predict.status import CODE_OF_HTTP_STATUS, Code
 
 __all__ = ["google_errors"]
 
@@ -17,10 +17,10 @@ __all__ = ["google_errors"]
 def google_errors(
     what: str, raised: type[BatchPredictError], hints: Mapping[Code, str] | None = None
 ) -> Iterator[None]:
-    """Raise what Google's clients raise as an error of ours, with Google's text in it.
+    """Convert errors of Google's clients to an error of ours, with Google's message.
 
     Args:
-        what: what was being done to which table; the message begins with it.
+        what: the failed operation and its object; the message begins with it.
         raised: the class of the error. Its code is that of Google's error.
         hints: what to do, by code.
     """
@@ -44,7 +44,7 @@ _HINTS = {
 
 
 def _code(error: Exception) -> Code:
-    """The canonical code of an error of Google's clients, of gRPC or of HTTP."""
+    """Return the canonical code of an error of Google's clients."""
     from google.auth.exceptions import GoogleAuthError
 
     if isinstance(error, GoogleAuthError):
@@ -59,15 +59,15 @@ def _code(error: Exception) -> Code:
 
 
 _LIMITS = frozenset({"quotaExceeded", "rateLimitExceeded", "resourcesExceeded", "responseTooLarge"})
-"""Reasons that HTTP has other codes for. Source: BigQuery's error table."""
+"""Reasons with a misleading HTTP status. Source: BigQuery's error table."""
 
 
-_OF_HTTP = {**CODE_OF_REFUSAL, 500: Code.INTERNAL}
+_OF_HTTP = {**CODE_OF_HTTP_STATUS, 500: Code.INTERNAL}
 
 
 def _text(error: Exception) -> str:
-    """Google's text on one line, without the request's URL and without secrets."""
-    text = str(error)  # of a RetryError with the cause, of others with codes and URLs
+    """Return Google's message on one line, without the URL of the request and secrets."""
+    text = str(error)  # for a RetryError with the cause, for others with codes and URLs
     if getattr(error, "cause", None) is None:
         text = getattr(error, "message", None) or text
     return redacted(re.sub(r"^[A-Z]+ https?://\S+: ", "", " ".join(str(text).split())))

@@ -60,7 +60,7 @@ def convert(
         converted = convert_raw(batch, parsed)
     else:
         converted = converter(batch, of_service, non_finite)
-    if config.place_as_key:
+    if config.location_as_key:
         converted = dataclasses.replace(converted, keys=location_keys(batch))
     return converted
 
@@ -74,4 +74,4 @@ def _stay_raw(batch: InstanceBatch, config: InstanceConfig) -> bool:
 @lru_cache(maxsize=16)
 def _of_service(config: InstanceConfig) -> InstanceConfig:
     """The part of a config that is about the fields of rows."""
-    return dataclasses.replace(config, place_as_key=False, raw_strings=False)
+    return dataclasses.replace(config, location_as_key=False, raw_strings=False)

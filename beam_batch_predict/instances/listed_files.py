@@ -18,7 +18,7 @@ def convert_listed_files(
     """Give the rows of a batch their instances and their texts in the output.
 
     Args:
-        batch: rows are (URI, content); a `Status` in place of content that could not be
+        batch: rows are (URI, content); a `Status` instead of content that could not be
             read.
         config: not used: none of its fields applies to file lists.
         non_finite: not used: there are no numbers.

@@ -10,7 +10,7 @@ __all__ = ["location_keys"]
 
 
 def location_keys(batch: InstanceBatch) -> list[str | None]:
-    """A key for each row: its file, and the byte or the row at which it begins.
+    """Return the location of each row: its file, and its offset in bytes or rows.
 
     Example:
         >>> location_keys(InstanceBatch([b"1", b"2"], offsets=[0, 2], origins=((0, "in.jsonl"),)))

@@ -1,7 +1,7 @@
 """The job resources of the services, and how they are read.
 
-One folder per service: `vertex` is Vertex AI's, `ai_platform` that of AI Platform Prediction.
-Everything here works without Beam, TensorFlow or a client of Google Cloud.
+Each service has a folder: `vertex` for Vertex AI, `ai_platform` for AI Platform Prediction.
+Nothing here needs Beam, TensorFlow or a client of Google Cloud.
 """
 
 from beam_batch_predict.jobs.ai_platform.job import AiPlatformJob, parse_ai_platform_job

@@ -1,6 +1,6 @@
-"""The base of the jobs of all services: reading, the model, the record.
+"""The base of the jobs of all services: reading, the model, output fields.
 
-A service says its fields, which of them are output only, its rules, and what a run is.
+A subclass for a service has its fields, its output-only fields, its rules and `to_spec`.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class JobResource(Resource, abc.ABC):
     """A job of a service; it is a `spec.JobRecord`.
 
     Attributes:
-        output_only: the attributes that the service fills, ignored in a job that is to be run.
-        output_kept: those of them that stay in a job that is to be run, and why.
-        ignored_as: what notes say of the others.
+        output_only: the attributes that the service fills, ignored in a job to run.
+        output_kept: the reasons why some of them stay in a job to run, by name.
+        ignored_as: the text of notes on the others.
     """
 
     output_only: ClassVar[frozenset[str]] = frozenset()
@@ -43,13 +43,13 @@ class JobResource(Resource, abc.ABC):
     def parse(
         cls: type[AnyJob], source: str | bytes | Mapping[str, Any], where: str = "job"
     ) -> AnyJob:
-        """Read a resource of any job, checking the types of its fields and nothing else.
+        """Read the resource of any job, and check only the types of its fields.
 
-        It takes whatever the service may write: jobs of other kinds, and finished ones.
+        It accepts everything that the service writes: also finished jobs and other kinds of jobs.
 
         Args:
-            source: JSON text (not the path of a file), or a document already parsed.
-            where: what messages call the job.
+            source: JSON text (not the path of a file), or a parsed document.
+            where: the name of the job in messages.
 
         Raises:
             InvalidJob: the text is not JSON, or fields are unknown or of a wrong type.
@@ -63,14 +63,14 @@ class JobResource(Resource, abc.ABC):
     def read(
         cls: type[AnyJob], source: str | bytes | Mapping[str, Any], where: str = "job"
     ) -> AnyJob:
-        """Read a job that is to be run, as `jobs.read_job` does, and take it for this service's.
+        """Read a job of this service to run, as `jobs.read_job` does for any service.
 
         Args:
-            source: JSON text (not the path of a file), or a document already parsed.
-            where: what messages call the job, such as the name of its file.
+            source: JSON text (not the path of a file), or a parsed document.
+            where: the name of the job in messages, such as that of its file.
 
         Raises:
-            InvalidJob: it has every mistake of the job, each with the path of its field.
+            InvalidJob: the job is not valid; the error lists all mistakes.
         """
         given, mistakes = read_resource(cls, read_json(source, where))
         unread = {location[0] for location, _ in mistakes if location}
@@ -81,7 +81,7 @@ class JobResource(Resource, abc.ABC):
         outputs = {(camel(name),) for name in cls.output_only}
         wrong = violations([each for each in mistakes if each[0][:1] not in outputs])
         broken = {violation.path for violation in wrong}
-        # What is no object at all has no path, and no fields that rules could look at.
+        # A document that is no object has no path, and no fields for rules.
         if "" not in broken:
             wrong += job._breaches(broken)
         if wrong:
@@ -89,13 +89,13 @@ class JobResource(Resource, abc.ABC):
         return job
 
     def resolved(self: AnyJob, model_registry: str = "") -> AnyJob:
-        """The same job, knowing which version of its model is meant and where its files are.
+        """Return the same job with its model looked up: the version and its directory.
 
         Args:
-            model_registry: the directory of models; as `registry.lookup.resolve` has it.
+            model_registry: the directory of models, as for `registry.lookup.resolve`.
 
         Raises:
-            InvalidArgument: there is no such model, or nothing says where to look for it.
+            InvalidArgument: the model does not exist, or no registry is set.
             ModelError: the registry cannot be read, or the model cannot be run here.
         """
         name = self._model_name()
@@ -106,38 +106,38 @@ class JobResource(Resource, abc.ABC):
         return job
 
     def record(self, outcome: Outcome) -> bytes:
-        """The whole resource as indented JSON, its output-only fields filled.
+        """Return the whole resource as indented JSON, with the output-only fields of a run.
 
-        Output-only fields of an earlier run are left out.
+        Those of an earlier run are left out.
 
         Args:
-            outcome: how the run ended, or how it stands.
+            outcome: the outcome of the run so far.
         """
         fields = self._set_fields(self.output_only) | self._filled(outcome)
         return type(self)(**fields).to_json_bytes()
 
     @abc.abstractmethod
     def _model_name(self) -> str | None:
-        """The name of the model in a registry, where the job gives one."""
+        """Return the name of the model in a registry, if the job has one."""
 
     @abc.abstractmethod
     def _breaches(self, broken: Collection[str] = ()) -> list[Violation]:
-        """The rules that the job breaks, and what it asks for that this release cannot do.
+        """Return the violations of rules, and the requests that are not supported.
 
         Args:
-            broken: paths of values that could not be read.
+            broken: the paths of values that could not be read.
         """
 
     @abc.abstractmethod
     def _filled(self, outcome: Outcome) -> dict[str, Any]:
-        """The values of the output-only attributes after a run."""
+        """Return the values of the output-only attributes for a run."""
 
     def _set_fields(self, without: Collection[str]) -> dict[str, Any]:
-        """The attributes that were set, except some."""
+        """Return the set attributes, except some."""
         return {name: getattr(self, name) for name in self.model_fields_set - set(without)}
 
     def _notes_on_model(self) -> list[str]:
-        """Which version of its model the job runs, and what is done with it in another way."""
+        """Return notes on the version of the model that the job runs."""
         found = self._resolved
         if found is None:
             return []
@@ -145,7 +145,7 @@ class JobResource(Resource, abc.ABC):
         return [f"model: {text}." for text in texts]
 
     def _notes_on_outputs(self) -> list[str]:
-        """What is done with output-only fields of the job, in the order of the fields."""
+        """Return notes on the output-only fields of the job, in their order."""
         ignored = self._ignored | (self.model_fields_set & self.output_only)
         return [
             f"{camel(name)}: output only; {self.output_kept.get(name, self.ignored_as)}."

@@ -1,7 +1,6 @@
-"""JSON text of a job to Python values; each syntax error has its place.
+"""Reading of JSON text, with the line and column of each syntax error.
 
-A job file is written by hand: a repeated key is a mistake worth a message, as a number is
-that JSON does not have. Nothing here knows what a job is.
+Job files are written by hand, so repeated keys and numbers that are not JSON are errors.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ def read_json(source: str | bytes | Mapping[str, Any], where: str = "job") -> An
 
     Args:
         source: the text itself, not the path of a file, or the document.
-        where: what messages call it, such as the name of its file.
+        where: its name in messages, such as the name of its file.
 
     Raises:
         InvalidJob: it is not JSON; the message has line and column, or the path of a number
@@ -44,26 +43,26 @@ def read_json(source: str | bytes | Mapping[str, Any], where: str = "job") -> An
           cannot be read as JSON: Detected duplicate key "a" at line 1 column 14
     """
     try:
-        # It takes 1e400 for infinity, and NaN here too: the second step knows their paths.
+        # jiter reads 1e400 as infinity, and accepts NaN; the second step finds their paths.
         value = jiter.from_json(_encoded(source), catch_duplicate_keys=True)
         return _FINITE.validate_python(value)
     except ValidationError as error:
-        message = "is not a finite number, and JSON has no other"
+        message = "is not a finite number, as JSON requires"
         # In `loc`, the type of the container precedes each key or position.
         paths = [show_location(each["loc"][1::2]) for each in error.errors(include_url=False)]
         raise InvalidJob(where, [Violation(path, message) for path in paths]) from None
     except (TypeError, ValueError, RecursionError) as error:
-        what, at, place = str(error).rpartition(" at line ")
-        shown = printable(shortened(what, 2 * LONGEST_SHOWN) + at + place)
+        what, at, position = str(error).rpartition(" at line ")
+        shown = printable(shortened(what, 2 * LONGEST_SHOWN) + at + position)
         raise InvalidJob(where, [Violation("", f"cannot be read as JSON: {shown}")]) from None
 
 
 def _encoded(source: str | bytes | Mapping[str, Any]) -> bytes:
-    """The text in UTF-8, without the byte order mark that editors on Windows put in front."""
+    """Return the text in UTF-8, without the byte order mark of editors on Windows."""
     if isinstance(source, Mapping):
         source = json.dumps(dict(source), ensure_ascii=False)
     text = source.encode() if isinstance(source, str) else source
-    text.decode()  # names the first byte that is not UTF-8
+    text.decode()  # raises with the position of the first byte that is not UTF-8
     text = text.removeprefix(codecs.BOM_UTF8)
     if not text.strip():
         raise ValueError("the text is empty, expected a JSON object")

@@ -1,4 +1,4 @@
-"""Reading a job file of any service: which service it is for, and its job."""
+"""Reading of a job file of any service, which its fields identify."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _SHARED = frozenset({"createTime", "startTime", "endTime", "state", "labels"})
 
 
 def read_job(source: str | bytes | Mapping[str, Any], where: str = "job") -> Job:
-    """Read a job that is to be run, and check all that can be checked without its data.
+    """Read a job to run, and check everything that can be checked without its data.
 
-    Its fields say which service it is for. Output-only fields are ignored, as the services do in
-    a request, so that the record of a finished job can be run again; the job's `notes` list them.
+    Its fields identify the service. Output-only fields are ignored, as by the services, so that the
+    resource of a finished job can run again; the `notes` of the job list them.
 
     Args:
-        source: JSON text (not the path of a file), or a document already parsed. Names may
-            be camelCase, or snake_case as in the protos.
-        where: what messages call the job, such as the name of its file.
+        source: JSON text (not the path of a file), or a parsed document. Names of fields are
+            in camelCase, or in snake_case as in the protos.
+        where: the name of the job in messages, such as that of its file.
 
     Returns:
         A `BatchPredictionJob` of Vertex AI or an `AiPlatformJob`.
 
     Raises:
-        InvalidJob: it has every mistake of the job, each with the path of its field.
+        InvalidJob: the job is not valid; the error lists all mistakes, with the paths of fields.
 
     Example:
         >>> try:
@@ -63,7 +63,7 @@ outputConfig); expected those of one
     """
     document = read_json(source, where)
     if not isinstance(document, Mapping):
-        return BatchPredictionJob.read(source, where)  # which says that it is no object
+        return BatchPredictionJob.read(source, where)  # raises InvalidJob: expected an object
     for_ai_platform = _is_for_ai_platform(document, where)
     if for_ai_platform:
         return AiPlatformJob.read(document, where)
@@ -77,7 +77,7 @@ outputConfig); expected those of one
 
 
 def _is_for_ai_platform(document: Mapping[Any, Any], where: str) -> bool | None:
-    """Whether a document is a job of AI Platform, and not of Vertex AI; None where nobody knows."""
+    """Whether a document is a job of AI Platform, not of Vertex AI; None if unknown."""
     keys = [key for key in document if isinstance(key, str)]
     of_ai_platform, of_vertex = _fields(AiPlatformJob, keys), _fields(BatchPredictionJob, keys)
     if of_ai_platform and of_vertex:
@@ -98,12 +98,12 @@ def _list(names: list[str]) -> str:
 
 
 def _fields(cls: type[Resource], keys: list[str]) -> list[str]:
-    """The keys that are fields of a resource, and of no other."""
+    """Return the keys that are fields of this resource only."""
     fields = ((key, cls.field_of_key(key)) for key in keys)
     return [key for key, field in fields if field is not None and field[0] not in _SHARED]
 
 
 def _near_fields(cls: type[Resource], keys: list[str]) -> int:
-    """How many of the keys are nearly such fields."""
+    """Count the keys that are similar to fields of this resource only."""
     names = [name for name in cls.json_names() if name not in _SHARED]
-    return sum(nearest(key.replace("_", ""), names) is not None for key in keys)
+    return sum(bool(nearest(key.replace("_", ""), names)) for key in keys)

@@ -1,9 +1,9 @@
 """The base of all types in a job, whose reading reports all mistakes at once.
 
-A resource is read in two steps, so that a mistake in one field hides none in another:
-`read_resource` reads what it can, leaving out each value that is wrong, and says which
-places those were; rules over several fields then look at the rest, and keep quiet about
-the places that are known to be wrong. Nothing here knows which service a resource is of.
+A resource is read in two steps, so that a mistake in one field does not hide another mistake.
+First, `read_resource` reads all valid values and returns the paths of the others. Then rules
+check combinations of fields, without the paths that are already wrong. This module is
+independent of services.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 
 from beam_batch_predict.errors import Violation
 from beam_batch_predict.jobs.scalars import describe
-from beam_batch_predict.messages import Location, nearest, show_location
+from beam_batch_predict.messages import Location, did_you_mean, show_location
 
 __all__ = ["Resource", "camel", "read_resource", "violations", "walk"]
 
@@ -37,7 +37,7 @@ _EXPECTED = {
 
 
 def camel(name: str) -> str:
-    """The name in JSON of an attribute; `type_` and `exec_` avoid words of Python.
+    """Return the JSON name of an attribute; `type_` and `exec_` avoid words of Python.
 
     Example:
         >>> camel("display_name"), camel("type_")
@@ -49,13 +49,13 @@ def camel(name: str) -> str:
 class Resource(BaseModel):
     """A message of a Google API: camelCase in JSON, snake_case in Python, immutable.
 
-    As in protobuf's JSON mapping, the original snake_case names are read too, null means
-    "not set", and what is written is what was set. No field is required here, as none is
-    in the protos: which fields a job needs is a rule of its service.
+    As in protobuf's JSON mapping, snake_case names are read too, null means "not set", and only set
+    fields are written. No field is required here, as in the protos: rules of the service say which
+    fields a job needs.
 
     Attributes:
-        one_of: groups of fields of which at most one may be set (a union type).
-        outside: fields of the real API that are not part of the supported resource.
+        one_of: groups of fields of which at most one can be set (a union type).
+        outside: fields of the API that are not part of the supported resource.
     """
 
     model_config = ConfigDict(
@@ -67,12 +67,12 @@ class Resource(BaseModel):
 
     @classmethod
     def json_names(cls) -> list[str]:
-        """The names of the fields in JSON, in the order in which they are written."""
+        """Return the JSON names of the fields, in the order in which they are written."""
         return [camel(name) for name in cls.model_fields]
 
     @classmethod
     def field_of_key(cls, key: str) -> tuple[str, FieldInfo] | None:
-        """The name in JSON and the field that a key of an object means, or None.
+        """Return the JSON name and the field for a key of an object, or None.
 
         Args:
             key: a camelCase name, or the snake_case name of the proto.
@@ -90,29 +90,29 @@ class Resource(BaseModel):
         renamed: dict[Any, Any] = {}
         for key, value in data.items():
             name, field = cls.field_of_key(key) or (key, None)
-            # A null is a value only where any JSON value may stand.
+            # Null is a value only for fields that take any JSON value.
             if value is None and field and field.annotation is not _ANY_VALUE:
                 continue
-            # A field under both of its names stays unknown under the snake_case one.
+            # If a field has both names, the snake_case one stays, as an unknown field.
             renamed[key if name in data else name] = value
         return renamed
 
     def has(self, name: str) -> bool:
-        """Whether the attribute was set, be it to the value that it has by default."""
+        """Whether the attribute was set, also if it was set to its default."""
         return name in self.model_fields_set
 
     def to_json(self) -> dict[str, Any]:
-        """The resource as JSON holds it: only what was set, in the order of the fields."""
+        """Return the resource as a JSON value: the set fields, in their order."""
         return self.model_dump(mode="json", by_alias=True, exclude_unset=True)
 
     def to_json_bytes(self) -> bytes:
-        """The resource as indented JSON text in UTF-8, with a line end at the end."""
+        """Return the resource as indented JSON text in UTF-8, with a final line end."""
         text = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
         return f"{text}\n".encode()
 
 
 def walk(value: Any, at: Location = ()) -> Iterator[tuple[Location, Resource]]:
-    """Every resource inside `value`, itself included, with its location."""
+    """Yield every resource inside a value, including itself, with its location."""
     if isinstance(value, Resource):
         yield at, value
         for name in type(value).model_fields:
@@ -128,15 +128,15 @@ def walk(value: Any, at: Location = ()) -> Iterator[tuple[Location, Resource]]:
 def read_resource(
     cls: type[AnyResource], document: Any
 ) -> tuple[AnyResource, list[tuple[Location, str]]]:
-    """Read as much of a resource as can be read.
+    """Read the valid part of a resource.
 
     Args:
         cls: the type of the resource.
-        document: a JSON document as `read_json` returns it; values that are wrong go.
+        document: a JSON document as `read_json` returns it; wrong values are removed from it.
 
     Returns:
-        The resource without the values that are wrong, and the location of each of
-        these (with JSON's names) and what is wrong with it.
+        The resource without wrong values, and for each of these its location (with JSON
+        names) and a message.
     """
     if not isinstance(document, dict):
         return cls(), [((), f"expected an object, found {describe(document)}")]
@@ -155,14 +155,14 @@ def read_resource(
 
 
 def violations(mistakes: Sequence[tuple[Location, str]]) -> list[Violation]:
-    """Located messages as the violations of an `InvalidJob`."""
+    """Convert located messages to the violations of an `InvalidJob`."""
     return [Violation(show_location(location), message) for location, message in mistakes]
 
 
 def _mistake(cls: type[Resource], found: Mapping[str, Any]) -> tuple[Location, str]:
     location, parent = _canonical(cls, found["loc"])
     if found["type"] == "extra_forbidden":
-        # Kept as the user wrote it: the name is what is wrong.
+        # The name itself is wrong, so it is shown as written.
         key = str(found["loc"][-1])
         parent = _canonical(cls, found["loc"][:-1])[1]
         return (*location[:-1], key), _unknown_field(key, parent)
@@ -180,14 +180,13 @@ def _unknown_field(key: str, parent: Any) -> str:
         return f"the field is given twice: {known[0]!r} has a camelCase and a snake_case name"
     if camel(key) in parent.outside:
         return "the service has this field, but it is not part of the supported resource"
-    near = nearest(camel(key), parent.json_names())
-    if near:
-        return f"unknown field; did you mean {near!r}?"
-    return f"unknown field; expected one of {', '.join(parent.json_names())}"
+    names = parent.json_names()
+    hint = did_you_mean(camel(key), names) or f"expected one of {', '.join(names)}"
+    return f"unknown field; {hint}"
 
 
 def _canonical(cls: type[Resource], location: Location) -> tuple[Location, Any]:
-    """The location with the names of JSON, and the type of what stands there."""
+    """Return the location with JSON names, and the type of the value there."""
     inside: Any = cls
     names: list[str | int] = []
     for part in location:
@@ -216,9 +215,9 @@ def _item_type(annotation: Any) -> Any:
 
 
 def _remove(tree: dict[str, Any], location: Location) -> bool:
-    """Take the value at `location` out, and say whether it was still there.
+    """Remove the value at a location, and return whether it was still there.
 
-    Where it is an entry of a list, the list goes: the places of the others would change.
+    If it is an entry of a list, the whole list is removed, or else other indexes would change.
     """
     holder: dict[str, Any] = tree
     key = ""
@@ -236,7 +235,7 @@ def _remove(tree: dict[str, Any], location: Location) -> bool:
 
 
 def _key(tree: dict[str, Any], part: str | int) -> str:
-    """The key under which the user gave the field that pydantic calls `part`."""
+    """Return the key that the user wrote for the field that pydantic calls `part`."""
     if part in tree:
         return str(part)
     return next((key for key in tree if camel(key) == part), str(part))

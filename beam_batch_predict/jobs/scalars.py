@@ -1,11 +1,11 @@
 """The scalar types of Protocol Buffers' JSON mapping, as pydantic field types.
 
-Source: https://protobuf.dev/programming-guides/json/. Input is what Google's parsers
-take: an integer may be a JSON string, a whole float is an integer, a `double` may be
-`"NaN"`. Nothing else is converted: a bool is never a number, a number never a string.
+Source: https://protobuf.dev/programming-guides/json/. Input is what Google's parsers accept: an
+integer can be a JSON string, a whole float is an integer, a `double` can be `"NaN"`. Nothing else
+is converted: a bool is never a number, a number never a string.
 
-Unlike `google.protobuf.json_format`, enums of unknown names are refused by name with the
-nearest known one.
+Unlike in `google.protobuf.json_format`, the message for an unknown name of an enum suggests the
+most similar name.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, GetCoreSchemaHandler, PlainSerializer, StrictBool, StrictStr
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from beam_batch_predict.messages import nearest, quoted
+from beam_batch_predict.messages import did_you_mean, quoted
 
 __all__ = [
     "Bool",
@@ -46,7 +46,7 @@ Bool = StrictBool
 
 
 def describe(value: Any) -> str:
-    """Name a JSON value for a message, shortened where it is long.
+    """Describe a JSON value for a message, shortened if it is long.
 
     Example:
         >>> describe(5), describe("x"), describe([1]), describe(None)
@@ -64,7 +64,7 @@ def describe(value: Any) -> str:
 
 
 def _wrong(expected: str, value: Any) -> PydanticCustomError:
-    # The message is an argument because braces in the template have a meaning of their own.
+    # The message is an argument because braces in the template are special.
     message = f"expected {expected}, found {describe(value)}"
     return PydanticCustomError("wrong_value", "{message}", {"message": message})
 
@@ -79,7 +79,7 @@ def _whole(value: Any) -> int | None:
     if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,20}", value):
         return int(value)
     number = _float_of_text(value) if isinstance(value, str) else None
-    # As protobuf has it: "1e3" is whole. Beyond 64 bits it does not matter which number it is.
+    # As in protobuf, "1e3" is whole. Beyond 64 bits the exact number does not matter.
     return int(number) if number is not None and number.is_integer() else None
 
 
@@ -134,7 +134,7 @@ Int32 = Annotated[int, BeforeValidator(_integer(32))]
 """An `int32`: a whole number, also as a string."""
 
 Int64 = Annotated[int, BeforeValidator(_integer(64)), PlainSerializer(str, when_used="json")]
-"""An `int64`: read like `Int32`, written as a string as JSON's numbers lose digits."""
+"""An `int64`: read like `Int32`, written as a string because JSON numbers lose digits."""
 
 Float = Annotated[float, BeforeValidator(_floating(3.4028234663852886e38)), _FLOAT_OUT]
 """A `float`: also `"NaN"`, `"Infinity"` and `"-Infinity"`."""
@@ -150,7 +150,7 @@ def _non_empty(value: Any) -> str:
 
 
 NonEmptyText = Annotated[str, BeforeValidator(_non_empty)]
-"""A `string` that is not empty: the entries of lists whose empty entries mean nothing."""
+"""A `string` that is not empty, for entries of lists."""
 
 
 def _duration(value: Any) -> str:
@@ -172,7 +172,7 @@ def normalize_timestamp(text: str) -> str:
     Kept as text because Python's times have no nanoseconds.
 
     Raises:
-        ValueError: the text is no RFC 3339 time, or lies outside the years 1 to 9999.
+        ValueError: the text is not an RFC 3339 time of the years 1 to 9999.
 
     Example:
         >>> normalize_timestamp("2014-10-02T15:01:23.50+05:30")
@@ -184,7 +184,7 @@ def normalize_timestamp(text: str) -> str:
 
 
 def format_timestamp(moment: datetime.datetime) -> str:
-    """Write a time as Google's JSON does; a time without a zone is taken for UTC.
+    """Write a time as in Google's JSON; a time without a zone is in UTC.
 
     Example:
         >>> format_timestamp(datetime.datetime(2024, 5, 1, 12, 30, 0, 250_000))
@@ -213,7 +213,7 @@ Timestamp = Annotated[str, BeforeValidator(_timestamp)]
 
 
 class ProtoEnum(enum.IntEnum):
-    """Base of the enums: read by name or by number, as protobuf's JSON is, written by name.
+    """Base of the enums: read by name or number, as in protobuf's JSON, written by name.
 
     Example:
         >>> class Colour(ProtoEnum):
@@ -225,19 +225,19 @@ class ProtoEnum(enum.IntEnum):
 
     @classmethod
     def read(cls, value: Any) -> ProtoEnum:
-        """The member with this name or number.
+        """Return the member with this name or number.
 
         Raises:
-            PydanticCustomError: there is none.
+            PydanticCustomError: there is no such member.
         """
         if isinstance(value, str) and value in cls.__members__:
             return cls[value]
         if isinstance(value, int) and not isinstance(value, bool) and value in list(cls):
             return cls(value)
         names = list(cls.__members__)
-        near = nearest(value, names) if isinstance(value, str) else None
-        hint = f"; did you mean {near!r}?" if near else ""
-        message = f"expected one of {', '.join(names)}; found {describe(value)}{hint}"
+        hint = did_you_mean(value, names) if isinstance(value, str) else ""
+        found = f"expected one of {', '.join(names)}; found {describe(value)}"
+        message = "; ".join(filter(None, (found, hint)))
         raise PydanticCustomError("wrong_value", "{message}", {"message": message})
 
     @classmethod

@@ -1,1 +1,1 @@
-"""A model's name to the directory of its files."""
+"""Models by name: lookup of the directory of a model."""

@@ -1,16 +1,15 @@
-"""A model directory in TensorFlow Serving's layout: `<base>/<model>/<version>`.
+"""A directory of models in TensorFlow Serving's layout: `BASE/MODEL/VERSION`.
 
-A version is a directory whose name is a number and which holds `saved_model.pb`; other names
-are no versions. A file `versions.yaml` beside the versions may pin the default and give
-names to versions:
+A version is a directory with a number as its name and with a `saved_model.pb`. Other names are
+ignored. A file `versions.yaml` beside the versions can set the default version and aliases:
 
     default: 2
     aliases:
       stable: 2
       candidate: 3
 
-Source of the rules: FileSystemStoragePathSource of TensorFlow Serving. Different, on purpose:
-of two directories for one version, such as `7` and `007`, none is taken.
+Source of the rules: FileSystemStoragePathSource of TensorFlow Serving. One difference is on
+purpose: two directories of one version, such as `7` and `007`, are an error.
 """
 
 from __future__ import annotations
@@ -21,6 +20,7 @@ from typing import Any, NamedTuple
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import InvalidArgument, ModelError
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.registry.names import near_names, version_number
 from beam_batch_predict.registry.versions_file import MOST_BYTES, PINS_FILE, Pins, parse_pins
 
@@ -32,7 +32,7 @@ DEFAULT = "default"
 """The alias of the default version, as in Vertex AI."""
 
 _Tree = dict[str, Any]
-"""What a directory holds: by name, the tree of a directory or None for a file."""
+"""The contents of a directory: by name, the tree of a directory, or None for a file."""
 
 
 class Version(NamedTuple):
@@ -46,12 +46,12 @@ class RegisteredModel(NamedTuple):
     """A model in a directory of models.
 
     Attributes:
-        name: of the model, and of its directory.
-        uri: of its directory.
-        versions: those that are whole, the lowest first.
-        pins: what `versions.yaml` says.
-        broken: why versions cannot be taken, by their numbers.
-        problem: why none can.
+        name: the name of the model, and of its directory.
+        uri: the directory of the model.
+        versions: the complete versions, the lowest first.
+        pins: the content of `versions.yaml`.
+        broken: the reasons why versions cannot be used, by version number.
+        problem: the reason why no version can be used.
     """
 
     name: str
@@ -63,13 +63,13 @@ class RegisteredModel(NamedTuple):
 
     @property
     def default(self) -> int | None:
-        """The version that is taken where none is named; None where there is none."""
+        """The version that is used if none is named; None if there is no version."""
         if self.pins.default is not None:
             return self.pins.default
         return self.versions[-1].number if self.versions else None
 
     def notes(self) -> list[str]:
-        """What is not as it should be, in sentences."""
+        """Return notes on the problems of the model."""
         known = {version.number for version in self.versions}
         pinned = {DEFAULT: self.pins.default, **self.pins.aliases}
         lost = [
@@ -80,36 +80,36 @@ class RegisteredModel(NamedTuple):
         return [*([self.problem] if self.problem else []), *self.broken.values(), *lost]
 
     def version(self, wanted: str) -> Version:
-        """A version by its number or an alias; the default by "" or "default".
+        """Find a version by its number or an alias; the default by "" or "default".
 
         Raises:
-            InvalidArgument: there is none; the message says which there are.
-            ModelError: it is not whole, or there are two of it.
+            InvalidArgument: the version does not exist; the message has the most similar ones.
+            ModelError: it is not complete, or has two directories.
         """
         number = self._number(wanted)
         found = {version.number: version for version in self.versions}
         if number in found:
             return found[number]
         if number is not None and number in self.broken:
-            raise ModelError(f"model {self.name!r}: {self.broken[number]}")
+            raise ModelError(f"model {quoted(self.name)}: {self.broken[number]}")
         if number is None:
             known = [*self.pins.aliases, *map(str, reversed(found))]
             raise InvalidArgument(
-                f"model {self.name!r} in {self.uri} has no version {wanted!r}; "
+                f"model {quoted(self.name)} in {self.uri} has no version {quoted(wanted)}; "
                 f"{near_names(wanted, known)}",
                 "" if version_number(wanted) is not None else f"aliases are in {self._pins_uri}",
             )
         raise InvalidArgument(
-            f"model {self.name!r}: {wanted or DEFAULT!r} is version {number} by "
-            f"{self._pins_uri}, and there is no directory of it; "
+            f"model {quoted(self.name)}: {quoted(wanted or DEFAULT)} is version {number} in "
+            f"{self._pins_uri}, but version {number} does not exist; "
             f"{near_names(str(number), map(str, reversed(found)))}"
         )
 
     def _number(self, wanted: str) -> int | None:
-        """The number of a version by what `wanted` says, whether or not that is there."""
+        """Return the number of a version by its number or alias, even if it does not exist."""
         if wanted in ("", DEFAULT):
             if self.default is None:
-                raise InvalidArgument(f"model {self.name!r}: {self._no_version()}")
+                raise InvalidArgument(f"model {quoted(self.name)}: {self._no_version()}")
             return self.default
         if wanted in self.pins.aliases:
             return self.pins.aliases[wanted]
@@ -122,7 +122,7 @@ class RegisteredModel(NamedTuple):
             return self.problem
         if self.broken:
             return "; ".join(self.broken.values())
-        return f"{self.uri} holds no version: no directory whose name is a number"
+        return f"{self.uri} has no version: no directory whose name is a number"
 
     @property
     def _pins_uri(self) -> str:
@@ -130,14 +130,14 @@ class RegisteredModel(NamedTuple):
 
 
 def find_model(registry: str, name: str) -> RegisteredModel:
-    """A model by the name of its directory.
+    """Find a model by the name of its directory.
 
     Args:
         registry: the directory of models, a local path or a URI.
         name: one part of a path, as `parse_model_name` gives it.
 
     Raises:
-        InvalidArgument: there is no such model; the message names near ones.
+        InvalidArgument: the model does not exist; the message has the most similar names.
         ModelError: the directory, or `versions.yaml` in it, cannot be read.
     """
     uri = files.join(registry, name)
@@ -146,22 +146,23 @@ def find_model(registry: str, name: str) -> RegisteredModel:
         names = _model_names(registry)
         if names is None:
             raise InvalidArgument(
-                f"there is no model {name!r}, for there is no model registry at {registry}",
+                f"there is no model {quoted(name)}: there is no model registry at {registry}",
                 "name a directory of models with --model_registry",
             )
         are_versions = bool(names) and all(version_number(each) is not None for each in names)
         raise InvalidArgument(
-            f"there is no model {name!r} in the registry {registry}; {near_names(name, names)}",
-            "these look like versions: name the directory above it" if are_versions else "",
+            f"there is no model {quoted(name)} in the registry {registry}; "
+            f"{near_names(name, names)}",
+            "these look like versions: use the directory above it" if are_versions else "",
         )
     return _model(name, uri, tree)
 
 
 def list_models(registry: str) -> list[RegisteredModel]:
-    """All models of a registry, sorted by name; those that cannot be read say so.
+    """List all models of a registry by name, also unreadable ones, with their problem.
 
     Raises:
-        InvalidArgument: there is no such directory.
+        InvalidArgument: the directory does not exist.
         ModelError: it cannot be read.
     """
     names = _model_names(registry)
@@ -173,7 +174,7 @@ def list_models(registry: str) -> list[RegisteredModel]:
     if files.is_local(registry):
         found = (_listed(files.join(registry, name), name, None) for name in names)
     else:
-        # One listing has all of them: there are no directories to look into.
+        # One listing has all files: object stores have no directories.
         tree = _reading(registry, lambda: _tree(registry, 3)) or {}
         found = (_listed(files.join(registry, name), name, tree.get(name)) for name in names)
     return [model for model in found if model.versions or model.notes()]
@@ -217,8 +218,8 @@ def _model(name: str, uri: str, tree: _Tree) -> RegisteredModel:
     problem = ""
     if not numbered and any(file in tree for file in MODEL_FILES):
         problem = (
-            f"{uri} is a SavedModel, and has no versions; move it to {files.join(uri, '1')}, or "
-            "name the directory itself as the job's model"
+            f"{uri} is a SavedModel without versions; move it to {files.join(uri, '1')}, or "
+            "use the directory itself as the job's model"
         )
     return RegisteredModel(name, uri, tuple(versions), pins, broken, problem)
 
@@ -233,7 +234,7 @@ def _read_pins(uri: str) -> Pins:
 
 
 def _reading(uri: str, read: Callable[[], Any]) -> Any:
-    """What comes of reading something of the registry."""
+    """Read from the registry, with errors converted to `ModelError`."""
     try:
         return read()
     except (OSError, ValueError) as error:
@@ -244,14 +245,14 @@ def _reading(uri: str, read: Callable[[], Any]) -> Any:
 
 
 def _tree(uri: str, depth: int) -> _Tree | None:
-    """What a directory holds, so many levels deep; None where there is no such directory."""
+    """Return the contents of a directory to a depth; None if it does not exist."""
     if files.is_local(uri):
         return _local_tree(uri, depth) if os.path.isdir(uri) else None
     return _tree_of_names(_names_below(uri), depth) or None
 
 
 def _local_tree(path: str, depth: int) -> _Tree:
-    # Beam's own listing does not follow links, which are a usual way to keep versions elsewhere.
+    # Beam's listing does not follow links, which often lead to versions elsewhere.
     with os.scandir(path) as entries:
         return {
             entry.name: (_local_tree(entry.path, depth - 1) if depth > 1 else {})
@@ -273,10 +274,10 @@ def _tree_of_names(names: Iterator[str], depth: int) -> _Tree:
         here = tree
         for folder in folders:
             inside = here.get(folder)
-            # An object may have the name of a folder.
+            # An object can have the same name as a folder.
             here[folder] = inside = {} if inside is None else inside
             here = inside
-        # The marker of a folder that some tools leave is an object whose name ends with a slash.
+        # Some tools mark a folder by an object whose name ends with a slash.
         if last and len(folders) < depth:
             here.setdefault(last, None)
     return tree

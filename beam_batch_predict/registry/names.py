@@ -1,22 +1,22 @@
-"""The names of models, as AI Platform, Vertex AI and people write them.
+"""Names of models: those of AI Platform and Vertex AI, and short ones.
 
 Sources: `modelName` and `versionName` of AI Platform's jobs; `model` of Vertex AI's
-`BatchPredictionJob`, which may end in the number or an alias of a version.
+`BatchPredictionJob`, which can end in the number or an alias of a version.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import did_you_mean, quoted
 
 __all__ = ["ModelName", "near_names", "parse_model_name", "version_number"]
 
 MOST_CHARACTERS = 255
-"""Of a name: file systems take no longer ones."""
+"""The maximum length of a name, as in file systems."""
 
 _MOST_NAMED = 20
 
@@ -34,17 +34,17 @@ _AI_PLATFORM = re.compile(r"projects/([^/]+)/models/([^/]+)(?:/versions/([^/]+))
 _PROJECT = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9.:_-]*", re.ASCII)
 
 _LOCATION = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
-"""It becomes a part of the name of a host that is sent credentials."""
+"""A location becomes part of the name of a host that gets credentials."""
 
 
 class ModelName(NamedTuple):
-    """A model that somebody named, and a version of it.
+    """The name of a model, with a version.
 
     Attributes:
-        model: its name, which is one part of a path and never leads out of a directory.
+        model: the name, which is one part of a path and never leads out of a directory.
         version: a number without leading zeros, or an alias; empty for the default.
-        project: of a full name.
-        location: of a full name of Vertex AI's Model Registry; empty for all others.
+        project: the project in a full name.
+        location: the location in a full name of Vertex AI's Model Registry; otherwise empty.
     """
 
     model: str
@@ -53,7 +53,7 @@ class ModelName(NamedTuple):
     location: str = ""
 
     def __str__(self) -> str:
-        """The model and the version, as messages have them.
+        """Return the model and the version, as in messages.
 
         Example:
             >>> str(ModelName("penguins", "2"))
@@ -63,16 +63,16 @@ class ModelName(NamedTuple):
 
 
 def parse_model_name(name: str, version: str = "") -> ModelName:
-    """The model that a name means.
+    """Parse the name of a model.
 
     Args:
         name: a name such as `penguins` or `penguins@2`, or a full name of AI Platform or
             Vertex AI.
-        version: a version, where the name has none.
+        version: a version, if the name has none.
 
     Raises:
-        InvalidArgument: it is no name of a model, or one of a publisher's, which nobody can
-            run elsewhere.
+        InvalidArgument: the name is not valid, or names a publisher's model, which only runs in
+            Google's service.
 
     Example:
         >>> parse_model_name("projects/p/locations/l/models/penguins@stable")
@@ -81,66 +81,66 @@ def parse_model_name(name: str, version: str = "") -> ModelName:
         '7'
     """
     if not isinstance(name, str) or not isinstance(version, str):
-        raise InvalidArgument("the name of a model is a string")
+        raise InvalidArgument("the name of a model must be a string")
     if _PUBLISHED.fullmatch(name):
         raise InvalidArgument(
-            f"{_shown(name)} is a model of a publisher: it runs in Google's service alone, and "
-            "has no files that could be run here",
-            "name a model of your own, or give the directory of a SavedModel",
+            f"{quoted(name)} is a publisher's model: it runs only in Google's service, and has "
+            "no files to run here",
+            "use your own model, or the directory of a SavedModel",
         )
     project, location, model, given = _parts(name)
     model, at, after = model.rpartition("@") if "@" in model else (model, "", "")
     if at and not after:
-        raise InvalidArgument(f"{_shown(name)}: expected a version behind @")
+        raise InvalidArgument(f"{quoted(name)}: expected a version after @")
     versions = [each for each in (given, after, version) if each]
     if len(set(map(_canonical, versions))) > 1:
-        shown = " and ".join(map(_shown, versions))
-        raise InvalidArgument(f"the model {_shown(name)} is given two versions: {shown}")
+        shown = " and ".join(map(quoted, versions))
+        raise InvalidArgument(f"the model {quoted(name)} has two versions: {shown}")
     wanted = versions[0] if versions else ""
     for what, text in (("name of a model", model), ("version", wanted)):
         problem = _problem(text)
         if problem and (text or what != "version"):
-            raise InvalidArgument(f"{_shown(text)} cannot be the {what}: {problem}")
+            raise InvalidArgument(f"{quoted(text)} cannot be the {what}: {problem}")
     if project and not _PROJECT.fullmatch(project):
-        raise InvalidArgument(f"{_shown(project)} is no id of a project")
+        raise InvalidArgument(f"{quoted(project)} is not a project id")
     if location and not _LOCATION.fullmatch(location):
         raise InvalidArgument(
-            f"{_shown(location)} is no location of Vertex AI, such as us-central1"
+            f"{quoted(location)} is not a location of Vertex AI, such as us-central1"
         )
     return ModelName(model, _canonical(wanted), project, location)
 
 
 def _parts(name: str) -> tuple[str, str, str, str]:
-    """Project, location, model and version of a name."""
+    """Split a name into project, location, model and version."""
     vertex, platform = _VERTEX.fullmatch(name), _AI_PLATFORM.fullmatch(name)
     if vertex:
         return vertex[1], vertex[2], vertex[3], ""
     if platform:
         return platform[1], "", platform[2], platform[3] or ""
     if "/" in name or "\\" in name:
-        raise InvalidArgument(f"expected a model as {_FORMS}; found {_shown(name)}")
+        raise InvalidArgument(f"expected a model as {_FORMS}; found {quoted(name)}")
     return "", "", name, ""
 
 
 def _problem(text: str) -> str:
-    """Why a text cannot be one part of a path, or of a name in a registry."""
+    """Say why a text cannot be one part of a path or of a name; empty if it can."""
     if not text:
         return "it is empty"
     if text in (".", ".."):
-        return "it means another directory"
+        return "it stands for another directory"
     if any(sign in text for sign in "/\\@"):
-        return "it holds /, \\ or @"
+        return "it contains /, \\ or @"
     if not text.isprintable():
-        return "it holds characters that cannot be shown"
+        return "it contains characters that are not printable"
     if len(text.encode()) > MOST_CHARACTERS:
         return f"it is longer than {MOST_CHARACTERS} bytes"
     return ""
 
 
 def version_number(text: str) -> int | None:
-    """The number of a version, as TensorFlow Serving reads names of directories, or None.
+    """Return the number of a version as TensorFlow Serving reads it, or None.
 
-    Numbers have 64 bits and may begin with zeros.
+    Numbers have 64 bits and can begin with zeros.
 
     Example:
         >>> version_number("007"), version_number("-1"), version_number("v2")
@@ -157,7 +157,7 @@ def _canonical(version: str) -> str:
 
 
 def near_names(name: str, known: Iterable[str]) -> str:
-    """A sentence about what somebody may have meant: the near ones, or else those there are.
+    """Suggest the most similar names, or else list the known names.
 
     Example:
         >>> near_names("pengins", ["penguins", "irises"]), near_names("x", ["penguins", "irises"])
@@ -166,17 +166,9 @@ def near_names(name: str, known: Iterable[str]) -> str:
         'there are none'
     """
     names = list(known)
-    folded = {each.casefold(): each for each in names}
-    near = [folded[each] for each in difflib.get_close_matches(name.casefold(), folded)]
-    if near:
-        return f"did you mean {' or '.join(map(_shown, near))}?"
+    if hint := did_you_mean(name, names, most=3):
+        return hint
+    if not names:
+        return "there are none"
     more = f", and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
-    return (
-        f"there are {', '.join(map(_shown, names[:_MOST_NAMED]))}{more}"
-        if names
-        else ("there are none")
-    )
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= 100 else text[:97] + "...")
+    return f"there are {', '.join(map(quoted, names[:_MOST_NAMED]))}{more}"

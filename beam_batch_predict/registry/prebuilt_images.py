@@ -1,4 +1,4 @@
-"""Container images of Vertex AI whose models can be run here."""
+"""Container images of Vertex AI whose models can run here."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _PREBUILT_TENSORFLOW = re.compile(
 def is_prebuilt_tensorflow(image_uri: str) -> bool:
     """Whether an image is one of Google's prebuilt TensorFlow images for prediction.
 
-    These serve the SavedModel at `artifactUri` and nothing else, so running the SavedModel
-    directly gives the same predictions. `tensorflow/serving` is none of them: which model
-    it serves depends on its flags and on what was built into the image.
+    These only serve the SavedModel at `artifactUri`, so that running the SavedModel directly gives
+    the same predictions. `tensorflow/serving` is not one of them: the model that it serves depends
+    on its flags and on the content of the image.
 
     Source: https://cloud.google.com/vertex-ai/docs/predictions/pre-built-containers and
     optimized-tensorflow-runtime beside it.

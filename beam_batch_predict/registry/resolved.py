@@ -8,17 +8,17 @@ from typing import NamedTuple
 __all__ = ["REGISTRY_VARIABLE", "ResolvedModel", "registry_directory"]
 
 REGISTRY_VARIABLE = "BEAM_BATCH_PREDICT_MODEL_REGISTRY"
-"""The environment variable with the directory of models, where no option names one."""
+"""The environment variable with the default directory of models."""
 
 
 class ResolvedModel(NamedTuple):
-    """A version of a model, and where its files are.
+    """A version of a model, and its directory.
 
     Attributes:
         uri: the directory of the SavedModel.
-        name: of the model's directory; of a model of Vertex AI its display name.
-        version: its number.
-        notes: remarks on the choice, in sentences.
+        name: the name of the model's directory, or the display name of a Vertex AI model.
+        version: the number of the version.
+        notes: notes on the choice of the version.
     """
 
     uri: str
@@ -28,5 +28,5 @@ class ResolvedModel(NamedTuple):
 
 
 def registry_directory(registry: str = "") -> str:
-    """The directory of models: the one that is given, or else that of the environment."""
+    """Return the given directory of models, or that of the environment variable."""
     return registry or os.environ.get(REGISTRY_VARIABLE, "")

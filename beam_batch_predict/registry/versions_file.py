@@ -8,6 +8,7 @@ from typing import NamedTuple
 import yaml  # type: ignore[import-untyped]
 
 from beam_batch_predict.errors import ModelError
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.registry.names import near_names, version_number
 
 __all__ = ["MOST_BYTES", "PINS_FILE", "Pins", "parse_pins"]
@@ -15,7 +16,7 @@ __all__ = ["MOST_BYTES", "PINS_FILE", "Pins", "parse_pins"]
 PINS_FILE = "versions.yaml"
 
 MOST_BYTES = 64 * 1024
-"""Of the file: it is small, or it is another one."""
+"""The maximum size of the file."""
 
 _FIELDS = ("default", "aliases")
 
@@ -23,11 +24,11 @@ _NOTHING = ("", "~", "null")
 
 
 class Pins(NamedTuple):
-    """What the file says.
+    """The content of the file.
 
     Attributes:
-        default: the version that is taken where none is named; None for the highest.
-        aliases: versions by their names.
+        default: the version that is used if none is named; None for the highest.
+        aliases: versions by alias.
     """
 
     default: int | None = None
@@ -37,14 +38,14 @@ class Pins(NamedTuple):
 def parse_pins(content: bytes, where: str) -> Pins:
     r"""Read the file.
 
-    No object is made of what YAML says but texts: `010` is version 10 and `on` an alias.
+    Scalars are read as texts, without the types of YAML: `010` is version 10 and `on` an alias.
 
     Args:
-        content: of the file.
-        where: what messages call it.
+        content: the content of the file.
+        where: the name of the file in messages.
 
     Raises:
-        ModelError: it is no YAML, has another field, or a version is no number.
+        ModelError: it is not YAML, has an unknown field, or a version is not a number.
 
     Example:
         >>> parse_pins(b"default: 2\naliases: {stable: 2, on: 010}", "versions.yaml")
@@ -55,7 +56,7 @@ def parse_pins(content: bytes, where: str) -> Pins:
     try:
         root = yaml.compose(content, Loader=yaml.SafeLoader)
     except (yaml.YAMLError, UnicodeError, RecursionError, ValueError) as error:
-        raise ModelError(f"{where}: it is no YAML: {' '.join(str(error).split())}") from error
+        raise ModelError(f"{where}: it is not YAML: {' '.join(str(error).split())}") from error
     default, aliases = None, {}
     for name, node in _entries(root, where, "the fields default and aliases") if root else ():
         if name == "default":
@@ -68,7 +69,7 @@ def parse_pins(content: bytes, where: str) -> Pins:
             }
         else:
             hint = near_names(name, _FIELDS)
-            raise _wrong(node, where, f"unknown field {name[:100]!r}; {hint}")
+            raise _wrong(node, where, f"unknown field {quoted(name)}; {hint}")
     return Pins(default, aliases)
 
 
@@ -82,21 +83,21 @@ def _entries(node: yaml.Node, where: str, expected: str) -> Iterator[tuple[str, 
         if not isinstance(key, yaml.ScalarNode):
             raise _wrong(key, where, f"expected {expected}")
         if key.value in seen:
-            raise _wrong(key, where, f"{key.value[:100]!r} is there twice")
+            raise _wrong(key, where, f"{quoted(key.value)} is there twice")
         seen.add(key.value)
         yield key.value, value
 
 
 def _alias(name: str, node: yaml.Node, where: str) -> str:
     if not name or not name.isprintable() or name == "default" or version_number(name) is not None:
-        raise _wrong(node, where, f"{name[:100]!r} cannot be an alias")
+        raise _wrong(node, where, f"{quoted(name)} cannot be an alias")
     return name
 
 
 def _version(node: yaml.Node, where: str) -> int:
     number = version_number(node.value) if isinstance(node, yaml.ScalarNode) else None
     if number is None:
-        found = f", found {node.value[:100]!r}" if isinstance(node, yaml.ScalarNode) else ""
+        found = f", found {quoted(node.value)}" if isinstance(node, yaml.ScalarNode) else ""
         raise _wrong(node, where, f"expected the number of a version{found}")
     return number
 

@@ -1,7 +1,7 @@
-"""Vertex AI's Model Registry, asked for the files of a model.
+"""Lookup of the files of a model in Vertex AI's Model Registry.
 
-Models of publishers are refused by their names; here those are, whose files are not to be
-had or are not run as Vertex AI would run them.
+Models whose files are not available, or which Vertex AI would run in another way, are refused.
+Publishers' models are already refused by their names.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.gcp.errors import google_errors
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.registry.names import ModelName, near_names
 from beam_batch_predict.registry.prebuilt_images import is_prebuilt_tensorflow
 from beam_batch_predict.registry.resolved import ResolvedModel
@@ -26,39 +27,39 @@ if TYPE_CHECKING:
 __all__ = ["EMULATOR", "ENDPOINT", "vertex_model"]
 
 ENDPOINT = "VERTEX_AI_ENDPOINT"
-"""The variable with host:port of the service, where it is not Google's public one."""
+"""The variable with host:port of the service, if it is not Google's public one."""
 
 EMULATOR = "VERTEX_AI_EMULATOR_HOST"
-"""The variable with host:port of an emulator, which speaks plain gRPC without credentials."""
+"""The variable with host:port of an emulator, for gRPC without credentials."""
 
 SECONDS = 60.0
-"""For a request, with those that are made again because it failed for a time."""
+"""The time limit of a request, with its retries."""
 
 _MOST_LISTED = 1000
 
 _SOURCES = {
     "AUTOML": "it was trained by AutoML, which keeps its files; export it as a SavedModel",
     "BQML": "it is a model of BigQuery ML; export it with EXPORT MODEL",
-    "MODEL_GARDEN": "it is a model of Model Garden, whose files stay with Google",
-    "GENIE": "it is a tuned model of Google's, whose files stay there",
-    "MARKETPLACE": "it is a model of the Marketplace, whose files stay with its publisher",
+    "MODEL_GARDEN": "it is a model of Model Garden, whose files Google does not give out",
+    "GENIE": "it is a tuned model of Google's, whose files Google does not give out",
+    "MARKETPLACE": "it is a model of the Marketplace, whose files the publisher does not give out",
 }
 
 
 def vertex_model(wanted: ModelName) -> ResolvedModel:
-    """Where the files of a version of a model are.
+    """Find the directory of a version of a model.
 
     Args:
         wanted: a full name.
 
     Raises:
-        ModelError: there is no such model or version, or it may not be read; or it has no
-            SavedModel that could be run without its container.
+        ModelError: the model or version does not exist or is not readable, or it has no SavedModel
+            that can run without its container.
     """
     name = f"projects/{wanted.project}/locations/{wanted.location}/models/{wanted}"
     hints = {
-        Code.PERMISSION_DENIED: "it takes the permission aiplatform.models.get, as roles/"
-        f"aiplatform.viewer has it, in the project {wanted.project}",
+        Code.PERMISSION_DENIED: "it requires the permission aiplatform.models.get, which roles/"
+        f"aiplatform.viewer has, in the project {wanted.project}",
         Code.UNIMPLEMENTED: f"is {wanted.location} a location of Vertex AI?",
     }
     with contextlib.ExitStack() as stack:
@@ -66,7 +67,7 @@ def vertex_model(wanted: ModelName) -> ResolvedModel:
             client = stack.enter_context(_client(wanted.location))
         try:
             with google_errors(f"the model {name} cannot be looked up", ModelError, hints):
-                model = client.get_model(name=name, **_patience())
+                model = client.get_model(name=name, **_retry_options())
         except ModelError as error:
             if error.code is not Code.NOT_FOUND:
                 raise
@@ -82,50 +83,50 @@ def vertex_model(wanted: ModelName) -> ResolvedModel:
 
 
 def _directory(model: Model, name: str) -> str:
-    """The directory of the SavedModel of a model.
+    """Return the directory of the SavedModel of a model.
 
     Raises:
-        ModelError: it has none, or Vertex AI would run it in a way that cannot be had here.
+        ModelError: it has none, or Vertex AI would run it in a way that is not supported.
     """
     uri, image = model.artifact_uri, model.container_spec.image_uri
     if not uri:
         reason = _SOURCES.get(model.model_source_info.source_type.name)
         if image:
-            reason = f"it is the container {image!r} alone, without files beside it"
+            reason = f"it consists of the container {quoted(image)} only, without files"
         raise ModelError(
-            f"the model {name} cannot be run here: it has no artifactUri, "
-            f"for {reason or 'its files stay in the service'}",
+            f"the model {name} cannot be run here: it has no artifactUri: "
+            f"{reason or 'its files stay in the service'}",
             "give the directory of a SavedModel as unmanagedContainerModel.artifactUri",
         )
     if image and not is_prebuilt_tensorflow(image):
         raise ModelError(
-            f"the model {name} is served by the container {image!r}, which is none of Google's "
-            "prebuilt TensorFlow images, and containers of other kinds are not supported yet",
-            f"if {uri} holds a SavedModel that can be run without the container, give it as "
+            f"the model {name} is served by the container {quoted(image)}, which is none of "
+            "Google's prebuilt TensorFlow images, and other containers are not supported yet",
+            f"if {uri} is a SavedModel that can run without the container, use it as "
             "unmanagedContainerModel.artifactUri",
         )
     return uri
 
 
 def _near(client: ModelServiceClient, wanted: ModelName) -> str:
-    """What somebody may have meant by a name that Vertex AI does not know; "" if unknown."""
+    """Suggest models or versions with names similar to an unknown one; "" if none."""
     parent = f"projects/{wanted.project}/locations/{wanted.location}"
     with contextlib.suppress(ModelError), google_errors("", ModelError):
         model = f"{parent}/models/{wanted.model}"
         if wanted.version:
             with contextlib.suppress(ModelError), google_errors("", ModelError):
-                versions = client.list_model_versions(name=model, **_patience())
+                versions = client.list_model_versions(name=model, **_retry_options())
                 known = [
                     text
                     for version in islice(versions, _MOST_LISTED)
                     for text in (version.version_id, *version.version_aliases)
                 ]
                 return f"of its versions, {near_names(wanted.version, known)}"
-        models = islice(client.list_models(parent=parent, **_patience()), _MOST_LISTED)
+        models = islice(client.list_models(parent=parent, **_retry_options()), _MOST_LISTED)
         names = {each.name.rpartition("/")[2]: each.display_name for each in models}
         same = [key for key, shown in names.items() if shown == wanted.model]
         if same:
-            return f"{wanted.model!r} is the display name of {' and '.join(same)}"
+            return f"{quoted(wanted.model)} is the display name of {' and '.join(same)}"
         return f"in {parent}, {near_names(wanted.model, names)}"
     return ""
 
@@ -137,7 +138,7 @@ def _list(wanted: ModelName) -> str:
     )
 
 
-def _patience() -> dict[str, Any]:
+def _retry_options() -> dict[str, Any]:
     from google.api_core.retry import Retry, if_transient_error
 
     retry = Retry(predicate=if_transient_error, timeout=SECONDS)
@@ -146,7 +147,7 @@ def _patience() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _client(location: str) -> Iterator[ModelServiceClient]:
-    """A client of the service of a location.
+    """Open a client of the service in a location.
 
     Raises:
         google.auth.exceptions.GoogleAuthError: there are no credentials.

@@ -43,7 +43,7 @@ from beam_batch_predict.messages import redacted
 from beam_batch_predict.runners.derived_options import DerivedOptions, PlannedOption
 from beam_batch_predict.runners.engine import Engine, Given
 from beam_batch_predict.runners.worker_main import PARENT
-from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
+from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 from beam_batch_predict.status import Code
 
@@ -73,7 +73,7 @@ class LocalEngine(Engine):
 
         In Beam's own default mode they are threads that share one core.
         """
-        mode, chosen = given.get("direct_running_mode"), f"--{MODEL_COPIES}={copies.value}"
+        mode, chosen = given.get("direct_running_mode"), f"--model_copies={copies.value}"
         if mode == "multi_processing" and copies is ModelCopies.MACHINE:
             message = f"several processes, and {chosen} wants one; leave out one of them"
             wrong = Violation(f"--direct_running_mode={mode}", message)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
-
 from apache_beam.options.pipeline_options import StandardOptions
 from apache_beam.runners.runner import PipelineRunner
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import did_you_mean
 
 __all__ = [
     "DATAFLOW",
@@ -74,7 +73,6 @@ def check_runner(given: str | None) -> None:
         raise InvalidArgument(f"--runner={given}: rows would be missing: {reason}")
     if name in _BEAMS or name in LOCAL or "." in str(given):  # or a class of another package
         return
-    names = {lower: path.rpartition(".")[2] for lower, path in _BEAMS.items()} | {"local": "local"}
-    near = difflib.get_close_matches(name, names, 1)
-    hint = f"did you mean {names[near[0]]}?" if near else "local is the runner on this machine"
+    names = [*(path.rpartition(".")[2] for path in _BEAMS.values()), LOCAL]
+    hint = did_you_mean(name, names, str) or "local is the runner on this machine"
     raise InvalidArgument(f"--runner={given}: there is no such runner", hint)

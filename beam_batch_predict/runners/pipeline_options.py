@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -11,9 +10,10 @@ from typing import Any
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import did_you_mean
 from beam_batch_predict.runners.names import DATAFLOW, LOCAL, check_runner, runner_name
 
-__all__ = ["flags_given", "takes_value"]
+__all__ = ["flags_given", "in_beams_spelling", "takes_value"]
 
 
 def flags_given(flags: Sequence[str], known: Iterable[str] = ()) -> dict[str, Any]:
@@ -52,15 +52,38 @@ def flags_given(flags: Sequence[str], known: Iterable[str] = ()) -> dict[str, An
     return vars(given)
 
 
-def takes_value(flag: str) -> bool:
-    """Whether a flag is one of Beam's that needs a value.
+def takes_value(flag: str) -> bool | None:
+    """Whether a flag of Beam requires a value; None if Beam has no such flag.
 
     Example:
-        >>> takes_value("--runner"), takes_value("--streaming")
-        (True, False)
+        >>> takes_value("--direct-num-workers"), takes_value("--streaming"), takes_value("--a")
+        (True, False, None)
     """
-    action = _beam_parser()._option_string_actions.get(flag)
-    return action is not None and action.nargs is None
+    parser = _beam_parser()
+    (name,) = _in_beams_spelling([flag], parser)
+    action = parser._option_string_actions.get(name)
+    return None if action is None else action.nargs is None
+
+
+def in_beams_spelling(flags: Sequence[str]) -> list[str]:
+    """Flags whose names have dashes or underscores as Beam's have; other flags as they are.
+
+    Args:
+        flags: each with its value in one piece.
+
+    Example:
+        >>> in_beams_spelling(["--direct-num-workers=2", "--flag-of-a-runner=a-b"])
+        ['--direct_num_workers=2', '--flag-of-a-runner=a-b']
+    """
+    return _in_beams_spelling(flags, _beam_parser())
+
+
+def _in_beams_spelling(flags: Sequence[str], parser: argparse.ArgumentParser) -> list[str]:
+    known = {flag.replace("-", "_"): flag for flag in parser._option_string_actions}
+    split = (flag.partition("=") for flag in flags)
+    return [
+        f"{known.get(name.replace('-', '_'), name)}{sign}{value}" for name, sign, value in split
+    ]
 
 
 def _beam_parser() -> _Parser:
@@ -92,6 +115,6 @@ def _subclasses(parent: type[Any]) -> Iterator[Any]:
 def _refuse(unknown: Sequence[str], parser: argparse.ArgumentParser, known: Iterable[str]) -> None:
     flag = unknown[0].partition("=")[0]
     of_beam = (action.option_strings for action in parser._actions)
-    near = difflib.get_close_matches(flag, [*known, *itertools.chain(*of_beam)], 1)
     what = "option" if flag.startswith("-") else "argument"
-    raise InvalidArgument(f"unknown {what} {flag}", f"did you mean {near[0]}?" if near else "")
+    hint = did_you_mean(flag, [*known, *itertools.chain(*of_beam)], str)
+    raise InvalidArgument(f"unknown {what} {flag}", hint)

@@ -17,7 +17,7 @@ from beam_batch_predict.runners.names import WITH_JOB_SERVERS, runner_name
 from beam_batch_predict.runners.reachability import note_on_paths
 from beam_batch_predict.runners.staging import brings_package
 from beam_batch_predict.spec import BatchPredictSpec
-from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
+from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 
 __all__ = ["PortableEngine"]
@@ -46,7 +46,7 @@ class PortableEngine(Engine):
         """Derive the number of processes that the engine starts on each worker."""
         if copies is not ModelCopies.MACHINE or not self._has_job_server:
             return DerivedOptions()
-        chosen = f"--{MODEL_COPIES}={copies.value}"
+        chosen = f"--model_copies={copies.value}"
         if "sdk_worker_parallelism" not in given:
             return DerivedOptions((PlannedOption("sdk_worker_parallelism", "1", chosen),))
         if str(self._parallelism) == "1":

@@ -95,7 +95,7 @@ def plan_run(spec: BatchPredictSpec, run: Run) -> list[Chunk]:
     _refuse_own_files(listing, run)
     chunks = _chunks(spec.source, listing)
     config = spec.instances
-    if run.tables is not None and not (config.key_field or config.place_as_key):
+    if run.tables is not None and not (config.key_field or config.location_as_key):
         refuse_clashes(chunks[0].columns)
     plan = RunPlan(
         settings=settings_of(spec),

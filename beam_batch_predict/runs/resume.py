@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from beam_batch_predict import files
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.files import File
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.runs.fingerprint import (
     differences,
     model_files,
@@ -83,7 +84,7 @@ def find_unfinished(prefix: str, spec: BatchPredictSpec, display_name: str) -> U
     if busy:
         raise in_use(busy)
     raise InvalidArgument(
-        f"there is no unfinished run of {display_name!r} under {prefix} to resume",
+        f"there is no unfinished run of {quoted(display_name)} under {prefix} to resume",
         "start the job without --resume; a run can be resumed once it has made its plan, until "
         "it has succeeded",
     )

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO, NamedTuple
 from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File, open_file
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.sources.avro.files import read_avro_columns
 from beam_batch_predict.sources.bigquery import (
     Select,
@@ -133,7 +134,7 @@ def list_source(
     if isinstance(source, BigQuery):
         return Listing(session=open_session(source, select))
     if not isinstance(source, FileSource):
-        raise TypeError(f"expected a source, found {source!r}")
+        raise TypeError(f"expected a source, found {quoted(source)}")
     files = list_source_files(source, match)
     return Listing(tuple(files), select(_columns(source, files, open_file)))
 
@@ -152,7 +153,7 @@ def chunks_of_listing(source: Source, listing: Listing) -> list[Chunk]:
     if isinstance(source, BigQuery) and listing.session is not None:
         return session_chunks(source, listing.session)
     if not isinstance(source, FileSource):
-        raise TypeError(f"expected a source of files, found {source!r}")
+        raise TypeError(f"expected a source of files, found {quoted(source)}")
     what: dict[str, Any] = {"format": source.reader, "columns": listing.columns}
     if isinstance(source, (Csv, FileList, JsonLines, TfRecord)):
         what["max_instance_bytes"] = source.max_instance_bytes

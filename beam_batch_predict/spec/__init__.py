@@ -1,8 +1,8 @@
 """The neutral description of the work: what to read, predict and write.
 
-Every job file becomes one `BatchPredictSpec`; no step of the pipeline knows which
-service the job came from except through the values here. Nothing in this folder imports
-Beam or TensorFlow: describing work is cheap, doing it is not.
+Every job file becomes one `BatchPredictSpec`. The steps of the pipeline know the service of the
+job only through these values. Nothing in this folder imports Beam or TensorFlow, so that
+describing work stays cheap.
 """
 
 from beam_batch_predict.spec.batch_predict import (
@@ -22,7 +22,6 @@ from beam_batch_predict.spec.model import (
     SavedModel,
 )
 from beam_batch_predict.spec.options import (
-    MODEL_COPIES,
     ModelCopies,
     RowKey,
     RunOptions,
@@ -75,7 +74,6 @@ __all__ = [
     "DEFAULT_MAX_INSTANCE_BYTES",
     "DEFAULT_SIGNATURE",
     "LIST_CHUNK_BYTES",
-    "MODEL_COPIES",
     "PREDICTIONS_FORMATS",
     "RESERVED_FIELDS",
     "Avro",

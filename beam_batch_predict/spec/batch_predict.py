@@ -1,4 +1,4 @@
-"""The description of one batch prediction, whichever service asked for it."""
+"""The description of one batch prediction, for jobs of any service."""
 
 from __future__ import annotations
 
@@ -40,29 +40,29 @@ __all__ = [
 ]
 
 DEFAULT_MAX_FAILED_FRACTION = 0.5
-"""A job fails if more than this share of its rows fail: more than half is no prediction job."""
+"""A job fails if more than this fraction of its rows fails."""
 
 DEFAULT_MAX_FAILED_MIN_ROWS = 100
-"""Fewer rows than this say little about a job, and cost little."""
+"""The limit does not apply to fewer rows: these say little about a job, and cost little."""
 
 
 @dataclasses.dataclass(frozen=True)
 class BatchPredictSpec:
-    """All of one batch prediction.
+    """One batch prediction.
 
     Args:
         source: what to read.
-        model: what to ask.
+        model: the model to call.
         destination: where to write.
         instances: how rows become instances.
         predictions_format: the format of the output files; for tables it is "bigquery".
-        batch_size: the number of rows the model sees per call.
+        batch_size: the number of rows in one call of the model.
         non_finite: how NaN and infinities are written.
-        record_shape: what a record of a prediction is.
-        max_failed_fraction: the run fails if a larger share of its rows does; 1 is no limit.
-        max_failed_min_rows: rows that there must be before that limit counts.
-        call_timeout_seconds: the longest that a call of the model may take; 0 is no limit.
-        job: the job that this run is for, which writes its own record.
+        record_shape: the shape of output records.
+        max_failed_fraction: the run fails if a larger fraction of its rows fails; 1 is no limit.
+        max_failed_min_rows: the number of rows from which that limit applies.
+        call_timeout_seconds: the time limit of a call of the model; 0 is no limit.
+        job: the job of this run, which writes its own job resource.
 
     Raises:
         InvalidArgument: a value cannot work.
@@ -115,7 +115,7 @@ class BatchPredictSpec:
         return PredictSettings(self.batch_size, self.non_finite, self.call_timeout_seconds)
 
     def paid_by(self, project: str) -> BatchPredictSpec:
-        """The same, with a project that pays for BigQuery where the clients name none.
+        """Return the same, with a project to bill for BigQuery if its clients have none.
 
         Example:
             >>> from beam_batch_predict.spec import BigQuery, GcsDestination

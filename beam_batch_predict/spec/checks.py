@@ -1,4 +1,4 @@
-"""Checks of arguments that several descriptions of work share."""
+"""Checks of arguments that several values of `spec` share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.messages import LONGEST_SHOWN, shortened
+from beam_batch_predict.messages import quoted
 
 __all__ = [
     "check_batch_size",
@@ -21,10 +21,10 @@ __all__ = [
 
 
 def check_strings(value: str | Sequence[str], what: str) -> tuple[str, ...]:
-    """One string or several as a tuple.
+    """Return one string or several strings as a tuple.
 
     Raises:
-        InvalidArgument: there is something else, or an empty string, among them.
+        InvalidArgument: a value is not a string, or is empty.
 
     Example:
         >>> check_strings("a.jsonl", "uris")
@@ -33,25 +33,25 @@ def check_strings(value: str | Sequence[str], what: str) -> tuple[str, ...]:
     try:
         values = (value,) if isinstance(value, str) else tuple(value)
     except TypeError:
-        raise InvalidArgument(f"{what}: expected strings, found {value!r}") from None
+        raise InvalidArgument(f"{what}: expected strings, found {quoted(value)}") from None
     for item in values:
         if not isinstance(item, str) or not item:
-            raise InvalidArgument(f"{what}: expected a non-empty string, found {item!r}")
+            raise InvalidArgument(f"{what}: expected a non-empty string, found {quoted(item)}")
     return values
 
 
 def check_positive(value: int, what: str) -> None:
-    """Refuse what is not a positive whole number.
+    """Check that a value is a positive whole number.
 
     Raises:
         InvalidArgument: it is not.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InvalidArgument(f"{what}: expected a whole number from 1, found {value!r}")
+        raise InvalidArgument(f"{what}: expected a whole number from 1, found {quoted(value)}")
 
 
 def check_number(value: float, what: str, most: float = math.inf) -> None:
-    """Refuse what is not a number from 0 to `most`.
+    """Check that a value is a number from 0 to `most`.
 
     Raises:
         InvalidArgument: it is not.
@@ -59,11 +59,11 @@ def check_number(value: float, what: str, most: float = math.inf) -> None:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not is_number or not 0 <= value <= most or math.isinf(value):
         upto = "" if math.isinf(most) else f" to {most:g}"
-        raise InvalidArgument(f"{what}: expected a number from 0{upto}, found {value!r}")
+        raise InvalidArgument(f"{what}: expected a number from 0{upto}, found {quoted(value)}")
 
 
 def check_batch_size(value: int) -> None:
-    """Refuse a batch size that is not a positive whole number.
+    """Check that a batch size is a positive whole number.
 
     Raises:
         InvalidArgument: it is not.
@@ -102,5 +102,5 @@ def check_type(value: Any, expected: type | tuple[type, ...], what: str) -> None
 
 
 def shown(value: Any) -> str:
-    """A value as messages show it."""
-    return value.__name__ if isinstance(value, type) else shortened(repr(value), LONGEST_SHOWN)
+    """Show a value in a message: a class by its name."""
+    return value.__name__ if isinstance(value, type) else quoted(value)

@@ -1,4 +1,4 @@
-"""How a row becomes an instance, as the service's `InstanceConfig` says it."""
+"""How a row becomes an instance: the service's `InstanceConfig`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec.checks import check_strings
 
 __all__ = [
@@ -18,7 +19,7 @@ __all__ = [
 ]
 
 RESERVED_FIELDS = frozenset({"instance", "key", "prediction", "error", "explanation"})
-"""Names that an output record gives a meaning of its own."""
+"""Names with a special meaning in output records."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,19 +29,19 @@ class InstanceConfig:
     The rules are those of Vertex AI's `InstanceConfig`.
 
     Args:
-        instance_type: "object", "array", or None: the row decides.
+        instance_type: "object", "array", or None: as in the row.
         key_field: the field whose value identifies the row. It is not sent to the
-            model, and the output has it in place of the instance.
-        included_fields: only these fields are sent to the model, in this order where
+            model, and the output has it instead of the instance.
+        included_fields: only these fields are sent to the model, in this order if
             the instance is an array.
-        excluded_fields: these fields are not sent to the model; they are attached to
-            the output where there is no `key_field`.
-        place_as_key: the place of a row is its key: `in.jsonl:1024`, the URI and the offset in
-            bytes (or the row's number) of where it begins. Nothing is taken out of the row.
-        raw_strings: a signature whose only input is a string gets rows as they stand: a line of
-            text unparsed, a record's bytes. Other signatures get what lines, and records that
-            are JSON texts, say. A `key_field` is looked up in the row and stays in it; where
-            fields are included or excluded, rows are taken apart.
+        excluded_fields: these fields are not sent to the model; without a `key_field` they are
+            attached to the output.
+        location_as_key: the location of a row is its key: `in.jsonl:1024`, its file and the
+            offset in bytes (or the row number) at which it begins. The model gets the whole row.
+        raw_strings: a signature whose only input is a string gets unparsed rows: the text of a
+            line, the bytes of a record. For other signatures, lines and records with JSON text
+            are parsed. A `key_field` is read from the row and stays in it. Rows are also parsed
+            if fields are included or excluded.
 
     Raises:
         InvalidArgument: the values contradict each other.
@@ -54,7 +55,7 @@ class InstanceConfig:
     key_field: str | None = None
     included_fields: str | Sequence[str] = ()
     excluded_fields: str | Sequence[str] = ()
-    place_as_key: bool = False
+    location_as_key: bool = False
     raw_strings: bool = False
 
     def __post_init__(self) -> None:
@@ -66,18 +67,18 @@ class InstanceConfig:
         if found:
             problems = "; ".join(f"{name}: {problem}" for name, problem in found)
             raise InvalidArgument(f"InstanceConfig: {problems}")
-        if self.key_field and self.place_as_key:
-            raise InvalidArgument("InstanceConfig: key_field: not together with place_as_key")
+        if self.key_field and self.location_as_key:
+            raise InvalidArgument("InstanceConfig: key_field: not together with location_as_key")
 
     @property
     def unsent_fields(self) -> frozenset[str]:
-        """The fields taken out of an object before it is sent."""
+        """The fields that are removed from an object before it is sent."""
         key = {self.key_field} if self.key_field else set()
         return frozenset(self.excluded_fields) | key
 
     @property
     def attached_fields(self) -> tuple[str, ...]:
-        """The excluded fields that the output carries, in their order."""
+        """The excluded fields that are attached to the output, in their order."""
         return () if self.key_field else tuple(self.excluded_fields)
 
 
@@ -88,16 +89,16 @@ _APPLICABLE_FIELDS = {
     "tf-record-gzip": _FIELDS_OF_RECORDS,
     "file-list": (),
 }
-"""The fields that mean something in a format, where not all of the service's do."""
+"""The fields that apply to a format, if not all of the service's fields apply."""
 
-_OF_ALL_FORMATS = frozenset({"place_as_key", "raw_strings"})
+_OF_ALL_FORMATS = frozenset({"location_as_key", "raw_strings"})
 
 
 def applies(field: str, instances_format: str) -> bool:
-    """Whether a field of `InstanceConfig` means something in a format of instances.
+    """Whether a field of `InstanceConfig` applies to a format of instances.
 
     Source: `InstanceConfig`: a record and a file's content are bytes, not objects or arrays,
-    and a file has no fields. Where columns or features have names, all fields apply.
+    and a file has no fields. If columns or features have names, all fields apply.
 
     Example:
         >>> applies("key_field", "tf-record"), applies("key_field", "file-list")
@@ -107,7 +108,7 @@ def applies(field: str, instances_format: str) -> bool:
 
 
 def check_applicable(config: InstanceConfig, instances_format: str) -> None:
-    """Refuse a config that asks for what a format does not have.
+    """Refuse a config with fields that do not apply to a format.
 
     Raises:
         InvalidArgument: a field of it does not apply to the format.
@@ -115,7 +116,8 @@ def check_applicable(config: InstanceConfig, instances_format: str) -> None:
     for field in dataclasses.fields(config):
         if getattr(config, field.name) and not applies(field.name, instances_format):
             raise InvalidArgument(
-                f"InstanceConfig.{field.name} does not apply to {instances_format!r} instances",
+                f"InstanceConfig.{field.name} does not apply to {quoted(instances_format)} "
+                "instances",
                 "leave it out",
             )
 
@@ -126,7 +128,7 @@ def instance_config_problems(
     included_fields: Sequence[str],
     excluded_fields: Sequence[str],
 ) -> list[tuple[str, str]]:
-    """What contradicts what among the arguments of an `InstanceConfig`.
+    """Find contradictions between the arguments of an `InstanceConfig`.
 
     Returns:
         Pairs of an argument's name and what is wrong with it.
@@ -137,12 +139,13 @@ def instance_config_problems(
     """
     found = []
     if instance_type not in (None, "object", "array"):
-        found.append(("instance_type", f'expected "object" or "array", found {instance_type!r}'))
+        problem = f'expected "object" or "array", found {quoted(instance_type)}'
+        found.append(("instance_type", problem))
     if key_field is not None and (not isinstance(key_field, str) or not key_field):
-        what = "an empty string" if key_field == "" else repr(key_field)
+        what = "an empty string" if key_field == "" else quoted(key_field)
         found.append(("key_field", f"expected the name of a field, found {what}"))
     if included_fields and excluded_fields:
-        found.append(("excluded_fields", "must be empty where included_fields is set"))
+        found.append(("excluded_fields", "must be empty if included_fields is set"))
     for name, fields in (
         ("included_fields", included_fields),
         ("excluded_fields", excluded_fields),
@@ -151,14 +154,14 @@ def instance_config_problems(
         if twice:
             found.append((name, f"names {', '.join(map(repr, twice))} more than once"))
     if key_field and key_field in included_fields:
-        found.append(("included_fields", f"names the key_field {key_field!r}, never sent"))
+        found.append(("included_fields", f"names the key_field {quoted(key_field)}, never sent"))
     clash = [field for field in excluded_fields if field in RESERVED_FIELDS]
     if clash and not key_field:
         found.append(
             (
                 "excluded_fields",
                 f"{', '.join(map(repr, clash))} cannot be attached to the output: the "
-                "name has a meaning of its own there; set a key_field or rename the field",
+                "name has a special meaning there; set a key_field or rename the field",
             )
         )
     return found

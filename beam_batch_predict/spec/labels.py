@@ -1,4 +1,4 @@
-"""Labels of Google Cloud, and what is wrong with them."""
+"""The rules of labels of Google Cloud."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ MAX_LABELS = 64
 
 
 def label_violations(labels: Mapping[str, str], longest: int) -> Iterator[Violation]:
-    """What is wrong with labels, as Google Cloud has them.
+    """Yield the violations of the rules of labels.
 
     Args:
         labels: values by key.
-        longest: characters that a key and a value may have.
+        longest: the maximum number of characters of a key and of a value.
 
     Example:
         >>> [str(violation) for violation in label_violations({"Team": "a"}, 63)]
@@ -51,6 +51,6 @@ def _label_problem(text: str, longest: int) -> str:
 
 
 def _is_label_character(char: str) -> bool:
-    # Marks are the vowels and accents of many scripts, without which no word can be written.
+    # Marks are the vowels and accents of many scripts.
     category = unicodedata.category(char)
     return char in "_-" or (category[0] in "LMN" and category not in ("Lu", "Lt"))

@@ -20,10 +20,10 @@ class SavedModel:
     Args:
         uri: the directory that holds `saved_model.pb`, on any file system Beam knows.
         signature_name: the signature to call.
-        parameters: values for inputs of the signature that are the same in every call
-            (`modelParameters` of a job), by input name.
-        display_name: the name that output directories carry; by default the last
-            part of `uri`, or the one before where the last is a version number.
+        parameters: values, by input name, of inputs that are the same in every call
+            (`modelParameters` of a job).
+        display_name: the name in output directories; the default is the last part of `uri`, or
+            the part before it if the last is a version number.
 
     Raises:
         InvalidArgument: `uri` or `signature_name` is empty, or a parameter has no name.

@@ -1,4 +1,4 @@
-"""How a run ended, and the job resource that says so."""
+"""The outcome of a run, and the protocol of job resources."""
 
 from __future__ import annotations
 
@@ -48,20 +48,20 @@ class RunState(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """How a run ended: what a job's output-only fields are filled from.
+    """The outcome of a run, from which the output-only fields of a job are filled.
 
     Attributes:
-        output_directory: where the job record is, and predictions and errors if they are files.
-        create_time: when the job was made.
-        start_time: when the first worker began; None where none did.
+        output_directory: the directory of `job.json`, and of predictions and errors in files.
+        create_time: when the job was created.
+        start_time: when the first worker began; None if none did.
         end_time: when the run ended; None while it runs.
         successful_count: rows with a prediction.
         failed_count: rows with an error.
-        incomplete_count: rows never attempted; -1 where nobody can know.
+        incomplete_count: rows that were not attempted; -1 if the number is not known.
         partial_failures: inputs that could not be read, at most 20.
-        error: why the job failed; None where it did not.
-        worker_seconds: time that workers spent on chunks, summed.
-        dataset: `project.dataset` of the tables; empty where the results are files.
+        error: why the job failed; None if it did not fail.
+        worker_seconds: the sum of the times that workers spent on chunks.
+        dataset: `project.dataset` of the tables; empty if the results are files.
         table: the name of the table of predictions in it.
     """
 
@@ -95,7 +95,7 @@ class Outcome:
 
 
 class JobRecord(Protocol):
-    """What a service's job resource must be able to do for the pipeline."""
+    """The part of a job resource that a run needs."""
 
     def record(self, outcome: Outcome) -> bytes:
-        """The whole resource as JSON, output-only fields filled from `outcome`."""
+        """Return the whole resource as JSON, with output-only fields from `outcome`."""

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.gcp.bigquery import BigQueryClients
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec.checks import check_strings
 
 __all__ = [
@@ -27,7 +28,7 @@ PREDICTIONS_FORMATS = ("jsonl", "csv", "parquet", "tf-record")
 
 
 def check_predictions_format(value: str) -> str:
-    """The value if it is the name of a format in which output files can be written.
+    """Return the name of an output format, if it is one.
 
     Raises:
         InvalidArgument: it is not.
@@ -38,13 +39,14 @@ def check_predictions_format(value: str) -> str:
     """
     if value not in PREDICTIONS_FORMATS:
         raise InvalidArgument(
-            f"predictions_format: expected one of {', '.join(PREDICTIONS_FORMATS)}; found {value!r}"
+            f"predictions_format: expected one of {', '.join(PREDICTIONS_FORMATS)}; "
+            f"found {quoted(value)}"
         )
     return value
 
 
 class NonFinite(enum.Enum):
-    """How NaN and infinities are written, for which JSON has no number.
+    """How NaN and infinities are written, which are not JSON numbers.
 
     `STRING` follows the JSON mapping of Protocol Buffers: "NaN", "Infinity", "-Infinity".
     `NULL` writes null. `ERROR` makes the row a failed row.
@@ -56,10 +58,10 @@ class NonFinite(enum.Enum):
 
 
 class RecordShape(enum.Enum):
-    """What a record of a prediction is.
+    """The shape of output records.
 
-    `ECHO` is the instance (or the key), fields beside it, and the prediction. `OUTPUTS` is the
-    model's outputs by name, also where there is but one, and the key if there is one.
+    `ECHO` is the instance (or the key), attached fields, and the prediction. `OUTPUTS` is the
+    outputs of the model by name, also if there is only one, and the key if there is one.
 
     Example:
         >>> RecordShape("outputs")
@@ -71,10 +73,10 @@ class RecordShape(enum.Enum):
 
 
 class FileNames(enum.Enum):
-    """How published files are called.
+    """The naming scheme of published files.
 
     `NUMBERED` is `predictions_0001.jsonl`, `errors_0001.jsonl`. `SHARDED` is
-    `prediction.results-00000-of-00006`, with `prediction.errors_stats-00000-of-00001` beside it.
+    `prediction.results-00000-of-00006`, `prediction.errors_stats-00000-of-00001`.
 
     Example:
         >>> GcsDestination("out", own_directory=False, file_names=FileNames.SHARDED).own_directory
@@ -126,13 +128,13 @@ class OutputSettings:
 
 @dataclasses.dataclass(frozen=True)
 class GcsDestination:
-    """A directory under which each run creates an output directory of its own.
+    """A directory in which each run creates its own output directory.
 
     Args:
         output_uri_prefix: a local path or a URI of any file system that Beam knows.
-        own_directory: whether each run makes a directory of its own under it; or else the
-            files of the one run that may publish there are directly in it.
-        file_names: how published files are called.
+        own_directory: whether each run creates its own directory; otherwise the prefix is the
+            output directory, of one run only.
+        file_names: the naming scheme of published files.
 
     Raises:
         InvalidArgument: the prefix is empty.
@@ -155,14 +157,13 @@ class BigQueryDestination:
     """Tables of BigQuery: one of predictions, one of errors.
 
     Args:
-        output_uri: `bq://project`, in which each run makes a dataset of its own;
-            `bq://project.dataset`, in which each run makes two tables of its own; or
-            `bq://project.dataset.table`, a table that does not exist. `bq://` may be left out.
-        location: where datasets are made; by default where BigQuery does.
-        kms_key_name: the key of Cloud KMS that tables are encrypted with; by default that
-            of their dataset.
-        labels: of the tables, and of the jobs that make them.
-        clients: how to reach BigQuery.
+        output_uri: `bq://project`, in which each run creates a dataset;
+            `bq://project.dataset`, in which each run creates two tables; or
+            `bq://project.dataset.table`, a table that does not exist. `bq://` is optional.
+        location: the location of new datasets; the default is that of BigQuery.
+        kms_key_name: the Cloud KMS key of the tables; the default is that of their dataset.
+        labels: the labels of the tables, and of the BigQuery jobs that create them.
+        clients: project, credentials and endpoints.
 
     Raises:
         InvalidArgument: `output_uri` is none of these.
@@ -180,26 +181,26 @@ class BigQueryDestination:
 
     def __post_init__(self) -> None:
         check_strings(self.output_uri, "output_uri")
-        if _BIGQUERY_PLACE.fullmatch(self.output_uri) is None:
+        if _BIGQUERY_OUTPUT.fullmatch(self.output_uri) is None:
             raise InvalidArgument(
                 "output_uri: expected bq://project, bq://project.dataset or "
-                f"bq://project.dataset.table, found {self.output_uri!r}"
+                f"bq://project.dataset.table, found {quoted(self.output_uri)}"
             )
 
     @property
     def parts(self) -> tuple[str, str, str]:
-        """Project, dataset and table, empty where they are not given."""
-        match = _BIGQUERY_PLACE.fullmatch(self.output_uri)
+        """Project, dataset and table; each can be empty."""
+        match = _BIGQUERY_OUTPUT.fullmatch(self.output_uri)
         assert match is not None
         project, dataset, table = match.groups(default="")
         return project, dataset, table
 
 
-_BIGQUERY_PLACE = re.compile(
+_BIGQUERY_OUTPUT = re.compile(
     r"(?:bq://)?((?:[A-Za-z0-9.-]+:)?[A-Za-z0-9_-]+)(?:\.(\w+)(?:\.((?:[ \w-]|[^\x00-\x9f])+))?)?",
     re.ASCII,
 )
-"""Projects of a domain have its name in front: `example.com:project`."""
+"""The project of a domain begins with its name: `example.com:project`."""
 
 
 Destination: TypeAlias = "GcsDestination | BigQueryDestination"

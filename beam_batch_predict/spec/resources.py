@@ -1,4 +1,4 @@
-"""What a job says of machines, accounts and labels, for all services."""
+"""The machines, accounts and labels that a job requests, for all services."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from typing import Generic, TypeVar
 
-__all__ = ["Requested", "Resources", "asked", "place_of"]
+__all__ = ["Requested", "Resources", "requested", "project_and_location"]
 
 T = TypeVar("T")
 
@@ -17,7 +17,7 @@ _NOWHERE = ("", "local", "global")
 
 @dataclasses.dataclass(frozen=True)
 class Requested(Generic[T]):
-    """A value, and the path of the field of the job that asks for it."""
+    """A requested value, and the path of its field in the job."""
 
     value: T
     field: str
@@ -25,22 +25,22 @@ class Requested(Generic[T]):
 
 @dataclasses.dataclass(frozen=True)
 class Resources:
-    """What a job asks for; None where it says nothing.
+    """The resources that a job requests; None for those that it does not request.
 
     Attributes:
         job_name: the name that the user gave the job, any text.
         project: an id of a project of Google Cloud.
-        region: where the job is to run, such as us-central1.
+        region: the region of the job, such as us-central1.
         machine_type: of Compute Engine.
         accelerator_type: by the name of its service, such as NVIDIA_TESLA_T4.
         accelerator_count: of each machine.
         workers_at_start: machines, from 1.
         workers_at_most: machines, from 1.
-        default_workers_at_most: what counts where `workers_at_most` is None.
-        service_account: whose rights workers have.
+        default_workers_at_most: the value if `workers_at_most` is None.
+        service_account: the account of the workers.
         kms_key: `projects/P/locations/L/keyRings/R/cryptoKeys/K`.
         labels: values by key.
-        unused: paths of fields that no runner here can do anything with.
+        unused: paths of fields that no runner uses.
     """
 
     job_name: Requested[str] | None = None
@@ -58,31 +58,33 @@ class Resources:
     unused: tuple[str, ...] = ()
 
 
-def asked(value: T | None, field: str) -> Requested[T] | None:
-    """A value of a field, where there is one: an empty text is none.
+def requested(value: T | None, field: str) -> Requested[T] | None:
+    """Return a requested value, or None if the field is not set or empty.
 
     Example:
-        >>> asked("a@b", "serviceAccount")
+        >>> requested("a@b", "serviceAccount")
         Requested(value='a@b', field='serviceAccount')
-        >>> asked(None, "serviceAccount"), asked("", "serviceAccount")
+        >>> requested(None, "serviceAccount"), requested("", "serviceAccount")
         (None, None)
     """
     return None if value is None or value == "" else Requested(value, field)
 
 
-def place_of(name: str | None, field: str) -> tuple[Requested[str] | None, Requested[str] | None]:
-    """The project and the location in the name of a resource, where they are real ones.
+def project_and_location(
+    name: str | None, field: str
+) -> tuple[Requested[str] | None, Requested[str] | None]:
+    """Return the project and the location in the name of a resource.
 
-    A project's number is none: Beam takes ids only.
+    Each is None if it is not a real one. A project number is no project: Beam accepts only ids.
 
     Args:
         name: such as `projects/P/locations/L/models/M`, or `projects/P/models/M`.
-        field: that holds it.
+        field: the field with the name.
 
     Example:
-        >>> place_of("projects/p-1/locations/us-east1/models/5", "model")
+        >>> project_and_location("projects/p-1/locations/us-east1/models/5", "model")
         (Requested(value='p-1', field='model'), Requested(value='us-east1', field='model'))
-        >>> place_of("projects/12/locations/global/models/5", "model")
+        >>> project_and_location("projects/12/locations/global/models/5", "model")
         (None, None)
     """
     match = re.match(r"projects/([^/]+)(?:/locations/([^/]+))?/", name or "")

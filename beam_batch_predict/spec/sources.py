@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.gcp.bigquery import BigQueryClients
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec.checks import check_positive, check_strings
 
 __all__ = [
@@ -32,18 +33,18 @@ __all__ = [
 ]
 
 DEFAULT_CHUNK_BYTES = 64 * 1024 * 1024
-"""How many bytes of input make one chunk, and so one output file."""
+"""Bytes of input in one chunk, which becomes one output file."""
 
 DEFAULT_MAX_INSTANCE_BYTES = 256 * 1024 * 1024
-"""Bytes of a line, record or listed file that are taken; a larger one is a row error."""
+"""The maximum size of a line, record or listed file; the row of a larger one fails."""
 
 LIST_CHUNK_BYTES = 16 * 1024
-"""The same for lists of files, whose bytes stand for many more."""
+"""Bytes of a file list in one chunk: each line stands for a whole file."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """What a run reads; use one of its subclasses.
+    """The input of a run; use one of its subclasses.
 
     Attributes:
         format: the service's name of the format.
@@ -53,7 +54,7 @@ class Source:
 
     @property
     def selects_columns(self) -> bool:
-        """Whether the input says which columns it has, and those not needed can be left out."""
+        """Whether the input has a schema, and unneeded columns need not be read."""
         return False
 
 
@@ -72,25 +73,25 @@ class FileSource(Source):
 
     @property
     def reader(self) -> str:
-        """Which reader the files need."""
+        """The name of the reader for the files."""
         return self.format
 
     @property
     def splits_files(self) -> bool:
-        """Whether a file may be read in pieces."""
+        """Whether a file can be split into chunks."""
         return True
 
 
 @dataclasses.dataclass(frozen=True)
 class SequentialSource(FileSource):
-    """Files of which some can be read from their beginning only; use one of its subclasses.
+    """Files that may only be readable from their beginning; use one of its subclasses.
 
-    Those are compressed files, TFRecord files, and CSV files whose cells hold line breaks: in
-    the middle of them nobody can tell where a row begins.
+    These are compressed files, TFRecord files, and CSV files whose cells have line breaks: in
+    the middle of such a file, the beginning of a row cannot be found.
 
     Args:
-        readers_per_file: the most chunks of such a file, of at least about `chunk_bytes` each.
-            Each is read from the beginning of the file, whose rows before are passed over.
+        readers_per_file: the maximum number of chunks of such a file, of at least about
+            `chunk_bytes` each. Each reader reads from the beginning and skips earlier rows.
 
     Raises:
         InvalidArgument: `readers_per_file` is not positive.
@@ -105,17 +106,17 @@ class SequentialSource(FileSource):
 
 @dataclasses.dataclass(frozen=True)
 class JsonLines(SequentialSource):
-    """JSON Lines files: one instance a line.
+    """JSON Lines files: one instance in each line.
 
     Files ending in `.gz`, `.bz2` or `.zst` are decompressed, each as one chunk unless
-    `readers_per_file` says more.
+    `readers_per_file` is larger.
 
     Args:
         uris: local paths or URIs of any file system that Beam knows, with wildcards.
-            Read in this order, the matches of one pattern by name; a file matched
+            Read in this order, the matches of one pattern by name. A file that matches
             twice is read once.
-        chunk_bytes: bytes of input in one chunk, and so behind one output file.
-        max_instance_bytes: a line with more is an error, and is not kept in memory.
+        chunk_bytes: bytes of input in one chunk, which becomes one output file.
+        max_instance_bytes: a longer line is an error, and is not kept in memory.
         readers_per_file: as for `SequentialSource`.
 
     Raises:
@@ -137,17 +138,17 @@ class JsonLines(SequentialSource):
 
 @dataclasses.dataclass(frozen=True)
 class Csv(SequentialSource):
-    """CSV files: one instance a row, an array of its cells in the order of the columns.
+    """CSV files: one instance for each row, an array of its cells in column order.
 
-    The names of the columns are the first row of the first file. Later files may begin
-    with the same row, which is a header there too.
+    The first row of the first file has the names of the columns. Other files can begin with the
+    same row, which is then a header too.
 
     Args:
         uris: as for `JsonLines`; `.gz`, `.bz2` and `.zst` are decompressed.
         chunk_bytes: as for `JsonLines`.
-        multiline: cells may hold line breaks. Files are then read from their beginning: in
-            the middle of a file nobody can tell whether a quote is open.
-        max_instance_bytes: a row with more is an error, and is not kept in memory.
+        multiline: cells can have line breaks. Files are then read from their beginning: in the
+            middle of a file it is not known whether a quote is open.
+        max_instance_bytes: a longer row is an error, and is not kept in memory.
         readers_per_file: as for `SequentialSource`.
 
     Example:
@@ -166,25 +167,25 @@ class Csv(SequentialSource):
 
     @property
     def reader(self) -> str:
-        """Which reader the files need."""
+        """The name of the reader for the files."""
         return "csv-multiline" if self.multiline else "csv"
 
     @property
     def splits_files(self) -> bool:
-        """Whether a file may be read in pieces."""
+        """Whether a file can be split into chunks."""
         return not self.multiline
 
 
 @dataclasses.dataclass(frozen=True)
 class TfRecord(SequentialSource):
-    """TFRecord files: one instance a record, each file read from its beginning.
+    """TFRecord files: one instance for each record; each file is read from its beginning.
 
     Args:
         uris: as for `JsonLines`.
-        chunk_bytes: files are put together until they have so many bytes.
-        gzip: whether files are compressed with gzip, whatever their names are. Names
-            in `.gz`, `.bz2` and `.zst` are decompressed in any case.
-        max_instance_bytes: a record with more is an error, and is not kept in memory.
+        chunk_bytes: files are combined until they have this many bytes.
+        gzip: whether files are compressed with gzip, independent of their names. Files ending
+            in `.gz`, `.bz2` and `.zst` are always decompressed.
+        max_instance_bytes: a longer record is an error, and is not kept in memory.
         readers_per_file: as for `SequentialSource`.
 
     Example:
@@ -203,24 +204,24 @@ class TfRecord(SequentialSource):
 
     @property
     def reader(self) -> str:
-        """Which reader the files need."""
+        """The name of the reader for the files."""
         return "tf-record-gzip" if self.gzip else "tf-record"
 
     @property
     def splits_files(self) -> bool:
-        """Whether a file may be read in pieces."""
+        """Whether a file can be split into chunks."""
         return False
 
 
 @dataclasses.dataclass(frozen=True)
 class FileList(SequentialSource):
-    """Lists of files: one instance a file, whose content goes to the model as bytes.
+    """Lists of files: one instance for each file, the bytes of its content.
 
     Args:
-        uris: the lists, as for `JsonLines`: text files with a URI a line.
+        uris: the lists, as for `JsonLines`: text files with a URI in each line.
         chunk_bytes: bytes of a list in one chunk; a few hundred files by default.
-        max_instance_bytes: a file with more is an error, and is not kept in memory.
-        readers_per_file: as for `SequentialSource`; of lists that are compressed.
+        max_instance_bytes: a larger file is an error, and is not kept in memory.
+        readers_per_file: as for `SequentialSource`, for compressed lists.
 
     Example:
         >>> FileList("images.txt").reader
@@ -239,11 +240,11 @@ class FileList(SequentialSource):
 
 @dataclasses.dataclass(frozen=True)
 class Avro(FileSource):
-    """Avro files: one instance a record, an array of its fields in the order of the schema.
+    """Avro files: one instance for each record, an array of its fields in schema order.
 
     Args:
         uris: as for `JsonLines`.
-        chunk_bytes: as for `JsonLines`; a block goes to the chunk in which it begins.
+        chunk_bytes: as for `JsonLines`; a block belongs to the chunk in which it begins.
 
     Example:
         >>> Avro("data/*.avro").reader
@@ -254,17 +255,17 @@ class Avro(FileSource):
 
     @property
     def selects_columns(self) -> bool:
-        """Whether the input says which columns it has, and those not needed can be left out."""
+        """Whether the input has a schema, and unneeded columns need not be read."""
         return True
 
 
 @dataclasses.dataclass(frozen=True)
 class Parquet(FileSource):
-    """Parquet files: one instance a row, an array of its cells in the order of the columns.
+    """Parquet files: one instance for each row, an array of its cells in column order.
 
     Args:
         uris: as for `JsonLines`.
-        chunk_bytes: as for `JsonLines`; a row group goes to the chunk in which it begins.
+        chunk_bytes: as for `JsonLines`; a row group belongs to the chunk in which it begins.
 
     Example:
         >>> Parquet("data/*.parquet").reader
@@ -275,39 +276,39 @@ class Parquet(FileSource):
 
     @property
     def selects_columns(self) -> bool:
-        """Whether the input says which columns it has, and those not needed can be left out."""
+        """Whether the input has a schema, and unneeded columns need not be read."""
         return True
 
 
 _TABLE = re.compile(
     r"(?:bq://)?(?P<project>[A-Za-z0-9_.:-]+)\.(?P<dataset>\w+)\."
-    # Of ASCII's signs `-` and `_`, and those that say what else is no table.
+    # In ASCII `-` and `_`, and the signs of partitions, moments and wildcards.
     r"(?P<table>(?:[ \w$@*-]|[^\x00-\x9f])+)"
 )
 
 
 @dataclasses.dataclass(frozen=True)
 class BigQuery(Source):
-    """Rows of a BigQuery table: one instance a row, an array of its cells in column order.
+    """Rows of a BigQuery table: one instance for each row, an array of its cells.
 
-    A table is read through the BigQuery Storage Read API, all of it as it is at one moment.
-    What that cannot read (views, external tables) is read by a query.
+    A table is read through the BigQuery Storage Read API, as it is at one moment. What the API
+    cannot read (views, external tables) is read by a query.
 
     Args:
-        table: "project.dataset.table", also with "bq://" before it.
-        query: a SELECT in GoogleSQL, whose rows are read in place of the table's. The
-            dataset of `table`, if that is given, is the one of names without a dataset.
-        row_restriction: a condition in SQL, as behind WHERE; other rows are not read.
-        snapshot_time: the moment, with a time zone; by default that of the plan, when a run
-            begins. It must be within the time travel window of the table.
-        chunk_bytes: bytes of the table in one chunk, about, and so behind one output file;
-            there are at most 1,000 chunks.
-        clients: how to reach BigQuery.
-        query_job_id: the id of the query's job, so that the query is done once, however
-            often the plan is made. By default a new one each time.
+        table: "project.dataset.table", with or without "bq://" before it.
+        query: a SELECT in GoogleSQL, whose rows are read instead of those of the table. Names
+            without a dataset are in the dataset of `table`, if that is given.
+        row_restriction: a condition in SQL, as after WHERE; other rows are not read.
+        snapshot_time: the moment, with a time zone; the default is the time of the chunk plan,
+            when a run begins. It must be within the time travel window of the table.
+        chunk_bytes: the approximate bytes of the table in one chunk, which becomes one output
+            file. There are at most 1,000 chunks.
+        clients: project, credentials and endpoints.
+        query_job_id: the id of the query's job, so that several chunk plans run the query only
+            once. The default is a new id each time.
 
     Raises:
-        InvalidArgument: there is neither a table nor a query, or a value cannot work.
+        InvalidArgument: neither a table nor a query is given, or a value is wrong.
 
     Example:
         >>> BigQuery("bq://my-project.data.penguins").table
@@ -327,7 +328,8 @@ class BigQuery(Source):
     def __post_init__(self) -> None:
         for name in ("table", "query", "row_restriction", "query_job_id"):
             if not isinstance(getattr(self, name), str):
-                raise InvalidArgument(f"{name}: expected a string, found {getattr(self, name)!r}")
+                found = quoted(getattr(self, name))
+                raise InvalidArgument(f"{name}: expected a string, found {found}")
         check_positive(self.chunk_bytes, "chunk_bytes")
         if self.table:
             object.__setattr__(self, "table", ".".join(_table_parts(self.table)))
@@ -340,24 +342,24 @@ class BigQuery(Source):
         if self.query:
             raise InvalidArgument(
                 "snapshot_time does not go with a query",
-                "say FOR SYSTEM_TIME AS OF behind each table in the query",
+                "write FOR SYSTEM_TIME AS OF after each table in the query",
             )
 
     @property
     def parts(self) -> tuple[str, str, str]:
-        """Project, dataset and table, where a table is given."""
+        """Project, dataset and table, if a table is given."""
         return _table_parts(self.table)
 
     @property
     def selects_columns(self) -> bool:
-        """Whether the input says which columns it has, and those not needed can be left out."""
+        """Whether the input has a schema, and unneeded columns need not be read."""
         return True
 
 
 def _table_parts(text: str) -> tuple[str, str, str]:
     match = _TABLE.fullmatch(text)
     if match is None:
-        raise InvalidArgument(f"table: expected project.dataset.table, found {text!r}")
+        raise InvalidArgument(f"table: expected project.dataset.table, found {quoted(text)}")
     project, dataset, table = match.group("project", "dataset", "table")
     for mark, what, hint in (
         ("$", "one partition", "read it with a row restriction, as on _PARTITIONDATE"),
@@ -365,5 +367,5 @@ def _table_parts(text: str) -> tuple[str, str, str]:
         ("*", "several tables", "use a query"),
     ):
         if mark in table:
-            raise InvalidArgument(f"table: {text!r} names {what}, not a table", hint)
+            raise InvalidArgument(f"table: {quoted(text)} names {what}, not a table", hint)
     return project, dataset, table

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from beam_batch_predict import cli
-from beam_batch_predict.cli.arguments import with_equals_signs
 
 ROOT = Path(__file__).resolve().parents[2]
 PENGUINS = ROOT / "examples" / "penguins"
@@ -234,26 +233,6 @@ def test_a_wrong_option_starts_nothing(flags, words, job_file, tmp_path, run_her
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    ("given", "taken"),
-    [
-        ("run --resume J", "run --resume=true J"),
-        ("run J --resume", "run J --resume=true"),
-        ("run --resume true J", "run --resume=true J"),
-        ("run --resume FALSE J", "run --resume=FALSE J"),
-        ("run --resume=false J", "run --resume=false J"),
-        ("run --resume --csv_multiline J", "run --resume=true --csv_multiline=true J"),
-        ("run --signature_name true J", "run --signature_name=true J"),
-        ("run --runner X J", "run --runner=X J"),
-        ("run J --streaming --runner X", "run J --streaming --runner=X"),
-        ("run --streaming J", "run --streaming J"),
-        ("run --runner", "run --runner"),
-    ],
-)
-def test_flags_with_and_without_values(given, taken):
-    assert with_equals_signs(given.split()) == taken.split()
 
 
 @pytest.mark.slow

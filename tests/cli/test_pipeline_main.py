@@ -315,7 +315,7 @@ def test_every_field_beside_a_job_file_is_refused():
 
 
 def test_options_of_a_run_go_with_a_job_file(main, tmp_path):
-    code, _, err = main("--job=nothing-here.json", "--chunk_bytes=1", "--key=place")
+    code, _, err = main("--job=nothing-here.json", "--chunk_bytes=1", "--key=location")
     assert code == 2
     assert "the job file nothing-here.json cannot be read" in err
 

@@ -11,6 +11,7 @@ import pytest
 
 from beam_batch_predict import cli
 from beam_batch_predict.cli import gcloud_flags
+from beam_batch_predict.cli.arguments import separate
 from beam_batch_predict.errors import InvalidArgument
 
 
@@ -136,7 +137,7 @@ def test_all_groups_of_gcloud_that_had_the_command(group, body_of):
 def test_other_commands_of_gcloud_are_refused(words, shell):
     code, out, err = shell(f"beam-batch-predict {words}")
     assert (code, out) == (2, "")
-    assert "jobs submit prediction is taken" in err
+    assert "jobs submit prediction is accepted" in err
 
 
 def test_values_may_follow_an_equals_sign_or_a_space_and_names_have_dashes_or_underscores(body_of):
@@ -279,13 +280,13 @@ def test_a_job_without_a_name_is_refused(shell):
 def parsed(line):
     parser = argparse.ArgumentParser()
     gcloud_flags.add_submit_flags(parser)
-    return parser.parse_args(gcloud_flags.as_written_here(line.split()))
+    return parser.parse_args(separate("submit", line.split()).ours)
 
 
 def test_flags_that_do_nothing_say_so():
     [note] = gcloud_flags.notes_of(parsed("job_1 --async -q --verbosity=info --account=me"))
-    assert note.startswith("--async, --quiet, --verbosity, --account: taken and not used: ")
-    assert "put & behind it" in note
+    assert note.startswith("--async, --quiet, --verbosity, --account: accepted, not used: ")
+    assert "put & after it" in note
     assert gcloud_flags.notes_of(parsed("job_1 --project=p")) == []
 
 
@@ -334,7 +335,7 @@ def test_a_submitted_job_runs(shell, tmp_path, tiny_model):
         f"beam-batch-predict ai-platform jobs submit prediction tiny_1 --model tiny "
         f"--model_registry {tmp_path}/models --runner DirectRunner --async "
         f"--input-paths {tmp_path}/in_* --output-path {tmp_path}/out --region us-central1 "
-        "--data-format TEXT --format json --key place"
+        "--data-format TEXT --format json --key location"
     )
     assert code == 0, err
     record = json.loads(out)
@@ -349,7 +350,7 @@ def test_a_submitted_job_runs(shell, tmp_path, tiny_model):
         {"key": f"{tmp_path}/in_2:0", "y": 8.0},
     ]
     assert f"note: model: tiny@3 is {tmp_path}/models/tiny/3." in err
-    assert "note: --async: taken and not used: the command ends with the job" in err
+    assert "note: --async: accepted, not used: the command ends with the job" in err
     assert "SUCCEEDED: 3 rows predicted, 1 failed" in err
 
 

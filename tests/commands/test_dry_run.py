@@ -8,7 +8,6 @@ import sys
 import pytest
 
 from beam_batch_predict import cli
-from beam_batch_predict.cli.arguments import with_equals_signs
 
 JOB = {
     "displayName": "penguins",
@@ -78,11 +77,6 @@ def test_spellings(line, shell):
     assert (code, json.loads(out)) == (0, JOB), err
 
 
-def test_beams_own_option_of_the_name_takes_a_value_and_stays_beams(shell):
-    assert with_equals_signs(["run", "--dry_run=True"]) == ["run", "--dry_run=True"]
-    assert with_equals_signs(["run", "--dry_run", "true"]) == ["run", "--dry_run=true"]
-
-
 def test_paths_that_workers_elsewhere_must_see_are_named(shell):
     model = {"unmanagedContainerModel": {"artifactUri": "/data/model"}}
     _, _, err = shell("run JOB --dry-run --runner=FlinkRunner --flink_master=host:8081", **model)
@@ -109,7 +103,7 @@ def test_submit_tells_options_too(shell):
     assert ["--max_num_workers=3", "from", "predictionInput.maxWorkerCount"] in told
     assert ["--region=us-east1", "given"] in told
     assert ["--labels=a=b", "from", "labels.a"] in told
-    assert "note: --async: taken and not used: the command ends with the job" in err
+    assert "note: --async: accepted, not used: the command ends with the job" in err
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ SOURCES = {
 KEYS = {
     "none": {},
     "field": {"key_field": "id"},
-    "place": {"place_as_key": True},
+    "location": {"location_as_key": True},
 }
 CELLS = [(form, output, key) for form in SOURCES for output in ("JSON", "CSV") for key in KEYS]
 

@@ -17,7 +17,7 @@ from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runs.plan import chunks_of
 from beam_batch_predict.sinks.parts.metadata import read_parts
-from beam_batch_predict.spec import Csv, TfRecord
+from beam_batch_predict.spec import Csv, RunOptions, TfRecord
 from beam_batch_predict.transforms import read_dofns
 
 RANDOM = random.Random(3)
@@ -55,7 +55,7 @@ def run(tmp_path, tiny_model):
         if name == "in.csv" or form.startswith("tf-record"):
             options["signature_name"] = "length"
         options = {"chunk_bytes": 100, "csv_multiline": name == "in.csv", **options}
-        return json.loads(run_job(read_job(job), options, list(flags)).job)
+        return json.loads(run_job(read_job(job), RunOptions(**options), list(flags)).job)
 
     return run_shared
 
@@ -130,8 +130,8 @@ def test_a_run_is_not_gone_on_with_by_another_number_of_readers(run, breaking_of
 
 
 def test_rows_have_the_same_places_whoever_reads_them(run, rows_of):
-    whole = run(out="whole", key="place")
-    shared = run(out="shared", key="place", readers_per_file=4)
+    whole = run(out="whole", key="location")
+    shared = run(out="shared", key="location", readers_per_file=4)
     assert rows_of(shared) == rows_of(whole)
     places = [int(json.loads(row)["key"].rpartition(":")[2]) for row in rows_of(shared)[0]]
     assert places == sorted(set(places))
@@ -183,7 +183,7 @@ def test_the_option_is_one_of_the_command_line_and_of_all_jobs_of_files(tmp_path
                 "gcsDestination": {"outputUriPrefix": str(tmp_path)},
             },
         }
-        assert read_job(job).to_spec(readers_per_file=3).source.readers_per_file == 3
+        assert read_job(job).to_spec(RunOptions(readers_per_file=3)).source.readers_per_file == 3
         assert read_job(job).to_spec().source.readers_per_file == 1
     for form in "JSON", "TF_RECORD", "TF_RECORD_GZIP":
         described = {
@@ -196,4 +196,6 @@ def test_the_option_is_one_of_the_command_line_and_of_all_jobs_of_files(tmp_path
                 "uri": "model",
             },
         }
-        assert read_job(described).to_spec(readers_per_file=3).source.readers_per_file == 3
+        assert (
+            read_job(described).to_spec(RunOptions(readers_per_file=3)).source.readers_per_file == 3
+        )

@@ -6,6 +6,7 @@ import pytest
 
 from beam_batch_predict import BatchPredict
 from beam_batch_predict.jobs import read_job
+from beam_batch_predict.spec import RunOptions
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def run(pipeline, tmp_path, model, outcome_in):
             }
         )
         with pipeline() as p:
-            predict = BatchPredict(job.to_spec(signature_name=signature))
+            predict = BatchPredict(job.to_spec(RunOptions(signature_name=signature)))
             _ = p | predict
         return outcome_in(predict.directory)
 

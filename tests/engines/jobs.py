@@ -174,7 +174,7 @@ FORMATS = {
     "file-list": Format({".txt": _list}, "parquet", "length"),
     "JSON": Format(_text, "JSON", "numbers", service="JSON", flags=("--key=field:id",)),
     "TF_RECORD": Format(
-        {".tfrecord": _records}, "CSV", "example", service="TF_RECORD", flags=("--key=place",)
+        {".tfrecord": _records}, "CSV", "example", service="TF_RECORD", flags=("--key=location",)
     ),
 }
 

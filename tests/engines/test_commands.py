@@ -172,7 +172,7 @@ def test_a_job_on_a_cluster_goes_on_without_its_command(engine, fault_job, nothi
         done = finish(command, 300)
         assert members(command.pid) == []
     assert done.returncode == 143
-    assert "the job goes on without this command" in done.stderr
+    assert "the job continues without this command" in done.stderr
     job.let_go()
     wait_for(lambda: job.state == "JOB_STATE_SUCCEEDED", seconds=300)
     wait_for(lambda: not (job.only_directory / "_parts").exists(), seconds=300)

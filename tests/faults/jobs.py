@@ -11,13 +11,13 @@ from helpers.processes import ended, finish, wait_for
 
 from beam_batch_predict.commands.run import run_job
 from beam_batch_predict.jobs import read_job
+from beam_batch_predict.spec import RunOptions
 
 ROOT = Path(__file__).resolve().parents[2]
 INJECTED = Path(__file__).resolve().parent / "injected"
 
 ROWS = 2_000
 CHUNK_BYTES = 500
-OPTIONS = {"chunk_bytes": CHUNK_BYTES}
 
 
 def is_bad(row):
@@ -63,7 +63,8 @@ class Job:
     def run_here(self, **options):
         """Run it in this process; the record."""
         job = read_job(self.path.read_bytes())
-        return json.loads(run_job(job, {**OPTIONS, **options}, []).job)
+        options = RunOptions(**{"chunk_bytes": CHUNK_BYTES, **options})
+        return json.loads(run_job(job, options, []).job)
 
     def command(self, *flags):
         """Its command line."""

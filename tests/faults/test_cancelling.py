@@ -35,7 +35,7 @@ def test_a_signal_stops_work_where_it_looks(number, code, shown):
     with pytest.raises(Cancelled) as caught:
         cancellation.call(lambda: work_until_asked(number))
     assert caught.value.status.code == Code.CANCELLED
-    expected = f"cancelled by {number.name}; --resume goes on with what is done"
+    expected = f"cancelled by {number.name}; --resume continues from the finished chunks"
     assert caught.value.status.message == expected
     assert cancellation.exit_code() == code
     assert cancellation.end(code) == code
@@ -108,7 +108,7 @@ def test_work_elsewhere_is_not_waited_for_and_not_stopped(shown):
             send()
             end.wait()
 
-    with pytest.raises(cancellation.JobGoesOn, match="goes on without this command"):
+    with pytest.raises(cancellation.JobGoesOn, match="continues without this command"):
         cancellation.call(work)
     end.set()
     assert (told, shown) == ([], [])

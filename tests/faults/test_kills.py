@@ -97,7 +97,7 @@ def stopped_in_order(number, flags, job, nothing_is_lost, group=False):
     assert done.returncode == 128 + number
     record = json.loads(done.stdout)
     assert record["state"] == job.state == "JOB_STATE_CANCELLED"
-    message = f"cancelled by {number.name}; --resume goes on with what is done"
+    message = f"cancelled by {number.name}; --resume continues from the finished chunks"
     assert record["error"] == {"code": 1, "message": message}
     assert "endTime" in record
     assert done.stderr.splitlines() == [

@@ -74,7 +74,7 @@ def test_a_job_of_a_runner_elsewhere_goes_on_without_the_command(
         done = finish(command)
     assert done.returncode == 128 + number
     assert json.loads(done.stdout)["state"] == "JOB_STATE_RUNNING"
-    assert "the job goes on without this command" in done.stderr
+    assert "the job continues without this command" in done.stderr
     job.let_go()
     wait_for(lambda: job.state == "JOB_STATE_SUCCEEDED" and not job.parts)
     wait_for(lambda: not (job.only_directory / "_parts").exists())

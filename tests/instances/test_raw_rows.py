@@ -1,4 +1,4 @@
-"""Rows as they stand for a model of one string, what they say for any other; keys of places."""
+"""Rows as they stand for a model of one string, what they say for any other; keys of locations."""
 
 import json
 import pickle
@@ -155,7 +155,7 @@ def test_examples_and_texts_may_stand_beside_each_other(predict):
 
 
 @pytest.mark.tfx_bsl
-def test_examples_and_texts_have_keys_and_places(predict):
+def test_examples_and_texts_have_keys_and_locations(predict):
     rows = [example(x=1.5, id=b"a"), b'{"x": 2.5, "id": 7}', example(x=3.0), b'{"x": 1}']
     batch = predict(rows, "serving_default", "tf-record", key_field="id")
     assert batch.keys == ["a", 7, None, None]
@@ -165,7 +165,7 @@ def test_examples_and_texts_have_keys_and_places(predict):
         'key feature "id" is missing; the Example has "x" (in, byte 20)',
         'key field "id" is missing; the row has "x" (in, byte 30)',
     ]
-    batch = predict(rows[1:3], "serving_default", "tf-record", place_as_key=True)
+    batch = predict(rows[1:3], "serving_default", "tf-record", location_as_key=True)
     assert batch.keys == ["in:0", "in:10"]
 
 
@@ -208,20 +208,20 @@ SOURCES = {
 @pytest.mark.parametrize("form", SOURCES)
 @pytest.mark.parametrize("raw", [False, True])
 @pytest.mark.parametrize("takes_string", [False, True])
-def test_keys_are_places_for_every_row_and_format(takes_string, raw, form):
+def test_keys_are_locations_for_every_row_and_format(takes_string, raw, form):
     origins, offsets = ((0, "a%s"), (2, 'b"\\')), [0, 7, 0]
     columns = ("x",) if form == "csv" else ()
     batch = InstanceBatch(
         SOURCES[form], origins=origins, offsets=offsets, format=form, columns=columns
     )
-    config = InstanceConfig(place_as_key=True, raw_strings=raw)
+    config = InstanceConfig(location_as_key=True, raw_strings=raw)
     converted = convert(batch, config, takes_string=takes_string)
     assert converted.keys == ["a%s:0", "a%s:7", 'b"\\:0']
     for line in error_lines(converted, NonFinite.STRING).splitlines():
         assert json.loads(line)["key"] in converted.keys
 
 
-def test_fields_of_rows_stay_with_a_place_as_key(predict):
-    batch = predict([b'{"x": 2}'], "serving_default", place_as_key=True)
+def test_fields_of_rows_stay_with_a_location_as_key(predict):
+    batch = predict([b'{"x": 2}'], "serving_default", location_as_key=True)
     assert answers(batch) == [4.0]
     assert prediction_lines(batch, shape=RecordShape.OUTPUTS) == b'{"key": "in:0", "y": 4.0}\n'

@@ -323,7 +323,7 @@ def test_training_jobs_are_refused_with_what_to_do(extra):
         del job["predictionInput"]
     path, message = the_only(job)
     assert path == "trainingInput"
-    assert "name its SavedModel in predictionInput.uri" in message
+    assert "set predictionInput.uri to its SavedModel" in message
 
 
 def test_output_only_fields_are_ignored_even_where_they_are_wrong():

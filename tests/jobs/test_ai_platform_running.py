@@ -9,6 +9,7 @@ from helpers.ai_platform_bodies import LEAVE_OUT, body
 from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidArgument, InvalidJob
 from beam_batch_predict.jobs import AiPlatformJob, read_job
+from beam_batch_predict.spec import RunOptions
 from beam_batch_predict.status import Code, Status
 
 UTC = datetime.timezone.utc
@@ -37,7 +38,9 @@ def test_a_job_becomes_a_spec():
             maxWorkerCount=3,
         )
     )
-    assert job.to_spec(chunk_bytes=1024, non_finite=spec.NonFinite.NULL) == spec.BatchPredictSpec(
+    assert job.to_spec(
+        RunOptions(chunk_bytes=1024, non_finite=spec.NonFinite.NULL)
+    ) == spec.BatchPredictSpec(
         source=spec.JsonLines(["a*", "b"], chunk_bytes=1024),
         model=spec.SavedModel("gs://b/models/penguins/3", "raw"),
         destination=spec.GcsDestination(
@@ -69,7 +72,9 @@ def test_a_spec_has_the_defaults_of_the_service():
     ],
 )
 def test_the_format_says_how_files_are_read(name, source):
-    made = read_job(body(dataFormat=name)).to_spec(chunk_bytes=10, max_instance_bytes=20)
+    made = read_job(body(dataFormat=name)).to_spec(
+        RunOptions(chunk_bytes=10, max_instance_bytes=20)
+    )
     assert made.source == source
 
 
@@ -77,38 +82,38 @@ def test_the_format_says_how_files_are_read(name, source):
     ("option", "config"),
     [
         ("", {}),
-        ("place", {"place_as_key": True}),
+        ("location", {"location_as_key": True}),
         ("field:id", {"key_field": "id"}),
         ("field:a:b", {"key_field": "a:b"}),
     ],
 )
 def test_the_option_key_says_what_identifies_a_row(option, config):
-    made = read_job(body()).to_spec(key=option)
+    made = read_job(body()).to_spec(RunOptions(key=option))
     assert made.instances == spec.InstanceConfig(**config, raw_strings=True)
 
 
-@pytest.mark.parametrize("option", ["id", "field:", "places", "Place"])
+@pytest.mark.parametrize("option", ["id", "field:", "locations", "Location", "place"])
 def test_other_keys_are_refused(option):
-    with pytest.raises(InvalidArgument, match='expected "place" or "field:NAME", found'):
-        read_job(body()).to_spec(key=option)
+    with pytest.raises(InvalidArgument, match='expected "location" or "field:NAME", found'):
+        read_job(body()).to_spec(RunOptions(key=option))
 
 
 def test_the_option_signature_name_is_for_jobs_that_name_none():
     job = read_job(body())
-    assert job.to_spec(signature_name="raw").model.signature_name == "raw"
+    assert job.to_spec(RunOptions(signature_name="raw")).model.signature_name == "raw"
     named = read_job(body(signatureName="raw"))
     assert named.to_spec().model.signature_name == "raw"
-    assert named.to_spec(signature_name="raw").model.signature_name == "raw"
+    assert named.to_spec(RunOptions(signature_name="raw")).model.signature_name == "raw"
     with pytest.raises(InvalidArgument, match="found 'cooked', and predictionInput.signatureName"):
-        named.to_spec(signature_name="cooked")
+        named.to_spec(RunOptions(signature_name="cooked"))
 
 
 @pytest.mark.parametrize(
     "option", [{"csv_multiline": True}, {"bigquery_query": "x"}, {"bigquery_row_restriction": "x"}]
 )
 def test_options_for_what_is_never_read_are_refused(option):
-    with pytest.raises(InvalidArgument, match="is for what AI Platform's jobs do not read"):
-        read_job(body()).to_spec(**option)
+    with pytest.raises(InvalidArgument, match="which AI Platform jobs do not read"):
+        read_job(body()).to_spec(RunOptions(**option))
 
 
 def test_a_model_by_name_is_looked_up(registry):
@@ -127,14 +132,14 @@ def test_the_version_wins_over_its_model(registry):
         "versionName": "projects/p/models/flowers/versions/1",
     }
     job = read_job(body(**model))
-    assert job.to_spec(model_registry=registry).model.uri == f"{registry}/flowers/1"
+    assert job.to_spec(RunOptions(model_registry=registry)).model.uri == f"{registry}/flowers/1"
 
 
 def test_a_model_that_is_nowhere_is_refused_by_its_name(registry, monkeypatch):
     monkeypatch.delenv("BEAM_BATCH_PREDICT_MODEL_REGISTRY", raising=False)
     job = read_job(body(uri=LEAVE_OUT, modelName="projects/p/models/flower"))
     with pytest.raises(InvalidArgument, match="did you mean 'flowers'"):
-        job.to_spec(model_registry=registry)
+        job.to_spec(RunOptions(model_registry=registry))
     with pytest.raises(InvalidArgument, match="--model_registry"):
         job.to_spec()
 
@@ -172,8 +177,8 @@ def test_a_region_that_the_service_did_not_have_is_noted(region, words):
     ("changes", "start", "words"),
     [
         ({"maxWorkerCount": 10}, "predictionInput.maxWorkerCount", "the runner decides"),
-        ({"runtimeVersion": "2.11"}, "predictionInput.runtimeVersion", "that is installed"),
-        ({"framework": "TENSORFLOW"}, "predictionInput.framework", "a SavedModel"),
+        ({"runtimeVersion": "2.11"}, "predictionInput.runtimeVersion", "the installed TensorFlow"),
+        ({"framework": "TENSORFLOW"}, "predictionInput.framework", "a TensorFlow SavedModel"),
         (
             {"accelerator": {"count": "1", "type": "NVIDIA_TESLA_K80"}},
             "predictionInput.accelerator",
@@ -189,7 +194,7 @@ def test_fields_that_change_nothing_are_noted(changes, start, words):
 
 def test_labels_are_kept_and_noted():
     job = read_job(body({"labels": {"team": "x"}}))
-    assert any(note.startswith("labels: kept in the record") for note in job.notes)
+    assert any(note.startswith("labels: kept in the job resource") for note in job.notes)
     assert json.loads(job.record(spec.Outcome("gs://b/out", CREATED)))["labels"] == {"team": "x"}
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from beam_batch_predict.jobs import parse_ai_platform_job, parse_resource
 from beam_batch_predict.jobs.vertex.types import AcceleratorType
-from beam_batch_predict.spec.resources import Requested, Resources, place_of
+from beam_batch_predict.spec.resources import Requested, Resources, project_and_location
 
 
 def test_every_field_of_vertex_ai():
@@ -112,5 +112,5 @@ def test_the_place_of_a_finished_job_goes_before_that_of_its_model():
     ],
 )
 def test_places(name, project, region):
-    found = place_of(name, "f")
+    found = project_and_location(name, "f")
     assert tuple(each and each.value for each in found) == (project, region)

@@ -66,7 +66,7 @@ BROKEN = [
     (
         {INSTANCES: {"includedFields": ["a"], "excludedFields": ["b"]}},
         f"{INSTANCES}.excludedFields",
-        "must be empty where includedFields is set",
+        "must be empty if includedFields is set",
     ),
     (
         {INSTANCES: {"includedFields": ["a", "", "b"]}},
@@ -123,11 +123,11 @@ BROKEN = [
         "generateExplanation",
         "cannot be written as csv",
     ),
-    ({"explanationSpec": {}}, "explanationSpec", "only where generateExplanation is true"),
+    ({"explanationSpec": {}}, "explanationSpec", "only if generateExplanation is true"),
     (
         {"explanationSpec": {}, "generateExplanation": False},
         "explanationSpec",
-        "only where generateExplanation is true",
+        "only if generateExplanation is true",
     ),
     (
         {
@@ -146,7 +146,7 @@ BROKEN = [
     # What Vertex AI takes and this release does not.
     ({MODEL: OUT, "model": "publishers/google/models/gemini"}, "model", "in Google's service"),
     ({MODEL: OUT, "model": "projects/p/locations/l/models/.."}, "model", "another directory"),
-    ({MODEL: OUT, "model": "projects/p/locations/l.evil/models/1"}, "model", "no location"),
+    ({MODEL: OUT, "model": "projects/p/locations/l.evil/models/1"}, "model", "not a location"),
     ({MODEL: OUT, "model": "models/1"}, "model", "expected a model as"),
     ({f"{MODEL}.artifactUri": OUT}, f"{MODEL}.artifactUri", "required"),
     (

@@ -8,6 +8,7 @@ import pytest
 from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidArgument, InvalidJob
 from beam_batch_predict.jobs import BatchPredictionJob, parse_resource, read_job
+from beam_batch_predict.spec import RunOptions
 from beam_batch_predict.status import Code, Status
 
 UTC = datetime.timezone.utc
@@ -31,7 +32,7 @@ def test_a_job_becomes_a_spec(changed):
         )
     )
     assert job.to_spec(
-        signature_name="raw", chunk_bytes=1024, non_finite=spec.NonFinite.NULL
+        RunOptions(signature_name="raw", chunk_bytes=1024, non_finite=spec.NonFinite.NULL)
     ) == spec.BatchPredictSpec(
         source=spec.JsonLines(["in/*.jsonl"], chunk_bytes=1024),
         model=spec.SavedModel("models/penguins/3", "raw", {"threshold": 0.5}),
@@ -55,7 +56,7 @@ FROM_TABLE = {
 def test_a_job_on_a_table_becomes_a_spec(changed):
     job = read_job(changed(FROM_TABLE))
     made = job.to_spec(
-        chunk_bytes=7, bigquery_query="SELECT 1", bigquery_row_restriction="a > 1"
+        RunOptions(chunk_bytes=7, bigquery_query="SELECT 1", bigquery_row_restriction="a > 1")
     ).source
     assert made == spec.BigQuery("p.d.t", "SELECT 1", "a > 1", chunk_bytes=7)
     # Two runs of a job are two queries; the plans of one run are one.
@@ -65,7 +66,7 @@ def test_a_job_on_a_table_becomes_a_spec(changed):
 @pytest.mark.parametrize("option", ["bigquery_query", "bigquery_row_restriction"])
 def test_an_option_for_tables_does_not_go_with_files(changed, option):
     with pytest.raises(InvalidArgument, match=f"{option} is for inputConfig.bigquerySource"):
-        read_job(changed()).to_spec(**{option: "x"})
+        read_job(changed()).to_spec(RunOptions(**{option: "x"}))
 
 
 @pytest.mark.parametrize("name", ["t$20240501", "t*"])
@@ -93,7 +94,7 @@ def test_a_job_that_was_not_checked_is_checked_before_it_is_run():
 
 def test_an_argument_that_cannot_work_is_refused(changed):
     with pytest.raises(InvalidArgument, match="chunk_bytes"):
-        read_job(changed()).to_spec(chunk_bytes=0)
+        read_job(changed()).to_spec(RunOptions(chunk_bytes=0))
 
 
 def test_a_plain_job_needs_no_notes(changed):
@@ -106,7 +107,7 @@ def test_a_plain_job_needs_no_notes(changed):
         ({"serviceAccount": "a@b"}, "serviceAccount", "used on Dataflow"),
         ({"encryptionSpec.kmsKeyName": "k"}, "encryptionSpec", "and for tables of BigQuery"),
         ({"disableContainerLogging": True}, "disableContainerLogging", "no container"),
-        ({"labels": {"a": "b"}}, "labels", "kept in the record"),
+        ({"labels": {"a": "b"}}, "labels", "kept in the job resource"),
         (
             {"dedicatedResources.machineSpec.machineType": "n1-standard-4"},
             "dedicatedResources",
@@ -120,7 +121,7 @@ def test_a_plain_job_needs_no_notes(changed):
         (
             {"unmanagedContainerModel.predictSchemata": {"instanceSchemaUri": "x"}},
             "unmanagedContainerModel.predictSchemata",
-            "the SavedModel's signature",
+            "the signature of the SavedModel",
         ),
         (
             {
@@ -130,7 +131,7 @@ def test_a_plain_job_needs_no_notes(changed):
                 }
             },
             "unmanagedContainerModel.containerSpec",
-            "the SavedModel at artifactUri is run directly, without a container; "
+            "the SavedModel at artifactUri runs directly, without a container; "
             "not used: imageUri, env.",
         ),
         ({"modelVersionId": "2"}, "modelVersionId", "output only; ignored"),
@@ -139,7 +140,7 @@ def test_a_plain_job_needs_no_notes(changed):
         (
             {"name": "projects/p/locations/l/batchPredictionJobs/1"},
             "name",
-            "its project and location are kept for the record and for Dataflow",
+            "its project and location are kept for the job resource and for Dataflow",
         ),
     ],
 )

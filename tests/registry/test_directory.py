@@ -13,6 +13,7 @@ from beam_batch_predict.registry.directory import list_models
 from beam_batch_predict.registry.lookup import resolve
 from beam_batch_predict.registry.resolved import REGISTRY_VARIABLE, ResolvedModel
 from beam_batch_predict.registry.versions_file import MOST_BYTES, Pins, parse_pins
+from beam_batch_predict.spec import RunOptions
 
 
 @pytest.fixture(autouse=True)
@@ -137,7 +138,7 @@ def test_an_unknown_model_names_near_ones_and_says_where_was_looked(registry):
 
 def test_a_directory_of_versions_is_no_registry(registry):
     directory = registry(versions("1", "2"))
-    with pytest.raises(InvalidArgument, match="these look like versions: name the directory above"):
+    with pytest.raises(InvalidArgument, match="these look like versions: use the directory above"):
         resolve("m", registry=f"{directory}/m")
 
 
@@ -147,13 +148,15 @@ def test_an_unknown_version_names_near_ones(registry):
         resolve("m@stabel", registry=directory)
     with pytest.raises(InvalidArgument, match="no version '3'; there are 'stable', 'no', '2', '1'"):
         resolve("m@3", registry=directory)
-    with pytest.raises(InvalidArgument, match="'no' is version 9 by .*versions.yaml, and there is"):
+    with pytest.raises(
+        InvalidArgument, match="'no' is version 9 in .*versions.yaml, but version 9 does not"
+    ):
         resolve("m@no", registry=directory)
 
 
 def test_a_pinned_default_that_is_gone_is_not_replaced_by_another(registry):
     directory = registry({**versions("1"), "m/versions.yaml": "default: 2"})
-    with pytest.raises(InvalidArgument, match="'default' is version 2 by"):
+    with pytest.raises(InvalidArgument, match="'default' is version 2 in"):
         resolve("m", registry=directory)
 
 
@@ -161,7 +164,7 @@ def test_a_model_without_versions_says_what_is_missing(registry):
     directory = registry({"m/readme.txt": "", "whole/saved_model.pb": "", "half/1/x": ""})
     with pytest.raises(InvalidArgument, match="no directory whose name is a number"):
         resolve("m", registry=directory)
-    with pytest.raises(InvalidArgument, match=r"whole is a SavedModel, and has no versions; move"):
+    with pytest.raises(InvalidArgument, match=r"whole is a SavedModel without versions; move"):
         resolve("whole", registry=directory)
     with pytest.raises(InvalidArgument, match="version 1 is not whole"):
         resolve("half", registry=directory)
@@ -171,7 +174,7 @@ def test_where_there_is_no_registry_it_says_so(tmp_path):
     with pytest.raises(InvalidArgument, match="no model registry at .*/nowhere"):
         resolve("m", registry=str(tmp_path / "nowhere"))
     for name in ("m", "projects/p/models/m"):
-        with pytest.raises(InvalidArgument, match="nothing says where to look") as raised:
+        with pytest.raises(InvalidArgument, match="no model registry is set") as raised:
             resolve(name)
         assert "--model_registry=DIR" in raised.value.hint
         assert REGISTRY_VARIABLE in raised.value.hint
@@ -255,10 +258,10 @@ def test_pins_are_read_as_they_are_written(text, pins):
         ("? [a]\n: 1", "expected the fields default and aliases"),
         ("default: !!python/object/apply:os.system ['touch hacked']", "expected the number"),
         ("!!python/object/new:os.system [x]", "expected the fields"),
-        ("default: 1\n---\ndefault: 2", "it is no YAML"),
-        ("[" * 3000, "it is no YAML"),
-        ("\0", "it is no YAML"),
-        ("default: *x", "it is no YAML"),
+        ("default: 1\n---\ndefault: 2", "it is not YAML"),
+        ("[" * 3000, "it is not YAML"),
+        ("\0", "it is not YAML"),
+        ("default: *x", "it is not YAML"),
         ("#" * (MOST_BYTES + 1), "larger than"),
     ],
 )
@@ -270,7 +273,7 @@ def test_pins_that_cannot_be_meant_are_refused_with_their_line(text, words):
 
 
 def test_pins_in_no_encoding_are_refused():
-    with pytest.raises(ModelError, match="it is no YAML"):
+    with pytest.raises(ModelError, match="it is not YAML"):
         parse_pins(b"default: \xff", "versions.yaml")
 
 
@@ -366,7 +369,7 @@ def test_a_job_is_resolved_once(registry, job):
         resolved = parse_resource(file.read()).resolved(directory)
     registry(versions("2"))
     assert resolved.resolved(directory) is resolved
-    made = resolved.to_spec(model_registry=directory)
+    made = resolved.to_spec(RunOptions(model_registry=directory))
     assert (made.model.uri, made.model.display_name) == (f"{directory}/m/1", "m")
     assert made.job.notes == (f"model: m@1 is {directory}/m/1.",)
 
@@ -375,7 +378,7 @@ def test_the_same_job_may_be_resolved_to_different_versions(registry, job):
     directory = registry(versions("1"))
     with open(job("m")) as file:
         read = parse_resource(file.read())
-    assert read.to_spec(model_registry=directory).model.uri == f"{directory}/m/1"
+    assert read.to_spec(RunOptions(model_registry=directory)).model.uri == f"{directory}/m/1"
     registry(versions("2"))
-    assert read.to_spec(model_registry=directory).model.uri == f"{directory}/m/2"
+    assert read.to_spec(RunOptions(model_registry=directory)).model.uri == f"{directory}/m/2"
     assert read.notes == ()

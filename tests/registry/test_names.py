@@ -67,7 +67,7 @@ def test_what_is_no_name_is_refused(name):
     ["publishers/google/models/gemini-2", "projects/p/locations/l/publishers/meta/models/llama@1"],
 )
 def test_models_of_publishers_are_refused_with_the_reason(name):
-    with pytest.raises(InvalidArgument, match="runs in Google's service alone"):
+    with pytest.raises(InvalidArgument, match="it runs only in Google's service"):
         parse_model_name(name)
 
 

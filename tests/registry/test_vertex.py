@@ -138,14 +138,17 @@ def test_a_directory_of_models_is_asked_in_place_of_the_service(vertex, tmp_path
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"image": "docker.io/my/server"}, "it is the container 'docker.io/my/server' alone"),
+        (
+            {"image": "docker.io/my/server"},
+            "of the container 'docker.io/my/server' only",
+        ),
         ({"source": "AUTOML"}, "trained by AutoML"),
         ({"source": "BQML"}, "EXPORT MODEL"),
         ({"source": "MODEL_GARDEN"}, "Model Garden"),
         ({}, "its files stay in the service"),
         (
             {"image": "docker.io/my/server", "artifact_uri": "gs://b/m"},
-            "if gs://b/m holds a SavedModel that can be run without the container",
+            "if gs://b/m is a SavedModel that can run without the container",
         ),
     ],
 )

@@ -15,7 +15,7 @@ from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.runners.job_options import plan_options
 from beam_batch_predict.runners.pipeline_options import flags_given
 from beam_batch_predict.spec.options import ModelCopies
-from beam_batch_predict.spec.resources import Requested, Resources, asked
+from beam_batch_predict.spec.resources import Requested, Resources, requested
 
 DATAFLOW = [
     "--runner=DataflowRunner",
@@ -119,7 +119,7 @@ def test_the_region_of_gclouds_configuration(monkeypatch):
 @pytest.fixture(autouse=True)
 def _no_region(monkeypatch):
     monkeypatch.delenv("CLOUDSDK_COMPUTE_REGION", raising=False)
-    monkeypatch.setenv("PATH", "/nowhere")  # of gcloud, which would be asked
+    monkeypatch.setenv("PATH", "/nowhere")  # of gcloud, which would be requested
 
 
 TEXTS = st.one_of(
@@ -128,7 +128,7 @@ TEXTS = st.one_of(
 
 
 def asking(values, field):
-    return st.none() | values.map(lambda value: asked(value, field))
+    return st.none() | values.map(lambda value: requested(value, field))
 
 
 @settings(

@@ -10,7 +10,13 @@ from beam_batch_predict.commands.verify import verify
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runs.failure_limit import EARLY_CHUNKS, FailureLimit, Tally
-from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, JsonLines, SavedModel
+from beam_batch_predict.spec import (
+    BatchPredictSpec,
+    GcsDestination,
+    JsonLines,
+    RunOptions,
+    SavedModel,
+)
 
 
 @pytest.fixture
@@ -30,7 +36,8 @@ def run(tmp_path, tiny_model):
                 "gcsDestination": {"outputUriPrefix": str(tmp_path / "out")},
             },
         }
-        finished = run_command.run_job(read_job(job), {"max_failed_min_rows": 10, **options}, [])
+        options = RunOptions(**{"max_failed_min_rows": 10, **options})
+        finished = run_command.run_job(read_job(job), options, [])
         record = json.loads(finished.job)
         assert finished.failed == (record["state"] != "JOB_STATE_SUCCEEDED")
         return record, Path(record["outputInfo"]["gcsOutputDirectory"])

@@ -12,7 +12,7 @@ from beam_batch_predict.commands import run as run_command
 from beam_batch_predict.commands.verify import verify
 from beam_batch_predict.errors import DestinationError, InvalidArgument
 from beam_batch_predict.sinks.publish import files as publish_files
-from beam_batch_predict.spec import BatchPredictSpec, FileNames, RecordShape
+from beam_batch_predict.spec import BatchPredictSpec, FileNames, RecordShape, RunOptions
 from beam_batch_predict.spec.resources import Resources
 
 ROWS = "".join(
@@ -29,8 +29,8 @@ class Job:
     display_name: str = "old_job"
     resources: Resources = Resources()
 
-    def to_spec(self, **options):
-        chunks = dataclasses.replace(self.spec.source, **options)
+    def to_spec(self, options):
+        chunks = dataclasses.replace(self.spec.source, chunk_bytes=options.chunk_bytes)
         return dataclasses.replace(self.spec, source=chunks, job=self)
 
     def record(self, outcome):
@@ -69,11 +69,11 @@ def run(tmp_path, tiny_model, out):
             bbp.JsonLines(str(tmp_path / uri)),
             bbp.SavedModel(model),
             bbp.GcsDestination(f"{out}/", own_directory=False, file_names=FileNames.SHARDED),
-            bbp.InstanceConfig(place_as_key=True),
+            bbp.InstanceConfig(location_as_key=True),
             record_shape=RecordShape.OUTPUTS,
             **how,
         )
-        options = {"chunk_bytes": 200, "resume": resume}
+        options = RunOptions(chunk_bytes=200, resume=resume)
         finished = run_command.run_job(Job(spec, name), options, list(flags), lambda line: None)
         return json.loads(finished.job)
 

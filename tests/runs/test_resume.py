@@ -16,6 +16,7 @@ from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runs import finish
 from beam_batch_predict.sinks.parts import metadata
 from beam_batch_predict.sinks.publish import files as publish_files
+from beam_batch_predict.spec import RunOptions
 from beam_batch_predict.transforms import read_dofns, write_dofns
 
 ROWS = "".join("oops\n" if n % 17 == 5 else f"{n}.5\n" for n in range(200))
@@ -39,7 +40,7 @@ def run(tmp_path, tiny_model):
                 "gcsDestination": {"outputUriPrefix": str(tmp_path / out)},
             },
         }
-        options = {"chunk_bytes": 200, "resume": resume, **options}
+        options = RunOptions(**{"chunk_bytes": 200, "resume": resume, **options})
         finished = run_command.run_job(read_job(job), options, [], show)
         return json.loads(finished.job)
 

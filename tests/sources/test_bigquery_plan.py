@@ -486,7 +486,7 @@ def test_no_credentials_are_sent_without_tls():
 def test_a_query_without_a_project_is_refused(monkeypatch):
     monkeypatch.delenv("GOOGLE_CLOUD_PROJECT", raising=False)
     clients = BigQueryClients(credentials=some_credentials)
-    with pytest.raises(InvalidArgument, match="nothing says in which project"):
+    with pytest.raises(InvalidArgument, match="no project is set in which"):
         chunks_of(BigQuery(query="SELECT 1", clients=clients))
 
 

@@ -43,7 +43,7 @@ REFUSED = [
     (
         lambda: InstanceConfig("list", included_fields=["a"], excluded_fields=["b", "b"]),
         'InstanceConfig: instance_type: expected "object" or "array", found \'list\'; '
-        "excluded_fields: must be empty where included_fields is set; "
+        "excluded_fields: must be empty if included_fields is set; "
         "excluded_fields: names 'b' more than once",
     ),
     (lambda: InstanceConfig(included_fields=[""]), "included_fields: expected a non-empty"),

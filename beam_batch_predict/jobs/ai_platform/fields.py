@@ -1,4 +1,4 @@
-"""The fields of a job of AI Platform Prediction, which its rules look at.
+"""The fields of a job of AI Platform Prediction, for its rules.
 
 Source: the discovery document of the service's API (`Job` of `ml.v1.json`).
 """
@@ -19,18 +19,18 @@ class AiPlatformJobFields(Resource):
 
     Attributes:
         job_id: the name that the user gave the job.
-        prediction_input: what to predict from what, and where to.
-        training_input: of a training job, which cannot be run here.
-        create_time: output only: when the job was made.
+        prediction_input: the input, the model and the output.
+        training_input: the input of a training job, which is not supported.
+        create_time: output only: when the job was created.
         start_time: output only: when its first worker began.
         end_time: output only: when it ended.
-        state: output only: how it stands.
+        state: output only: the state.
         error_message: output only: why it failed, or which inputs could not be read.
         prediction_output: output only: where the predictions are, and how many.
-        training_output: output only: of a training job.
-        labels: metadata of the user.
-        etag: output only: another one for each record of the job.
-        job_position: output only: how many jobs were before this one in the service's queue.
+        training_output: output only: the output of a training job.
+        labels: the labels that the user gave the job.
+        etag: output only: different for each version of the resource.
+        job_position: output only: the number of jobs before this one in the service's queue.
 
     Example:
         >>> AiPlatformJobFields(job_id="penguins_1").to_json()

@@ -1,4 +1,4 @@
-"""The AI Platform job: how it is read and run, and its job resource.
+"""The batch prediction job of AI Platform Prediction.
 
 Source: the service's page "Getting batch predictions", and the discovery document of its API
 (`Job`, `PredictionInput` and `PredictionOutput` of `ml.v1.json`).
@@ -32,21 +32,21 @@ REGIONS = ("us-central1", "us-east1", "europe-west1", "asia-east1")
 """The regions in which the service had batch prediction."""
 
 _OF_OTHERS = ("csv_multiline", "bigquery_query", "bigquery_row_restriction")
-"""Options for what these jobs never read."""
+"""Options for inputs that these jobs do not have."""
 
 _NOTES = {
-    "max_worker_count": "used on Dataflow; elsewhere the runner decides how many workers there are",
-    "runtime_version": "not used; the model is run with the TensorFlow that is installed",
-    "framework": "not used; the model is a SavedModel of TensorFlow",
+    "max_worker_count": "used on Dataflow; elsewhere the runner decides the number of workers",
+    "runtime_version": "not used; the model runs with the installed TensorFlow",
+    "framework": "not used; the model is a TensorFlow SavedModel",
     "accelerator": "used on Dataflow; elsewhere the runner decides machines and workers",
 }
 
 
 class AiPlatformJob(AiPlatformJobFields, JobResource):
-    """A batch prediction job as AI Platform Prediction writes it; it is a `spec.JobRecord`.
+    """A batch prediction job of AI Platform Prediction; it is a `spec.JobRecord`.
 
-    `read` makes one that can be run, without the output-only fields. One that was made
-    otherwise, by `parse` or by calling the class, is checked by `to_spec`.
+    `read` makes a job to run, without output-only fields. `to_spec` checks the rules of a job made
+    in another way, by `parse` or by calling the class.
 
     Example:
         >>> job = AiPlatformJob.read('''{
@@ -77,12 +77,12 @@ class AiPlatformJob(AiPlatformJobFields, JobResource):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is done with fields in another way than by the service, and which model it is.
+        """Notes on fields that are used in another way than by the service, and on the model.
 
         Example:
             >>> AiPlatformJob(prediction_input=PredictionInput(runtime_version="2.11")).notes
-            ('predictionInput.runtimeVersion: not used; the model is run with the TensorFlow \
-that is installed.',)
+            ('predictionInput.runtimeVersion: not used; the model runs with the \
+installed TensorFlow.',)
         """
         given = self.prediction_input or PredictionInput()
         found = self._notes_on_model()
@@ -94,14 +94,14 @@ that is installed.',)
         ]
         if self.has("labels"):
             found.append(
-                "labels: kept in the record, and given to jobs of Dataflow; files have no labels."
+                "labels: kept in the job resource, and used on Dataflow; files have no labels."
             )
         found += self._notes_on_outputs()
         return tuple(found)
 
     @property
     def resources(self) -> Resources:
-        """What the job says of machines, accounts and labels.
+        """The machines, accounts and labels that the job requests.
 
         Example:
             >>> job = AiPlatformJob(prediction_input=PredictionInput(max_worker_count=5))
@@ -110,44 +110,43 @@ that is installed.',)
         """
         return resources_of(self)
 
-    def to_spec(self, **options: Any) -> spec.BatchPredictSpec:
-        """The job in the terms of the pipeline.
+    def to_spec(self, options: RunOptions | None = None) -> spec.BatchPredictSpec:
+        """Describe the work of the job for the pipeline.
 
         Args:
-            **options: values of `RunOptions`, by name. Without a `key`, only what the model itself
-                returns says which row a prediction is of.
+            options: of the run. Without a `key`, a prediction is only what the model returns.
 
         Raises:
             InvalidJob: the job breaks a rule.
-            InvalidArgument: one of the arguments cannot work, or there is no such model.
+            InvalidArgument: an option is wrong, or the model does not exist.
             ModelError: the registry of models cannot be read.
         """
         wrong = self._breaches()
         if wrong:
             raise InvalidJob("job", wrong)
-        asked = RunOptions(**options)
+        options = options or RunOptions()
         for name in _OF_OTHERS:
-            if getattr(asked, name):
-                message = f"{name} is for what AI Platform's jobs do not read: CSV files, tables"
+            if getattr(options, name):
+                message = f"{name} is for CSV files or tables, which AI Platform jobs do not read"
                 raise InvalidArgument(message, "leave it out")
         given = self.prediction_input
         assert given is not None
         assert given.output_path is not None
-        job, key = self.resolved(asked.model_registry), row_key(asked.key)
+        job, key = self.resolved(options.model_registry), row_key(options.key)
         return spec.BatchPredictSpec(
-            source=_source(given, asked),
-            model=job._saved_model(asked.signature_name),
+            source=_source(given, options),
+            model=job._saved_model(options.signature_name),
             destination=spec.GcsDestination(
                 given.output_path, own_directory=False, file_names=spec.FileNames.SHARDED
             ),
             instances=spec.InstanceConfig(
-                key_field=key.key_field, place_as_key=key.place_as_key, raw_strings=True
+                key_field=key.key_field, location_as_key=key.location_as_key, raw_strings=True
             ),
             predictions_format="csv" if given.output_data_format == "CSV" else "jsonl",
             batch_size=given.batch_size or spec.DEFAULT_BATCH_SIZE,
             record_shape=spec.RecordShape.OUTPUTS,
             job=job,
-            **asked.of_spec,
+            **options.of_spec,
         )
 
     def _model_name(self) -> str | None:
@@ -158,13 +157,13 @@ that is installed.',)
         return breaches(self, broken)
 
     def _saved_model(self, option: str) -> spec.SavedModel:
-        """The model.
+        """Return the model.
 
         Args:
-            option: the signature to call where the job names none.
+            option: the signature to call if the job has none.
 
         Raises:
-            InvalidArgument: the job names another one.
+            InvalidArgument: the job has another signature.
         """
         given = self.prediction_input or PredictionInput()
         named = given.signature_name
@@ -187,9 +186,9 @@ that is installed.',)
         return filled | {"etag": base64.b64encode(digest[:9]).decode()}
 
 
-def _source(given: PredictionInput, asked: RunOptions) -> spec.FileSource:
-    uris, size, readers = given.patterns(), asked.chunk_bytes, asked.readers_per_file
-    longest = asked.max_instance_bytes
+def _source(given: PredictionInput, options: RunOptions) -> spec.FileSource:
+    uris, size, readers = given.patterns(), options.chunk_bytes, options.readers_per_file
+    longest = options.max_instance_bytes
     if given.data_format in ("TF_RECORD", "TF_RECORD_GZIP"):
         gzip = given.data_format == "TF_RECORD_GZIP"
         return spec.TfRecord(uris, size, gzip, longest, readers_per_file=readers)
@@ -200,8 +199,8 @@ def _region_note(region: str) -> str:
     where = "used on Dataflow; elsewhere the runner decides where it runs"
     if region in REGIONS:
         return f"predictionInput.region: {where}."
-    near = nearest(region, list(REGIONS))
-    hint = f", the nearest name is {near!r}" if near else ""
+    near = nearest(region, REGIONS)
+    hint = f", the nearest name is {quoted(near[0])}" if near else ""
     return (
         f"predictionInput.region: AI Platform had no batch prediction in {quoted(region)}{hint}; "
         f"{where}."

@@ -27,18 +27,18 @@ OUTPUT_ONLY = frozenset(
         "job_position",
     }
 )
-"""The attributes that the service fills: ignored in a job that is to be run."""
+"""The attributes that the service fills, ignored in a job to run."""
 
 _MOST_NAMED = 3
-"""Inputs that could not be read, of which a record has the reasons."""
+"""The number of unreadable inputs whose errors are in the error message."""
 
 
 def output_fields(outcome: Outcome, output_path: str | None) -> dict[str, Any]:
-    """The values of the output-only attributes of a job, other than its etag.
+    """Return the values of the output-only attributes of a job, except the etag.
 
     Args:
-        outcome: how the run ended, or how it stands.
-        output_path: as the job has it.
+        outcome: the outcome of the run so far.
+        output_path: the output path of the job.
     """
     state = "QUEUED" if outcome.state is RunState.PENDING else outcome.state.value
     fields: dict[str, Any] = {
@@ -65,15 +65,15 @@ def output_fields(outcome: Outcome, output_path: str | None) -> dict[str, Any]:
 
 
 def _error_message(outcome: Outcome) -> str:
-    """Why the job failed; or, of one that did not, that inputs could not be read.
+    """Return why the job failed, or else which inputs could not be read.
 
-    Rows that failed are no error of the job: `errorCount` and the files of errors have those.
+    Failed rows are not an error of the job: they are in `errorCount` and in the errors files.
     """
     if outcome.error is not None:
         return redacted(outcome.error.message)
     if outcome.end_time is None or outcome.incomplete_count == 0:
         return ""
-    # Those of inputs come first; there is one text for all of them.
+    # Failures of inputs come before those of rows.
     texts = [failure.message for failure in outcome.partial_failures[:_MOST_NAMED]]
     text = "; ".join(["not all of the input could be read", *texts])
     return redacted(f"{text}; manifest.json has all of them")

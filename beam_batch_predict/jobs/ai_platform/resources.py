@@ -1,10 +1,10 @@
-"""What an AI Platform Prediction job says of machines and labels."""
+"""The machines and labels that an AI Platform Prediction job requests."""
 
 from __future__ import annotations
 
 from beam_batch_predict.jobs.ai_platform.fields import AiPlatformJobFields
 from beam_batch_predict.jobs.ai_platform.types import Accelerator, PredictionInput
-from beam_batch_predict.spec.resources import Resources, asked, place_of
+from beam_batch_predict.spec.resources import Resources, project_and_location, requested
 
 __all__ = ["resources_of"]
 
@@ -12,17 +12,17 @@ _AT = "predictionInput"
 
 
 def resources_of(job: AiPlatformJobFields) -> Resources:
-    """What a job asks for; its project is that of its model."""
+    """Return the requested resources; the project is that of the model."""
     given = job.prediction_input or PredictionInput()
     accelerator = given.accelerator or Accelerator()
-    of_version, _ = place_of(given.version_name, f"{_AT}.versionName")
-    of_model, _ = place_of(given.model_name, f"{_AT}.modelName")
+    of_version, _ = project_and_location(given.version_name, f"{_AT}.versionName")
+    of_model, _ = project_and_location(given.model_name, f"{_AT}.modelName")
     return Resources(
-        job_name=asked(job.job_id, "jobId"),
+        job_name=requested(job.job_id, "jobId"),
         project=of_version or of_model,
-        region=asked(given.region, f"{_AT}.region"),
-        accelerator_type=asked(accelerator.type_, f"{_AT}.accelerator.type"),
-        accelerator_count=asked(accelerator.count, f"{_AT}.accelerator.count"),
-        workers_at_most=asked(given.max_worker_count, f"{_AT}.maxWorkerCount"),
+        region=requested(given.region, f"{_AT}.region"),
+        accelerator_type=requested(accelerator.type_, f"{_AT}.accelerator.type"),
+        accelerator_count=requested(accelerator.count, f"{_AT}.accelerator.count"),
+        workers_at_most=requested(given.max_worker_count, f"{_AT}.maxWorkerCount"),
         labels=job.labels,
     )

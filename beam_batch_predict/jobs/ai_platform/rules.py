@@ -1,12 +1,11 @@
-"""The rules of an AI Platform Prediction job that no type can express.
+"""The rules of an AI Platform Prediction job that types do not express.
 
-Source, unless a rule says otherwise: the service's page "Getting batch predictions", and the
-discovery document of its API. A rule keeps quiet about fields that are not there, because the
-rule on required fields speaks about those.
+Source, unless a rule names another: the service's page "Getting batch predictions", and the
+discovery document of its API. A rule ignores missing fields, which the rule on required fields
+reports.
 
-Three of the service's rules are not kept. A job may name a region that the service did not have,
-or none: runners are where they are. `inputPaths` and `outputPath` may be on any file system. And
-nobody knows all names that a project's jobs ever had.
+Three rules of the service are left out. A job can have no region, or one that the service did not
+have. `inputPaths` and `outputPath` can be on any file system. The name of a job can be used again.
 """
 
 from __future__ import annotations
@@ -37,15 +36,15 @@ _MODEL_FORM = "projects/PROJECT/models/MODEL"
 _VERSION_FORM = f"{_MODEL_FORM}/versions/VERSION"
 
 _WRITTEN = ("prediction.", "job.json", "manifest.json")
-"""How names of files begin that a job makes in its outputPath."""
+"""Prefixes of the names of files that a job writes to its outputPath."""
 
 
 def breaches(job: AiPlatformJobFields, broken: Collection[str] = ()) -> list[Violation]:
-    """What breaks the rules of AI Platform Prediction, or cannot be done.
+    """Find violations of the rules of AI Platform Prediction, and unsupported requests.
 
     Args:
         job: the job, without the values that could not be read.
-        broken: the paths of those values, which count as given and are not judged again.
+        broken: the paths of those values, which count as given.
     """
     return apply_rules(job, broken, _RULES)
 
@@ -68,12 +67,12 @@ def _job_id(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[Viola
 def _kind(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[Violation]:
     if job.training_input is not None or "trainingInput" in broken:
         message = (
-            "training jobs are not run here, only batch predictions; train the model elsewhere "
-            "and name its SavedModel in predictionInput.uri"
+            "training jobs are not supported, only batch prediction; train the model elsewhere "
+            "and set predictionInput.uri to its SavedModel"
         )
         yield Violation("trainingInput", message)
     elif job.prediction_input is None:
-        yield Violation("predictionInput", "required: what to predict from what")
+        yield Violation("predictionInput", "required: the input, the model and the output")
 
 
 def _data_formats(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[Violation]:
@@ -125,7 +124,7 @@ def _path_problem(path: str) -> str:
 
 
 def _own_output(path: str, given: PredictionInput) -> str:
-    """Whether a pattern matches what the job writes, which a run would read as its input."""
+    """Say that a pattern matches files that the job itself writes; empty if not."""
     if not path.endswith("*") or not given.output_path:
         return ""
     folder, _, start = path[:-1].rpartition("/")
@@ -147,7 +146,9 @@ def _output_path(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[
     if not path:
         yield Violation(_at("outputPath"), "required: a directory, as a path or URI")
     elif "*" in path or path != path.strip():
-        message = f"expected one directory, without wildcards or spaces around it; found {path!r}"
+        message = (
+            f"expected one directory, without wildcards or spaces around it; found {quoted(path)}"
+        )
         yield Violation(_at("outputPath"), message)
 
 
@@ -177,7 +178,7 @@ def _version(name: str, model: str | None) -> Iterator[Violation]:
     if not match:
         message = f"expected {_VERSION_FORM}, found {quoted(name)}"
         yield Violation(_at("versionName"), message)
-    # The service's own sample gives the model beside the version that is to be used.
+    # The service's own sample sets the model together with its version.
     elif model and _MODEL.fullmatch(model) and match["model"] != model:
         message = f"expected a version of modelName ({quoted(model)}), found {quoted(name)}"
         yield Violation(_at("versionName"), message)

@@ -1,7 +1,7 @@
-"""The types of an AI Platform Prediction job that have no rules of their own.
+"""The types in an AI Platform Prediction job.
 
 Source: the discovery document of the AI Platform Training & Prediction API, `ml.v1.json` of
-google-api-python-client; for the two fields that it has lost, jobs that the service wrote.
+google-api-python-client; for two older fields, jobs that the service wrote.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ STATES = (
     *("STATE_UNSPECIFIED", "QUEUED", "PREPARING", "RUNNING"),
     *("SUCCEEDED", "FAILED", "CANCELLING", "CANCELLED"),
 )
-"""What a job may be doing."""
+"""The states of a job."""
 
 DATA_FORMATS = (
     *("DATA_FORMAT_UNSPECIFIED", "JSON", "TEXT"),
     *("TF_RECORD", "TF_RECORD_GZIP", "CSV"),
 )
-"""The formats that the service has names for, of input and of output."""
+"""The names of all formats of input and output."""
 
 INPUT_FORMATS = ("JSON", "TEXT", "TF_RECORD", "TF_RECORD_GZIP")
-"""Those that a job can read; TEXT is JSON's old name."""
+"""The input formats; TEXT is the old name of JSON."""
 
 OUTPUT_FORMATS = ("JSON", "CSV")
-"""Those that a job can write, by their names of today."""
+"""The output formats, by their current names."""
 
 
 def _name_in(names: tuple[str, ...], offered: tuple[str, ...] = ()) -> BeforeValidator:
-    """A value that is one of these names; their numbers are nowhere published.
+    """Make a validator of names; their numbers are not published.
 
     Args:
-        names: those that are read.
-        offered: those that messages name; by default all.
+        names: the accepted names.
+        offered: the names in messages; the default is all.
     """
     offered = offered or names
 
@@ -77,30 +77,30 @@ State = Annotated[str, _name_in(STATES)]
 
 
 class Accelerator(Resource):
-    """Accelerators of each machine: a field that the API no longer has."""
+    """The accelerators of each machine: a field of old versions of the API."""
 
     count: Int64 | None = None
     type_: Text | None = None
 
 
 class PredictionInput(Resource):
-    """What to predict from what, and where to.
+    """The input, the model and the output of a job.
 
     Attributes:
-        data_format: of the input files.
-        output_data_format: of the output files; JSON where there is none.
-        input_paths: files, each string one or several with commas between them.
+        data_format: the format of the input files.
+        output_data_format: the format of the output files; the default is JSON.
+        input_paths: paths of files; each string has one path, or several separated by commas.
         output_path: the directory of the output files.
-        model_name: `projects/P/models/M`, of which the default version is used.
+        model_name: `projects/P/models/M`, for its default version.
         version_name: `projects/P/models/M/versions/V`.
         uri: the directory of a SavedModel.
         signature_name: the signature to call.
-        batch_size: rows that the model sees per call.
-        max_worker_count: the most workers that there may be.
-        region: where Google ran the job.
-        runtime_version: with which software.
-        framework: of the model; in jobs of the time before 2022.
-        accelerator: of the machines; in jobs of the time before 2022.
+        batch_size: the number of rows in one call of the model.
+        max_worker_count: the maximum number of workers.
+        region: the region of the job.
+        runtime_version: the version of the service's software.
+        framework: the framework of the model, in jobs before 2022.
+        accelerator: the accelerators of each machine, in jobs before 2022.
     """
 
     data_format: InputFormat | None = None
@@ -119,7 +119,7 @@ class PredictionInput(Resource):
     accelerator: Accelerator | None = None
 
     def patterns(self) -> tuple[str, ...]:
-        """The input paths, cut at commas, each once, in their order.
+        """Return the input paths, split at commas, without duplicates, in their order.
 
         Example:
             >>> PredictionInput(input_paths=["a,b*", "a"]).patterns()
@@ -129,7 +129,7 @@ class PredictionInput(Resource):
 
 
 class PredictionOutput(Resource):
-    """Output only: where the predictions are, and how many."""
+    """Output only: the location and the number of predictions."""
 
     output_path: Text | None = None
     prediction_count: Int64 | None = None

@@ -212,7 +212,7 @@ class ColorMap(ProtoEnum):
 
 
 class OverlayType(ProtoEnum):
-    """How the image shines through the drawing."""
+    """How the image is visible below the drawing."""
 
     OVERLAY_TYPE_UNSPECIFIED = 0
     NONE = 1
@@ -233,7 +233,7 @@ class Visualization(Resource):
 
 
 class InputMetadata(Resource):
-    """What an input of the model means."""
+    """The meaning of an input of the model."""
 
     input_baselines: tuple[JsonValue, ...] = ()
     input_tensor_name: Text | None = None
@@ -250,7 +250,7 @@ class InputMetadata(Resource):
 
 
 class OutputMetadata(Resource):
-    """What an output of the model means."""
+    """The meaning of an output of the model."""
 
     one_of: ClassVar[tuple[tuple[str, ...], ...]] = (
         ("index_display_name_mapping", "display_name_mapping_key"),
@@ -262,7 +262,7 @@ class OutputMetadata(Resource):
 
 
 class ExplanationMetadata(Resource):
-    """What the inputs and outputs of the model mean."""
+    """The meaning of the inputs and outputs of the model."""
 
     inputs: dict[str, InputMetadata] = {}
     outputs: dict[str, OutputMetadata] = {}

@@ -1,4 +1,4 @@
-"""The fields of a Vertex AI batch prediction job, which its rules look at.
+"""The fields of a Vertex AI batch prediction job, for its rules.
 
 Source: REST reference of projects.locations.batchPredictionJobs.
 """
@@ -31,21 +31,21 @@ __all__ = ["BatchPredictionJobFields"]
 
 
 class BatchPredictionJobFields(Resource):
-    """A batch prediction job as Vertex AI writes it.
+    """The fields of a batch prediction job of Vertex AI.
 
     Attributes:
         display_name: the name that the user gave the job.
-        model: a model of the Model Registry.
-        unmanaged_container_model: a model given by its files.
-        input_config: where the instances are.
+        model: the name of a model in a registry.
+        unmanaged_container_model: a model by its directory.
+        input_config: the input.
         instance_config: how rows become instances.
         model_parameters: values for the model that are the same for all instances.
-        output_config: where the predictions go.
-        dedicated_resources: the machines, and how many.
-        manual_batch_tuning_parameters: how many instances go in one call.
+        output_config: the destination.
+        dedicated_resources: the machines and their number.
+        manual_batch_tuning_parameters: the number of instances in one call of the model.
         generate_explanation: whether predictions are explained.
         explanation_spec: how predictions are explained.
-        labels: metadata of the user.
+        labels: the labels that the user gave the job.
 
     Example:
         >>> BatchPredictionJobFields(display_name="penguins").to_json()

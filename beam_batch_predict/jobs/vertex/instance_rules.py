@@ -40,7 +40,7 @@ _SERVICE_FORMATS = {
     "includedFields": ("jsonl", "bigquery", *_TF_RECORDS),
     "excludedFields": ("jsonl", "bigquery", *_TF_RECORDS),
 }
-"""The formats of instances that each field of `instanceConfig` applies to in the service.
+"""For each field of `instanceConfig`, the formats to which the service applies it.
 
 Source: `InstanceConfig`. Of instanceType it says "Does not apply to csv, file-list, tf-record,
 or tf-record-gzip"; of keyField "The input must be JSONL with objects at each line, CSV,
@@ -60,7 +60,7 @@ def _instances(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterat
             config.included_fields,
             config.excluded_fields,
         ):
-            # Names in quotes are the user's own.
+            # Quoted names are those of the user.
             named = _ATTRIBUTE.sub(lambda word: camel(word[0]), message)
             yield Violation(f"instanceConfig.{camel(name)}", named)
 
@@ -79,7 +79,7 @@ def _instance_formats(
 
 
 def _instance_fields(job: BatchPredictionJobFields) -> list[str]:
-    """The fields of `instanceConfig` that have a value, by their names in JSON."""
+    """Return the JSON names of the fields of `instanceConfig` that have a value."""
     config = job.instance_config or InstanceConfig()
     return [field for field, attribute in _FIELDS.items() if getattr(config, attribute)]
 
@@ -104,10 +104,10 @@ def _array_order(job: BatchPredictionJobFields, broken: Collection[str]) -> Iter
 
 
 def instance_extensions(job: BatchPredictionJobFields) -> list[str]:
-    """What a job asks for about its instances that we do, and the service does not.
+    """Find requests on instances that only this library supports.
 
     Args:
-        job: a job that breaks no rule.
+        job: a valid job.
 
     Returns:
         The paths of the fields.
@@ -125,4 +125,4 @@ def instance_extensions(job: BatchPredictionJobFields) -> list[str]:
 
 
 INSTANCE_RULES = (_instances, _instance_formats, _array_order)
-"""Each looks at a job and the paths that could not be read, and yields what is wrong."""
+"""Functions of a job and the paths that could not be read, which yield violations."""

@@ -1,13 +1,13 @@
-"""The batch prediction job of Vertex AI: reading it, running it, and its record.
+"""The batch prediction job of Vertex AI.
 
-Source: REST reference of projects.locations.batchPredictionJobs. Three things differ from
-the service, on purpose:
+Source: REST reference of projects.locations.batchPredictionJobs. Three differences from the
+service are on purpose:
 
-- `manualBatchTuningParameters` is honoured without `dedicatedResources`, for our runners
-  have no tuning of their own; the service tunes by itself there.
-- Fields that the protos have and the reference does not (`vertexMultimodalDataset…`, the
+- `manualBatchTuningParameters` is used without `dedicatedResources`, because our runners have no
+  automatic tuning, as the service has.
+- Fields of the protos that the reference does not have (`vertexMultimodalDataset…`, the
   `modelMonitoring…` fields of v1beta1) are refused as not part of the supported resource.
-- `input only` fields (`containerSpec`) stay in the record, so that it can be run again.
+- `input only` fields (`containerSpec`) stay in the job resource, so that it can run again.
 
 Reading a job imports neither Beam nor TensorFlow nor any client of Google Cloud.
 """
@@ -29,6 +29,7 @@ from beam_batch_predict.jobs.vertex.rules import breaches
 from beam_batch_predict.jobs.vertex.source import files_of, table_of
 from beam_batch_predict.jobs.vertex.supported import unsupported
 from beam_batch_predict.jobs.vertex.types import InstanceConfig
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec.options import RunOptions, row_key
 from beam_batch_predict.spec.resources import Resources
 
@@ -37,21 +38,21 @@ __all__ = ["BatchPredictionJob", "parse_resource"]
 _NOTES = {
     "service_account": "used on Dataflow; elsewhere workers run as the runner decides",
     "dedicated_resources": "used on Dataflow; elsewhere the runner decides machines and workers",
-    "encryption_spec": "used on Dataflow, and for tables of BigQuery; files have the key of their "
-    "bucket, so make it the bucket's default key",
-    "disable_container_logging": "not used; there is no container, logs go where the runner's go",
-    "labels": "kept in the record, given to jobs of Dataflow and to tables of BigQuery; files have "
-    "none",
+    "encryption_spec": "used on Dataflow, and for tables of BigQuery; files have the "
+    "default key of their bucket",
+    "disable_container_logging": "not used; there is no container, the runner keeps the logs",
+    "labels": "kept in the job resource, used on Dataflow and for BigQuery tables; files have no "
+    "labels",
 }
 
 T = TypeVar("T")
 
 
 class BatchPredictionJob(BatchPredictionJobFields, JobResource):
-    """A batch prediction job as Vertex AI writes it; it is a `spec.JobRecord`.
+    """A batch prediction job of Vertex AI; it is a `spec.JobRecord`.
 
-    `read` makes one that can be run, without the output-only fields. One that was made
-    otherwise, by `parse` or by calling the class, is checked by `to_spec`.
+    `read` makes a job to run, without output-only fields. `to_spec` checks the rules of a job made
+    in another way, by `parse` or by calling the class.
 
     Example:
         >>> job = BatchPredictionJob.read('''{
@@ -73,14 +74,14 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
 
     output_only: ClassVar[frozenset[str]] = OUTPUT_ONLY
     output_kept: ClassVar[Mapping[str, str]] = {
-        "name": "its project and location are kept for the record and for Dataflow, the rest is "
-        "ignored"
+        "name": "its project and location are kept for the job resource and for Dataflow, the rest "
+        "is ignored"
     }
     ignored_as: ClassVar[str] = "ignored, as Vertex AI does"
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is done with fields in another way than by the service, and which model it is.
+        """Notes on fields that are used in another way than by the service, and on the model.
 
         Example:
             >>> BatchPredictionJob(service_account="a@b").notes
@@ -98,7 +99,7 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
 
     @property
     def resources(self) -> Resources:
-        """What the job says of machines, accounts and labels.
+        """The machines, accounts and labels that the job requests.
 
         Example:
             >>> BatchPredictionJob(service_account="a@b").resources.service_account
@@ -106,32 +107,32 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
         """
         return resources_of(self)
 
-    def to_spec(self, **options: Any) -> spec.BatchPredictSpec:
-        """The job in the terms of the pipeline.
+    def to_spec(self, options: RunOptions | None = None) -> spec.BatchPredictSpec:
+        """Describe the work of the job for the pipeline.
 
         Args:
-            **options: values of `RunOptions`, by name. A `key` can only be "place" here: a field
-                as the key is named in `instanceConfig.keyField`.
+            options: of the run. Their `key` can only be "location" here; a field that is the key
+                is named in `instanceConfig.keyField`.
 
         Raises:
-            InvalidJob: the job breaks a rule, or asks for what this release cannot do.
-            InvalidArgument: one of the arguments cannot work, or there is no such model.
-            ModelError: the registry of models cannot be read, or the model cannot be run here.
+            InvalidJob: the job breaks a rule, or is not supported by this release.
+            InvalidArgument: an option is wrong, or the model does not exist.
+            ModelError: the registry of models cannot be read, or the model cannot run here.
         """
         wrong = self._breaches()
         if wrong:
             raise InvalidJob("job", wrong)
-        given = RunOptions(**options)
-        job, config = self.resolved(given.model_registry), _set(self.input_config)
+        options = options or RunOptions()
+        job, config = self.resolved(options.model_registry), _set(self.input_config)
         return spec.BatchPredictSpec(
-            source=table_of(config, given) or files_of(config, given),
-            model=job._saved_model(given.signature_name),
+            source=table_of(config, options) or files_of(config, options),
+            model=job._saved_model(options.signature_name),
             destination=self._destination(),
-            instances=self._instances(given.key),
+            instances=self._instances(options.key),
             predictions_format=_set(_set(self.output_config).predictions_format),
             batch_size=self._batch_size(),
             job=job,
-            **given.of_spec,
+            **options.of_spec,
         )
 
     def _model_name(self) -> str | None:
@@ -159,18 +160,18 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
 
     def _instances(self, key: str) -> spec.InstanceConfig:
         config = self.instance_config or InstanceConfig()
-        place_as_key = row_key(key).place_as_key
-        if key and (config.key_field or not place_as_key):
-            message = (
-                f"key: Vertex AI's jobs name a field in instanceConfig.keyField, found {key!r}"
+        location_as_key = row_key(key).location_as_key
+        if key and (config.key_field or not location_as_key):
+            raise InvalidArgument(
+                f"key: jobs of Vertex AI name it in instanceConfig.keyField, found {quoted(key)}",
+                "set one of the two; the option can only be location",
             )
-            raise InvalidArgument(message, "set one of the two; the option can only be place")
         return spec.InstanceConfig(
             instance_type=config.instance_type,
             key_field=config.key_field,
             included_fields=config.included_fields,
             excluded_fields=config.excluded_fields,
-            place_as_key=place_as_key,
+            location_as_key=location_as_key,
         )
 
     def _batch_size(self) -> int:
@@ -185,7 +186,7 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
 
 
 def _set(value: T | None) -> T:
-    """A value that the rules have shown to be there."""
+    """Return a value whose presence the rules have checked."""
     if value is None:
         raise AssertionError("a required field is missing after all rules were checked")
     return value

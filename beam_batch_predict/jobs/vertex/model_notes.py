@@ -1,4 +1,4 @@
-"""Notes about what is ignored of the model of a Vertex AI job."""
+"""Notes on ignored fields of the model of a Vertex AI job."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["model_notes"]
 
 
 def model_notes(unmanaged: UnmanagedContainerModel | None) -> list[str]:
-    """Sentences about what is not used of a model that is given by its files.
+    """Return notes on the ignored fields of a model by its directory.
 
     Example:
         >>> model_notes(UnmanagedContainerModel(artifact_uri="models/penguins"))
@@ -18,12 +18,12 @@ def model_notes(unmanaged: UnmanagedContainerModel | None) -> list[str]:
     if unmanaged and unmanaged.container_spec is not None:
         fields = ", ".join(unmanaged.container_spec.to_json())
         notes.append(
-            "unmanagedContainerModel.containerSpec: the SavedModel at artifactUri is run "
+            "unmanagedContainerModel.containerSpec: the SavedModel at artifactUri runs "
             f"directly, without a container; not used: {fields}."
         )
     if unmanaged and unmanaged.predict_schemata is not None:
         notes.append(
-            "unmanagedContainerModel.predictSchemata: not used; the SavedModel's signature "
-            "says what instances and predictions look like."
+            "unmanagedContainerModel.predictSchemata: not used; the signature of the "
+            "SavedModel defines instances and predictions."
         )
     return notes

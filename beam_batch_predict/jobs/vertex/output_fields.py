@@ -41,20 +41,20 @@ OUTPUT_ONLY = frozenset(
         "satisfies_pzi",
     }
 )
-"""The attributes that the service fills: ignored in a job that is to be run."""
+"""The attributes that the service fills, ignored in a job to run."""
 
 MAX_PARTIAL_FAILURES = 20
-"""How many entries `partialFailures` never exceeds."""
+"""The maximum number of entries of `partialFailures`."""
 
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 
 def output_fields(outcome: Outcome, *names: str | None) -> dict[str, Any]:
-    """The values of the output-only attributes of a job.
+    """Return the values of the output-only attributes of a job.
 
     Args:
-        outcome: how the run ended, or how it stands.
-        *names: resource names to take project and location from, as in `job_name`.
+        outcome: the outcome of the run so far.
+        *names: resource names with the project and location, as for `job_name`.
     """
     fields: dict[str, Any] = {
         "name": job_name(outcome.create_time, *names),
@@ -77,7 +77,7 @@ def output_fields(outcome: Outcome, *names: str | None) -> dict[str, Any]:
 
 
 def location_of(*names: str | None) -> str:
-    """The location in the first resource name that has one, such as that of a job; or empty.
+    """Return the location in the first resource name that has one, or "".
 
     Example:
         >>> location_of(None, "projects/p/locations/europe-west4/models/1")
@@ -97,14 +97,14 @@ def _output_info(outcome: Outcome) -> OutputInfo:
 
 
 def job_name(create_time: datetime.datetime, *names: str | None) -> str:
-    """The resource name of a job made at this time.
+    """Return the resource name of a job created at a time.
 
-    It ends in the microseconds since 1970, for Google's own ids are decimal numbers.
+    It ends in the microseconds since 1970, because Google's ids are decimal numbers.
 
     Args:
-        create_time: when the job was made; a time without a zone is taken for UTC.
-        *names: resource names that may hold a project and a location; the first that does
-            gives both to the job, and where none does, both are "local".
+        create_time: when the job was created; a time without a zone is in UTC.
+        *names: resource names. The first one with a project and a location gives both to the
+            job; if there is none, both are "local".
 
     Example:
         >>> job_name(datetime.datetime(2024, 5, 1))

@@ -1,4 +1,4 @@
-"""What a Vertex AI batch prediction job says of machines, accounts and labels."""
+"""The machines, accounts and labels that a Vertex AI job requests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from beam_batch_predict.jobs.vertex.types import (
     EncryptionSpec,
     MachineSpec,
 )
-from beam_batch_predict.spec.resources import Requested, Resources, asked, place_of
+from beam_batch_predict.spec.resources import Requested, Resources, project_and_location, requested
 
 __all__ = ["DEFAULT_MAX_REPLICAS", "resources_of"]
 
@@ -23,13 +23,13 @@ _UNUSED = ("gpu_partition_size", "tpu_topology", "reservation_affinity")
 
 
 def resources_of(job: BatchPredictionJobFields) -> Resources:
-    """What a job asks for.
+    """Return the requested resources.
 
-    Project and location are those of the job's own name, which a finished job has, or else of
-    its model's.
+    Project and location are those in the name of the job, which a finished job has, or else those
+    in the name of its model.
     """
-    project, region = place_of(job.name, "name")
-    of_model = place_of(job.model, "model")
+    project, region = project_and_location(job.name, "name")
+    of_model = project_and_location(job.model, "model")
     dedicated = job.dedicated_resources or BatchDedicatedResources()
     machine = dedicated.machine_spec or MachineSpec()
     encryption = job.encryption_spec or EncryptionSpec()
@@ -38,17 +38,17 @@ def resources_of(job: BatchPredictionJobFields) -> Resources:
     if job.dedicated_resources is not None and most is None:
         default = Requested(DEFAULT_MAX_REPLICAS, f"the default of {_AT}.maxReplicaCount")
     return Resources(
-        job_name=asked(job.display_name, "displayName"),
+        job_name=requested(job.display_name, "displayName"),
         project=project or of_model[0],
         region=region or of_model[1],
-        machine_type=asked(machine.machine_type, f"{_MACHINE}.machineType"),
+        machine_type=requested(machine.machine_type, f"{_MACHINE}.machineType"),
         accelerator_type=_accelerator(machine),
-        accelerator_count=asked(machine.accelerator_count, f"{_MACHINE}.acceleratorCount"),
-        workers_at_start=asked(dedicated.starting_replica_count, f"{_AT}.startingReplicaCount"),
-        workers_at_most=asked(most, f"{_AT}.maxReplicaCount"),
+        accelerator_count=requested(machine.accelerator_count, f"{_MACHINE}.acceleratorCount"),
+        workers_at_start=requested(dedicated.starting_replica_count, f"{_AT}.startingReplicaCount"),
+        workers_at_most=requested(most, f"{_AT}.maxReplicaCount"),
         default_workers_at_most=default,
-        service_account=asked(job.service_account, "serviceAccount"),
-        kms_key=asked(encryption.kms_key_name, "encryptionSpec.kmsKeyName"),
+        service_account=requested(job.service_account, "serviceAccount"),
+        kms_key=requested(encryption.kms_key_name, "encryptionSpec.kmsKeyName"),
         labels=job.labels,
         unused=tuple(
             f"{_MACHINE}.{camel(name)}" for name in _UNUSED if getattr(machine, name) is not None
@@ -60,4 +60,4 @@ def _accelerator(machine: MachineSpec) -> Requested[str] | None:
     kind = machine.accelerator_type
     if kind in (None, AcceleratorType.ACCELERATOR_TYPE_UNSPECIFIED):
         return None
-    return asked(kind.name, f"{_MACHINE}.acceleratorType")
+    return requested(kind.name, f"{_MACHINE}.acceleratorType")

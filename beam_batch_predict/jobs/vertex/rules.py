@@ -1,12 +1,11 @@
-"""The rules of a Vertex AI batch prediction job that no type can express.
+"""The rules of a Vertex AI batch prediction job that types do not express.
 
-Source of each rule, unless it says otherwise: REST reference of
-projects.locations.batchPredictionJobs. A rule looks at one job and yields what is wrong;
-it keeps quiet about fields that are not there, because the rule on required fields
-speaks about those.
+Source, unless a rule names another: REST reference of projects.locations.batchPredictionJobs. A
+rule checks one job and yields its violations. It ignores missing fields, which the rule on
+required fields reports.
 
-A value that is written is checked even where protobuf takes it for "not set" (0 and ""):
-in a file that someone wrote, it is a mistake.
+The values 0 and "" are checked too, although protobuf reads them as "not set": in a job file they
+are mistakes.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from beam_batch_predict.jobs.resource import camel, walk
 from beam_batch_predict.jobs.rules import apply_rules, one_of
 from beam_batch_predict.jobs.vertex.fields import BatchPredictionJobFields
 from beam_batch_predict.jobs.vertex.instance_rules import INSTANCE_RULES, INSTANCES_FORMATS
-from beam_batch_predict.messages import show_location
+from beam_batch_predict.messages import quoted, show_location
 from beam_batch_predict.spec.labels import label_violations
 
 __all__ = ["PREDICTIONS_FORMATS", "Rule", "breaches"]
@@ -33,18 +32,18 @@ MAX_BIGQUERY_URI = 2000
 
 _PROJECT = r"(?:[^.:/\s]+(?:\.[^.:/\s]+)*:)?[^.:/\s]+"
 _BIGQUERY_TABLE = re.compile(rf"bq://{_PROJECT}\.\w+\.[^.:/]+")
-_BIGQUERY_PLACE = re.compile(rf"bq://{_PROJECT}(?:\.\w+(?:\.[^.:/]+)?)?")
+_BIGQUERY_OUTPUT = re.compile(rf"bq://{_PROJECT}(?:\.\w+(?:\.[^.:/]+)?)?")
 
 Rule = Callable[[BatchPredictionJobFields, Collection[str]], Iterator[Violation]]
-"""Looks at a job and the paths that could not be read, and yields what is wrong."""
+"""A function of a job and the paths that could not be read, which yields violations."""
 
 
 def breaches(job: BatchPredictionJobFields, broken: Collection[str] = ()) -> list[Violation]:
-    """What breaks Vertex AI's rules.
+    """Find violations of the rules of Vertex AI.
 
     Args:
         job: the job, without the values that could not be read.
-        broken: the paths of those values, which count as given and are not judged again.
+        broken: the paths of those values, which count as given.
     """
     return apply_rules(job, broken, _RULES)
 
@@ -111,7 +110,7 @@ def _input(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[V
 def _sides(
     config: object, names: tuple[str, str], at: str, broken: Collection[str]
 ) -> tuple[bool, bool]:
-    """Whether the tables' and the files' side of an input or output is given."""
+    """Whether tables, and whether files, are given as the input or output."""
     given = [getattr(config, name) is not None or f"{at}.{camel(name)}" in broken for name in names]
     return given[0], given[1]
 
@@ -133,8 +132,7 @@ def _bigquery(
         yield Violation(path, f"required: {expected}")
         return
     if not pattern.fullmatch(uri):
-        shown = uri if len(uri) <= 80 else f"{uri[:77]}..."
-        yield Violation(path, f"expected {expected}, found {shown!r}")
+        yield Violation(path, f"expected {expected}, found {quoted(uri)}")
     if len(uri) > MAX_BIGQUERY_URI:
         message = f"expected at most {MAX_BIGQUERY_URI} characters, found {len(uri)}"
         yield Violation(path, message)
@@ -171,7 +169,7 @@ def _destination(job: BatchPredictionJobFields, broken: Collection[str]) -> Iter
         path = "outputConfig.bigqueryDestination.outputUri"
         expected = "bq://project, bq://project.dataset or bq://project.dataset.table"
         uri = config.bigquery_destination.output_uri
-        yield from _bigquery(path, uri, _BIGQUERY_PLACE, expected)
+        yield from _bigquery(path, uri, _BIGQUERY_OUTPUT, expected)
 
 
 def _resources(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
@@ -204,7 +202,7 @@ def _explanation(job: BatchPredictionJobFields, broken: Collection[str]) -> Iter
         yield Violation("generateExplanation", message)
     wanted = job.generate_explanation or "generateExplanation" in broken
     if job.explanation_spec is not None and not wanted:
-        message = "can be set only where generateExplanation is true"
+        message = "can be set only if generateExplanation is true"
         yield Violation("explanationSpec", message)
 
 

@@ -1,4 +1,4 @@
-"""What a Vertex AI job reads, in the terms of the pipeline."""
+"""The source of a Vertex AI job, as a value of `spec`."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ __all__ = ["files_of", "table_of"]
 
 
 def table_of(config: InputConfig, options: RunOptions) -> spec.BigQuery | None:
-    """The table of a job that reads one, whose `inputUri` has been checked.
+    """Return the input table of a job, with a checked `inputUri`; None if it reads files.
 
     Args:
-        config: of the job.
-        options: of the run.
+        config: the input of the job.
+        options: the options of the run.
 
     Raises:
-        InvalidArgument: there is none, and an option is for tables.
+        InvalidArgument: the job reads files, and an option is for tables.
     """
     table = config.bigquery_source
     if table is not None:
@@ -30,7 +30,7 @@ def table_of(config: InputConfig, options: RunOptions) -> spec.BigQuery | None:
             options.bigquery_query,
             options.bigquery_row_restriction,
             chunk_bytes=options.chunk_bytes,
-            # The plan is made before the run begins, and again in it.
+            # The chunk plan is made before the run begins, and again in it.
             query_job_id=f"beam-batch-predict-{uuid.uuid4().hex}",
         )
     for name in ("bigquery_query", "bigquery_row_restriction"):
@@ -42,11 +42,11 @@ def table_of(config: InputConfig, options: RunOptions) -> spec.BigQuery | None:
 
 
 def files_of(config: InputConfig, options: RunOptions) -> spec.FileSource:
-    """The files of a job that reads files.
+    """Return the input files of a job that reads files.
 
     Args:
-        config: of the job.
-        options: of the run.
+        config: the input of the job.
+        options: the options of the run.
     """
     chunk_bytes, max_instance_bytes = options.chunk_bytes, options.max_instance_bytes
     readers = options.readers_per_file

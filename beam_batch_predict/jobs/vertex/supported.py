@@ -1,7 +1,7 @@
-"""What Vertex AI takes in a batch prediction job and this release does not.
+"""The parts of valid Vertex AI jobs that this release does not support.
 
-The one place to change when a format, a source or a kind of model is added. Each message
-says what to use instead. The rules of Vertex AI itself are in `rules`.
+Only this module changes when a format, a source or a kind of model is added. Each message names
+an alternative. The rules of Vertex AI itself are in `rules`.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ SUPPORTED_PREDICTIONS_FORMATS = ("jsonl", "csv", "parquet", "tf-record", "bigque
 _STARS = re.compile(r"\*+")
 _MOST_STARS = 4
 _MOST_RECURSIVE = 2
-"""Wildcards of a URI: Beam matches by regular expressions that try all ways to divide a name."""
+"""Limits of wildcards in a URI: Beam matches with backtracking regular expressions."""
 
 
 def unsupported(job: BatchPredictionJobFields, broken: Collection[str] = ()) -> list[Violation]:
-    """What Vertex AI takes and this release does not, with what to use instead.
+    """Find parts of a job that this release does not support, with alternatives.
 
     Args:
         job: the job, without the values that could not be read.
-        broken: the paths of those values, which count as given and are not judged again.
+        broken: the paths of those values, which count as given.
     """
     return apply_rules(job, broken, _LIMITS)
 
@@ -66,9 +66,9 @@ def _artifact(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterato
     image = model.container_spec.image_uri if model.container_spec else None
     if image and not is_prebuilt_tensorflow(image):
         message = (
-            f"containers of other kinds are not supported yet, found {quoted(image)}; leave "
-            "containerSpec out to run the SavedModel at artifactUri, or name one of Google's "
-            "prebuilt TensorFlow images, as us-docker.pkg.dev/vertex-ai/prediction/"
+            f"other containers are not supported yet, found {quoted(image)}; leave "
+            "containerSpec out to run the SavedModel at artifactUri, or use one of Google's "
+            "prebuilt TensorFlow images, such as us-docker.pkg.dev/vertex-ai/prediction/"
             "tf2-cpu.2-15:latest"
         )
         yield Violation("unmanagedContainerModel.containerSpec.imageUri", message)
@@ -92,8 +92,8 @@ def _patterns(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterato
         if "***" in uri or recursive > _MOST_RECURSIVE or most > _MOST_STARS:
             message = (
                 f"expected at most {_MOST_STARS} wildcards * in a part of a path, and "
-                f"{_MOST_RECURSIVE} wildcards ** in all, found {quoted(uri)}; with more of them, "
-                "finding out which files match could take for ever"
+                f"{_MOST_RECURSIVE} wildcards ** in all, found {quoted(uri)}; with more "
+                "wildcards, the search for matching files could take too long"
             )
             yield Violation(f"inputConfig.gcsSource.uris[{index}]", message)
 

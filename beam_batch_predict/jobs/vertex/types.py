@@ -1,4 +1,4 @@
-"""The types of a Vertex AI batch prediction job that have no rules of their own.
+"""The types in a Vertex AI batch prediction job.
 
 Source: REST reference of projects.locations.batchPredictionJobs, and for what it only
 links to (MachineSpec, ModelContainerSpec, Probe, …) the protos of `google.cloud.aiplatform.v1`.
@@ -56,7 +56,7 @@ __all__ = [
 
 
 class JobState(ProtoEnum):
-    """What a job is doing. Source: `job_state.proto`."""
+    """The state of a job. Source: `job_state.proto`."""
 
     JOB_STATE_UNSPECIFIED = 0
     JOB_STATE_QUEUED = 1
@@ -150,7 +150,7 @@ class HttpGetAction(Resource):
 
 
 class GrpcAction(Resource):
-    """A probe that asks a gRPC health service."""
+    """A probe that calls a gRPC health service."""
 
     port: Int32 | None = None
     service: Text | None = None
@@ -164,7 +164,7 @@ class TcpSocketAction(Resource):
 
 
 class Probe(Resource):
-    """A check that is repeated to learn whether a container is well."""
+    """A repeated check of the health of a container."""
 
     one_of: ClassVar[tuple[tuple[str, ...], ...]] = (("exec_", "http_get", "grpc", "tcp_socket"),)
 
@@ -199,7 +199,7 @@ class ModelContainerSpec(Resource):
 
 
 class UnmanagedContainerModel(Resource):
-    """A model that is in no registry: its files, and the container that serves them."""
+    """A model by its directory, with the container that serves it."""
 
     artifact_uri: Text | None = None
     predict_schemata: PredictSchemata | None = None
@@ -219,7 +219,7 @@ class BigQuerySource(Resource):
 
 
 class InputConfig(Resource):
-    """Where the instances are and in which format."""
+    """The input and its format."""
 
     one_of: ClassVar[tuple[tuple[str, ...], ...]] = (("gcs_source", "bigquery_source"),)
     outside: ClassVar[frozenset[str]] = frozenset({"vertexMultimodalDatasetSource"})
@@ -239,7 +239,7 @@ class InstanceConfig(Resource):
 
 
 class GcsDestination(Resource):
-    """A directory in which each run makes a directory of its own."""
+    """A directory in which each run creates its output directory."""
 
     output_uri_prefix: Text | None = None
 
@@ -251,7 +251,7 @@ class BigQueryDestination(Resource):
 
 
 class OutputConfig(Resource):
-    """Where the predictions go and in which format."""
+    """The destination of predictions and their format."""
 
     one_of: ClassVar[tuple[tuple[str, ...], ...]] = (("gcs_destination", "bigquery_destination"),)
     outside: ClassVar[frozenset[str]] = frozenset({"vertexMultimodalDatasetDestination"})
@@ -262,7 +262,7 @@ class OutputConfig(Resource):
 
 
 class ReservationAffinity(Resource):
-    """Which reservation machines are taken from."""
+    """The reservation from which machines are taken."""
 
     reservation_affinity_type: ReservationAffinityType | None = None
     key: Text | None = None
@@ -281,7 +281,7 @@ class MachineSpec(Resource):
 
 
 class BatchDedicatedResources(Resource):
-    """The machines of a job and how many there may be."""
+    """The machines of a job and their maximum number."""
 
     machine_spec: MachineSpec | None = None
     starting_replica_count: Int32 | None = None
@@ -289,19 +289,19 @@ class BatchDedicatedResources(Resource):
 
 
 class ManualBatchTuningParameters(Resource):
-    """How many instances the model gets in one call."""
+    """The number of instances in one call of the model."""
 
     batch_size: Int32 | None = None
 
 
 class EncryptionSpec(Resource):
-    """The customer-managed key that protects what the job makes."""
+    """The customer-managed key that encrypts the results of the job."""
 
     kms_key_name: Text | None = None
 
 
 class OutputInfo(Resource):
-    """Output only: where the predictions went."""
+    """Output only: the destination of the predictions."""
 
     one_of: ClassVar[tuple[tuple[str, ...], ...]] = (
         ("gcs_output_directory", "bigquery_output_dataset"),
@@ -322,13 +322,13 @@ class RpcStatus(Resource):
 
 
 class ResourcesConsumed(Resource):
-    """Output only: what the job used."""
+    """Output only: the resources that the job used."""
 
     replica_hours: Double | None = None
 
 
 class CompletionStats(Resource):
-    """Output only: how many instances succeeded, failed, or were never attempted."""
+    """Output only: the numbers of instances that succeeded, failed or were not attempted."""
 
     successful_count: Int64 | None = None
     failed_count: Int64 | None = None

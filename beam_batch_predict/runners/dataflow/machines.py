@@ -10,7 +10,7 @@ import re
 
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.runners.dataflow.option_builder import OptionBuilder
-from beam_batch_predict.spec.options import MODEL_COPIES, ModelCopies
+from beam_batch_predict.spec.options import ModelCopies
 
 __all__ = ["GPU_THREADS", "machines", "models", "workers"]
 
@@ -154,7 +154,7 @@ def models(plan: OptionBuilder) -> None:
     """Choose the copies of the model on a machine, and its concurrent calls."""
     has_gpus = bool(_flagged_accelerators(plan) or plan.resources.accelerator_type)
     experiments = plan.entries("experiments")
-    chosen = f"--{MODEL_COPIES}={plan.copies.value}"
+    chosen = f"--model_copies={plan.copies.value}"
     if has_gpus and not plan.values.keys() & _IMAGES:
         plan.notes.append(
             "GPUs: workers need an image with CUDA and TensorFlow, which "

@@ -12,7 +12,7 @@ from google.api_core.exceptions import GoogleAPICallError
 from google.auth.exceptions import GoogleAuthError
 
 from beam_batch_predict.errors import BatchPredictError
-from beam_batch_predict.status import CODE_OF_REFUSAL, Code
+from beam_batch_predict.status import CODE_OF_HTTP_STATUS, Code
 
 __all__ = ["NotSubmitted", "service_message", "short_client_logs", "submitting"]
 
@@ -80,10 +80,10 @@ def _refusal(error: Exception) -> NotSubmitted | None:
             Code.ALREADY_EXISTS,
         )
     code = int(error.code or 0) if isinstance(error, GoogleAPICallError) else 0
-    if code not in CODE_OF_REFUSAL:
+    if code not in CODE_OF_HTTP_STATUS:
         return None
     message = f"Dataflow refused the job (HTTP {code}): {service_message(error)}"
-    return NotSubmitted(message, _HINTS.get(code, ""), CODE_OF_REFUSAL[code])
+    return NotSubmitted(message, _HINTS.get(code, ""), CODE_OF_HTTP_STATUS[code])
 
 
 def _unclear(error: Exception) -> BatchPredictError:
@@ -101,7 +101,8 @@ def _not_staged(error: Exception) -> NotSubmitted:
         return _no_credentials(error)
     if isinstance(error, (GoogleAPICallError, OSError)):
         hint = "check that you may write to --temp_location, and to --staging_location if it is set"
-        code = CODE_OF_REFUSAL.get(int(getattr(error, "code", 0) or 0), Code.FAILED_PRECONDITION)
+        http = int(getattr(error, "code", 0) or 0)
+        code = CODE_OF_HTTP_STATUS.get(http, Code.FAILED_PRECONDITION)
         return NotSubmitted(f"cannot stage the job's files: {service_message(error)}", hint, code)
     return NotSubmitted(f"cannot submit the job to Dataflow: {service_message(error)}")
 

@@ -174,7 +174,7 @@ def test_ctrl_c_ends_the_command_and_not_the_job(job_file, flags, service, tmp_p
         out, err = process.communicate()
     assert process.returncode == 130
     assert json.loads(out)["state"] == "JOB_STATE_PENDING"
-    assert "the job goes on without this command" in err
+    assert "the job continues without this command" in err
     assert not there.sent("PUT")
     assert (only_directory(tmp_path) / "_parts").exists()
 
@@ -289,7 +289,7 @@ def test_a_service_that_never_answers_ends_the_command_and_not_the_job(
     there.fail(LOOK, *[error(403, "You may not look at jobs.")] * 10_000)
     code, record, said = run(there)
     assert (code, record["state"]) == (1, "JOB_STATE_PENDING")
-    assert "goes on without this command" in said
+    assert "continues without this command" in said
     assert "You may not look at jobs." in said
     assert json.loads((only_directory(tmp_path) / "job.json").read_text()) == record
 
