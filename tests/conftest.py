@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -18,6 +19,12 @@ from beam_batch_predict.transforms import write_dofns
 # On a busy machine, any example may miss a deadline; pytest's `timeout` limits the tests.
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
+
+
+def pytest_configure():
+    """Let tests send SIGINT: a shell that starts them in the background has it ignored."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items):

@@ -73,6 +73,6 @@ def check_runner(given: str | None) -> None:
         raise InvalidArgument(f"--runner={given}: rows would be missing: {reason}")
     if name in _BEAMS or name in LOCAL or "." in str(given):  # or a class of another package
         return
-    names = [*(path.rpartition(".")[2] for path in _BEAMS.values()), LOCAL]
+    names = [*(path.rpartition(".")[2] for path in _BEAMS.values()), "local"]
     hint = did_you_mean(name, names, str) or "local is the runner on this machine"
     raise InvalidArgument(f"--runner={given}: there is no such runner", hint)
