@@ -9,6 +9,9 @@ PYENVS := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
 FUZZ_SECONDS ?= 30
 TEST_PROCESSES ?= 2
 ENGINES ?= prism flink
+PYTEST = $(BIN)/python -m pytest
+# A process that is done takes tests of one that is not.
+PARALLEL = --numprocesses $(TEST_PROCESSES) --dist worksteal
 
 .PHONY: demo test test-slow test-engines check audit fuzz bench emulators test-all-pythons lock clean
 
@@ -16,14 +19,15 @@ demo: $(VENV)/ready  ## Run a real job on sample data and show what came of it.
 	$(BIN)/beam-batch-predict run examples/penguins/job.json | $(BIN)/python examples/show_results.py -
 
 test: $(VENV)/ready emulators  ## Pass the tests.
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile
+	$(PYTEST) $(PARALLEL)
 
-test-slow: $(VENV)/ready emulators  ## The tests that take long: kills, full disks, bombs, many files.
-	$(BIN)/python -m pytest -m slow
+test-slow: $(VENV)/ready emulators  ## The tests that take long: kills, full disks, bombs, all pairs of formats.
+	$(PYTEST) $(PARALLEL) -m "slow and not alone"
+	$(PYTEST) -m "slow and alone"
 
 test-engines: $(VENV)/ready  ## The same jobs on Beam's job service, Prism (built with Go) and Flink (Java, Maven).
 	@$(BIN)/python tests/engines/get_parts.py $(ENGINES)
-	$(BIN)/python -m pytest -m engines tests/engines
+	$(PYTEST) -m engines tests/engines
 
 check: $(VENV)/ready  ## Lint and types.
 	$(BIN)/ruff check .

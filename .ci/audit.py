@@ -1,10 +1,10 @@
-"""Look for known vulnerabilities in the locked dependencies, by pip-audit.
+"""Audit of the locked dependencies for known vulnerabilities, with pip-audit.
 
-    audit.py               audit requirements.lock; exit code 1 where anything is found
-    audit.py --reachable   exit code 0 if the advisories can be had, else 3
+    audit.py               audit requirements.lock; exit code 1 if anything is found
+    audit.py --reachable   exit code 0 if the advisories can be downloaded, else 3
 
-Findings that do not concern us are in audit-exceptions.txt, each with a day on which it ends.
-Every locked package is audited, also those that only other Pythons or systems install.
+Findings that do not affect this package are in audit-exceptions.txt, each with an expiry date.
+Every locked package is audited, also those for other Python versions or systems.
 """
 
 from __future__ import annotations
@@ -23,38 +23,38 @@ LOCK = HERE.parent / "requirements.lock"
 EXCEPTIONS = HERE / "audit-exceptions.txt"
 
 KNOWN_VULNERABLE = "https://pypi.org/pypi/requests/2.19.1/json"
-"""A release with advisories: a service or a mirror that knows of none has none to give."""
+"""A release with advisories. A service or mirror that lists none for it has no advisories."""
 
 SECONDS = 5
 
 
 def main(arguments: list[str]) -> int:
-    """Run the command line; the exit code."""
+    """Run the command line, and return the exit code."""
     reason = why_unreachable(KNOWN_VULNERABLE)
     if reason:
-        print(f"== Audit: skipped, PyPI's advisories cannot be had: {reason}", file=sys.stderr)
+        print(f"== Audit: skipped, cannot download PyPI's advisories: {reason}", file=sys.stderr)
         return 3
     if arguments == ["--reachable"]:
         return 0
     ignored, expired = exceptions(EXCEPTIONS.read_text(), datetime.date.today())
     for line in expired:
-        print(f"== Audit: no longer excepted, {line}", file=sys.stderr)
+        print(f"== Audit: this exception has expired: {line}", file=sys.stderr)
     found = [audit(requirements, ignored) for requirements in files_to_audit(LOCK.read_text())]
     return max(found)
 
 
 def why_unreachable(url: str) -> str:
-    """Why the advisories cannot be had; empty if they can."""
+    """Return why the advisories cannot be downloaded; empty if they can."""
     try:
         with urllib.request.urlopen(url, timeout=SECONDS) as answer:
             known = json.load(answer).get("vulnerabilities")
     except (OSError, ValueError) as error:
         return str(error)
-    return "" if known else f"{url} lists none, where there are some"
+    return "" if known else f"{url} lists none, although there are some"
 
 
 def exceptions(text: str, today: datetime.date) -> tuple[list[str], list[str]]:
-    """The ids of findings to leave out, and the lines whose day is over.
+    """Return the ids of findings to ignore, and the lines that have expired.
 
     Raises:
         ValueError: a line is not `ID YYYY-MM-DD reason`.
@@ -75,7 +75,7 @@ def exceptions(text: str, today: datetime.date) -> tuple[list[str], list[str]]:
 
 
 def files_to_audit(lock: str) -> list[str]:
-    """The lock as files that name each package once, whatever Python or system it is for."""
+    """Split the lock into files that name each package once, for all Pythons and systems."""
     files: list[dict[str, str]] = []
     for line in lock.splitlines():
         requirement = line.partition(";")[0].strip()
@@ -90,7 +90,7 @@ def files_to_audit(lock: str) -> list[str]:
 
 
 def audit(requirements: str, ignored: list[str]) -> int:
-    """Audit a requirements file; 1 if anything is found, or any package is unknown."""
+    """Audit a requirements file; return 1 if anything is found or any package is unknown."""
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write(requirements)
         file.flush()

@@ -1,7 +1,7 @@
 """The element that flows: consecutive rows of one chunk, as parallel lists.
 
-Python then costs per batch, not per row. A row that fails stays in the batch with a `Status`;
-later steps work on the live rows only; nothing is dropped and nothing changes its order.
+The overhead of Python is then per batch, not per row. A row that fails stays in the batch and
+gets a `Status`; later steps process the live rows only. No row is dropped or moved.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
@@ -32,11 +32,11 @@ class Span(NamedTuple):
 
     Attributes:
         uri: the file.
-        start: first byte.
-        stop: the byte behind the last; None where the file is read whole. Where a reader
-            must begin at the beginning of the file, the rows are those that these bytes give.
-        size: of the file when the plan was made; -1 where that is not known.
-        modified: when the file was modified last at that time, in seconds since 1970.
+        start: the first byte.
+        stop: the byte after the last; None if the file is read whole. If a reader must begin at
+            the start of the file, the rows are those that begin in these bytes.
+        size: the size of the file when the plan was made; -1 if it is not known.
+        modified: the time of its last modification then, in seconds since 1970.
 
     Example:
         >>> Span("in.jsonl", 0, 7).stop
@@ -51,14 +51,14 @@ class Span(NamedTuple):
 
 
 class TableStream(NamedTuple):
-    """A share of a table's rows, which BigQuery hands out.
+    """A share of a table's rows: a read stream of BigQuery.
 
     Attributes:
-        name: the read stream's resource name.
-        expires: when BigQuery forgets it.
+        name: the resource name of the stream.
+        expires: when the stream ends to exist.
         clients: how to reach BigQuery.
-        json_fields: the columns whose strings are JSON texts: by name True, or of a record
-            the same of its fields.
+        json_fields: the columns whose strings are JSON texts, by name: True, or for a record a
+            mapping of its fields.
     """
 
     name: str
@@ -68,17 +68,18 @@ class TableStream(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """A numbered piece of the input: what one part of the output is made from.
+    """A numbered piece of the input; one part of the output is made from it.
 
     Attributes:
         number: from 0, in input order.
-        total: how many chunks the plan has.
+        total: the number of chunks in the plan.
         spans: the pieces of files to read, in order.
         format: the service's name of their format.
-        columns: the names of the columns, where the format has such for all files, or of
-            those to read, where a file says itself which it has.
-        max_instance_bytes: of a record or a listed file; a larger one is a row error.
-        stream: where the rows are, if in a table; the one span has its name for messages.
+        columns: the names of the columns, if the format has the same for all files; if each
+            file has its own columns, the names of those to read.
+        max_instance_bytes: the largest record or listed file; a larger one is a row error.
+        stream: the stream of rows, if they are in a table; the only span has its name, for
+            messages.
 
     Example:
         >>> Chunk(0, 1, (Span("in.jsonl"),)).number
@@ -95,7 +96,7 @@ class Chunk(NamedTuple):
 
 
 class Predictions(NamedTuple):
-    """What the model said about some rows of a batch, as columns.
+    """Predictions for some rows of a batch, as columns.
 
     Attributes:
         rows: positions of the rows in the batch, ascending.
@@ -109,37 +110,36 @@ class Predictions(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class InstanceBatch:
-    """Consecutive rows of one chunk, and all that is known about each.
+    """Consecutive rows of one chunk, with their instances and outcomes.
 
     Attributes:
         rows: the rows as the source has them: bytes for a text format, `ArrowRows` for
             a columnar one. A row that the source could not read is a `Status`.
-        chunk: number of the chunk they come from; None outside a plan (`BatchInstances`).
-        chunks: how many chunks the plan has.
-        first_row: number, in the chunk, of the batch's first row.
+        chunk: the number of their chunk; None outside a plan (`BatchInstances`).
+        chunks: the number of chunks in the plan.
+        first_row: the number of the batch's first row in the chunk.
         last: whether this is the chunk's last batch. A chunk without rows has one
             batch without rows.
         origins: (position of the first row in the batch, URI), one for each file.
-        offsets: where in its file each row stands, counted in `unit`s, or text behind one.
-        unit: what `offsets` count: "byte" or "row".
+        offsets: the offset of each row in its file, in `unit`s, or a text that follows the unit.
+        unit: the unit of `offsets`: "byte" or "row".
         format: the service's name of the rows' format.
-        columns: the names of the columns of rows that are arrays, where they have any.
-        instances: what is sent to the model, row by row: a list, or `ArrowRows`.
-        otherwise: gives the batch with what the rows say for instances, where these are the
-            rows as they stand and the model takes no such; None where they are not.
-        sent_features: which features of `instances` the model gets, where those are all
-            serialized Examples that may have more; None where they have just these.
-        features: the features that the model gets as Arrow columns of lists, where Examples
-            have been decoded already.
-        texts: the JSON text of each instance, where the source has it already.
-        keys: the value of the key field of each row; None for a row without one.
-        keyed_by_user: whether `keys` came beside the rows rather than out of a field.
+        columns: the names of the columns of rows that are arrays, if they have names.
+        instances: the instances sent to the model, row by row: a list, or `ArrowRows`.
+        sent_features: the features that the model gets, if all `instances` are serialized
+            Examples that may have other features too; otherwise None.
+        features: the same features as Arrow columns of lists, if the Examples are decoded
+            already.
+        texts: the JSON text of each instance, if it exists already.
+        keys: the key of each row; None for a row without one.
+        keyed_by_user: whether the pipeline gave the keys beside the rows; otherwise they come
+            from a field.
         attached: the excluded fields of each row that the output carries: a list, or
             `ArrowRows`.
-        statuses: why a row failed, by position.
-        predictions: what the model said, in groups of rows of one shape.
-        outputs: what the signature says of the model's outputs, sorted by name.
-        source_failures: files that could not be read (to the end).
+        statuses: why a row failed, by position; `location` has its location.
+        predictions: the predictions, in groups of rows of one shape.
+        outputs: the outputs of the model's signature, sorted by name.
+        source_failures: the files that could not be read to their end.
 
     Example:
         >>> batch = InstanceBatch(rows=[b"1", b"oops"], offsets=[0, 2], origins=((0, "a"),))
@@ -160,7 +160,6 @@ class InstanceBatch:
     format: str = "jsonl"
     columns: tuple[str, ...] = ()
     instances: Sequence[Any] = ()
-    otherwise: Callable[[], InstanceBatch] | None = None
     sent_features: FeatureFilter | None = None
     features: pa.RecordBatch | None = None
     texts: Sequence[bytes] | None = None
@@ -182,13 +181,12 @@ class InstanceBatch:
         return [i for i in everything if i not in self.statuses] if self.statuses else everything
 
     def location(self, position: int) -> str:
-        """Where a row stands in the input; empty where the batch does not know."""
+        """The location of a row: its file and offset; empty if it is not known."""
         if not self.origins:
             return ""
         file = bisect_right(self.origins, position, key=lambda origin: origin[0]) - 1
         return f"{self.origins[file][1]}, {self.unit} {self.offsets[position]}"
 
     def failing(self, failures: Iterable[tuple[int, Status]]) -> dict[int, Status]:
-        """The batch's statuses with new failures, each told where its row stands."""
-        placed = {position: status.at(self.location(position)) for position, status in failures}
-        return {**self.statuses, **placed}
+        """The batch's statuses with new failures."""
+        return {**self.statuses, **dict(failures)}

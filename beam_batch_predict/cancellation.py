@@ -31,6 +31,7 @@ __all__ = [
     "check",
     "elsewhere",
     "end",
+    "exit_at_once_while",
     "exit_code",
     "handle_signals",
     "handing_over",
@@ -79,6 +80,8 @@ class _State:
 
 
 _state = _State()
+_unfinished: list[Callable[[], object]] = []
+"""Functions that return true while a thread runs native code that cannot be stopped."""
 
 
 @contextlib.contextmanager
@@ -278,12 +281,23 @@ def at_end(callback: Callable[[], object]) -> None:
     _state.last_things.append(callback)
 
 
+def exit_at_once_while(is_running: Callable[[], object]) -> None:
+    """Have `end` exit at once if some work, which cannot be stopped, still runs.
+
+    Native code that computes while the interpreter shuts down may crash the process.
+
+    Args:
+        is_running: returns true while the work runs. It is called when the process ends.
+    """
+    _unfinished.append(is_running)
+
+
 def end(code: int) -> int:
     """Return the exit code, or end the process with it if work did not stop in time.
 
     The interpreter would wait for the threads, or destroy objects that they use.
     """
-    if _state.left_behind:
+    if _state.left_behind or any(is_running() for is_running in _unfinished):
         for callback in _state.last_things:
             with contextlib.suppress(Exception):
                 callback()

@@ -56,9 +56,9 @@ class Status:
 
     Attributes:
         code: one of the canonical codes.
-        message: what was expected, what was found, and where.
-        cause: the message without the parts that differ from row to row. Failed rows are counted
-            by it. Empty if it is the message itself. It is ignored by comparisons.
+        message: what was expected, and what was found.
+        cause: the message without what differs between rows, by which failed rows are counted;
+            by default the message. Statuses that differ in nothing else are equal.
 
     Example:
         >>> status = Status(Code.INVALID_ARGUMENT, "expected 2 cells, found 7", "expected 2 cells")
@@ -70,20 +70,13 @@ class Status:
     message: str
     cause: str = dataclasses.field(default="", compare=False, repr=False)
 
+    def __post_init__(self) -> None:
+        if not self.cause:
+            object.__setattr__(self, "cause", self.message)
+
     def __reduce__(self) -> tuple[type[Status], tuple[Code, str, str]]:
         # Faster than the default for slots: a batch can have as many statuses as rows.
         return Status, (self.code, self.message, self.cause)
-
-    def at(self, place: str) -> Status:
-        """The same status with the place of the row behind its message.
-
-        Example:
-            >>> Status(Code.INVALID_ARGUMENT, "not JSON").at("a.jsonl, byte 0").message
-            'not JSON (a.jsonl, byte 0)'
-        """
-        if not place:
-            return self
-        return Status(self.code, f"{self.message} ({place})", self.cause or self.message)
 
     def to_json(self) -> dict[str, int | str]:
         """The JSON form of the status: `{"code": …, "message": …}`."""

@@ -1,1 +1,1 @@
-"""How fast a batch prediction job is, and how much memory it takes, against its rivals."""
+"""Benchmarks: speed and memory of a batch prediction job, compared with other programs."""

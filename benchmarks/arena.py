@@ -1,4 +1,4 @@
-"""One run of one contestant: fresh directory, fresh process, checked output."""
+"""Runs of contestants: new directory, new process, checked output."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from benchmarks.measure import Measurement, run
 __all__ = ["TINY_ROWS", "Arena", "Run"]
 
 TINY_ROWS = 100
-"""So few that the run is all start-up: imports, loading and tracing the model."""
+"""Rows of a run that measures only start-up: imports, loading and tracing the model."""
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -27,10 +27,10 @@ ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "2"}
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run of one contestant, and the run on next to nothing that went before it.
+    """A run of one contestant, with the start-up run that was made just before it.
 
     Attributes:
-        contestant: who ran.
+        contestant: the contestant.
         rows: how many rows the long run had.
         startup: the cost of `TINY_ROWS` rows.
         full: the cost of `rows` rows.
@@ -43,34 +43,34 @@ class Run:
 
     @property
     def rate(self) -> float:
-        """Rows a second of the whole process."""
+        """Rows per second of the whole process."""
         return self.rows / self.full.wall
 
     @property
     def net_rate(self) -> float | None:
-        """Rows a second net of start-up; None if the rows took no time that shows."""
+        """Rows per second net of start-up; None if the long run was not longer than start-up."""
         seconds = self.full.wall - self.startup.wall
         return (self.rows - TINY_ROWS) / seconds if seconds > 0 else None
 
     @property
     def cpu_rate(self) -> float | None:
-        """Rows per second of CPU time net of start-up: hardly moved by other processes."""
+        """Rows per second of CPU time net of start-up; other processes hardly affect it."""
         seconds = self.full.cpu - self.startup.cpu
         return (self.rows - TINY_ROWS) / seconds if seconds > 0 else None
 
 
 @dataclasses.dataclass(frozen=True)
 class Arena:
-    """Where contestants run, all under the same conditions.
+    """The conditions under which all contestants run.
 
     Attributes:
         cache: the generated inputs and models.
-        file_format: what the comparison is about.
-        echo: whether the outputs show the instances instead of keys.
+        file_format: the format of the comparison.
+        echo: whether the outputs have the instances instead of keys.
         batch_size: how many rows one call of the model takes.
         timeout: seconds after which a contestant is killed.
-        emulators: where the tables are; None if there are only files.
-        to_table: whether the output is a table in place of files.
+        emulators: the servers with the tables; None if there are only files.
+        to_table: whether the output is a table instead of files.
     """
 
     cache: Cache
@@ -82,7 +82,7 @@ class Arena:
     to_table: bool = False
 
     def prepare(self, file_format: str, sizes: Iterable[int]) -> None:
-        """Generates the inputs of these many rows, where the cache lacks them, and loads tables."""
+        """Generate inputs of these sizes that the cache does not have, and load the tables."""
         sizes = sorted(set(sizes))
         of_files = "parquet" if file_format == TABLES else file_format
         command = [
@@ -97,7 +97,7 @@ class Arena:
                 self.emulators.load(self.cache.input(of_files, rows), rows)
 
     def warm_up(self, contestant: Contestant, rows: int) -> None:
-        """Fills the disk cache, and shows what is broken before the long runs."""
+        """Fill the disk cache, and find errors before the long runs."""
         self.measure(contestant, TINY_ROWS)
         source = self._source(contestant, rows)
         if isinstance(source, Path):
@@ -106,15 +106,15 @@ class Arena:
                     pass
 
     def compete(self, contestant: Contestant, rows: int) -> Run:
-        """Runs a contestant on next to nothing, then on an input."""
+        """Run a contestant on `TINY_ROWS` rows, then on the whole input."""
         startup = self.measure(contestant, TINY_ROWS)
         return Run(contestant, rows, startup, self.measure(contestant, rows))
 
     def measure(self, contestant: Contestant, rows: int) -> Measurement:
-        """Runs a contestant once and checks what it wrote.
+        """Run a contestant once and check its output.
 
         Raises:
-            BenchmarkError: it failed or its output is wrong.
+            BenchmarkError: the contestant failed or its output is wrong.
         """
         output = self.cache.scratch() / contestant.name
         shutil.rmtree(output, ignore_errors=True)
@@ -139,7 +139,7 @@ class Arena:
         return dataclasses.replace(measurement, emulator_cpu=spent)
 
     def _written(self, stdout: Path, output: Path) -> Path:
-        """The directory of the lines that were written, or that show the rows of a table."""
+        """Return the directory of the output lines; rows of a table are fetched first."""
         if not (self.emulators and self.to_table):
             return output_directory(stdout)
         directory = output / "fetched"

@@ -1,8 +1,8 @@
-"""Where the generated files lie.
+"""The directory of generated files.
 
-A name holds every parameter that its content depends on, so a file that exists is a file
-that fits. Nothing here imports more than the standard library: the process that measures
-must stay small (see `benchmarks.measure`).
+The name of a file contains every parameter on which its content depends, so an existing file
+always has the right content. This module imports only the standard library, because the
+measuring process must stay small (see `benchmarks.measure`).
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ SEED = 20_240_229
 FEATURES = 8
 
 COLUMNS = tuple(f"x{at}" for at in range(FEATURES))
-"""The features, where each is a column of its own."""
+"""The names of the features, for formats with a column for each feature."""
 
 FILE_FORMATS = ("jsonl", "csv", "tf-record", "parquet")
-"""The formats of files, as a job's `instancesFormat` names them."""
+"""The formats of files, as in a job's `instancesFormat`."""
 
 TABLES = "bigquery"
-"""The format of an input or output that is a table."""
+"""The format of input and output tables."""
 
 FORMATS = (*FILE_FORMATS, TABLES)
 
 VERSION = 2
-"""Raise it when the generator writes something else for the same parameters."""
+"""The version of the generator: raise it when the same parameters give other content."""
 
 DEFAULT_CACHE = Path(__file__).parent / ".cache"
 
@@ -56,31 +56,31 @@ class Cache:
     root: Path
 
     def input(self, file_format: str, rows: int) -> Path:
-        """The file of `rows` rows: the same rows in every format, which is the suffix."""
+        """Return the file with `rows` rows, which are the same in every format."""
         return self.root / f"{self._stem(rows)}.{file_format}"
 
     def expected(self, rows: int) -> Path:
-        """What a sample of the rows must be predicted as, computed without TensorFlow."""
+        """Return the file with the right predictions of a sample, computed without TensorFlow."""
         return self.root / f"{self._stem(rows)}.expected.jsonl"
 
     def row_model(self) -> Path:
-        """The SavedModel that takes `x` as numbers."""
+        """Return the directory of the SavedModel that takes `x` as numbers."""
         return self.root / f"model-of-rows-seed-{SEED}-v{VERSION}"
 
     def example_model(self) -> Path:
-        """The SavedModel that takes serialized `tf.train.Example` messages."""
+        """Return the directory of the SavedModel that takes serialized `tf.train.Example`s."""
         return self.root / f"model-of-examples-seed-{SEED}-v{VERSION}"
 
     def results(self) -> Path:
-        """The directory of the raw numbers, one JSON file a run of the benchmark."""
+        """Return the directory of the raw numbers, with one JSON file for each benchmark run."""
         return self.root / "results"
 
     def scratch(self) -> Path:
-        """The directory in which contestants write; emptied after each of them."""
+        """Return the directory into which contestants write; it is emptied after each of them."""
         return self.root / "scratch"
 
     def logs(self) -> Path:
-        """The directory of what the contestants print."""
+        """Return the directory of the contestants' standard output and error."""
         return self.root / "logs"
 
     def _stem(self, rows: int) -> str:

@@ -1,4 +1,4 @@
-"""Checks the output of a contestant: every row exactly once, and predicted right."""
+"""Checks of a contestant's output: every row exactly once, with the right prediction."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ _ID = re.compile(rb"row-[0-9]{7}")
 
 
 def output_directory(stdout: Path) -> Path:
-    """Reads from what a contestant printed where it wrote.
+    """Read the output directory from the standard output of a contestant.
 
     Args:
-        stdout: the file with its standard output: a JSON object, the job resource.
+        stdout: the file with the standard output: the job resource, a JSON object.
 
     Raises:
-        BenchmarkError: it printed something else, or tells that it did not succeed.
+        BenchmarkError: the file has something else, or a job that did not succeed.
     """
     (directory,) = _output_info(stdout, "gcsOutputDirectory")
     return Path(directory)
 
 
 def output_table(stdout: Path) -> str:
-    """Reads from what a contestant printed which table it made: `bq://…`.
+    """Read the URI of the output table from the standard output of a contestant.
 
     Args:
-        stdout: as of `output_directory`.
+        stdout: see `output_directory`.
 
     Raises:
-        BenchmarkError: as of `output_directory`.
+        BenchmarkError: see `output_directory`.
     """
     return ".".join(_output_info(stdout, "bigqueryOutputDataset", "bigqueryOutputTable"))
 
@@ -59,16 +59,16 @@ def _output_info(stdout: Path, *names: str) -> list[str]:
 
 
 def check(directory: Path, rows: int, expected: Path, echo: bool = False) -> None:
-    """Compares the predictions with what they must be.
+    """Compare the predictions with the right ones.
 
     Args:
-        directory: where the `predictions*.jsonl` files are.
+        directory: the directory of the `predictions*.jsonl` files.
         rows: how many rows the input has.
-        expected: a sample of the rows and their right predictions.
-        echo: whether lines show the instance instead of the key.
+        expected: a file with a sample of the rows and their right predictions.
+        echo: whether lines have the instance instead of the key.
 
     Raises:
-        BenchmarkError: a row is missing, there twice, unknown, predicted or shown wrong.
+        BenchmarkError: a row is missing, repeated or unknown, or its content is wrong.
     """
     samples = _samples(expected)
     seen = bytearray(rows)
@@ -92,7 +92,7 @@ def _samples(expected: Path) -> dict[str, dict[str, Any]]:
 
 
 def _check_line(
-    line: bytes, seen: bytearray, samples: Mapping[str, Any], echo: bool, place: str
+    line: bytes, seen: bytearray, samples: Mapping[str, Any], echo: bool, location: str
 ) -> None:
     try:
         record = orjson.loads(line)
@@ -100,21 +100,22 @@ def _check_line(
         number = int(key.removeprefix("row-"))
         repeated = seen[number]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise BenchmarkError(f"{place}: not a prediction of a row: {error!r}") from error
+        raise BenchmarkError(f"{location}: not a prediction of a row: {error!r}") from error
     if repeated or key != f"row-{number:07d}":
-        raise BenchmarkError(f"{place}: {key} is there a second time, or not a row of the input")
+        raise BenchmarkError(f"{location}: {key} is repeated, or not a row of the input")
     seen[number] = 1
     sample = samples.get(key)
     if sample is None:
         return
     if not _close(prediction, sample["prediction"]):
-        raise BenchmarkError(f"{place}: {key} must be {sample['prediction']}, found {prediction}")
+        wanted = sample["prediction"]
+        raise BenchmarkError(f"{location}: {key}: expected {wanted}, found {prediction}")
     if echo and not _shows(record["instance"], sample["x"]):
-        raise BenchmarkError(f"{place}: {key} has {sample['x']}, shown as {record['instance']}")
+        raise BenchmarkError(f"{location}: {key} has {sample['x']}, found {record['instance']}")
 
 
 def _echoed_id(record: Mapping[str, Any]) -> str:
-    """The id beside the instance, or in the bytes of the Example that is the instance."""
+    """Return the id next to the instance, or the id in the bytes of an Example."""
     if "id" in record:
         return str(record["id"])
     found = _ID.search(_record_bytes(record["instance"]))
@@ -128,9 +129,9 @@ def _record_bytes(instance: Mapping[str, str]) -> bytes:
 
 
 def _shows(instance: Any, x: list[float]) -> bool:
-    """Whether an instance is these features: a record, an object or an array of them."""
+    """Return whether an instance has these features: as a record, an object or an array."""
     if isinstance(instance, dict) and "b64" in instance:
-        # An Example stores floats one behind the other, as the machine does.
+        # An Example stores floats consecutively, in little-endian order.
         return struct.pack(f"<{len(x)}f", *x) in _record_bytes(instance)
     return _close(instance["x"] if isinstance(instance, dict) else instance, x)
 

@@ -1,14 +1,14 @@
-"""Runs a fixed set of jobs and digests what they leave, to compare two commits.
+"""Digests of the output of a fixed set of jobs, to compare two commits.
 
     python -m benchmarks.digests --out A.json       # all jobs, some minutes
-    python -m benchmarks.digests --only 'avro*'     # some of them
-    python -m benchmarks.digests --compare A.json B.json    # exits 1 where they differ
+    python -m benchmarks.digests --only 'avro*'     # only some jobs
+    python -m benchmarks.digests --compare A.json B.json    # exits 1 if they differ
 
-The package is driven by its command line alone, so another commit is measured by the same
-script: `cd CHECKOUT && PYTHONPATH=CHECKOUT python …/benchmarks/digests.py --out B.json`.
+The script uses only the command line of the package, so it can also run another commit:
+`cd CHECKOUT && PYTHONPATH=CHECKOUT python …/benchmarks/digests.py --out B.json`.
 
-`--texts DIR` keeps what is digested, for `diff -r`. Jobs with BigQuery run against the emulators
-of the tests; `--without-tables` leaves them out.
+`--texts DIR` keeps the digested texts, for `diff -r`. Jobs with BigQuery use the emulators of the
+tests; `--without-tables` skips these jobs.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 
 if not __package__:
-    # Run as a file: its parts are those beside it, and the package is that of PYTHONPATH.
+    # Run as a file: import the modules next to it, and the package from PYTHONPATH.
     sys.path[0] = str(ROOT)
-    import benchmarks  # noqa: F401 - its submodules are found without the path from now on
+    import benchmarks  # noqa: F401 - its submodules no longer need the path
 
     del sys.path[0]
 
@@ -43,11 +43,11 @@ __all__ = ["digests", "differences", "main"]
 
 
 def main() -> int:
-    """Runs the jobs, or compares what two commits left."""
+    """Run the jobs, or compare the digests of two commits."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=_Described)
-    parser.add_argument("--out", type=Path, help="where the digests go; by default they are shown")
+    parser.add_argument("--out", type=Path, help="file for the digests; default: standard output")
     parser.add_argument("--only", default="*", help="a pattern of the names of jobs")
-    parser.add_argument("--texts", type=Path, help="a directory for what is digested")
+    parser.add_argument("--texts", type=Path, help="a directory for the digested texts")
     parser.add_argument("--without-tables", action="store_true", help="no jobs with BigQuery")
     parser.add_argument("--compare", nargs=2, type=Path, metavar=("A", "B"))
     flags = parser.parse_args()
@@ -67,19 +67,19 @@ def main() -> int:
 
 
 class _Described(argparse.RawDescriptionHelpFormatter):
-    """Keeps the lines of the description."""
+    """A formatter that keeps the line breaks of the description."""
 
 
 def digests(directory: Path, jobs: Iterable[Job], texts: Path | None = None) -> dict[str, Any]:
-    """Runs jobs one after the other, in this process.
+    """Run jobs one after another, in this process.
 
     Args:
-        directory: an empty one, for inputs and outputs. Its name is in no digest.
-        jobs: what to run.
-        texts: where to keep what is digested.
+        directory: an empty directory for inputs and outputs. Digests do not depend on its name.
+        jobs: the jobs.
+        texts: a directory that keeps the digested texts.
 
     Returns:
-        By the name of each job its exit code, what its record and its manifest say, and the
+        For each job, by name: its exit code, facts from its job resource and manifest, and the
         digest of each of its files and tables.
     """
     jobs, start = list(jobs), time.monotonic()
@@ -100,7 +100,7 @@ def digests(directory: Path, jobs: Iterable[Job], texts: Path | None = None) -> 
 
 
 def _digested(job: Job, found: Mapping[str, bytes], kept_in: Path | None) -> dict[str, str]:
-    """The digest of each text, which is kept in a directory if there is one for it."""
+    """Return the digest of each text, and keep the texts if there is a directory for them."""
     if kept_in:
         directory = kept_in / job.name
         directory.mkdir(parents=True, exist_ok=True)
@@ -110,7 +110,7 @@ def _digested(job: Job, found: Mapping[str, bytes], kept_in: Path | None) -> dic
 
 
 def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
-    """Says what differs, a line for each job and part of it."""
+    """List the differences, with a line for each job and each part of it."""
     said = []
     for name in sorted(a.keys() | b.keys()):
         ours, theirs = a.get(name), b.get(name)

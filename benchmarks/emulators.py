@@ -1,7 +1,7 @@
-"""The emulators of BigQuery and Cloud Storage that a comparison on tables runs against.
+"""The emulators of BigQuery and Cloud Storage for a comparison on tables.
 
-They are those of the tests (`tests/cloud/emulators`; `make emulators` installs them), started
-once for all contestants. What they compute is no contestant's work: `cpu` tells it apart.
+They are the emulators of the tests (`tests/cloud/emulators`; `make emulators` installs them),
+started once for all contestants. `cpu` gives their CPU time, which is not a contestant's cost.
 """
 
 from __future__ import annotations
@@ -24,23 +24,23 @@ __all__ = ["BUCKET", "Emulators", "running", "storage_running"]
 ROOT = Path(__file__).parents[1]
 
 BUCKET = "benchmark"
-"""What Beam's load jobs take their files from."""
+"""The bucket for the files of Beam's load jobs."""
 
 SOURCES = "sources"
 OUTPUTS = "outputs"
 
 STREAM_ROWS = 100_000
-"""Rows of a read stream, as the emulator has it by default; small tables have one stream."""
+"""Rows of a read stream, the emulator's default; small tables have one stream."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Emulators:
-    """Both servers, while they run.
+    """Both running servers.
 
     Attributes:
-        project: the one whose tables there are.
-        environment: variables by which Google's clients, and ours, find the servers.
-        pids: of the servers.
+        project: the project of the tables.
+        environment: the variables that lead Google's clients, and ours, to the servers.
+        pids: the process ids of the servers.
     """
 
     project: str
@@ -48,31 +48,31 @@ class Emulators:
     pids: tuple[int, ...]
 
     def source(self, rows: int) -> str:
-        """The table of `rows` rows."""
+        """Return the URI of the input table with `rows` rows."""
         return f"bq://{self.project}.{SOURCES}.rows_{rows}"
 
     def output(self, name: str) -> str:
-        """A table to make; there is none yet."""
+        """Return the URI of an output table, which does not exist yet."""
         return f"bq://{self.project}.{OUTPUTS}.{name}"
 
     def load(self, file: Path, rows: int) -> None:
-        """Makes the table of `rows` rows from a Parquet file."""
+        """Create the table with `rows` rows from a Parquet file."""
         self._tables("load", str(file), self.source(rows))
 
     def fetch(self, table: str, directory: Path) -> None:
-        """Writes the rows of an output as a file of lines, like those of the others."""
+        """Write the rows of an output table as a file of lines, like the files of contestants."""
         self._tables("fetch", table, str(directory))
 
     def clear(self) -> None:
-        """Removes all that contestants have left: tables and objects."""
+        """Remove all tables and objects that contestants have written."""
         self._tables("clear", f"{self.project}.{OUTPUTS}", BUCKET)
 
     def cpu(self) -> float:
-        """User and system seconds of the servers since they started."""
+        """Return user and system seconds of the servers since they started."""
         return sum(map(_cpu_seconds, self.pids))
 
     def _tables(self, *words: str) -> None:
-        # A process of its own: Google's clients would make this one large.
+        # In a separate process, because Google's clients would make this one large.
         command = [sys.executable, "-m", "benchmarks.tables", *words]
         done = subprocess.run(
             command, cwd=ROOT, env={**os.environ, **self.environment}, capture_output=True
@@ -84,13 +84,13 @@ class Emulators:
 
 @contextlib.contextmanager
 def running(stream_rows: int = STREAM_ROWS) -> Iterator[Emulators]:
-    """Starts both emulators, with nothing in them, and stops them.
+    """Start both emulators empty, and stop them at the end.
 
     Args:
-        stream_rows: how many rows of a table are a read stream.
+        stream_rows: how many rows a read stream has.
 
     Raises:
-        BenchmarkError: one is not installed.
+        BenchmarkError: an emulator is not installed.
     """
     servers = _servers()
     before = _children()
@@ -114,15 +114,15 @@ def running(stream_rows: int = STREAM_ROWS) -> Iterator[Emulators]:
 
 @contextlib.contextmanager
 def storage_running() -> Iterator[Mapping[str, str]]:
-    """Starts that of Cloud Storage alone, with nothing in it, and stops it.
+    """Start only the emulator of Cloud Storage, empty, and stop it at the end.
 
-    It keeps objects on disk, where a request takes as long however many there are.
+    It keeps objects on disk, so the time of a request does not depend on their number.
 
     Yields:
-        Variables by which Google's clients, and ours, find it.
+        The variables that lead Google's clients, and ours, to it.
 
     Raises:
-        BenchmarkError: it is not installed.
+        BenchmarkError: the emulator is not installed.
     """
     servers = _servers()
     with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
@@ -153,6 +153,6 @@ def _children() -> set[int]:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Of a process, its threads and the children that it had (man 5 proc, `stat`)."""
+    """Return the CPU time of a process and of its ended children (man 5 proc, `stat`)."""
     behind_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, behind_name[11:15])) / os.sysconf("SC_CLK_TCK")

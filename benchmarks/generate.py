@@ -1,9 +1,9 @@
-"""Writes the inputs, the expected predictions and the models into the cache.
+"""Generator of the inputs, the expected predictions and the models in the cache.
 
     python -m benchmarks.generate --format csv --rows 100 1000000
 
-A process of its own, because numpy and TensorFlow would make the measuring process large.
-An input of fewer rows is a prefix of one with more; every format has the same rows.
+It is a separate process, because numpy and TensorFlow would make the measuring process large.
+A smaller input is a prefix of a larger one; every format has the same rows.
 """
 
 from __future__ import annotations
@@ -28,26 +28,26 @@ BLOCK = 10_000
 SAMPLES = 1_000
 
 ROW_GROUP = 10 * BLOCK
-"""Rows of a row group of a Parquet file."""
+"""Rows in a row group of a Parquet file."""
 
 
 def _blocks(rows: int) -> Iterator[tuple[int, NDArray[np.float64]]]:
-    """The features block by block, each with the number of its first row."""
+    """Yield the features in blocks, each with the number of its first row."""
     for start in range(0, rows, BLOCK):
-        # A generator for each block: the rows do not depend on how many are asked for.
+        # One generator for each block, so that rows do not depend on their number.
         values = np.random.default_rng([SEED, start]).standard_normal((BLOCK, FEATURES))
         yield start, values.round(6)[: rows - start]
 
 
 def row_id(number: int) -> str:
-    """The identifier of a row, its key in every output."""
+    """Return the identifier of a row, which is its key in every output."""
     return f"row-{number:07d}"
 
 
 def _write_jsonl(path: Path, rows: int) -> None:
     with path.open("wb") as file:
         for start, values in _blocks(rows):
-            # One dump a block, cut at the borders of its rows: 10 million rows in seconds.
+            # One dump for each block, split into rows: fast enough for 10 million rows.
             dump = orjson.dumps(values, option=orjson.OPT_SERIALIZE_NUMPY)
             file.writelines(
                 b'{"id": "row-%07d", "x": [%s]}\n' % (start + offset, array)
@@ -119,7 +119,7 @@ def _write_expected(path: Path, rows: int) -> None:
 
 
 def _once(path: Path, rows: int, write: Callable[[Path, int], None]) -> None:
-    """Writes a file that does not exist yet, under its final name only when whole."""
+    """Write a file if it does not exist; it gets its final name only when it is complete."""
     if path.exists():
         return
     aside = path.with_name(path.name + ".partial")
@@ -128,7 +128,7 @@ def _once(path: Path, rows: int, write: Callable[[Path, int], None]) -> None:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Generates what the flags name and the cache lacks."""
+    """Generate the files that the flags name and the cache does not have."""
     parser = argparse.ArgumentParser(description="Generate the inputs and the models.")
     parser.add_argument("--cache", type=Path, default=DEFAULT_CACHE)
     parser.add_argument("--format", choices=FILE_FORMATS, required=True)

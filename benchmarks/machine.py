@@ -1,4 +1,4 @@
-"""What the numbers were measured on."""
+"""Description of the machine and of the software versions."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ PACKAGES = ("apache-beam", "tensorflow", "tfx-bsl", "orjson", "numpy", "pyarrow"
 
 
 def describe() -> dict[str, str | int | float]:
-    """The machine and the versions, without importing what they are versions of."""
+    """Describe the machine and the versions, without importing the packages."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count() or 0,
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
-        # Of the minute before: a busy machine makes every number doubtful.
+        # Of the last minute: numbers from a busy machine are not reliable.
         "load_average": round(os.getloadavg()[0], 2),
         "platform": platform.platform(),
         "python": platform.python_version(),

@@ -1,8 +1,8 @@
 """The model of the benchmark: a dense net of 8 -> 32 relu -> 3 softmax.
 
-It is small on purpose. A large model would hide what is compared here, which is the
-work around the model. `predict` is the same net in numpy, an oracle that shares no code
-with the SavedModels.
+It is small, because the benchmark compares the work around the model, and a large model would
+hide it. `predict` is the same net in numpy: it gives the expected values, and shares no code with
+the SavedModels.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _weights() -> list[NDArray[np.float32]]:
 
 
 def predict(x: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The predictions for rows of features, in double precision."""
+    """Compute the predictions for rows of features, in double precision."""
     w1, b1, w2, b2 = (weight.astype(np.float64) for weight in _weights())
     logits = np.maximum(x.astype(np.float64) @ w1 + b1, 0.0) @ w2 + b2
     exps: NDArray[np.float64] = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -41,11 +41,11 @@ def predict(x: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def save_models(of_rows: Path, of_examples: Path) -> None:
-    """Writes the two SavedModels where they do not exist yet.
+    """Write the two SavedModels if they do not exist.
 
     Args:
-        of_rows: where the one with a float32 input `x` of shape [None, 8] goes.
-        of_examples: where the one with a string input of serialized Examples goes.
+        of_rows: the directory of the model with a float32 input `x` of shape [None, 8].
+        of_examples: the directory of the model with a string input of serialized Examples.
     """
     if not of_rows.exists():
         _save(of_rows, serialized=False)
@@ -73,7 +73,7 @@ def _save(path: Path, *, serialized: bool) -> None:
     else:
         spec = tf.TensorSpec([None, FEATURES], tf.float32, name="x")
         signature = tf.function(scores, input_signature=[spec])
-    # Written aside and renamed: a directory under the final name is always whole.
+    # Written elsewhere, then renamed: a directory with the final name is always complete.
     aside = path.with_name(path.name + ".partial")
     shutil.rmtree(aside, ignore_errors=True)
     tf.saved_model.save(module, str(aside), signatures={"serving_default": signature})

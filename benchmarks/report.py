@@ -1,4 +1,4 @@
-"""The tables: medians of the runs, and ratios taken pair by pair."""
+"""Tables of the results: medians over the runs, and ratios within each round."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ __all__ = ["Ratio", "machine_line", "memory_table", "ratio", "ratio_table", "res
 
 @dataclasses.dataclass(frozen=True)
 class Ratio:
-    """How many times as fast one contestant is as another, above 1 if it is faster.
+    """The speed of one contestant relative to another: above 1 if the first is faster.
 
     Attributes:
-        pairs: one ratio for each round, of two runs that were neighbours in time; none if
-            a round had too few rows to tell (the median of the others would flatter).
+        pairs: the ratio of each round. Empty if any round has no ratio because its rows took too
+            little time; the median of the other rounds would be biased.
     """
 
     pairs: tuple[float, ...]
 
     def __str__(self) -> str:
-        """The median, with the smallest and the largest pair."""
+        """Return the median, with the smallest and the largest ratio."""
         if not self.pairs:
             return "-"
         return f"{median(self.pairs):.2f} ({min(self.pairs):.2f} to {max(self.pairs):.2f})"
 
 
 def ratio(ours: Sequence[Run], theirs: Sequence[Run], rate: Callable[[Run], float | None]) -> Ratio:
-    """Divides the rates of the runs of the same round.
+    """Divide the rates of the runs of the same round.
 
-    Machines drift; two runs of one round have drifted alike.
+    The speed of a machine changes over time, but little within a round.
     """
     rates = [(rate(a), rate(b)) for a, b in zip(ours, theirs, strict=True)]
     pairs = tuple(a / b for a, b in rates if a is not None and b is not None)
@@ -41,7 +41,7 @@ def ratio(ours: Sequence[Run], theirs: Sequence[Run], rate: Callable[[Run], floa
 
 
 def result_table(runs: Mapping[str, Sequence[Run]]) -> str:
-    """A line for each contestant, each number the median of its runs."""
+    """Make a table with a line for each contestant; each number is the median of its runs."""
     header: tuple[str, ...] = (
         *("contestant", "rows", "wall s", "start-up s", "rows/s", "rows/s net of start-up"),
         *("CPU s", "peak MiB"),
@@ -71,13 +71,13 @@ def _result_line(name: str, runs: Sequence[Run]) -> tuple[str, ...]:
 
 
 def ratio_table(runs: Mapping[str, Sequence[Run]], name: str = "ours") -> str:
-    """How many times as fast one contestant is as each of the others."""
+    """Make a table of the speed of one contestant relative to each of the others."""
     own = runs[name]
     lines = []
     for other, theirs in runs.items():
         if other == name:
             continue
-        # Start-up weighs more on fewer rows: whole processes compare on equal rows only.
+        # Start-up is a larger part of a smaller run, so whole processes need equal rows.
         equal = theirs[0].rows == own[0].rows
         whole = str(ratio(own, theirs, lambda run: run.rate)) if equal else "-"
         net = str(ratio(own, theirs, lambda run: run.net_rate))
@@ -91,7 +91,7 @@ def ratio_table(runs: Mapping[str, Sequence[Run]], name: str = "ours") -> str:
 
 
 def memory_table(costs: Mapping[int, Measurement]) -> str:
-    """The peaks at two sizes of the input, the small one first, and their ratio."""
+    """Make a table of the peak memory at two input sizes, the smaller first, with the ratio."""
     lines = [
         ("`ours`", f"{rows:,}", f"{cost.wall:.2f}", f"{cost.peak_mib:,.0f}")
         for rows, cost in costs.items()
@@ -104,7 +104,7 @@ def memory_table(costs: Mapping[int, Measurement]) -> str:
 
 
 def machine_line(machine: Mapping[str, object]) -> str:
-    """The machine and the versions in one sentence."""
+    """Describe the machine and the versions in one line."""
     return (
         f"{machine['cores']} cores ({machine['cpu']}), {machine['memory_gib']} GiB,"
         f" load {machine['load_average']} before; Python {machine['python']},"

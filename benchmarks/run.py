@@ -1,15 +1,15 @@
-"""Compares the contestants on one format of input, or shows that memory does not grow.
+"""Comparison of the contestants on one input format, or measurement of memory growth.
 
     python -m benchmarks.run                            # the comparison on JSON lines, some minutes
     python -m benchmarks.run --format csv               # on CSV, tf-record or parquet
-    python -m benchmarks.run --format csv --echo        # the output shows instances, not keys
+    python -m benchmarks.run --format csv --echo        # the output has instances, not keys
     python -m benchmarks.run --format csv --memory      # the peak at 1x and 10x the rows
     python -m benchmarks.run --contestants ours loop --vs ../other      # two commits
     python -m benchmarks.run --format bigquery          # tables of an emulator to files
     python -m benchmarks.run --format bigquery --to bigquery    # and to tables
 
-Tables go to standard output as Markdown, progress to standard error, and every raw number
-into a JSON file in the cache.
+Tables go to standard output as Markdown, progress to standard error, and all raw numbers to a
+JSON file in the cache.
 """
 
 from __future__ import annotations
@@ -44,19 +44,19 @@ def _progress(text: str) -> None:
 
 @contextlib.contextmanager
 def _alone(root: Path) -> Iterator[None]:
-    """Holds the cache: two benchmarks at once spoil each other's numbers, and outputs too."""
+    """Lock the cache: concurrent benchmarks would distort the numbers and mix the outputs."""
     root.mkdir(parents=True, exist_ok=True)
     with (root / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise BenchmarkError(f"another benchmark runs in {root}: wait for its end") from error
+            raise BenchmarkError(f"another benchmark runs in {root}: wait until it ends") from error
         yield
 
 
 @contextlib.contextmanager
 def _arena(args: argparse.Namespace, cache: Cache) -> Iterator[Arena]:
-    """The place of a comparison, with emulators around it if it is about tables."""
+    """Make the arena of a comparison, with running emulators if it is about tables."""
     arena = Arena(cache, args.format, args.echo, args.batch_size, args.timeout)
     if args.format != TABLES:
         yield arena
@@ -121,37 +121,37 @@ def _save(results: Path, kind: str, content: dict[str, Any]) -> Path:
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.run",
-        description="Compare batch prediction of files with its rivals, in one run.",
+        description="Compare the speed of batch prediction with other programs.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
     add("--format", choices=FORMATS, default="jsonl", help="the format of the input")
     add("--to", choices=("jsonl", TABLES), default="jsonl", help="the format of the output")
-    add("--echo", action="store_true", help="show instances in the output instead of keys")
+    add("--echo", action="store_true", help="write instances to the output instead of keys")
     add("--rows", type=int, default=1_000_000, help="rows of the input")
-    add("--slow-rows", type=int, default=100_000, help="rows for contestants of Beam and tfx_bsl")
-    add("--batch-size", type=int, default=512, help="rows of one call of the model")
+    add("--slow-rows", type=int, default=100_000, help="rows for the contestants that are slow")
+    add("--batch-size", type=int, default=512, help="rows in one call of the model")
     add("--repeat", type=int, default=3, help="rounds, each with every contestant once")
-    add("--contestants", nargs="+", help="who runs, of those of the format; all if not given")
-    add("--vs", type=os.path.abspath, help="a checkout of another commit, whose ours runs too")
-    add("--memory", action="store_true", help="instead: the peak of ours at 1x and 10x rows")
+    add("--contestants", nargs="+", help="contestants to run; default: all of the format")
+    add("--vs", type=os.path.abspath, help="a checkout of another commit; its package runs too")
+    add("--memory", action="store_true", help="only measure peak memory of ours at 1x and 10x rows")
     add("--timeout", type=float, default=1800.0, help="seconds before a contestant is killed")
-    add("--cache", type=Path, default=DEFAULT_CACHE, help="where generated files lie")
+    add("--cache", type=Path, default=DEFAULT_CACHE, help="directory of the generated files")
     args = parser.parse_args(argv)
     if min(args.rows, args.slow_rows) <= TINY_ROWS:
         parser.error(f"--rows and --slow-rows must be above {TINY_ROWS}, the rows of start-up")
     if min(args.batch_size, args.repeat) < 1:
         parser.error("--batch-size and --repeat must be at least 1")
     if args.to == TABLES and (args.format != TABLES or args.echo):
-        parser.error(f"--to {TABLES} goes with --format {TABLES}, and without --echo")
+        parser.error(f"--to {TABLES} needs --format {TABLES}, and excludes --echo")
     known = of_format(args.format, args.echo)
     if not set(args.contestants or ()) <= set(known):
-        parser.error(f"--contestants: with these flags there are {', '.join(known)}")
+        parser.error(f"--contestants: expected some of {', '.join(known)}")
     return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the benchmark, prints its tables and keeps its numbers.
+    """Run the benchmark, print its tables and keep its numbers.
 
     Returns:
         0, or 1 if a contestant failed or its output is wrong.

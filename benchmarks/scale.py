@@ -1,13 +1,13 @@
-"""What the steps cost that one process does for all of a job: planning, and publishing.
+"""Cost of the steps that a single process does for a whole job: planning and publishing.
 
     python -m benchmarks.scale plan --files 1000000         # many files
     python -m benchmarks.scale plan --files 1 --bytes 10TB  # one large file
     python -m benchmarks.scale publish --parts 10000        # on this machine's disk
     python -m benchmarks.scale publish --parts 10000 --cloud    # on the Cloud Storage emulator
 
-Nothing is read or predicted, so that sizes can be tried that nobody has at hand. Each command
-is one process, and prints a Markdown table of its steps, in order: seconds, and the peak of
-memory so far.
+Nothing is read or predicted, so inputs that do not exist can be measured. Each command is one
+process. It prints a Markdown table of its steps, in order, with seconds and the peak memory so
+far.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ Result = TypeVar("Result")
 
 
 class Steps:
-    """The steps of a measurement, as they end."""
+    """The table of steps, with a line for each step that has ended."""
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
         print("| step | s | peak MiB | requests | |\n| --- | --- | --- | --- | --- |")
 
     def step(self, name: str, work: Callable[[], Result], note: Callable[[Result], str]) -> Result:
-        """Do and tell one."""
+        """Run a step and print its line."""
         self.requests.clear()
         start = time.perf_counter()
         result = work()
@@ -58,7 +58,7 @@ class Steps:
         return result
 
     def count_requests(self) -> None:
-        """Count from now on what is sent over HTTP, by method."""
+        """Count the HTTP requests from now on, by method."""
         from requests.adapters import HTTPAdapter
 
         send = HTTPAdapter.send
@@ -72,12 +72,12 @@ class Steps:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Measure what the arguments say."""
+    """Measure the steps that the arguments name."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True)
     plan = commands.add_parser("plan", help="cut an input into chunks, write and read the plan")
     plan.add_argument("--files", type=int, default=1_000_000)
-    plan.add_argument("--bytes", default="1MB", help="of each file, as 10TB. Default: 1MB.")
+    plan.add_argument("--bytes", default="1MB", help="size of each file, as in 10TB. Default: 1MB.")
     publish = commands.add_parser("publish", help="give parts their final names")
     publish.add_argument("--parts", type=int, default=10_000)
     publish.add_argument("--cloud", action="store_true", help="on the Cloud Storage emulator")
@@ -105,13 +105,13 @@ def _plan(count: int, size: int) -> None:
     made = Steps()
     name = "gs://some-bucket/some/longer/directory/part-{:07d}.jsonl"
     listed = made.step(
-        "what listing gives",
+        "list the files",
         lambda: [File(name.format(number), size, 1.8e9) for number in range(count)],
         lambda found: f"{len(found):,} files, {count * size / 10**12:g} TB",
     )
     source = JsonLines("gs://some-bucket/some/longer/directory/*.jsonl", CHUNK_BYTES)
     listing = made.step(
-        "list: each once", lambda: list_source(source, lambda _: listed), lambda _: ""
+        "remove duplicates", lambda: list_source(source, lambda _: listed), lambda _: ""
     )
     chunks = made.step(
         "cut into chunks",
@@ -152,7 +152,7 @@ def _disk() -> Iterator[str]:
 def _cloud() -> Iterator[str]:
     with storage_running() as environment:
         os.environ.update(environment)
-        importlib.import_module("emulators.content_ids")  # the emulator takes no batches else
+        importlib.import_module("emulators.content_ids")  # needed for batch requests
         _ask("/storage/v1/b", json.dumps({"name": BUCKET}).encode(), "application/json")
         yield f"gs://{BUCKET}/scale"
 
@@ -162,48 +162,50 @@ def _publish(count: int, directory: str) -> None:
     from beam_batch_predict.runs.record import Run, fresh_time
     from beam_batch_predict.sinks.parts.metadata import read_parts
     from beam_batch_predict.sinks.publish.files import remove_parts
+    from beam_batch_predict.spec import OutputSettings
 
     record = Run(directory, fresh_time())
     made = Steps()
     parts = made.step(
-        "what workers leave", lambda: _leave(record, count), lambda left: f"{len(left):,} parts"
+        "write parts", lambda: _leave(record, count), lambda left: f"{len(left):,} parts"
     )
     made.count_requests()
     made.step(
-        "read the records of all parts (--resume)",
+        "read the metadata of all parts (--resume)",
         lambda: read_parts(record.parts_directory),
         lambda found: "the same" if sorted(found) == sorted(parts) else "OTHER",
     )
     made.step(
         "check, publish, write the manifest",
-        lambda: finish_run(parts, record, "jsonl"),
+        lambda: finish_run(parts, record, OutputSettings()),
         lambda found: f"{len(found):,} files",
     )
     made.step(
-        "remove what is no longer needed",
+        "remove files that are no longer needed",
         lambda: remove_parts(record.parts_directory),
         lambda _: "",
     )
 
 
 def _leave(record: Any, count: int) -> list[Any]:
-    """Small parts with their records, as workers would leave them."""
+    """Write small parts with their metadata, like workers do."""
     import hashlib
 
     from beam_batch_predict import files
     from beam_batch_predict.sinks.parts.metadata import _to_json
     from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile, part_name
 
-    place, digest = record.parts_directory, hashlib.sha256(RECORD).hexdigest()
+    directory, digest = record.parts_directory, hashlib.sha256(RECORD).hexdigest()
 
     def part(number: int) -> Part:
-        uri = files.join(place, f"{part_name(number, 0, 10)}.predictions")
+        uri = files.join(directory, f"{part_name(number, 0, 10)}.predictions")
         written = PartFile(uri, len(RECORD), digest)
-        places = (f"gs://bucket/in.jsonl, byte {number}", f"gs://bucket/in.jsonl, byte {number}9")
-        return Part(number, count, 0, 10, True, written, NO_FILE, 0, (), 1.0, places=places)
+        first = f"gs://bucket/in.jsonl, byte {number}"
+        ends = first, f"{first}9"
+        return Part(number, count, 0, 10, True, written, NO_FILE, 0, (), 1.0, locations=ends)
 
     parts = list(map(part, range(count)))
-    put = _put_remotely if place.startswith("gs://") else _put_locally
+    put = _put_remotely if directory.startswith("gs://") else _put_locally
 
     def leave(some: list[Part]) -> None:
         for one in some:
@@ -228,7 +230,7 @@ def _put_remotely(uri: str, content: bytes) -> None:
 
 
 def _ask(path: str, content: bytes, kind: str) -> None:
-    """Post to the emulator, without the client whose cost is measured."""
+    """Send a POST to the emulator, without the client whose cost is measured."""
     server = urlsplit(os.environ["STORAGE_EMULATOR_HOST"]).netloc
     with contextlib.closing(http.client.HTTPConnection(server)) as connection:
         connection.request("POST", path, content, {"Content-Type": kind})

@@ -1,10 +1,10 @@
-"""Tables of the emulator: makes the input, and reads what a contestant wrote.
+"""Tables of the emulator: creates input tables, and reads output tables.
 
     python -m benchmarks.tables load FILE.parquet bq://project.dataset.table
     python -m benchmarks.tables fetch bq://project.dataset.table DIRECTORY
     python -m benchmarks.tables clear project.dataset BUCKET
 
-A process of its own, because Google's clients would make the measuring process large.
+It is a separate process, because Google's clients would make the measuring process large.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SCHEMA = [
 
 
 def load(file: str, uri: str) -> None:
-    """Makes a table from a Parquet file by a load job."""
+    """Create a table from a Parquet file with a load job."""
     table = uri.removeprefix("bq://")
     config = bigquery.LoadJobConfig(
         schema=SCHEMA,
@@ -48,7 +48,7 @@ def load(file: str, uri: str) -> None:
 
 
 def fetch(uri: str, directory: str) -> None:
-    """Writes the keys and predictions of a table, its first and its last column, as lines."""
+    """Write the keys and predictions of a table, its first and last column, as lines."""
     project, dataset, name = uri.removeprefix("bq://").split(".")
     options = [("grpc.max_receive_message_length", -1)]
     address = os.environ["BIGQUERY_STORAGE_EMULATOR_HOST"]
@@ -79,7 +79,7 @@ def _lines(rows: pa.RecordBatch) -> list[bytes]:
 
 
 def clear(dataset: str, bucket: str) -> None:
-    """Leaves an empty dataset and an empty bucket."""
+    """Empty a dataset and a bucket, or create them."""
     with bigquery.Client() as client:
         client.delete_dataset(dataset, delete_contents=True, not_found_ok=True)
         client.create_dataset(dataset)
@@ -92,7 +92,7 @@ def clear(dataset: str, bucket: str) -> None:
 
 
 def main() -> None:
-    """Does what the first word says with the other two."""
+    """Run the command in the first argument with the other two arguments."""
     kind, first, second = sys.argv[1:]
     {"load": load, "fetch": fetch, "clear": clear}[kind](first, second)
 

@@ -38,10 +38,10 @@ from beam_batch_predict.jobs import (
 )
 from beam_batch_predict.jobs.vertex.instance_rules import instance_extensions
 from beam_batch_predict.runs.plan import chunks_of
-from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS
+from beam_batch_predict.sinks.formats.by_name import record_formats
 from beam_batch_predict.sources.bigquery_rows import rows_of
 from beam_batch_predict.sources.reading import read_chunk
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import OutputSettings
 
 __all__ = ["ARCHITECTURE", "BEGIN", "END", "FILE", "ROOMS_BEGIN", "page", "rooms", "tables"]
 
@@ -371,8 +371,8 @@ def _heads(outcome: Outcome, destination: str) -> str:
         return "–"
     outputs = Predictions([0], {"prediction": np.array([0.5], np.float32)})
     batch = dataclasses.replace(outcome.batch, predictions=(outputs,))
-    form = RECORD_FORMATS[destination]
-    rows = form.predictions(batch, NonFinite.STRING)
+    form = record_formats(OutputSettings(destination)).predictions
+    rows = form.predictions(batch)
     schema = form.schema(rows.layout)
     names: Sequence[str] = schema.names
     if not names:

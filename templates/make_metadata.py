@@ -1,12 +1,12 @@
-"""Write `metadata.json`, which describes the flex template's parameters, and their table in docs.
+"""Parameters of the flex template: `metadata.json`, and their table in the docs.
 
     python templates/make_metadata.py
 
 Source of the form: google.dataflow.v1beta3.TemplateMetadata. Parameters are the flags of
 `pipelines/batch_predict.py`: `--job`, or the fields of a job, and the options of a run.
 
-Fields have no default value: a form fills defaults in and sends them, and a job file with fields
-beside it is refused.
+Fields have no default value, because a form would send the defaults together with a job file, and
+a job file with fields is refused.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ JOB_FILE = Option(
     str,
     "",
     "A file with the whole job as JSON: a BatchPredictionJob of Vertex AI, or a Job of AI Platform "
-    "Prediction. Or leave it empty, and fill in the fields of a job below: input format and files "
-    "(or a table), a model, and where the output goes.",
+    "Prediction. Alternatively, leave it empty and fill in the fields of a job below: input format "
+    "and files (or a table), a model, and a destination.",
     "JOB.json",
     group=JOB,
     label="Job file",
@@ -44,21 +44,21 @@ JOB_FILE = Option(
 
 _DESCRIPTION = (
     "Predicts every row of files or of a BigQuery table with a TensorFlow SavedModel, and writes "
-    "the predictions, in the order of the input, to files or to a table. Give a job file, or the "
-    "fields of a job."
+    "the predictions, in the order of the input, to files or to a table. Give either a job file or "
+    "the fields of a job."
 )
 
 _TYPES = {int: "NUMBER", float: "NUMBER", bool: "BOOLEAN"}
 
 
 def parameters() -> list[Option]:
-    """The parameters of the template, group by group."""
+    """List the parameters of the template, group by group."""
     options = [JOB_FILE, *(field.option for field in FIELDS), *OPTIONS]
     return sorted(options, key=lambda option: GROUPS.index(option.group))
 
 
 def metadata() -> dict[str, Any]:
-    """The template's metadata as JSON has it."""
+    """Make the template's metadata, as a JSON object."""
     parents = {field.option.name: field.parent for field in FIELDS}
     return {
         "name": "Batch prediction",
@@ -79,7 +79,7 @@ def _parameter(option: Option, parent: str, values: tuple[str, ...]) -> dict[str
         "paramType": _type(option),
     }
     if option.regex:
-        # What is left open may be sent as an empty text.
+        # A form may send an empty string for a field that is not filled in.
         parameter["regexes"] = [f"^(?:{option.regex})?$"]
     if option.choices:
         choices = [{"value": value, "label": label} for value, label in option.choices]
@@ -96,7 +96,7 @@ def _label(option: Option) -> str:
 
 
 def _with_labels(text: str) -> str:
-    """A help text that names other parameters as the form does."""
+    """Replace flags in a help text by the labels of the form."""
     labels = {option.name: _label(option) for option in parameters()}
     return re.sub(r"--([a-z_]+)", lambda flag: f'"{labels[flag[1]]}"', text)
 
@@ -108,16 +108,16 @@ def _type(option: Option) -> str:
 
 
 def text() -> str:
-    """The metadata as it stands in its file."""
+    """Return the metadata as the text of its file."""
     return json.dumps(metadata(), indent=2, ensure_ascii=False) + "\n"
 
 
 def page(document: str) -> str:
-    """A document with its table of the job file and the fields made anew."""
+    """Replace the table of parameters in a document."""
     before, begin, rest = document.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"expected {BEGIN} and {END} behind it")
+        raise ValueError(f"expected {BEGIN} and {END} after it")
     return f"{before}{begin}\n\n{_table()}\n{end}{after}"
 
 

@@ -1,9 +1,9 @@
-"""Print the container spec of the flex template: the file that `flex-template run` is pointed at.
+"""The container spec of the flex template: the file that `flex-template run` reads.
 
     python templates/make_spec.py --image=IMAGE:TAG [--environment='{"maxWorkers": 10}'] > spec.json
 
-It is what `gcloud dataflow flex-template build` stages, for those who stage it by other means,
-such as Terraform; beyond that, the image is named as the workers' too.
+Prints the spec that `gcloud dataflow flex-template build` stages, for other tools such as
+Terraform. This spec also sets the image of the workers.
 
 Source of the form: google.dataflow.v1beta3.ContainerSpec, whose `defaultEnvironment` is a
 FlexTemplateRuntimeEnvironment.
@@ -27,14 +27,14 @@ METADATA = pathlib.Path(__file__).with_name("metadata.json")
 
 
 def spec(image: str, environment: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """The container spec as JSON has it.
+    """Make the container spec, as a JSON object.
 
     Args:
-        image: of launcher and workers.
-        environment: fields of the default environment, as in maxWorkers.
+        image: the image of launcher and workers.
+        environment: fields of the default environment, such as maxWorkers.
 
     Raises:
-        ValueError: Dataflow does not know a field.
+        ValueError: Dataflow does not have one of the fields.
     """
     document = {
         "image": image,
@@ -51,15 +51,15 @@ def spec(image: str, environment: Mapping[str, Any] | None = None) -> dict[str, 
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Print the spec; the exit code."""
+    """Print the spec, and return the exit code."""
     parser = argparse.ArgumentParser(description="Print the container spec of the flex template.")
-    parser.add_argument("--image", required=True, help="of launcher and workers")
+    parser.add_argument("--image", required=True, help="image of launcher and workers")
     parser.add_argument(
         "--environment",
         type=json.loads,
         default={},
         metavar="JSON",
-        help="a FlexTemplateRuntimeEnvironment: what jobs have unless their launch says otherwise",
+        help="a FlexTemplateRuntimeEnvironment: the defaults of jobs, which a launch can override",
     )
     arguments = parser.parse_args(argv)
     if not isinstance(arguments.environment, dict):

@@ -1,29 +1,27 @@
-"""What tests of whole pipelines share: a tiny model, a local runner, published files."""
+"""Fixtures for tests of whole pipelines: a tiny model, a local runner, published files."""
 
 import contextlib
 import json
 import sys
 from pathlib import Path
 
-import apache_beam as beam
 import hypothesis
 import pytest
-from apache_beam.options.pipeline_options import PipelineOptions
 
 import beam_batch_predict as bbp
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.runners.create import make_runner
-from beam_batch_predict.sinks.parts.metadata import write_part_record
+from beam_batch_predict.runners.job_options import make_engine
+from beam_batch_predict.sinks.parts.metadata import write_part_metadata
 from beam_batch_predict.spec import RunOptions
 from beam_batch_predict.transforms import write_dofns
 
-# A busy machine makes any example late; how long tests may take is pytest's `timeout`.
+# On a busy machine, any example may miss a deadline; pytest's `timeout` limits the tests.
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
 
 def pytest_collection_modifyitems(items):
-    """Skip what needs tfx_bsl only where it cannot be installed; elsewhere it must be there."""
+    """Skip tests that need tfx_bsl only where it cannot be installed."""
     if sys.version_info < (3, 11):
         reason = "on Python 3.10 tfx-bsl wants an older protobuf than Beam"
         for item in items:
@@ -33,7 +31,7 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture
 def outcome_in():
-    """A function that gives what a finished run left: predictions, errors and job record."""
+    """Return a function that reads predictions, errors and job resource of a finished run."""
 
     def read(directory):
         found = {"predictions": [], "errors": []}
@@ -47,7 +45,7 @@ def outcome_in():
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory):
-    """A SavedModel: y is twice x, and more signatures for other types of instances."""
+    """Return a SavedModel: y is twice x; more signatures are for other types of instances."""
     import tensorflow as tf
 
     class Tiny(tf.Module):
@@ -72,18 +70,17 @@ def tiny_model(tmp_path_factory):
 
 @pytest.fixture
 def pipeline():
-    """A function that makes a pipeline on the local runner, with some of Beam's flags."""
+    """Return a function that makes a pipeline on the local runner, with flags of Beam."""
 
     def make(*flags):
-        options = PipelineOptions(list(flags))
-        return beam.Pipeline(runner=make_runner(options), options=options)
+        return make_engine(flags).make_pipeline()
 
     return make
 
 
 @pytest.fixture
 def breaking_off(monkeypatch):
-    """A context in which runs break off when so many of their parts are done."""
+    """Return a context in which runs are interrupted after a number of finished parts."""
 
     @contextlib.contextmanager
     def breaking(parts):
@@ -93,10 +90,10 @@ def breaking_off(monkeypatch):
             if len(written) == parts:
                 raise RuntimeError("the power went")
             written.append(part)
-            write_part_record(part, directory)
+            write_part_metadata(part, directory)
 
         with monkeypatch.context() as patch:
-            patch.setattr(write_dofns, "write_part_record", write)
+            patch.setattr(write_dofns, "write_part_metadata", write)
             yield
 
     return breaking
@@ -104,7 +101,7 @@ def breaking_off(monkeypatch):
 
 @pytest.fixture
 def published():
-    """A function from a directory to the published files in it: bytes by name."""
+    """Return a function that reads the published files of a directory: bytes by name."""
 
     def read(directory):
         kinds = ("errors_*", "predictions_*")
@@ -116,7 +113,7 @@ def published():
 
 @pytest.fixture
 def run_job(pipeline, tmp_path, outcome_in):
-    """A function that runs a job on files in tmp_path: its predictions, errors and record."""
+    """Return a function that runs a job in tmp_path: predictions, errors and job resource."""
 
     def run(
         instances_format, pattern, model, signature="serving_default", chunk_bytes=None, **config
@@ -147,7 +144,7 @@ def run_job(pipeline, tmp_path, outcome_in):
 
 @pytest.fixture
 def run_transforms(pipeline, tmp_path):
-    """A function that sends a source through the PTransforms: the directory of the outputs."""
+    """Return a function that runs the PTransforms on a source: the output directory."""
 
     def run(source, predictions_format, model, *, steps=(), signature="serving_default", **config):
         write = bbp.WriteResults(bbp.GcsDestination(str(tmp_path / "out")), predictions_format)

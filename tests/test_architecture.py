@@ -72,7 +72,7 @@ INSIDE = {
         "model": "inputs signature",
         "calls": "inputs model signature",
         "saved_model": "calls inputs model signature",
-        "predict": "calls inputs model saved_model signature",
+        "predict": "calls inputs model signature",
     },
     "sinks": {
         "naming": "",
@@ -88,7 +88,7 @@ INSIDE = {
 RE_EXPORTING = "cli files jobs spec"
 """Folders whose `__init__` offers names of their modules; the others have a docstring only."""
 
-BEAM = "commands.run files runners transforms"
+BEAM = "files runners transforms"
 TENSORFLOW = "encoding.tf_examples models"
 """Where each may be imported; TensorFlow, which takes seconds, only inside functions."""
 

@@ -32,7 +32,7 @@ from beam_batch_predict.messages import redacted
 from beam_batch_predict.runs.record import Run
 from beam_batch_predict.sinks.formats.bigquery_names import acceptable, dataset_of_run
 from beam_batch_predict.sinks.naming import output_directory, temporary_directory
-from beam_batch_predict.sinks.parts.metadata import read_parts, write_part_record
+from beam_batch_predict.sinks.parts.metadata import read_parts, write_part_metadata
 from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile
 from beam_batch_predict.spec import BigQueryDestination, Outcome
 from beam_batch_predict.spec.sources import BigQuery
@@ -249,7 +249,7 @@ def test_a_link_among_the_parts_is_removed_and_not_what_it_points_to(tmp_path, v
 def test_a_record_of_a_part_names_no_file_elsewhere(tmp_path):
     parts = tmp_path / "parts"
     part = Part(0, 1, 0, 1, True, PartFile(str(parts / "x"), 1, "0"), NO_FILE, 0, (), 0.0)
-    write_part_record(part, str(parts))
+    write_part_metadata(part, str(parts))
     (record,) = parts.iterdir()
     for name in ("../victim", "/etc/passwd", "a/../../victim"):
         content = json.loads(record.read_text())
@@ -272,7 +272,7 @@ def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     for path in (str(pipe), "/dev/zero"):
-        with pytest.raises(OSError, match="no regular file"):
+        with pytest.raises(OSError, match="not a regular file"):
             files.open_file(path)
 
 

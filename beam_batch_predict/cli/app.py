@@ -31,11 +31,12 @@ from beam_batch_predict.cli.logs import (
 )
 from beam_batch_predict.cli.models import add_models_parser, run_models
 from beam_batch_predict.cli.options import DRY_RUN, OPTIONS, add_options, run_options
-from beam_batch_predict.cli.summary import has_succeeded, summary
+from beam_batch_predict.cli.summary import summary
 from beam_batch_predict.commands.dry_run import show_run
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
 from beam_batch_predict.jobs import Job, read_job
 from beam_batch_predict.messages import redacted
+from beam_batch_predict.spec import RunState
 
 if TYPE_CHECKING:
     from beam_batch_predict.commands.run import Finished
@@ -178,14 +179,9 @@ def _show_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
 def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
     with _result_on_stdout() as result:
         finished = _run(arguments, beam_flags)
-        result.write(finished.record.rstrip() + b"\n")
-    print("\n".join((summary(finished.record), *finished.causes)), file=sys.stderr)
-    deadlines = sys.modules.get("beam_batch_predict.models.calls.timeouts")
-    if (
-        deadlines is not None and deadlines.still_running()
-    ):  # calls of the model that cannot be ended
-        cancellation.leave_behind()
-    stopped = None if has_succeeded(finished.record) else cancellation.exit_code()
+        result.write(finished.job.rstrip() + b"\n")
+    print("\n".join((summary(finished.job), *finished.causes)), file=sys.stderr)
+    stopped = None if finished.state is RunState.SUCCEEDED else cancellation.exit_code()
     return stopped or int(finished.failed)
 
 
@@ -243,10 +239,10 @@ def _checked(command: str, beam_flags: Sequence[str]) -> list[str]:
     """
     if not beam_flags:
         return []
-    from beam_batch_predict.runners.pipeline_options import in_beams_spelling, make_options
+    from beam_batch_predict.runners.pipeline_options import flags_given, in_beams_spelling
 
     flags = in_beams_spelling(beam_flags)
-    make_options(flags, flags_of(command))
+    flags_given(flags, known=flags_of(command))
     return flags
 
 

@@ -137,14 +137,14 @@ def _takes_next(
         InvalidArgument: the option is unknown; or only the runner knows it, and the word can be
             its value or the job.
     """
-    from beam_batch_predict.runners.pipeline_options import make_options, takes_value
+    from beam_batch_predict.runners.pipeline_options import flags_given, takes_value
 
     of_beam = takes_value(flag)
     if of_beam is not None:
         return of_beam
     runner = [f"{name}={value}" for name, value in pairwise(arguments) if name == "--runner"]
     runner += [argument for argument in arguments if argument.startswith("--runner=")]
-    make_options([*runner, flag], known)
+    flags_given([*runner, flag], known=known)
     if not words:
         raise InvalidArgument(
             f"{flag} is not an option of Beam, so {word} can be its value or the job",

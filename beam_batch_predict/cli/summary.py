@@ -7,19 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["has_succeeded", "summary"]
+__all__ = ["summary"]
 
 _ROWS = re.compile(r"\d+ rows? failed: ")
-
-
-def has_succeeded(record: bytes) -> bool:
-    """Whether the record of a job says that it succeeded.
-
-    Example:
-        >>> has_succeeded(b'{"state": "JOB_STATE_SUCCEEDED"}'), has_succeeded(b'{"state": "FAILED"}')
-        (True, False)
-    """  # noqa: E501 - a doctest's line cannot be broken
-    return str(json.loads(record)["state"]).removeprefix("JOB_STATE_") == "SUCCEEDED"
 
 
 def summary(record: bytes) -> str:

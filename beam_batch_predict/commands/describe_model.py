@@ -1,4 +1,4 @@
-"""A model in words: its signatures, and for each an instance that it takes."""
+"""The command `models describe`: a model's signatures, with example instances."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from beam_batch_predict.registry.resolved import ResolvedModel, registry_directo
 __all__ = ["DescribedModel", "Example", "describe_model", "example_of"]
 
 _MOST_CHARACTERS = 400
-"""Of an example for people, before its arrays are shortened."""
+"""Length of an example for people, above which its arrays are shortened."""
 
 MOST_VALUES = 10_000_000
-"""Of an instance that is made as an example."""
+"""Most values of an instance that is made as an example."""
 
 _SHOWN_ITEMS = 3
 
@@ -30,10 +30,10 @@ _LEAVES: dict[str, Any] = {"float": 0.0, "int": 0, "bool": False, "string": "tex
 
 
 class Example(NamedTuple):
-    """What a signature may be sent.
+    """An example instance of a signature.
 
     Attributes:
-        instance: a value of JSON that fits the signature; placeholders of the right types.
+        instance: a value of JSON that fits the signature, with placeholders of the right types.
         parameters: `modelParameters` for the inputs that no instance can fill.
         problem: why there is no instance; empty where there is one.
     """
@@ -44,14 +44,14 @@ class Example(NamedTuple):
 
 
 class DescribedModel(NamedTuple):
-    """A model, where it is, and what it says of itself."""
+    """A model, its location and its signatures."""
 
     uri: str
     resolved: ResolvedModel | None
     info: SavedModelInfo
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as values of JSON."""
+        """Return the description as values of JSON."""
         named = {"uri": self.uri}
         if self.resolved is not None:
             named = {"name": self.resolved.name, "version": self.resolved.version, **named}
@@ -63,7 +63,7 @@ class DescribedModel(NamedTuple):
         }
 
     def to_text(self) -> str:
-        """All of it, as lines for people."""
+        """Return the description as lines for people."""
         title = self.uri
         if self.resolved is not None:
             title = f"{self.resolved.name}@{self.resolved.version}: {self.uri}"
@@ -77,11 +77,11 @@ class DescribedModel(NamedTuple):
 
 
 def describe_model(target: str, registry: str = "") -> DescribedModel:
-    """Look up a model, and read what it says of itself; it is not loaded.
+    """Look up a model and read its signatures, without loading it.
 
     Args:
         target: a name, as `registry.lookup.resolve` takes it, or the directory of a SavedModel.
-            Without a slash it is a name where there is a registry, else a directory if it is one.
+            Without a slash it is a name if there is a registry, else a directory if it is one.
         registry: the directory of models.
 
     Raises:
@@ -101,9 +101,9 @@ def _is_directory(target: str, registry: str) -> bool:
 
 
 def example_of(signature: Signature) -> Example:
-    """An instance that fits a signature.
+    """Make an instance that fits a signature.
 
-    Sizes that are not known are one. An input without a batch dimension is a parameter.
+    Unknown sizes are one. An input without a batch dimension is a parameter.
 
     Example:
         >>> x = TensorInfo("x", "float32", (None, 2))
@@ -122,7 +122,7 @@ def example_of(signature: Signature) -> Example:
     if count > MOST_VALUES:
         return Example(problem=f"an instance has {count} values, which are too many to show")
     values = {tensor.name: _value(tensor) for tensor in rows}
-    # An object with the one name b64 would be an encoded value.
+    # An object whose only name is b64 would be read as an encoded value.
     return Example(values["b64"] if set(values) == {"b64"} else values, parameters)
 
 
@@ -134,7 +134,7 @@ def _value(tensor: TensorInfo) -> Any:
 
 
 def _leaf(tensor: TensorInfo) -> Any:
-    # Source: names that end in _bytes are of encoded values, as TensorFlow Serving has it.
+    # TensorFlow Serving: values of tensors whose names end in _bytes are encoded.
     encoded = tensor.kind == "string" and tensor.name.endswith("_bytes")
     return {"b64": "dGV4dA=="} if encoded else _LEAVES[tensor.kind]
 
@@ -187,7 +187,7 @@ def _shown(value: Any) -> str:
 
 
 def _shortened(value: Any) -> str:
-    """JSON with long arrays cut, which is for people to read and for no program."""
+    """Return JSON with long arrays shortened, for people to read."""
     if isinstance(value, Mapping):
         names = (f"{dumps(name).decode()}:{_shortened(item)}" for name, item in value.items())
         return "{" + ",".join(names) + "}"

@@ -1,6 +1,6 @@
-"""A dry run: the job as it was read, and the options of its runner.
+"""The dry run: the job as it was read, and the options of its runner.
 
-It needs no credentials, reads no input and loads no model. Names of models are not looked up.
+It needs no credentials, reads no input and loads no model. The name of a model is not looked up.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Shown(NamedTuple):
 
     Attributes:
         job: the job resource as JSON text.
-        lines: lines for people: notes, and each option of Beam with its source.
+        lines: for people: notes, and each option of Beam with its source.
     """
 
     job: bytes
@@ -27,7 +27,7 @@ class Shown(NamedTuple):
 
 
 def show_run(job: Job, options: RunOptions, beam_flags: Sequence[str]) -> Shown:
-    """Return the job and the options that a run would have.
+    """Show what a run would do.
 
     Args:
         job: the job.
@@ -45,21 +45,19 @@ def show_run(job: Job, options: RunOptions, beam_flags: Sequence[str]) -> Shown:
     """
     spec = None if _names_model(job) else job.to_spec(options)
     notes, lines = list(job.notes), list[str]()
-    if beam_flags:  # without flags it is the local runner, without options
+    if beam_flags:  # without flags it is the local runner with its defaults
         from beam_batch_predict.runners.job_options import plan_options
-        from beam_batch_predict.runners.pipeline_options import make_options
-        from beam_batch_predict.runners.reachability import check_reach
 
         planned = plan_options(job.resources, beam_flags, options.model_copies)
-        if spec is not None:
-            check_reach(spec, make_options(planned.flags))
         notes += planned.notes
+        if spec is not None and (note := planned.engine().check_reach(spec)):
+            notes.append(note)
         lines += planned.lines()
     return Shown(job.to_json_bytes(), (*(f"note: {note}" for note in notes), *lines))
 
 
 def _names_model(job: Job) -> bool:
-    """Whether the job has the name of a model, whose directory a lookup must find."""
+    """Whether the model is given by a name, so that its directory is not known yet."""
     if isinstance(job, AiPlatformJob):
         given = job.prediction_input
         return given is not None and bool(given.version_name or given.model_name)

@@ -1,62 +1,44 @@
-"""A run of one job, from the job to its finished job resource."""
+"""The command `run`: from a job to its finished job resource."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import json
 import logging
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
-
-import apache_beam as beam
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, SetupOptions
-from apache_beam.runners.runner import PipelineState
+from typing import NamedTuple
 
 from beam_batch_predict import cancellation, files
-from beam_batch_predict.errors import BatchPredictError, Cancelled, ModelError
+from beam_batch_predict.errors import BatchPredictError, ModelError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import Job
-from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.saved_model.loaded_model import check_model, load_model
 from beam_batch_predict.retries import ERROR_CODES
-from beam_batch_predict.runners.create import make_runner
-from beam_batch_predict.runners.dataflow.submission import NotSubmitted, submitting
-from beam_batch_predict.runners.dataflow.waiting import is_dataflow_job, wait_for_dataflow
+from beam_batch_predict.runners.dataflow.submission import NotSubmitted
+from beam_batch_predict.runners.engine import Engine
 from beam_batch_predict.runners.errors import status_of_pipeline_error
 from beam_batch_predict.runners.job_options import plan_options
-from beam_batch_predict.runners.job_servers import lost_connection_named
-from beam_batch_predict.runners.pipeline_options import (
-    has_workers_inside,
-    is_local,
-    make_options,
-    runs_here,
-    waits_for_service,
-)
-from beam_batch_predict.runners.reachability import check_reach, note_on_paths
-from beam_batch_predict.runners.staging import staged_for_workers
-from beam_batch_predict.runs.claim import claim_run, take_up_run
+from beam_batch_predict.runs.claim import claim_run, resume_run
 from beam_batch_predict.runs.external_job import write_external_job
 from beam_batch_predict.runs.lock import locked
 from beam_batch_predict.runs.manifest import read_manifest
 from beam_batch_predict.runs.plan import plan_run
 from beam_batch_predict.runs.progress import chunks_done, showing_progress
-from beam_batch_predict.runs.record import Run, plain_state
+from beam_batch_predict.runs.record import Run
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, summary_lines
-from beam_batch_predict.sinks.naming import (
-    JOB_RECORD,
-    is_temporary,
-)
+from beam_batch_predict.sinks.naming import JOB_RECORD, is_temporary
 from beam_batch_predict.sinks.publish.bigquery_tables import prepare_tables
 from beam_batch_predict.sinks.publish.files import (
     has_publication,
     remove_errors_of_failure,
     remove_parts,
 )
-from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, SavedModel
+from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, RunState, SavedModel
 from beam_batch_predict.spec.options import RunOptions
-from beam_batch_predict.status import Code
 from beam_batch_predict.transforms.batch_predict import BatchPredict
 from beam_batch_predict.transforms.work_prefix import work_prefix
 
@@ -64,26 +46,25 @@ __all__ = ["Finished", "run_job"]
 
 _logger = logging.getLogger(__name__)
 
-_FAILED_STATES = frozenset({"FAILED", "CANCELLED"})
-_ENDED = _FAILED_STATES | {"SUCCEEDED"}
-
 MOST_ATTEMPTS = 3
-"""Of a local run, in a row without a chunk that was done."""
+"""Attempts of a local run, one after the other, in which no chunk was finished."""
 
 WAIT_SECONDS = 1.0
-"""Before the second attempt; four times as long before each of the next."""
+"""Seconds before the second attempt; four times as long before each of the next."""
 
 
 class Finished(NamedTuple):
-    """A job that was run.
+    """The result of a run.
 
     Attributes:
-        record: its record as JSON text.
-        failed: whether it failed.
-        causes: why rows failed, in lines for people; where the record cannot say so.
+        job: the job resource as JSON text.
+        state: the state in the job resource.
+        failed: whether the job failed, or continues without this process.
+        causes: why rows failed, in lines for people, if the job resource has no field for it.
     """
 
-    record: bytes
+    job: bytes
+    state: RunState
     failed: bool
     causes: tuple[str, ...] = ()
 
@@ -94,206 +75,165 @@ def run_job(
     beam_flags: Sequence[str],
     show: Callable[[str], None] = _logger.info,
 ) -> Finished:
-    """Run a job, and wait for its end where there is one to wait for.
+    """Run a job, and wait for its end.
+
+    The launcher of a flex template does not wait: it only writes the pipeline's graph.
 
     Args:
         job: the job.
         options: the options of the run.
         beam_flags: Beam's own options, as on a command line.
-        show: takes a line about the progress of the run, every few seconds.
+        show: takes lines about the progress of the run.
 
     Raises:
-        InvalidArgument: an option is wrong, or there is no run to go on with, or it would not
-            give what it would have given; nothing was started.
+        InvalidArgument: an option is wrong, or there is no run to resume, or its results would
+            be different; nothing was started.
         DestinationError: no output directory can be made; nothing was started.
-        TakenOver: another process goes on with the run.
+        TakenOver: another process has resumed the run.
     """
     planned = plan_options(job.resources, beam_flags, options.model_copies)
     for note in planned.notes:
         show(f"note: {note}")
-    beam_options = make_options(planned.flags)
-    # Our DoFns live in an installed package: there is no main session to send.
-    beam_options.view_as(SetupOptions).save_main_session = False
+    engine = planned.engine()
     spec = job.to_spec(options)
-    project = beam_options.view_as(GoogleCloudOptions).project
-    if project:
-        spec = spec.paid_by(project)
-    check_reach(spec, beam_options)
-    prefix = "" if isinstance(spec.destination, GcsDestination) else work_prefix(beam_options)
+    if engine.project:
+        spec = spec.paid_by(engine.project)
+    if note := engine.check_reach(spec):
+        show(f"note: {note}")
+    to_files = isinstance(spec.destination, GcsDestination)
+    prefix = "" if to_files else work_prefix(engine.options, engine.is_local)
     if options.resume:
-        record = take_up_run(spec, job.display_name or "", show, prefix)
+        run = resume_run(spec, job.display_name or "", show, prefix)
     else:
-        record = claim_run(spec, prefix)
-    return _Run(spec, record, beam_options, show).finish()
+        run = claim_run(spec, prefix)
+    return _Launcher(spec, run, engine, show).finish()
 
 
-class _Run:
+class _Launcher:
     def __init__(
         self,
         spec: BatchPredictSpec,
-        record: Run,
-        options: PipelineOptions,
+        run: Run,
+        engine: Engine,
         show: Callable[[str], None],
     ) -> None:
-        self._spec, self._record, self._options, self._show = spec, record, options, show
+        self._spec, self._run, self._engine, self._show = spec, run, engine, show
 
     def finish(self) -> Finished:
-        """Run to the end, whatever it is, and to its record."""
-        record, goes_on = self._record, False
-        with locked(record.parts_directory):
-            if record.resumed:
-                _begin_again(record)
+        """Run the job to its end, and return its job resource, also of a job that fails."""
+        run, goes_on = self._run, False
+        with locked(run.parts_directory):
+            if run.resumed:
+                _reset_outcome(run)
             try:
                 cancellation.call(self._work)
-                text = files.read_file(files.join(record.directory, JOB_RECORD))
-                _remove_temporary(record)
+                text = files.read_file(files.join(run.directory, JOB_RECORD))
+                _remove_temporary(run)
             except cancellation.JobGoesOn as news:
                 goes_on = True
                 self._show(str(news))
-                text = files.read_file(files.join(record.directory, JOB_RECORD))
+                text = files.read_file(files.join(run.directory, JOB_RECORD))
             except Exception as error:
                 _logger.debug("the job failed", exc_info=True)
-                text = _record_failure(self._record, error)  # which another attempt may have made
-                if record.tables is not None:
-                    self._show(f"what the job has left is in {record.directory}")
+                text = _record_failure(self._run, error)  # of the latest attempt
+                if run.tables is not None:
+                    self._show(f"the parts of the run are still in {run.directory}")
         job = json.loads(text)
-        causes = () if "partialFailures" in job else _causes_in(record.directory)
-        return Finished(text, goes_on or plain_state(job) in _FAILED_STATES, causes)
+        causes = () if "partialFailures" in job else _causes_in(run.directory)
+        state = RunState.of(job)
+        return Finished(text, state, goes_on or state.has_failed, causes)
 
     def _work(self) -> None:
         try:
-            checked = self._preflight()
+            chunks, model = self._preflight()
         except BaseException:
-            if not self._record.resumed:
-                remove_parts(self._record.parts_directory)
+            if not self._run.resumed:
+                remove_parts(self._run.parts_directory)
             raise
-        with showing_progress(self._record.directory, checked.chunks, self._show):
+        with showing_progress(self._run.directory, chunks, self._show):
             try:
                 self._run_pipelines()
             except NotSubmitted:
-                if not self._record.resumed:  # a second try may want the same place
-                    remove_parts(self._record.parts_directory)
+                if not self._run.resumed:  # a new run may use the same directory
+                    remove_parts(self._run.parts_directory)
                 raise
-        del checked
+        del model  # held until here: workers in this process find it loaded
 
-    def _preflight(self) -> _Checked:
-        """Fail on what can be known before any worker starts."""
-        record = self._record
-        chunks = plan_run(self._spec, record)
+    def _preflight(self) -> tuple[int, object]:
+        """Check all that can be checked before any worker starts.
+
+        Returns:
+            The number of chunks, and the model, if it was loaded.
+        """
+        run = self._run
+        chunks = plan_run(self._spec, run)
         if chunks[0].stream is not None:
             self._show(
-                f"note: if this run is interrupted, --resume can go on with it until "
+                "note: if this run is interrupted, it can be resumed until "
                 f"{chunks[0].stream.expires:%Y-%m-%d %H:%M} UTC, when BigQuery's read session ends"
             )
-        if record.tables is not None and not record.resumed:
-            prepare_tables(record.tables, record.directory)
-        if note := note_on_paths(self._spec, self._options):
-            self._show(note)
-        if waits_for_service(self._options):
-            _look_at_model(self._spec.model, self._show)
-            return _Checked(len(chunks), None)
-        if has_workers_inside(self._options):
-            return _Checked(len(chunks), load_model(self._spec.model))
-        check_model(self._spec.model)
-        return _Checked(len(chunks), None)
+        if run.tables is not None and not run.resumed:
+            prepare_tables(run.tables, run.directory)
+            # Workers elsewhere check again: they may act as an account with other rights.
+            self._run = dataclasses.replace(run, prepared=self._engine.is_local)
+        return len(chunks), self._check_model(self._spec.model)
+
+    def _check_model(self, model: SavedModel) -> object:
+        """Load the model if workers share this process' memory; else only check its files.
+
+        Raises:
+            ModelError: there is no model, or it cannot be called as the job asks.
+        """
+        if self._engine.workers_in_process:
+            return load_model(model)
+        try:
+            check_model(model)
+        except ModelError as error:
+            denied = isinstance(error.__cause__, PermissionError)
+            if not (denied and self._engine.workers_have_account):
+                raise
+            self._show(f"note: {error.message}; workers may have other permissions")
+        return None
 
     def _run_pipelines(self) -> None:
-        """Run a pipeline; on this machine, go on with what it has left if that may help."""
+        """Run the pipeline; on this machine, resume the run after a transient error."""
         failures, done = 0, 0
         while True:
             try:
                 return self._run_pipeline()
             except Exception as error:
                 status = status_of_pipeline_error(error)
-                if not is_local(self._options) or status.code not in ERROR_CODES:
+                if not self._engine.is_local or status.code not in ERROR_CODES:
                     raise
                 before = done
                 with contextlib.suppress(OSError, StorageUnavailable):
-                    done = chunks_done(self._record.directory)
+                    done = chunks_done(self._run.directory)
                 failures = 1 if done > before else failures + 1
                 if failures == MOST_ATTEMPTS:
                     raise
-                self._show(f"the run goes on with what is done, after: {status.message}")
+                self._show(f"resuming the run after: {status.message}")
             cancellation.check()
             time.sleep(WAIT_SECONDS * 4 ** (failures - 1))
-            self._record = self._record.again()
+            self._run = self._run.again()
 
     def _run_pipeline(self) -> None:
-        pipeline = beam.Pipeline(runner=make_runner(self._options), options=self._options)
-        _ = pipeline | BatchPredict(self._spec, record=self._record)
+        pipeline = self._engine.make_pipeline()
+        _ = pipeline | BatchPredict(self._spec, run=self._run)
         cancellation.check()
-        here = runs_here(self._options)
-        with contextlib.nullcontext() if here else cancellation.elsewhere():
-            staged = staged_for_workers(pipeline.options, self._show)
-            asking = submitting() if waits_for_service(self._options) else contextlib.nullcontext()
-            with staged, asking, cancellation.handing_over():
-                result = pipeline.run()
-            # A flex template's launcher only writes the graph: there is no job to wait for.
-            if getattr(result, "has_job", True):
-                with cancellation.stopping(result.cancel):
-                    self._wait(result, pipeline.options)
-
-    def _wait(self, result: Any, options: PipelineOptions) -> None:
-        if is_dataflow_job(result):
-            write_external_job(result, self._record.parts_directory)
-            wait_for_dataflow(result, options, self._record.state, self._show)
-        else:
-            with lost_connection_named():
-                _wait(result)
-        state = self._record.state()
-        if state and state not in _ENDED:
+        keep_job = functools.partial(write_external_job, self._run.parts_directory)
+        if not self._engine.run(pipeline, self._run.state, keep_job, self._show):
+            return
+        state = self._run.state()
+        if not (state is RunState.UNKNOWN or state.has_ended):
             raise BatchPredictError(
-                f"the runner's job has ended, and the record of the run says {state}: what workers "
-                f"have written to {self._record.directory} is not here",
-                "write to a place that this machine and all workers reach, such as gs://bucket/…",
+                f"the runner's job has ended, but the state in {JOB_RECORD} is {state.value}: this "
+                f"machine does not see what workers have written to {self._run.directory}",
+                "write to a directory that this machine and all workers reach, such as gs://bucket/…",
             )
 
 
-class _Checked(NamedTuple):
-    """What there is to do, and the model: held, a local run's worker finds it loaded."""
-
-    chunks: int
-    model: ModelCaller | None
-
-
-def _look_at_model(model: SavedModel, show: Callable[[str], None]) -> None:
-    """See that workers of a service will find a model, as far as this process may look.
-
-    Raises:
-        ModelError: there is none, or it cannot be called as it is asked for.
-    """
-    try:
-        check_model(model)
-    except ModelError as error:
-        if not isinstance(error.__cause__, PermissionError):
-            raise
-        show(f"note: {error.message}; workers may have other rights")
-
-
-def _wait(result: Any) -> None:
-    try:
-        state = result.wait_until_finish()
-    except Exception as raised:
-        # Portable runners and Dataflow raise for a job that somebody has cancelled at the runner.
-        # Flink's job server takes one that was cancelled at Flink itself for one that failed.
-        cancelled = "JobCancellationException" in str(raised)
-        if cancelled or result.state == PipelineState.CANCELLED:
-            raise _cancelled() from None
-        raise
-    if state == PipelineState.CANCELLED:
-        raise _cancelled()
-    if state not in (None, PipelineState.DONE):
-        error = BatchPredictError(f"the runner's job ended as {state}")
-        error.code = Code.ABORTED
-        raise error
-
-
-def _cancelled() -> Cancelled:
-    return Cancelled("the runner's job was cancelled", "--resume goes on with it")
-
-
 def _causes_in(directory: str) -> tuple[str, ...]:
-    """Why rows failed, as the manifest of a run says; nothing where there is none."""
+    """Read from the manifest of a run why rows failed; empty where there is no manifest."""
     try:
         groups = read_manifest(directory)["errors"]
     except (OSError, ValueError, StorageUnavailable):
@@ -301,34 +241,34 @@ def _causes_in(directory: str) -> tuple[str, ...]:
     return tuple(summary_lines([ErrorGroup.from_json(group) for group in groups]))
 
 
-def _remove_temporary(record: Run) -> None:
-    """Remove the directory of a job whose results are tables, if nobody said where it should be."""
-    above = os.path.dirname(record.directory)
-    if record.tables is not None and is_temporary(above):
+def _remove_temporary(run: Run) -> None:
+    """Remove the directory of a job whose results are tables, if no option named its place."""
+    above = os.path.dirname(run.directory)
+    if run.tables is not None and is_temporary(above):
         files.delete([above])
 
 
-def _begin_again(record: Run) -> None:
-    """Take what an attempt that failed has said for nobody's last word."""
-    if not has_publication(record.parts_directory):
-        remove_errors_of_failure(record.directory, record.file_names)
-    record.write(record.outcome(incomplete_count=-1))
+def _reset_outcome(run: Run) -> None:
+    """Remove the outcome of the attempt that failed, before a run is resumed."""
+    if not has_publication(run.parts_directory):
+        remove_errors_of_failure(run.directory, run.file_names)
+    run.write(run.outcome(incomplete_count=-1))
 
 
-def _record_failure(record: Run, error: Exception) -> bytes:
-    """Record why the run failed, unless the worker that failed has done so itself.
+def _record_failure(run: Run, error: Exception) -> bytes:
+    """Record why the run failed, unless the worker that failed has done so.
 
     Raises:
-        TakenOver: another process goes on with the run, so this one has no say in it.
+        TakenOver: another process has resumed the run and owns its job resource.
     """
-    record.check_attempt()
+    run.check_attempt()
     with contextlib.suppress(OSError, ValueError, StorageUnavailable):
-        text = files.read_file(files.join(record.directory, JOB_RECORD))
-        if plain_state(json.loads(text)) in _ENDED:
+        text = files.read_file(files.join(run.directory, JOB_RECORD))
+        if RunState.of(json.loads(text)).has_ended:
             return text
-    failure = record.failure(status_of_pipeline_error(error))
+    failure = run.failure(status_of_pipeline_error(error))
     try:
-        return record.write(failure)
+        return run.write(failure)
     except (OSError, StorageUnavailable) as unwritten:
-        _logger.error("the job record in %s cannot be written: %s", record.directory, unwritten)
-        return record.render(failure)
+        _logger.error("cannot write %s in %s: %s", JOB_RECORD, run.directory, unwritten)
+        return run.render(failure)

@@ -1,4 +1,4 @@
-"""Whether a directory has what its run published, all of it and unchanged."""
+"""The command `verify`: published files against the manifest of their run."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from beam_batch_predict import files
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.runs.manifest import read_manifest
-from beam_batch_predict.runs.record import plain_state, read_record
+from beam_batch_predict.runs.record import read_record
 from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, Naming, naming_of
-from beam_batch_predict.spec import FileNames
+from beam_batch_predict.spec import FileNames, RunState
 from beam_batch_predict.status import Code
 
 __all__ = ["Verified", "verify"]
@@ -22,14 +22,14 @@ FILES_AT_ONCE = 4
 
 
 class Verified(NamedTuple):
-    """What was found in a directory.
+    """The result of a check.
 
     Attributes:
-        wrong: what is wrong with it, in sentences; nothing where it is complete and unchanged.
-        files: how many files its run published.
-        rows: how many rows they have, predictions and errors.
-        bytes: of all of them.
-        tables: published in BigQuery, which is not looked at.
+        wrong: what is wrong, in sentences; empty if the directory is complete and unchanged.
+        files: the number of published files.
+        rows: the number of rows in them, predictions and errors.
+        bytes: the bytes of all files.
+        tables: tables published in BigQuery, which are not checked.
     """
 
     wrong: tuple[str, ...]
@@ -42,13 +42,13 @@ class Verified(NamedTuple):
 def verify(directory: str) -> Verified:
     """Compare the files of a directory with the manifest of the run that published them.
 
-    All bytes are read: a file whose digest fits is the file that the run wrote.
+    All bytes are read: a file with the same digest is the file that the run wrote.
 
     Args:
         directory: of a run, a path or a URI.
 
     Returns:
-        What is wrong, if anything is.
+        What is wrong, if anything, and what was checked.
 
     Raises:
         SourceError: there is no such directory, or storage does not answer.
@@ -86,7 +86,7 @@ def _verified(directory: str) -> Verified:
     with ThreadPoolExecutor(FILES_AT_ONCE, "verify") as pool:
         found = pool.map(lambda file: _fault_of(directory, file), listed)
         wrong = [fault for fault in found if fault]
-    wrong += _strangers(directory, {file["name"] for file in listed})
+    wrong += _unlisted(directory, {file["name"] for file in listed})
     wrong += _contradictions(manifest, record)
     return Verified(
         tuple(wrong),
@@ -111,7 +111,7 @@ def _state(record: Mapping[str, Any]) -> str:
 
 
 def _fault_of(directory: str, listed: Mapping[str, Any]) -> str:
-    """What is wrong with a file; empty if nothing is."""
+    """Return what is wrong with a file; empty if nothing is."""
     name, uri = listed["name"], files.join(directory, listed["name"])
     if "/" in name:
         return f"{MANIFEST} names a file that is not in the directory: {name}"
@@ -122,12 +122,12 @@ def _fault_of(directory: str, listed: Mapping[str, Any]) -> str:
     if size != listed["bytes"]:
         return f"{name} has {size} bytes, and had {listed['bytes']}"
     if sha256 != listed["sha256"]:
-        return f"{name} was changed: its {size} bytes are not those that were written"
+        return f"{name} was changed: it still has {size} bytes, but not those that were written"
     return ""
 
 
-def _strangers(directory: str, names: set[str]) -> Iterator[str]:
-    """Files that look as if the run had published them."""
+def _unlisted(directory: str, names: set[str]) -> Iterator[str]:
+    """Yield a text for each file that has the name of a published file and is not listed."""
     for pattern in _naming(names).patterns:
         for file in files.match_in(directory, pattern):
             name = file.uri.rpartition("/")[2]
@@ -136,7 +136,7 @@ def _strangers(directory: str, names: set[str]) -> Iterator[str]:
 
 
 def _naming(names: set[str]) -> Naming:
-    """How the run has called its files: others may be somebody else's."""
+    """Return how the run names its files: files with other names may be the user's."""
     found = [naming for naming in map(naming_of, FileNames) if _any_match(names, naming.patterns)]
     return found[0] if found else naming_of(FileNames.NUMBERED)
 
@@ -150,11 +150,11 @@ def _contradictions(manifest: Mapping[str, Any], record: Mapping[str, Any] | Non
     published = sum(file["rows"] for file in manifest["files"])
     if rows["read"] != published:
         yield f"{rows['read']} rows were read, and {published} are in the files"
-    if "job" not in manifest:  # of a pipeline of somebody's own
+    if "job" not in manifest:  # of a pipeline without a job
         return
     if record is None:
         yield f"{JOB_RECORD} is missing"
-    elif plain_state(record) != "SUCCEEDED":
+    elif RunState.of(record) is not RunState.SUCCEEDED:
         yield f"{JOB_RECORD}: the run {_state(record)}"
     elif record != manifest["job"]:
         yield f"{JOB_RECORD} was changed"

@@ -1,7 +1,7 @@
 """Rows of a table as a sequence of JSON values, with Arrow columns beneath.
 
-Steps that know columns work on those, without a Python object for each cell; to all others
-it is a sequence like any, whose values are made when somebody looks.
+Steps that support columns use those, without a Python object for each cell. For all other code
+it is a sequence, whose values are made on first access.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from beam_batch_predict.spec import NonFinite
 __all__ = ["ArrowRows"]
 
 MOST_BYTES = 256 * 1024 * 1024
-"""Of rows that are put together: Arrow's strings and lists have 32-bit offsets."""
+"""The largest size of joined rows: Arrow's strings and lists have 32-bit offsets."""
 
 
 class ArrowRows(Sequence[Any]):
@@ -53,7 +53,7 @@ class ArrowRows(Sequence[Any]):
         return tuple(self.table.schema.names)
 
     def values(self) -> list[Any]:
-        """All rows, a new object or array for each; made once, and the caller's to read only."""
+        """All rows as objects or arrays, made once. The caller must not change them."""
         if self._values is None:
             self._values = self._make_values()
         return self._values
@@ -71,7 +71,7 @@ class ArrowRows(Sequence[Any]):
         """The JSON values of a column.
 
         Raises:
-            KeyError: there is none of that name.
+            KeyError: there is no column of that name.
         """
         return json_values(self.table.column(name))
 
@@ -90,7 +90,7 @@ class ArrowRows(Sequence[Any]):
         return ArrowRows(self.table.take(pa.array(rows, pa.int64())), self.as_arrays)
 
     def joins(self, other: Any) -> bool:
-        """Whether the rows of another sequence can stand behind these, and are not too large."""
+        """Whether the rows of another sequence can be appended, and are not too large."""
         return (
             isinstance(other, ArrowRows)
             and other.as_arrays == self.as_arrays
@@ -123,13 +123,13 @@ class ArrowRows(Sequence[Any]):
         """The JSON text of each value of a column, in pieces.
 
         Raises:
-            KeyError: there is none of that name.
+            KeyError: there is no column of that name.
         """
         block = [(name, plain_array(self.table.column(name)))]
         return _block_pieces(block, as_arrays=True, non_finite=non_finite)
 
     def without_null(self) -> NDArray[np.bool_]:
-        """Of each row, whether none of its cells is null."""
+        """For each row, whether none of its cells is null."""
         whole = np.ones(len(self), dtype=np.bool_)
         for column in map(plain_array, self.table.columns):
             if column.null_count:
@@ -137,7 +137,7 @@ class ArrowRows(Sequence[Any]):
         return whole
 
     def _blocks(self) -> list[list[tuple[str, pa.Array]]]:
-        """Neighbouring columns that can be written in one go, with their names."""
+        """Groups of adjacent columns that can be written in one call, with their names."""
         columns = [(name, plain_array(self.table.column(name))) for name in self.names]
         if not self.as_arrays:
             return [[column] for column in columns]
@@ -168,7 +168,7 @@ class ArrowRows(Sequence[Any]):
         return f"ArrowRows({len(self)} rows of {', '.join(map(quote, self.names))})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Arrow pickles a slice with all of the rows around it; its stream format does not.
+        # Arrow pickles a slice with the whole table; its stream format has the slice only.
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, self.table.schema) as stream:
             stream.write_batch(self.table)
@@ -180,12 +180,12 @@ def _unpickled(stream: bytes, as_arrays: bool) -> ArrowRows:
 
 
 def _kind(array: pa.Array) -> Any:
-    """What neighbours must have in common to be one matrix; nothing else has it."""
+    """A value that adjacent columns of one matrix share; unique for other columns."""
     return array.type if _is_numeric(array) and not array.null_count else object()
 
 
 def _is_numeric(array: pa.Array) -> bool:
-    """Whether an array has numbers that the writer of predictions knows."""
+    """Whether an array has numbers that the writer of predictions supports."""
     kind = array.type
     return bool(pa.types.is_integer(kind) or pa.types.is_float32(kind) or pa.types.is_float64(kind))
 
@@ -206,7 +206,7 @@ def _block_pieces(
 
 
 def _number_pieces(numbers: NDArray[Any], non_finite: NonFinite) -> list[Piece]:
-    """The texts of numbers, rows in the outer dimension, as those of their JSON values."""
+    """The JSON texts of numbers, rows in the outer dimension."""
     texts: list[bytes]
     opening, texts, closing = output_pieces("", numbers, non_finite)  # type: ignore[assignment]
     if numbers.dtype == np.float32:
@@ -218,7 +218,7 @@ def _number_pieces(numbers: NDArray[Any], non_finite: NonFinite) -> list[Piece]:
 
 
 def _with_exponent(numbers: NDArray[np.float32]) -> list[int]:
-    """The rows with a number that JSON writers give an exponent sooner than the same float64."""
+    """The rows with a float32 that JSON writers give an exponent before a float64."""
     sizes = np.abs(numbers)
     usual = ((sizes > 1e-5) & (sizes < 1e13)) | (sizes == 0) | ~np.isfinite(sizes)
     rows: list[int] = np.flatnonzero(~usual.reshape(len(numbers), -1).all(axis=1)).tolist()

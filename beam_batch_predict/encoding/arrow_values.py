@@ -1,7 +1,7 @@
 """Arrow arrays as JSON values, by the table in `json_values`, column by column.
 
-Python's dates end at the year 9999 and at microseconds; Arrow's do not, so their texts are
-made from the numbers.
+Python's dates end with the year 9999 and have microseconds at best. Arrow's do not, so their
+texts are made from the integers.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ def json_values(array: pa.Array) -> list[Any]:
     """The JSON value of each cell of an array.
 
     Args:
-        array: of any type that Parquet files or BigQuery tables have.
+        array: an array of any type that Parquet files or BigQuery tables have.
 
     Raises:
         TypeError: there is no JSON value for the type.
@@ -44,7 +44,7 @@ def json_values(array: pa.Array) -> list[Any]:
 
 
 def plain_array(array: pa.Array) -> pa.Array:
-    """The same values without the ways of storing them that Arrow has more than one of.
+    """The same values in the plain encoding: no dictionary, run-end or view.
 
     Example:
         >>> plain_array(pa.array(["a", "b", "a"]).dictionary_encode()).type
@@ -66,16 +66,16 @@ def plain_array(array: pa.Array) -> pa.Array:
     if pa.types.is_fixed_size_list(kind):
         return array.cast(pa.list_(kind.value_field))
     if pa.types.is_list_view(kind) or pa.types.is_large_list_view(kind):
-        # Arrow's own cast (25.0) loses items of the rows behind a null.
+        # Arrow's own cast (25.0) loses items of the rows after a null.
         return pa.array(array.to_pylist(), pa.large_list(kind.value_field))
     return array
 
 
 def rectangular(array: pa.Array) -> tuple[list[int], pa.Array] | None:
-    """Lists that are of one length at each level as a shape and their items, in order.
+    """The shape and the items of lists that have one length at each level.
 
     Returns:
-        The shape, rows first, and a plain array; None where there is a null, or a list or the
+        The shape, rows first, and a plain array; None if there is a null, a list or the
         whole array is empty, or lengths differ.
 
     Example:
@@ -98,9 +98,9 @@ def rectangular(array: pa.Array) -> tuple[list[int], pa.Array] | None:
 
 
 def decimals_as_floats(array: pa.Array) -> pa.Array:
-    """An array of decimals as floats, each the one nearest to it.
+    """An array of decimals as the nearest floats.
 
-    Arrow's own cast (25.0) gives a neighbour of that at times.
+    Arrow's own cast (25.0) sometimes gives an adjacent float.
 
     Example:
         >>> decimals_as_floats(pa.array(["1875.8833"]).cast(pa.decimal128(20, 4)))[0].as_py()
@@ -123,7 +123,7 @@ def _numbers(array: pa.Array) -> list[Any]:
 
 
 def _short_floats(array: pa.Array) -> list[Any]:
-    if pa.types.is_float16(array.type):  # which fill_null does not know
+    if pa.types.is_float16(array.type):  # which fill_null does not support
         return shortest_floats(np.asarray(array.to_numpy(zero_copy_only=False), dtype=np.float16))
     return shortest_floats(array.fill_null(0).to_numpy())
 
@@ -131,13 +131,13 @@ def _short_floats(array: pa.Array) -> list[Any]:
 def _strings(array: pa.Array) -> list[Any]:
     try:
         values: list[Any] = array.to_numpy(zero_copy_only=False).tolist()
-    except (UnicodeDecodeError, pa.ArrowException):  # which nobody has checked until now
+    except (UnicodeDecodeError, pa.ArrowException):  # Arrow does not validate on reading
         return [_text(value or b"") for value in array.cast(pa.large_binary()).to_pylist()]
     return values
 
 
 def _text(value: bytes) -> Any:
-    """Text, or bytes as JSON has them where it is not valid UTF-8."""
+    """Text, or `{"b64": …}` if it is not valid UTF-8."""
     try:
         return value.decode("utf-8")
     except UnicodeDecodeError:
@@ -175,7 +175,7 @@ def _datetime_texts(ticks: pa.Array, unit: str) -> list[str]:
 
 
 def _short_fraction(text: str) -> str:
-    """Six digits of a fraction, as Python prints it; none where it is zero, nine if need be."""
+    """A fraction of six digits; none if it is zero, nine if necessary."""
     whole, _, fraction = text.partition(".")
     if not fraction.strip("0"):
         return whole
@@ -192,7 +192,7 @@ def _intervals(array: pa.Array) -> list[Any]:
 
 
 def _interval(months: int, days: int, nanoseconds: int) -> str:
-    """An interval as GoogleSQL's canonical format has it: `[sign]Y-M [sign]D [sign]H:M:S[.F]`."""
+    """An interval in GoogleSQL's format: `[sign]Y-M [sign]D [sign]H:M:S[.F]`."""
     years, months_left = divmod(abs(months), 12)
     seconds, fraction = divmod(abs(nanoseconds), 10**9)
     minutes, seconds = divmod(seconds, 60)
@@ -210,7 +210,7 @@ def _json_texts(array: pa.Array) -> list[Any]:
 
 
 def _json_text(text: str | None) -> Any:
-    """The value that a text stands for; the text itself where it is no JSON."""
+    """The value of a JSON text; the text itself if it is not valid JSON."""
     try:
         return None if text is None else loads(text.encode())
     except NotJson:

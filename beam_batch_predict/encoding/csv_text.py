@@ -1,7 +1,7 @@
-"""CSV text to cells: where a cell begins and ends, and whether it stood in quotes.
+"""CSV text to cells: the text of each cell, and whether it is quoted.
 
-Source: RFC 4180. Better where it is silent: blanks around a quoted cell are no part of it,
-and a quote inside an unquoted cell is an error, not a guess.
+Source: RFC 4180. Rules of our own, where it has none: blanks around a quoted cell are not part
+of it, and a quote inside an unquoted cell is an error.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ _OPEN_CELL = re.compile(rb'[ \t]*"[^"]*(?:""[^"]*)*\Z')
 
 
 class Cell(NamedTuple):
-    """The text of a cell, and whether it stood in quotes."""
+    """The text of a cell, and whether it is quoted."""
 
     text: str
     quoted: bool
 
 
 class CsvError(ValueError):
-    """A text that is not valid CSV; the message says why and at which character."""
+    """A text that is not valid CSV; the message has the reason and the character."""
 
 
 def split_cells(row: str) -> list[Cell]:
-    """The cells of one row; the text of a quoted one is without its quotes.
+    """The cells of one row; the text of a quoted cell is without its quotes.
 
     Raises:
-        CsvError: a quote stands where none may, or is not closed.
+        CsvError: a quote is misplaced or not closed.
 
     Example:
         >>> split_cells('7, "a ""b"" c"')
@@ -66,7 +66,7 @@ def _misplaced_quote(row: str, position: int) -> str:
 
 
 def has_bare_return(row: bytes) -> bool:
-    r"""Whether a carriage return stands outside quotes, which some programs end lines with.
+    r"""Whether a row has a carriage return outside quotes, which may end a line.
 
     Example:
         >>> has_bare_return(b'1\r"2"'), has_bare_return(b'1,"2\r"')
@@ -76,9 +76,9 @@ def has_bare_return(row: bytes) -> bool:
 
 
 def leaves_open(line: bytes) -> bool:
-    r"""Whether a line ends inside a quoted cell, which the next line then goes on with.
+    r"""Whether a line ends inside a quoted cell, which continues on the next line.
 
-    A quote inside an unquoted cell opens nothing: such a line is a row, and a wrong one.
+    A quote inside an unquoted cell opens no quoted text: such a line is an invalid row.
 
     Example:
         >>> leaves_open(b'1,"a'), leaves_open(b'1,5" pipe'), leaves_open(b'1,"a"')

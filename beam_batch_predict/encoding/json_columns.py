@@ -1,6 +1,6 @@
-"""Columns of JSON texts in pieces: what all rows share, and what they do not.
+"""Columns of JSON texts in pieces: texts that all rows share, and columns.
 
-A text for each row is put together at the very end: until then a column is one call.
+The texts of rows are joined at the very end: until then a column takes one call.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from beam_batch_predict.spec import NonFinite
 __all__ = ["Piece", "column_pieces", "join_lines", "join_rows"]
 
 Piece: TypeAlias = "bytes | Sequence[bytes]"
-"""A part of the text of many rows: the same for all of them, or a column, one for each."""
+"""A part of the text of many rows: the same for all rows, or one text per row."""
 
 _SCALARS = frozenset({int, float, bool, type(None)})
 """Types whose JSON texts have no comma."""
@@ -28,14 +28,14 @@ _BRACKETS: dict[type, tuple[bytes, bytes]] = {
     list: (b"[", b"]"),
     dict: (b"{", b"}"),
 }
-"""How the JSON texts of a type begin and end."""
+"""The beginning and the end of the JSON texts of a type."""
 
 
 def column_pieces(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRING) -> list[Piece]:
     """The JSON texts of a column of values, in pieces.
 
-    Columns of one type are written in one go and cut apart, where that is sure to give
-    the text that each value has alone.
+    Columns of one type are written in one call and split, if the result is certainly the same
+    as the text of each value alone.
 
     Example:
         >>> column_pieces(["a", "b"])
@@ -48,15 +48,15 @@ def column_pieces(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRIN
         text = orjson.dumps(values) if kind else None
     except TypeError:  # such as an integer beyond 64 bits
         text = None
-    # In a text without backslashes no quote stands inside a string. Brackets may do so: what
-    # looks like a border is one where there are no more of them than there must be.
+    # Without backslashes no string contains a quote. Strings may contain brackets, so the number
+    # of parts is checked: if it is right, every match is a border between values.
     if kind is None or text is None or (kind is str and b"\\" in text):
         return [[dumps(value, non_finite) for value in values]]
     opening, closing = _BRACKETS[kind]
     texts = text[1 + len(opening) : -1 - len(closing)].split(closing + b"," + opening)
     if len(texts) != len(values):
         return [[dumps(value, non_finite) for value in values]]
-    if kind is not str and b"null" in text:  # which may stand for a NaN or an infinity
+    if kind is not str and b"null" in text:  # which may be a NaN or an infinity
         inside = slice(len(opening), -len(closing) or None)
         pairs = zip(texts, values, strict=True)
         texts = [dumps(v, non_finite)[inside] if b"null" in text else text for text, v in pairs]
@@ -64,14 +64,14 @@ def column_pieces(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRIN
 
 
 def _common_type(values: Sequence[Any]) -> type | None:
-    """The type of which all values are, scalars as one; None where they must go one by one."""
+    """The common type of values, with one type for scalars; None if there is none."""
     types = set(map(type, values))
     if types and types <= _SCALARS:
         return float
     if len(types) != 1 or not types <= _BRACKETS.keys():
         return None
     if types == {list} and values[0] and type(values[0][0]) is list:
-        return None  # borders inside of a row would look like those between rows
+        return None  # borders inside a row would look like those between rows
     return types.pop()
 
 
@@ -86,17 +86,17 @@ def join_rows(pieces: Sequence[Piece]) -> list[bytes]:
 
 
 def join_lines(pieces: Sequence[Piece]) -> bytes:
-    """The texts of all rows, one behind the other.
+    """The texts of all rows, joined.
 
     Example:
         >>> join_lines([b"<", [b"1", b"2"], b">"])
         b'<1><2>'
     """
     head, *rest = _merged(pieces)
-    if len(rest) == 2:  # one column: no object for a row
+    if len(rest) == 2:  # one column: no objects per row
         only, tail = rest
         return head + (tail + head).join(only) + tail if only else b""
-    if len(rest) == 4:  # two columns: fewer objects for each row
+    if len(rest) == 4:  # two columns: fewer objects per row
         first, between, second, tail = rest
         rows = map(between.join, zip(first, second, strict=True))
         return head + (tail + head).join(rows) + tail if first else b""
@@ -104,7 +104,7 @@ def join_lines(pieces: Sequence[Piece]) -> bytes:
 
 
 def _merged(pieces: Sequence[Piece]) -> list[Any]:
-    """Pieces with constants and columns in turn, a constant at both ends."""
+    """Merge pieces into alternating constants and columns; both ends are constants."""
     merged: list[Any] = [b""]
     for piece in pieces:
         if isinstance(piece, bytes):

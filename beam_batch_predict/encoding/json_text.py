@@ -1,8 +1,8 @@
-"""JSON text to values and back, exact for every number and odd token.
+"""JSON text to values and back, exact for every number.
 
-The fast paths are msgspec to read, which keeps integers of any size exact, and orjson to
-write. The tokens NaN and Infinity are read (the service's model server reads them, and
-Python writes them), and none is ever written.
+msgspec reads, which keeps integers of any size exact; orjson writes. The tokens NaN and Infinity
+are read, because the service's model server reads them and Python writes them; they are never
+written.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ _LONGEST_PREVIEW = 60
 
 _DEEPEST = 254
 
-TOO_DEEP = f"nested too deep: {_DEEPEST} levels are always read, more only as Python's stack allows"
-"""What is wrong with a text or a value that ends in a RecursionError."""
+TOO_DEEP = f"nested too deep: more than {_DEEPEST} levels may exceed Python's stack"
+"""The message for a text or a value that causes a RecursionError."""
 
 
 class NotJson(ValueError):
-    """A text that is not one JSON value; the message says why and at which byte."""
+    """A text that is not one JSON value; the message has the reason and the byte."""
 
 
 class NonFiniteValue(ValueError):
@@ -66,17 +66,17 @@ class NonFiniteValue(ValueError):
 
 
 decode = msgspec.json.Decoder().decode
-"""The value of one JSON text, and of nothing else: the quick half of `read`."""
+"""The value of one strict JSON text: the fast part of `read`."""
 
 
 def loads(text: bytes) -> Any:
     """The value of one JSON text.
 
-    Where an object repeats a name the last value counts, as in most JSON readers. The
+    If an object repeats a name, the last value is used, as in most JSON readers. The
     tokens NaN, Infinity and -Infinity are read as numbers.
 
     Raises:
-        NotJson: the text is not valid JSON in valid UTF-8, or nests too deep.
+        NotJson: the text is not valid JSON in valid UTF-8, or is nested too deep.
 
     Example:
         >>> loads(b'{"x": [1, 2.5, 36893488147419103232]}')
@@ -86,10 +86,10 @@ def loads(text: bytes) -> Any:
 
 
 def read(text: bytes) -> tuple[Any, bool]:
-    """The value of one JSON text, and whether all of the text is JSON: NaN is not.
+    """The value of one JSON text, and whether the text is strict JSON, without NaN.
 
     Raises:
-        NotJson: as `loads` does.
+        NotJson: for the same reasons as `loads`.
 
     Example:
         >>> read(b"[1]"), read(b"Infinity")
@@ -104,7 +104,7 @@ def read(text: bytes) -> tuple[Any, bool]:
 
 
 def _read_leniently(text: bytes) -> Any:
-    """The value of a text that msgspec refuses, or why it is none in words for people."""
+    """The value of a text that msgspec refuses, or an error with a readable reason."""
     try:
         decoded = text.decode("utf-8")
         value = json.loads(decoded, parse_float=_finite)
@@ -126,9 +126,9 @@ def _read_leniently(text: bytes) -> Any:
         raise NotJson(TOO_DEEP) from None
     except NotJson:
         raise
-    except ValueError:  # as Python has it
+    except ValueError:  # Python's limit
         raise NotJson("invalid JSON: an integer of more than 4,300 digits") from None
-    # The one thing that Python reads and msgspec does not, beside the tokens.
+    # Besides the tokens, only this is accepted by Python and refused by msgspec.
     raise NotJson("invalid JSON: half of a surrogate pair in a string")
 
 
@@ -140,7 +140,7 @@ def _finite(text: str) -> float:
 
 
 def may_be_deep(text: bytes) -> bool:
-    """Whether the value of a text may nest deeper than what is always read.
+    """Whether the value of a text may be nested deeper than what is always read.
 
     Example:
         >>> may_be_deep(b"[" * 254 + b"]" * 254), may_be_deep(b"[" * 255 + b"]" * 255)
@@ -150,7 +150,7 @@ def may_be_deep(text: bytes) -> bool:
 
 
 def is_deep(value: Any) -> bool:
-    """Whether a value nests deeper than what is always read, and written from any stack.
+    """Whether a value is nested deeper than what is always read and written.
 
     Example:
         >>> is_deep([[]]), is_deep(loads(b"[" * 254 + b"]" * 254))
@@ -172,16 +172,16 @@ def _holders(values: Iterable[Any]) -> list[Any]:
 def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:
     """The JSON text of a value: compact, UTF-8, always valid JSON.
 
-    Takes what JSON has, and NumPy scalars and arrays, bytes (`{"b64": …}`) and tuples.
+    Besides JSON's types it supports NumPy scalars and arrays, bytes (`{"b64": …}`) and tuples.
 
     Args:
         value: the value.
-        non_finite: what becomes of NaN and infinities.
+        non_finite: how NaN and infinities are written.
 
     Raises:
         NonFiniteValue: there is one, and the policy is ERROR.
-        TypeError: JSON has no form for a part of the value.
-        RecursionError: it nests much deeper than what is read.
+        TypeError: a part of the value has no form in JSON.
+        RecursionError: it is nested much deeper than what is read.
 
     Example:
         >>> dumps({"x": float("nan"), "y": 2**64})
@@ -202,7 +202,7 @@ def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:
 
 
 def _plain(value: Any, non_finite: NonFinite) -> Any:
-    """The value in terms of what JSON has."""
+    """Convert a value to JSON's types."""
     if value is None or isinstance(value, (bool, int, str)):
         return value
     if isinstance(value, float):
@@ -213,9 +213,9 @@ def _plain(value: Any, non_finite: NonFinite) -> Any:
         return [_plain(item, non_finite) for item in value]
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"b64": base64.b64encode(value).decode("ascii")}
-    if hasattr(value, "tolist"):  # NumPy, not imported for those who send none
+    if hasattr(value, "tolist"):  # NumPy's, without importing it
         plain = value.tolist()
-        if type(plain) is not type(value):  # as a longdouble's is
+        if type(plain) is not type(value):  # that of a longdouble is a longdouble
             return _plain(plain, non_finite)
     raise TypeError(f"JSON has no form for a {type(value).__name__}")
 
@@ -241,7 +241,7 @@ def echo_text(text: bytes) -> bytes:
 
 
 def words_for(value: Any) -> str:
-    """A text for a value that has no form in JSON: its row has failed.
+    """A text for a value that has no form in JSON, and whose row has failed.
 
     Example:
         >>> words_for({1})
@@ -254,7 +254,7 @@ def words_for(value: Any) -> str:
 
 
 def type_name(value: Any) -> str:
-    """What JSON calls the type of a value.
+    """JSON's name for the type of a value.
 
     Example:
         >>> type_name({}), type_name(1.5)
@@ -282,7 +282,7 @@ def preview(value: Any) -> str:
     """
     if value is None:
         return "null"
-    if isinstance(value, (bytes, str)):  # of which some have many megabytes
+    if isinstance(value, (bytes, str)):  # which may have many megabytes
         value = value[: _LONGEST_PREVIEW + 1]
     try:
         text = json.dumps(value, ensure_ascii=False, default=repr)

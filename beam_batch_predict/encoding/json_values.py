@@ -11,14 +11,14 @@
 | timestamp, an instant | a string in UTC: "2019-01-01 23:59:59.999999+00:00" |
 | timestamp without time zone (DATETIME) | a string: "2019-01-01T00:00:00" |
 | date, time | strings: "2018-12-31", "23:59:59.999999" |
-| duration | a string of seconds, as Protocol Buffers have it: "3.5s" |
+| duration | a string of seconds, as in Protocol Buffers: "3.5s" |
 | UUID | a string |
 | struct, record | an object |
-| map | an object; an array of `{"key": …, "value": …}` where keys are no strings |
+| map | an object; an array of `{"key": …, "value": …}` if keys are not strings |
 | list, array | an array |
 
-Source: the service's table of BigQuery types. Bytes, durations, UUIDs and maps, of which it
-says nothing, are ours.
+Source: the service's table of BigQuery types. It has no bytes, durations, UUIDs and maps: those
+rules are ours.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ __all__ = ["duration_text", "json_value", "shortest_floats"]
 
 
 def json_value(value: Any) -> Any:
-    """A Python value, as readers of typed formats give it, as JSON has it.
+    """Convert a Python value of a typed format to a JSON value.
 
-    NaN and infinities stay floats: how they are written is decided where they are written.
+    NaN and infinities stay floats: the writer decides how to write them.
 
     Raises:
         TypeError: there is no JSON value for it.
-        OverflowError, ValueError: an instant is beyond what a date can say in UTC.
+        OverflowError, ValueError: an instant is out of range in UTC.
 
     Example:
         >>> json_value({"at": datetime.date(2018, 12, 31), "raw": b"hi", "n": [1, None]})
@@ -67,7 +67,7 @@ def json_value(value: Any) -> Any:
 
 
 def shortest_floats(array: NDArray[Any]) -> list[float]:
-    """Floats of few bits as the shortest numbers that read back to the same.
+    """Floats of 16 or 32 bits as the shortest numbers that read back to the same.
 
     Example:
         >>> shortest_floats(np.array([0.1, 2.0], dtype=np.float32))
@@ -75,7 +75,7 @@ def shortest_floats(array: NDArray[Any]) -> list[float]:
     """
     if array.dtype == np.float32:
         text = orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY)
-        if b"null" not in text:  # which stands for NaN and infinities
+        if b"null" not in text:  # which orjson writes for NaN and infinities
             return orjson.loads(text)  # type: ignore[no-any-return]
     return array.astype(np.str_).astype(np.float64).tolist()  # type: ignore[no-any-return]
 
@@ -95,11 +95,11 @@ def _duration(value: datetime.timedelta) -> str:
 
 
 def duration_text(ticks: int, digits: int) -> str:
-    """A duration as Protocol Buffers have it.
+    """A duration in the JSON format of Protocol Buffers.
 
     Args:
-        ticks: how long it is.
-        digits: of a second that a tick has: 3 for milliseconds.
+        ticks: the length of the duration.
+        digits: the digits of a second in a tick: 3 for milliseconds.
 
     Example:
         >>> duration_text(-3500, 3)

@@ -1,11 +1,11 @@
-"""Columns of predictions as JSON rows, as TensorFlow Serving has them.
+"""Columns of predictions as JSON rows, in the format of TensorFlow Serving.
 
-One output is the prediction itself; several are an object by output name. Floats print
-as the shortest text that reads back to the same float32 or float64. Strings are text,
-or `{"b64": …}` where they are not UTF-8 or the output's name ends with `_bytes`.
+A single output is the prediction itself; several are an object by output name. A float is
+written as the shortest text that reads back to the same float32 or float64. A string is text, or
+`{"b64": …}` if it is not UTF-8 or the output's name ends with `_bytes`.
 
 Source: https://www.tensorflow.org/tfx/serving/api_rest; the rule for strings that are not
-UTF-8, and the policy for NaN and infinities, are ours: theirs gives invalid JSON.
+UTF-8, and the policy for NaN and infinities, are ours: TensorFlow Serving writes invalid JSON.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def row_values(columns: Columns) -> list[Any]:
 
 
 def row_pieces(columns: Columns, non_finite: NonFinite = NonFinite.STRING) -> list[Piece]:
-    """The prediction of each row as JSON text, in pieces: what rows share, and columns of the rest.
+    """The prediction of each row as JSON text, in pieces.
 
     Args:
         columns: one array per output, rows in the outer dimension.
@@ -93,7 +93,7 @@ def is_string(array: NDArray[Any]) -> bool:
 
 
 def output_values(name: str, array: NDArray[Any]) -> list[Any]:
-    """The values of one output, row by row; its name says whether strings are bytes."""
+    """The values of one output, row by row; the name `…_bytes` means bytes."""
     values: list[Any] = array.tolist()
     return [_strings(name, value) for value in values] if is_string(array) else values
 
@@ -114,10 +114,10 @@ def output_pieces(name: str, array: NDArray[Any], non_finite: NonFinite) -> list
 
 
 def _number_pieces(array: NDArray[Any]) -> tuple[bytes, list[bytes], bytes]:
-    """One text for the whole array, cut between the rows.
+    """Write the whole array as one text, and split it between the rows.
 
-    Between two rows stand as many brackets as the array has inner dimensions, and
-    nowhere else in it do that many.
+    Two rows are separated by as many brackets as the array has inner dimensions; inside a row
+    there are fewer.
     """
     native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     text = orjson.dumps(native, option=orjson.OPT_SERIALIZE_NUMPY)
@@ -126,7 +126,7 @@ def _number_pieces(array: NDArray[Any]) -> tuple[bytes, list[bytes], bytes]:
 
 
 def _name_nulls(text: bytes, row: NDArray[Any]) -> bytes:
-    """Put names where orjson, in a text of numbers, has put null."""
+    """Replace null, which orjson writes for non-finite numbers, with their names."""
     numbers = np.ravel(row)
     names = map(dumps, numbers[~np.isfinite(numbers)].astype(np.float64).tolist())
     pieces = text.split(b"null")

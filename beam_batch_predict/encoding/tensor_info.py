@@ -1,4 +1,4 @@
-"""What a tensor of a signature is, without TensorFlow: its name, dtype and shape."""
+"""Name, dtype and shape of a signature's tensor, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 __all__ = ["DTYPES", "HIGHEST_RANK", "TensorInfo"]
 
 HIGHEST_RANK = 63
-"""Of a row: with the batch it makes 64, the most that NumPy has."""
+"""The highest rank of a row: with the batch dimension it is 64, NumPy's limit."""
 
 DTYPES: dict[str, np.dtype[Any]] = {
     name: np.dtype(name)
@@ -26,7 +26,7 @@ DTYPES["bfloat16"] = np.dtype(ml_dtypes.bfloat16)
 DTYPES["string"] = np.dtype(object)
 
 _KINDS = {"f": "float", "i": "int", "u": "int", "b": "bool", "O": "string", "V": "float"}
-"""By NumPy's letter; bfloat16 is V, a type NumPy itself does not know."""
+"""Kinds by NumPy's letter; bfloat16 is V, because it is not one of NumPy's own types."""
 
 
 class TensorInfo(NamedTuple):
@@ -35,8 +35,8 @@ class TensorInfo(NamedTuple):
     Attributes:
         name: its name in the signature.
         dtype: TensorFlow's name of its dtype, such as `float32` or `string`.
-        shape: its shape with the batch dimension; None where a dimension, or the whole
-            shape, is not known.
+        shape: its shape with the batch dimension; None for an unknown dimension, or for an
+            unknown shape.
 
     Example:
         >>> TensorInfo("x", "float32", (None, 8)).row_shape
@@ -73,5 +73,5 @@ class TensorInfo(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """`float`, `int`, `bool` or `string`: what a JSON value must be to fit."""
+        """The kind of JSON value that fits: `float`, `int`, `bool` or `string`."""
         return _KINDS[self.numpy_dtype.kind]

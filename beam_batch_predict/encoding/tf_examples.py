@@ -1,7 +1,7 @@
-"""tf.train.Examples of a batch as Arrow columns, and without some features.
+"""Decoding of tf.train.Examples to Arrow columns, and removal of features.
 
-tfx_bsl decodes the Examples of a batch into one Arrow column for each feature, in C++. It is
-imported where the first batch needs it: it takes seconds, as TensorFlow does.
+tfx_bsl decodes the Examples of a batch in C++ into one Arrow column per feature. It is imported
+when the first batch needs it, because the import takes seconds, like that of TensorFlow.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ class FeatureFilter(NamedTuple):
     """Which features of an Example the model gets.
 
     Attributes:
-        names: of features.
-        kept: whether those are the ones it gets, rather than those that it does not get.
+        names: the names of features.
+        kept: whether the model gets exactly these; otherwise it gets all others.
     """
 
     names: frozenset[str]
@@ -52,7 +52,7 @@ class FeatureFilter(NamedTuple):
 @lru_cache(maxsize=1)
 def example_class() -> Any:
     """The class of tf.train.Example."""
-    # TensorFlow takes seconds to import, and jobs without Examples have no need of it here.
+    # TensorFlow takes seconds to import, and jobs without Examples do not need it here.
     from tensorflow.core.example.example_pb2 import Example
 
     return Example
@@ -64,7 +64,8 @@ def filter_examples(
     """Serialized Examples without the features that are not sent.
 
     Returns:
-        The Examples, and why records are none, by position; those are empty.
+        The Examples, and the errors of records that are not Examples, by position. In place of
+        such a record there is an empty one.
     """
     parse = example_class().FromString
     filtered: list[bytes] = []
@@ -85,7 +86,7 @@ def filter_examples(
 
 @lru_cache(maxsize=1)
 def can_decode_examples() -> bool:
-    """Whether tfx_bsl is there, which Python 3.10 lacks."""
+    """Whether tfx_bsl is installed; it does not support Python 3.10."""
     try:
         import tfx_bsl.coders.example_coder  # noqa: F401
     except ImportError:
@@ -96,11 +97,11 @@ def can_decode_examples() -> bool:
 def decode_examples(records: Sequence[bytes]) -> pa.RecordBatch | None:
     """All features of serialized Examples as Arrow columns of lists.
 
-    Null stands for a feature that is missing or has no kind.
+    A feature that is missing or has no kind is null.
 
     Returns:
-        None where that cannot be told: a record is not an Example, rows have a feature of
-        different kinds, or tfx_bsl is not installed.
+        None if a record is not an Example, rows have a feature of different kinds, or tfx_bsl
+        is not installed.
     """
     return examples_decoder(())(records) if can_decode_examples() else None
 
@@ -109,15 +110,15 @@ def decode_examples(records: Sequence[bytes]) -> pa.RecordBatch | None:
 def examples_decoder(
     features: tuple[tuple[str, str], ...],
 ) -> Callable[[Sequence[bytes]], pa.RecordBatch | None]:
-    """A function from serialized Examples to an Arrow record batch.
+    """Make a function from serialized Examples to an Arrow record batch.
 
-    The batch has a column of lists for each feature; null stands for a feature that is
-    missing or has no kind. The function gives None where a record is not an Example or
-    has values of another kind: it takes all of its records or none.
+    The batch has a column of lists for each feature; a feature that is missing or has no kind
+    is null. The function returns None if a record is not an Example or has values of another
+    kind: it accepts all of its records or none.
 
     Args:
-        features: names and kinds ("FLOAT", "INT" or "BYTES"); others are not looked at. All
-            features that there are, where none is named.
+        features: names and kinds ("FLOAT", "INT" or "BYTES") of the features to decode; if
+            empty, all features are decoded.
 
     Raises:
         ImportError: tfx_bsl is not installed.
@@ -131,8 +132,8 @@ def examples_decoder(
     serialized = schema.SerializeToString() if features else None
 
     def decode(records: Sequence[bytes]) -> pa.RecordBatch | None:
-        # Always a new one, for 2 µs: after a failure the decoder keeps the values of rows
-        # before it, and gives them to the rows of the next call.
+        # A new decoder for each call takes 2 µs. After a failure a decoder keeps values of earlier
+        # rows, and returns them for the rows of the next call.
         decoder = ExamplesToRecordBatchDecoder(serialized)
         try:
             return decoder.DecodeBatch(records)

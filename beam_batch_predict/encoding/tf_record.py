@@ -1,4 +1,4 @@
-"""The frame of a TFRecord: what stands around the data of each record in a file.
+"""The frame of a TFRecord: length and checksums around the data of a record.
 
 Source: https://www.tensorflow.org/tutorials/load_data/tfrecord: each record is its length
 (8 bytes, little endian), the masked CRC-32C of that, the data, and the masked CRC-32C of
@@ -22,7 +22,7 @@ TAIL = struct.Struct("<I")
 
 
 def framed(records: Sequence[bytes]) -> bytes:
-    """Records as they stand in a file.
+    """The bytes of records in a file.
 
     Example:
         >>> framed([b"hi"]).hex()
@@ -34,7 +34,7 @@ def framed(records: Sequence[bytes]) -> bytes:
 
 
 def masked(crcs: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Checksums as the format stores them; arithmetic modulo 2 ** 32."""
+    """Checksums in the masked form that the format stores, modulo 2 ** 32."""
     return ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(0xA282EAD8)
 
 

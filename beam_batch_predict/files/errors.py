@@ -1,4 +1,4 @@
-"""What clients of storage raise, as the errors that the rest of the library knows."""
+"""Errors of storage clients, translated to the exceptions of the library."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from beam_batch_predict.errors import BatchPredictError
 from beam_batch_predict.retries import HTTP_CODES, is_transient, retried
 from beam_batch_predict.status import Code
 
-__all__ = ["StorageUnavailable", "as_os_error", "asked", "error_of_code"]
+__all__ = ["StorageUnavailable", "as_os_error", "error_of_code", "retry_call"]
 
 ATTEMPTS = 4
-"""How often storage is asked at most. Google's client asks for two minutes each time."""
+"""Calls of storage at most. Each may retry for two minutes inside Google's client."""
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
-"""Seconds before storage is asked again: see `retries.retried`."""
+"""Seconds before storage is called again: see `retries.retried`."""
 
 Result = TypeVar("Result")
 
@@ -47,9 +47,9 @@ _CONNECTION_ERRORS = (
 
 
 class StorageUnavailable(BatchPredictError):
-    """Storage did not answer, or only with errors that may pass, however often it was asked.
+    """Storage did not answer, or answered with transient errors only, in all attempts.
 
-    This is no `OSError`: such a file is not damaged, and a job does not go on without it.
+    This is not an `OSError`: the file is not damaged, and the job does not skip it.
     """
 
     code = Code.UNAVAILABLE
@@ -57,11 +57,11 @@ class StorageUnavailable(BatchPredictError):
 
 @contextmanager
 def as_os_error(uri: str) -> Iterator[None]:
-    """Raise what goes wrong inside as an `OSError` with the URI in it.
+    """Raise errors of the block as `OSError` with the URI in the message.
 
     Raises:
-        OSError: PermissionError, FileNotFoundError or FileExistsError where it is known.
-        StorageUnavailable: the failure may pass.
+        OSError: PermissionError, FileNotFoundError or FileExistsError where one applies.
+        StorageUnavailable: the failure is transient.
     """
     try:
         yield
@@ -77,7 +77,7 @@ def as_os_error(uri: str) -> Iterator[None]:
     except (OSError, BatchPredictError):
         raise
     except Exception as error:
-        # An upload that is refused has no code of its own, but the response to it.
+        # The error of a refused upload has no code; the response in it has one.
         response = getattr(error, "response", None)
         code = getattr(response, "status_code", getattr(error, "code", None))
         if not isinstance(code, int):
@@ -85,16 +85,16 @@ def as_os_error(uri: str) -> Iterator[None]:
         raise error_of_code(int(code), uri, _message(error)) from error
 
 
-def asked(uri: str, call: Callable[[], Result]) -> Result:
-    """What a call returns that may be made twice; it is, where it fails in a way that may pass.
+def retry_call(uri: str, call: Callable[[], Result]) -> Result:
+    """Call storage, again after each transient failure, and return the result.
 
     Args:
-        uri: what storage is asked about.
-        call: asks it.
+        uri: the file that the call is about.
+        call: the call; it may be made twice.
 
     Raises:
-        OSError: as `as_os_error` makes it.
-        StorageUnavailable: the failure did not pass.
+        OSError: the call failed; see `as_os_error`.
+        StorageUnavailable: the last attempt had a transient failure, too.
     """
 
     def once() -> Result:
@@ -108,12 +108,12 @@ def asked(uri: str, call: Callable[[], Result]) -> Result:
         if not is_transient(error):
             raise
         found = error.message if isinstance(error, StorageUnavailable) else f"{uri}: {error}"
-        advice = f"it was asked {ATTEMPTS} times: run the job again when storage answers"
+        advice = f"tried {ATTEMPTS} times; run the job again when storage answers"
         raise StorageUnavailable(f"{found}; {advice}") from error
 
 
 def error_of_code(code: int, uri: str, message: str = "") -> OSError | StorageUnavailable:
-    """The error that an HTTP code stands for.
+    """The error of an HTTP code.
 
     Example:
         >>> error_of_code(403, "gs://bucket/a.jsonl")
@@ -129,17 +129,17 @@ def error_of_code(code: int, uri: str, message: str = "") -> OSError | StorageUn
 
 def _message(error: Exception) -> str:
     response = getattr(error, "response", None)
-    if isinstance(response, requests.Response):  # the error may have but its code
+    if isinstance(response, requests.Response):  # some errors have a code and no message
         error = from_http_response(response)  # type: ignore[no-untyped-call]
     return str(getattr(error, "message", "") or error)
 
 
 def _of_beam(error: BeamIOError, uri: str) -> OSError | StorageUnavailable:
-    """Beam's errors hold a cause for each path, which may be an HTTP code: say them all."""
+    """The text of an error of Beam: each path with its cause, which may be an HTTP code."""
     causes: dict[Any, Any] = error.exception_details or {}
     if len(causes) == 1:
-        [(place, cause)] = causes.items()
-        at = " to ".join(place) if isinstance(place, tuple) else str(place)
+        [(path, cause)] = causes.items()
+        at = " to ".join(path) if isinstance(path, tuple) else str(path)
         if isinstance(cause, int):
             return error_of_code(cause, at)
         try:

@@ -19,7 +19,12 @@ from google.api_core.exceptions import GoogleAPICallError, PreconditionFailed, f
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
-from beam_batch_predict.files.errors import StorageUnavailable, as_os_error, asked, error_of_code
+from beam_batch_predict.files.errors import (
+    StorageUnavailable,
+    as_os_error,
+    error_of_code,
+    retry_call,
+)
 from beam_batch_predict.retries import HTTP_CODES
 
 __all__ = [
@@ -33,19 +38,19 @@ __all__ = [
     "write",
 ]
 
-# For traces that nobody has asked for, each new client asks in a thread of its own about
-# the bucket; and Beam makes a client for each call.
+# Each new client requests the bucket's metadata in a thread of its own, for traces that are
+# not used here; and Beam makes a client for each call.
 os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 
 BATCHES_AT_ONCE = 8
-"""Batch requests under way at a time."""
+"""Batch requests sent at the same time."""
 
 UPLOAD_PIECE_BYTES = 16 * 1024 * 1024
-"""Bytes that a request of a resumable upload sends, and that memory holds meanwhile."""
+"""Bytes in one request of a resumable upload; so many are held in memory."""
 
 
 def is_cloud_storage(uri: str) -> bool:
-    """Whether a URI is one of Cloud Storage.
+    """Whether a URI names an object of Cloud Storage.
 
     Example:
         >>> is_cloud_storage("gs://bucket/a"), is_cloud_storage("s3://bucket/a")
@@ -55,76 +60,76 @@ def is_cloud_storage(uri: str) -> bool:
 
 
 def blob_of(uri: str) -> Any:
-    """An object as Google's client knows it; nothing is asked about it."""
+    """The client's handle of an object; no request is sent."""
     return _blob(_client(uri), uri)
 
 
 def write(uri: str, content: bytes) -> None:
-    """Write a whole object in place of what is there."""
+    """Write a whole object, in place of an existing one."""
     upload(uri, io.BytesIO(content))
 
 
 def upload(uri: str, file: BinaryIO) -> None:
-    """Write a whole object of all the bytes of a file, in place of what is there.
+    """Write a whole object with the bytes of a file, in place of an existing one.
 
     Raises:
-        OSError, StorageUnavailable: it cannot be written; there is no shorter one either.
+        OSError, StorageUnavailable: it cannot be written; no part of it is visible.
     """
-    asked(uri, lambda: _upload(uri, file))
+    retry_call(uri, lambda: _upload(uri, file))
 
 
 def read(uri: str) -> bytes:
-    """All of an object, in one request."""
+    """The content of an object, by one request."""
 
     def download() -> bytes:
         content: bytes = blob_of(uri).download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
         return content
 
-    return asked(uri, download)
+    return retry_call(uri, download)
 
 
 def create_exclusively(uri: str, content: bytes) -> bool:
-    """Write an object where there is none; False where there is one with other content."""
+    """Create an object; False if one with other content exists."""
 
     def create() -> bool:
         try:
             _upload(uri, io.BytesIO(content), if_generation_match=0)
         except PreconditionFailed:
-            # Maybe by this very call: a request that is sent again finds its own object.
+            # It may be of this call: a request that is sent again finds the object of the first.
             found: bytes = blob_of(uri).download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
             return found == content
         return True
 
-    return asked(uri, create)
+    return retry_call(uri, create)
 
 
 def rename(sources: Sequence[str], destinations: Sequence[str], replace: bool = True) -> None:
     """Rename objects, in batch requests: all are copied, then those are deleted that were.
 
     Args:
-        sources: objects there are.
+        sources: existing objects.
         destinations: a new name for each.
-        replace: whether an object under the new name is replaced. If not, one with the same
-            content may stand there, and then also the source may be gone: another attempt
-            has done the same.
+        replace: whether an object under the new name is replaced. If not, an object with the
+            same content may have that name already, and the source may be gone: another
+            attempt has renamed it.
 
     Raises:
         OSError: some cannot be renamed; the others are.
-        FileExistsError: another object stands at a destination that must not be replaced.
+        FileExistsError: a destination that must not be replaced has other content.
     """
     pairs = [_Pair(*pair) for pair in zip(sources, destinations, strict=True)]
     _raise(_in_batches(lambda client, batch: _rename_batch(client, batch, replace), pairs))
 
 
 def delete(uris: Iterable[str]) -> None:
-    """Delete objects, in batch requests; one that is not there counts as deleted."""
+    """Delete objects, in batch requests; one that does not exist counts as deleted."""
     _raise(_in_batches(_delete_batch, list(uris)))
 
 
 _made = threading.local()
 
 _VARIABLES = ("STORAGE_EMULATOR_HOST", "GOOGLE_APPLICATION_CREDENTIALS", "GOOGLE_CLOUD_PROJECT")
-"""Of the environment, that say what a client asks, and as whom."""
+"""Environment variables that set the endpoint and the credentials of a client."""
 
 
 class _Pair(NamedTuple):
@@ -133,11 +138,11 @@ class _Pair(NamedTuple):
 
 
 def _client(uri: str) -> Any:
-    """The client that Beam makes, one for each thread: each has connections of its own."""
+    """The client that Beam makes, one for each thread, with connections of its own."""
     system = FileSystems.get_filesystem(uri)
-    asked_for = (system._pipeline_options, *map(os.environ.get, _VARIABLES))
-    if getattr(_made, "asked_for", None) != asked_for:
-        _made.client, _made.asked_for = system._gcsIO().client, asked_for
+    settings = (system._pipeline_options, *map(os.environ.get, _VARIABLES))
+    if getattr(_made, "settings", None) != settings:
+        _made.client, _made.settings = system._gcsIO().client, settings
     return _made.client
 
 
@@ -147,15 +152,15 @@ def _blob(client: Any, uri: str) -> Any:
 
 
 _BROKEN_OFF = (200, 308, 404, 410)
-"""Answers to a piece of an upload after which the client gives up but all may be sent anew:
-other bytes have arrived, fewer have, or the session is gone."""
+"""HTTP codes after which the client ends an upload, but a new upload may succeed: other or
+fewer bytes have arrived, or the session is gone."""
 
 
 def _upload(uri: str, file: BinaryIO, **preconditions: Any) -> None:
     """Upload a file from its start.
 
     Raises:
-        StorageUnavailable: the upload broke off, and may be tried again.
+        StorageUnavailable: the upload broke off; a new one may succeed.
     """
     blob = blob_of(uri)
     blob.chunk_size = UPLOAD_PIECE_BYTES
@@ -181,7 +186,7 @@ def _upload(uri: str, file: BinaryIO, **preconditions: Any) -> None:
 def _in_batches(
     work: Callable[[Any, Sequence[Any]], list[Exception]], items: Sequence[Any]
 ) -> list[Exception]:
-    """The errors of all batches, each done with a client of its own."""
+    """Send batches, each with a client of its own, and return the errors of all."""
     size = MAX_BATCH_OPERATION_SIZE
     batches = [items[start : start + size] for start in range(0, len(items), size)]
 
@@ -205,15 +210,15 @@ def _raise(errors: Sequence[Exception]) -> None:
 
 
 def _send(client: Any, names: Sequence[str], requests: Sequence[Callable[[], Any]]) -> list[Any]:
-    """The responses to requests sent as one; those that fail for a time are sent again.
+    """Send requests as one batch, those with transient failures again.
 
     Args:
         client: sends them.
-        names: what each is about, for errors.
-        requests: what makes each.
+        names: the objects, for errors.
+        requests: each makes one request.
 
     Returns:
-        A response for each; those that fail still, however often they were sent, say so.
+        The last response to each request: after all retries, some may still be failures.
 
     Raises:
         StorageUnavailable: there is no response.
@@ -240,7 +245,7 @@ def _send(client: Any, names: Sequence[str], requests: Sequence[Callable[[], Any
 
     try:
         if requests:
-            asked(names[0], ask)
+            retry_call(names[0], ask)
     except StorageUnavailable:
         if None in responses:
             raise
@@ -273,7 +278,7 @@ def _copying(client: Any, pair: _Pair, replace: bool) -> Callable[[], Any]:
 
 
 def _is_settled(client: Any, pair: _Pair) -> bool:
-    """Whether the destination is there already and is, as far as can be seen, the source."""
+    """Whether the destination exists and has the size and checksum of the source."""
     source, destination = (
         blob.bucket.get_blob(blob.name, retry=DEFAULT_RETRY)
         for blob in (_blob(client, uri) for uri in pair)

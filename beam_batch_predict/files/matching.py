@@ -1,4 +1,4 @@
-"""Which files there are."""
+"""Existing files: by pattern, in a directory, by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from apache_beam.io.filesystem import FileMetadata
 from apache_beam.io.filesystems import FileSystems
 
-from beam_batch_predict.files.errors import asked
+from beam_batch_predict.files.errors import retry_call
 from beam_batch_predict.files.paths import is_local, join
 
 __all__ = ["File", "exists", "match", "match_in"]
@@ -20,7 +20,7 @@ class File(NamedTuple):
     Attributes:
         uri: of the file.
         size: in bytes.
-        modified: when, in seconds since 1970; 0 where the file system does not say.
+        modified: when, in seconds since 1970; 0 where the file system does not report it.
     """
 
     uri: str
@@ -31,9 +31,9 @@ class File(NamedTuple):
 def match(pattern: str) -> list[File]:
     """The files that a path, URI or glob names, sorted by URI.
 
-    A file whose name is the pattern itself is that file, whatever characters it has. A
-    directory is no file. As in shells, a wildcard behind the last `/` matches no name that
-    begins with a dot, such as `.DS_Store`, unless that part of the pattern does so too.
+    If a file has the pattern itself as its name, that file is the only match. Directories do
+    not match. As in shells, a wildcard after the last `/` matches no name that begins with a
+    dot, such as `.DS_Store`, unless that part of the pattern begins with one.
 
     Raises:
         OSError: the file system cannot be listed.
@@ -52,7 +52,7 @@ def _is_hidden(uri: str, pattern: str) -> bool:
     if uri == pattern or last.startswith(".") or not _has_wildcard(last):
         return False
     inside = uri.removeprefix(folder + slash)
-    # Behind a folder that is no pattern all names are those that `**` matched.
+    # After a folder without wildcards, all names are those that `**` matched.
     names = inside.split("/") if inside != uri or not folder else [uri.rpartition("/")[2]]
     return any(name.startswith(".") for name in names)
 
@@ -62,7 +62,7 @@ def _has_wildcard(pattern: str) -> bool:
 
 
 def _match_all(pattern: str) -> list[File]:
-    """The files that a pattern names, with those that a dot hides."""
+    """The files that a pattern matches, hidden ones included."""
     local = is_local(pattern)
     if not pattern or (local and not pattern.endswith("/") and os.path.isdir(pattern)):
         return []
@@ -75,7 +75,7 @@ def _match_all(pattern: str) -> list[File]:
         found = FileSystems.match([here + pattern])[0].metadata_list
         return [_file(item, item.path.removeprefix(here)) for item in found]
 
-    return sorted(asked(pattern, find))
+    return sorted(retry_call(pattern, find))
 
 
 def _file(metadata: FileMetadata, uri: str) -> File:
@@ -83,9 +83,9 @@ def _file(metadata: FileMetadata, uri: str) -> File:
 
 
 def match_in(directory: str, pattern: str) -> list[File]:
-    """The files in a directory that match, hidden or not, whatever characters its own name has.
+    """The files in a directory that match a pattern, hidden or not.
 
-    Beam has no way to quote them that every regular expression takes without a warning.
+    The name of the directory is not part of the pattern: Beam cannot quote all characters.
     """
     anything = "".join("?" if sign in "*?[" else sign for sign in directory)
     inside = join(directory, "")
@@ -94,4 +94,4 @@ def match_in(directory: str, pattern: str) -> list[File]:
 
 def exists(uri: str) -> bool:
     """Whether a file (or a local directory) exists."""
-    return bool(asked(uri, lambda: FileSystems.exists(uri)))
+    return bool(retry_call(uri, lambda: FileSystems.exists(uri)))

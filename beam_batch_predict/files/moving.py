@@ -1,4 +1,4 @@
-"""Files renamed and deleted."""
+"""Renaming and deleting of files."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def rename(sources: Sequence[str], destinations: Sequence[str], replace: bool = 
     Args:
         sources: the files.
         destinations: a new name for each.
-        replace: whether what stands at a destination is replaced. If not, a file with the
-            same content may stand there, and then also the source may be gone: another
-            attempt has done the same.
+        replace: whether an existing destination is replaced. If not, a file with the same
+            content may have that name already, and the source may be gone: another attempt
+            has renamed it.
 
     Raises:
         OSError: some cannot be renamed; others may have been.
-        FileExistsError: another file stands at a destination that must not be replaced.
+        FileExistsError: a destination that must not be replaced has other content.
     """
     pairs = list(zip(sources, destinations, strict=True))
     if not pairs:
@@ -61,7 +61,7 @@ def _rename_local(source: str, destination: str) -> None:
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK):
             raise
-        # A file system without links has no way to leave a file alone that comes now.
+        # Without links, a file that appears now would be replaced.
         if not _is_settled(source, destination):
             os.replace(source, destination)
             return
@@ -70,10 +70,10 @@ def _rename_local(source: str, destination: str) -> None:
 
 
 def _is_settled(source: str, destination: str) -> bool:
-    """Whether the destination is there and is, as far as can be seen, the source.
+    """Whether the destination exists and has the content of the source.
 
     Raises:
-        FileExistsError: it is another file.
+        FileExistsError: it has other content.
     """
     if not exists(destination):
         return False
@@ -84,11 +84,11 @@ def _is_settled(source: str, destination: str) -> bool:
             return True
     except FileNotFoundError:  # another attempt has just moved it
         return exists(destination)
-    raise FileExistsError(errno.EEXIST, "another file stands there", destination)
+    raise FileExistsError(errno.EEXIST, "another file has this name", destination)
 
 
 def delete(uris: Iterable[str]) -> None:
-    """Delete files and whole directories; what is not there already counts as deleted."""
+    """Delete files and whole directories; what does not exist counts as deleted."""
     objects: list[str] = []
     others: list[str] = []
     for uri in uris:
@@ -104,7 +104,7 @@ def delete(uris: Iterable[str]) -> None:
 
 
 def _delete_local(path: str) -> None:
-    """Beam would delete what the path stands for as a pattern."""
+    """Delete a path as a name: Beam would take it as a pattern."""
     with suppress(FileNotFoundError):
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)

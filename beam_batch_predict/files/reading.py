@@ -1,8 +1,8 @@
-"""Whole reads of files: over transient faults, never of two versions.
+"""Reads of files that survive transient faults and never mix two versions.
 
-What cannot be read for a time is asked for again, at the same byte. What is there then must
-be the same version of the file: the same generation of an object; the same inode, size and time
-of modification of a local file.
+After a transient fault, reading resumes at the same byte. The file must then be the same
+version: the same generation of an object; the same inode, size and time of modification of a
+local file.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from apache_beam.io.filesystems import FileSystems
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from beam_batch_predict.files import gcs
-from beam_batch_predict.files.errors import asked
+from beam_batch_predict.files.errors import retry_call
 from beam_batch_predict.files.gcs import is_cloud_storage
 from beam_batch_predict.files.matching import File
 from beam_batch_predict.files.paths import is_local
@@ -30,13 +30,13 @@ from beam_batch_predict.files.paths import is_local
 __all__ = ["digest", "open_file", "read_file"]
 
 DIGEST_BYTES = 1024 * 1024
-"""Read at a time to make a digest."""
+"""Bytes read at a time to make a digest."""
 
 BUFFER_BYTES = 128 * 1024
 """Bytes of a file that are read ahead."""
 
 OBJECT_BUFFER_BYTES = 16 * 1024 * 1024
-"""The same of an object, each of whose pieces is a request."""
+"""The same for an object, each piece of which is a request."""
 
 Result = TypeVar("Result")
 
@@ -47,13 +47,13 @@ def open_file(uri: str, expected: File | None = None, may_grow: bool = False) ->
     Args:
         uri: of the file.
         expected: the file as it was found before.
-        may_grow: whether a local file may have become longer since: lines are added to a log
-            while the lines that it had are read.
+        may_grow: whether a local file may have become longer since, as a log to which lines
+            are added.
 
     Raises:
-        OSError: it cannot be opened, or is not as it was. Reading raises the same, also where
-            the file changes meanwhile.
-        StorageUnavailable: storage does not answer, however often it is asked.
+        OSError: it cannot be opened, or has changed. Reading raises the same, also where the
+            file changes while it is read.
+        StorageUnavailable: storage does not answer in all attempts.
     """
     if is_cloud_storage(uri):
         found = _ObjectReader(uri)
@@ -65,7 +65,7 @@ def open_file(uri: str, expected: File | None = None, may_grow: bool = False) ->
 
 
 def read_file(uri: str) -> bytes:
-    """All of a file that fits in memory. For an object that is one request, in place of two.
+    """Read all of a file that fits in memory; an object with one request, not two.
 
     Raises:
         OSError, StorageUnavailable: as `open_file` and reading do.
@@ -77,7 +77,7 @@ def read_file(uri: str) -> bytes:
 
 
 def digest(uri: str) -> tuple[int, str]:
-    """How many bytes a file has, and the SHA-256 of them in hexadecimal: all of it is read.
+    """Read a file for its number of bytes and their SHA-256 in hexadecimal.
 
     Raises:
         OSError, StorageUnavailable: as `open_file` and reading do.
@@ -103,11 +103,11 @@ def _changed(uri: str, when: str, cause: str = "") -> OSError:
 
 
 class _Reader(io.RawIOBase):
-    """Reads one version of a file from any place.
+    """Reads one version of a file from any position.
 
     Attributes:
         uri: of the file.
-        size: its bytes, of which none may be missing; -1 where this is not known.
+        size: how many bytes there must be; -1 where this is not known.
     """
 
     uri: str
@@ -116,7 +116,7 @@ class _Reader(io.RawIOBase):
 
     @abstractmethod
     def is_as(self, found: File) -> bool:
-        """Whether this is the version of a file that was found before."""
+        """Whether this is the version of the file that was listed."""
 
     def tell(self) -> int:
         return self._at
@@ -138,7 +138,7 @@ class _ObjectReader(_Reader):
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        self._blob = asked(uri, self._found)
+        self._blob = retry_call(uri, self._found)
         self.size = self._blob.size
 
     def _found(self) -> Any:
@@ -147,7 +147,7 @@ class _ObjectReader(_Reader):
         return blob
 
     def is_as(self, found: File) -> bool:
-        # Other metadata may have changed since then: what was created before is the same.
+        # Other metadata may have changed since; an object created before is the same.
         created = self._blob.time_created
         is_later = created and found.modified and created.timestamp() > found.modified
         return self.size == found.size and not is_later
@@ -171,13 +171,13 @@ class _ObjectReader(_Reader):
                 end=stop - 1,
                 if_generation_match=self._blob.generation,
                 raw_download=True,
-                checksum=None,  # which is known of whole objects only
+                checksum=None,  # only known for whole objects
                 retry=DEFAULT_RETRY,
             )
             return fetched
 
         try:
-            content = asked(self.uri, fetch)
+            content = retry_call(self.uri, fetch)
         except (FileExistsError, FileNotFoundError) as error:
             raise _changed(self.uri, "while it was read", str(error.strerror)) from error
         self._at += len(content)
@@ -191,18 +191,18 @@ class _ObjectReader(_Reader):
 
 
 class _FileReader(_Reader):
-    """Reads an open file, which is opened again where reading it fails for a time."""
+    """Reads an open file; after a transient fault it opens the file again."""
 
     _file: Any = None
     _version: Any = None
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        asked(uri, self._open)
+        retry_call(uri, self._open)
 
     @abstractmethod
     def _open(self) -> None:
-        """Open the file, and set `_file`, `size`, and `_version`: what tells versions apart."""
+        """Open the file; set `_file`, `size` and `_version`, which identifies the version."""
 
     @abstractmethod
     def _fill(self, buffer: Any) -> int:
@@ -235,7 +235,7 @@ class _FileReader(_Reader):
         return self._at
 
     def _retried(self, read: Callable[[], Result], error: Exception) -> Result:
-        """Do again, with the file opened anew where it stood, what failed with an error."""
+        """Repeat a call that failed, with the file opened again at its position."""
         first = [error]
 
         def attempt() -> Result:
@@ -250,7 +250,7 @@ class _FileReader(_Reader):
             self._file.seek(at)
             return read()
 
-        return asked(self.uri, attempt)
+        return retry_call(self.uri, attempt)
 
     def seekable(self) -> bool:
         return bool(self._file.seekable())
@@ -269,12 +269,12 @@ class _LocalReader(_FileReader):
     """Reads a local file."""
 
     def _open(self) -> None:
-        # Opening a named pipe waits for a writer, for ever perhaps.
+        # Opening a named pipe waits for a writer, perhaps forever.
         self._file = io.FileIO(self.uri, opener=_open_at_once)
         found = os.fstat(self._file.fileno())
         if not stat.S_ISREG(found.st_mode):
             self._file.close()
-            raise OSError(errno.EINVAL, "it is no regular file", self.uri)
+            raise OSError(errno.EINVAL, "it is not a regular file", self.uri)
         self.size = found.st_size
         self._modified = found.st_mtime
         self._version = (found.st_ino, found.st_size, found.st_mtime_ns)

@@ -1,4 +1,4 @@
-"""Files written whole, or claimed by one of many."""
+"""Files that are written whole, or claimed by one of several processes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from apache_beam.io.filesystem import CompressionTypes
 from apache_beam.io.filesystems import FileSystems
 
 from beam_batch_predict.files import gcs
-from beam_batch_predict.files.errors import as_os_error, asked
+from beam_batch_predict.files.errors import as_os_error, retry_call
 from beam_batch_predict.files.gcs import is_cloud_storage
 from beam_batch_predict.files.matching import match_in
 from beam_batch_predict.files.moving import delete, rename
@@ -35,14 +35,14 @@ _ASIDE = re.compile(r"(?:\.[0-9a-f]{32}\.tmp)+$")
 
 
 class NewFile(io.RawIOBase):
-    """A file that is written whole before anyone sees it, or never.
+    """A file that is invisible until it is whole.
 
     The bytes of an object of Cloud Storage are kept in a temporary file on the local disk, and
-    uploaded by `commit`. Other files are written aside, then moved. One that is forgotten is
-    not made, but what is aside stays there: `abandon` it.
+    uploaded by `commit`. Other files are written under another name, then moved. Without
+    `commit`, call `abandon`, or the temporary file remains.
 
     Args:
-        uri: what stands there is replaced by `commit`, not before.
+        uri: its name; `commit` replaces an existing file.
 
     Attributes:
         uri: of the file.
@@ -69,7 +69,7 @@ class NewFile(io.RawIOBase):
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Tell which disk has an error, and what it is needed for."""
+        """Add to an error which disk has it, and what the disk is used for."""
         try:
             with as_os_error(self.uri):
                 yield
@@ -101,11 +101,11 @@ class NewFile(io.RawIOBase):
         return self.size
 
     def writable(self) -> bool:
-        """Whether this can be written to, which it can."""
+        """True: this can be written to."""
         return True
 
     def close(self) -> None:
-        """Write nothing more; this makes no file yet."""
+        """End writing; the file stays invisible."""
         if self.closed:
             return
         super().close()
@@ -123,7 +123,7 @@ class NewFile(io.RawIOBase):
         return self._file
 
     def commit(self, uri: str = "") -> None:
-        """Make the file visible; nothing is left of it where this fails.
+        """Make the file visible; if this fails, nothing remains of it.
 
         Args:
             uri: another name, in the same file system, that the file gets.
@@ -146,7 +146,7 @@ class NewFile(io.RawIOBase):
         if self._is_settled:
             return
         self._is_settled = True
-        with suppress(OSError):  # a full disk refuses what was still to be written
+        with suppress(OSError):  # a full disk refuses the bytes in the buffer
             self.close()
         with suppress(OSError):
             if self._is_object:
@@ -156,7 +156,7 @@ class NewFile(io.RawIOBase):
 
 
 def write_file(uri: str, content: bytes) -> None:
-    """Write a whole file so that no reader ever sees a half of it."""
+    """Write a whole file; no reader sees half of it."""
     if is_cloud_storage(uri):
         gcs.write(uri, content)
         return
@@ -170,17 +170,17 @@ def write_file(uri: str, content: bytes) -> None:
 
 
 def create_exclusively(uri: str, content: bytes) -> bool:
-    """Write a whole file where there is none, so that of many processes one succeeds.
+    """Create a whole file, so that of several processes one succeeds.
 
-    Where storage has no way to do that, which is so but for local files and Cloud Storage,
-    two that come at the same instant may both succeed.
+    Only local files and Cloud Storage can guarantee that. On other storage, two processes that
+    create a file at the same instant may both succeed.
 
     Args:
         uri: of the file.
-        content: what tells this process, or this run, from others.
+        content: identifies this process, or this run.
 
     Returns:
-        Whether a file with this content is there now; False where it is another's.
+        Whether the file has this content now; False where another process created it.
     """
     if is_cloud_storage(uri):
         return gcs.create_exclusively(uri, content)
@@ -199,10 +199,10 @@ def create_exclusively(uri: str, content: bytes) -> bool:
 
 
 def remove_asides(directory: str, names: Iterable[str]) -> None:
-    """Remove what processes that were killed have left of files that they were about to write.
+    """Remove temporary files that killed processes have left beside files.
 
     Args:
-        directory: of the files; nobody writes them now.
+        directory: of the files; no process may be writing them.
         names: of the files.
     """
     for name in names:
@@ -211,15 +211,15 @@ def remove_asides(directory: str, names: Iterable[str]) -> None:
 
 
 def claim_directory(uri: str, name: str = "", content: bytes = b"") -> bool:
-    """Make a directory that no other run has; False where it exists already.
+    """Create a directory for one run; False where it exists already.
 
-    Object stores have no directories: there, one with any file in it counts as taken, and
-    the first file in it is the claim. Without one, two runs may get the same directory.
+    Object stores have no directories: there, a directory exists if any file is in it, and the
+    first file in it is the claim. Without `name`, two runs may get the same directory.
 
     Args:
         uri: of the directory.
         name: of the first file in it.
-        content: of that file: what tells this run from others.
+        content: of that file; identifies this run.
     """
     if is_local(uri):
         os.makedirs(os.path.dirname(os.path.abspath(uri)), exist_ok=True)
@@ -229,6 +229,6 @@ def claim_directory(uri: str, name: str = "", content: bytes = b"") -> bool:
             return False
     else:
         inside = join(uri, "**")
-        if asked(uri, lambda: FileSystems.match([inside], [1])[0].metadata_list):
+        if retry_call(uri, lambda: FileSystems.match([inside], [1])[0].metadata_list):
             return False
     return not name or create_exclusively(join(uri, name), content)

@@ -1,7 +1,7 @@
 """Rows of tables (Parquet, Avro) to instances: arrays of their cells, or objects.
 
-Rows that are columns stay columns: a key or a field is taken out of them as a column, and
-only the values of keys are looked at. Rows that are values go one by one, by the same rules.
+Rows in Arrow columns stay columns: a key or a field is a column of its own, and only keys are
+read value by value. Rows that are values are converted one by one, by the same rules.
 
 Source: `InstanceConfig`, whose rules for BigQuery these are.
 """
@@ -45,17 +45,17 @@ def convert_tables(
     """Give the rows of a batch their keys, instances and attached fields.
 
     Args:
-        batch: rows are `ArrowRows`, or a list of JSON values (objects by the names of the
-            columns, as a rule) with a `Status` for each that could not be read. Where
-            `columns` is set, these are the columns of a row, in this order, and a row that
-            lacks one to be sent is an error: the columns of all files are those of the first.
+        batch: rows are `ArrowRows`, or a list of JSON values (usually objects by the names of
+            the columns) with a `Status` for each that could not be read. If `columns` is set, it
+            has the columns of the first file, in order, and a row of any file that lacks one
+            which is sent is an error.
         config: how a row becomes an instance; without a type it becomes an array.
         non_finite: ERROR fails a row whose instance has a NaN or an infinity.
 
     Returns:
-        The batch with `instances`, `keys` and `attached`, columns where `rows` are such;
-        `columns` has the names of what is sent. What is shown of a row that failed is an
-        instance too: the row without the columns that are not sent.
+        The batch with `instances`, `keys` and `attached`, in columns if `rows` are; `columns`
+        has the names of the sent columns. The output shows a failed row as an instance too: the
+        row without the columns that are not sent.
     """
     if isinstance(batch.rows, ArrowRows):
         sent = sent_names(batch.columns or batch.rows.names, config)
@@ -70,7 +70,7 @@ def convert_tables(
 
 
 def _has(names: Sequence[str], sent: Sequence[str], config: InstanceConfig) -> bool:
-    """Whether rows with these columns have all that they must have."""
+    """Whether rows with these columns have the key and all sent columns."""
     key = {config.key_field} if config.key_field else set()
     return key.union(sent) <= set(names)
 
@@ -94,14 +94,14 @@ def _convert_columns(
         keys=keys,
         attached=rows.select(attached) if config.attached_fields else None,
         columns=names,
-        statuses=batch.failing(reversed(failures)),  # of two failures of a row the first counts
+        statuses=batch.failing(reversed(failures)),  # of two failures of a row the first one wins
     )
 
 
 def _convert_records(
     batch: InstanceBatch, names: tuple[str, ...], sent: tuple[str, ...], config: InstanceConfig
 ) -> InstanceBatch:
-    """Objects that all have the same names, in the same order."""
+    """Convert objects that all have the same names, in the same order."""
     failures: _Failures = []
     keys, attached = None, None
     if config.key_field:
@@ -127,7 +127,7 @@ def _convert_records(
 
 
 def _keys(keys: list[Any], config: InstanceConfig, failures: _Failures) -> list[Any]:
-    """The keys; None for one that cannot be a key, which is among the failures then."""
+    """The keys; for an invalid one None, and its error is appended to the failures."""
     field = config.key_field or ""
     if set(map(type, keys)) <= {str, int}:
         return keys
@@ -141,7 +141,7 @@ def _keys(keys: list[Any], config: InstanceConfig, failures: _Failures) -> list[
 
 
 def _non_finite(rows: ArrowRows) -> _Failures:
-    """The rows that have a NaN or an infinity, which JSON has no number for."""
+    """Errors of the rows with a NaN or an infinity, for which JSON has no number."""
     suspects = np.zeros(len(rows), dtype=np.bool_)
     for column in map(plain_array, rows.table.columns):
         if pa.types.is_floating(column.type):
@@ -154,7 +154,7 @@ def _non_finite(rows: ArrowRows) -> _Failures:
 
 
 def _not_json(value: Any) -> Status | None:
-    """What is wrong with a value that has a NaN or an infinity."""
+    """The error of a value with a NaN or an infinity; None for any other value."""
     try:
         json_text.dumps(value, NonFinite.ERROR)
     except json_text.NonFiniteValue as error:
@@ -165,8 +165,8 @@ def _not_json(value: Any) -> Status | None:
 def _convert_rows(
     batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite
 ) -> InstanceBatch:
-    """Row by row, for rows that are values, and for those that lack what they must have."""
-    # make_instance sees fields by name, whatever is made of them in the end.
+    """Convert row by row: rows are values, or lack a column."""
+    # make_instance works on objects; `shape` makes arrays of them afterwards.
     by_name = dataclasses.replace(config, instance_type=None)
     shape: Callable[[Mapping[str, Any]], Any] = dict if config.instance_type == "object" else _array
 
@@ -192,7 +192,7 @@ def _convert_rows(
         if not isinstance(row, dict):
             return row
         names = sent_names(tuple(row), config)
-        if not set(names) <= set(row):  # an included field is missing: all are of interest
+        if not set(names) <= set(row):  # an included field is missing: show all fields
             names = tuple(name for name in row if name not in config.unsent_fields)
         return shape({name: row[name] for name in names})
 
@@ -203,10 +203,10 @@ def _convert_rows(
 
 
 def _planned(instance: Instance, columns: Sequence[str], row: Mapping[str, Any]) -> Instance:
-    """An instance of all columns that are sent of the first file, in their order.
+    """An instance with the sent columns of the first file, in their order.
 
     Raises:
-        RowError: the row lacks one.
+        RowError: the row lacks one of them.
     """
     missing = [name for name in columns if name not in instance.value]
     if missing:

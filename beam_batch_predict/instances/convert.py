@@ -33,45 +33,45 @@ _CONVERTERS: dict[str, Callable[[InstanceBatch, InstanceConfig, NonFinite], Inst
 
 
 def convert(
-    batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite = NonFinite.STRING
+    batch: InstanceBatch,
+    config: InstanceConfig,
+    non_finite: NonFinite = NonFinite.STRING,
+    *,
+    takes_string: bool = False,
 ) -> InstanceBatch:
     """Give the rows of a batch their keys, instances and attached fields.
 
     Args:
         batch: rows as the source has them.
         config: how a row becomes an instance.
-        non_finite: how a NaN or an infinity of the input is shown in the output.
+        non_finite: how a NaN or an infinity of the input is written to the output.
+        takes_string: whether the only input of the model is a string, one per row.
 
     Raises:
-        InvalidArgument: the config asks for what the format does not have.
+        InvalidArgument: a field of the config does not apply to the format.
     """
     check_applicable(config, batch.format)
-    if not _stand_as_they_are(batch, config):
-        return _parse(batch, config, non_finite)
-    return _with_location_keys(convert_raw(batch, config, non_finite, _parse), config)
+    converter = _CONVERTERS[batch.format]
+    if config.raw_strings and converter is convert_records:
+        converter = convert_text_records
+    of_service = _of_service(config)
+    if takes_string and _stay_raw(batch, config):
+        parsed = converter(batch, of_service, non_finite) if config.key_field else None
+        converted = convert_raw(batch, parsed)
+    else:
+        converted = converter(batch, of_service, non_finite)
+    if config.location_as_key:
+        converted = dataclasses.replace(converted, keys=location_keys(batch))
+    return converted
 
 
-def _stand_as_they_are(batch: InstanceBatch, config: InstanceConfig) -> bool:
-    """Whether rows can go to the model as they are; not if some fields only are for it."""
+def _stay_raw(batch: InstanceBatch, config: InstanceConfig) -> bool:
+    """Whether a model with one string input gets the rows unparsed, with all fields."""
     some = config.included_fields or config.excluded_fields
     return config.raw_strings and batch.format in RAW_FORMATS and not some
 
 
-def _parse(batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite) -> InstanceBatch:
-    """What the rows say."""
-    converter = _CONVERTERS[batch.format]
-    if config.raw_strings and converter is convert_records:
-        converter = convert_text_records
-    return _with_location_keys(converter(batch, _of_service(config), non_finite), config)
-
-
-def _with_location_keys(batch: InstanceBatch, config: InstanceConfig) -> InstanceBatch:
-    return (
-        dataclasses.replace(batch, keys=location_keys(batch)) if config.location_as_key else batch
-    )
-
-
 @lru_cache(maxsize=16)
 def _of_service(config: InstanceConfig) -> InstanceConfig:
-    """What a config says of the fields of rows."""
+    """The part of a config that is about the fields of rows."""
     return dataclasses.replace(config, location_as_key=False, raw_strings=False)

@@ -1,8 +1,8 @@
-"""Cells of CSV rows as values: what is a number, what is text, what is nothing.
+"""Values of the cells of CSV rows: numbers, texts, null.
 
 Source: the service's text on CSV ("You must enclose all strings in double quotation marks",
-unquoted values are numbers). Better where it is silent: a whole number stays one, an empty
-unquoted cell is null, and unquoted text is text.
+unquoted values are numbers). Rules of our own, where it has none: a whole number stays an
+integer, an empty unquoted cell is null, and unquoted text is text.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from beam_batch_predict.encoding.json_text import decode
 __all__ = ["are_text", "column_values", "parse_cells", "plain_value"]
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
-# No two parts may match the same digits: a cell of a million of them would take hours.
+# No two parts match the same digits: otherwise a cell of a million digits takes hours.
 _FLOAT = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NON_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 _LONGEST_INTEGER = 4300
-"""Digits that Python and msgspec turn into an integer."""
+"""The most digits of an integer that Python and msgspec read."""
 
 _NOT_TEXT = frozenset(["", *" \t+-.0123456789iInN"])
-"""How a cell begins that may be something else than text."""
+"""First characters of cells that may not be text."""
 
 
 def parse_cells(row: str) -> list[Any]:
     """The values of a row.
 
     Raises:
-        CsvError: a quote stands where none may, or is not closed; a number is too large.
+        CsvError: a quote is misplaced or not closed; a number is too large.
 
     Example:
         >>> parse_cells('1,2.5,"7",,Adelie')
@@ -69,7 +69,7 @@ def plain_value(text: str) -> Any:
 
 
 def column_values(cells: Sequence[str]) -> list[Any]:
-    """The values of many cells without quotes, which are quicker told together.
+    """The values of many cells without quotes, which is faster than one by one.
 
     Args:
         cells: the texts.
@@ -86,14 +86,14 @@ def column_values(cells: Sequence[str]) -> list[Any]:
     except (msgspec.DecodeError, RecursionError):
         pass
     else:
-        # Lists and objects, which could hide commas, are no numbers either.
+        # Lists and objects, which could contain commas, are not numbers.
         if len(values) == len(cells) and set(map(type, values)) <= {int, float}:
             return values
     return list(cells) if are_text(cells) else list(map(plain_value, cells))
 
 
 def are_text(cells: Sequence[str]) -> bool:
-    """Whether none of many cells without quotes can be anything but text.
+    """Whether all of many cells without quotes are certainly text.
 
     Example:
         >>> are_text(["a", "b1"]), are_text(["a", "1b"])

@@ -1,10 +1,10 @@
 """Rows of CSV to instances: arrays of cells, or objects by column names.
 
-A batch is read as a table (`csv_tables`) or, where a row needs a closer look, row by row;
-both ways lead to the same values.
+A batch is read as a table (`csv_tables`) or, if a row may be invalid, row by row, with the same
+values.
 
-What the output shows of a row depends on the row alone, never on its neighbours: of a row
-that is JSON its own text, of any other the JSON text of its values.
+The output shows the text of a row that is JSON in brackets, and the JSON text of the values of
+any other row: it never depends on the other rows of the batch.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _LINE_ENDS = (
 
 
 class _Layout(NamedTuple):
-    """Where in a row to find what: positions of columns."""
+    """Positions of the key, sent and attached columns in a row."""
 
     key: int | None
     sent: list[int]
@@ -59,12 +59,12 @@ def convert_csv(
         batch: rows are CSV text, or a `Status` for one that could not be read; `columns` has
             the names of the header.
         config: how a row becomes an instance.
-        non_finite: how a NaN or an infinity of the input is shown in the output.
+        non_finite: how a NaN or an infinity of the input is written to the output.
 
     Returns:
-        The batch with `instances`, `texts`, `keys` and `attached`; `columns` has the
-        names of what is sent. A row that cannot be parsed has its text for an instance, one
-        without a text `""`.
+        The batch with `instances`, `texts`, `keys` and `attached`; `columns` has the names of
+        the sent columns. The instance of a row that cannot be parsed is its text; of a row that
+        could not be read, `""`.
     """
     layout = _layout(batch.columns, config)
     unread = Status in set(map(type, batch.rows))
@@ -73,7 +73,7 @@ def convert_csv(
 
 
 def _layout(columns: tuple[str, ...], config: InstanceConfig) -> _Layout | None:
-    """The positions of columns, or None where one that the config names is not there."""
+    """The positions of columns; None if a column of the config is missing."""
     at = {name: position for position, name in enumerate(columns)}
     named = {*config.included_fields, *config.attached_fields}
     if config.key_field:
@@ -88,7 +88,7 @@ def _layout(columns: tuple[str, ...], config: InstanceConfig) -> _Layout | None:
 def _convert_together(
     batch: InstanceBatch, config: InstanceConfig, layout: _Layout, non_finite: NonFinite
 ) -> InstanceBatch | None:
-    """All rows at once, or None where one of them needs a closer look."""
+    """Convert all rows at once; return None if a row may be invalid."""
     width = len(batch.columns)
     table = read_table(batch.rows, width)
     if table is None or (non_finite is NonFinite.ERROR and not table.is_finite()):
@@ -125,8 +125,8 @@ def _are_keys(values: Sequence[Any]) -> bool:
 def _convert_rows(
     batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite
 ) -> InstanceBatch:
-    """Row by row, for batches in which something needs a closer look."""
-    # make_instance sees fields by name, whatever is made of them in the end.
+    """Convert row by row: a row of the batch may be invalid."""
+    # make_instance works on objects; `shape` makes arrays of them afterwards.
     by_name = dataclasses.replace(config, instance_type=None)
     shape = dict if config.instance_type == "object" else _array
     rows = (_convert_row(row, batch, by_name, shape, non_finite) for row in batch.rows)
@@ -141,7 +141,7 @@ def _convert_row(
     shape: Callable[[Mapping[str, Any]], Any],
     non_finite: NonFinite,
 ) -> tuple[Instance, bytes, Status | None]:
-    """An instance, its JSON text, and what is wrong with it."""
+    """Convert one row to an instance, its JSON text, and an error or None."""
     if isinstance(row, Status):
         return Instance(None, "", {}), b'""', row
     alone = json_table([row], len(batch.columns))
@@ -186,16 +186,16 @@ def _values(row: bytes, batch: InstanceBatch) -> list[Any]:
         expected = f"expected {cells} ({listed(batch.columns)})"
         advice = _advice(row, batch.format)
         raise RowError(f"{expected}, found {len(values)}{advice}", f"{expected}{advice}")
-    if width == 1 and has_bare_return(row):  # a file of many lines would be a single cell
+    if width == 1 and has_bare_return(row):  # otherwise many lines would be a single cell
         raise RowError(f"expected 1 cell ({listed(batch.columns)}){_LINE_ENDS}")
     return values
 
 
 def _advice(row: bytes, source_format: str) -> str:
-    """What to do where a line may not end where its record does."""
+    """Advice for a row that may be cut at the wrong line end, or contain several rows."""
     if has_bare_return(row):
         return _LINE_ENDS
-    # A quote is open at the end of the line, or closed at its start.
+    # An odd number of quotes: one cell continues on the next line, or began on the last one.
     if row.count(b'"') % 2 == 0 or source_format == _MULTILINE:
         return ""
     return "; if cells hold line breaks, set --csv_multiline=true"

@@ -1,11 +1,11 @@
-"""Batches of CSV rows as tables of values, by the quickest correct way.
+"""Batches of CSV rows as tables of values, by the fastest correct method.
 
-Three ways lead to the same values, each slower than the one before:
+Three methods give the same values, each slower than the one before:
 
-1. A row's text, in brackets, is JSON with only numbers and strings in it: its meanings as
-   CSV and as JSON are the same. The JSON parser reads the rows of a batch in one call.
-2. The same behind a first cell without quotes, which is text: an identifier, as a rule.
-3. No row of a batch has a quote: commas are borders of cells, read column by column.
+1. The text of each row, in brackets, is JSON with only numbers and strings, and has the same
+   meaning as CSV and as JSON. The JSON parser reads the rows of a batch in one call.
+2. The same after a first cell of unquoted text, usually an identifier.
+3. No row of the batch has a quote: every comma separates cells, which are read by column.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ __all__ = ["HeadedTable", "JsonTable", "PlainTable", "json_table", "read_table"]
 
 _OF_NUMBERS = b"0123456789+-.eE,"
 _STARTS_OF_JSON = frozenset(b'"-0123456789 \t\r\n')
-"""How a row begins that is numbers and strings as JSON has them."""
+"""First bytes of rows whose cells may all be JSON numbers and strings."""
 
 _NEITHER_NUMBER_NOR_STRING = (b"null", b"true", b"false", b"{")
 
 
 def read_table(rows: Sequence[bytes], width: int) -> JsonTable | HeadedTable | PlainTable | None:
-    """All rows at once, or None where any of them needs a closer look.
+    """Read all rows at once; return None if a row may be invalid.
 
     Args:
         rows: CSV text without line ends.
-        width: how many cells each must have.
+        width: the number of cells that each row must have.
 
     Example:
         >>> table = read_table([b"1,a", b"2,b"], 2)
@@ -65,7 +65,7 @@ class JsonTable(NamedTuple):
         return list(map(itemgetter(slice(first, behind)), self.values))
 
     def texts(self, rows: Sequence[bytes], non_finite: NonFinite) -> list[bytes]:
-        """What the output shows."""
+        """The JSON texts in the output."""
         return [b"[%b]" % row for row in rows]
 
     def is_finite(self) -> bool:
@@ -74,7 +74,7 @@ class JsonTable(NamedTuple):
 
 
 class HeadedTable(NamedTuple):
-    """Values of rows that are JSON behind a first cell of text without quotes."""
+    """Values of rows that are JSON after a first cell of unquoted text."""
 
     heads: list[str]
     rest: JsonTable
@@ -93,7 +93,7 @@ class HeadedTable(NamedTuple):
         return JsonTable(values).rows(columns)
 
     def texts(self, rows: Sequence[bytes], non_finite: NonFinite) -> None:
-        """The JSON text of the values, as the output makes it: no row is JSON."""
+        """None: no row is JSON, and the output writes the JSON text of the values."""
 
     def is_finite(self) -> bool:
         """JSON has no other numbers."""
@@ -116,10 +116,10 @@ class PlainTable(NamedTuple):
         return list(map(list, zip(*(self.values[at] for at in columns), strict=True)))
 
     def texts(self, rows: Sequence[bytes], non_finite: NonFinite) -> list[bytes] | None:
-        """What the output shows; None for the JSON text of the values, as the output makes it."""
+        """The JSON texts in the output; None if it writes the JSON text of the values."""
         kinds = {str, type(None)}
         if any(set(map(type, column)) <= kinds for column in self.values):
-            return None  # each row has a cell that keeps it from being JSON
+            return None  # each row has a cell that is not JSON
         width = len(self.values)
         return [
             b"[%b]" % row if json_table([row], width) else json_text.dumps(values, non_finite)
@@ -133,16 +133,16 @@ class PlainTable(NamedTuple):
 
 
 def json_table(rows: Sequence[bytes], width: int) -> JsonTable | None:
-    """All rows by the JSON parser, or None where any of them needs a closer look."""
+    """Read all rows with the JSON parser; return None if it may misread a row."""
     if rows and rows[0] and rows[0][0] not in _STARTS_OF_JSON:
         return None
     together = b"],[".join(rows)
     if together.translate(None, _OF_NUMBERS) == b"][" * (len(rows) - 1):
         return _number_table(rows, width, together)
-    # A backslash means something else in JSON, and a carriage return there means nothing.
+    # A backslash has another meaning in JSON, and JSON ignores a carriage return.
     if b"\\" in together or b"\r" in together:
         return None
-    # Brackets of a row's own could make one row look like two.
+    # Brackets inside of a row could make one row look like two.
     if together.count(b"[") != len(rows) - 1 or together.count(b"]") != len(rows) - 1:
         return _json_table_of_each(rows, width)
     try:
@@ -153,7 +153,7 @@ def json_table(rows: Sequence[bytes], width: int) -> JsonTable | None:
 
 
 def _number_table(rows: Sequence[bytes], width: int, together: bytes) -> JsonTable | None:
-    """Rows without quotes, words, brackets and blanks, of which there is less to check."""
+    """Read rows without quotes, words, brackets and blanks, which need fewer checks."""
     try:
         values = json_text.decode(b"[[%b]]" % together)
     except (msgspec.DecodeError, RecursionError):
@@ -172,7 +172,7 @@ def _json_table_of_each(rows: Sequence[bytes], width: int) -> JsonTable | None:
 def _checked(
     values: list[list[Any]], rows: Sequence[bytes], width: int, together: bytes
 ) -> JsonTable | None:
-    # A quote that one row opens and the next one closes makes them one.
+    # A quote that one row opens and the next one closes joins the two rows.
     if len(values) != len(rows) or set(map(len, values)) != {width}:
         return None
     doubtful = any(word in together for word in _NEITHER_NUMBER_NOR_STRING)
@@ -182,7 +182,7 @@ def _checked(
 
 
 def _headed_table(rows: Sequence[bytes], width: int) -> HeadedTable | None:
-    """All rows as an identifier and JSON, or None where any of them needs a closer look."""
+    """Read all rows as an identifier and JSON; return None if that may misread a row."""
     parts = [row.partition(b",") for row in rows]
     together = b",".join([head for head, _, _ in parts])
     if width < 2 or b'"' in together:
@@ -198,7 +198,7 @@ def _headed_table(rows: Sequence[bytes], width: int) -> HeadedTable | None:
 
 
 def _plain_table(rows: Sequence[bytes], width: int) -> PlainTable | None:
-    """All rows column by column, or None where any of them needs a closer look."""
+    """Read all rows by column; return None if a row may be invalid."""
     together = b",".join(rows)
     if b'"' in together or b"\r" in together:
         return None
@@ -207,6 +207,6 @@ def _plain_table(rows: Sequence[bytes], width: int) -> PlainTable | None:
     try:
         cells = together.decode("utf-8").split(",")
         columns = [column_values(cells[at::width]) for at in range(width)]
-    except ValueError:  # one row is not UTF-8, or has a number beyond all doubles
+    except ValueError:  # a row is not UTF-8, or has a number that is too large
         return None
     return PlainTable(columns)

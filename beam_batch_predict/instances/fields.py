@@ -1,4 +1,4 @@
-"""InstanceConfig for values: the key, instance and attachment of a row.
+"""InstanceConfig for values: key, instance and attached fields of a row.
 
 The rules are those of the service's `InstanceConfig` (keyField, includedFields,
 excludedFields, instanceType); each function is pure and knows no file format.
@@ -36,9 +36,9 @@ _MOST_NAMES = 20
 
 
 class RowError(Exception):
-    """A row that cannot become an instance; `status` says why.
+    """A row that cannot become an instance; `status` has the reason.
 
-    `key` and `attached` hold what could be told of the row all the same.
+    `key` and `attached` are those of the row, if they were found before the error.
     """
 
     def __init__(self, message: str, cause: str = "") -> None:
@@ -57,7 +57,7 @@ class Instance(NamedTuple):
 
 
 class Instances(NamedTuple):
-    """Rows as parallel lists; `keys` and `attached` only where the config asks for them."""
+    """Rows as parallel lists; `keys` and `attached` may be None."""
 
     values: Sequence[Any]
     keys: Sequence[Any] | None
@@ -65,10 +65,10 @@ class Instances(NamedTuple):
 
 
 def check_columns(columns: Sequence[str], config: InstanceConfig) -> None:
-    """Refuse a config that names what is no column: no row at all could be predicted.
+    """Refuse a config with a field that is not a column: every row would fail.
 
     Args:
-        columns: the names of the input's columns; none where it has no rows to tell.
+        columns: the names of the input's columns; none if the input has no rows.
         config: how a row becomes an instance.
 
     Raises:
@@ -93,7 +93,7 @@ def check_columns(columns: Sequence[str], config: InstanceConfig) -> None:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names as messages show them: the first, and how many more.
+    """Names as messages show them: the first ones, and the number of the others.
 
     Example:
         >>> listed(["id", "x"])
@@ -117,10 +117,10 @@ def sent_names(columns: Sequence[str], config: InstanceConfig) -> tuple[str, ...
 
 
 def make_instance(value: Any, config: InstanceConfig) -> Instance:
-    """One row's value as an instance.
+    """Make an instance of one row's value.
 
     Raises:
-        RowError: the value does not have what the config asks for.
+        RowError: the value lacks a field, or has another type than the config requires.
 
     Example:
         >>> make_instance({"id": 7, "x": 1.5}, InstanceConfig(key_field="id"))
@@ -140,7 +140,7 @@ def make_instance(value: Any, config: InstanceConfig) -> Instance:
 
 
 def _sent(value: Mapping[str, Any], config: InstanceConfig) -> Any:
-    """The part of an object that the model gets."""
+    """The part of an object that is sent to the model."""
     if config.included_fields:
         chosen = {name: _included(value, name) for name in config.included_fields}
         return list(chosen.values()) if config.instance_type == "array" else chosen
@@ -154,7 +154,7 @@ def _sent(value: Mapping[str, Any], config: InstanceConfig) -> Any:
 
 
 def _unnamed(value: Any, config: InstanceConfig) -> Any:
-    """A row without field names, which is sent as it is."""
+    """Check a row that is not an object, which is sent unchanged."""
     for name, wanted in (
         ("keyField", config.key_field),
         ("includedFields", config.included_fields),
@@ -173,7 +173,7 @@ def key_of(value: Mapping[str, Any], field: str) -> Any:
     """The key of a row.
 
     Raises:
-        RowError: the row has none, or it is neither a string nor a finite number.
+        RowError: the row has no key, or the key is neither a string nor a finite number.
 
     Example:
         >>> key_of({"id": 7, "x": 1.5}, "id")
@@ -201,11 +201,11 @@ def _included(value: Mapping[str, Any], field: str) -> Any:
 
 
 def missing_error(what: str, found: str) -> RowError:
-    """The error of a row that lacks something.
+    """The error of a row that lacks a field.
 
     Args:
-        what: it lacks.
-        found: what it has instead.
+        what: the missing field.
+        found: a text that lists the fields of the row.
 
     Example:
         >>> missing_error('column "x"', 'the row has "y"').status.cause
@@ -215,7 +215,7 @@ def missing_error(what: str, found: str) -> RowError:
 
 
 def fields_of(value: Mapping[str, Any]) -> str:
-    """What a message says of the fields of a row that lacks one.
+    """The fields of a row, for a message about a missing one.
 
     Example:
         >>> fields_of({"id": 1, "x": 2})
@@ -226,11 +226,10 @@ def fields_of(value: Mapping[str, Any]) -> str:
 
 
 def make_instances(values: Sequence[Any], config: InstanceConfig) -> Instances | None:
-    """All rows at once, or None where any of them breaks a rule.
+    """Make instances of all rows at once; return None if a row breaks a rule.
 
-    The columns are built by comprehensions: this is where a job's rows per second go.
-    Objects lose fields to their columns, even where None is returned in the end: values
-    are the caller's to give away.
+    Comprehensions build the columns, because this function limits the speed of a job. Fields are
+    removed from the objects in `values`, even if None is returned.
     """
     if config == InstanceConfig():
         return None if None in values else Instances(values, None, None)
@@ -274,12 +273,12 @@ def with_rows(
     config: InstanceConfig,
     converted: Iterable[tuple[Instance, bytes, Status | None]],
 ) -> InstanceBatch:
-    """A batch with rows that were converted one by one.
+    """Make a batch of rows that were converted one by one.
 
     Args:
         batch: the batch.
-        config: says whether there are keys and attached fields.
-        converted: for each row its instance, the JSON text of that, and what is wrong.
+        config: how a row becomes an instance.
+        converted: for each row its instance, the JSON text of that, and an error or None.
     """
     made: list[Instance] = []
     texts: list[bytes] = []

@@ -1,7 +1,7 @@
 """Lines of JSON to instances.
 
-The instance that an output record echoes is the line's own text wherever nothing was
-taken out of it: no number is ever rewritten on the way through.
+An output record echoes the text of the line, unless fields were removed from it: numbers are
+never rewritten.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def convert_json_lines(
         non_finite: how a NaN or an infinity of the input is echoed.
 
     Returns:
-        The batch with `instances`, `texts`, `keys` and `attached`. A line that cannot be
-        parsed has its text, as a JSON string, for an instance; one without a text `""`.
+        The batch with `instances`, `texts`, `keys` and `attached`. The instance of a line that
+        cannot be parsed is its text, as a JSON string; of a line that could not be read, `""`.
     """
     try:
         values = list(map(json_text.decode, batch.rows))
@@ -56,14 +56,14 @@ def convert_json_lines(
 
 
 def _is_reencoded(config: InstanceConfig) -> bool:
-    """Whether the output echoes an instance that is not the line's own text."""
+    """Whether the output echoes an instance that differs from the text of the line."""
     return not config.key_field and bool(config.included_fields or config.excluded_fields)
 
 
 def _convert_rows(
     batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite
 ) -> InstanceBatch:
-    """Row by row, for batches in which not everything is as it should be."""
+    """Convert row by row: a row of the batch is invalid."""
     rows = (_convert_row(row, config, non_finite) for row in batch.rows)
     return with_rows(batch, config, rows)
 
@@ -71,13 +71,13 @@ def _convert_rows(
 def _convert_row(
     row: bytes | Status, config: InstanceConfig, non_finite: NonFinite
 ) -> tuple[Instance, bytes, Status | None]:
-    """An instance, its JSON text, and what is wrong with it."""
+    """Convert one row to an instance, its JSON text, and an error or None."""
     if isinstance(row, Status):
         return Instance(None, "", {}), b'""', row
     try:
         value, is_json = json_text.read(row)
         if config.attached_fields and json_text.may_be_deep(row) and json_text.is_deep(value):
-            raise json_text.NotJson(json_text.TOO_DEEP)  # where it is written no row can fail
+            raise json_text.NotJson(json_text.TOO_DEEP)  # a row cannot fail when it is written
         text = row if is_json else json_text.dumps(value, non_finite)
         instance = make_instance(value, config)
         if _is_reencoded(config):

@@ -1,4 +1,4 @@
-"""Listed files to instances: content for the model, URI for the output."""
+"""Listed files to instances: the model gets the content, the output has the URI."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["convert_listed_files"]
 def convert_listed_files(
     batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite = NonFinite.STRING
 ) -> InstanceBatch:
-    """Give the rows of a batch their instances and what is shown of them.
+    """Give the rows of a batch their instances and their texts in the output.
 
     Args:
         batch: rows are (URI, content); a `Status` instead of content that could not be

@@ -1,4 +1,4 @@
-"""Keys for rows that have none: the location of each row."""
+"""Keys for rows that have none: their locations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["location_keys"]
 
 
 def location_keys(batch: InstanceBatch) -> list[str | None]:
-    """Return the location of each row: its file, and its offset in bytes or rows.
+    """A key for each row: its file, and the byte or the row at which it begins.
 
     Example:
         >>> location_keys(InstanceBatch([b"1", b"2"], offsets=[0, 2], origins=((0, "in.jsonl"),)))

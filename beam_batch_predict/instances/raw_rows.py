@@ -1,16 +1,14 @@
-"""Rows that a model with one string input takes as they are.
+"""Rows that a model with one string input gets unparsed.
 
 Source: AI Platform's batch prediction, which gave a model with one string input the line or
-the record itself, unparsed, and any other what a line, or a record, says as JSON. What the
-model takes is known after the rows have been converted, so they are parsed only then.
+the record itself, unparsed, and any other model the parsed JSON of the line or the record.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Any, TypeAlias, overload
+from collections.abc import Sequence
+from typing import Any, overload
 
 import msgspec
 
@@ -26,43 +24,30 @@ __all__ = ["RAW_FORMATS", "convert_raw", "convert_text_records"]
 RAW_FORMATS = frozenset({"jsonl", "tf-record", "tf-record-gzip"})
 """The formats whose rows are strings."""
 
-_Convert: TypeAlias = Callable[[InstanceBatch, InstanceConfig, NonFinite], InstanceBatch]
 
-
-def convert_raw(
-    batch: InstanceBatch,
-    config: InstanceConfig,
-    non_finite: NonFinite,
-    convert: _Convert,
-) -> InstanceBatch:
-    """Let the rows of a batch stand as they are, and say how they are parsed.
-
-    A key field is looked up at once: its value goes beside the row, and stays in it too.
+def convert_raw(batch: InstanceBatch, parsed: InstanceBatch | None) -> InstanceBatch:
+    """Use the rows of a batch as its instances.
 
     Args:
         batch: rows are lines or records, or a `Status` for one that could not be read.
-        config: says which field is the key.
-        non_finite: how a NaN or an infinity of the input is echoed.
-        convert: parses the rows.
+        parsed: the same rows parsed, for their keys and for errors in them; None where no field
+            is the key. The key stays in the row too.
 
     Returns:
-        The batch with the rows for `instances`, and with `otherwise`.
+        The batch with the rows for `instances`.
     """
     rows: Sequence[bytes] = batch.rows
-    statuses = batch.statuses
+    keys, statuses = None, batch.statuses
     if Status in set(map(type, batch.rows)):
         rows = [b"" if isinstance(row, Status) else row for row in batch.rows]
         unread = [(at, row) for at, row in enumerate(batch.rows) if isinstance(row, Status)]
         statuses = batch.failing(unread)
-    keys, otherwise = None, partial(convert, batch, config, non_finite)
-    if config.key_field:
-        parsed = otherwise()
-        keys, statuses, otherwise = parsed.keys, parsed.statuses, partial(_given, parsed)
+    if parsed is not None:
+        keys, statuses = parsed.keys, parsed.statuses
     return dataclasses.replace(
         batch,
         instances=rows,
-        otherwise=otherwise,
-        # What is shown of a record is told by its bytes.
+        # The output shows a record by its bytes, without a text here.
         texts=_Echoes(rows) if batch.format == "jsonl" else None,
         keys=keys,
         statuses=statuses,
@@ -70,7 +55,7 @@ def convert_raw(
 
 
 class _Echoes(Sequence[bytes]):
-    """What is shown of lines as they stand, made where it is shown: mostly of those that fail."""
+    """JSON texts of unparsed lines, made on access: mostly for lines that fail."""
 
     def __init__(self, rows: Sequence[bytes]) -> None:
         self._rows = rows
@@ -90,16 +75,12 @@ class _Echoes(Sequence[bytes]):
         return echo_text(self._rows[at])
 
 
-def _given(batch: InstanceBatch) -> InstanceBatch:
-    return batch
-
-
 def convert_text_records(
     batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite
 ) -> InstanceBatch:
-    """Records that are JSON texts as lines of JSON would be; others as records are.
+    """Convert records that are JSON texts as JSON, and other records as Examples.
 
-    No serialized tf.train.Example is a JSON text: it has bytes that none may have.
+    No serialized tf.train.Example is a JSON text: it has bytes that JSON does not allow.
 
     Args:
         batch: rows are records, or a `Status` for one that could not be read.
@@ -122,7 +103,7 @@ def convert_text_records(
 
 
 def _is_text(row: bytes | Status) -> bool:
-    """Whether a record is a JSON text, or begins as one and should be."""
+    """Whether a record is a JSON text, or begins as one and is invalid."""
     if isinstance(row, Status):
         return False
     try:
@@ -140,7 +121,7 @@ def _taken(batch: InstanceBatch, positions: Sequence[int]) -> InstanceBatch:
 def _merged(
     batch: InstanceBatch, pieces: Sequence[tuple[Sequence[int], InstanceBatch]]
 ) -> InstanceBatch:
-    """A batch whose rows were converted in pieces, each with the positions of its rows."""
+    """Join pieces of a batch; each piece comes with the positions of its rows."""
 
     def column(name: str) -> list[Any] | None:
         found: list[Any] = [None] * len(batch)

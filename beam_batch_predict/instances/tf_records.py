@@ -1,12 +1,11 @@
 """TFRecord records to instances: bytes, or parts of a tf.train.Example.
 
-Without a key field, included or excluded fields a record goes to the model as it is, as
-`{"b64": …}` would, but without being encoded on the way. With them it is an Example: the
-field is found among its features and taken out or kept; the rest goes on as an Example
-(source: `InstanceConfig`, whose fields apply to TfRecord).
+Without a key field, included or excluded fields, the model gets the bytes of the record, as it
+would get those of `{"b64": …}`. With such a field, the record is an Example: its features are the
+fields, and the model gets an Example of the features that are sent (source: `InstanceConfig`,
+whose fields apply to TfRecord).
 
-A batch is decoded as a table or, where a row needs a closer look, row by row; both ways lead
-to the same values.
+A batch is decoded as a table or, if a row may be invalid, row by row, with the same values.
 """
 
 from __future__ import annotations
@@ -45,11 +44,11 @@ def convert_records(
 
     Args:
         batch: rows are records, or a `Status` for one that could not be read.
-        config: which features are key, sent, or attached.
-        non_finite: not used: what a record holds is shown as `{"b64": …}`.
+        config: which features are the key, sent, or attached.
+        non_finite: not used: the output shows a record as `{"b64": …}`.
 
     Returns:
-        The batch with `instances` (bytes), and `keys` and `attached` or the `texts` to show.
+        The batch with `instances` (bytes), and with `keys`, or with `texts` and `attached`.
     """
     if config.key_field or config.included_fields or config.excluded_fields:
         return _convert_examples(batch, config)
@@ -64,12 +63,12 @@ def convert_records(
 
 
 def _texts(records: Iterable[bytes]) -> list[bytes]:
-    """What the output shows of records."""
+    """The JSON texts of records in the output."""
     return [b'{"b64":"%b"}' % b2a_base64(record, newline=False) for record in records]
 
 
 def _unread(rows: Sequence[bytes | Status]) -> list[tuple[int, Status]]:
-    """Why records could not be read, by position."""
+    """The statuses of records that could not be read, by position."""
     if set(map(type, rows)) <= {bytes}:
         return []
     return [(position, row) for position, row in enumerate(rows) if isinstance(row, Status)]
@@ -86,10 +85,10 @@ def _convert_examples(batch: InstanceBatch, config: InstanceConfig) -> InstanceB
 def _convert_together(
     batch: InstanceBatch, config: InstanceConfig, sent: FeatureFilter
 ) -> InstanceBatch | None:
-    """All rows at once, or None where one of them needs a closer look.
+    """Convert all rows at once; return None if a row may be invalid.
 
-    Where the output shows keys, nobody sees the Examples but the model: they go on as they
-    are, beside the names of what it does not get.
+    If the output has keys, it does not show the Examples: they stay unfiltered, and the batch has
+    the filter beside them.
     """
     table = None if _unread(batch.rows) else decode_examples(batch.rows)
     if table is None or not _have_all(table, config):
@@ -124,7 +123,7 @@ def _have_all(table: pa.RecordBatch, config: InstanceConfig) -> bool:
 
 
 def _key_values(column: pa.Array) -> list[Any] | None:
-    """The keys of rows, or None where one of them may not be one."""
+    """The keys of rows; None if one of them may be invalid."""
     if (_lengths(column) != 1).any():
         return None
     values = _values(column)
@@ -135,7 +134,7 @@ def _key_values(column: pa.Array) -> list[Any] | None:
 
 
 def _row_values(column: pa.Array) -> list[Any]:
-    """A feature as JSON has it: null, a value, or an array where a row has several."""
+    """The JSON value of a feature in each row: null, a value, or an array of several."""
     values, lengths = _values(column), _lengths(column)
     if (lengths == 1).all():
         return values
@@ -145,17 +144,17 @@ def _row_values(column: pa.Array) -> list[Any]:
 
 
 def _alone(values: list[Any]) -> Any:
-    """Values as JSON has them: no array where there is one or none."""
+    """The JSON value of a list: null if it is empty, its only value, or an array."""
     return values if len(values) > 1 else values[0] if values else None
 
 
 def _lengths(column: pa.Array) -> NDArray[np.int64]:
-    """How many values each row has."""
+    """The number of values in each row."""
     return np.diff(np.asarray(column.offsets))
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """The values of all rows, one behind the other."""
+    """The values of all rows, row after row."""
     values: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
     if values.dtype.kind == "f":
         return shortest_floats(values)
@@ -171,7 +170,7 @@ def _values(column: pa.Array) -> list[Any]:
 def _convert_rows(
     batch: InstanceBatch, config: InstanceConfig, sent: FeatureFilter
 ) -> InstanceBatch:
-    """Row by row, for batches in which not everything is as it should be."""
+    """Convert row by row: a row of the batch may be invalid."""
     failures = _unread(batch.rows)
     made: list[Instance] = []
     for position, row in enumerate(batch.rows):
@@ -231,10 +230,10 @@ def _count(values: Sequence[Any] | None) -> str:
 
 
 def _value(feature: Any) -> Any:
-    """A feature as JSON has it: null, a value, or an array where it has several."""
+    """The JSON value of a feature: null, a value, or an array of several."""
     kind = feature.WhichOneof("kind")
     values: Sequence[Any] = getattr(feature, kind).value if kind else []
-    if kind == "float_list":  # 0.1 rather than the 0.10000000149011612 nearest to it
+    if kind == "float_list":  # 0.1, not 0.10000000149011612
         values = shortest_floats(np.array(values, np.float32))
     elif kind == "bytes_list":
         values = [_text(value) for value in values]

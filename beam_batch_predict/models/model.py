@@ -1,4 +1,4 @@
-"""What every kind of model has."""
+"""The protocol that every kind of model implements."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["Model"]
 
 
 class Model(Protocol):
-    """A model of any kind: columns in, columns out."""
+    """A model of any kind: it takes columns and returns columns."""
 
     @property
     def signature(self) -> Signature:
-        """What the model takes and gives."""
+        """The inputs and outputs of the model."""
 
     def call(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
-        """Predict rows: arrays with rows in the outer dimension, on both sides."""
+        """Predict rows: inputs and outputs are arrays with rows in the outer dimension."""
 
     def to_array(self, values: Sequence[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Nested lists of numbers as an array of floats, as quickly as the model can."""
+        """Convert nested lists of numbers to an array of floats, as fast as the model can."""
 
     def cancellable(self) -> AbstractContextManager[Callable[[], None]]:
-        """Within, the function that comes out ends this thread's call, as far as that goes."""
+        """Yield a function that cancels the calls of this thread, if that is possible."""

@@ -1,10 +1,9 @@
-"""A batch through a model: the function that `Predict` and the model handler wire."""
+"""Prediction of a batch: the function that the model handlers call."""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
@@ -16,7 +15,7 @@ from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.inputs.examples import examples_to_tensors, takes_examples
 from beam_batch_predict.models.inputs.tensors import Tensors, to_tensors
 from beam_batch_predict.models.model import Model
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import NonFinite, PredictSettings
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["predict_batch"]
@@ -25,18 +24,14 @@ __all__ = ["predict_batch"]
 def predict_batch(
     batch: InstanceBatch,
     caller: ModelCaller,
-    batch_size: int,
-    non_finite: NonFinite = NonFinite.STRING,
-    call_timeout_seconds: float = 0.0,
+    settings: PredictSettings = PredictSettings(),  # noqa: B008 - frozen
 ) -> InstanceBatch:
     """Predict the live rows of a batch.
 
     Args:
         batch: a batch with `instances`.
-        caller: the model.
-        batch_size: the number of rows the model sees per call.
-        non_finite: ERROR fails a row whose prediction has a NaN or an infinity.
-        call_timeout_seconds: the longest that a call may take; 0 is no limit.
+        caller: calls the model.
+        settings: how the model is called.
 
     Returns:
         The batch with `predictions` and `outputs`; rows that do not fit the signature or the
@@ -45,62 +40,44 @@ def predict_batch(
     Raises:
         InvalidArgument: the rows have not been converted to instances.
     """
-    if batch.otherwise is not None:
-        batch = _as_taken(batch, batch.otherwise, caller.model)
     if len(batch.instances) != len(batch):
         raise InvalidArgument(
-            "the rows of this batch are not instances yet",
+            "the rows of this batch have not been converted to instances",
             "put ConvertInstances between ReadInstances and Predict",
         )
     model = caller.model
     tensors = _tensors_in_memory(batch, model)
     if tensors is None:
-        predict = functools.partial(
-            predict_batch,
-            caller=caller,
-            batch_size=batch_size,
-            non_finite=non_finite,
-            call_timeout_seconds=call_timeout_seconds,
-        )
-        return _predict_halves(batch, predict)
-    results = caller.predict_all(tensors.batches, batch_size, call_timeout_seconds)
+        return _predict_halves(batch, caller, settings)
+    results = caller.predict(tensors.batches, settings)
     predictions = results.predictions
     failures = tensors.failures + results.failures
-    if non_finite is NonFinite.ERROR:
+    if settings.non_finite is NonFinite.ERROR:
         split = [_without_non_finite(group) for group in predictions]
         predictions = [group for group, _ in split]
         failures += [failure for _, failed in split for failure in failed]
     return dataclasses.replace(
         batch,
-        features=None,  # nobody needs them any more
+        features=None,  # not needed after prediction
         predictions=tuple(predictions),
         outputs=model.signature.outputs,
         statuses=batch.failing(failures),
     )
 
 
-def _as_taken(
-    batch: InstanceBatch, otherwise: Callable[[], InstanceBatch], model: Model
-) -> InstanceBatch:
-    """Rows as they stand for a model whose only input is a string, or what they say."""
-    if takes_examples(model.signature.inputs):
-        return otherwise()
-    return dataclasses.replace(batch, otherwise=None)
-
-
 def _tensors_in_memory(batch: InstanceBatch, model: Model) -> Tensors | None:
-    """The tensors of the live rows; None where they are too many for the memory."""
+    """The tensors of the live rows; None if they do not fit in memory."""
     try:
         return _tensors(batch, model)
     except MemoryError:
         if len(batch.live) > 1:
             return None
-    status = Status(Code.RESOURCE_EXHAUSTED, "there is no memory for the tensors of the row")
+    status = Status(Code.RESOURCE_EXHAUSTED, "not enough memory for the tensors of the row")
     return Tensors([], [(row, status) for row in batch.live])
 
 
 def _predict_halves(
-    batch: InstanceBatch, predict: Callable[[InstanceBatch], InstanceBatch]
+    batch: InstanceBatch, caller: ModelCaller, settings: PredictSettings
 ) -> InstanceBatch:
     """Predict one half of the live rows after the other."""
     live = batch.live
@@ -110,7 +87,7 @@ def _predict_halves(
     statuses = dict(batch.statuses)
     for rows, others in ((live[:middle], live[middle:]), (live[middle:], live[:middle])):
         only = {**batch.statuses, **dict.fromkeys(others, later)}
-        half = predict(dataclasses.replace(batch, statuses=only))
+        half = predict_batch(dataclasses.replace(batch, statuses=only), caller, settings)
         predictions += half.predictions
         statuses.update((row, half.statuses[row]) for row in rows if row in half.statuses)
     return dataclasses.replace(half, predictions=predictions, statuses=statuses)
@@ -135,7 +112,7 @@ def _tensors(batch: InstanceBatch, model: Model) -> Tensors:
 
 
 def _whole_examples(batch: InstanceBatch, sent: FeatureFilter, model: Model) -> Tensors:
-    """Examples, serialized again, as the values of the signature's only input."""
+    """Filtered Examples, serialized again, as values of the signature's only input."""
     instances, unread = filter_examples(batch.instances, sent)
     rows = [row for row in batch.live if row not in unread] if unread else batch.live
     found = to_tensors(instances, rows, model.signature.inputs, model.to_array)
@@ -144,7 +121,7 @@ def _whole_examples(batch: InstanceBatch, sent: FeatureFilter, model: Model) -> 
 
 
 def _examples(batch: InstanceBatch, inputs: Sequence[TensorInfo]) -> Sequence[int]:
-    """The live rows that are serialized Examples. A listed file is none: it is one value."""
+    """The live rows that are serialized Examples; a listed file is not, but a value."""
     if batch.format == "file-list" or not takes_examples(inputs):
         return []
     if isinstance(batch.instances, ArrowRows):  # bytes in columns are values

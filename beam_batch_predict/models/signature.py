@@ -1,4 +1,4 @@
-"""What a signature takes and gives, without TensorFlow."""
+"""The inputs and outputs of a signature, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ class Signature(NamedTuple):
 
     Attributes:
         name: its name in the model.
-        inputs: what a row gives, sorted by name; parameters are not among them.
-        outputs: what a row gets, sorted by name.
+        inputs: the inputs that rows fill, sorted by name; parameters are not among them.
+        outputs: the outputs, sorted by name.
     """
 
     name: str
@@ -26,12 +26,12 @@ class Signature(NamedTuple):
 
     @property
     def static_rows(self) -> int | None:
-        """The only number of rows the model takes in a call; None where any will do."""
+        """The fixed number of rows in a call; None if the model accepts any number."""
         sizes = {tensor.shape[0] for tensor in self.inputs if tensor.shape} - {None}
         return sizes.pop() if sizes else None
 
     def beside(self, parameters: Collection[str]) -> Signature:
-        """What is left for rows, where some inputs have the same value in every call.
+        """The signature without the inputs that have the same value in every call.
 
         Raises:
             ModelError: there is no such input.
@@ -61,7 +61,9 @@ class Signature(NamedTuple):
             problems.append("it has no input that a row could fill")
         sizes = {size for tensor in self.inputs for size in (tensor.shape or ())[:1] if size}
         if len(sizes) > 1:
-            problems.append(f"its inputs want {' and '.join(map(str, sorted(sizes)))} rows")
+            problems.append(
+                f"its inputs have batches of {' and '.join(map(str, sorted(sizes)))} rows"
+            )
         if problems:
             raise ModelError(
                 f"signature {self.name!r} cannot predict row by row: " + "; ".join(problems)
@@ -69,10 +71,10 @@ class Signature(NamedTuple):
 
 
 def check_named(name: str, names: Iterable[str]) -> None:
-    """See that a model has a signature.
+    """Check that a model has a signature.
 
     Raises:
-        ModelError: it has not; what it has is said.
+        ModelError: it does not; the message lists the signatures it has.
     """
     found = sorted(names)
     if name not in found:
@@ -92,7 +94,7 @@ def _problems(what: str, tensors: Sequence[TensorInfo], remedy: str) -> list[str
 
 
 def shape_text(shape: Sequence[int | None]) -> str:
-    """A shape as users write it.
+    """A shape as messages show it.
 
     Example:
         >>> shape_text((None, 8)), shape_text(())

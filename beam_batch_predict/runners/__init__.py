@@ -1,6 +1,7 @@
 """Engines: runners by name, their options, and their workers.
 
-`pipeline_options` reads Beam's options, `job_options` derives them from a job, `create` makes the
-runner; `local` is our own, whose worker processes begin at `worker_main`. `job_servers`,
-`reachability` and `staging` are for workers elsewhere, `dataflow` is for Dataflow.
+`pipeline_options` reads the flags of Beam and `job_options` makes an engine from them and the job.
+`engine` is the base of the engines in `local`, `portable` and `dataflow`. Worker processes of the
+local one start at `worker_main`. `job_servers`, `reachability` and `staging` are for workers
+elsewhere.
 """

@@ -1,4 +1,4 @@
-"""The error on the worker, out of what a runner says of a failed pipeline."""
+"""The error of a worker, from the text that a runner gives for a failed pipeline."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["status_of_pipeline_error"]
 
 
 def status_of_pipeline_error(error: BaseException) -> Status:
-    r"""The status of a pipeline that failed.
+    r"""Return the status of a pipeline that failed.
 
-    Runners hand on a worker's exception as the text of its traceback, the last lines of which
+    Runners pass on a worker's exception as the text of its traceback. The last lines of that text
     are the exception's.
 
     Example:
@@ -42,7 +42,7 @@ def status_of_pipeline_error(error: BaseException) -> Status:
 
 _HINT = "hint: "
 _WHERE = re.compile(r"\s*\[while [^\]]*\]\s*$")
-"""What Beam adds to tell which step failed."""
+"""Text that Beam adds to name the step that failed."""
 
 _MODULE = re.compile(r"^(?:\w+\.)+(?=\w+: )")
 _CLASS = re.compile(r"(?:\w+\.)*\w+(?:Error|Exception|Lost|Over|Failed|Unavailable|Cancelled): ")
@@ -62,4 +62,4 @@ _OTHERS = {
     "MemoryError": Code.RESOURCE_EXHAUSTED,
     "PermissionError": Code.PERMISSION_DENIED,
 }
-"""Of Python's own; INTERNAL stands for the rest."""
+"""Codes of Python's own exceptions; all others are INTERNAL."""

@@ -9,38 +9,31 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from apache_beam.options.pipeline_options import (
-    DirectOptions,
-    PipelineOptions,
-    PortableOptions,
-    StandardOptions,
-)
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
-from beam_batch_predict.errors import InvalidArgument, Violation
-from beam_batch_predict.runners.dataflow.option_builder import PlannedOption
-from beam_batch_predict.runners.dataflow.options import dataflow_options
-from beam_batch_predict.runners.names import WITH_JOB_SERVERS, runner_name
-from beam_batch_predict.runners.pipeline_options import (
-    flags_given,
-    is_local,
-    make_options,
-    waits_for_service,
-)
+from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.runners.dataflow.engine import DataflowEngine
+from beam_batch_predict.runners.derived_options import PlannedOption
+from beam_batch_predict.runners.engine import Engine
+from beam_batch_predict.runners.local import LocalEngine
+from beam_batch_predict.runners.names import DATAFLOW, LOCAL, runner_name
+from beam_batch_predict.runners.pipeline_options import flags_given
+from beam_batch_predict.runners.portable import PortableEngine
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 
-__all__ = ["RunnerOptions", "plan_options"]
+__all__ = ["RunnerOptions", "make_engine", "plan_options"]
 
 GIVEN = "given"
 
 
 class RunnerOptions(NamedTuple):
-    """What a runner gets.
+    """All options of a job's runner.
 
     Attributes:
         given: flags of the command line, in their order.
         derived: options beside them.
-        notes: what is done in another way than the job or a flag says.
+        notes: fields and flags that are not followed, and what happens instead.
     """
 
     given: tuple[str, ...]
@@ -49,11 +42,15 @@ class RunnerOptions(NamedTuple):
 
     @property
     def flags(self) -> list[str]:
-        """All, as on a command line."""
+        """All options, as on a command line."""
         return [*self.given, *(option.flag for option in self.derived)]
 
+    def engine(self) -> Engine:
+        """Make the engine that has all of these options."""
+        return make_engine(self.flags)
+
     def lines(self) -> Iterator[str]:
-        r"""Each option and where it comes from, for people.
+        r"""Yield each option with its source, for people.
 
         Example:
             >>> option = PlannedOption("service_account_email", "a@b", "serviceAccount")
@@ -83,7 +80,7 @@ def plan_options(
     flags: Sequence[str],
     copies: ModelCopies = ModelCopies.AUTO,
 ) -> RunnerOptions:
-    """What a job's runner gets.
+    """Plan all options of a job's runner.
 
     Args:
         resources: what the job asks for.
@@ -92,65 +89,31 @@ def plan_options(
 
     Raises:
         InvalidArgument: a flag is not known or has a value that it cannot have, one that is
-            required is missing, or what flags and the job say contradicts each other.
+            required is missing, or flags and the job contradict each other.
 
     Example:
         >>> plan_options(Resources(), ["--direct_num_workers=2"], ModelCopies.MACHINE).flags
         ['--direct_num_workers=2', '--direct_running_mode=multi_threading']
     """
-    options = make_options(flags)
-    derived: Sequence[PlannedOption]
-    notes: tuple[str, ...] = ()
-    wrong: Sequence[Violation]
-    if waits_for_service(options):
-        given = flags_given(flags)
-        planned = dataflow_options(resources, given, copies, default_region=_default_region)
-        derived, notes, wrong = planned
-    elif is_local(options):
-        derived, wrong = _local(options, flags_given(flags), copies)
-    else:
-        derived, wrong = _portable(options, flags_given(flags), copies)
+    given = flags_given(flags)
+    derived, notes, wrong = make_engine(flags).derive(resources, given, copies)
     if wrong:
         lines = "".join(f"\n  {violation}" for violation in wrong)
-        raise InvalidArgument(f"the job cannot be run with these options:{lines}")
-    return RunnerOptions(tuple(flags), tuple(derived), notes)
+        raise InvalidArgument(f"cannot run the job with these options:{lines}")
+    return RunnerOptions(tuple(flags), derived, notes)
 
 
-def _default_region() -> str | None:
-    from apache_beam.runners.dataflow.dataflow_runner import DataflowRunner
+def make_engine(flags: Sequence[str]) -> Engine:
+    """Make the engine that flags name; the local one by default.
 
-    region: str | None = DataflowRunner().get_default_gcp_region()
-    return region
-
-
-Planned = tuple[list[PlannedOption], list[Violation]]
-
-
-def _local(options: PipelineOptions, given: dict[str, object], copies: ModelCopies) -> Planned:
-    """Workers of the local runner are processes, or threads of this one."""
-    mode, chosen = given.get("direct_running_mode"), f"--model_copies={copies.value}"
-    if mode == "multi_processing" and copies is ModelCopies.MACHINE:
-        message = f"several processes, and {chosen} wants one; leave out one of them"
-        return [], [Violation(f"--direct_running_mode={mode}", message)]
-    several = options.view_as(DirectOptions).direct_num_workers != 1
-    if mode or not several:
-        return [], []
-    if copies is ModelCopies.MACHINE:
-        return [PlannedOption("direct_running_mode", "multi_threading", chosen)], []
-    workers = f"--direct_num_workers={given['direct_num_workers']}"
-    return [PlannedOption("direct_running_mode", "multi_processing", workers)], []
-
-
-def _portable(options: PipelineOptions, given: dict[str, object], copies: ModelCopies) -> Planned:
-    """Engines behind Beam's job server start a number of processes on each worker."""
-    runner = runner_name(options.view_as(StandardOptions).runner)
-    if copies is not ModelCopies.MACHINE or runner not in WITH_JOB_SERVERS:
-        return [], []
-    chosen = f"--model_copies={copies.value}"
-    if "sdk_worker_parallelism" not in given:
-        return [PlannedOption("sdk_worker_parallelism", "1", chosen)], []
-    found = options.view_as(PortableOptions).sdk_worker_parallelism
-    if str(found) == "1":
-        return [], []
-    message = f"several processes on a worker, and {chosen} wants one; leave out one of them"
-    return [], [Violation(f"--sdk_worker_parallelism={found}", message)]
+    Example:
+        >>> make_engine(["--runner=DirectRunner"]).is_local
+        True
+        >>> make_engine(["--runner=PortableRunner", "--job_endpoint=host:8099"]).runs_here
+        False
+    """
+    options = PipelineOptions(list(flags))
+    name = runner_name(options.view_as(StandardOptions).runner)
+    if name in LOCAL:
+        return LocalEngine(options)
+    return DataflowEngine(options) if name == DATAFLOW else PortableEngine(options)

@@ -1,7 +1,7 @@
 """Job servers: those that runners start here (Prism, Flink, Spark), and others.
 
-Beam's own way to end them with this process takes over SIGINT, which only the main thread may
-do; and that thread of the command line only waits for signals.
+Beam ends a job server with this process by a handler of SIGINT. Only the main thread may set one,
+and the main thread of the command line only waits for signals.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from beam_batch_predict.status import Code
 __all__ = ["start_in_any_thread", "lost_connection_named"]
 
 SECONDS_TO_ANSWER = 5.0
-"""For a job service, before a line says that it is waited for."""
+"""Seconds for a job service to answer, before a line says that the launcher waits for it."""
 
 _logger = logging.getLogger(__name__)
 
 
 def start_in_any_thread(runner: PipelineRunner) -> PipelineRunner:
-    """The runner; should it start a job server, it may do so in any thread.
+    """Return the runner, changed so that it may start a job server in any thread.
 
-    One that is elsewhere and does not answer is an error that names it.
+    A job service that does not answer is an error that names its address.
     """
     make = getattr(runner, "default_job_server", None)
     if make is not None:
@@ -44,7 +44,7 @@ def start_in_any_thread(runner: PipelineRunner) -> PipelineRunner:
 
 
 def _connect(connect: Callable[[PipelineOptions], Any], options: PipelineOptions) -> Any:
-    """Beam waits without a word, and its error has none."""
+    """Connect; Beam itself waits without a message, and its error has no text."""
     endpoint = options.view_as(PortableOptions).job_endpoint
     seconds = options.view_as(PortableOptions).job_server_timeout
     if endpoint and endpoint != "embed" and not _answers(endpoint, min(seconds, SECONDS_TO_ANSWER)):
@@ -57,7 +57,8 @@ def _connect(connect: Callable[[PipelineOptions], Any], options: PipelineOptions
         return connect(options)
     except grpc.FutureTimeoutError as error:
         raise _Unreachable(
-            f"no job service answers at {endpoint}", "check --job_endpoint, and that it runs"
+            f"no job service answers at {endpoint}",
+            "check --job_endpoint, and that the service runs",
         ) from error
 
 
@@ -76,18 +77,18 @@ class _Unreachable(BatchPredictError):
 
 @contextlib.contextmanager
 def lost_connection_named() -> Iterator[None]:
-    """Have it named if the job service that the block waits for is gone.
+    """Convert the error of a lost connection to the job service that the block waits for.
 
     Raises:
-        BatchPredictError: it is.
+        BatchPredictError: the connection is lost.
     """
     try:
         yield
     except grpc.RpcError as error:
         why = ": ".join(filter(None, (_code_of(error), _details_of(error))))
         raise _Unreachable(
-            f"the job service has been lost ({why})",
-            "its job may go on without it; once that has ended, --resume goes on with it",
+            f"lost the connection to the job service ({why})",
+            "the job may still run; once it has ended, use --resume",
         ) from error
 
 
@@ -104,26 +105,26 @@ def _in_any_thread(server: JobServer) -> JobServer:
 
 
 class _Quiet(JobServer):
-    """A job server that ends with this process, and touches no signal.
+    """A job server that ends with this process, and sets no signal handler.
 
-    Runs may share the server behind it, and then begin it once.
+    Runs may share the server behind it; it then starts once.
     """
 
     def __init__(self, server: StopOnExitJobServer) -> None:
         self._server = server
 
     def start(self) -> Any:
-        """Start it, if nobody has."""
+        """Start the server, unless it runs."""
         server = self._server
         with server._lock:
             if not server._started:
                 server._endpoint = server._job_server.start()
                 server._started = True
                 atexit.register(server.stop)
-                # A job elsewhere that goes on may still want the files that are staged.
+                # A job that continues elsewhere may still read the staged files.
                 cancellation.at_end(lambda: server._job_server._server.stop())
             return server._endpoint
 
     def stop(self) -> None:
-        """Stop it, for all who share it."""
+        """Stop the server, for all runs that share it."""
         self._server.stop()

@@ -1,7 +1,7 @@
-"""The local runner: worker processes that end in time and whose death is reported.
+"""The local engine: its worker processes stop in time; their death is an error.
 
-Beam's own are started by a shell that signals do not get past; the death of one shows as
-"Channel closed prematurely.", or, as long as another is busy, not at all.
+Beam starts its own worker processes through a shell, which does not pass signals on. The death of
+one shows as "Channel closed prematurely.", or not at all as long as another one is busy.
 """
 
 from __future__ import annotations
@@ -20,10 +20,12 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions
 from apache_beam.portability import python_urns
 from apache_beam.portability.api import (
     beam_fn_api_pb2,
     beam_fn_api_pb2_grpc,
+    beam_provision_api_pb2,
     endpoints_pb2,
 )
 from apache_beam.runners.portability.fn_api_runner import fn_runner
@@ -31,16 +33,21 @@ from apache_beam.runners.portability.fn_api_runner.worker_handlers import (
     GrpcWorkerHandler,
     WorkerHandler,
 )
+from apache_beam.runners.portability.portable_runner import JobServiceHandle
 from apache_beam.runners.worker.log_handler import LOGENTRY_TO_LOG_LEVEL_MAP
 from google.protobuf import json_format, text_format  # type: ignore[import-untyped]
 
 from beam_batch_predict import cancellation
-from beam_batch_predict.errors import BatchPredictError
+from beam_batch_predict.errors import BatchPredictError, Violation
 from beam_batch_predict.messages import redacted
+from beam_batch_predict.runners.derived_options import DerivedOptions, PlannedOption
+from beam_batch_predict.runners.engine import Engine, Given
 from beam_batch_predict.runners.worker_main import PARENT
+from beam_batch_predict.spec.options import ModelCopies
+from beam_batch_predict.spec.resources import Resources
 from beam_batch_predict.status import Code
 
-__all__ = ["LocalRunner"]
+__all__ = ["LocalEngine", "LocalRunner"]
 
 _URN = "beam_batch_predict:env:worker_processes:v1"
 
@@ -51,14 +58,53 @@ _SECONDS_TO_END = 5.0
 _logger = logging.getLogger(__name__)
 
 
+class LocalEngine(Engine):
+    """This machine: workers are child processes, or threads of this process."""
+
+    is_local = runs_here = True
+
+    def __init__(self, options: PipelineOptions) -> None:
+        super().__init__(options)
+        mode = options.view_as(DirectOptions).direct_running_mode
+        self.workers_in_process = mode != "multi_processing"
+
+    def derive(self, resources: Resources, given: Given, copies: ModelCopies) -> DerivedOptions:
+        """Derive what several workers are: processes, unless the flags or the copies say threads.
+
+        In Beam's own default mode they are threads that share one core.
+        """
+        mode, chosen = given.get("direct_running_mode"), f"--model_copies={copies.value}"
+        if mode == "multi_processing" and copies is ModelCopies.MACHINE:
+            message = f"several processes, and {chosen} wants one; leave out one of them"
+            wrong = Violation(f"--direct_running_mode={mode}", message)
+            return DerivedOptions(violations=(wrong,))
+        workers = given.get("direct_num_workers", 1)
+        if mode or workers == 1:
+            return DerivedOptions()
+        origin = f"--direct_num_workers={workers}"
+        option = PlannedOption("direct_running_mode", "multi_processing", origin)
+        if copies is ModelCopies.MACHINE:
+            option = option._replace(value="multi_threading", source=chosen)
+        return DerivedOptions((option,))
+
+    def make_runner(self) -> LocalRunner:
+        """Make the runner; its worker processes get the options too.
+
+        Beam's own leaves them out, and file systems read their options there.
+        """
+        encoded = JobServiceHandle.encode_pipeline_options(self.options.get_all_options())
+        info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
+        return LocalRunner(provision_info=fn_runner.ExtendedProvisionInfo(info))
+
+
 class LocalRunner(fn_runner.FnApiRunner):
-    """Beam's FnApiRunner; where it starts processes, they are those of this module."""
+    """Beam's FnApiRunner with the worker processes of this module."""
 
     def run_via_runner_api(self, pipeline_proto: Any, options: Any) -> Any:
         """Run the pipeline.
 
         Raises:
-            BatchPredictError: a worker process ended before its time.
+            BatchPredictError: a worker process ended before the pipeline did.
         """
         crew = _Crew()
         for environment in pipeline_proto.components.environments.values():
@@ -69,7 +115,7 @@ class LocalRunner(fn_runner.FnApiRunner):
 
 
 class _WorkerLost(BatchPredictError):
-    """A process ended, and left work undone."""
+    """A worker process ended before its work was done."""
 
     code = Code.ABORTED
 
@@ -96,12 +142,12 @@ class _Crew:
             raise self.loss from error
 
     def stop(self) -> None:
-        """Ask all to stop, where that is safe."""
+        """Ask all workers to stop at the next batch."""
         for member in self.members:
             member.process.send_signal(cancellation.was_asked() or signal.SIGTERM)
 
     def lost(self, code: int) -> None:
-        """One has ended: all that Beam waits for has failed, from any of them."""
+        """Fail all that Beam waits for, because one worker has ended."""
         if self.loss is None:
             self.loss = _WorkerLost(f"a worker process ended: {_how(code)}", _hint(code))
             self.stop()
@@ -110,7 +156,7 @@ class _Crew:
 
 
 def _how(code: int) -> str:
-    """How a process ended, from its return code.
+    """Describe how a process ended, from its return code.
 
     Example:
         >>> _how(1), _how(-11)
@@ -120,19 +166,19 @@ def _how(code: int) -> str:
         return f"exit code {code}"
     try:
         return f"killed by {signal.Signals(-code).name}"
-    except ValueError:  # such as those for real time
+    except ValueError:  # a real-time signal has no name
         return f"killed by signal {-code}"
 
 
 def _hint(code: int) -> str:
     if -code != signal.SIGKILL:
         return ""
-    return "so does the system when it runs out of memory, which fewer --direct_num_workers save"
+    return "the system kills processes when memory runs out; use fewer --direct_num_workers"
 
 
 @WorkerHandler.register_environment(_URN, bytes)
 class _WorkerProcess(GrpcWorkerHandler):
-    """What the runner holds of a worker process."""
+    """A worker process, as the runner sees it."""
 
     process: subprocess.Popen[bytes]
 
@@ -174,17 +220,17 @@ class _WorkerProcess(GrpcWorkerHandler):
         code = self.process.wait()
         while not self._closing.is_set():
             self._crew.lost(code)
-            # Beam may begin to wait for something after this; there is nothing to be told by.
+            # Beam may start to wait for this worker later, and gives no notice of that.
             self._closing.wait(0.1)
 
     def fail(self, message: str) -> None:
-        """Answer all that Beam waits for with an error."""
+        """Answer all open requests of Beam with an error."""
         for name, future in list(self.control_conn._futures_by_id.items()):
             if not future.is_done():
                 future.set(beam_fn_api_pb2.InstructionResponse(instruction_id=name, error=message))
 
     def close(self) -> None:
-        """End the process by leaving it without work; if it does not let go of any, kill it."""
+        """Close the connections, which ends the process; kill it if it stays busy."""
         code = self.process.poll()
         if code is not None:  # Beam may see a connection break before the process has ended here
             self._crew.lost(code)
@@ -218,10 +264,10 @@ class _WorkerProcess(GrpcWorkerHandler):
 
 
 class _Logs(beam_fn_api_pb2_grpc.BeamFnLoggingServicer):
-    """What workers log, in the log of this process."""
+    """Messages that workers log, written to the log of this process."""
 
     def Logging(self, request_iterator: Iterable[Any], context: Any = None) -> Iterator[Any]:  # noqa: N802
-        """Log it."""
+        """Log the messages of a worker."""
         for entries in request_iterator:
             for entry in entries.log_entries:
                 level = LOGENTRY_TO_LOG_LEVEL_MAP[entry.severity]

@@ -1,29 +1,46 @@
-"""What runners are called, and which cannot be had here."""
+"""Names of runners, and runners that are refused."""
 
 from __future__ import annotations
 
 from apache_beam.options.pipeline_options import StandardOptions
+from apache_beam.runners.runner import PipelineRunner
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import did_you_mean
 
-__all__ = ["WITH_JOB_SERVERS", "check_runner", "runner_name"]
+__all__ = [
+    "DATAFLOW",
+    "LOCAL",
+    "WITH_JOB_SERVERS",
+    "check_runner",
+    "is_local_runner",
+    "runner_name",
+]
 
 _BEAMS = {path.rpartition(".")[2].lower(): path for path in StandardOptions.ALL_KNOWN_RUNNERS}
 
 _REFUSED = {
-    "daskrunner": "what a step gives at the end of a bundle is lost there, and nothing says so",
+    "daskrunner": "the runner drops what a step outputs at the end of a bundle, without an error",
 }
-"""Runners that lose rows."""
+"""Runners that lose rows, and why."""
 
-LOCAL = "local"
+LOCAL = frozenset({"", "local", "directrunner", "fnapirunner", "switchingdirectrunner"})
+"""Names of the runner on this machine.
+
+It is Beam's FnApiRunner: `DirectRunner` of Beam 2.77 picks an engine by looking at the pipeline
+and the network, and may try to download one.
+"""
+
+_LOCAL_CLASSES = LOCAL | {"localrunner", "bundlebaseddirectrunner", "prismrunner"}
+
+DATAFLOW = "dataflowrunner"
 
 WITH_JOB_SERVERS = frozenset({"portablerunner", "flinkrunner", "sparkrunner"})
-"""Runners of clusters, which have a number of Python processes on each worker."""
+"""Runners of clusters, with a number of Python processes on each worker."""
 
 
 def runner_name(given: str | None) -> str:
-    """The name of a runner in lowercase, as Beam takes it: without its module, in full.
+    """Return the full name of a runner in lowercase, without its module.
 
     Example:
         >>> runner_name("Flink"), runner_name("runners.direct.DirectRunner")
@@ -33,11 +50,16 @@ def runner_name(given: str | None) -> str:
     return f"{name}runner" if f"{name}runner" in _BEAMS else name
 
 
+def is_local_runner(runner: PipelineRunner) -> bool:
+    """Whether all workers of a runner are on this machine."""
+    return type(runner).__name__.lower() in _LOCAL_CLASSES
+
+
 def check_runner(given: str | None) -> None:
-    """Refuse a runner that there is not, or that loses rows.
+    """Refuse a runner that does not exist, or that loses rows.
 
     Raises:
-        InvalidArgument: it is one.
+        InvalidArgument: the runner is refused.
 
     Example:
         >>> check_runner("FlnkRunner")
@@ -49,8 +71,8 @@ def check_runner(given: str | None) -> None:
     if name in _REFUSED or f"{name}runner" in _REFUSED:
         reason = _REFUSED.get(name) or _REFUSED[f"{name}runner"]
         raise InvalidArgument(f"--runner={given}: rows would be missing: {reason}")
-    if not given or name in _BEAMS or name == LOCAL or "." in given:  # a class of somebody's own
+    if name in _BEAMS or name in LOCAL or "." in str(given):  # or a class of another package
         return
-    names = [*(path.rpartition(".")[2] for path in _BEAMS.values()), LOCAL]
+    names = [*(path.rpartition(".")[2] for path in _BEAMS.values()), "local"]
     hint = did_you_mean(name, names, str) or "local is the runner on this machine"
     raise InvalidArgument(f"--runner={given}: there is no such runner", hint)

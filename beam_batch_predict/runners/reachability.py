@@ -1,45 +1,40 @@
-"""Workers that may be on other machines, and what they must find there."""
+"""Paths that workers on other machines must reach."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 
-from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
-
 from beam_batch_predict import files
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runners.pipeline_options import runs_here, waits_for_service
 from beam_batch_predict.spec import BatchPredictSpec, FileSource, GcsDestination
 
-__all__ = ["check_reach", "note_on_paths"]
+__all__ = ["note_on_paths", "refuse_local_paths"]
 
 _MOST_SHOWN = 3
 _MOST_NAMED = 10
-"""Of paths in a note, and in an error."""
+"""Paths in a note, and in an error."""
 
 
-def note_on_paths(spec: BatchPredictSpec, options: PipelineOptions) -> str:
-    """Which paths of a run workers must see as this machine does; empty where there are none.
+def note_on_paths(spec: BatchPredictSpec) -> str:
+    """Name the paths of a run that workers must see as this machine does.
 
-    Workers of a cluster may share directories with this machine, or be on it: nobody here knows.
+    Workers of a cluster may share directories with this machine, or be on it.
+
+    Returns:
+        The note; empty where there are no such paths.
 
     Example:
-        >>> from beam_batch_predict.runners.pipeline_options import make_options
         >>> from beam_batch_predict.spec import JsonLines, SavedModel
         >>> spec = BatchPredictSpec(
         ...     JsonLines("gs://b/in"), SavedModel("gs://b/model"), GcsDestination("/data/out"))
-        >>> note_on_paths(spec, make_options(["--runner=FlinkRunner", "--flink_master=host:8081"]))
-        'note: workers on other machines must see what is here at these paths: /data/out'
+        >>> note_on_paths(spec)
+        'workers on other machines must see what is here at these paths: /data/out'
         >>> spec = BatchPredictSpec(
         ...     JsonLines("gs://b/in"), SavedModel("gs://b/model"), GcsDestination("out"))
-        >>> note_on_paths(spec, make_options(["--runner=PortableRunner"]))[-57:]
-        ': out (relative ones begin where each worker was started)'
-        >>> note_on_paths(spec, make_options([]))
-        ''
+        >>> note_on_paths(spec).partition(": ")[2]
+        'out (relative paths start at the directory in which a worker was started)'
     """
-    if runs_here(options) or waits_for_service(options):
-        return ""
     local = [uri for uri in dict.fromkeys(_uris(spec)) if files.is_local(uri)]
     if not local:
         return ""
@@ -47,12 +42,12 @@ def note_on_paths(spec: BatchPredictSpec, options: PipelineOptions) -> str:
     if len(local) > _MOST_SHOWN:
         shown += f" and {len(local) - _MOST_SHOWN} more"
     if not all(map(os.path.isabs, local)):
-        shown += " (relative ones begin where each worker was started)"
-    return f"note: workers on other machines must see what is here at these paths: {shown}"
+        shown += " (relative paths start at the directory in which a worker was started)"
+    return f"workers on other machines must see what is here at these paths: {shown}"
 
 
 def _uris(spec: BatchPredictSpec) -> Iterator[str]:
-    """All that workers read or write, what they write first."""
+    """Yield the URIs that workers write and read."""
     if isinstance(spec.destination, GcsDestination):
         yield spec.destination.output_uri_prefix
     yield spec.model.uri
@@ -60,29 +55,25 @@ def _uris(spec: BatchPredictSpec) -> Iterator[str]:
         yield from spec.source.uris
 
 
-def check_reach(spec: BatchPredictSpec, options: PipelineOptions) -> None:
-    """See that workers reach what a run reads and writes, where it is known that they may not.
+def refuse_local_paths(spec: BatchPredictSpec) -> None:
+    """Refuse paths of this machine for workers that are elsewhere.
 
-    Workers of Dataflow have directories of their own under the same names, in which the results
-    of a run would be lost. (An endpoint on this machine is one for trying things out.)
+    Such workers have directories of their own under the same names, in which the results of a
+    run would be lost.
 
     Raises:
         InvalidArgument: inputs, model or results are on this machine.
 
     Example:
-        >>> from beam_batch_predict.runners.pipeline_options import make_options
         >>> from beam_batch_predict.spec import JsonLines, SavedModel
         >>> spec = BatchPredictSpec(
         ...     JsonLines("gs://b/in"), SavedModel("model"), GcsDestination("gs://b/out"))
-        >>> check_reach(spec, make_options(["--runner=DataflowRunner"]))
+        >>> refuse_local_paths(spec)
         Traceback (most recent call last):
         beam_batch_predict.errors.InvalidArgument: workers of Dataflow do not reach this machine:
           the model is at model
           hint: use gs://bucket/… for all of them
     """
-    endpoint = options.view_as(GoogleCloudOptions).dataflow_endpoint or ""
-    if not waits_for_service(options) or "localhost" in endpoint:
-        return
     used = [("the model is at", spec.model.uri)]
     if isinstance(spec.source, FileSource):
         used = [*(("inputs are at", uri) for uri in spec.source.uris), *used]

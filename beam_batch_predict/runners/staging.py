@@ -1,9 +1,8 @@
-"""This package for remote workers that start from a stock image of Beam.
+"""Staging of this package for remote workers that start from Beam's own image.
 
-Such workers have Beam, and neither this package nor TensorFlow. The package that is installed
-here is staged for them as a wheel: pip installs it there, and what it requires from PyPI, in the
-versions that are here, before the first work. A wheel rather than an sdist, so that workers have
-nothing to build.
+Such workers have Beam, but neither this package nor TensorFlow. The launcher stages its own
+installed package as a wheel. Before the first work, pip installs the wheel on the worker, and its
+requirements from PyPI in the versions of the launcher. Workers would have to build an sdist.
 """
 
 from __future__ import annotations
@@ -23,9 +22,7 @@ from importlib import metadata
 
 from apache_beam.options.pipeline_options import (
     PipelineOptions,
-    PortableOptions,
     SetupOptions,
-    StandardOptions,
     WorkerOptions,
 )
 from packaging.requirements import Requirement
@@ -33,10 +30,8 @@ from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runners.names import WITH_JOB_SERVERS, runner_name
-from beam_batch_predict.runners.pipeline_options import runs_here, waits_for_service
 
-__all__ = ["make_wheel", "staged_for_workers", "workers_lack_package"]
+__all__ = ["brings_package", "make_wheel", "staged_for_workers"]
 
 PACKAGE = "beam_batch_predict"
 DISTRIBUTION = "beam-batch-predict"
@@ -48,7 +43,7 @@ _NAMED = re.compile(r"(^|[\s/])beam[-_.]batch[-_.]predict(?!\w|[-_][a-z])", re.I
 _OF_EXTRA = re.compile(r";.*\bextra\s*==")
 _FIELDS = ("Metadata-Version", "Name", "Version", "Summary", "Requires-Python")
 _TIME = (1980, 1, 1, 0, 0, 0)
-"""Of all files in a wheel: what was packed twice is the same bytes, and staged once."""
+"""Time of all files in a wheel: a wheel packed twice has the same bytes, and is staged once."""
 
 _logger = logging.getLogger(__name__)
 
@@ -57,20 +52,15 @@ _logger = logging.getLogger(__name__)
 def staged_for_workers(
     options: PipelineOptions, show: Callable[[str], object] = _logger.info
 ) -> Iterator[None]:
-    """Have workers install this package, inside the block in which the pipeline is handed over.
-
-    Does nothing where they have it: see `workers_lack_package`.
+    """Have workers install this package, inside the block in which the pipeline is submitted.
 
     Args:
         options: of the pipeline.
-        show: takes a line that says what is done.
+        show: takes a line of text.
 
     Raises:
         InvalidArgument: the package cannot be packed.
     """
-    if not workers_lack_package(options):
-        yield
-        return
     setup = options.view_as(SetupOptions)
     before = setup.extra_packages
     with tempfile.TemporaryDirectory(prefix="beam-batch-predict-") as directory:
@@ -84,73 +74,42 @@ def staged_for_workers(
             setup.extra_packages = before
 
 
-def workers_lack_package(options: PipelineOptions) -> bool:
-    """Whether workers start without this package, and nothing that is staged brings it.
+def brings_package(options: PipelineOptions) -> bool:
+    """Whether an option gives workers this package, or replaces what they install.
 
-    They do on Dataflow, and where a portable runner starts containers, if no option names an
-    image. `--setup_file` says what is to be installed, as do a requirements file and extra
-    packages in which this one is named.
-
-    Example:
-        >>> from beam_batch_predict.runners.pipeline_options import make_options
-        >>> workers_lack_package(make_options(["--runner=DataflowRunner"]))
-        True
-        >>> image = "--sdk_container_image=europe-docker.pkg.dev/p/r/image"
-        >>> workers_lack_package(make_options(["--runner=DataflowRunner", image]))
-        False
-        >>> workers_lack_package(make_options([]))
-        False
+    A container image and `--setup_file` define all that workers have. A requirements file and
+    extra packages may name this package.
     """
-    if not _from_stock_image(options):
-        return False
-    setup = options.view_as(SetupOptions)
-    if setup.setup_file:
-        return False
-    if any(_NAMED.search(str(package)) for package in setup.extra_packages or ()):
-        return False
-    return not (setup.requirements_file and _names_package(setup.requirements_file))
-
-
-def _from_stock_image(options: PipelineOptions) -> bool:
-    worker = options.view_as(WorkerOptions)
-    if worker.sdk_container_image or worker.worker_harness_container_image:
-        return False
-    if waits_for_service(options):
-        return not worker.sdk_harness_container_image_overrides
-    name = runner_name(options.view_as(StandardOptions).runner)
-    if name not in WITH_JOB_SERVERS or runs_here(options):
-        return False
-    portable = options.view_as(PortableOptions)
-    image = portable.environment_config or portable.lookup_environment_option(
-        "docker_container_image"
-    )
-    return (portable.environment_type or "DOCKER").upper() == "DOCKER" and not image
+    worker, setup = options.view_as(WorkerOptions), options.view_as(SetupOptions)
+    image = worker.sdk_container_image or worker.worker_harness_container_image
+    extra = any(_NAMED.search(str(package)) for package in setup.extra_packages or ())
+    listed = setup.requirements_file and _names_package(setup.requirements_file)
+    return bool(image or setup.setup_file or extra or listed)
 
 
 def _names_package(requirements: str) -> bool:
     try:
         lines = pathlib.Path(requirements).read_text(encoding="utf-8").splitlines()
     except (OSError, ValueError):
-        return False  # Beam says what is wrong with it
+        return False  # Beam reports the error
     return any(_NAMED.search(line.partition("#")[0]) for line in lines)
 
 
 def _note(options: PipelineOptions) -> str:
-    worker = options.view_as(WorkerOptions)
-    private = worker.use_public_ips is False and waits_for_service(options)
+    private = options.view_as(WorkerOptions).use_public_ips is False
     reach = " Without public addresses they reach it only through Cloud NAT." if private else ""
     name = f"{DISTRIBUTION} {_distribution().version}"
     return (
-        f"note: workers start from Beam's image, and install {name} and what it requires, "
-        "TensorFlow among it, from PyPI: some minutes for each worker."
-        f"{reach} An image that has all of it, --sdk_container_image, starts faster: "
+        f"note: workers start from Beam's image, and install {name} and its requirements, "
+        "such as TensorFlow, from PyPI: some minutes for each worker."
+        f"{reach} An image that contains them, --sdk_container_image, starts faster: "
         "docs/flex-template.md"
     )
 
 
 @contextlib.contextmanager
 def _without_warning_of(wheel: str) -> Iterator[None]:
-    """Keep Beam from warning that a wheel may not fit the workers: this one fits all."""
+    """Suppress Beam's warning that a wheel may not fit the workers: this one fits all."""
     stager = logging.getLogger("apache_beam.runners.portability.stager")
 
     def is_news(record: logging.LogRecord) -> bool:
@@ -166,18 +125,18 @@ def _without_warning_of(wheel: str) -> Iterator[None]:
 def make_wheel(directory: str) -> str:
     """Pack this package, as it is installed here, into a wheel for any machine.
 
-    What is packed are the modules that this process would import, with the name and version that
-    they were installed with. Requirements are pinned to what is installed here. Packed again, it
-    is the same bytes.
+    The wheel has the modules that this process would import, under the name and version of their
+    installation. Requirements are pinned to the versions that are installed here. A second call
+    packs the same bytes.
 
     Args:
-        directory: where to make it.
+        directory: where to make the wheel.
 
     Returns:
-        Its path.
+        The path of the wheel.
 
     Raises:
-        InvalidArgument: the package was not installed, so that nobody knows its requirements; or
+        InvalidArgument: the package is not installed, so that its requirements are not known; or
             its modules are not files.
     """
     distribution = _distribution()
@@ -205,7 +164,7 @@ def make_wheel(directory: str) -> str:
 
 
 def _modules() -> dict[str, bytes]:
-    """The files of the package by their paths in it; without what tools keep there."""
+    """Read the files of the package, by path; caches of tools are left out."""
     found = {}
     for path in sorted(_DIRECTORY.rglob("*")):
         inside = path.relative_to(_DIRECTORY)
@@ -214,30 +173,30 @@ def _modules() -> dict[str, bytes]:
             found[inside.as_posix()] = path.read_bytes()
     if "__init__.py" not in found:
         raise InvalidArgument(
-            f"{DISTRIBUTION} cannot be staged for workers: no modules of it are in {_DIRECTORY}",
-            "install it with pip, or name an image that has it: --sdk_container_image",
+            f"cannot stage {DISTRIBUTION} for workers: {_DIRECTORY} has no modules of it",
+            "install it with pip, or name an image that contains it: --sdk_container_image",
         )
     return found
 
 
 def _distribution() -> metadata.Distribution:
-    """What the package was installed as.
+    """Return the metadata of the installed package.
 
-    In a checkout there may be an .egg-info beside it, of some build in the past.
+    A checkout may also have an .egg-info of an earlier build.
     """
     found = list(metadata.distributions(name=DISTRIBUTION))
     found.sort(key=lambda each: each.read_text("METADATA") is None)
     if not found:
         raise InvalidArgument(
-            f"{DISTRIBUTION} cannot be staged for workers: it is not installed here, so that its "
+            f"cannot stage {DISTRIBUTION} for workers: it is not installed here, so that its "
             "requirements are not known",
-            "pip install it, or name an image that has it: --sdk_container_image",
+            "install it with pip, or name an image that contains it: --sdk_container_image",
         )
     return found[0]
 
 
 def _metadata(distribution: metadata.Distribution) -> bytes:
-    """The metadata that pip needs to know on a worker."""
+    """Return the metadata that pip needs on a worker."""
     fields = distribution.metadata
     lines = [f"{name}: {fields[name]}" for name in _FIELDS if name in fields]
     lines += [f"Requires-Dist: {_pinned(each)}" for each in _requirements(distribution)]
@@ -245,7 +204,7 @@ def _metadata(distribution: metadata.Distribution) -> bytes:
 
 
 def _pinned(text: str) -> Requirement:
-    """A requirement, of the very version that is here: workers are to compute the same.
+    """Pin a requirement to the version that is installed here: workers must compute the same.
 
     Example:
         >>> _pinned("packaging[x]>=1; python_version >= '3'").specifier == SpecifierSet(
@@ -257,15 +216,15 @@ def _pinned(text: str) -> Requirement:
     requirement = Requirement(text)
     with contextlib.suppress(metadata.PackageNotFoundError):
         version = Version(metadata.version(requirement.name))
-        if version.local is None:  # else it is a build that PyPI has not
+        if version.local is None:  # PyPI has no local builds
             requirement.specifier = SpecifierSet(f"=={version}")
     return requirement
 
 
 def _requirements(distribution: metadata.Distribution) -> list[str]:
-    """What the package requires, except for its extras.
+    """Return the requirements of the package, without those of its extras.
 
-    In a checkout pyproject.toml says so; what an editable install has noted may be older.
+    In a checkout they are read from pyproject.toml; those of an editable install may be older.
     """
     project = _DIRECTORY.parent / "pyproject.toml"
     if sys.version_info >= (3, 11) and project.is_file():

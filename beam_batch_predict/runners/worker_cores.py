@@ -1,8 +1,7 @@
-"""TensorFlow's threads, where several processes share a machine.
+"""TensorFlow's threads, where several worker processes share a machine.
 
-By itself each process takes all cores: on a machine of 32 cores with a process for each, 1024
-threads for 32 cores. Where a process is alone, TensorFlow's own choice stays, and what the
-environment says always does.
+By default each process uses all cores: 32 processes on 32 cores have 1024 threads. Where a process
+is alone, TensorFlow's default stays. Variables that are set in the environment always stay.
 """
 
 from __future__ import annotations
@@ -18,16 +17,16 @@ from beam_batch_predict.runners.names import WITH_JOB_SERVERS, runner_name
 __all__ = ["processes_beside", "share_cores"]
 
 _VARIABLES = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
-"""Read by TensorFlow when it first computes."""
+"""Variables that TensorFlow reads when it first computes."""
 
 _ONE_PROCESS = "no_use_multiple_sdk_containers"
 
 
 def share_cores() -> None:
-    """Have TensorFlow compute with this process' share of the cores.
+    """Limit TensorFlow to this process' share of the cores.
 
-    To be called before TensorFlow first computes. A worker process has the options of its
-    pipeline, and there alone anything is set.
+    Call it before TensorFlow first computes. It sets something only in a worker process, which has
+    the options of its pipeline.
     """
     cores = _cores()
     processes = processes_beside(RuntimeValueProvider.runtime_options or {}, cores)
@@ -37,11 +36,11 @@ def share_cores() -> None:
 
 
 def processes_beside(options: Mapping[str, Any], cores: int) -> int:
-    """How many worker processes share a machine, as far as options of a pipeline say so.
+    """Return how many worker processes share a machine, by the options of a pipeline.
 
     Args:
         options: as workers get them, by the attributes of Beam's options.
-        cores: of the machine.
+        cores: the cores of the machine.
 
     Example:
         >>> local = {"direct_running_mode": "multi_processing", "direct_num_workers": "3"}
@@ -54,7 +53,7 @@ def processes_beside(options: Mapping[str, Any], cores: int) -> int:
     """
     runner = runner_name(options.get("runner"))
     if runner == "dataflowrunner":
-        # A process for each core, unless an experiment says otherwise.
+        # Dataflow starts a process for each core, unless this experiment is set.
         return 1 if _ONE_PROCESS in (options.get("experiments") or ()) else cores
     if runner in WITH_JOB_SERVERS:
         found = options.get("sdk_worker_parallelism")
@@ -65,7 +64,7 @@ def processes_beside(options: Mapping[str, Any], cores: int) -> int:
 
 
 def _number(value: Any) -> int:
-    """Beam hands numbers on as texts and floats too."""
+    """Read a number, which Beam also passes as a text or a float."""
     try:
         return int(value)
     except (TypeError, ValueError):
@@ -73,7 +72,7 @@ def _number(value: Any) -> int:
 
 
 def _cores() -> int:
-    """Those that this process may use."""
+    """Count the cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

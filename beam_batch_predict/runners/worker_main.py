@@ -1,7 +1,7 @@
 """A worker process of the local runner.
 
-It is Beam's own, except for how it ends: with the process that started it whatever that one
-dies of, and on a signal at the next batch instead of in the middle of a file.
+It is Beam's own, except for how it ends: when the process that started it ends in any way, and on
+a signal at the next batch instead of in the middle of a file.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from beam_batch_predict import cancellation
 __all__ = ["PARENT", "main"]
 
 PARENT = "BEAM_BATCH_PREDICT_PARENT"
-"""The environment variable that holds the process id of the one that started this."""
+"""The environment variable with the id of the process that started this one."""
 
 _PR_SET_PDEATHSIG = 1
-"""Of prctl(2): the signal to get when the thread that started the process ends."""
+"""Option of prctl(2): the signal to send when the thread that started the process ends."""
 
 
 def main() -> None:
-    """Work for the runner that the environment names, until it needs no more."""
+    """Work for the runner that the environment names, until it closes the connection."""
     _end_with(int(os.environ[PARENT]))
-    cancellation.handle_signals(_fall_silent)
+    cancellation.handle_signals(_silence_stderr)
     sys.stderr = _WithoutTracebacks()
     from apache_beam.runners.worker import sdk_worker_main
 
@@ -61,8 +61,8 @@ class _WithoutTracebacks(io.TextIOBase):
         return self._stderr.fileno()
 
 
-def _fall_silent() -> None:
-    """Say nothing more: what Beam has to tell of a worker that stops is no news."""
+def _silence_stderr() -> None:
+    """Drop later messages: Beam's about a worker that stops are not useful."""
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
 

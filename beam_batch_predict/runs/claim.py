@@ -1,7 +1,8 @@
-"""A run's directory: claimed for a new run, or found for one that is gone on with."""
+"""Claim of the directory of a new run; the directory of a run to resume."""
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 from collections.abc import Callable
 
@@ -14,47 +15,47 @@ from beam_batch_predict.runs.resume import check_resumable, find_unfinished
 from beam_batch_predict.sinks.naming import output_directory, shared_directory
 from beam_batch_predict.spec import BatchPredictSpec, GcsDestination
 
-__all__ = ["claim_run", "take_up_run"]
+__all__ = ["claim_run", "resume_run"]
 
 
 def claim_run(spec: BatchPredictSpec, work_prefix: str = "") -> Run:
-    """A run's directory: that of no other run, named after a time to the millisecond.
+    """Claim a directory that no other run has, named after a time to the millisecond.
 
     Args:
         spec: what to run.
         work_prefix: where the run's directory goes if its results are tables.
 
     Raises:
-        DestinationError: it cannot be made, or the run of another job has the place.
+        DestinationError: the directory cannot be made, or belongs to the run of another job.
     """
-    prefix, field = _place(spec, work_prefix)
+    prefix, field = _prefix_and_field(spec, work_prefix)
     time = now()
     time = time.replace(microsecond=time.microsecond // 1000 * 1000)
     try:
         if not _has_own_directory(spec):
-            record = _record_at(spec, shared_directory(prefix), time)
-            take_output_path(record)
-            return record
+            run = _run_at(spec, shared_directory(prefix), time)
+            take_output_path(run)
+            return run
         while True:
             directory = output_directory(prefix, spec.model.display_name, time)
-            record = _record_at(spec, directory, time)
-            if record.claim():
-                return record
+            run = _run_at(spec, directory, time)
+            if run.claim():
+                return run
             time += datetime.timedelta(milliseconds=1)
     except (OSError, ValueError) as error:
         raise DestinationError(
-            f"the output directory under {prefix} cannot be made: {error}",
-            f"check {field}, and that you may write there",
+            f"cannot make the output directory under {prefix}: {error}",
+            f"check {field}, and that you have permission to write there",
         ) from error
 
 
-def take_up_run(
+def resume_run(
     spec: BatchPredictSpec,
     display_name: str,
     show: Callable[[str], None],
     work_prefix: str = "",
 ) -> Run:
-    """The run to go on with, if that gives what the run would have given.
+    """Find the run to resume; check that its results will be what they would have been.
 
     Args:
         spec: what to run.
@@ -63,30 +64,31 @@ def take_up_run(
         work_prefix: where the run's directory is if its results are tables.
 
     Raises:
-        InvalidArgument: there is none, or it was another job's, or its inputs have changed.
+        InvalidArgument: there is no such run, or its inputs, model or options have changed.
     """
-    prefix, _ = _place(spec, work_prefix)
+    prefix, _ = _prefix_and_field(spec, work_prefix)
     unfinished = find_unfinished(prefix, spec, display_name)
     for difference in check_resumable(unfinished, spec):
-        show(f"note: of the software that began the run, {difference}")
-    show(f"going on with the run in {unfinished.directory}")
-    record = _record_at(spec, unfinished.directory, unfinished.create_time).again(unfinished.run)
-    if job := read_external_job(record.parts_directory):
-        show(f"note: Dataflow job {job} had this run: if it still works, cancel it, or both do")
-    return record
+        show(f"note: the software has changed since the run began: {difference}")
+    show(f"resuming the run in {unfinished.directory}")
+    run = _run_at(spec, unfinished.directory, unfinished.create_time).again(unfinished.run)
+    if job := read_external_job(run.parts_directory):
+        show(f"note: Dataflow job {job} was submitted for this run; cancel it if it still runs")
+    return run
 
 
-def _place(spec: BatchPredictSpec, work_prefix: str) -> tuple[str, str]:
-    """What the directories of runs are in, and the field that says so."""
+def _prefix_and_field(spec: BatchPredictSpec, work_prefix: str) -> tuple[str, str]:
+    """Return what the directories of runs are in, and the field or flag that sets it."""
     if isinstance(spec.destination, GcsDestination):
         prefix, own = spec.destination.output_uri_prefix, spec.destination.own_directory
         return prefix, "outputConfig.gcsDestination.outputUriPrefix" if own else "the output path"
     return work_prefix, "--temp_location"
 
 
-def _record_at(spec: BatchPredictSpec, directory: str, time: datetime.datetime) -> Run:
-    place = OutputLocation(spec.destination, spec.model.display_name, time)
-    return place.record_in(directory, spec.job)
+def _run_at(spec: BatchPredictSpec, directory: str, time: datetime.datetime) -> Run:
+    location = OutputLocation(spec.destination, spec.model.display_name, time)
+    run = location.run_in(directory, spec.job)
+    return dataclasses.replace(run, prepared=run.tables is None)
 
 
 def _has_own_directory(spec: BatchPredictSpec) -> bool:

@@ -1,9 +1,8 @@
-"""The id of the job of a service that does a run, kept beside its parts."""
+"""The id of the service's job that does a run, kept beside the run's parts."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any
 
 from beam_batch_predict import files
 from beam_batch_predict.files.errors import StorageUnavailable
@@ -13,10 +12,10 @@ __all__ = ["read_external_job", "write_external_job"]
 _FILE = "dataflow-job"
 
 
-def write_external_job(result: Any, parts_directory: str) -> None:
-    """Keep the id of a run's job beside its parts, for a resumed run."""
+def write_external_job(parts_directory: str, job: str) -> None:
+    """Keep the id of a run's job, for the launcher of a resumed run."""
     with contextlib.suppress(OSError, StorageUnavailable):
-        files.write_file(files.join(parts_directory, _FILE), str(result.job_id()).encode())
+        files.write_file(files.join(parts_directory, _FILE), job.encode())
 
 
 def read_external_job(parts_directory: str) -> str:

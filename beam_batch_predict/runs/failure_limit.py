@@ -1,4 +1,4 @@
-"""How many rows may fail before a run does.
+"""Limit on failed rows, above which the run fails.
 
 Source: "If predictions for significant portion of the instances fail, the job may finish
 without attempting predictions for all remaining instances" (the service's reference of
@@ -14,11 +14,11 @@ from beam_batch_predict.status import Code, Status
 __all__ = ["EARLY_CHUNKS", "FailureLimit", "Tally"]
 
 EARLY_CHUNKS = 3
-"""Whole chunks that a worker must have seen before it stops a run: rows that fail come in files."""
+"""Whole chunks that a worker must finish before it stops a run: rows often fail file by file."""
 
 
 class FailureLimit(NamedTuple):
-    """The share of rows that may fail, and from how many rows on that counts.
+    """The share of rows that may fail, and the number of rows from which it applies.
 
     Example:
         >>> FailureLimit(0.5, 100).is_exceeded(100, 51), FailureLimit(0.5, 100).is_exceeded(99, 99)
@@ -29,23 +29,23 @@ class FailureLimit(NamedTuple):
     min_rows: int = 1
 
     def is_exceeded(self, rows: int, failed: int) -> bool:
-        """Whether too many of some rows have failed."""
+        """Whether too many of the rows have failed."""
         return rows >= self.min_rows and failed > self.fraction * rows
 
     def status(self, rows: int, failed: int, so_far: bool = False) -> Status:
-        """The error of a run that has exceeded it."""
+        """The error of a run that has exceeded the limit."""
         which = f"all {rows} rows" if failed == rows else f"{failed} of {rows} rows"
         when = " seen so far" if so_far else ""
         return Status(
             Code.FAILED_PRECONDITION,
             f"{which}{when} failed: more than max_failed_fraction={self.fraction:g} allows; "
-            "no predictions were published. The errors files say why, row by row. Mend the cause "
-            "and start the job again, or raise --max_failed_fraction and go on with --resume",
+            "no predictions were published. The error files have the reason for each row. Fix the "
+            "cause and start the job again, or raise --max_failed_fraction and use --resume",
         )
 
 
 class Tally:
-    """What one worker has seen, chunk by chunk.
+    """Count of the rows that one worker has finished, chunk by chunk.
 
     Example:
         >>> tally = Tally()
@@ -57,7 +57,7 @@ class Tally:
         self.rows = self.failed = self.chunks = 0
 
     def exceeds(self, limit: FailureLimit, rows: int, failed: int) -> bool:
-        """Add a chunk; whether enough chunks say now that the run is hopeless."""
+        """Add a chunk; return whether enough chunks now show that the run will exceed the limit."""
         self.rows += rows
         self.failed += failed
         self.chunks += 1

@@ -1,4 +1,4 @@
-"""What the results of a run depend on: what it was asked, its software, its model."""
+"""Fingerprint of a run: the settings, software and model its results depend on."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ __all__ = ["differences", "model_files", "settings_of", "software_versions"]
 _PACKAGES = ("beam-batch-predict", "apache-beam", "tensorflow", "numpy", "pyarrow")
 
 _NOT_RESULTS = frozenset({"clients", "query_job_id"})
-"""How a table is reached; and how a query that is done once is found again."""
+"""How a table is accessed, and the id of a query's job: they do not change results."""
 
 MOST_MODEL_FILES = 10_000
 
 
 def settings_of(spec: BatchPredictSpec) -> dict[str, Any]:
-    """What the results depend on, by name, as values of JSON.
+    """Return the settings that the results depend on, by name, as values of JSON.
 
     Example:
         >>> from beam_batch_predict.spec import GcsDestination, JsonLines, SavedModel
@@ -63,7 +63,7 @@ def _fields(described: Any) -> dict[str, Any]:
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """What differs between two settings, or versions: "name: this, before that".
+    """Describe what differs between two settings or versions, a text for each.
 
     Example:
         >>> differences({"a": {"b": 1}}, {"a": {"b": 2}})
@@ -85,7 +85,7 @@ def _shown(value: Any) -> str:
 
 
 def software_versions() -> dict[str, str]:
-    """The versions of what computes predictions, by the names of packages."""
+    """Return the versions of the packages that compute predictions, by package."""
     found = {"python": platform.python_version()}
     for package in _PACKAGES:
         try:
@@ -96,7 +96,7 @@ def software_versions() -> dict[str, str]:
 
 
 def model_files(uri: str) -> tuple[File, ...]:
-    """The files of a model; none where they cannot be listed, which loading it will tell."""
+    """List the files of a model; none where that fails, since loading will raise the error."""
     try:
         found = files.match_in(uri, "**")
     except (OSError, ValueError, files.StorageUnavailable):

@@ -1,4 +1,4 @@
-"""The end of a run: check, publish, record. All of it happens in the graph."""
+"""The end of a run, a step of the pipeline: check, publish, write `job.json`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from beam_batch_predict.sinks.parts.metadata import read_parts
 from beam_batch_predict.sinks.parts.part import Part
 from beam_batch_predict.sinks.publish.bigquery import load_tables
 from beam_batch_predict.sinks.publish.files import PublishedFile, publish, show_errors_of_failure
-from beam_batch_predict.spec import Outcome
+from beam_batch_predict.spec import Outcome, OutputSettings
 from beam_batch_predict.status import Status
 
 __all__ = ["fail_run", "finish_run"]
@@ -29,21 +29,21 @@ MOST_PARTIAL_FAILURES = 20
 def finish_run(
     parts: Iterable[Part],
     record: Run,
-    predictions_format: str,
+    output: OutputSettings,
     limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
     start: datetime.datetime | None = None,
     planned_input: bool = False,
     changed: Sequence[Status] = (),
 ) -> list[PublishedFile]:
-    """Publish the parts of a run and write its manifest and its record.
+    """Publish the parts of a run and write its manifest and its job resource.
 
-    Done again, after a failure or after it had succeeded, it comes to the same end as
-    long as the directory of parts is left; `remove_parts` is for a later step.
+    A second call, after a failure or a success, has the same result as long as the directory of
+    parts exists; a later step calls `remove_parts`.
 
     Args:
-        parts: every part that was written by this attempt.
-        record: where to record the outcome.
-        predictions_format: of the parts, as `format_name` gives it.
+        parts: all parts that this attempt has written.
+        record: the run.
+        output: the content and the names of the files.
         limit: how many rows may fail.
         start: when the run began.
         planned_input: whether the run's input had a plan.
@@ -55,9 +55,10 @@ def finish_run(
     Raises:
         LostRowsError: the parts do not add up to the input. Nothing is published.
         DestinationError: another run has published in the directory, or BigQuery refuses.
-        TakenOver: another process goes on with the run.
-        RunFailed: too many rows have failed, or no input could be read; so says the record.
-            Errors are shown, predictions are not published, and the parts are left.
+        TakenOver: another process has resumed the run.
+        RunFailed: too many rows have failed, or no input could be read; the job resource has the
+            error. Error records are copied to the output directory, predictions are not
+            published, and the parts are kept.
     """
     with record.recording_failure():
         record.check_attempt()
@@ -67,12 +68,12 @@ def finish_run(
         outcome = _outcome(complete, unread, groups, record, start)
         error = _verdict(complete, unread, limit)
         if error is not None:
-            _fail(complete, record, predictions_format, outcome, error)
+            _fail(complete, record, output, outcome, error)
         if record.tables is not None:
             published = load_tables(complete, record.tables, record.run)
         else:
             directories = record.directory, record.parts_directory
-            published = publish(complete, *directories, predictions_format, record.file_names)
+            published = publish(complete, *directories, output)
         if record.tables is None or record.job is not None:  # else nothing else is in there
             plan = read_plan(record.parts_directory)
             job = record.render(outcome)
@@ -85,15 +86,15 @@ def finish_run(
 
 def fail_run(
     record: Run,
-    predictions_format: str,
+    output: OutputSettings,
     error: Status,
     start: datetime.datetime | None = None,
 ) -> None:
-    """End a run that too many rows have failed of, before all of them were tried.
+    """End a run before all of its rows were tried, because too many have failed.
 
     Raises:
-        RunFailed: always, when all that is known so far is recorded.
-        TakenOver: another process goes on with the run.
+        RunFailed: always, after the job resource is written.
+        TakenOver: another process has resumed the run.
     """
     with record.recording_failure():
         record.check_attempt()
@@ -102,24 +103,24 @@ def fail_run(
         unread = [failure for part in parts for failure in part.source_failures]
         outcome = _outcome(parts, unread, groups, record, start)
         unknown = dataclasses.replace(outcome, incomplete_count=-1)
-        _fail(parts, record, predictions_format, unknown, error)
+        _fail(parts, record, output, unknown, error)
 
 
 def _with_earlier(parts: list[Part], record: Run, planned_input: bool) -> list[Part]:
-    """All parts of a run: those of this attempt, and of the chunks that it need not do again."""
+    """Return all parts of a run: of this attempt, and of chunks that earlier attempts did."""
     if not (planned_input and record.resumed):
         return parts
-    return parts + read_parts(record.parts_directory, besides=complete_chunks(parts))
+    return parts + read_parts(record.parts_directory, without=complete_chunks(parts))
 
 
 def _fail(
     parts: Sequence[Part],
     record: Run,
-    predictions_format: str,
+    output: OutputSettings,
     outcome: Outcome,
     error: Status,
 ) -> None:
-    show_errors_of_failure(parts, record.directory, predictions_format, record.file_names)
+    show_errors_of_failure(parts, record.directory, output)
     record.write(dataclasses.replace(outcome, error=error))
     failed = RunFailed(error.message)
     failed.code = error.code
@@ -133,7 +134,7 @@ def _outcome(
     record: Run,
     start: datetime.datetime | None,
 ) -> Outcome:
-    """What became of a run, as far as there are parts."""
+    """Return the outcome of a run, as far as there are parts."""
     rows = sum(part.rows for part in parts)
     failed = sum(part.failed for part in parts)
     end = now()
@@ -142,7 +143,7 @@ def _outcome(
         end_time=end,
         successful_count=rows - failed,
         failed_count=failed,
-        # How many rows an unreadable file holds is more than anyone can know.
+        # The number of rows in an unreadable file is not known.
         incomplete_count=-1 if unread else 0,
         partial_failures=(*unread, *as_statuses(groups))[:MOST_PARTIAL_FAILURES],
         worker_seconds=sum(part.seconds for part in parts),
@@ -150,7 +151,7 @@ def _outcome(
 
 
 def _verdict(parts: Sequence[Part], unread: Sequence[Status], limit: FailureLimit) -> Status | None:
-    """The error of a run that went to its end and is a failure all the same."""
+    """Return the error of a run that reached its end, if the run is a failure all the same."""
     rows = sum(part.rows for part in parts)
     failed = sum(part.failed for part in parts)
     if limit.is_exceeded(rows, failed):

@@ -1,4 +1,4 @@
-"""Where a run writes, as far as that is known without its pipeline."""
+"""Location of a run's output, as far as it is known without the pipeline."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["OutputLocation"]
 
 
 class OutputLocation(NamedTuple):
-    """Where a run writes, as far as that is known without its pipeline."""
+    """Location of a run's output, as far as it is known without the pipeline."""
 
     destination: Destination
     display_name: str
@@ -28,26 +28,26 @@ class OutputLocation(NamedTuple):
 
     @property
     def tables(self) -> OutputTables | None:
-        """The tables, where the results are such."""
+        """The tables, if the results are tables."""
         if isinstance(self.destination, GcsDestination):
             return None
         return output_tables(self.destination, self.display_name, self.create_time)
 
     def directory(self, prefix: str = "") -> str:
-        """The run's directory; empty for tables as long as the prefix is not known."""
+        """Return the run's directory; empty for tables if the prefix is not known yet."""
         if isinstance(self.destination, GcsDestination):
             prefix = self.destination.output_uri_prefix
             if not self.destination.own_directory:
                 return shared_directory(prefix)
         return output_directory(prefix, self.display_name, self.create_time) if prefix else ""
 
-    def record_in(self, directory: str, job: JobRecord | None = None) -> Run:
-        """The record of the run, in a directory that is known."""
-        record = Run(directory, self.create_time, job, self.tables)
+    def run_in(self, directory: str, job: JobRecord | None = None) -> Run:
+        """Make the run, in a directory that is known."""
+        run = Run(directory, self.create_time, job, self.tables)
         if isinstance(self.destination, BigQueryDestination):
-            return record
+            return run
         return dataclasses.replace(
-            record,
+            run,
             file_names=self.destination.file_names,
             own_directory=self.destination.own_directory,
         )

@@ -1,6 +1,6 @@
-"""One process at a time works on a run, where its directory is on this machine.
+"""Lock on a run whose directory is on this machine: one launcher at a time.
 
-Elsewhere `Run.check_attempt` is what keeps two apart: the later one takes over.
+On other file systems the later of two launchers takes over: see `Run.check_attempt`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ __all__ = ["in_use", "is_locked", "locked"]
 
 @contextlib.contextmanager
 def locked(parts_directory: str) -> Iterator[None]:
-    """Hold a run; the system lets go of it when this process ends, however it does.
+    """Lock a run until the block ends; the kernel releases the lock of a process that dies.
 
     Raises:
-        InvalidArgument: another process holds it.
+        InvalidArgument: another process has the lock.
     """
     if not files.is_local(parts_directory):
         yield
@@ -38,7 +38,7 @@ def locked(parts_directory: str) -> Iterator[None]:
 
 
 def is_locked(parts_directory: str) -> bool:
-    """Whether another process holds a run, as far as can be seen from here."""
+    """Whether another process has the lock of a run; False where locks cannot show it."""
     if not files.is_local(parts_directory):
         return False
     try:
@@ -52,11 +52,11 @@ def is_locked(parts_directory: str) -> bool:
 
 
 def in_use(parts_directory: str) -> InvalidArgument:
-    """The error for whoever wants a run that another process holds."""
+    """Make the error for a run that another process works on."""
     directory = os.path.dirname(os.path.dirname(parts_directory))
     return InvalidArgument(
         f"another process works on the run in {directory}",
-        "wait for its end, or end it; then --resume goes on",
+        "wait until it ends, or stop it; then use --resume",
     )
 
 

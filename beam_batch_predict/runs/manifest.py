@@ -1,7 +1,7 @@
-"""The manifest of a run: what it published, from what, and with what.
+"""The manifest of a run: published files, inputs, software and settings.
 
-It is beside the outputs as `manifest.json`, and written before the job's record says that the
-job has succeeded. Its `digest` is of all else that it holds.
+It is the file `manifest.json` beside the outputs, written before the job resource gets the state
+SUCCEEDED. Its `digest` is of all other fields.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["manifest_of", "read_manifest", "write_manifest"]
 FORMAT = 1
 
 MOST_INPUTS = 10_000
-"""Inputs that are listed; there is a digest of all of them."""
+"""Inputs that are listed; the digest covers all of them."""
 
 
 def manifest_of(
@@ -36,17 +36,17 @@ def manifest_of(
     plan: RunPlan | None,
     job: bytes = b"",
 ) -> dict[str, Any]:
-    """The manifest of a run.
+    """Make the manifest of a run.
 
     Args:
         parts: complete and in order.
         published: what became of them.
-        groups: of the rows that failed, by cause.
+        groups: of the failed rows, by cause.
         run: its name.
-        plan: what it was to do; None where it was a pipeline of somebody's own.
-        job: its record, as it ends; empty where there is no job.
+        plan: of the run; None for a pipeline of the user's own.
+        job: the final job resource; empty where there is no job.
     """
-    places = _places(parts)
+    locations = _locations(parts)
     rows = sum(part.rows for part in parts)
     failed = sum(part.failed for part in parts)
     return {
@@ -57,16 +57,16 @@ def manifest_of(
         "rows": {"read": rows, "predicted": rows - failed, "failed": failed},
         "errors": [group.to_json() for group in groups],
         "unread": [failure.to_json() for part in parts for failure in part.source_failures],
-        "files": [_file(each, places) for each in published],
+        "files": [_file(each, locations) for each in published],
     }
 
 
-def _places(parts: Sequence[Part]) -> dict[int, Sequence[str]]:
-    """Where the first and the last row of each chunk stand."""
+def _locations(parts: Sequence[Part]) -> dict[int, Sequence[str]]:
+    """Return the locations of the first and the last row of each chunk."""
     found: dict[int, list[str]] = defaultdict(list)
     for part in parts:
-        found[part.chunk] += part.places
-    return {chunk: (*places[:1], *places[-1:]) for chunk, places in found.items()}
+        found[part.chunk] += part.locations
+    return {chunk: (*rows[:1], *rows[-1:]) for chunk, rows in found.items()}
 
 
 def _of_plan(plan: RunPlan) -> dict[str, Any]:
@@ -89,7 +89,7 @@ def _inputs(found: Sequence[files.File]) -> list[dict[str, Any]]:
     return [file._asdict() for file in found]
 
 
-def _file(published: PublishedFile, places: Mapping[int, Sequence[str]]) -> dict[str, Any]:
+def _file(published: PublishedFile, locations: Mapping[int, Sequence[str]]) -> dict[str, Any]:
     if published.uri.startswith("bq://"):
         return {"table": published.uri, "rows": published.rows}
     made: dict[str, Any] = {
@@ -99,24 +99,24 @@ def _file(published: PublishedFile, places: Mapping[int, Sequence[str]]) -> dict
         "sha256": published.sha256,
     }
     if published.chunk >= 0:
-        made["chunk"] = {"number": published.chunk, "rows": list(places[published.chunk])}
+        made["chunk"] = {"number": published.chunk, "rows": list(locations[published.chunk])}
     return made
 
 
 def write_manifest(manifest: Mapping[str, Any], directory: str) -> None:
     """Write a manifest, with its digest."""
     text = json.dumps({**manifest, "digest": _digest(manifest)}, indent=1, ensure_ascii=False)
-    # What is no character, as bytes of a name may be, stays an escape of JSON.
+    # Bytes of a name that are no characters stay escapes of JSON.
     content = text.encode("utf-8", "backslashreplace") + b"\n"
     files.write_file(files.join(directory, MANIFEST), content)
 
 
 def read_manifest(directory: str) -> dict[str, Any]:
-    """The manifest of a directory.
+    """Read the manifest of a directory.
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it is not what was written.
+        ValueError: its content is not what the run wrote.
     """
     text = files.read_file(files.join(directory, MANIFEST))
     try:
@@ -127,7 +127,7 @@ def read_manifest(directory: str) -> dict[str, Any]:
     if manifest.get("format") != FORMAT:
         raise ValueError(f"{MANIFEST} was written by another release")
     if digest != _digest(manifest):
-        raise ValueError(f"{MANIFEST} was changed: its digest does not fit")
+        raise ValueError(f"{MANIFEST} was changed: its digest does not match")
     found: dict[str, Any] = manifest
     return found
 

@@ -1,7 +1,7 @@
-"""Directories that a run publishes in without having made them.
+"""Output paths: directories that a run publishes in without having made them.
 
-There may be anything in such a directory but results of another run. A run takes it by
-making the record of its job there, which only one can.
+Such a directory may hold anything but results of another run. A run claims it by creating its
+job resource there, which only one run can.
 """
 
 from __future__ import annotations
@@ -11,53 +11,52 @@ from typing import Any
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError
-from beam_batch_predict.runs.record import Run, plain_state
+from beam_batch_predict.runs.record import Run
 from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, PARTS, naming_of
+from beam_batch_predict.spec import RunState
 
 __all__ = ["take_output_path"]
 
-_ENDED = frozenset({"FAILED", "CANCELLED"})
-
 _OTHERS = (
-    "name an output path without results, or remove all that the run has left; --resume goes on "
-    "with a run of the same job that broke off"
+    "name an output path without results, or remove all files of that run; use --resume for an "
+    "interrupted run of the same job"
 )
 
 _ALONE = (
-    "it has left nothing else so far: remove the file if no process works on that job, or name "
-    "another output path"
+    "that run has written nothing else so far: remove the file if no process works on that job, "
+    "or name another output path"
 )
 
 
-def take_output_path(record: Run) -> None:
-    """Make a run the one that publishes in its directory; done again, it does nothing.
+def take_output_path(run: Run) -> None:
+    """Claim the output path for a run; a second call for the same run does nothing.
 
-    The record of a job that failed before it had a plan, and left nothing else, gives way.
+    The job resource of a job that failed before it had a plan, and left nothing else, is replaced.
 
     Raises:
         DestinationError: another run has published there, or may do so.
     """
-    if _has_begun(record):
+    if _has_begun(run):
         return
-    for pattern in (MANIFEST, *naming_of(record.file_names).patterns):
-        if found := files.match_in(record.directory, pattern):
-            raise _refused(record, found[0].uri, _OTHERS)
-    parts = files.join(record.directory, PARTS)
+    for pattern in (MANIFEST, *naming_of(run.file_names).patterns):
+        if found := files.match_in(run.directory, pattern):
+            raise _refused(run, found[0].uri, _OTHERS)
+    parts = files.join(run.directory, PARTS)
     if files.match_in(parts, "**"):
-        raise _refused(record, parts, _OTHERS)
-    uri = files.join(record.directory, JOB_RECORD)
+        raise _refused(run, parts, _OTHERS)
+    uri = files.join(run.directory, JOB_RECORD)
     present = _read(uri)
-    if present and present != record.render(record.pending()):
+    if present and present != run.render(run.pending()):
         if not _is_over(present):
-            raise _refused(record, uri, _ALONE)
+            raise _refused(run, uri, _ALONE)
         files.delete([uri])
-    if not record.claim():
-        raise _refused(record, uri, _ALONE)
+    if not run.claim():
+        raise _refused(run, uri, _ALONE)
 
 
-def _has_begun(record: Run) -> bool:
-    """Whether the run has written something of its own, which it does not before."""
-    return bool(files.match_in(record.parts_directory, "*"))
+def _has_begun(run: Run) -> bool:
+    """Whether the run has written anything, which it does only after the claim."""
+    return bool(files.match_in(run.parts_directory, "*"))
 
 
 def _read(uri: str) -> bytes:
@@ -72,11 +71,11 @@ def _is_over(content: bytes) -> bool:
         job: Any = json.loads(content)
     except ValueError:
         return False
-    return isinstance(job, dict) and plain_state(job) in _ENDED
+    return isinstance(job, dict) and RunState.of(job).has_failed
 
 
-def _refused(record: Run, uri: str, hint: str) -> DestinationError:
+def _refused(run: Run, uri: str, hint: str) -> DestinationError:
     return DestinationError(
-        f"{uri} exists already: another run has published in {record.directory}, or is to do so",
+        f"{uri} exists already: another run has published in {run.directory}, or will do so",
         hint,
     )

@@ -1,4 +1,4 @@
-"""The beginning of a run: its plan, made once and kept, and the chunks left to do."""
+"""The start of a run: its chunk plan, made once, and the chunks left to do."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from beam_batch_predict.runs.record import Run
 from beam_batch_predict.sinks.formats.bigquery_names import refuse_clashes
 from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
 from beam_batch_predict.sinks.parts.accounting import complete_chunks
-from beam_batch_predict.sinks.parts.metadata import forget_part, read_parts, sound_parts
+from beam_batch_predict.sinks.parts.metadata import intact_parts, read_parts, remove_part_metadata
 from beam_batch_predict.sinks.publish.bigquery_tables import prepare_tables
 from beam_batch_predict.sinks.publish.files import has_publication, refuse_published
 from beam_batch_predict.sources.planning import (
@@ -33,27 +33,26 @@ from beam_batch_predict.status import Code, Status
 __all__ = ["begin_run", "changed_inputs", "chunks_of", "pending_chunks", "plan_run"]
 
 
-def begin_run(record: Run) -> datetime.datetime:
-    """Record that a run has begun, or is gone on with; when.
+def begin_run(run: Run) -> datetime.datetime:
+    """Record that a run, or its resumed attempt, has begun; return when.
 
     Raises:
         DestinationError: another run has published in the directory, or tables cannot be made.
     """
-    if not record.resumed:
-        if record.tables is not None:
-            # Again where a launcher has done so: workers may have another account's rights.
-            with record.recording_failure():
-                prepare_tables(record.tables, record.directory)
-        elif record.own_directory:
-            refuse_published(record.directory, record.file_names)
+    if not (run.resumed or run.prepared):
+        if run.tables is not None:
+            with run.recording_failure():
+                prepare_tables(run.tables, run.directory)
+        elif run.own_directory:
+            refuse_published(run.directory, run.file_names)
         else:
-            take_output_path(record)
-    record.begin_attempt()
-    return record.running()
+            take_output_path(run)
+    run.begin_attempt()
+    return run.running()
 
 
 def chunks_of(source: Source, config: InstanceConfig = InstanceConfig()) -> list[Chunk]:  # noqa: B008 - frozen
-    """The plan of a source, of one chunk at least, so that no part at all is always a loss.
+    """Plan the chunks of a source: at least one, so that a run without parts has lost rows.
 
     Raises:
         SourceError: inputs cannot be found, or lack a header.
@@ -75,13 +74,13 @@ def _chunks(source: Source, listing: Listing) -> list[Chunk]:
 
 
 def _needed_columns(columns: tuple[str, ...], config: InstanceConfig) -> tuple[str, ...]:
-    """The columns to read, in the order that holds for all of the input."""
+    """Return the columns to read, in the order that all of the input has."""
     kept = {config.key_field, *config.attached_fields, *sent_names(columns, config)}
     return tuple(name for name in columns if name in kept)
 
 
-def plan_run(spec: BatchPredictSpec, record: Run) -> list[Chunk]:
-    """The chunks of a run: by the plan in its directory, which is made where there is none.
+def plan_run(spec: BatchPredictSpec, run: Run) -> list[Chunk]:
+    """Return the chunks of a run by the plan in its directory, which is made if there is none.
 
     Raises:
         SourceError: inputs cannot be found, or lack a header.
@@ -89,14 +88,14 @@ def plan_run(spec: BatchPredictSpec, record: Run) -> list[Chunk]:
             both be columns of a table, or files that the run writes are among the inputs.
         ValueError: the plan in the directory was written by another release.
     """
-    kept = read_plan(record.parts_directory)
+    kept = read_plan(run.parts_directory)
     if kept is not None:
         return _chunks(spec.source, Listing.from_json(kept.listing, kept.inputs))
     listing = _list(spec.source, spec.instances)
-    _refuse_own_files(listing, record)
+    _refuse_own_files(listing, run)
     chunks = _chunks(spec.source, listing)
     config = spec.instances
-    if record.tables is not None and not (config.key_field or config.location_as_key):
+    if run.tables is not None and not (config.key_field or config.location_as_key):
         refuse_clashes(chunks[0].columns)
     plan = RunPlan(
         settings=settings_of(spec),
@@ -106,24 +105,24 @@ def plan_run(spec: BatchPredictSpec, record: Run) -> list[Chunk]:
         listing=listing.to_json(),
         inputs=listing.files,
     )
-    write_plan(plan, record.parts_directory)
+    write_plan(plan, run.parts_directory)
     return chunks
 
 
-def _refuse_own_files(listing: Listing, record: Run) -> None:
-    """Refuse inputs among which are files of the run itself.
+def _refuse_own_files(listing: Listing, run: Run) -> None:
+    """Refuse inputs that include files of the run itself.
 
     Raises:
-        InvalidArgument: there are; a pattern names all files of the output directory.
+        InvalidArgument: an input pattern matches files of the output directory.
     """
-    job = _absolute(files.join(record.directory, JOB_RECORD))
-    parts = _absolute(files.join(record.directory, PARTS)) + "/"
+    job = _absolute(files.join(run.directory, JOB_RECORD))
+    parts = _absolute(files.join(run.directory, PARTS)) + "/"
     for file in listing.files:
         uri = _absolute(file.uri)
         if uri == job or uri.startswith(parts):
             raise InvalidArgument(
                 f"{file.uri}, which this run writes, is among its inputs",
-                "write somewhere else, or name the inputs more closely",
+                "write to another directory, or use a narrower pattern for the inputs",
             )
 
 
@@ -131,44 +130,44 @@ def _absolute(uri: str) -> str:
     return os.path.abspath(uri) if files.is_local(uri) else uri
 
 
-def pending_chunks(spec: BatchPredictSpec, record: Run) -> Iterator[Chunk]:
-    """The chunks of a run that are to be done by this attempt.
+def pending_chunks(spec: BatchPredictSpec, run: Run) -> Iterator[Chunk]:
+    """Return the chunks of a run that this attempt has to do.
 
-    A chunk is done when all of its rows are in parts that are as they were written, and none
-    of its files was out of reach: what could not be read before is read again.
+    A chunk is done if all of its rows are in undamaged parts. A chunk with a file that could not
+    be read is done again.
     """
-    chunks = plan_run(spec, record)
+    chunks = plan_run(spec, run)
     done: set[int] = set()
-    if record.resumed and has_publication(record.parts_directory):
-        done = complete_chunks(read_parts(record.parts_directory))
-    elif record.resumed:
+    if run.resumed and has_publication(run.parts_directory):
+        done = complete_chunks(read_parts(run.parts_directory))
+    elif run.resumed:
         sound = []
-        for part in sound_parts(record.parts_directory):
+        for part in intact_parts(run.parts_directory):
             if part.source_failures:
-                forget_part(part, record.parts_directory)
+                remove_part_metadata(part, run.parts_directory)
             else:
                 sound.append(part)
         done = complete_chunks(sound)
     return (chunk for chunk in chunks if chunk.number not in done)
 
 
-def changed_inputs(source: Source, record: Run) -> list[Status]:
-    """The inputs of a run that are not what they were when it was planned.
+def changed_inputs(source: Source, run: Run) -> list[Status]:
+    """Return an error for each input that has changed since the run was planned.
 
-    Rows that were added to a file, or taken out, while the run went on may have no outcome.
+    Rows that were added to a file, or removed, during the run may have no outcome.
     """
-    plan = read_plan(record.parts_directory)
+    plan = read_plan(run.parts_directory)
     if plan is None or not isinstance(source, FileSource):
         return []
     try:
         present = {file.uri: file for file in list_source_files(source, files.match)}
     except (SourceError, StorageUnavailable):
-        return []  # those that are gone since they were read are no loss
+        return []  # inputs that were deleted after they were read lose no rows
     return [
         Status(
             Code.ABORTED,
-            f"{file.uri}: changed while the job ran, from {file.size} to {now.size} bytes; the "
-            "rows of one state or of the other may be missing",
+            f"{file.uri}: changed while the job ran, from {file.size} to {now.size} bytes; rows "
+            "of the old or of the new content may be missing",
         )
         for file in plan.inputs
         if (now := present.get(file.uri, file)) != file

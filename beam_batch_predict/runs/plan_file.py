@@ -1,7 +1,7 @@
-"""The plan file of a run: what it reads, its software, its options.
+"""The plan file of a run: its inputs, software and settings.
 
-Written once, before the first chunk is read, it makes every later look at the run see the same
-work: a plan that is made again by a retried step, a run that is gone on with, the manifest.
+It is written once, before the first chunk is read. A retried step, a resumed run and the manifest
+all read it, so that they work on the same chunks.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from beam_batch_predict.files import File
 
 __all__ = ["RunPlan", "digest_of_files", "read_plan", "write_plan"]
 
-FORMAT = 2
-"""Of all that is beneath the directory of parts; a run of another one cannot be gone on with."""
+FORMAT = 3
+"""Of all files in the directory of parts; a run with another format cannot be resumed."""
 
 _NAME = "run.plan"
 
 
 class RunPlan(NamedTuple):
-    """What a run is to do.
+    """The plan of a run.
 
     Attributes:
-        settings: what the results depend on, by name, as values of JSON.
+        settings: the settings that the results depend on, by name, as values of JSON.
         versions: of the software, by name.
         model: the files of the model.
         chunks: how many.
-        listing: what there is to read, but for the files, as `Listing.to_json` has it.
+        listing: what to read, without the files, as from `Listing.to_json`.
         inputs: the files to read, in their order.
     """
 
@@ -44,7 +44,7 @@ class RunPlan(NamedTuple):
 
 
 def write_plan(plan: RunPlan, directory: str) -> None:
-    """Write a plan into the directory of a run's parts, in place of one there."""
+    """Write a plan into the directory of a run's parts; replace one that is there."""
     head = {**plan._asdict(), "inputs": len(plan.inputs), "format": FORMAT}
     text = io.BytesIO()
     for value in (head, *plan.inputs):
@@ -53,10 +53,10 @@ def write_plan(plan: RunPlan, directory: str) -> None:
 
 
 def read_plan(directory: str) -> RunPlan | None:
-    """The plan in the directory of a run's parts; None where there is none.
+    """Read the plan in the directory of a run's parts; None where there is none.
 
     Raises:
-        ValueError: it is not whole, or of another release.
+        ValueError: the plan is not whole, or another release has written it.
     """
     uri = files.join(directory, _NAME)
     if not files.exists(uri):
@@ -76,7 +76,7 @@ def _files(values: Iterable[Any]) -> Iterator[File]:
 
 
 def digest_of_files(found: Iterable[File]) -> str:
-    """One digest of many files: their names, sizes and times."""
+    """Return one digest of the names, sizes and times of files."""
     made = hashlib.sha256()
     for file in found:
         made.update(json.dumps(file).encode() + b"\n")

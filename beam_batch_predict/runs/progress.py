@@ -1,6 +1,6 @@
 """The progress of a run: finished parts against planned chunks.
 
-Parts are files, so any process can see them, whatever runner works on the job.
+Parts are files, so any process can list them, whatever the runner.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from beam_batch_predict import files
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
-from beam_batch_predict.sinks.parts.metadata import chunk_of_record
+from beam_batch_predict.sinks.parts.metadata import chunk_of_metadata
 
 __all__ = ["chunks_done", "showing_progress"]
 
@@ -22,13 +22,13 @@ SECONDS_BETWEEN = 10.0
 LONGEST_BETWEEN = 300.0
 
 SECONDS_TO_BEGIN = 120.0
-"""For workers to start, before a line says that none has."""
+"""Time for workers to start, before a line says that none has."""
 
 
 def chunks_done(directory: str) -> int:
-    """How many chunks of a run have a part."""
+    """Count the chunks of a run that have a part."""
     found = files.match_in(directory, f"{PARTS}/*/chunk-*.part")
-    return len({chunk_of_record(file.uri) for file in found} - {None})
+    return len({chunk_of_metadata(file.uri) for file in found} - {None})
 
 
 @contextmanager
@@ -39,16 +39,16 @@ def showing_progress(
     seconds: float = SECONDS_BETWEEN,
     to_begin: float = SECONDS_TO_BEGIN,
 ) -> Iterator[None]:
-    """Show now and then how many chunks are done, until the block ends.
+    """Show how many chunks are done, again and again until the block ends.
 
-    The longer it goes on, the more time is between two lines.
+    The longer the block takes, the more time passes between two lines.
 
     Args:
         directory: the run's output directory.
         chunks: how many chunks there are.
         show: takes a line of text.
         seconds: time between the first lines.
-        to_begin: seconds for workers to start, before a line says that none has.
+        to_begin: seconds for workers to start, before a line says that none has started.
     """
     stop = threading.Event()
     start = time.monotonic()
@@ -60,7 +60,7 @@ def showing_progress(
             try:
                 done = chunks_done(directory)
             except (OSError, StorageUnavailable):
-                continue  # a listing that fails is worth no line, and the job no harm
+                continue  # the job does not depend on this listing
             finally:
                 listing = time.monotonic() - asked
             elapsed = time.monotonic() - start
@@ -79,24 +79,24 @@ def showing_progress(
 
 
 _NOT_BEGUN = (
-    "no worker has begun: if none can start, nothing else will say so; "
-    "see the logs of the runner and of its workers, which need the Python packages that are here"
+    "no worker has started; if none can, the runner reports nothing more. Check the logs of the "
+    "runner and of its workers, which need the same Python packages as this machine"
 )
 
 
 def _has_begun(directory: str) -> bool:
-    """Whether a worker has said so in the job's record."""
+    """Whether `job.json` has a `startTime`, which the first worker writes."""
     try:
         with files.open_file(files.join(directory, JOB_RECORD)) as file:
             return "startTime" in json.loads(file.read())
     except (OSError, ValueError, StorageUnavailable):
-        return True  # nobody knows, and there is nothing to warn of
+        return True  # not known, so there is nothing to warn of
 
 
 def _pause(seconds: float, elapsed: float, listing: float) -> float:
-    """How long to wait before a line.
+    """Return the seconds to wait before the next line.
 
-    A listing of 100,000 parts is a hundred requests: most of the time there is none.
+    A listing of 100,000 parts takes a hundred requests, so it must be rare.
 
     Example:
         >>> [_pause(10, elapsed, 0.1) for elapsed in (20, 600, 36000)]

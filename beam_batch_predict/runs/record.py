@@ -1,4 +1,4 @@
-"""The job record: `job.json` in the output directory, at every turn of a run."""
+"""A run and its job resource: `job.json`, written at each change of its state."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import os
 import threading
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,10 +22,10 @@ from beam_batch_predict.errors import (
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS, is_temporary
 from beam_batch_predict.sinks.publish.bigquery_tables import OutputTables
-from beam_batch_predict.spec import FileNames, JobRecord, Outcome
+from beam_batch_predict.spec import FileNames, JobRecord, Outcome, RunState
 from beam_batch_predict.status import Status
 
-__all__ = ["Run", "fresh_time", "now", "plain_state", "read_record"]
+__all__ = ["Run", "fresh_time", "now", "read_record"]
 
 _last = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
 _lock = threading.Lock()
@@ -35,25 +35,15 @@ def _new_name() -> str:
     return uuid.uuid4().hex
 
 
-def plain_state(record: Mapping[str, Any]) -> str:
-    """The state of a job's resource, whichever service it is of; empty where it has none.
-
-    Example:
-        >>> plain_state({"state": "JOB_STATE_FAILED"}), plain_state({"state": "FAILED"})
-        ('FAILED', 'FAILED')
-    """
-    return str(record.get("state") or "").removeprefix("JOB_STATE_")
-
-
 def now() -> datetime.datetime:
-    """The present time, in UTC."""
+    """Return the present time, in UTC."""
     return datetime.datetime.now(datetime.timezone.utc)
 
 
 def fresh_time() -> datetime.datetime:
-    """The present time, or a little later, to a millisecond that this process never had.
+    """Return the present time, or a little later: a millisecond that this process never had.
 
-    Directories are named after it: two runs of one pipeline must not share one.
+    Directories are named after it, and two runs of one pipeline must not share one.
     """
     global _last
     with _lock:
@@ -65,18 +55,21 @@ def fresh_time() -> datetime.datetime:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """Where and what to record of a run; nothing where there is no job.
+    """One attempt at a run: its directory, its results, its job resource.
+
+    Without a job there is no job resource, and the methods that write it do nothing.
 
     Args:
         directory: the output directory.
         create_time: when the job was made.
-        job: renders the record.
-        tables: the results, where they are tables and no files in the directory.
+        job: renders the job resource.
+        tables: the results, if they are tables rather than files in the directory.
         run: the name of the run's directory of parts, which no other run has.
-        attempt: the name of one of the attempts to do the run.
+        attempt: the name of the attempt.
         resumed: whether there was an attempt before this one.
-        file_names: how published files are called.
+        file_names: how published files are named.
         own_directory: whether nothing else was in the directory before.
+        prepared: whether the launcher has checked the destination as workers would.
     """
 
     directory: str
@@ -88,6 +81,7 @@ class Run:
     resumed: bool = False
     file_names: FileNames = FileNames.NUMBERED
     own_directory: bool = True
+    prepared: bool = False
 
     @property
     def parts_directory(self) -> str:
@@ -95,28 +89,28 @@ class Run:
         return files.join(files.join(self.directory, PARTS), self.run)
 
     def again(self, run: str = "") -> Run:
-        """The record of another attempt, at the same run or at one that has parts already."""
+        """Return another attempt, at the same run or at a run that has parts already."""
         return dataclasses.replace(self, run=run or self.run, attempt=_new_name(), resumed=True)
 
     def begin_attempt(self) -> None:
-        """Say that this attempt does the run, and those before it no longer do."""
+        """Make this attempt the one that does the run, in place of those before it."""
         files.write_file(self._attempt_file, self.attempt.encode())
 
     def check_attempt(self) -> None:
-        """See that no later attempt does the run.
+        """Check that no later attempt does the run.
 
         Raises:
-            TakenOver: one does, and the record is its own.
+            TakenOver: a later attempt does, and the job resource belongs to it.
         """
         try:
             present = files.read_file(self._attempt_file).decode()
         except (OSError, ValueError, StorageUnavailable):
-            # None has begun, or all of them are done, or nobody can say.
+            # No attempt has begun, or all have ended, or storage does not answer.
             return
         if present != self.attempt:
             raise TakenOver(
-                f"another process goes on with the run in {self.directory}",
-                "let it work, and start no more than one with --resume",
+                f"another process has resumed the run in {self.directory}",
+                "wait for it, and start only one process with --resume",
             )
 
     @property
@@ -124,17 +118,17 @@ class Run:
         return files.join(self.parts_directory, "attempt")
 
     def outcome(self, **how: Any) -> Outcome:
-        """How the run ended, or how it stands.
+        """Return the outcome of the run, or its present state.
 
         Args:
-            **how: values of attributes of an `Outcome`, other than where and when.
+            **how: values of attributes of an `Outcome`, other than the directory and the time.
         """
         if self.tables is not None:
             how["dataset"], how["table"] = self.tables.dataset_id, self.tables.predictions
         return Outcome(self.directory, self.create_time, **how)
 
     def write(self, outcome: Outcome) -> bytes:
-        """Write the record, in place of the one before it; returns it too."""
+        """Write the job resource, in place of the one before it, and return it."""
         record = self.render(outcome)
         if not record:
             return b""
@@ -142,16 +136,16 @@ class Run:
         return record
 
     def render(self, outcome: Outcome) -> bytes:
-        """The record as text; empty where there is no job."""
+        """Return the job resource as text; empty where there is no job."""
         return b"" if self.job is None else self.job.record(outcome)
 
     def claim(self) -> bool:
-        """Make the directory, with the record of a job that was made.
+        """Make the directory, with the job resource of a job that has not begun.
 
-        A directory that is not the run's own may exist, but not with the record of a job.
+        A directory that is not the run's own may exist, but not with a job resource.
 
         Returns:
-            False if another run has it.
+            False if another run has the directory.
         """
         if not self.own_directory:
             pending = self.render(self.pending())
@@ -159,35 +153,35 @@ class Run:
                 files.join(self.directory, JOB_RECORD), pending
             )
         above = os.path.dirname(self.directory)
-        if is_temporary(above):  # where other users of this machine may be
+        if is_temporary(above):  # other users of this machine may read its parent
             os.makedirs(above, mode=0o700, exist_ok=True)
         return files.claim_directory(self.directory, JOB_RECORD, self.render(self.pending()))
 
     def pending(self) -> Outcome:
-        """What is known of a job that was made and has not begun."""
+        """Return the outcome of a job that has not begun."""
         return self.outcome(incomplete_count=-1)
 
     def running(self) -> datetime.datetime:
-        """Record that the job runs; the time at which it began to."""
+        """Record that the job runs, and return its start time."""
         start = now()
         self.write(self.outcome(start_time=start, incomplete_count=-1))
         return start
 
     def failed(self, status: Status, start: datetime.datetime | None = None) -> bytes:
-        """Record that the job failed, and why; unless another attempt has succeeded meanwhile."""
-        if self.state() == "SUCCEEDED":
+        """Record that the job failed, and why, unless another attempt has succeeded meanwhile."""
+        if self.state() is RunState.SUCCEEDED:
             return b""
         return self.write(self.failure(status, start))
 
-    def state(self) -> str:
-        """What the record says at present; empty where there is none that can be read."""
+    def state(self) -> RunState:
+        """Read the state from the job resource; UNKNOWN where none can be read."""
         try:
-            return plain_state(read_record(self.directory))
-        except (OSError, ValueError, AttributeError, StorageUnavailable):
-            return ""
+            return RunState.of(read_record(self.directory))
+        except (OSError, ValueError, StorageUnavailable):
+            return RunState.UNKNOWN
 
-    def _began(self) -> datetime.datetime | None:
-        """When the run began, as the record says; None where it does not."""
+    def _start_time(self) -> datetime.datetime | None:
+        """Return the start time in the job resource; None where it has none."""
         try:
             text = str(read_record(self.directory)["startTime"]).replace("Z", "+00:00")
             return datetime.datetime.fromisoformat(text)
@@ -195,17 +189,16 @@ class Run:
             return None
 
     def failure(self, status: Status, start: datetime.datetime | None = None) -> Outcome:
-        """The outcome of a job that failed now."""
-        return self.outcome(
-            start_time=start or self._began(), end_time=now(), incomplete_count=-1, error=status
-        )
+        """Return the outcome of a job that failed now."""
+        start = start or self._start_time()
+        return self.outcome(start_time=start, end_time=now(), incomplete_count=-1, error=status)
 
     @contextmanager
     def recording_failure(self) -> Iterator[None]:
-        """Record whatever goes wrong inside, then let it go on its way.
+        """Record an exception of the block in the job resource, and raise it again.
 
-        Except that the directory is another run's: then so is the record in it. Where the
-        results are tables, nobody else publishes in the directory.
+        A `DestinationError` is not recorded if the results are files: the directory may be another
+        run's, and so its job resource. No other run has the directory of a run with tables.
         """
         try:
             yield
@@ -220,11 +213,11 @@ class Run:
 
 
 def read_record(directory: str) -> dict[str, Any]:
-    """The record of the job whose run has a directory.
+    """Read the job resource in a directory.
 
     Raises:
         OSError: there is none, or it cannot be read.
-        ValueError: it is no record.
+        ValueError: it is no object of JSON.
     """
     record = json.loads(files.read_file(files.join(directory, JOB_RECORD)))
     if not isinstance(record, dict):

@@ -1,4 +1,4 @@
-"""Resume of a run: which run, and whether its results would be the same."""
+"""Resume of a run: which run it is, and whether its results would be the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 from beam_batch_predict import files
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.files import File
-from beam_batch_predict.messages import quoted
 from beam_batch_predict.runs.fingerprint import (
     differences,
     model_files,
@@ -20,7 +19,7 @@ from beam_batch_predict.runs.fingerprint import (
 )
 from beam_batch_predict.runs.lock import in_use, is_locked
 from beam_batch_predict.runs.plan_file import RunPlan, read_plan
-from beam_batch_predict.runs.record import plain_state, read_record
+from beam_batch_predict.runs.record import read_record
 from beam_batch_predict.sinks.naming import (
     JOB_RECORD,
     PARTS,
@@ -30,7 +29,7 @@ from beam_batch_predict.sinks.naming import (
 )
 from beam_batch_predict.sinks.publish.files import has_publication
 from beam_batch_predict.sources.planning import Listing, list_source_files
-from beam_batch_predict.spec import BatchPredictSpec, FileSource, GcsDestination
+from beam_batch_predict.spec import BatchPredictSpec, FileSource, GcsDestination, RunState
 
 __all__ = ["Unfinished", "check_resumable", "find_unfinished"]
 
@@ -38,7 +37,7 @@ _MOST_NAMED = 5
 
 
 class Unfinished(NamedTuple):
-    """A run that did not come to its end.
+    """A run that did not reach its end.
 
     Attributes:
         directory: of the run.
@@ -52,27 +51,27 @@ class Unfinished(NamedTuple):
 
     @property
     def parts_directory(self) -> str:
-        """Where its parts are."""
+        """The directory of its parts."""
         return files.join(files.join(self.directory, PARTS), self.run)
 
 
 def find_unfinished(prefix: str, spec: BatchPredictSpec, display_name: str) -> Unfinished:
-    """The newest run of a job that is not finished, and that nobody works on.
+    """Find the newest unfinished run of a job that no other process works on.
 
     Args:
-        prefix: what the directories of the job's runs are in, or the directory of its only one.
+        prefix: what the directories of the job's runs are in, or the directory of its only run.
         spec: of the job.
-        display_name: of the job; runs of jobs with other names are not looked at.
+        display_name: of the job; runs of jobs with other names are ignored.
 
     Raises:
-        InvalidArgument: there is none, or another process works on the only one.
+        InvalidArgument: there is none, or another process works on each of them.
     """
     busy = ""
     for directory, create_time in _directories(prefix, spec):
         record = _record_in(directory)
         if record is None or record.get("displayName", record.get("jobId")) != display_name:
             continue
-        if plain_state(record) == "SUCCEEDED":
+        if RunState.of(record) is RunState.SUCCEEDED:
             continue
         run = _run_in(directory)
         if not run:
@@ -84,14 +83,14 @@ def find_unfinished(prefix: str, spec: BatchPredictSpec, display_name: str) -> U
     if busy:
         raise in_use(busy)
     raise InvalidArgument(
-        f"there is no unfinished run of {quoted(display_name)} under {prefix} to go on with",
-        "start the job without --resume; a run can be gone on with when it has made its plan, "
-        "and until it has succeeded",
+        f"there is no unfinished run of {display_name!r} under {prefix} to resume",
+        "start the job without --resume; a run can be resumed once it has made its plan, until "
+        "it has succeeded",
     )
 
 
 def _directories(prefix: str, spec: BatchPredictSpec) -> list[tuple[str, datetime.datetime]]:
-    """The directories of runs with the model's name and their times, the newest first."""
+    """Return the directories of runs with the model's name and their times, newest first."""
     if isinstance(spec.destination, GcsDestination) and not spec.destination.own_directory:
         directory = shared_directory(prefix)
         time = _create_time(_record_in(directory) or {})
@@ -100,13 +99,13 @@ def _directories(prefix: str, spec: BatchPredictSpec) -> list[tuple[str, datetim
     directories = (file.uri.rpartition("/")[0] for file in files.match_in(prefix, pattern))
     found = []
     for directory in directories:
-        with contextlib.suppress(ValueError):  # a stranger whose name looks much like ours
+        with contextlib.suppress(ValueError):  # not of a run, though its name is similar
             found.append((directory, time_of_directory(directory)))
     return sorted(found, key=itemgetter(1), reverse=True)
 
 
 def _create_time(record: Mapping[str, Any]) -> datetime.datetime | None:
-    """When a job was made, by its record."""
+    """Return the time at which a job was made, from its resource."""
     try:
         time = datetime.datetime.fromisoformat(str(record.get("createTime")).replace("Z", "+00:00"))
     except ValueError:
@@ -122,16 +121,16 @@ def _record_in(directory: str) -> dict[str, Any] | None:
 
 
 def _run_in(directory: str) -> str:
-    """The run whose plan is in a directory; empty where there is none."""
+    """Return the name of the run whose plan is in a directory; empty where there is none."""
     found = files.match_in(directory, f"{PARTS}/*/run.plan")
     return found[0].uri.split("/")[-2] if found else ""
 
 
 def check_resumable(unfinished: Unfinished, spec: BatchPredictSpec) -> list[str]:
-    """See that going on with a run gives what the run would have given.
+    """Check that a resumed run gives the results that the run would have given.
 
     Returns:
-        What is different and may be so, in sentences.
+        Differences that are allowed, in sentences.
 
     Raises:
         InvalidArgument: the inputs, the model or the options are not those of the run; the
@@ -144,7 +143,7 @@ def check_resumable(unfinished: Unfinished, spec: BatchPredictSpec) -> list[str]
     if plan is None:
         raise _refused(unfinished, ["its plan is gone"])
     if has_publication(unfinished.parts_directory):
-        return []  # all rows are done: what they were made from no longer matters
+        return []  # all rows are done: changes of the inputs no longer matter
     reasons = [
         *differences(plan.settings, settings_of(spec)),
         *_changes("model file", plan.model, model_files(spec.model.uri)),
@@ -162,8 +161,8 @@ def _input_changes(plan: RunPlan, spec: BatchPredictSpec) -> list[str]:
             return []
         return [
             f"{session.shown} was read by a session of BigQuery that ended at "
-            f"{session.expires:%Y-%m-%d %H:%M:%S} UTC, and another one has its rows in another "
-            "order"
+            f"{session.expires:%Y-%m-%d %H:%M:%S} UTC, and another session returns the rows in "
+            "another order"
         ]
     if not isinstance(spec.source, FileSource):
         return []
@@ -171,7 +170,7 @@ def _input_changes(plan: RunPlan, spec: BatchPredictSpec) -> list[str]:
 
 
 def _changes(what: str, before: Sequence[File], after: Sequence[File]) -> list[str]:
-    """What became of files, a few of them by name."""
+    """Describe the changes of files, a few of them by name."""
     found = list(_each_change(what, before, after))
     more = len(found) - _MOST_NAMED
     return found[:_MOST_NAMED] + ([f"and {more} more like that"] if more > 0 else [])
@@ -195,6 +194,6 @@ def _each_change(what: str, before: Sequence[File], after: Sequence[File]) -> It
 def _refused(unfinished: Unfinished, reasons: Sequence[str]) -> InvalidArgument:
     lines = "".join(f"\n  {reason}" for reason in reasons)
     return InvalidArgument(
-        f"the run in {unfinished.directory} cannot be gone on with:{lines}",
-        "put back what it began with, or start the job anew without --resume",
+        f"cannot resume the run in {unfinished.directory}:{lines}",
+        "restore what the run began with, or start the job without --resume",
     )

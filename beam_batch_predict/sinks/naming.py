@@ -1,4 +1,4 @@
-"""Names of outputs.
+"""Names of output directories and files.
 
 Source: `OutputConfig.gcsDestination` of Vertex AI's reference:
 `prediction-<model-display-name>-<job-create-time>`, and in it `predictions_0001.<ext>` and
@@ -53,8 +53,7 @@ def output_directory(prefix: str, display_name: str, create_time: datetime.datet
     """The directory of one run.
 
     Characters of the model's name other than letters, digits, `_`, `.` and `-` become `_`, and
-    of a long name its start stays. So it is one name in the directory of all outputs, whatever
-    the model is called.
+    a long name is cut. So any model name makes one name of a directory.
 
     Example:
         >>> time = datetime.datetime(2026, 1, 2, 3, 4, 5, 678000, datetime.timezone.utc)
@@ -67,7 +66,7 @@ def output_directory(prefix: str, display_name: str, create_time: datetime.datet
 
 
 def _usual(display_name: str) -> str:
-    """A model's name as a part of a name of a file: no more than file systems take."""
+    """A model's name as a part of a file name, short enough for file systems."""
     name = _UNUSUAL.sub("_", display_name).encode()[:_LONGEST_NAME]
     return name.decode("utf-8", "ignore")
 
@@ -83,10 +82,10 @@ def run_pattern(display_name: str) -> str:
 
 
 def time_of_directory(directory: str) -> datetime.datetime:
-    """When the job was made whose run has this directory.
+    """When the job was created whose run has this directory.
 
     Raises:
-        ValueError: it is no directory of a run.
+        ValueError: it is not the directory of a run.
 
     Example:
         >>> time_of_directory("out/prediction-m-2026-01-02T03:04:05.678Z").microsecond
@@ -97,17 +96,17 @@ def time_of_directory(directory: str) -> datetime.datetime:
 
 
 def temporary_directory() -> str:
-    """A new name for a directory on this machine, for what nobody wants when a run has ended."""
+    """A new name for a local directory that is not needed after the run."""
     return os.path.join(tempfile.gettempdir(), f"{_TEMPORARY}{uuid.uuid4().hex}")
 
 
 def is_temporary(directory: str) -> bool:
-    """Whether a directory has a name that `temporary_directory` gives."""
+    """Whether a directory has a name of `temporary_directory`."""
     return os.path.basename(directory).startswith(_TEMPORARY)
 
 
 def shared_directory(prefix: str) -> str:
-    """The directory of the one run that publishes right under a prefix.
+    """The directory of the one run that publishes directly under a prefix.
 
     Example:
         >>> shared_directory("gs://bucket/out/"), shared_directory("/")
@@ -117,16 +116,16 @@ def shared_directory(prefix: str) -> str:
 
 
 class Naming(Protocol):
-    """How the published files of a run are called, in its directory.
+    """Names of the published files of a run, in its directory.
 
     All names of a kind sort in the order of their files.
     """
 
     patterns: tuple[str, ...]
-    """Of names that none but published files have."""
+    """Of the names of published files; no other file has such a name."""
 
     error_patterns: tuple[str, ...]
-    """Of those of errors."""
+    """Of the names of errors files."""
 
     header: str
     """The CSV file of the names of the columns; empty where each file has them itself."""
@@ -223,7 +222,7 @@ class ShardedNames:
 
 
 def _first(row: int) -> str:
-    """What tells the parts of a chunk apart, of which there is but one usually."""
+    """The suffix that distinguishes the parts of a chunk, which usually has one."""
     return f"_{row}" if row else ""
 
 
@@ -234,7 +233,7 @@ _NAMINGS: dict[FileNames, Naming] = {
 
 
 def naming_of(names: FileNames) -> Naming:
-    """How files are called.
+    """The naming of files.
 
     Example:
         >>> naming_of(FileNames.NUMBERED).predictions("csv", 1)

@@ -1,11 +1,11 @@
 """The plan of a BigQuery table: one read session, a chunk for each of its streams.
 
-A session is of one moment: all of its streams show the table as it is when the plan is made.
-Which rows a stream has is BigQuery's decision, taken as they are read; a stream that is read
-again has the same rows, and together they have each row once.
+All streams of a session have the table as it is when the plan is made. BigQuery decides during
+reading which rows a stream has. A stream that is read again has the same rows, and together the
+streams have each row once.
 
-What the Storage Read API cannot read (views, external tables) is read by a query, and a
-query's rows from the table that BigQuery keeps them in for a day.
+The Storage Read API cannot read views and external tables: a query reads them. Rows of a query
+are read from the table in which BigQuery keeps them for a day.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 __all__ = ["TableSession", "json_fields", "open_session", "session_chunks"]
 
 MAX_STREAMS = 1000
-"""The most that BigQuery gives where it is not asked for a minimum."""
+"""Streams that BigQuery makes at most without a requested minimum."""
 
 PLAN_SECONDS = 120
-"""How long a service that is not there is asked again; Google's clients take 600."""
+"""Seconds of retries for a service that does not answer; Google's clients retry for 600."""
 
 _STORED = frozenset({"TABLE", "SNAPSHOT"})
-"""What the Storage Read API reads."""
+"""Types of tables that the Storage Read API reads."""
 
 _HINTS = {
     Code.NOT_FOUND: "check inputConfig.bigquerySource.inputUri: bq://project.dataset.table",
@@ -50,11 +50,11 @@ Select = Callable[[tuple[str, ...]], tuple[str, ...]]
 
 
 class TableSession(NamedTuple):
-    """A read session of a table: all of its streams, which BigQuery keeps for some hours.
+    """A read session of a table: all of its streams, which expire after some hours.
 
     Attributes:
-        shown: what messages call the table.
-        expires: when BigQuery forgets the session.
+        shown: the name of the table in messages.
+        expires: when the session expires.
         streams: the resource names of the read streams.
         columns: the names of the columns to read, in their order.
         json_fields: as in `TableStream`.
@@ -72,7 +72,7 @@ class TableSession(NamedTuple):
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> TableSession:
-        """A session again."""
+        """The session of such values."""
         return TableSession(
             value["shown"],
             datetime.datetime.fromisoformat(value["expires"]),
@@ -87,10 +87,10 @@ def open_session(source: BigQuery, select: Select) -> TableSession:
 
     Args:
         source: the table or the query.
-        select: of the names of the columns, those to read, in their order. It may raise.
+        select: returns the columns to read, in their order, of all columns. It may raise.
 
     Raises:
-        SourceError: the table is not there or may not be read, or the query fails. The
+        SourceError: the table does not exist or may not be read, or the query fails. The
             message has Google's text.
     """
     shown = f"bq://{source.table}" if source.table else "the query"
@@ -108,7 +108,7 @@ def open_session(source: BigQuery, select: Select) -> TableSession:
 
 
 def session_chunks(source: BigQuery, session: TableSession) -> list[Chunk]:
-    """The chunks of a session, one for each stream; of an empty table one without rows."""
+    """The chunks of a session, one for each stream; for an empty table one without rows."""
     common: dict[str, Any] = {"format": "bigquery", "columns": session.columns}
     total = len(session.streams)
     return [
@@ -128,9 +128,9 @@ class _Found(NamedTuple):
 
     Attributes:
         table: as the REST API describes it.
-        shown: what messages call it.
+        shown: its name in messages.
         columns: to read.
-        row_restriction: which is not applied yet.
+        row_restriction: a filter that is not applied yet.
     """
 
     table: Table
@@ -140,7 +140,7 @@ class _Found(NamedTuple):
 
 
 def json_fields(fields: Iterable[SchemaField]) -> dict[str, Any]:
-    """The fields whose values are JSON: by name True, or of a record the same of its fields.
+    """The fields with JSON values: by name True, or for a record the same of its fields.
 
     Example:
         >>> from google.cloud.bigquery import SchemaField
@@ -155,7 +155,7 @@ def json_fields(fields: Iterable[SchemaField]) -> dict[str, Any]:
 
 
 def _found(client: Client, source: BigQuery, select: Select) -> _Found:
-    """The table to read, after the query where there must be one."""
+    """The table to read, if necessary made by a query."""
     if source.query:
         return _queried(client, source, select)
     shown = f"bq://{source.table}"
@@ -181,11 +181,11 @@ def _patience() -> Retry:
     from google.api_core.exceptions import DeadlineExceeded, ServiceUnavailable
     from google.cloud.bigquery.retry import DEFAULT_RETRY
 
-    def passes(error: Exception) -> bool:
+    def may_succeed(error: Exception) -> bool:
         is_grpc = isinstance(error, (DeadlineExceeded, ServiceUnavailable))
         return is_grpc or DEFAULT_RETRY._predicate(error)
 
-    return DEFAULT_RETRY.with_predicate(passes).with_timeout(PLAN_SECONDS)
+    return DEFAULT_RETRY.with_predicate(may_succeed).with_timeout(PLAN_SECONDS)
 
 
 def _names(table: Table, shown: str) -> tuple[str, ...]:
@@ -209,8 +209,8 @@ def _queried(client: Client, source: BigQuery, select: Select) -> _Found:
     if plan.statement_type != "SELECT":
         raise _refused(f"the query: expected a SELECT, found {plan.statement_type}")
     if plan.schema:
-        select(tuple(field.name for field in plan.schema))  # before it costs anything
-    # A job that exists already is found by its location alone.
+        select(tuple(field.name for field in plan.schema))  # a dry run, which costs nothing
+    # An existing job is found by its location only.
     job = _run_query(client, source, source.query, "the query", location or plan.location)
     shown = f"query job {job.project}:{job.location}.{job.job_id}"
     table = _result_of(client, job, shown)
@@ -218,7 +218,7 @@ def _queried(client: Client, source: BigQuery, select: Select) -> _Found:
 
 
 def _location(client: Client, source: BigQuery) -> str | None:
-    """Where the dataset is in which the query looks for tables; None where we may not know."""
+    """The location of the query's default dataset; None without permission to read it."""
     from google.api_core.exceptions import Forbidden
 
     project, dataset, _ = source.parts
@@ -240,14 +240,14 @@ def _run_query(
     location: str | None,
     config: QueryJobConfig | None = None,
 ) -> QueryJob:
-    """A query that is done; one that is begun already under the source's id is waited for.
+    """Run a query, or wait for the job of the source's id if it exists.
 
-    With a config for a dry run it is only checked.
+    With a config for a dry run, BigQuery only checks the query.
     """
     from google.api_core.exceptions import Conflict
     from google.cloud.bigquery import DatasetReference, QueryJobConfig
 
-    # Rows in the cache may go at any time; of this query they stay for a day.
+    # Cached rows may expire at any time; those of this query stay for a day.
     config = config or QueryJobConfig(use_query_cache=False)
     if source.table:
         config.default_dataset = DatasetReference(*source.parts[:2])
@@ -316,7 +316,7 @@ def _make_session(project: str, source: BigQuery, found: _Found) -> ReadSession:
 
 
 def _stream_count(table: Table, chunk_bytes: int) -> int:
-    """How many streams to ask for, by the size of all of the table's columns."""
+    """How many streams to request, by the size of all columns of the table."""
     buffered = table.streaming_buffer.estimated_bytes if table.streaming_buffer else 0
     size = (table.num_bytes or 0) + (buffered or 0)
     return min(max(-(-size // chunk_bytes), 1), MAX_STREAMS)

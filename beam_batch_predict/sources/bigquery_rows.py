@@ -1,8 +1,8 @@
 """Rows of a read stream of BigQuery, as Arrow columns.
 
-A row's place is its number in its stream, from 0. A connection that breaks is made again,
-and the stream goes on behind the rows that came; a stream that cannot be read to its end
-fails the work, because without its rows there is no whole table.
+The location of a row is its number in its stream, from 0. After a broken connection, reading
+resumes after the last row. A stream that cannot be read to its end fails the job, because its
+rows would be missing.
 """
 
 from __future__ import annotations
@@ -28,27 +28,27 @@ if TYPE_CHECKING:
 __all__ = ["read_stream", "rows_of"]
 
 ROWS_AT_ONCE = 4096
-"""Rows of a message that are handed on together."""
+"""Rows of a message that are yielded together."""
 
 BYTES_AT_ONCE = 4 * 1024 * 1024
 """Bytes of the same; a single row may have more."""
 
 MOST_FAILURES = 6
-"""In a row, without a message between them."""
+"""Consecutive failures, without a message between them."""
 
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 30.0
-"""Seconds before a new beginning: see `retries.waits`."""
+"""Seconds before reading resumes: see `retries.waits`."""
 
 CONNECT_SECONDS = 600
-"""How long Google's client tries to reach a service that is not there, as it does in REST."""
+"""Seconds that Google's client retries a service that does not answer, as with REST."""
 
 
 def read_stream(span: Span, chunk: Chunk) -> Iterator[Rows]:
     """The rows of a chunk that is a read stream.
 
     Args:
-        span: names the stream in messages.
+        span: has the name of the stream for messages.
         chunk: has the stream, and the columns in their order.
 
     Raises:
@@ -56,10 +56,10 @@ def read_stream(span: Span, chunk: Chunk) -> Iterator[Rows]:
     """
     if chunk.stream is None:
         raise AssertionError("a chunk of a table has a stream")
-    place = 0
+    first_row = 0
     for batch in _batches(span.uri, chunk.stream):
-        yield from rows_of(batch, chunk.columns, chunk.stream.json_fields, place)
-        place += batch.num_rows
+        yield from rows_of(batch, chunk.columns, chunk.stream.json_fields, first_row)
+        first_row += batch.num_rows
 
 
 def rows_of(
@@ -88,8 +88,8 @@ def rows_of(
     size = min(max(BYTES_AT_ONCE // bytes_per_row, 1), ROWS_AT_ONCE)
     for start in range(0, batch.num_rows, size):
         piece = plain.slice(start, size)
-        places = range(first_row + start, first_row + start + piece.num_rows)
-        yield Rows(ArrowRows(piece), places, bytes_per_row * piece.num_rows)
+        numbers = range(first_row + start, first_row + start + piece.num_rows)
+        yield Rows(ArrowRows(piece), numbers, bytes_per_row * piece.num_rows)
 
 
 def _batches(shown: str, stream: TableStream) -> Iterator[pa.RecordBatch]:
@@ -103,10 +103,10 @@ def _batches(shown: str, stream: TableStream) -> Iterator[pa.RecordBatch]:
 def _resumed(
     shown: str, stream: TableStream, client: BigQueryReadClient
 ) -> Iterator[pa.RecordBatch]:
-    """The messages of a stream, each once, whatever happens to the connection.
+    """The messages of a stream, each once, also over broken connections.
 
-    Google's client goes on where a connection broke or the service was not available. Here
-    it is begun anew, at the same row, after the other faults that pass.
+    Google's client resumes after a broken connection or if the service was not available. This
+    function resumes at the same row after other transient faults.
     """
     from google.api_core.exceptions import GoogleAPIError
 
@@ -147,17 +147,19 @@ def _record_batch(shown: str, reply: Any, schema: pa.Schema) -> pa.RecordBatch:
     """The rows of a message, decompressed.
 
     Raises:
-        SourceError: they are not what BigQuery says that it sends.
+        SourceError: they are not the rows that BigQuery announced.
     """
     data = reply.arrow_record_batch.serialized_record_batch
     try:
         batch = pa.ipc.read_record_batch(pa.py_buffer(data), schema)
         batch.validate()
     except (pa.ArrowException, OSError) as error:
-        raise SourceError(f"{shown}: BigQuery sent what is no Arrow batch: {error}") from error
+        raise SourceError(
+            f"{shown}: BigQuery sent data that is not an Arrow batch: {error}"
+        ) from error
     if batch.num_rows != reply.row_count:
         raise SourceError(
-            f"{shown}: BigQuery sent {batch.num_rows} rows, and says they are {reply.row_count}"
+            f"{shown}: BigQuery sent {batch.num_rows} rows, but announced {reply.row_count}"
         )
     return batch
 
@@ -177,7 +179,7 @@ def _expired(shown: str, stream: TableStream, error: Exception) -> SourceError:
 
 
 def _marked(array: pa.Array, kind: Any) -> pa.Array:
-    """An array whose JSON texts have a type that says so."""
+    """An array whose JSON texts have the type of JSON."""
     null = array.is_null() if array.null_count else None
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         return type(array).from_arrays(array.offsets, _marked(array.values, kind), mask=null)

@@ -1,11 +1,11 @@
-"""Compressed files as streams that notice a missing end.
+"""Compressed files as streams that raise an error if the end is missing.
 
-A file cut short must not read as a shorter file: rows would be lost without a word.
+A file that is cut short must not read as a shorter file: rows would be lost silently.
 Beam's `CompressedFile` and zstandard's `stream_reader` read a truncated stream to its last
-block and stop; `BZ2File` leaves out a second stream that is damaged; `GzipFile` loses what
-it read ahead of a fault. So the libraries' decompressors are used here, frame by frame.
+block and stop; `BZ2File` ignores a damaged second stream; `GzipFile` loses the content before
+a fault. So this module uses the decompressors of the libraries, frame by frame.
 
-They lose what they found ahead of a fault in the same piece of `PRESSED_BYTES`.
+They lose the content before a fault in the same piece of `PRESSED_BYTES`.
 """
 
 from __future__ import annotations
@@ -23,20 +23,19 @@ __all__ = ["READ_ERRORS", "Bounds", "blocks", "is_compressed"]
 BLOCK_BYTES = 256 * 1024
 
 PRESSED_BYTES = 1024
-"""Compressed bytes taken at a time: of zstd, they may come out 32,768 times as long.
+"""Compressed bytes per step. Those of zstd may expand 32,768 times.
 
-Of gzip it is 1,032 times. Of bzip2 it is a million times, so its output is taken in pieces.
-
-Which chunk a row of a shared file is in depends on it (`Bounds`): with another value a run that
-broke off would go on with other chunks than it began with.
+Those of gzip expand 1,032 times; those of bzip2 a million times, so its output is taken in
+pieces. The chunk of a row in a shared file depends on this number (`Bounds`): with another value
+a resumed run would have other chunks.
 """
 
 READ_ERRORS = (OSError, EOFError, zlib.error, zstandard.ZstdError)
-"""What reading a file, compressed or not, may raise when the file is at fault."""
+"""Errors of reading a damaged file, compressed or not."""
 
 
 def is_compressed(uri: str) -> bool:
-    """Whether the extension says that a file is compressed.
+    """Whether a file is compressed, by its extension.
 
     Example:
         >>> is_compressed("gs://bucket/in.jsonl.gz"), is_compressed("in.jsonl")
@@ -46,20 +45,20 @@ def is_compressed(uri: str) -> bool:
 
 
 class Bounds:
-    """Where the content of some bytes of a file begins and ends.
+    """The bounds of the content of a range of bytes of a file.
 
-    Of a compressed file this shows while it is decompressed from its beginning. Content
-    belongs to the `PRESSED_BYTES` that it came out with, and these to the bytes among which the
-    first of them is. Every reader of a file feeds the same pieces, so all find the same bounds:
-    ranges that tile a file have contents that tile its content.
+    In a compressed file they are found while it is decompressed from its beginning. Content
+    belongs to the `PRESSED_BYTES` that produced it, and these belong to the range that has the
+    first of them. Every reader of a file decompresses the same pieces, so all find the same
+    bounds: ranges that tile a file have contents that tile its content.
 
     Args:
-        start: the first of the bytes.
-        stop: the one behind the last; None for all to the end of the file.
+        start: the first byte of the range.
+        stop: the byte after the last; None for the end of the file.
 
     Attributes:
-        first: the offset in the content at which theirs begins; None while it is still to come.
-        end: the one behind it; None while it is still to come, and where there is none.
+        first: the offset at which their content begins; None until it is known.
+        end: the offset after their content; None until it is known, or without `stop`.
 
     Example:
         >>> bounds = Bounds(2, 5)
@@ -75,41 +74,40 @@ class Bounds:
         self.end: int | None = None
 
     def reach(self, at: int, offset: int) -> None:
-        """Note that the file's bytes from `at` on are next, when so much content has come."""
+        """Note that the bytes from `at` on produce the content from `offset` on."""
         if self.first is None and at >= self.start:
             self.first = offset
         if self.end is None and self.stop is not None and at >= self.stop:
             self.end = offset
 
     def check_end(self, size: int) -> None:
-        """See that a file, which ends here, has all of the bytes.
+        """Check at the end of a file that it has all bytes of the range.
 
-        One that lost its end since its plan was made must not pass for a shorter one, nor its
-        last, cut line for a row.
+        If a file was cut after the plan was made, its last line may be cut: it is not a row.
         """
         if self.stop is not None and size < self.stop:
             raise EOFError(f"the file has become shorter: it had {self.stop} bytes or more")
 
     def is_behind(self, offset: int) -> bool:
-        """Whether content that has come, or begins behind what has, is behind that of the bytes."""
+        """Whether content at an offset, known or next, is after the bounds."""
         return self.end is not None and offset >= self.end
 
     def within(self, offsets: Sequence[int]) -> slice:
-        """Which of some ascending offsets, of content that has come, are inside."""
+        """The slice of ascending offsets of known content that are inside the bounds."""
         count = len(offsets)
         first = count if self.first is None else bisect_left(offsets, self.first)
         return slice(first, count if self.end is None else bisect_left(offsets, self.end))
 
 
 def blocks(file: BinaryIO, uri: str, bounds: Bounds | None = None) -> Iterator[bytes]:
-    """The content of a file from where it stands, decompressed as its extension says.
+    """The content of a file from its position, decompressed as its extension says.
 
-    What comes before a fault is yielded before it is raised.
+    Content before a fault is yielded before the error is raised.
 
     Args:
-        file: the file, with `seek`; it reads as many bytes as it is asked for.
+        file: the file, with `seek`; `read(n)` returns n bytes except at its end.
         uri: its name.
-        bounds: of some bytes of the file: they are known when their content comes.
+        bounds: of a range of the file; set before its content is yielded.
 
     Raises:
         OSError, EOFError, zlib.error, zstandard.ZstdError: see `READ_ERRORS`; the file
@@ -150,12 +148,12 @@ def _gzip_member() -> _Frame:
 
 
 def _at_once(frame: _Frame, data: bytes) -> Iterator[bytes]:
-    """What comes out with some bytes more."""
+    """The content that further bytes produce."""
     yield frame.decompress(data)
 
 
 def _in_pieces(frame: Any, data: bytes) -> Iterator[bytes]:
-    """The same of a decompressor that gives no more at a time than it is asked for."""
+    """The same, of a decompressor with a limit for its output."""
     yield frame.decompress(data, BLOCK_BYTES)
     while not (frame.needs_input or frame.eof):
         yield frame.decompress(b"", BLOCK_BYTES)
@@ -165,10 +163,10 @@ class _Kind(NamedTuple):
     """A kind of compression.
 
     Attributes:
-        name: of the program that compresses like that.
+        name: of its program.
         new_frame: begins a frame.
-        feed: gives a frame some bytes, and takes what comes out.
-        padding: bytes that may stand behind any frame.
+        feed: decompresses bytes in a frame.
+        padding: bytes that may follow any frame.
     """
 
     name: str
@@ -206,7 +204,7 @@ def _frames(file: BinaryIO, kind: _Kind, bounds: Bounds) -> Iterator[bytes]:
             rest = frame.unused_data if frame.eof else b""
             frame, whole = (None, whole + 1) if frame.eof else (frame, whole)
     bounds.check_end(at)
-    # No plan has an empty file: one without a frame has lost it.
+    # No plan has an empty file, so a file without a frame is cut.
     if frame or not whole:
         raise EOFError(
             "compressed file ended before the end-of-stream marker was reached: "
@@ -215,7 +213,7 @@ def _frames(file: BinaryIO, kind: _Kind, bounds: Bounds) -> Iterator[bytes]:
 
 
 def _together(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in fewer parts, none larger than a block; a fault comes behind them all."""
+    """The same bytes in fewer parts, up to a block each; an error is raised after them."""
     waiting: list[bytes] = []
     size = 0
     try:
@@ -239,12 +237,12 @@ def _cut(content: bytes) -> Iterator[bytes]:
 
 
 def _damage(kind: str, error: Exception, nothing: bool) -> str:
-    """What is wrong with a file, and what to do; `nothing` of it could be read."""
+    """The problem of a file, and what to do; `nothing` if none of it could be read."""
     if "requires too much memory" in str(error):  # zstd's, of a window beyond 128 MiB
         return f"{error}: compress the file again, without --long or --ultra"
     if nothing:
         return f"it is not compressed with {kind}, or damaged: {error}"
     return (
-        f"the compressed data are damaged: {error}. The damage may be anywhere before the place "
-        "where it shows: rows that were read from this file may be wrong. Fetch the file again"
+        f"the compressed data are damaged: {error}. The damage may be anywhere before the byte "
+        "where it is found: rows that were read from this file may be wrong. Fetch the file again"
     )

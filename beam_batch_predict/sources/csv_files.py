@@ -1,9 +1,8 @@
 """CSV files as lines, or as records where a cell may hold a line break.
 
-The names of the columns are in the first row of the first file. A later file whose first
-row is the same has it as a header too; one whose first row is another has only data
-(source: the service's text on tables). A column without a name gets one by its place. What
-the cells mean is for `instances` to say.
+The names of the columns are in the first row of the first file. If the first row of a later
+file is the same, it is a header, too; if not, it is data (source: the service's text on tables).
+A column without a name gets one by its number. `instances` parses the cells.
 """
 
 from __future__ import annotations
@@ -26,25 +25,25 @@ from beam_batch_predict.status import Status
 __all__ = ["read_columns", "read_csv_lines", "read_csv_records"]
 
 LONGEST_RECORD = 64 * 1024 * 1024
-"""Bytes after which a quote counts as one that somebody forgot to close."""
+"""Bytes after which an open quote counts as a mistake."""
 
 _RUN_BYTES = 256
-"""Memory that a run of lines needs beside their text, about."""
+"""Memory for some consecutive lines besides their text, about."""
 
 _PIECE = 64 * 1024
 
 LONGEST_HEADER = 16 * 1024 * 1024
-"""Bytes of a first row that names columns: every chunk has these names with it."""
+"""Bytes of a header: every chunk carries the names."""
 
 _BOM = b"\xef\xbb\xbf"
 _GZIP = b"\x1f\x8b"
 
 _NEEDED = "a CSV source needs a header row: the names of the columns"
 _RETURNS = (
-    "lines end with a carriage return alone, or it stands in a name without quotes",
+    "lines end with a carriage return only, or a name without quotes contains one",
     r"end lines with LF or CRLF, as `tr '\r' '\n'` makes them",
 )
-"""What is wrong with a file of one line, and what to do."""
+"""The problem of a file with one line, and what to do."""
 
 Open = Callable[[str], BinaryIO]
 Reader = Callable[[Span, Open, int], Iterator[Rows]]
@@ -65,8 +64,8 @@ def read_columns(
         max_bytes: of a row, and so of the header.
 
     Raises:
-        SourceError: the file cannot be read, or its first row is no header: a name is there
-            twice, all are empty, or the row is too long, or not valid CSV in UTF-8.
+        SourceError: the file cannot be read, or its first row is not a header: two names are
+            the same, all are empty, or the row is too long or not valid CSV in UTF-8.
     """
     read: Reader = _records if multiline else read_lines
     max_bytes = min(max_bytes, LONGEST_HEADER)
@@ -79,7 +78,7 @@ def read_columns(
             raise SourceError(f"{file.uri}: the header cannot be read: {error}") from error
         if isinstance(header, Status):
             problem = f"it is longer than {max_bytes} bytes"
-            raise SourceError(f"{file.uri}: the first row is no header: {problem}", _NEEDED)
+            raise SourceError(f"{file.uri}: the first row is not a header: {problem}", _NEEDED)
         if header is not None:
             return _checked_names(file.uri, header)
     return ()
@@ -89,7 +88,7 @@ def _first_row(uri: str, read: Reader, open_file: Open, max_bytes: int) -> bytes
     with open_file(uri) as file:
         start = next(blocks(file, uri), b"")
     if b"\n" not in start and has_bare_return(start.rstrip(b"\r\n")):
-        return start[: start.rindex(b"\r") + 1]  # not all of a file that may be one large line
+        return start[: start.rindex(b"\r") + 1]  # the file may be one large line
     found = read(Span(uri), open_file, max_bytes)
     return next((part.rows[0] for part in found if part.rows), None)
 
@@ -110,34 +109,34 @@ def _checked_names(uri: str, row: bytes) -> tuple[str, ...]:
     else:
         problem, hint = _RETURNS if has_bare_return(row) else _problem(texts)
     if problem:
-        raise SourceError(f"{uri}: the first row is no header: {problem}", hint)
+        raise SourceError(f"{uri}: the first row is not a header: {problem}", hint)
     return _named(texts)
 
 
 def _problem(texts: Sequence[str]) -> tuple[str, str]:
-    """Why names cannot be those of columns, and what to do; empty where they can."""
+    """The problem of names for columns, and what to do; empty if there is none."""
     if not any(texts):
         return "all names are empty", _NEEDED
     twice = [text for text, count in Counter(filter(None, texts)).items() if count > 1]
     if not twice:
         return "", ""
-    places = [str(place) for place, text in enumerate(texts, start=1) if text == twice[0]]
-    columns = f"{', '.join(places[:-1])} and {places[-1]}"
+    numbers = [str(number) for number, text in enumerate(texts, start=1) if text == twice[0]]
+    columns = f"{', '.join(numbers[:-1])} and {numbers[-1]}"
     more = f", and {len(twice) - 1} more like it" if len(twice) > 1 else ""
     return (
-        f"{quote(twice[0])} is there twice, as the name of columns {columns}{more}",
+        f"{quote(twice[0])} is the name of columns {columns}{more}",
         "rename all but one of them",
     )
 
 
 def _texts(row: bytes) -> list[str]:
-    """Names as users write them in a job: without the blanks after a comma."""
+    """Names as jobs have them: without blanks around commas."""
     cells = split_cells(row.decode("utf-8"))
     return [cell.text if cell.quoted else cell.text.strip(" \t") for cell in cells]
 
 
 def _named(texts: Sequence[str]) -> tuple[str, ...]:
-    """The names of columns, of which some may have none in the header.
+    """The names of columns; those without a name in the header get one.
 
     pandas leaves out the name of an index; spreadsheets end rows with commas.
 
@@ -146,8 +145,8 @@ def _named(texts: Sequence[str]) -> tuple[str, ...]:
         ('column_1_', 'x', 'column_1', 'column_4')
     """
     taken, names = set(texts), []
-    for place, text in enumerate(texts, start=1):
-        name = text or f"column_{place}"
+    for number, text in enumerate(texts, start=1):
+        name = text or f"column_{number}"
         while not text and name in taken:
             name += "_"
         taken.add(name)
@@ -161,9 +160,9 @@ def read_csv_lines(
     open_file: Open,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
 ) -> Iterator[Rows]:
-    """The lines that begin in a span, one a record, without the header.
+    """The lines that begin in a span, each a record, without the header.
 
-    One of more than `max_bytes` is a row with a `Status`.
+    A line of more than `max_bytes` is a row with a `Status`.
     """
     found = read_lines(span, open_file, max_bytes)
     return _without_header(found, span, columns, open_file)
@@ -175,7 +174,7 @@ def read_csv_records(
     open_file: Open,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
 ) -> Iterator[Rows]:
-    """The records that begin in a span, which may go over several lines, without the header.
+    """The records of a span, which may have several lines, without the header.
 
     The file is read from its beginning. A record of more than `max_bytes` is a row with a `Status`.
     """
@@ -206,9 +205,9 @@ def _is_header(row: bytes | Status, columns: tuple[str, ...]) -> bool:
 
 
 def _is_blank(span: Span, stop: int, open_file: Open) -> bool:
-    """Whether a file has nothing but blank lines before a row: it is the first one then.
+    """Whether a row is the first of its file: only blank lines are before it.
 
-    The span does not tell: blank lines may fill the spans before.
+    The file is read, because blank lines may fill earlier spans.
     """
     if stop == 0:
         return True
@@ -239,7 +238,7 @@ def _records(span: Span, open_file: Open, max_bytes: int) -> Iterator[Rows]:
 
 
 def _whole_records(content: Iterable[bytes], max_bytes: int) -> Iterator[Rows]:
-    """Lines put together until no quoted cell is open."""
+    """Joins lines until no quoted cell is open."""
     waiting = _OpenRecord(max_bytes)
     for lines in split_lines(content, 0, max_bytes):
         if not lines.rows:
@@ -252,9 +251,9 @@ def _whole_records(content: Iterable[bytes], max_bytes: int) -> Iterator[Rows]:
 
 
 class _OpenRecord:
-    """The lines of a record that is not at its end yet.
+    """The lines of a record whose end is not read yet.
 
-    They are kept as text, with an offset for each run of them: a line may be a single byte.
+    They are text, with one offset for consecutive lines: a line may be a single byte.
     """
 
     def __init__(self, max_bytes: int) -> None:
@@ -267,13 +266,12 @@ class _OpenRecord:
         return not self._runs
 
     def add(self, lines: Lines) -> Iterator[Rows]:
-        """Take lines; the records that are whole with them come out."""
+        """Add lines; yield the records that they complete."""
         whole = Lines([], [], True)
         for offset, line in zip(lines.offsets, lines.rows, strict=True):
             odd = line.count(b'"') % 2 == 1
             if not self._runs:
-                # By RFC 4180 an even number of quotes is closed. Of an odd one, one is open or
-                # wrong.
+                # By RFC 4180, an even number of quotes is closed; an odd one has one open or wrong.
                 if not odd or not leaves_open(line.removeprefix(_BOM) if offset == 0 else line):
                     whole.offsets.append(offset)
                     whole.rows.append(line)
@@ -291,7 +289,7 @@ class _OpenRecord:
         yield as_rows(whole)
 
     def add_too_long(self, lines: Lines) -> Iterator[Rows]:
-        """Take a line that is not kept: nobody can tell more of it than its quotes."""
+        """Add a line that is not kept; only the number of its quotes is known."""
         odd = lines.quotes % 2 == 1
         was_open = bool(self._runs)
         self._runs.append((lines.offsets[0], None))
@@ -302,9 +300,9 @@ class _OpenRecord:
             yield from self.give_up()
 
     def give_up(self) -> Iterator[Rows]:
-        """Nothing closes the quote: its line is wrong, and those behind it are rows.
+        """The quote is not closed: its line is wrong, and the lines after it are rows.
 
-        All of those have even numbers of quotes, or one would have closed it.
+        Each of these has an even number of quotes, or the quote would be closed.
         """
         runs = self._runs
         self._clear()

@@ -7,7 +7,7 @@ import stat
 
 from beam_batch_predict.files import is_local
 
-__all__ = ["why_no_data_file"]
+__all__ = ["special_file_problem"]
 
 _KINDS = (
     (stat.S_ISFIFO, "a named pipe"),
@@ -17,18 +17,18 @@ _KINDS = (
 )
 
 _OF_THE_SYSTEM = ("/proc/", "/sys/")
-"""Where files stand for the kernel's own data: of some, reading waits for ever."""
+"""Directories of files that are views of the kernel; reading some waits forever."""
 
 
-def why_no_data_file(uri: str) -> str:
-    """Why a local file is none that holds data; empty where it may be one, or is not there.
+def special_file_problem(uri: str) -> str:
+    """Why a local file is not a file of data; empty if it may be one, or does not exist.
 
-    Pipes and devices may give bytes without end, or none for ever. Links are followed.
+    Pipes and devices may give bytes without end, or never any. Links are followed.
 
     Example:
-        >>> why_no_data_file("/dev/zero")
+        >>> special_file_problem("/dev/zero")
         'it is a device, not a file of data'
-        >>> why_no_data_file("gs://bucket/dev/zero")
+        >>> special_file_problem("gs://bucket/dev/zero")
         ''
     """
     if not is_local(uri):
@@ -36,7 +36,7 @@ def why_no_data_file(uri: str) -> str:
     try:
         mode = os.stat(uri).st_mode
         path = os.path.realpath(uri)
-    except (OSError, ValueError):  # opening it will say more
+    except (OSError, ValueError):  # opening it raises a better error
         return ""
     kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "")
     if path.startswith(_OF_THE_SYSTEM):

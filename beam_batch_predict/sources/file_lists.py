@@ -1,4 +1,4 @@
-"""Files named in a list: each is a row, its content the instance.
+"""Files named in a list: each file is a row, and its content the instance.
 
 The list is a text file of URIs, one a line, or a CSV file with one column.
 """
@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from beam_batch_predict.batch import Span
 from beam_batch_predict.messages import shortened
-from beam_batch_predict.sources.file_checks import why_no_data_file
+from beam_batch_predict.sources.file_checks import special_file_problem
 from beam_batch_predict.sources.lines import read_lines
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
@@ -22,41 +22,41 @@ from beam_batch_predict.status import Code, Status
 __all__ = ["ListedFile", "read_listed_files"]
 
 FILES_AT_ONCE = 16
-"""Files read at the same time, so that storage's latency is paid once for so many."""
+"""Files read at the same time, to wait for storage once for all of them."""
 
 BYTES_AT_ONCE = 4 * 1024 * 1024
-"""Bytes of a file that are read ahead of its turn; what a larger one has more comes then."""
+"""Bytes of a file that are read in advance; the rest of a larger file is read in its turn."""
 
 BYTES_TOGETHER = 4 * 1024 * 1024
-"""Files are handed on when they have so many bytes together, or are `FILES_AT_ONCE`."""
+"""Files are yielded when they have this many bytes together, or are `FILES_AT_ONCE`."""
 
 LONGEST_NAME = 64 * 1024
-"""Bytes of a line: no file system has names near that long."""
+"""Bytes of a line; no file system has such long names."""
 
 _LONGEST_REASON = 1000
 
 _RETURNS = Status(
     Code.NOT_FOUND,
-    "there is no file of a name with a carriage return: "
+    "the name has a carriage return, and no such file exists: "
     r"if it ends lines, end them with LF or CRLF, as `tr '\r' '\n'` makes them",
 )
 
 
 _TOO_LONG = Status(
     Code.INVALID_ARGUMENT,
-    f"the line is longer than {LONGEST_NAME} bytes, which no URI is: a list has a URI a line",
+    f"the line is longer than {LONGEST_NAME} bytes; a list has one URI in each line",
 )
 
 
 class ListedFile(NamedTuple):
-    """A file of a list: its URI, and its content or why there is none."""
+    """A file of a list: its URI, and its content or the reason why it has none."""
 
     uri: str
     content: bytes | Status
 
 
 class _Begun(NamedTuple):
-    """A file of which the beginning is read; `file` is open where there is more of it."""
+    """A file whose beginning is read; `file` is open if it has more."""
 
     uri: str
     content: bytes | Status
@@ -71,13 +71,13 @@ def read_listed_files(
 ) -> Iterator[Rows]:
     """The files whose lines begin in a span, in the order of the list.
 
-    A file that cannot be read, that holds no data (a pipe, a device), or has more than
-    `max_bytes`, is a row with a `Status`, as is a line of more than `LONGEST_NAME`: the others
-    go on. At most `FILES_AT_ONCE` are on their way at a time, none with more than
-    `BYTES_AT_ONCE` but the one whose turn it is.
+    A file that cannot be read, a pipe, a device, and a file of more than `max_bytes` is a row
+    with a `Status`, as is a line of more than `LONGEST_NAME`; the others are read. At most
+    `FILES_AT_ONCE` are read at a time, each up to `BYTES_AT_ONCE`, except the next to yield.
 
     Raises:
-        OSError, EOFError, zlib.error, zstandard.ZstdError: the list cannot be read (on).
+        OSError, EOFError, zlib.error, zstandard.ZstdError: the list cannot be read, or not to its
+            end.
     """
     with ThreadPoolExecutor(FILES_AT_ONCE, "listed-files") as pool:
         for lines in read_lines(span, open_file, LONGEST_NAME):
@@ -100,7 +100,7 @@ def _together(files: Iterator[ListedFile], offsets: Sequence[int]) -> Iterator[R
 def _in_order(
     pool: ThreadPoolExecutor, lines: Sequence[Any], open_file: Open, max_bytes: int
 ) -> Iterator[ListedFile]:
-    """The files of some lines; others are begun while one is waited for."""
+    """The files of some lines; while one is waited for, the next are read."""
     begun: deque[Future[_Begun]] = deque()
     try:
         for line in lines:
@@ -109,7 +109,7 @@ def _in_order(
                 yield _end(begun.popleft().result(), max_bytes)
         while begun:
             yield _end(begun.popleft().result(), max_bytes)
-    finally:  # where the reader of these rows has stopped
+    finally:  # if the consumer of these rows stops
         for future in begun:
             file = future.result().file
             if file is not None:
@@ -129,7 +129,7 @@ def _begin(line: bytes | Status, open_file: Open, max_bytes: int) -> _Begun:
         )
     if not uri:
         return _Begun(uri, Status(Code.INVALID_ARGUMENT, "the line has no URI"))
-    if reason := why_no_data_file(uri):
+    if reason := special_file_problem(uri):
         return _Begun(uri, Status(Code.INVALID_ARGUMENT, f"the file is not read: {reason}"))
     try:
         file = open_file(uri)
@@ -141,7 +141,7 @@ def _begin(line: bytes | Status, open_file: Open, max_bytes: int) -> _Begun:
         if len(content) == BYTES_AT_ONCE:
             return _Begun(uri, content, file)
         file.close()
-    except Exception as error:  # clients of storage have errors of their own
+    except Exception as error:  # clients of storage raise errors of their own
         if "\r" in uri and isinstance(error, FileNotFoundError):
             return _Begun(uri, _RETURNS)
         return _Begun(uri, _status(error))
@@ -149,7 +149,7 @@ def _begin(line: bytes | Status, open_file: Open, max_bytes: int) -> _Begun:
 
 
 def _end(begun: _Begun, max_bytes: int) -> ListedFile:
-    """The rest of a file that has been begun."""
+    """A file with the rest of its content."""
     content = begun.content
     if begun.file is not None and isinstance(content, bytes):
         try:
@@ -162,7 +162,7 @@ def _end(begun: _Begun, max_bytes: int) -> ListedFile:
 
 
 def _read(file: BinaryIO, size: int) -> bytes:
-    """So many bytes of a file, or all it has: one call may give fewer."""
+    """Read bytes of a file, fewer only at its end: one call may return fewer."""
     parts: list[bytes] = []
     while size and (part := file.read(size)):
         parts.append(part)
@@ -182,11 +182,11 @@ def _status(error: Exception) -> Status:
     if isinstance(error, FileNotFoundError):
         return Status(Code.NOT_FOUND, "there is no such file")
     if isinstance(error, PermissionError):
-        return Status(Code.PERMISSION_DENIED, "the file may not be read")
+        return Status(Code.PERMISSION_DENIED, "permission to read the file is denied")
     if isinstance(error, IsADirectoryError):
         return Status(Code.INVALID_ARGUMENT, "the URI names a directory, not a file")
     code = Code.INVALID_ARGUMENT if isinstance(error, ValueError) else Code.UNAVAILABLE
-    # The text of some errors has the name in it, however long that is.
+    # The text of some errors contains the name, of any length.
     kind = getattr(error, "strerror", None) or type(error).__name__
     reason = getattr(error, "strerror", None) or str(error) or kind
     message = f"the file cannot be read: {shortened(str(reason), _LONGEST_REASON)}"
@@ -194,7 +194,7 @@ def _status(error: Exception) -> Status:
 
 
 def _unquoted(text: str) -> str:
-    """A URI, of a line that may be a quoted CSV cell.
+    """The URI in a line, which may be a quoted CSV cell.
 
     Example:
         >>> _unquoted('"gs://bucket/a.jpg"')

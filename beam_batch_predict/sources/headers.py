@@ -1,4 +1,4 @@
-"""The columns of self-describing files: of the first one that can be read."""
+"""The columns of self-describing files: those of the first readable file."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from beam_batch_predict.sources.compression import READ_ERRORS
 __all__ = ["first_columns"]
 
 MOST_FILES = 20
-"""Files that are tried: where so many cannot be read, the job is wrong and not a file."""
+"""Files that are tried: if none of them can be read, the job is wrong, not a file."""
 
 
 def first_columns(files: Iterable[File], read: Callable[[str], Sequence[str]]) -> tuple[str, ...]:
     """The names of the columns of the first file that can be read.
 
-    A damaged file is no reason to fail a job: it is a failure of its own wherever it
-    stands among the others. Empty files have no columns.
+    A damaged file does not fail the job, even if it is the first: reading reports it. Empty
+    files have no columns.
 
     Args:
         files: the files of the source, in order.
-        read: gives the columns of a file.
+        read: returns the columns of a file.
 
     Raises:
-        SourceError: none of the first files can be read; it says why for the first.
+        SourceError: none of the first files can be read; it has the error of the first.
     """
     first: SourceError | None = None
     tried = 0

@@ -1,7 +1,7 @@
 """Lines of text files, by byte range.
 
-A line belongs to the span in which its first byte lies, so spans that tile a file give
-each line exactly once, wherever the borders fall.
+A line belongs to the span that has its first byte, so spans that tile a file have each line
+once, whatever their borders.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ class Lines(NamedTuple):
     """Some consecutive lines of one file, and the byte offset of each.
 
     Attributes:
-        rows: the lines; none where there is one line and it is too long to be kept.
-        offsets: where each begins.
+        rows: the lines; none for one line that is too long to be kept.
+        offsets: of the first byte of each.
         returns: whether a line may have a carriage return.
-        quotes: how many quotes a line has that is too long.
+        quotes: number of quotes in a line that is too long.
     """
 
     rows: list[bytes]
@@ -43,7 +43,7 @@ def read_lines(
     open_file: Callable[[str], BinaryIO],
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
 ) -> Iterator[Rows]:
-    """The lines that begin in a span, without line ends; blank lines are no rows.
+    """The lines that begin in a span, without line ends; blank lines are not rows.
 
     Lines end with LF or CRLF; the last may have no end. A UTF-8 byte order mark at the
     start of the file is left out.
@@ -52,15 +52,15 @@ def read_lines(
         span: the byte range; `stop=None` reads to the end of the file. A file is decompressed
             as its extension says, from its beginning, and offsets count decompressed bytes.
         open_file: opens a URI for reading bytes, with `seek`.
-        max_bytes: of a line, with all before its LF. A longer one is a row with a
-            `Status`; it is not kept in memory, and not read to its end if that is in
-            another span.
+        max_bytes: of a line, without its LF. A longer one is a row with a `Status`; it is not
+            kept in memory, and not read to its end if that is in another span.
 
     Yields:
         The lines of about a megabyte at a time.
 
     Raises:
-        OSError, EOFError, zlib.error, zstandard.ZstdError: the file cannot be read (on).
+        OSError, EOFError, zlib.error, zstandard.ZstdError: the file cannot be read, or not to its
+            end.
     """
     with open_file(span.uri) as file:
         if span.stop is None:
@@ -72,7 +72,7 @@ def read_lines(
 
 
 def too_long(offset: int, max_bytes: int) -> Rows:
-    """The row of a line that is too long, and begins at an offset."""
+    """The row of a line that is too long, at an offset."""
     message = (
         f"the line is longer than the {max_bytes} bytes that --max_instance_bytes allows; "
         "each instance must be on a line of its own, which ends with LF or CRLF"
@@ -91,9 +91,9 @@ def split_lines(
     Args:
         content: the blocks.
         at: the offset of the first byte.
-        max_bytes: of a line; a longer one comes alone, with an offset and no row.
-        keeps_blank: whether all blank lines come, or some: a small compressed file may have
-            thousands of millions of them.
+        max_bytes: of a line; a longer one is yielded alone, with an offset and no row.
+        keeps_blank: whether to keep all blank lines, or only some: a small compressed file may
+            have thousands of millions of them.
 
     Example:
         >>> [lines.rows for lines in split_lines([b"a\nb", b"c\n"], 10)]
@@ -116,7 +116,7 @@ def split_lines(
             rows[0] = b"".join(line.parts)
         line = _Unfinished(max_bytes)
         behind = rows.pop()
-        left_out = behind.rfind(b"\n") + 1  # where it may have line ends, it is blank
+        left_out = behind.rfind(b"\n") + 1  # a block with line ends and nothing else is blank
         line.add(behind[left_out:])
         offsets = list(accumulate(map(add, map(len, rows), repeat(1)), initial=at))
         at = offsets.pop() + left_out
@@ -131,12 +131,12 @@ def split_lines(
 
 
 class _Unfinished:
-    """A line whose end is still to come.
+    """A line whose end is not read yet.
 
     Attributes:
         parts: of the line; None once it is too long.
         size: in bytes.
-        quotes: how many it has, if it is too long.
+        quotes: their number, if it is too long.
         returns: whether it has a carriage return.
     """
 
@@ -159,7 +159,7 @@ class _Unfinished:
 
 
 def _without_too_long(lines: Lines, max_bytes: int) -> Iterator[Lines]:
-    """The same lines; those that are too long come alone."""
+    """The same lines, with each that is too long alone."""
     rows, offsets, returns, _ = lines
     long = [at for at, row in enumerate(rows) if len(row) > max_bytes]
     for before, at in pairwise([-1, *long, len(rows)]):
@@ -170,7 +170,7 @@ def _without_too_long(lines: Lines, max_bytes: int) -> Iterator[Lines]:
 
 
 def _lines_of_range(file: BinaryIO, span: Span, max_bytes: int) -> Iterator[Lines]:
-    """Lines whose first byte lies in a span, or came out of it."""
+    """Lines whose first byte is in a span, or in the content of the span."""
     bounds = Bounds(span.start, span.stop)
     at = 0 if is_compressed(span.uri) else max(span.start - 1, 0)
     file.seek(at)
@@ -190,7 +190,7 @@ def _lines_of_range(file: BinaryIO, span: Span, max_bytes: int) -> Iterator[Line
 
 
 def _behind(content: Iterator[bytes], bounds: Bounds) -> tuple[Iterable[bytes], int]:
-    """What comes from the byte before the bounds on, and its offset."""
+    """The content from the byte before the bounds, and its offset."""
     at, before = 0, b""
     for block in content:
         first = bounds.first
@@ -204,7 +204,7 @@ def _behind(content: Iterator[bytes], bounds: Bounds) -> tuple[Iterable[bytes], 
 
 
 def _reaching(content: Iterable[bytes], at: int, bounds: Bounds, max_bytes: int) -> Iterator[bytes]:
-    """The same blocks, up to where a line that began inside must have ended, or is too long."""
+    """The same blocks, up to the end of the last line that begins inside, or its limit."""
     for block in content:
         at += len(block)
         yield block
@@ -213,7 +213,7 @@ def _reaching(content: Iterable[bytes], at: int, bounds: Bounds, max_bytes: int)
 
 
 def _skip_line(content: Iterator[bytes], at: int, bounds: Bounds) -> tuple[Iterable[bytes], int]:
-    """What follows the first line end, and its offset; nothing if that is behind the bounds."""
+    """The content after the first line end, and its offset; nothing after the bounds."""
     for block in content:
         end = block.find(b"\n")
         at += len(block) if end < 0 else end + 1
@@ -225,7 +225,7 @@ def _skip_line(content: Iterator[bytes], at: int, bounds: Bounds) -> tuple[Itera
 
 
 def as_rows(lines: Lines) -> Rows:
-    """Lines as rows: no carriage return at the end, no byte order mark, no blank line."""
+    """Lines as rows, without final carriage returns, byte order mark and blank lines."""
     rows, offsets, returns, _ = lines
     size = offsets[-1] - offsets[0] + len(rows[-1]) if rows else 0
     if offsets and offsets[0] == 0 and rows[0].startswith(_BOM):

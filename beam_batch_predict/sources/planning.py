@@ -1,8 +1,7 @@
-"""The plan: which files there are, and the chunks they are read in.
+"""The chunk plan: the files of the input, and the chunks in which they are read.
 
-Same inputs and options give the same chunks with the same numbers, wherever and however
-often the plan is made. Everything that is promised about order, retries and names of
-outputs rests on that.
+The same inputs and options give the same chunks with the same numbers, whenever and on any
+machine. The order of rows, retries and the names of outputs depend on that.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from beam_batch_predict.sources.bigquery import (
 )
 from beam_batch_predict.sources.compression import is_compressed
 from beam_batch_predict.sources.csv_files import read_columns
-from beam_batch_predict.sources.file_checks import why_no_data_file
+from beam_batch_predict.sources.file_checks import special_file_problem
 from beam_batch_predict.sources.parquet.files import read_parquet_columns
 from beam_batch_predict.spec.sources import (
     Avro,
@@ -52,28 +51,28 @@ __all__ = [
 ]
 
 FILES_PER_CHUNK = 256
-"""Small files share a chunk, but never so many that opening them is most of the work."""
+"""Small files in one chunk, at most: opening them must not be most of the work."""
 
 MOST_CHUNKS = 200_000
-"""Of a plan, about: larger inputs have larger chunks, for the plan is held in memory."""
+"""Chunks of a plan, about: the plan is in memory, so larger inputs have larger chunks."""
 
 LISTED_AT_ONCE = 8
-"""Patterns that storage is asked about at a time."""
+"""Patterns that are listed at the same time."""
 
 _PARQUET_METADATA = ("_metadata", "_common_metadata")
-"""Files that say what others have; they hold no rows of their own.
+"""Files that describe other files; they have no rows.
 
 Source: https://arrow.apache.org/docs/python/parquet.html#writing-metadata-and-common-metadata-files
 """
 
 
 class Listing(NamedTuple):
-    """What a source has, as it was when it was listed: all that a plan is made from.
+    """The content of a source when it was listed; the chunk plan is made from it.
 
     Attributes:
         files: in input order.
         columns: the chunks' `columns`.
-        session: of a table, which has no files.
+        session: the read session of a table, which has no files.
     """
 
     files: tuple[File, ...] = ()
@@ -81,13 +80,13 @@ class Listing(NamedTuple):
     session: TableSession | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """All but the files as values of JSON."""
+        """Columns and session as values of JSON, without the files."""
         session = None if self.session is None else self.session.to_json()
         return {"columns": list(self.columns), "session": session}
 
     @staticmethod
     def from_json(value: Mapping[str, Any], files: Iterable[File]) -> Listing:
-        """A listing again, with its files."""
+        """The listing of such values and the files."""
         session = value["session"] and TableSession.from_json(value["session"])
         return Listing(tuple(files), tuple(value["columns"]), session)
 
@@ -98,7 +97,7 @@ def plan(
     open_file: Callable[[str], BinaryIO] = open_file,
     select: Select = lambda columns: columns,
 ) -> list[Chunk]:
-    """The chunks of a source, in input order: of its listing.
+    """List a source and return its chunks, in input order.
 
     Args:
         source: what to read.
@@ -118,14 +117,14 @@ def list_source(
     open_file: Callable[[str], BinaryIO] = open_file,
     select: Select = lambda columns: columns,
 ) -> Listing:
-    """What a source has.
+    """List a source.
 
     Args:
         source: what to read.
         match: lists the files that a pattern matches.
         open_file: opens a URI for reading bytes.
-        select: of the names of the columns, the chunks' `columns`: of a source that selects
-            columns those to read, in their order. It may raise.
+        select: makes the chunks' `columns` from the names of all columns: for a source that
+            selects columns, those to read in their order. It may raise.
 
     Raises:
         SourceError: a pattern matches nothing, or cannot be listed; or the first file that
@@ -150,7 +149,7 @@ def list_source_files(source: FileSource, match: Callable[[str], list[File]]) ->
 
 
 def chunks_of_listing(source: Source, listing: Listing) -> list[Chunk]:
-    """The chunks of what a source has, in input order."""
+    """The chunks of a listing, in input order."""
     if isinstance(source, BigQuery) and listing.session is not None:
         return session_chunks(source, listing.session)
     if not isinstance(source, FileSource):
@@ -166,7 +165,7 @@ def chunks_of_listing(source: Source, listing: Listing) -> list[Chunk]:
 
 
 def _match_data(match: Callable[[str], list[File]]) -> Callable[[str], list[File]]:
-    """Matches no file that Parquet datasets have beside the data, unless by its whole name."""
+    """Leave out files of Parquet datasets without data, unless named in full."""
 
     def matched(pattern: str) -> list[File]:
         named = os.path.basename(pattern)
@@ -182,7 +181,7 @@ def _match_data(match: Callable[[str], list[File]]) -> Callable[[str], list[File
 def _columns(
     source: FileSource, files: Sequence[File], open_file: Callable[[str], BinaryIO]
 ) -> tuple[str, ...]:
-    """The names of the columns, of the first file that has some."""
+    """The names of the columns of the first file that has columns."""
     if isinstance(source, Csv):
         return read_columns(files, open_file, source.multiline, source.max_instance_bytes)
     if isinstance(source, Parquet):
@@ -196,8 +195,8 @@ def list_files(patterns: Sequence[str], match: Callable[[str], list[File]]) -> l
     """The files of several patterns, in the order of the patterns, each once.
 
     Raises:
-        SourceError: patterns match nothing, or what is no file of data (a pipe, a device), or
-            cannot be listed; the message names each.
+        SourceError: patterns match nothing, cannot be listed, or match a pipe or a device; the
+            message names each.
     """
     found: dict[str, File] = {}
     problems = []
@@ -207,14 +206,14 @@ def list_files(patterns: Sequence[str], match: Callable[[str], list[File]]) -> l
             continue
         if not matched:
             problems.append(f"{pattern}: matches no file")
-        odd = ((file.uri, why_no_data_file(file.uri)) for file in matched if not file.size)
+        odd = ((file.uri, special_file_problem(file.uri)) for file in matched if not file.size)
         problems += islice((f"{uri}: {reason}" for uri, reason in odd if reason), 1)
         for file in matched:
             found.setdefault(_identity(file.uri), file)
     if problems:
         raise SourceError(
             "input not found: " + "; ".join(problems),
-            "check the URIs of the input; a directory needs a wildcard behind it, as in dir/*",
+            "check the URIs of the input; a directory needs a wildcard, as in dir/*",
         )
     return list(found.values())
 
@@ -222,7 +221,7 @@ def list_files(patterns: Sequence[str], match: Callable[[str], list[File]]) -> l
 def _match_each(
     patterns: Sequence[str], match: Callable[[str], list[File]]
 ) -> Iterator[list[File] | Exception]:
-    """What each pattern matches, or why it cannot be listed."""
+    """The files that each pattern matches, or the error of listing it."""
 
     def matched(pattern: str) -> list[File] | Exception:
         try:
@@ -235,7 +234,7 @@ def _match_each(
 
 
 def _identity(uri: str) -> str:
-    """One name for one file: `a/x`, `./a/x` and `a//x` are the same local file."""
+    """A normalized name: `a/x`, `./a/x` and `a//x` are the same local file."""
     return uri if "://" in uri else os.path.abspath(uri)
 
 
@@ -248,9 +247,9 @@ def make_chunks(
 
     Args:
         files: in input order.
-        chunk_bytes: how many make a chunk.
+        chunk_bytes: bytes of a chunk.
         splits_files: whether a reader can begin anywhere in a file that is not compressed.
-        readers_per_file: the most ranges of a file in which none can.
+        readers_per_file: ranges at most of a file in which a reader cannot.
 
     Example:
         >>> chunks = make_chunks([File("a", 10), File("b", 3)], 8)

@@ -1,4 +1,4 @@
-"""Chunks to batches: the same for every format, which only has to yield rows."""
+"""Chunks to batches, for all formats; the reader of a format only yields rows."""
 
 from __future__ import annotations
 
@@ -23,20 +23,20 @@ from beam_batch_predict.status import Code, Status
 __all__ = ["is_decompressed", "read_chunk"]
 
 ROWS_PER_BATCH = 1024
-"""About how many rows flow together: enough that the cost of an element does not show."""
+"""Rows of a batch, about: enough to make the cost of an element negligible."""
 
 BYTES_PER_BATCH = 4 * 1024 * 1024
-"""Rows are large if a full batch has more bytes; batches then hold as few as they may."""
+"""Rows are large if a full batch has more bytes; batches then have as few as possible."""
 
 
 MOST_BYTES = 256 * 1024 * 1024
-"""Of a batch: rows so large go to the model in calls of fewer than it might have."""
+"""Bytes of a batch: the model gets larger rows in calls of fewer rows than `batch_size`."""
 
 Reader = Callable[[Span, Chunk, Callable[[str], BinaryIO]], Iterator[Rows]]
-"""Yields the rows of a span of a chunk, which it opens with the function."""
+"""Yields the rows of a span of a chunk; the function opens files."""
 
 MOST_FAILURES = 100
-"""Failures told of one chunk. A file can have one for each few bytes; a job's record has 20."""
+"""Failures kept for one chunk: a file may have thousands; a job resource shows 20."""
 
 READERS: dict[str, Reader] = {
     "jsonl": lambda span, chunk, open_file: read_lines(span, open_file, chunk.max_instance_bytes),
@@ -62,7 +62,7 @@ READERS: dict[str, Reader] = {
 """The reader of each format."""
 
 _UNITS = {"parquet": "row", "bigquery": "row"}
-"""What offsets count, where it is not bytes."""
+"""What offsets count, if not bytes."""
 
 
 def read_chunk(
@@ -71,16 +71,16 @@ def read_chunk(
     """The batches of a chunk.
 
     A file that cannot be read, or not to its end, is noted in `source_failures` of the
-    next batch; the rows before the fault and the other files of the chunk go on.
+    next batch. The rows before the fault and the other files of the chunk are read.
 
     Args:
         chunk: what to read.
         open_file: opens a URI for reading bytes.
-        batch_size: every batch but the last holds a multiple of so many rows, or, if that is
-            more than `MOST_BYTES`, as many as are not.
+        batch_size: every batch except the last has a multiple of it, or if that is more than
+            `MOST_BYTES`, as many rows as fit.
 
     Yields:
-        Batches in row order. The last, which may be without rows, is marked so.
+        Batches in row order. The last one has `last`; it may have no rows.
     """
     buffer = _Buffer(chunk, batch_size)
     for span in chunk.spans:
@@ -93,7 +93,7 @@ def read_chunk(
 
 
 def is_decompressed(uri: str, form: str) -> bool:
-    """Whether a file has to be decompressed to be read, as its name or its format says.
+    """Whether a file is compressed, by its name or its format.
 
     Example:
         >>> is_decompressed("in.tfrecord", "tf-record-gzip"), is_decompressed("in.csv", "csv")
@@ -114,7 +114,7 @@ def _failure(span: Span, error: Exception, decompressed: bool) -> Status:
 
 
 class _Buffer:
-    """Rows read and not yet in a batch, possibly of several files."""
+    """Rows that are read and not yet in a batch, perhaps of several files."""
 
     def __init__(self, chunk: Chunk, batch_size: int) -> None:
         self.chunk = chunk
@@ -128,12 +128,12 @@ class _Buffer:
         self._first_row = 0
 
     def fail(self, failures: Sequence[Status]) -> None:
-        """Note what could not be read."""
+        """Add failures, up to `MOST_FAILURES` of the chunk."""
         self._failures += failures[: self._failures_left]
         self._failures_left -= min(len(failures), self._failures_left)
 
     def add(self, uri: str, found: Rows) -> Iterator[InstanceBatch]:
-        """Take rows; batches come out as they are full, or of another kind than these rows."""
+        """Add rows; yield batches that are full, or that cannot hold these rows."""
         self.fail(found.failures)
         if len(found.rows):
             joined = _joined(self._rows, found.rows)
@@ -148,7 +148,7 @@ class _Buffer:
         yield from self._batches(self._rows_per_batch())
 
     def _batches(self, size: int) -> Iterator[InstanceBatch]:
-        """The batches of so many rows that are full."""
+        """Yield full batches of a number of rows."""
         start = 0
         while len(self._rows) - start >= max(size, 1):
             yield self._batch(start, start + size)
@@ -160,7 +160,7 @@ class _Buffer:
         return self._batch(0, len(self._rows), last=True)
 
     def _rows_per_batch(self) -> int:
-        """As many as are a multiple of the batch size, judging by the rows added last."""
+        """The rows of a batch, a multiple of the batch size, by the size of the last rows."""
         rows = min(ROWS_PER_BATCH, BYTES_PER_BATCH // self._bytes_per_row)
         size = max(rows // self.batch_size, 1) * self.batch_size
         return min(size, max(MOST_BYTES // self._bytes_per_row, 1))
@@ -188,13 +188,13 @@ class _Buffer:
 
 
 def _joined(rows: Any, more: Any) -> Any | None:
-    """Rows behind others; None where they cannot stand in one batch."""
+    """Two sequences of rows as one; None if they cannot be in one batch."""
     if not len(rows):
         return more
     if isinstance(rows, ArrowRows):
         try:
             return rows + more if rows.joins(more) else None
-        except pa.ArrowException:  # too large together in some way
+        except pa.ArrowException:  # too large for one array
             return None
     if isinstance(more, list) and _fields(reversed(rows)) in (None, _fields(more)):
         return rows + more
@@ -202,8 +202,8 @@ def _joined(rows: Any, more: Any) -> Any | None:
 
 
 def _fields(rows: Iterable[Any]) -> tuple[str, ...] | None:
-    """The names in rows that are objects of one schema; None where rows are no objects."""
-    # Of text rows the first one tells; a row that could not be read is no object either.
+    """The names in rows that are objects of one schema; None for other rows."""
+    # The first row decides for text; a row that could not be read is not an object either.
     for row in rows:
         if not isinstance(row, Status):
             return tuple(row) if isinstance(row, dict) else None

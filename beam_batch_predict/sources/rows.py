@@ -1,4 +1,4 @@
-"""What every reader yields: some consecutive rows of one file."""
+"""The element that readers yield: some consecutive rows of one file."""
 
 from __future__ import annotations
 
@@ -14,13 +14,12 @@ class Rows(NamedTuple):
     """Some consecutive rows of one file.
 
     Attributes:
-        rows: the rows, a list or `ArrowRows`; in a list, a `Status` in place of one that
-            could not be read.
-        offsets: where each stands in the file: a byte offset (the number of the row, where
-            the format counts rows), or text behind one.
-        size: how many bytes they have in all, about.
-        failures: pieces of the file that could not be read and do not keep the reader from
-            what comes behind them.
+        rows: the rows, a list or `ArrowRows`; in a list, a row that could not be read is a
+            `Status`.
+        offsets: of each row in the file: a byte, the number of the row in formats that count
+            rows, or text that begins with one of these.
+        size: how many bytes they have together, about.
+        failures: pieces of the file that could not be read, and after which reading continues.
     """
 
     rows: Sequence[Any]

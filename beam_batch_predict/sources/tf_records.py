@@ -21,7 +21,7 @@ __all__ = ["read_records"]
 _AROUND = HEAD.size + TAIL.size
 
 _MOST_HEADS = 4096
-"""Sound heads remembered: records of a length known already cost a look-up."""
+"""Valid heads to remember: a record of a known length costs only a look-up."""
 
 _GZIP = b"\x1f\x8b"
 
@@ -33,10 +33,10 @@ class _Cut(NamedTuple):
 
     Attributes:
         found: the records.
-        used: how many bytes they are; more than there are where the end of a record
-            that is too large is still to come.
+        used: how many bytes they have; more than there are if a record that is too large
+            ends later.
         missing: how many more bytes the next record needs, at least.
-        damaged: whether the length of the next record is.
+        damaged: whether the length of the next record is damaged.
     """
 
     found: Rows
@@ -51,18 +51,18 @@ def read_records(
     gzip: bool = False,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
 ) -> Iterator[Rows]:
-    """The records that begin in a span, or came out of it; offsets count decompressed bytes.
+    """The records of a span; offsets count decompressed bytes.
 
-    Only the heads tell where records are: the file is read from its beginning.
+    Only the heads of earlier records locate a record, so the file is read from its beginning.
 
     A record whose data does not match its checksum, or that is larger than
-    `max_bytes`, is a row with a `Status`. Where a length does not match its
-    checksum, nothing behind it can be found: reading ends.
+    `max_bytes`, is a row with a `Status`. If a length does not match its checksum, nothing
+    after it can be found: reading ends.
 
     Args:
         span: the file, or some of its bytes.
         open_file: opens a URI for reading bytes.
-        gzip: whether the file is compressed whatever its extension says.
+        gzip: whether the file is compressed, whatever its extension.
         max_bytes: of a record.
 
     Raises:
@@ -81,7 +81,7 @@ def read_records(
 
 
 def _records(content: Iterator[bytes], max_bytes: int, bounds: Bounds) -> Iterator[Rows]:
-    """The records inside of a file's content, whatever the borders between blocks."""
+    """The records in a file's content, whatever the borders between blocks."""
     waiting: list[bytes] = []  # the beginning of a record, from byte `at` on
     at = skip = missing = 0
     heads: dict[bytes, int] = {}
@@ -90,7 +90,7 @@ def _records(content: Iterator[bytes], max_bytes: int, bounds: Bounds) -> Iterat
             skip, block = max(skip - len(block), 0), block[skip:]
         waiting.append(block)
         missing -= len(block)
-        if missing > 0 or not block:  # a record of many blocks is put together once
+        if missing > 0 or not block:  # join the blocks of a record once
             continue
         rest = b"".join(waiting)
         cut = _cut(rest, at, heads, max_bytes, bounds)
@@ -117,10 +117,10 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int, bound
 
     Args:
         content: the bytes; a record begins with the first.
-        at: where they stand in the file.
-        heads: lengths by head, of heads that are known to be sound.
+        at: their offset in the file.
+        heads: lengths by head, of heads that are known to be valid.
         max_bytes: of a record.
-        bounds: records outside are passed over.
+        bounds: records outside are skipped.
     """
     starts: list[int] = []
     position, end, head_size, around = 0, len(content), HEAD.size, _AROUND
@@ -130,7 +130,7 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int, bound
         head = content[position : position + head_size]
         length = heads.get(head)
         if length is None:
-            length = _sound_length(head)
+            length = _valid_length(head)
             if length is None:
                 damaged = True
                 break
@@ -151,8 +151,8 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int, bound
     return _Cut(found._replace(offsets=offsets[inside]), position, missing, damaged)
 
 
-def _sound_length(head: bytes) -> int | None:
-    """The length that a head gives; None where it does not match its checksum."""
+def _valid_length(head: bytes) -> int | None:
+    """The length in a head; None if it does not match its checksum."""
     length, expected = HEAD.unpack(head)
     crc = np.array([google_crc32c.value(head[:8])], dtype=np.uint32)
     return int(length) if int(masked(crc)[0]) == expected else None
@@ -161,9 +161,9 @@ def _sound_length(head: bytes) -> int | None:
 def _checked(
     content: bytes, starts: Sequence[int], stops: Sequence[int], too_large: Mapping[int, Status]
 ) -> Rows:
-    """The data of the records that start and stop at some positions; of those too large, why.
+    """The data of records between positions; a `Status` for one that is too large.
 
-    A last record that is too large may end behind the content.
+    The last record may end after the content if it is too large.
     """
     if not starts:
         return Rows([], [], 0)
@@ -174,9 +174,9 @@ def _checked(
     for bad in np.flatnonzero(masked(crcs) != np.frombuffer(tails, "<u4")).tolist():
         rows[bad] = _DAMAGED
     for start, status in too_large.items():
-        place = bisect_left(starts, start)
-        if place < len(starts) and starts[place] == start:
-            rows[place] = status
+        row = bisect_left(starts, start)
+        if row < len(starts) and starts[row] == start:
+            rows[row] = status
     return Rows(rows, (), min(stops[-1], len(content)) - starts[0])
 
 

@@ -6,8 +6,6 @@ describing work stays cheap.
 """
 
 from beam_batch_predict.spec.batch_predict import (
-    DEFAULT_BATCH_SIZE,
-    DEFAULT_CALL_TIMEOUT_SECONDS,
     DEFAULT_MAX_FAILED_FRACTION,
     DEFAULT_MAX_FAILED_MIN_ROWS,
     BatchPredictSpec,
@@ -32,6 +30,7 @@ from beam_batch_predict.spec.options import (
 from beam_batch_predict.spec.outcome import (
     JobRecord,
     Outcome,
+    RunState,
 )
 from beam_batch_predict.spec.output import (
     PREDICTIONS_FORMATS,
@@ -40,8 +39,15 @@ from beam_batch_predict.spec.output import (
     FileNames,
     GcsDestination,
     NonFinite,
+    OutputSettings,
     RecordShape,
     check_predictions_format,
+    file_names_of,
+)
+from beam_batch_predict.spec.predict_settings import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_CALL_TIMEOUT_SECONDS,
+    PredictSettings,
 )
 from beam_batch_predict.spec.sources import (
     DEFAULT_CHUNK_BYTES,
@@ -86,10 +92,13 @@ __all__ = [
     "ModelCopies",
     "NonFinite",
     "Outcome",
+    "OutputSettings",
     "Parquet",
+    "PredictSettings",
     "RecordShape",
     "RowKey",
     "RunOptions",
+    "RunState",
     "SavedModel",
     "SequentialSource",
     "Source",
@@ -97,6 +106,7 @@ __all__ = [
     "applies",
     "check_applicable",
     "check_predictions_format",
+    "file_names_of",
     "instance_config_problems",
     "row_key",
 ]

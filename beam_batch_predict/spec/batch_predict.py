@@ -6,9 +6,9 @@ import dataclasses
 from typing import Any
 
 from beam_batch_predict.spec.checks import (
-    check_batch_size,
     check_number,
     check_positive,
+    check_type,
 )
 from beam_batch_predict.spec.instance_config import InstanceConfig, check_applicable
 from beam_batch_predict.spec.model import SavedModel
@@ -16,9 +16,17 @@ from beam_batch_predict.spec.outcome import JobRecord
 from beam_batch_predict.spec.output import (
     BigQueryDestination,
     Destination,
+    GcsDestination,
     NonFinite,
+    OutputSettings,
     RecordShape,
     check_predictions_format,
+    file_names_of,
+)
+from beam_batch_predict.spec.predict_settings import (
+    DEFAULT_BATCH_SIZE,
+    DEFAULT_CALL_TIMEOUT_SECONDS,
+    PredictSettings,
 )
 from beam_batch_predict.spec.sources import (
     BigQuery,
@@ -26,24 +34,16 @@ from beam_batch_predict.spec.sources import (
 )
 
 __all__ = [
-    "DEFAULT_BATCH_SIZE",
-    "DEFAULT_CALL_TIMEOUT_SECONDS",
     "DEFAULT_MAX_FAILED_FRACTION",
     "DEFAULT_MAX_FAILED_MIN_ROWS",
     "BatchPredictSpec",
 ]
-
-DEFAULT_BATCH_SIZE = 64
-"""`manualBatchTuningParameters.batchSize` where a job sets none (Vertex AI's default)."""
 
 DEFAULT_MAX_FAILED_FRACTION = 0.5
 """A job fails if more than this fraction of its rows fails."""
 
 DEFAULT_MAX_FAILED_MIN_ROWS = 100
 """The limit does not apply to fewer rows: these say little about a job, and cost little."""
-
-DEFAULT_CALL_TIMEOUT_SECONDS = 600.0
-"""Ten minutes for one call of the model, as the service allows a container."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,15 +89,30 @@ class BatchPredictSpec:
     job: JobRecord | None = None
 
     def __post_init__(self) -> None:
-        check_batch_size(self.batch_size)
+        check_type(self.source, Source, "source")
+        check_type(self.model, SavedModel, "model")
+        check_type(self.destination, (GcsDestination, BigQueryDestination), "destination")
+        check_type(self.instances, InstanceConfig, "instances")
+        check_type(self.record_shape, RecordShape, "record_shape")
+        _ = self.predict_settings  # which checks them
         check_number(self.max_failed_fraction, "max_failed_fraction", 1)
         check_positive(self.max_failed_min_rows, "max_failed_min_rows")
-        check_number(self.call_timeout_seconds, "call_timeout_seconds")
         if isinstance(self.destination, BigQueryDestination):
             object.__setattr__(self, "predictions_format", "bigquery")
         else:
             check_predictions_format(self.predictions_format)
         check_applicable(self.instances, self.source.format)
+
+    @property
+    def output(self) -> OutputSettings:
+        """The content and the names of the output files."""
+        names = file_names_of(self.destination)
+        return OutputSettings(self.predictions_format, self.record_shape, names, self.non_finite)
+
+    @property
+    def predict_settings(self) -> PredictSettings:
+        """How the model is called."""
+        return PredictSettings(self.batch_size, self.non_finite, self.call_timeout_seconds)
 
     def paid_by(self, project: str) -> BatchPredictSpec:
         """Return the same, with a project to bill for BigQuery if its clients have none.

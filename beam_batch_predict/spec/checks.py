@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import enum
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import quoted
 
-__all__ = ["check_batch_size", "check_number", "check_positive", "check_strings"]
+__all__ = [
+    "check_batch_size",
+    "check_number",
+    "check_positive",
+    "check_strings",
+    "check_type",
+]
 
 
 def check_strings(value: str | Sequence[str], what: str) -> tuple[str, ...]:
@@ -60,3 +68,33 @@ def check_batch_size(value: int) -> None:
         InvalidArgument: it is not.
     """
     check_positive(value, "batch_size")
+
+
+def check_type(value: Any, expected: type | tuple[type, ...], what: str) -> None:
+    """Refuse a value of another type.
+
+    Args:
+        value: of an argument.
+        expected: the type, or the types, that the argument may have.
+        what: the name of the argument.
+
+    Raises:
+        InvalidArgument: the value has another type.
+
+    Example:
+        >>> check_type(3, int, "rows")
+        >>> check_type(None, int, "rows")
+        Traceback (most recent call last):
+        ...
+        beam_batch_predict.errors.InvalidArgument: rows: expected int, found None
+    """
+    if isinstance(value, expected):
+        return
+    types = expected if isinstance(expected, tuple) else (expected,)
+    names = [
+        str(member) if issubclass(kind, enum.Enum) else kind.__name__
+        for kind in types
+        for member in (kind if issubclass(kind, enum.Enum) else (kind,))
+    ]
+    listed = " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+    raise InvalidArgument(f"{what}: expected {listed}, found {quoted(value)}")

@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec.batch_predict import (
-    DEFAULT_CALL_TIMEOUT_SECONDS,
     DEFAULT_MAX_FAILED_FRACTION,
     DEFAULT_MAX_FAILED_MIN_ROWS,
     BatchPredictSpec,
 )
 from beam_batch_predict.spec.model import DEFAULT_SIGNATURE
 from beam_batch_predict.spec.output import NonFinite
+from beam_batch_predict.spec.predict_settings import DEFAULT_CALL_TIMEOUT_SECONDS
 from beam_batch_predict.spec.sources import DEFAULT_CHUNK_BYTES, DEFAULT_MAX_INSTANCE_BYTES
 
 __all__ = ["ModelCopies", "RowKey", "RunOptions", "row_key"]

@@ -4,11 +4,46 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-from typing import Protocol
+import enum
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-from beam_batch_predict.status import Status
+from beam_batch_predict.status import Code, Status
 
-__all__ = ["JobRecord", "Outcome"]
+__all__ = ["JobRecord", "Outcome", "RunState"]
+
+
+class RunState(enum.Enum):
+    """State of a run, by the names that the services share."""
+
+    UNKNOWN = ""
+    PENDING = QUEUED = "PENDING"
+    RUNNING = "RUNNING"
+    SUCCEEDED = "SUCCEEDED"
+    FAILED = "FAILED"
+    CANCELLED = "CANCELLED"
+
+    @classmethod
+    def of(cls, job: Mapping[str, Any]) -> RunState:
+        """Return the state that a job resource of any service has.
+
+        Example:
+            >>> RunState.of({"state": "JOB_STATE_FAILED"}).name
+            'FAILED'
+            >>> RunState.of({"state": "QUEUED"}).name
+            'PENDING'
+        """
+        return cls.__members__.get(str(job.get("state")).removeprefix("JOB_STATE_"), cls.UNKNOWN)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a run with this state has failed, or was cancelled."""
+        return self in (RunState.FAILED, RunState.CANCELLED)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether a run with this state has ended."""
+        return self.has_failed or self is RunState.SUCCEEDED
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +77,21 @@ class Outcome:
     worker_seconds: float = 0.0
     dataset: str = ""
     table: str = ""
+
+    @property
+    def state(self) -> RunState:
+        """The state of the run.
+
+        Example:
+            >>> Outcome("out", datetime.datetime(2024, 5, 1)).state.name
+            'PENDING'
+        """
+        if self.error is not None:
+            cancelled = self.error.code == Code.CANCELLED
+            return RunState.CANCELLED if cancelled else RunState.FAILED
+        if self.end_time is not None:
+            return RunState.SUCCEEDED
+        return RunState.PENDING if self.start_time is None else RunState.RUNNING
 
 
 class JobRecord(Protocol):

@@ -19,6 +19,7 @@ __all__ = [
     "FileNames",
     "GcsDestination",
     "NonFinite",
+    "OutputSettings",
     "RecordShape",
 ]
 
@@ -84,6 +85,45 @@ class FileNames(enum.Enum):
 
     NUMBERED = "numbered"
     SHARDED = "sharded"
+
+
+@dataclasses.dataclass(frozen=True)
+class OutputSettings:
+    """What output files hold, and what their names are.
+
+    Args:
+        format: one of `PREDICTIONS_FORMATS`, or "bigquery" for tables.
+        shape: what a record of a prediction is.
+        file_names: how published files are called; tables do not use it.
+        non_finite: how NaN and infinities are written.
+
+    Raises:
+        InvalidArgument: tables do not have this shape.
+
+    Example:
+        >>> OutputSettings("csv").shape
+        <RecordShape.ECHO: 'echo'>
+    """
+
+    format: str = "jsonl"
+    shape: RecordShape = RecordShape.ECHO
+    file_names: FileNames = FileNames.NUMBERED
+    non_finite: NonFinite = NonFinite.STRING
+
+    def __post_init__(self) -> None:
+        if self.format == "bigquery" and self.shape is not RecordShape.ECHO:
+            raise InvalidArgument(
+                "record_shape: the tables of BigQuery show what predictions are of",
+                "leave it out, or write files",
+            )
+
+    @property
+    def in_records(self) -> NonFinite:
+        """How records show NaN and infinities: STRING or NULL.
+
+        ERROR fails rows by their predictions; their records show the input as STRING does.
+        """
+        return NonFinite.STRING if self.non_finite is NonFinite.ERROR else self.non_finite
 
 
 @dataclasses.dataclass(frozen=True)
@@ -164,3 +204,13 @@ _BIGQUERY_OUTPUT = re.compile(
 
 
 Destination: TypeAlias = "GcsDestination | BigQueryDestination"
+
+
+def file_names_of(destination: Destination) -> FileNames:
+    """How the files of a destination are called; tables have none.
+
+    Example:
+        >>> file_names_of(BigQueryDestination("bq://my-project"))
+        <FileNames.NUMBERED: 'numbered'>
+    """
+    return destination.file_names if isinstance(destination, GcsDestination) else FileNames.NUMBERED

@@ -1,7 +1,7 @@
-"""PTransforms, DoFns, `ModelHandler`, coder: wiring only, a file per step.
+"""PTransforms, DoFns, model handlers and coder: wiring only, a file per step.
 
     ReadInstances → ConvertInstances → Predict → WriteResults
 
-carry `InstanceBatch`es; `BatchInstances` and `Unbatch` are the doors for pipelines of rows, and
-`BatchPredict` is the whole of a job. The work is in functions of the other folders.
+exchange `InstanceBatch`es. `BatchInstances` and `Unbatch` connect them to pipelines of rows, and
+`BatchPredict` is a whole job. The work is done by functions of the other folders.
 """

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import datetime
 import os
-import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection
 
-from beam_batch_predict import cancellation
+from beam_batch_predict import cancellation, files
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.runs.failure_limit import FailureLimit
@@ -19,6 +18,7 @@ from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import begin_run, pending_chunks
 from beam_batch_predict.runs.record import Run, fresh_time
 from beam_batch_predict.spec import BatchPredictSpec
+from beam_batch_predict.transforms.checks import check_begin
 from beam_batch_predict.transforms.convert import ConvertInstances
 from beam_batch_predict.transforms.predict import Predict
 from beam_batch_predict.transforms.read import ReadChunks
@@ -32,19 +32,18 @@ class BatchPredict(beam.PTransform):
     """A whole batch prediction inside a pipeline: `p | BatchPredict(job)`.
 
     Args:
-        job: a job file's JSON text, or its parsed object, or its `pathlib.Path`; or a
+        job: a job file, by its path, its URI, its JSON text or its parsed object; or a
             spec, or a job resource (anything with `to_spec()`, such as
             `BatchPredictionJob`).
-        directory: the output directory; by default one of its own under the destination, or,
-            where that is in BigQuery, under Beam's `--temp_location`.
-        create_time: when the job was made; by default now.
-        record: of a run that has its directory already, or is gone on with; in place of both.
+        run: private: the run, if a launcher has claimed its directory or resumes it. By default
+            a new run gets a directory of its own under the destination, or, where that is in
+            BigQuery, under Beam's `--temp_location`.
 
     Returns:
         A PCollection of the published files or tables: (uri, rows) of each.
 
     Raises:
-        InvalidArgument: the job is neither.
+        InvalidArgument: the job is none of these, or cannot be read.
 
     Example:
         >>> from beam_batch_predict.spec import GcsDestination, JsonLines, SavedModel
@@ -54,33 +53,27 @@ class BatchPredict(beam.PTransform):
         64
     """
 
-    def __init__(
-        self,
-        job: Any,
-        *,
-        directory: str = "",
-        create_time: datetime.datetime | None = None,
-        record: Run | None = None,
-    ) -> None:
+    def __init__(self, job: Any, *, run: Run | None = None) -> None:
         super().__init__()
         self.spec = _spec_of(job)
         name = self.spec.model.display_name
-        self._place = OutputLocation(self.spec.destination, name, create_time or fresh_time())
-        self._record = record
-        self.directory = record.directory if record else directory or self._place.directory()
+        self._location = OutputLocation(self.spec.destination, name, fresh_time())
+        self._run = run
+        self.directory = run.directory if run else self._location.directory()
 
     def expand(self, begin: PBegin) -> PCollection[Any]:
         """Begin the record, then read, convert, predict and write."""
+        check_begin(begin, "BatchPredict")
         spec = self.spec
-        directory = self.directory or self._place.directory(work_prefix_of(begin.pipeline))
-        record = self._record or self._place.record_in(directory, spec.job)
+        directory = self.directory or self._location.directory(work_prefix_of(begin.pipeline))
+        record = self._run or self._location.run_in(directory, spec.job)
         limit = FailureLimit(spec.max_failed_fraction, spec.max_failed_min_rows)
         start = begin | "Run" >> beam.Create([record]) | "Begin" >> beam.Map(begin_run)
         return (
             start
             | "Plan" >> beam.FlatMap(_plan, spec, record)
             | "Read" >> ReadChunks(spec.batch_size)
-            | ConvertInstances(spec.instances, spec.non_finite)
+            | ConvertInstances(spec.instances, spec.non_finite, model=spec.model, record=record)
             | Predict(
                 spec.model,
                 spec.batch_size,
@@ -88,16 +81,7 @@ class BatchPredict(beam.PTransform):
                 call_timeout_seconds=spec.call_timeout_seconds,
                 record=record,
             )
-            | "WriteResults"
-            >> WriteRun(
-                record,
-                spec.predictions_format,
-                spec.non_finite,
-                limit,
-                spec.source,
-                start=start,
-                shape=spec.record_shape,
-            )
+            | "WriteResults" >> WriteRun(record, spec.output, limit, spec.source, start)
         )
 
 
@@ -108,13 +92,27 @@ def _plan(_: datetime.datetime, spec: BatchPredictSpec, record: Run) -> Iterator
 
 
 def _spec_of(job: Any) -> BatchPredictSpec:
-    from beam_batch_predict.jobs import read_job  # pydantic, for those who bring a job
+    from beam_batch_predict.jobs import read_job  # late: it imports pydantic
 
-    if isinstance(job, os.PathLike):
-        job = read_job(pathlib.Path(job).read_bytes(), where=os.fspath(job))
+    if isinstance(job, os.PathLike) or (isinstance(job, str) and not _is_json(job)):
+        job = read_job(_read_file(os.fspath(job)), where=os.fspath(job))
     elif isinstance(job, (str, bytes, Mapping)):
         job = read_job(job)
-    spec = job.to_spec() if hasattr(job, "to_spec") else job
+    is_job = hasattr(job, "to_spec") and not isinstance(job, type)
+    spec = job.to_spec() if is_job else job
     if not isinstance(spec, BatchPredictSpec):
         raise InvalidArgument(f"job: expected a job or a spec, found {quoted(job)}")
     return spec
+
+
+def _is_json(text: str) -> bool:
+    """Whether a string is a job file's text rather than the name of the file."""
+    return text.lstrip("\ufeff \t\r\n")[:1] in ("{", "[", "")
+
+
+def _read_file(uri: str) -> bytes:
+    try:
+        return files.read_file(uri)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidArgument(f"the job file {uri} cannot be read: {reason}") from error

@@ -1,4 +1,4 @@
-"""How batches cross a runner's borders, where a runner does not fuse the steps."""
+"""The coder of batches, for runners that do not fuse the steps."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from beam_batch_predict.batch import InstanceBatch
 __all__ = ["InstanceBatchCoder"]
 
 _BYTES_PER_ROW = 256
-"""A guess for Beam's counters, which would otherwise pickle batches to weigh them."""
+"""An estimate for Beam's counters, which would otherwise pickle each batch."""
 
 
 class InstanceBatchCoder(coders.Coder):
-    """Pickles batches; guesses their size."""
+    """Pickles batches; estimates their size."""
 
     def encode(self, value: InstanceBatch) -> bytes:
-        """The batch as bytes."""
-        # The decoded features stand in `instances` too.
+        """Encode the batch."""
+        # `instances` has the decoded features too.
         value = dataclasses.replace(value, features=None) if value.features is not None else value
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 
     def decode(self, encoded: bytes) -> InstanceBatch:
-        """The batch again."""
+        """Decode the batch."""
         batch: InstanceBatch = pickle.loads(encoded)
         return batch
 
     def estimate_size(self, value: InstanceBatch) -> int:
-        """About how many bytes the batch has."""
+        """The approximate size of the batch in bytes."""
         return _BYTES_PER_ROW * len(value)
 
     def is_deterministic(self) -> bool:
-        """Batches are not keys."""
+        """False: batches are not keys."""
         return False
 
 

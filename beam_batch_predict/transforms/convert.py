@@ -2,43 +2,116 @@
 
 from __future__ import annotations
 
-import dataclasses
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.instances.convert import convert
+from beam_batch_predict.models.inputs.examples import takes_examples
+from beam_batch_predict.models.saved_model.loaded_model import check_model
+from beam_batch_predict.runs.record import Run
 from beam_batch_predict.spec import (
     InstanceConfig,
     NonFinite,
+    SavedModel,
 )
+from beam_batch_predict.spec.checks import check_type
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
+from beam_batch_predict.transforms.checks import as_batch, as_model, check_batches
 
 __all__ = ["ConvertInstances"]
 
 
-@dataclasses.dataclass
 class ConvertInstances(beam.PTransform):
     """Convert the rows of batches to the instances that the model gets.
 
     Args:
         config: key field, included and excluded fields, instance type.
         non_finite: how a NaN or an infinity of the input is echoed in the output.
+        model: the model that gets the instances, or the path or URI of its directory. Only
+            `raw_strings` needs it: workers read its signature.
+
+    Raises:
+        InvalidArgument: an argument has the wrong type, or the model is missing; or the input is
+            not a PCollection of batches.
+        ModelError: when the pipeline runs, and the signature cannot be read.
 
     Example:
         >>> ConvertInstances(InstanceConfig(key_field="id")).config.key_field
         'id'
     """
 
-    config: InstanceConfig = InstanceConfig()
-    non_finite: NonFinite = NonFinite.STRING
-
-    def __post_init__(self) -> None:
+    def __init__(
+        self,
+        config: InstanceConfig = InstanceConfig(),  # noqa: B008 - frozen
+        non_finite: NonFinite = NonFinite.STRING,
+        *,
+        model: SavedModel | str | os.PathLike[str] | None = None,
+        record: Run | None = None,
+    ) -> None:
         super().__init__()
+        check_type(config, InstanceConfig, "config")
+        check_type(non_finite, NonFinite, "non_finite")
+        self.config = config
+        self.non_finite = non_finite
+        self.model = None if model is None else as_model(model)
+        self._record = record
+        if config.raw_strings and self.model is None:
+            raise InvalidArgument(
+                "model: raw_strings depends on the signature of the model, and no model is given",
+                "write ConvertInstances(config, model=model), with the model of Predict",
+            )
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[InstanceBatch]:
         """Convert each batch."""
-        return batches | "Convert" >> beam.Map(
-            convert, config=self.config, non_finite=self.non_finite
-        ).with_output_types(InstanceBatch)
+        check_batches(batches, "ConvertInstances")
+        model = self.model if self.config.raw_strings else None
+        guard = self._record.recording_failure if self._record else nullcontext
+        rows = ConvertRows(self.config, self.non_finite, model, guard)
+        return batches | "Convert" >> beam.ParDo(rows).with_output_types(InstanceBatch)
+
+
+class ConvertRows(beam.DoFn):
+    """Converts the rows of batches; reads the signature if raw strings need it.
+
+    Args:
+        config: how a row becomes an instance.
+        non_finite: how a NaN or an infinity of the input is echoed.
+        model: the model whose signature the worker reads; None if it is not needed.
+        record_failure: makes a context in which the signature is read.
+    """
+
+    def __init__(
+        self,
+        config: InstanceConfig,
+        non_finite: NonFinite,
+        model: SavedModel | None,
+        record_failure: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
+        self._config = config
+        self._non_finite = non_finite
+        self._model = model
+        self._record_failure = record_failure
+        self._takes_string = False
+
+    def setup(self) -> None:
+        """Read the signature: here, because the launcher may have no access to the model."""
+        if self._model is not None:
+            with self._record_failure():
+                self._takes_string = not takes_examples(check_model(self._model).inputs)
+
+    def process(self, element: Any) -> Iterator[InstanceBatch]:
+        """Convert one batch."""
+        batch = as_batch(element, "ConvertInstances")
+        if len(batch.instances):
+            raise InvalidArgument(
+                "the rows of this batch are instances already",
+                "leave ConvertInstances out; BatchInstances takes (key, row) for rows with keys",
+            )
+        yield convert(batch, self._config, self._non_finite, takes_string=self._takes_string)

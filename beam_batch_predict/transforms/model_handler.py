@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
+import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -12,87 +15,97 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.prediction_json import row_values
+from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.runners.worker_cores import share_cores
-from beam_batch_predict.spec import (
-    DEFAULT_BATCH_SIZE,
-    DEFAULT_CALL_TIMEOUT_SECONDS,
-    NonFinite,
-    SavedModel,
-)
-from beam_batch_predict.spec.checks import check_number
+from beam_batch_predict.spec import DEFAULT_CALL_TIMEOUT_SECONDS, PredictSettings, SavedModel
+from beam_batch_predict.transforms.checks import as_batch, as_model
 
 __all__ = ["NAMESPACE", "BatchModelHandler", "SavedModelHandler"]
 
 NAMESPACE = "beam_batch_predict"
 
 
-class _Counters:
-    def __init__(self) -> None:
-        self.predicted = Metrics.counter(NAMESPACE, "instances_predicted")
-        self.failed = Metrics.counter(NAMESPACE, "instances_failed")
-        self.batches = Metrics.counter(NAMESPACE, "batches")
-        self.model_millis = Metrics.counter(NAMESPACE, "model_milliseconds")
+class _Handler(ModelHandler[Any, Any, ModelCaller]):
+    """What both handlers share: the model behind its caller, and counters."""
 
-    def count(self, batch: InstanceBatch, calls: int, seconds: float) -> None:
-        self.predicted.inc(len(batch) - len(batch.statuses))
-        self.failed.inc(len(batch.statuses))
-        self.batches.inc(calls)
-        self.model_millis.inc(round(seconds * 1000))
+    def __init__(
+        self,
+        model: SavedModel,
+        settings: PredictSettings,
+        record_failure: Callable[[], AbstractContextManager[None]] = nullcontext,
+        **batching: Any,
+    ) -> None:
+        super().__init__(**batching)
+        self._model = model
+        self._settings = settings
+        self._record_failure = record_failure
+        self._predicted = Metrics.counter(NAMESPACE, "instances_predicted")
+        self._failed = Metrics.counter(NAMESPACE, "instances_failed")
+        self._calls = Metrics.counter(NAMESPACE, "batches")
+        self._model_millis = Metrics.counter(NAMESPACE, "model_milliseconds")
+
+    def load_model(self) -> ModelCaller:
+        """Load the model, once per process."""
+        share_cores()
+        with self._record_failure():
+            return ModelCaller(load_model(self._model))
+
+    def _predict(
+        self, batch: InstanceBatch, caller: ModelCaller, settings: PredictSettings
+    ) -> InstanceBatch:
+        """Predict a batch and count its rows."""
+        calls, start = caller.calls, time.perf_counter()
+        predicted = predict_batch(batch, caller, settings)
+        seconds = time.perf_counter() - start
+        self._predicted.inc(len(predicted) - len(predicted.statuses))
+        self._failed.inc(len(predicted.statuses))
+        self._calls.inc(caller.calls - calls)
+        self._model_millis.inc(round(seconds * 1000))
+        return predicted
+
+    def get_num_bytes(self, batch: Sequence[Any]) -> int:
+        """Not measured: Beam's default pickles every batch to measure it."""
+        return 0
+
+    def get_metrics_namespace(self) -> str:
+        """The namespace of RunInference's own metrics."""
+        return NAMESPACE
 
 
-def _predict(
-    batch: InstanceBatch,
-    caller: ModelCaller,
-    batch_size: int,
-    counters: _Counters,
-    non_finite: NonFinite = NonFinite.STRING,
-    call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS,
-) -> InstanceBatch:
-    calls, start = caller.calls, time.perf_counter()
-    predicted = predict_batch(batch, caller, batch_size, non_finite, call_timeout_seconds)
-    counters.count(predicted, caller.calls - calls, time.perf_counter() - start)
-    return predicted
+class SavedModelHandler(_Handler):
+    """A SavedModel in Beam's own `RunInference`, for rows or batches.
 
-
-class SavedModelHandler(ModelHandler[Any, Any, ModelCaller]):
-    """A SavedModel in stock `RunInference`: rows or batches.
-
-    A row is an instance as JSON has it, or a NumPy array; the result is a
-    `PredictionResult` whose `inference` is the prediction, or the `Status` of a row that
-    failed: one bad row never fails the rows beside it. An `InstanceBatch` comes back as
-    an `InstanceBatch`, predicted.
+    A row is an instance of JSON's types, or a NumPy array. Its result is a `PredictionResult`
+    whose `inference` is the prediction, or the `Status` of a row that failed: a bad row never
+    fails the rows beside it. The result of an `InstanceBatch` is the predicted `InstanceBatch`.
 
     Args:
-        model: the model.
-        call_timeout_seconds: the longest that a call of the model may take before its rows
-            fail; 0 is no limit.
+        model: the model, or the path or URI of its directory.
+        call_timeout_seconds: the time limit of a call of the model; the rows of a call that
+            exceeds it fail. 0 is no limit.
         **batching: `min_batch_size`, `max_batch_size` and Beam's other keywords.
 
+    Raises:
+        InvalidArgument: an argument has the wrong type or is out of range.
+
     Example:
-        >>> from beam_batch_predict.spec import SavedModel
-        >>> SavedModelHandler(SavedModel("model"), max_batch_size=64).batch_elements_kwargs()
+        >>> SavedModelHandler("models/penguins", max_batch_size=64).batch_elements_kwargs()
         {'max_batch_size': 64}
     """
 
     def __init__(
         self,
-        model: SavedModel,
+        model: SavedModel | str | os.PathLike[str],
         *,
         call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS,
         **batching: Any,
     ) -> None:
-        super().__init__(**batching)
-        check_number(call_timeout_seconds, "call_timeout_seconds")
-        self._model = model
-        self._limit = call_timeout_seconds
-
-    def load_model(self) -> ModelCaller:
-        """Load the model, once per process."""
-        share_cores()
-        return load_model(self._model)
+        _check_batching(batching)
+        settings = PredictSettings(call_timeout_seconds=call_timeout_seconds)
+        super().__init__(as_model(model), settings, **batching)
 
     def run_inference(
         self,
@@ -101,74 +114,57 @@ class SavedModelHandler(ModelHandler[Any, Any, ModelCaller]):
         inference_args: Mapping[str, Any] | None = None,
     ) -> Iterable[Any]:
         """Predict rows, or `InstanceBatch`es, one result for each."""
-        counters, limit = _Counters(), self._limit
-        if any(isinstance(element, InstanceBatch) for element in batch):
-            return [
-                _predict(element, model, DEFAULT_BATCH_SIZE, counters, call_timeout_seconds=limit)
-                for element in batch
-            ]
-        if not batch:
-            return []
-        rows = InstanceBatch(batch, instances=batch)
-        predicted = _predict(rows, model, len(batch), counters, call_timeout_seconds=limit)
+        batches = [element for element in batch if isinstance(element, InstanceBatch)]
+        if len(batches) == len(batch):
+            return [self._predict(element, model, self._settings) for element in batches]
+        if batches:
+            raise InvalidArgument("RunInference takes rows or InstanceBatches, found both")
+        settings = dataclasses.replace(self._settings, batch_size=len(batch))
+        predicted = self._predict(InstanceBatch(batch, instances=batch), model, settings)
         results: dict[int, Any] = dict(predicted.statuses)
         for group in predicted.predictions:
             results.update(zip(group.rows, row_values(group.columns), strict=True))
         return [PredictionResult(row, results[position]) for position, row in enumerate(batch)]
 
-    def get_num_bytes(self, batch: Sequence[Any]) -> int:
-        """Not measured: Beam's default pickles every batch to find out."""
-        return 0
 
-    def get_metrics_namespace(self) -> str:
-        """The namespace of RunInference's own metrics."""
-        return NAMESPACE
+def _check_batching(given: Mapping[str, Any]) -> None:
+    """Refuse keywords that Beam's `ModelHandler` would ignore."""
+    parameters = inspect.signature(ModelHandler.__init__).parameters.values()
+    known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
+    unknown = [name for name in given if name not in (*known, "env_vars")]
+    if unknown:
+        raise InvalidArgument(
+            f"SavedModelHandler has no argument {unknown[0]!r}",
+            f"it has call_timeout_seconds and Beam's {', '.join(known)}",
+        )
 
 
-class BatchModelHandler(ModelHandler[InstanceBatch, InstanceBatch, ModelCaller]):
-    """Elements that are batches already, each in and out of the model on its own."""
+class BatchModelHandler(_Handler):
+    """A model in `Predict`: each element is a batch already.
+
+    Args:
+        model: the model.
+        settings: how it is called.
+        record_failure: makes a context in which the model is loaded.
+    """
 
     def __init__(
         self,
         model: SavedModel,
-        batch_size: int,
-        non_finite: NonFinite,
+        settings: PredictSettings,
         record_failure: Callable[[], AbstractContextManager[None]] = nullcontext,
-        *,
-        call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS,
     ) -> None:
-        super().__init__()
-        self._model = model
-        self._batch_size = batch_size
-        self._non_finite = non_finite
-        self._record_failure = record_failure
-        self._limit = call_timeout_seconds
-        self._counters = _Counters()
-
-    def load_model(self) -> ModelCaller:
-        """Load the model, once per process."""
-        share_cores()
-        with self._record_failure():
-            return load_model(self._model)
+        super().__init__(model, settings, record_failure)
 
     def run_inference(
         self,
-        batch: InstanceBatch,
+        batch: Any,
         model: ModelCaller,
         inference_args: Mapping[str, Any] | None = None,
     ) -> list[InstanceBatch]:
         """Predict one batch."""
-        counters, policy = self._counters, self._non_finite
-        return [_predict(batch, model, self._batch_size, counters, policy, self._limit)]
+        return [self._predict(as_batch(batch, "Predict"), model, self._settings)]
 
     def should_skip_batching(self) -> bool:
         """Elements are batches."""
         return True
-
-    def get_num_bytes(self, batch: Sequence[Any]) -> int:
-        """Not measured: Beam's default pickles every batch to find out."""
-        return 0
-
-    def get_metrics_namespace(self) -> str:
-        """The namespace of RunInference's own metrics."""
-        return NAMESPACE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import nullcontext
 
 import apache_beam as beam
@@ -14,10 +15,11 @@ from beam_batch_predict.spec import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_CALL_TIMEOUT_SECONDS,
     NonFinite,
+    PredictSettings,
     SavedModel,
 )
-from beam_batch_predict.spec.checks import check_batch_size, check_number
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
+from beam_batch_predict.transforms.checks import as_model, check_batches
 from beam_batch_predict.transforms.model_handler import BatchModelHandler
 
 __all__ = ["Predict"]
@@ -27,23 +29,25 @@ class Predict(beam.PTransform):
     """Predict batches with a model, through Beam's RunInference.
 
     Args:
-        model: the model.
-        batch_size: the number of rows the model sees per call.
-        non_finite: ERROR makes a row failed whose prediction has a NaN or an infinity.
-        call_timeout_seconds: the longest that a call of the model may take, before its rows
-            fail; 0 is no limit.
+        model: the model, or the path or URI of its directory.
+        batch_size: the most rows in a call of the model.
+        non_finite: ERROR fails a row whose prediction has a NaN or an infinity.
+        call_timeout_seconds: the time limit of a call of the model; the rows of a call that
+            exceeds it fail. 0 is no limit.
 
     Raises:
+        InvalidArgument: an argument has the wrong type or is out of range, or the input is not
+            a PCollection of batches.
         ModelError: when the pipeline runs, and the model cannot be loaded.
 
     Example:
-        >>> Predict(SavedModel("models/penguins"), batch_size=512).batch_size
+        >>> Predict("models/penguins", batch_size=512).settings.batch_size
         512
     """
 
     def __init__(
         self,
-        model: SavedModel,
+        model: SavedModel | str | os.PathLike[str],
         batch_size: int = DEFAULT_BATCH_SIZE,
         non_finite: NonFinite = NonFinite.STRING,
         *,
@@ -51,22 +55,13 @@ class Predict(beam.PTransform):
         record: Run | None = None,
     ) -> None:
         super().__init__()
-        check_batch_size(batch_size)
-        check_number(call_timeout_seconds, "call_timeout_seconds")
-        self.model = model
-        self.batch_size = batch_size
-        self.non_finite = non_finite
-        self.call_timeout_seconds = call_timeout_seconds
+        self.model = as_model(model)
+        self.settings = PredictSettings(batch_size, non_finite, call_timeout_seconds)
         self._record = record
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[InstanceBatch]:
         """Run inference on each batch."""
+        check_batches(batches, "Predict")
         guard = self._record.recording_failure if self._record else nullcontext
-        handler = BatchModelHandler(
-            self.model,
-            self.batch_size,
-            self.non_finite,
-            guard,
-            call_timeout_seconds=self.call_timeout_seconds,
-        )
+        handler = BatchModelHandler(self.model, self.settings, guard)
         return batches | "RunInference" >> RunInference(handler).with_output_types(InstanceBatch)

@@ -1,4 +1,4 @@
-"""Reading: a source to batches of its rows."""
+"""Transforms that read a source into batches of rows."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from beam_batch_predict.spec import (
     DEFAULT_BATCH_SIZE,
     Source,
 )
-from beam_batch_predict.spec.checks import check_batch_size
+from beam_batch_predict.spec.checks import check_batch_size, check_type
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
+from beam_batch_predict.transforms.checks import SOURCES, check_begin
 from beam_batch_predict.transforms.read_dofns import ReadChunk
 
 __all__ = ["ReadChunks", "ReadInstances"]
@@ -23,16 +24,18 @@ __all__ = ["ReadChunks", "ReadInstances"]
 
 @dataclasses.dataclass
 class ReadInstances(beam.PTransform):
-    """Read a source: `PBegin` to `InstanceBatch`es of rows as the source has them.
+    """Read a source into `InstanceBatch`es of its rows.
 
-    The input is listed when the pipeline runs, in a deterministic plan of chunks; only
+    When the pipeline runs, the input is listed in a deterministic plan of chunks. Only
     descriptions of chunks are shuffled, never rows.
 
     Args:
-        source: what to read.
-        batch_size: batches hold a multiple of so many rows, except a chunk's last.
+        source: the input.
+        batch_size: the number of rows in a batch is a multiple of it, except in a chunk's last.
 
     Raises:
+        InvalidArgument: an argument has the wrong type or is out of range, or the input is a
+            PCollection.
         SourceError: when the pipeline runs, and a pattern matches nothing.
 
     Example:
@@ -46,10 +49,12 @@ class ReadInstances(beam.PTransform):
 
     def __post_init__(self) -> None:
         super().__init__()
+        check_type(self.source, SOURCES, "source")
         check_batch_size(self.batch_size)
 
     def expand(self, begin: PBegin) -> PCollection[InstanceBatch]:
         """Plan, spread the chunks over the workers, read them."""
+        check_begin(begin, "ReadInstances")
         return (
             begin
             | "Source" >> beam.Create([self.source])
@@ -60,10 +65,10 @@ class ReadInstances(beam.PTransform):
 
 @dataclasses.dataclass
 class ReadChunks(beam.PTransform):
-    """Chunks of a plan to their batches, on all workers.
+    """Read the chunks of a plan into batches, on all workers.
 
     Args:
-        batch_size: batches hold a multiple of so many rows, except a chunk's last.
+        batch_size: the number of rows in a batch is a multiple of it, except in a chunk's last.
     """
 
     batch_size: int

@@ -7,17 +7,19 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 from apache_beam.metrics import Metrics
-from apache_beam.pvalue import DoOutputsTuple, PCollection, TaggedOutput
+from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.utils.windowed_value import WindowedValue
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.sinks.formats.json_lines import error_records, prediction_records
 from beam_batch_predict.spec import DEFAULT_BATCH_SIZE
 from beam_batch_predict.spec.checks import check_batch_size
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
+from beam_batch_predict.transforms.checks import as_predicted, check_batches, check_row, check_rows
 from beam_batch_predict.transforms.model_handler import NAMESPACE
 
-__all__ = ["BatchInstances", "BatchRows", "Unbatch", "UnbatchRows"]
+__all__ = ["BatchInstances", "BatchRows", "Unbatch", "UnbatchRows", "UnbatchedRows"]
 
 
 class _Rows(NamedTuple):
@@ -26,7 +28,7 @@ class _Rows(NamedTuple):
 
 
 class BatchRows(beam.DoFn):
-    """Rows, each perhaps with a key, to batches of one window each."""
+    """Groups rows, with or without keys, into batches of one window each."""
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
@@ -34,11 +36,12 @@ class BatchRows(beam.DoFn):
         self._waiting: dict[Any, _Rows] = {}
 
     def start_bundle(self) -> None:
-        """Begin with no row."""
+        """Begin without rows."""
         self._waiting = {}
 
     def process(self, element: Any, window: Any = beam.DoFn.WindowParam) -> Iterator[Any]:
-        """Take a row; a batch comes out when it is full."""
+        """Add a row; yield a batch when it is full."""
+        check_row(element, "BatchInstances")
         keyed = isinstance(element, tuple) and len(element) == 2
         waiting = self._waiting.setdefault((window, keyed), _Rows([], []))
         key, row = element if keyed else (None, element)
@@ -48,7 +51,7 @@ class BatchRows(beam.DoFn):
             yield self._batch(*self._waiting.pop((window, keyed)), keyed)
 
     def finish_bundle(self) -> Iterator[Any]:
-        """Let go of the rows that filled no batch."""
+        """Yield the batches that are not full."""
         for (window, keyed), waiting in self._waiting.items():
             batch = self._batch(*waiting, keyed)
             yield WindowedValue(batch, window.max_timestamp(), [window])
@@ -62,17 +65,15 @@ class BatchRows(beam.DoFn):
 
 
 class UnbatchRows(beam.DoFn):
-    """Batches to records, on two outputs."""
+    """Splits batches into records, on two outputs."""
 
-    PREDICTIONS = "predictions"
-    ERRORS = "errors"
-
-    def process(self, batch: Any) -> Iterator[Any]:
+    def process(self, element: Any) -> Iterator[Any]:
         """Split one batch."""
+        batch = as_predicted(element, "Unbatch")
         for row, record in prediction_records(batch):
-            yield TaggedOutput(self.PREDICTIONS, _beside_key(batch, row, record))
+            yield TaggedOutput("predictions", _beside_key(batch, row, record))
         for row, record in error_records(batch):
-            yield TaggedOutput(self.ERRORS, _beside_key(batch, row, record))
+            yield TaggedOutput("errors", _beside_key(batch, row, record))
 
 
 def _beside_key(batch: InstanceBatch, row: int, record: dict[str, Any]) -> Any:
@@ -80,11 +81,11 @@ def _beside_key(batch: InstanceBatch, row: int, record: dict[str, Any]) -> Any:
 
 
 class BatchInstances(beam.PTransform):
-    """Rows to batches: the way into `Predict` for a pipeline that has rows already.
+    """Group rows into batches, for `Predict` in a pipeline that has rows already.
 
-    A row is an instance as JSON has it (dict, list, string, number, boolean), bytes, or
-    a NumPy array. An element that is a tuple of two is a key and a row; the key comes
-    out beside the row's prediction or error.
+    A row is an instance of JSON's types (dict, list, string, number, boolean), bytes, or
+    a NumPy array. An element that is a tuple of two is a key and a row; `Unbatch` returns the
+    key with the row's prediction or error.
 
     Args:
         batch_size: rows in a batch; the last of a bundle may have fewer.
@@ -101,28 +102,55 @@ class BatchInstances(beam.PTransform):
 
     def expand(self, rows: PCollection[Any]) -> PCollection[InstanceBatch]:
         """Group the rows of each bundle and window."""
+        check_rows(rows, "BatchInstances")
         batched = beam.ParDo(BatchRows(self.batch_size)).with_output_types(InstanceBatch)
         return rows | "BatchRows" >> batched
 
 
 class Unbatch(beam.PTransform):
-    """Batches to rows on two outputs, `predictions` and `errors`.
+    """Split batches into records, on two outputs: `predictions` and `errors`.
 
-    A row is the record that a file would have: `{"instance": …, "prediction": …}` or
+    A record is that of an output file: `{"instance": …, "prediction": …}` or
     `{"instance": …, "error": {"code": …, "message": …}}`, with `"key"` in place of the
-    instance where the rows were converted with a key field. Where the key came beside the
-    row (`BatchInstances`), an element is a tuple of the key and that record.
+    instance if the rows were converted with a key field. If `BatchInstances` got keys beside the
+    rows, an element is a tuple of the key and the record.
+
+    Raises:
+        InvalidArgument: the input is not a PCollection of batches, or another transform is
+            applied to the two outputs at once.
 
     Example:
-        >>> Unbatch.PREDICTIONS, Unbatch.ERRORS
+        >>> UnbatchedRows._fields
         ('predictions', 'errors')
     """
 
-    PREDICTIONS = UnbatchRows.PREDICTIONS
-    ERRORS = UnbatchRows.ERRORS
-
-    def expand(self, batches: PCollection[InstanceBatch]) -> DoOutputsTuple:
+    def expand(self, batches: PCollection[InstanceBatch]) -> UnbatchedRows:
         """Split each batch into its rows."""
-        return batches | "UnbatchRows" >> beam.ParDo(UnbatchRows()).with_outputs(
-            self.PREDICTIONS, self.ERRORS
+        check_batches(batches, "Unbatch")
+        outputs = beam.ParDo(UnbatchRows()).with_outputs("predictions", "errors")
+        return UnbatchedRows(*(batches | "UnbatchRows" >> outputs))
+
+
+class UnbatchedRows(NamedTuple):
+    """The outputs of `Unbatch`.
+
+    Attributes:
+        predictions: the records of predicted rows.
+        errors: the records of failed rows.
+    """
+
+    predictions: PCollection[Any]
+    errors: PCollection[Any]
+
+    def __or__(self, transform: Any) -> Any:
+        """Refuse a transform of one PCollection, which would get this tuple as an element.
+
+        Raises:
+            InvalidArgument: the transform is not `Flatten`.
+        """
+        if isinstance(getattr(transform, "transform", transform), beam.Flatten):
+            return NotImplemented  # `Flatten` takes the tuple itself
+        raise InvalidArgument(
+            "Unbatch gives two PCollections, and a transform was applied to both at once",
+            "apply it to .predictions, to .errors, or to each of them",
         )

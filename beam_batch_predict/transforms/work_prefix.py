@@ -1,4 +1,4 @@
-"""Where a run keeps its parts and its job resource when its results go elsewhere."""
+"""The directory of a run's parts and job resource when its results are tables."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from apache_beam.options.pipeline_options import (
     GoogleCloudOptions,
     PipelineOptions,
 )
-from apache_beam.runners.runner import PipelineRunner
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runners.pipeline_options import is_local, is_local_runner
+from beam_batch_predict.runners.names import is_local_runner
 from beam_batch_predict.sinks.naming import temporary_directory
 
 __all__ = ["work_prefix", "work_prefix_of"]
 
 
-def work_prefix(options: PipelineOptions, runner: PipelineRunner | None = None) -> str:
-    """Where a run keeps its parts and its record when its results go elsewhere.
+def work_prefix(options: PipelineOptions, is_local: bool) -> str:
+    """The directory for a run's parts and job resource when its results are tables.
 
     Args:
-        options: of the pipeline.
-        runner: the pipeline's, where it is not that which the options name.
+        options: the options of the pipeline.
+        is_local: whether all workers are on this machine.
 
     Returns:
         `--temp_location`; without one, a new name on this machine for a local run.
@@ -32,19 +31,19 @@ def work_prefix(options: PipelineOptions, runner: PipelineRunner | None = None) 
     location: str | None = options.view_as(GoogleCloudOptions).temp_location
     if location:
         return location
-    local = is_local(options) if runner is None else is_local_runner(runner)
-    if not local:
+    if not is_local:
         raise InvalidArgument(
-            "tables are made from files, and there is no place for these that all workers reach",
+            "tables are loaded from files, and there is no directory for these that all workers "
+            "reach",
             "set --temp_location, to a directory gs://bucket/…",
         )
     return temporary_directory()
 
 
 def work_prefix_of(pipeline: beam.Pipeline) -> str:
-    """Where a run of a pipeline keeps its parts and its record when its results go elsewhere.
+    """The same directory, for a pipeline.
 
     Raises:
         InvalidArgument: there is no `--temp_location`, and workers are not on this machine.
     """
-    return work_prefix(pipeline.options, pipeline.runner)
+    return work_prefix(pipeline.options, is_local_runner(pipeline.runner))

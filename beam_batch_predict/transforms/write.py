@@ -1,4 +1,4 @@
-"""The last PTransforms of a pipeline: results to files or tables."""
+"""Transforms that write results to files or tables."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from beam_batch_predict.runs.failure_limit import FailureLimit
 from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import begin_run
 from beam_batch_predict.runs.record import Run, fresh_time
-from beam_batch_predict.sinks.formats.by_name import format_name
 from beam_batch_predict.sinks.naming import is_temporary
 from beam_batch_predict.spec import (
     Destination,
     NonFinite,
+    OutputSettings,
     RecordShape,
     Source,
     check_predictions_format,
+    file_names_of,
 )
+from beam_batch_predict.spec.checks import check_type
+from beam_batch_predict.transforms.checks import as_destination, check_batches
 from beam_batch_predict.transforms.work_prefix import work_prefix_of
 from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts, clean_up
 
@@ -32,42 +35,42 @@ __all__ = ["WriteResults", "WriteRun"]
 
 
 class WriteResults(beam.PTransform):
-    """Write predictions and errors as files or tables; files in input order, if there is one.
+    """Write predictions and errors to files, in input order, or to tables.
 
-    Each run gets a directory of its own, `prediction-<model-display-name>-<time>`, with
-    `predictions_0001.jsonl` and so on, and `errors_0001.jsonl` and so on if rows failed;
-    with the format "csv" their names end in `.csv`, and each begins with the same header;
-    with "parquet" in `.parquet`, typed; with "tf-record" in `.tfrecord`, of tf.train.Examples.
-    The files appear when all rows are done, each of them whole.
+    Each run makes its own output directory, `prediction-<model-display-name>-<time>`, with
+    `predictions_0001.jsonl` and so on, and `errors_0001.jsonl` and so on if rows failed. With the
+    format "csv" the names end in `.csv`, and each file begins with the same header; with "parquet"
+    they end in `.parquet`, and columns are typed; with "tf-record" they end in `.tfrecord`, and
+    records are tf.train.Examples. The files appear when all rows are written, each of them whole.
 
-    `GcsDestination(own_directory=False)` puts the files of one run, and no other, right under
-    the prefix; `file_names=FileNames.SHARDED` calls them `prediction.results-00000-of-00006`.
+    `GcsDestination(own_directory=False)` puts the files of a single run directly under the
+    prefix; `file_names=FileNames.SHARDED` names them `prediction.results-00000-of-00006`.
 
-    In BigQuery each run makes two tables, which also appear when all rows are done. They are
+    In BigQuery each run makes two tables, which also appear when all rows are written. They are
     loaded from files below Beam's `--temp_location`, which a local run does not need.
 
     Args:
-        destination: where to make the directory, or the tables.
-        predictions_format: "jsonl", "csv", "parquet" or "tf-record"; nothing for tables.
-        model_display_name: for the name of the directory, or of the dataset.
+        destination: the destination, or its path or URI.
+        predictions_format: "jsonl", "csv", "parquet" or "tf-record"; not used for tables.
+        model_display_name: a part of the name of the directory, or of the dataset.
         non_finite: NULL writes null for NaN and infinities; otherwise their names.
-        create_time: for the names; by default the present time.
-        record_shape: what a record of a prediction is: the instance or the key and
-            `prediction`, or the model's outputs by name, `{"y": 2.0}`, and the key if there is
-            one.
+        create_time: the time in these names; by default now.
+        record_shape: the shape of a record: the instance or the key, and `prediction`; or the
+            model's outputs by name, `{"y": 2.0}`, and the key if there is one.
 
     Returns:
         A PCollection of the published files or tables: (uri, rows) of each.
 
     Raises:
-        InvalidArgument: the format is not supported, or not in this shape.
-        DestinationError: when the pipeline runs, and BigQuery refuses something, or another run
+        InvalidArgument: the format is not supported, or not in this shape; another argument has
+            the wrong type; the input is not a PCollection of batches.
+        DestinationError: when the pipeline runs, if BigQuery refuses a request, or another run
             has published under the prefix.
-        LostRowsError: when the pipeline runs, and rows are missing: nothing is published.
+        LostRowsError: when the pipeline runs, if rows are missing; nothing is published.
 
     Example:
         >>> from beam_batch_predict.spec import FileNames, GcsDestination
-        >>> WriteResults(GcsDestination("out/")).predictions_format
+        >>> WriteResults("out/").predictions_format
         'jsonl'
         >>> destination = GcsDestination(
         ...     "out/results/", own_directory=False, file_names=FileNames.SHARDED)
@@ -77,7 +80,7 @@ class WriteResults(beam.PTransform):
 
     def __init__(
         self,
-        destination: Destination,
+        destination: Destination | str | os.PathLike[str],
         predictions_format: str = "jsonl",
         *,
         model_display_name: str = "model",
@@ -86,52 +89,51 @@ class WriteResults(beam.PTransform):
         record_shape: RecordShape = RecordShape.ECHO,
     ) -> None:
         super().__init__()
+        destination = as_destination(destination)
+        check_type(model_display_name, str, "model_display_name")
+        check_type(non_finite, NonFinite, "non_finite")
+        check_type(create_time, (datetime.datetime, type(None)), "create_time")
+        check_type(record_shape, RecordShape, "record_shape")
         self.predictions_format = check_predictions_format(predictions_format)
-        self.non_finite = non_finite
-        self.record_shape = record_shape
         self._place = OutputLocation(destination, model_display_name, create_time or fresh_time())
         if self._place.tables is not None:
             self.predictions_format = "bigquery"
-        format_name(self.predictions_format, record_shape)
+        self._output = OutputSettings(
+            self.predictions_format, record_shape, file_names_of(destination), non_finite
+        )
         self.directory = self._place.directory()
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
         """Write parts, then publish them."""
+        check_batches(batches, "WriteResults")
         directory = self.directory or self._place.directory(work_prefix_of(batches.pipeline))
-        record = self._place.record_in(directory)
-        return batches | "WriteRun" >> WriteRun(
-            record, self.predictions_format, self.non_finite, shape=self.record_shape
-        )
+        record = self._place.run_in(directory)
+        return batches | "WriteRun" >> WriteRun(record, self._output)
 
 
 class WriteRun(beam.PTransform):
-    """Parts, then publication and record.
+    """Write parts, publish them, and finish the job resource.
 
     Args:
-        record: of the run.
-        predictions_format: of the files; "bigquery" for tables.
-        non_finite: how NaN and infinities are written.
-        limit: how many rows may fail.
-        source: what the run reads by a plan; None where batches come from elsewhere.
-        start: a singleton, when the run began; None where nobody has begun it.
-        shape: of the records.
+        record: the run.
+        output: what the files hold, and what their names are.
+        limit: the limit of failed rows.
+        source: the source that the run reads by a chunk plan; None if there is no plan.
+        start: a singleton with the time when the run began; None if no step has begun it.
     """
 
     def __init__(
         self,
         record: Run,
-        predictions_format: str,
-        non_finite: NonFinite,
+        output: OutputSettings,
         limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
         source: Source | None = None,
         start: PCollection[datetime.datetime] | None = None,
-        shape: RecordShape = RecordShape.ECHO,
     ) -> None:
         super().__init__()
         self._record = record
-        written = format_name(predictions_format, shape, record.file_names)
-        self._write = WriteParts(record, non_finite, written, limit)
-        self._finish = FinishRun(record, written, limit, source)
+        self._write = WriteParts(record, output, limit)
+        self._finish = FinishRun(record, output, limit, source)
         self._start = start
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
@@ -149,7 +151,7 @@ class WriteRun(beam.PTransform):
             | "WriteParts" >> beam.ParDo(self._write, begun)
         )
         published = once | "Finish" >> beam.ParDo(self._finish, AsIter(parts), start)
-        # A side input comes from a step that is done: it is not tried again behind this one.
+        # The step of a side input is done: Beam does not retry it after this step.
         _ = once | "CleanUp" >> beam.Map(
             clean_up,
             AsIter(published),
@@ -159,7 +161,7 @@ class WriteRun(beam.PTransform):
         return published
 
     def _temporary(self) -> list[str]:
-        """Directories of a run whose results are tables, from within."""
+        """The temporary directories of a run whose results are tables, innermost first."""
         directory = self._record.directory
         if self._record.tables is None or not files.is_local(directory):
             return []

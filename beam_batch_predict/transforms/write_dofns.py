@@ -1,4 +1,4 @@
-"""The DoFns beneath the transforms: state that lives for a bundle, and counters."""
+"""The DoFns that write parts and finish a run."""
 
 from __future__ import annotations
 
@@ -19,50 +19,50 @@ from beam_batch_predict.runs.failure_limit import FailureLimit, Tally
 from beam_batch_predict.runs.finish import fail_run, finish_run
 from beam_batch_predict.runs.plan import changed_inputs
 from beam_batch_predict.runs.record import Run
-from beam_batch_predict.sinks.parts.metadata import write_part_record
+from beam_batch_predict.sinks.parts.metadata import write_part_metadata
 from beam_batch_predict.sinks.parts.part import Part, PartWriter
 from beam_batch_predict.sinks.publish.files import PublishedFile, remove_parts
-from beam_batch_predict.spec import NonFinite, Source
+from beam_batch_predict.spec import OutputSettings, Source
+from beam_batch_predict.transforms.checks import as_predicted
 
 __all__ = ["FinishRun", "WriteParts", "clean_up"]
 
 OPEN_PARTS = 64
-"""Parts a bundle keeps open, where a runner mixes the batches of many chunks."""
+"""The most parts that a bundle keeps open, if a runner mixes batches of many chunks."""
 
 
 class WriteParts(beam.DoFn):
-    """Batches to parts: one a chunk, as long as the chunk's batches come in a row."""
+    """Writes batches to parts, one per chunk if its batches arrive in order."""
 
     def __init__(
         self,
         record: Run,
-        non_finite: NonFinite,
-        predictions_format: str = "jsonl",
+        output: OutputSettings = OutputSettings(),  # noqa: B008 - frozen
         limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
     ) -> None:
         self._record = record
-        self._non_finite = non_finite
-        self._format = predictions_format
+        self._output = output
         self._limit = limit
         self._open: OrderedDict[int, PartWriter] = OrderedDict()
         self._since = 0.0
         self._tally = Tally()
 
     def start_bundle(self) -> None:
-        """Remove what a bundle that failed has left open in this instance."""
+        """Abandon the parts that a failed bundle has left open in this instance."""
         for writer in self._open.values():
             writer.abandon()
         self._open = OrderedDict()
         self._since = time.perf_counter()
 
-    def process(self, batch: Any, begun: Any = None) -> Iterator[Any]:
-        """Write one batch; parts come out as they are done.
+    def process(self, element: Any, begun: Any = None) -> Iterator[Any]:
+        """Write one batch; yield the parts that are complete.
 
         Args:
-            batch: the batch.
-            begun: when the run began, or what must be there before.
+            element: the batch.
+            begun: the time when the run began, or a side input to wait for.
         """
         cancellation.check()
+        batch = as_predicted(element, "WriteResults")
         number = -1 if batch.chunk is None else batch.chunk
         writer = self._open.pop(number, None)
         if writer is not None and number >= 0 and writer.next_row != batch.first_row:
@@ -70,7 +70,7 @@ class WriteParts(beam.DoFn):
             writer = None
         if writer is None:
             directory = self._record.parts_directory
-            writer = PartWriter(directory, batch, self._non_finite, self._since, self._format)
+            writer = PartWriter(directory, batch, self._output, self._since)
             self._since = time.perf_counter()
         self._open[number] = writer
         writer.write(batch)
@@ -83,13 +83,13 @@ class WriteParts(beam.DoFn):
             yield self._commit(self._open.popitem(last=False)[1])
 
     def finish_bundle(self) -> Iterator[Any]:
-        """Commit the parts of chunks that go on in another bundle."""
+        """Commit the parts of chunks that continue in another bundle."""
         while self._open:
             part = self._commit(self._open.popitem(last=False)[1])
             yield WindowedValue(part, GlobalWindow().max_timestamp(), [GlobalWindow()])
 
     def teardown(self) -> None:
-        """Remove what is still open."""
+        """Abandon the parts that are still open."""
         self.start_bundle()
 
     def _commit(self, writer: PartWriter) -> Part:
@@ -98,29 +98,29 @@ class WriteParts(beam.DoFn):
         except BaseException:
             writer.abandon()
             raise
-        write_part_record(part, self._record.parts_directory)
+        write_part_metadata(part, self._record.parts_directory)
         return part
 
     def _check_limit(self, part: Part, begun: Any) -> None:
-        """End the run if too many rows of it fail."""
+        """End the run if too many of its rows fail."""
         if self._tally.exceeds(self._limit, part.rows, part.failed):
             error = self._limit.status(self._tally.rows, self._tally.failed, so_far=True)
             start = begun if isinstance(begun, datetime.datetime) else None
-            fail_run(self._record, self._format, error, start)
+            fail_run(self._record, self._output, error, start)
 
 
 class FinishRun(beam.DoFn):
-    """All parts of a run to its published files and its record."""
+    """Publishes all parts of a run, and finishes its job resource."""
 
     def __init__(
         self,
         record: Run,
-        predictions_format: str,
+        output: OutputSettings,
         limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
         source: Source | None = None,
     ) -> None:
         self._record = record
-        self._format = predictions_format
+        self._output = output
         self._limit = limit
         self._source = source
 
@@ -131,18 +131,18 @@ class FinishRun(beam.DoFn):
         cancellation.check()
         planned = self._source is not None
         changed = changed_inputs(self._source, self._record) if self._source else []
-        return finish_run(parts, self._record, self._format, self._limit, start, planned, changed)
+        return finish_run(parts, self._record, self._output, self._limit, start, planned, changed)
 
 
 def clean_up(
     _: Any, published: Iterable[PublishedFile], parts_directory: str, directories: Sequence[str]
 ) -> None:
-    """Remove the parts of a run, once its publication can no longer be tried again.
+    """Remove the parts of a run, when its publication can no longer be retried.
 
     Args:
-        published: the results.
-        parts_directory: where the parts are.
-        directories: on this machine, to be removed if nothing else is in them.
+        published: the published files.
+        parts_directory: the directory of the parts.
+        directories: local directories to remove if they are empty.
     """
     remove_parts(parts_directory)
     for directory in directories:

@@ -1,13 +1,13 @@
-"""The programs that are compared: what each is called, reads and loads.
+"""The programs that are compared: the name, input and model of each.
 
-Every contestant is a module that runs as a process of its own:
+Every contestant is a module that runs as a separate process:
 
     python -m benchmarks.contestants.loop --input F --model D --output D --batch-size 512
 
-It writes lines of {"key": id, "prediction": [...]} into files named `predictions*.jsonl`
-and prints a JSON object that tells where, as the job resource does (`outputInfo`). With
-`--echo` the lines show what was read in place of the key, as a job without keyField does.
-With `--output-table` it makes a table of two columns, the key and the prediction.
+It writes lines of {"key": id, "prediction": [...]} to files named `predictions*.jsonl`, and
+prints a JSON object with their directory, like the job resource (`outputInfo`). With `--echo`,
+the lines have the input instead of the key, like those of a job without keyField. With
+`--output-table`, it creates a table with two columns, the key and the prediction.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Contestant:
     """One program of a comparison.
 
     Attributes:
-        name: its name in the table, and of its module.
-        what: one line for the reader of the table.
-        reads: the formats of input that it can read, the usual one first.
-        also_in: a format whose comparison it joins though it does not read it.
+        name: its name in the table, and the name of its module.
+        what: a description for the table, one line.
+        reads: the input formats that it can read, the usual one first.
+        also_in: another format in whose comparison it runs, although it does not read it.
         slow: whether it runs on fewer rows.
-        echoes: whether it knows `--echo`.
+        echoes: whether it supports `--echo`.
         example_model: whether it loads the model that takes serialized Examples.
-        checkout: of `ours`, another checkout whose package it runs.
+        checkout: for `ours`, another checkout whose package runs.
     """
 
     name: str
@@ -49,27 +49,27 @@ class Contestant:
         return f"benchmarks.contestants.{'ours' if self.checkout else self.name}"
 
     def input_format(self, file_format: str) -> str:
-        """What it reads in the comparison of a format."""
+        """Return the format that it reads in the comparison of a format."""
         return file_format if file_format in self.reads else self.reads[0]
 
 
 CONTESTANTS = (
     Contestant("ours", "`beam-batch-predict run`, one worker", FORMATS),
-    Contestant("loop", "a loop written by hand, no Beam", ("jsonl",)),
-    Contestant("loop_csv", "a loop written by hand over Python's csv", ("csv",)),
-    Contestant("loop_arrow", "a loop written by hand over pyarrow.csv", ("csv",)),
-    Contestant("loop_tf_record", "a loop written by hand over tf.data", ("tf-record",)),
-    Contestant("loop_parquet", "a loop written by hand over pyarrow.parquet", ("parquet",)),
+    Contestant("loop", "a hand-written loop, no Beam", ("jsonl",)),
+    Contestant("loop_csv", "a hand-written loop with Python's csv", ("csv",)),
+    Contestant("loop_arrow", "a hand-written loop with pyarrow.csv", ("csv",)),
+    Contestant("loop_tf_record", "a hand-written loop with tf.data", ("tf-record",)),
+    Contestant("loop_parquet", "a hand-written loop with pyarrow.parquet", ("parquet",)),
     Contestant(
         "beam_usual",
-        "the usual Beam pipeline, a row an element",
+        "the usual Beam pipeline, an element for each row",
         ("jsonl",),
         slow=True,
         echoes=False,
     ),
     Contestant(
         "beam_bigquery",
-        "the usual Beam pipeline on tables, a row an element",
+        "the usual Beam pipeline on tables, an element for each row",
         (TABLES,),
         slow=True,
         echoes=False,
@@ -87,11 +87,11 @@ CONTESTANTS = (
 
 
 def of_format(file_format: str, echo: bool = False) -> dict[str, Contestant]:
-    """The contestants of the comparison of a format, by name.
+    """Return the contestants in the comparison of a format, by name.
 
     Args:
         file_format: one of `benchmarks.cache.FORMATS`.
-        echo: leave out those that cannot echo.
+        echo: whether to leave out those that do not support `--echo`.
 
     Example:
         >>> list(of_format("csv"))

@@ -1,7 +1,7 @@
-"""The usual Beam pipeline on tables: a row a dict, `RunInference`, Beam's own connectors.
+"""The usual Beam pipeline on tables: dicts, `RunInference`, Beam's connectors.
 
-It reads by the Storage Read API, in Arrow (`use_native_datetime`): the default, Avro, costs
-Beam as much and the emulator several times as much.
+It reads Arrow through the Storage Read API (`use_native_datetime`). With the default, Avro, Beam
+takes as long, but the emulator takes several times as long.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ def _record(keyed: tuple[str, Any]) -> dict[str, Any]:
 
 
 def _in_beams_words(table: str) -> str:
-    """A table as Beam names it: `project:dataset.table`."""
+    """Return the name of a table in Beam's form: `project:dataset.table`."""
     return table.removeprefix("bq://").replace(".", ":", 1)
 
 
 def build(pipeline: beam.Pipeline, flags: Flags) -> None:
-    """Puts the steps into a pipeline."""
+    """Add the steps to a pipeline."""
     handler = SavedModelHandler(str(flags.model), flags.batch_size)
     records = (
         pipeline
@@ -76,10 +76,10 @@ def build(pipeline: beam.Pipeline, flags: Flags) -> None:
 
 
 def main() -> None:
-    """Runs the pipeline over one table, in memory with one worker."""
+    """Run the pipeline on one table, in memory with one worker."""
     flags = parse()
     options = PipelineOptions(temp_location=flags.temp_location, save_main_session=False)
-    # Named, because "DirectRunner" may try to download another engine first.
+    # Explicit, because "DirectRunner" may first try to download another engine.
     with beam.Pipeline(runner=FnApiRunner(), options=options) as pipeline:
         build(pipeline, flags)
     if flags.output_table:
@@ -88,7 +88,7 @@ def main() -> None:
         finished(flags.output)
 
 
-# As in `beam_usual`: Beam pickles by name what it imports.
+# See `beam_usual`: Beam pickles imported objects by name.
 if __name__ == "__main__":
     from benchmarks.contestants import beam_bigquery
 

@@ -1,6 +1,6 @@
-"""Points Beam's connectors of BigQuery at the emulators; importing this is enough.
+"""Redirection of Beam's BigQuery connectors to the emulators, as soon as it is imported.
 
-Beam has no option for these endpoints. Nothing else of its connectors is changed.
+Beam has no option for these endpoints. The connectors are otherwise unchanged.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from google.cloud.bigquery_storage_v1.services.big_query_read.transports import 
 
 __all__: list[str] = []
 
-# The emulator of Cloud Storage needs something of batch requests that Google's does not.
+# The emulator of Cloud Storage needs content ids in batch requests; Google does not.
 sys.path.append(str(Path(__file__).parents[2] / "tests" / "cloud"))
 importlib.import_module("emulators.content_ids")
 

@@ -1,4 +1,4 @@
-"""The usual Beam pipeline: a row an element, `RunInference`, the transforms of the guide."""
+"""The usual Beam pipeline: an element for each row, and `RunInference`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _record(keyed: tuple[str, Any]) -> dict[str, Any]:
 
 
 def build(pipeline: beam.Pipeline, flags: Flags) -> None:
-    """Puts the steps into a pipeline."""
+    """Add the steps to a pipeline."""
     handler = SavedModelHandler(str(flags.model), flags.batch_size)
     _ = (
         pipeline
@@ -41,16 +41,16 @@ def build(pipeline: beam.Pipeline, flags: Flags) -> None:
 
 
 def main() -> None:
-    """Runs the pipeline over one file, in memory with one worker."""
+    """Run the pipeline on one file, in memory with one worker."""
     flags = parse()
-    # Named, because "DirectRunner" may try to download another engine first.
+    # Explicit, because "DirectRunner" may first try to download another engine.
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         build(pipeline, flags)
     finished(flags.output)
 
 
-# Beam pickles what stands in `__main__` by value and what it imports by name: the second
-# is what happens in a package that is installed.
+# Beam pickles objects of `__main__` by value, and imported objects by name, as it does for
+# those of an installed package.
 if __name__ == "__main__":
     from benchmarks.contestants import beam_usual
 

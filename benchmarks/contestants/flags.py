@@ -1,4 +1,4 @@
-"""What all contestants share: their flags, and how they tell where their output is."""
+"""The flags of all contestants, and the way in which they report their output."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ __all__ = ["Flags", "finished", "finished_table", "parse"]
 
 @dataclasses.dataclass(frozen=True)
 class Flags:
-    """What a contestant is told.
+    """The arguments of a contestant.
 
     Attributes:
-        input: the file to read, whose suffix is its format, or a table: `bq://…`.
+        input: the file to read, with its format as suffix, or a table: `bq://…`.
         model: the SavedModel to load.
         output: an existing, empty directory.
-        output_table: the table to make in place of files: `bq://…`; "" for files.
-        temp_location: where Beam's load jobs may put files.
+        output_table: the table to create instead of files: `bq://…`; "" for files.
+        temp_location: the directory for the files of Beam's load jobs.
         batch_size: how many rows one call of the model takes.
-        echo: whether the output shows the instances, as it does for a job without keyField.
-        checkout: where the package is that `ours` runs; "" for the one beside it.
+        echo: whether the output has the instances, like that of a job without keyField.
+        checkout: the directory of the package that `ours` runs; "" for the one next to it.
     """
 
     input: str
@@ -36,7 +36,7 @@ class Flags:
 
 
 def parse(argv: list[str] | None = None) -> Flags:
-    """Reads the command line of a contestant."""
+    """Parse the command line of a contestant."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--input", required=True)
     parser.add_argument("--model", type=Path, required=True)
@@ -50,12 +50,12 @@ def parse(argv: list[str] | None = None) -> Flags:
 
 
 def finished(output: Path) -> None:
-    """Prints where the predictions are, in the words of a finished job."""
+    """Print the directory of the predictions, as in a finished job resource."""
     print(json.dumps({"outputInfo": {"gcsOutputDirectory": str(output)}}))
 
 
 def finished_table(table: str) -> None:
-    """Prints which table has the predictions, in the words of a finished job."""
+    """Print the table with the predictions, as in a finished job resource."""
     dataset, _, name = table.rpartition(".")
     info = {"bigqueryOutputDataset": dataset, "bigqueryOutputTable": name}
     print(json.dumps({"outputInfo": info}))

@@ -1,4 +1,4 @@
-"""The lines that the loops write by hand."""
+"""Output lines of the hand-written loops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["echoed", "echoed_records", "keyed"]
 
 
 def keyed(keys: Iterable[str], predictions: Iterable[Any]) -> Iterator[bytes]:
-    """A line of each row's key and prediction."""
+    """Make a line with the key and the prediction of each row."""
     return (
         orjson.dumps({"key": key, "prediction": prediction}, option=orjson.OPT_APPEND_NEWLINE)
         for key, prediction in zip(keys, predictions, strict=True)
@@ -21,7 +21,7 @@ def keyed(keys: Iterable[str], predictions: Iterable[Any]) -> Iterator[bytes]:
 def echoed(
     instances: Iterable[Any], ids: Iterable[str], predictions: Iterable[Any]
 ) -> Iterator[bytes]:
-    """A line of what was sent of each row, its id that was not, and its prediction."""
+    """Make a line with the instance, id and prediction of each row; the id is not sent."""
     return (
         orjson.dumps(
             {"instance": instance, "id": row_id, "prediction": prediction},
@@ -32,7 +32,7 @@ def echoed(
 
 
 def echoed_records(texts: Iterable[str], predictions: Iterable[Any]) -> Iterator[bytes]:
-    """A line of each record, as base64 text, and its prediction."""
+    """Make a line with each record, as base64 text, and its prediction."""
     return (
         orjson.dumps(
             {"instance": {"b64": text}, "prediction": prediction},

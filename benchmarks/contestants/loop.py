@@ -1,8 +1,8 @@
-"""A loop as a good engineer writes it by hand for this one job: the speed to reach.
+"""A hand-written loop for this one job: the speed to reach.
 
-It reads a line, parses it, calls the signature once a batch and dumps a line a row. It has
-no error handling, no resume and one output file. Where two ways were open, the one that
-measured faster stands here (`tf.constant` on lists, `tolist`, `gc.freeze`).
+It reads and parses lines, calls the signature once for each batch, and writes one line for each
+row. It has no error handling, no resume and one output file. Where there were two ways, the loop
+uses the one that was faster when measured (`tf.constant` on lists, `tolist`, `gc.freeze`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ __all__ = ["main"]
 def _predict(flags: Flags) -> None:
     model = tf.saved_model.load(str(flags.model))
     signature = model.signatures["serving_default"]
-    # The half million objects of TensorFlow never die: every full collection that walks
-    # them costs as much as predicting 100,000 rows.
+    # TensorFlow's half million objects are never freed. Without this, every full garbage
+    # collection visits them, which takes as long as the prediction of 100,000 rows.
     gc.freeze()
     with (
         Path(flags.input).open("rb") as lines,
@@ -41,7 +41,7 @@ def _predict(flags: Flags) -> None:
 
 
 def main() -> None:
-    """Runs the loop over one file."""
+    """Run the loop on one file."""
     flags = parse()
     _predict(flags)
     finished(flags.output)

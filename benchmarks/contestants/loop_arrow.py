@@ -1,4 +1,4 @@
-"""The loop by hand over pyarrow.csv, which reads whole columns with all cores."""
+"""The hand-written loop with pyarrow.csv, which reads whole columns on all cores."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _predict(flags: Flags) -> None:
 
 
 def main() -> None:
-    """Runs the loop over one file."""
+    """Run the loop on one file."""
     flags = parse()
     _predict(flags)
     finished(flags.output)

@@ -1,4 +1,4 @@
-"""The loop by hand over Python's own csv module, as `loop` is over JSON lines."""
+"""The hand-written loop with Python's csv module, like `loop` for JSON lines."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _predict(flags: Flags) -> None:
 
 
 def main() -> None:
-    """Runs the loop over one file."""
+    """Run the loop on one file."""
     flags = parse()
     _predict(flags)
     finished(flags.output)

@@ -1,6 +1,6 @@
-"""The loop by hand over pyarrow.parquet, which reads whole columns with all cores.
+"""The hand-written loop with pyarrow.parquet, which reads whole columns on all cores.
 
-Batches straight from the reader measured as fast as row groups cut by hand.
+Batches from the reader are as fast as row groups that are sliced by hand (measured).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def _predict(flags: Flags) -> None:
 
 
 def main() -> None:
-    """Runs the loop over one file."""
+    """Run the loop on one file."""
     flags = parse()
     _predict(flags)
     finished(flags.output)

@@ -1,7 +1,7 @@
-"""The loop by hand over tf.data: it reads, parses and predicts beside Python, in TensorFlow.
+"""The hand-written loop with tf.data: TensorFlow reads, parses and predicts.
 
-Parsing and the model in `map`, with `prefetch` behind it, measured faster than calling them
-from the loop: Python then only makes lines, and TensorFlow uses a second core.
+Parsing and the model are in `map`, followed by `prefetch`. This is faster than calls from the loop
+(measured): Python only makes lines, and TensorFlow uses a second core.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _predict(flags: Flags) -> None:
 
 
 def main() -> None:
-    """Runs the loop over one file."""
+    """Run the loop on one file."""
     flags = parse()
     _predict(flags)
     finished(flags.output)

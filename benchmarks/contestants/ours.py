@@ -1,4 +1,4 @@
-"""The library, through its command line and with a job file as Vertex AI takes it."""
+"""The library, through its command line, with a Vertex AI job file."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["job", "main"]
 
 
 def job(flags: Flags) -> dict[str, Any]:
-    """The `BatchPredictionJob` that does what the other contestants do."""
+    """Make the `BatchPredictionJob` that does the same as the other contestants."""
     is_table = flags.input.startswith("bq://")
     instances_format = TABLES if is_table else Path(flags.input).suffix.removeprefix(".")
     return {
@@ -44,18 +44,18 @@ def _output_config(flags: Flags) -> dict[str, Any]:
 
 
 def _instance_config(instances_format: str, echo: bool) -> dict[str, Any]:
-    """What the output shows: the key, a whole record, or a row of which the id is not sent."""
+    """Choose the output: the key, a whole record, or a row whose id is not sent."""
     if not echo:
         return {"keyField": "id"}
     return {} if instances_format == "tf-record" else {"excludedFields": ["id"]}
 
 
 def main() -> None:
-    """Writes the job file and becomes the command line that runs it."""
+    """Write the job file, and replace this process by the command that runs it."""
     flags = parse()
     path = flags.output / "job.json"
     path.write_text(json.dumps(job(flags), indent=2))
-    # exec, not a child: what is measured is the command as a user would start it.
+    # exec, not a child process: measure the command as a user starts it.
     command = [sys.executable, "-m", "beam_batch_predict", "run", str(path)]
     if flags.checkout:
         os.chdir(flags.checkout)  # where `-m` looks first

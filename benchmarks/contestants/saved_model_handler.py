@@ -1,7 +1,7 @@
-"""A plain `ModelHandler` for a SavedModel, as one writes it for `RunInference`.
+"""A simple `ModelHandler` for a SavedModel, for use with `RunInference`.
 
-Beam's own `TFModelHandlerNumpy` cannot load a SavedModel under Keras 3; this one does what
-it would do. It is a module apart, so that Beam pickles it by name.
+Beam's own `TFModelHandlerNumpy` cannot load a SavedModel with Keras 3; this handler does the same
+work. It is in a separate module, so that Beam pickles it by name.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ __all__ = ["SavedModelHandler"]
 
 
 class SavedModelHandler(ModelHandler[np.ndarray, PredictionResult, tf.Module]):
-    """Predicts one array a row with the default signature of a SavedModel."""
+    """Handler that predicts one array for each row with the default signature."""
 
     def __init__(self, path: str, batch_size: int) -> None:
-        """Describes the model; it is loaded on the worker.
+        """Describe the model, which is loaded on the worker.
 
         Args:
             path: the directory of the SavedModel.
@@ -30,7 +30,7 @@ class SavedModelHandler(ModelHandler[np.ndarray, PredictionResult, tf.Module]):
         self._path = path
 
     def load_model(self) -> tf.Module:
-        """Loads the SavedModel."""
+        """Load the SavedModel."""
         return tf.saved_model.load(self._path)
 
     def run_inference(
@@ -39,7 +39,7 @@ class SavedModelHandler(ModelHandler[np.ndarray, PredictionResult, tf.Module]):
         model: tf.Module,
         inference_args: dict[str, Any] | None = None,
     ) -> Iterable[PredictionResult]:
-        """Calls the signature once for a batch of rows."""
+        """Call the signature once for a batch of rows."""
         x = tf.constant(np.stack(batch))
         scores = model.signatures["serving_default"](x=x)["scores"].numpy()
         return [
@@ -47,5 +47,5 @@ class SavedModelHandler(ModelHandler[np.ndarray, PredictionResult, tf.Module]):
         ]
 
     def get_num_bytes(self, batch: Sequence[np.ndarray]) -> int:
-        """The size of a batch; Beam's default would pickle it to find out."""
+        """Return the size of a batch in bytes; Beam's default would pickle the batch."""
         return sum(row.nbytes for row in batch)

@@ -1,7 +1,7 @@
 """tfx_bsl's model handler in Beam's `RunInference`, on serialized Examples.
 
-`tfx_bsl.public.beam.RunInference` ignores the batch size it is given; the handler that
-`CreateModelHandler` makes honours it, and is the same code otherwise.
+`tfx_bsl.public.beam.RunInference` ignores the batch size. The handler from `CreateModelHandler`
+uses it, and is otherwise the same code.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def _keyed(serialized: bytes) -> tuple[str, bytes]:
 
 def _line(keyed: tuple[str, PredictionLog]) -> str:
     key, log = keyed
-    # One row: the tensor of the answer has a batch dimension of 1.
+    # One row: the result tensor has a batch dimension of 1.
     scores = tf.make_ndarray(log.predict_log.response.outputs["scores"])[0]
     return json.dumps({"key": key, "prediction": scores.tolist()})
 
@@ -45,7 +45,7 @@ def _inference_spec(flags: Flags) -> model_spec_pb2.InferenceSpecType:
 
 
 def build(pipeline: beam.Pipeline, flags: Flags) -> None:
-    """Puts the steps into a pipeline."""
+    """Add the steps to a pipeline."""
     handler = run_inference.CreateModelHandler(_inference_spec(flags))
     _ = (
         pipeline
@@ -58,7 +58,7 @@ def build(pipeline: beam.Pipeline, flags: Flags) -> None:
 
 
 def main() -> None:
-    """Runs the pipeline over one file, in memory with one worker."""
+    """Run the pipeline on one file, in memory with one worker."""
     flags = parse()
     with beam.Pipeline(runner=FnApiRunner()) as pipeline:
         build(pipeline, flags)
@@ -66,7 +66,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    # By name, not by value: see `beam_usual`.
+    # Pickled by name, not by value: see `beam_usual`.
     from benchmarks.contestants import tfx_bsl
 
     tfx_bsl.main()

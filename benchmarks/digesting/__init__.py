@@ -1,1 +1,1 @@
-"""Parts of `benchmarks.digests`: its model, its inputs, its jobs, and what they leave."""
+"""Modules of `benchmarks.digests`: models, inputs, jobs, and their output as text."""

@@ -1,7 +1,7 @@
-"""The inputs of the digested jobs: the same bytes at each call, below the working directory.
+"""The inputs of the digested jobs; every call writes the same bytes.
 
-Each format has several files of rows `id`, `x`, `y`, with rows that fail, compressed files and
-damaged ones, in `in/FORMAT`; and rows with columns of many types in `in/FORMAT-wide`.
+Under the working directory, `in/FORMAT` has several files with rows of `id`, `x`, `y`: some rows
+fail, some files are compressed or damaged. `in/FORMAT-wide` has rows with columns of many types.
 """
 
 from __future__ import annotations
@@ -32,14 +32,14 @@ ROWS: tuple[Mapping[str, Any], ...] = tuple(
     }
     for at in range(60)
 )
-"""Good rows, but for the two on which the model fails."""
+"""Valid rows; the model fails on two of them."""
 
 PIECES = (ROWS[:25], ROWS[25:26], ROWS[26:40], ROWS[40:48], ROWS[48:])
-"""What the files of a format have: plain, one row, and three that are compressed where it goes."""
+"""The rows of each file: plain, a single row, and three files that may be compressed."""
 
 
 def write_inputs(only: Iterable[str] | None = None) -> None:
-    """Writes the inputs of these formats, or of all, below the working directory."""
+    """Write the inputs of these formats, or of all, under the working directory."""
     for form in WRITERS if only is None else only:
         directory = Path("in", form)
         directory.mkdir(parents=True)
@@ -47,7 +47,7 @@ def write_inputs(only: Iterable[str] | None = None) -> None:
 
 
 def compressed(suffix: str, content: bytes) -> bytes:
-    """The content as files with that suffix hold it."""
+    """Compress content as the suffix requires."""
     if suffix == ".gz":
         return gzip.compress(content, mtime=0)
     if suffix == ".bz2":
@@ -91,12 +91,12 @@ BAD_LINES = (
 
 
 def json_line(row: Mapping[str, Any]) -> bytes:
-    """The row as a line."""
+    """Return the row as a line of JSON."""
     return json.dumps(row, ensure_ascii=False).encode() + b"\n"
 
 
 def write_lines(directory: Path, bad: Sequence[bytes] = BAD_LINES, ending: str = ".jsonl") -> None:
-    """JSON lines: bad ones, a file with a byte order mark, files that are damaged or empty."""
+    """Write JSON lines with bad lines, and files with a byte order mark, damaged and empty."""
     for at, (piece, suffix) in enumerate(zip(PIECES, SUFFIXES, strict=True)):
         content = compressed(suffix, b"".join(map(json_line, piece)))
         (directory / f"{at}{ending}{suffix}").write_bytes(content)
@@ -107,7 +107,7 @@ def write_lines(directory: Path, bad: Sequence[bytes] = BAD_LINES, ending: str =
 
 
 def write_damaged(directory: Path, ending: str, content: bytes) -> None:
-    """Compressed files that are cut short, changed, and not compressed; and an empty one."""
+    """Write compressed files: truncated, changed, not really compressed, and empty."""
     whole = compressed(".gz", content)
     (directory / f"7 cut{ending}.gz").write_bytes(whole[: len(whole) * 2 // 3])
     (directory / f"8 changed{ending}.gz").write_bytes(whole[:-8] + b"\0\0\0\0" + whole[-4:])
@@ -117,7 +117,7 @@ def write_damaged(directory: Path, ending: str, content: bytes) -> None:
 
 
 def write_arrays(directory: Path) -> None:
-    """Lines that are arrays; some are objects, or too short."""
+    """Write lines that are arrays; some are objects, or too short."""
     lines = [json_line([row["x"], row["y"]]) for row in ROWS]  # type: ignore[arg-type]
     (directory / "0.jsonl").write_bytes(b"".join(lines[:31]))
     (directory / "1.jsonl").write_bytes(b'[1]\n{"x": 1, "y": 2}\n[1, "s"]\n' + b"".join(lines[31:]))
@@ -147,13 +147,13 @@ id,x,y
 
 
 def csv_cells(row: Mapping[str, Any]) -> bytes:
-    """The row as a line; a line break in a cell is a blank."""
+    """Return the row as a line of CSV, with spaces for line breaks in cells."""
     name = row["id"].replace('"', '""').replace("\n", " ")
     return f'"{name}",{row["x"]!r},{row["y"]}\n'.encode()
 
 
 def write_csv(directory: Path) -> None:
-    """CSV files with a header, without one, with CRLF, compressed, with bad rows, damaged."""
+    """Write CSV files: no header, CRLF, compressed, with bad rows, damaged."""
     header = b"id,x,y\n"
     for at, (piece, suffix) in enumerate(zip(PIECES, SUFFIXES, strict=True)):
         content = b"".join([header if at != 3 else b"", *map(csv_cells, piece)])
@@ -164,14 +164,14 @@ def write_csv(directory: Path) -> None:
 
 
 def write_multiline(directory: Path) -> None:
-    """A CSV file whose cells have line breaks."""
+    """Write a CSV file whose cells have line breaks."""
     lines = [f'"{row["id"]}\nand\r\nmore",{row["x"]!r},{row["y"]}\n' for row in ROWS]
     for at, piece in enumerate((lines[:40], lines[40:])):
         (directory / f"{at}.csv").write_bytes("".join(["id,x,y\n", *piece]).encode())
 
 
 def feature(value: Any) -> Any:
-    """A feature of the values."""
+    """Make a feature with the values."""
     import tensorflow as tf
 
     values = value if isinstance(value, list) else [value]
@@ -186,7 +186,7 @@ def feature(value: Any) -> Any:
 
 
 def example(row: Mapping[str, Any]) -> bytes:
-    """The row as an Example, always the same bytes."""
+    """Return the row as an Example, always with the same bytes."""
     import tensorflow as tf
 
     features = tf.train.Features(feature={name: feature(row[name]) for name in row})
@@ -195,7 +195,7 @@ def example(row: Mapping[str, Any]) -> bytes:
 
 
 def framed(records: Iterable[bytes]) -> bytes:
-    """The content of a TFRecord file."""
+    """Return the content of a TFRecord file."""
     import tensorflow as tf
 
     path = Path("in", "framed.tmp")
@@ -208,7 +208,7 @@ def framed(records: Iterable[bytes]) -> bytes:
 
 
 def bad_records() -> list[bytes]:
-    """Records that are no Examples, or lack what is needed."""
+    """Return records that are not Examples, or lack a required feature."""
     rows: list[dict[str, Any]] = [
         {"x": 1.5, "y": 2},
         {"id": "no x", "y": 2},
@@ -224,7 +224,7 @@ def bad_records() -> list[bytes]:
 
 
 def write_records(directory: Path, *, zipped: bool = False) -> None:
-    """TFRecord files with bad records, wrong checksums, wrong lengths; some are cut short."""
+    """Write TFRecord files with bad records, wrong checksums or lengths; some are truncated."""
 
     def put(name: str, content: bytes) -> None:
         is_zipped = zipped and not name.endswith((".gz", ".bz2"))
@@ -247,7 +247,7 @@ def write_records(directory: Path, *, zipped: bool = False) -> None:
 
 
 def write_list(directory: Path) -> None:
-    """Lists of files, of which some are not there; one is compressed."""
+    """Write lists of files, some of which do not exist; one list is compressed."""
     content = directory / "content"
     content.mkdir()
     paths = [content / f"{at}, ü.bin" for at in range(20)]
@@ -274,7 +274,7 @@ def write_list(directory: Path) -> None:
 
 
 def write_ai_platform(directory: Path) -> None:
-    """JSON lines and TFRecords of them, with ids in `keyed` and without them in `plain`."""
+    """Write JSON lines, also as TFRecords: with ids in `keyed`, without ids in `plain`."""
     plain = [line for line in BAD_LINES if b"lone" not in line]
     for name, rows, bad in (
         ("keyed", ROWS, list(BAD_LINES)),
@@ -295,19 +295,19 @@ def write_ai_platform(directory: Path) -> None:
 
 
 def write_wide_lines(directory: Path) -> None:
-    """Lines whose fields have many types, and other types in later files."""
+    """Write lines whose fields have many types, and other types in later files."""
     for at, piece in enumerate(wide.PIECES):
         (directory / f"{at}.jsonl").write_bytes(b"".join(map(json_line, piece)))
 
 
 def write_wide_csv(directory: Path) -> None:
-    """Cells of many types, and of other types in later files."""
+    """Write cells of many types, and of other types in later files."""
     for at, piece in enumerate(wide.CSV_PIECES):
         (directory / f"{at}.csv").write_text(wide.CSV_HEADER + piece)
 
 
 def write_wide_records(directory: Path) -> None:
-    """Features of several values, of none, of bytes, of other kinds in later files."""
+    """Write features with several values, no value, bytes, and other types in later files."""
     for at, piece in enumerate(wide.EXAMPLE_PIECES):
         (directory / f"{at}.tfrecord").write_bytes(framed(map(example, piece)))
 

@@ -1,4 +1,4 @@
-"""The digested jobs: every source into every destination, and what else changes the output."""
+"""The digested jobs: all sources into all destinations, and other settings."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.digesting.tables import WIDE_AVRO, wide_columns
 __all__ = ["DATASET", "Job", "all_jobs"]
 
 DATASET = "digests"
-"""Where tables are read and made, in the project of the emulator."""
+"""The dataset of all tables, in the project of the emulator."""
 
 FILES = ("jsonl", "csv", "parquet", "tf-record")
 DESTINATIONS = (*FILES, "bigquery")
@@ -32,19 +32,19 @@ CHUNK_BYTES = {
     **{"jsonl": 1500, "jsonl-arrays": 500, "csv": 800, "tf-record": 2000, "tf-record-gzip": 900},
     **{"file-list": 300, "parquet": 1500, "avro": 700, "bigquery": 800, "ai": 1500},
 }
-"""About ten chunks; to tables it is a fifth of that, since each costs two load jobs."""
+"""Sizes for about ten chunks; two for jobs to tables, as a chunk costs two load jobs."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A job and the flags that it is run with.
+    """A job with its flags.
 
     Attributes:
-        name: of the job, and of its digests.
-        source: the directory of its input below `in`, or `bigquery` and `bigquery-wide`.
-        body: its resource, but for where its output goes.
-        flags: of the command line.
-        runs: further flags of each of its runs, of which the last one counts.
+        name: the name of the job and of its digests.
+        source: the directory of its input under `in`, or `bigquery` and `bigquery-wide`.
+        body: its resource, without the destination.
+        flags: the flags of the command line.
+        runs: more flags for each of its runs; the output of the last run is digested.
     """
 
     name: str
@@ -55,12 +55,12 @@ class Job:
 
     @property
     def has_tables(self) -> bool:
-        """Whether it needs BigQuery."""
+        """Whether the job needs BigQuery."""
         return "bigquery" in self.name
 
     @property
     def model(self) -> str:
-        """The name of its model, which is that of the signature."""
+        """The name of the model, which is the name of its signature."""
         if self.is_ai_platform:
             uri: str = self.body["predictionInput"]["uri"]
         else:
@@ -69,18 +69,18 @@ class Job:
 
     @property
     def is_ai_platform(self) -> bool:
-        """Whether it is a job of AI Platform."""
+        """Whether the job is one of AI Platform."""
         return "predictionInput" in self.body
 
     def described(self, output: str, project: str) -> dict[str, Any]:
-        """The whole resource, of a run whose output has this name."""
+        """Return the whole resource for a run whose output has this name."""
         if self.is_ai_platform:
             asked = {**self.body["predictionInput"], "outputPath": f"out/{output}"}
             return {**self.body, "predictionInput": asked}
         form = self.body["outputConfig"]["predictionsFormat"]
-        place: dict[str, Any] = {"gcsDestination": {"outputUriPrefix": f"out/{output}"}}
+        target: dict[str, Any] = {"gcsDestination": {"outputUriPrefix": f"out/{output}"}}
         if form == "bigquery":
-            place = {"bigqueryDestination": {"outputUri": f"bq://{project}.{DATASET}.{output}"}}
+            target = {"bigqueryDestination": {"outputUri": f"bq://{project}.{DATASET}.{output}"}}
         source = {"gcsSource": {"uris": [f"in/{self.source}/[0-9]*"]}}
         if self.source.startswith("bigquery"):
             table = f"bq://{project}.{DATASET}.{self.source.replace('-', '_')}"
@@ -88,12 +88,12 @@ class Job:
         return {
             **self.body,
             "inputConfig": {**self.body["inputConfig"], **source},
-            "outputConfig": {"predictionsFormat": form, **place},
+            "outputConfig": {"predictionsFormat": form, **target},
         }
 
 
 def all_jobs() -> list[Job]:
-    """All jobs, those of a source beside each other."""
+    """Return all jobs, grouped by source."""
     made = [*_pairs(), *_wide(), *_settings(), *_ai_platform(), *_refused()]
     if len({job.name for job in made}) != len(made):
         raise ValueError("two jobs have one name")
@@ -125,7 +125,7 @@ def _vertex(
 
 
 def signature_of(source: str, config: str) -> str:
-    """The signature that takes what is sent of a row."""
+    """Return the signature that accepts the instances of a job."""
     if source == "file-list":
         return "text"
     if source in RECORDS:
@@ -144,14 +144,14 @@ def _configs(source: str, destination: str) -> Iterator[str]:
     for config in CONFIGS:
         if source in RECORDS and config in ("object", "array"):
             continue
-        # How rows become objects and arrays shows in lines; loading tables takes longest.
+        # JSON lines show the conversion to objects and arrays; loading tables takes longest.
         few = {"jsonl": CONFIGS, "bigquery": ("key", "excluded")}
         if config in few.get(destination, ("none", "key", "excluded")):
             yield config
 
 
 def _pairs() -> Iterator[Job]:
-    """Every source into every destination, with each instanceConfig that goes with it."""
+    """Combine every source with every destination and each valid instanceConfig."""
     sources = ("jsonl", "jsonl-arrays", *TABLES, *RECORDS, "file-list")
     for source, destination in itertools.product(sources, DESTINATIONS):
         for config in _configs(source, destination):
@@ -159,7 +159,7 @@ def _pairs() -> Iterator[Job]:
             signature = signature_of(source, config)
             yield _vertex(name, source, destination, CONFIGS[config], signature)
             if source in ("parquet", "avro") and config == "excluded" and destination in FILES:
-                # Columns by their names, to a signature with several inputs and outputs.
+                # Columns by name, for a signature with several inputs and outputs.
                 named = {**CONFIGS[config], "instanceType": "object"}
                 yield _vertex(f"{name}, objects", source, destination, named, "x_y")
 
@@ -173,11 +173,11 @@ WIDE = {
     "tf-record-wide": ["id", "n", "f", "t", "late"],
     "bigquery-wide": ["i", "b", "s", "by", "n", "ts", "dt", "d", "t", "arr", "st"],
 }
-"""Fields that are not sent and show in the output; of Parquet and Avro it is all but `x`."""
+"""Fields that are not sent and are in the output; for Parquet and Avro, all except `x`."""
 
 
 def _wide() -> Iterator[Job]:
-    """Columns of many types, beside the prediction and as keys."""
+    """Make jobs with columns of many types, next to the prediction and as keys."""
     columns = {
         **WIDE,
         "parquet-wide": [name for name in wide_columns() if name != "x"],
@@ -198,7 +198,7 @@ def _wide() -> Iterator[Job]:
 
 
 def _settings() -> Iterator[Job]:
-    """Options of the command line that change what is left."""
+    """Make jobs with options of the command line that change the output."""
     for destination, value in itertools.product(FILES, ("null", "error")):
         name = f"jsonl to {destination}, not finite {value}"
         config = CONFIGS["excluded"]
@@ -238,7 +238,7 @@ def _location_key() -> str:
 
 
 def _ai_platform() -> Iterator[Job]:
-    """Every data format, output and key of AI Platform, parsed and as plain strings."""
+    """Combine every data format, output and key of AI Platform, parsed and as raw strings."""
     forms = {"JSON": "lines", "TEXT": "lines", "TF_RECORD": "records", "TF_RECORD_GZIP": "zipped"}
     keys = {"none": (), "field": ("--key=field:id",), "place": (_location_key(),)}
     calls = ("x_y", "text")
@@ -259,7 +259,7 @@ def _ai_platform() -> Iterator[Job]:
 
 
 def _refused() -> Iterator[Job]:
-    """Jobs that do not begin, of which the exit code is compared."""
+    """Make jobs that are refused; their exit codes are compared."""
     yield _vertex("refused, no such signature", "jsonl", "jsonl", {}, "nothing", model="x_y")
     yield _vertex("refused, no such column", "csv", "jsonl", {"keyField": "nothing"}, "pair")
     config = {"keyField": "id", "instanceType": "array"}

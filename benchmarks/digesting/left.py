@@ -1,7 +1,7 @@
-"""What a job leaves, as text that is equal where two commits do the same.
+"""The output of a job as text, which is equal if two commits do the same.
 
-Bytes are told where a format is text. Of tables and records it is the types and the values.
-Of errors it is their code and their place, not the words.
+For text formats, this is the bytes; for tables and records, the types and values; for errors, the
+code and the location, but not the words.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from typing import Any
 
 __all__ = ["manifest_of", "record_of", "table_text", "text_of"]
 
-PLACE = r"\(([^()]+, (?:byte|record|row|stream) \d+)\)$"
-"""How a message says where its row is."""
+LOCATION = r"\(([^()]+, (?:byte|record|row|stream) \d+)\)$"
+"""The location of a row in a message."""
 
 _ERROR_LINE = re.compile(rb'("message": )("(?:[^"\\]|\\.)*")(?=\}\}$)', re.MULTILINE)
 _ERROR_CELL = re.compile(rb'(""message"": )("{2}(?:[^"\\]|\\""|\\[^"])*"{2})(?=\}"$)', re.MULTILINE)
 
 
 def masked(message: str) -> str:
-    """A message without its words: where its row is, if it says so.
+    """Reduce a message to the location of its row, if it has one.
 
     Example:
         >>> masked("not a number (in/a.jsonl, byte 12)"), masked("not a number")
         ('in/a.jsonl, byte 12', '')
     """
-    found = re.search(PLACE, message)
+    found = re.search(LOCATION, message)
     return found[1] if found else ""
 
 
 def text_of(path: Path) -> bytes:
-    """What a published file holds."""
+    """Return the content of a published file as text."""
     if path.suffix == ".parquet":
         return _parquet_text(path)
     if path.suffix == ".tfrecord":
@@ -61,7 +61,7 @@ def _masked(message: bytes) -> bytes:
 
 
 def plain(value: Any, name: str = "") -> Any:
-    """A value as JSON that keeps the difference of types, with messages of errors masked."""
+    """Convert a value to JSON that keeps its type, and mask the messages of errors."""
     if isinstance(value, Mapping):
         is_error = name in ("error", "errors") and value.keys() == {"code", "message"}
         if is_error:
@@ -81,7 +81,7 @@ def plain(value: Any, name: str = "") -> Any:
 
 
 def lines(values: Iterable[Any]) -> bytes:
-    """Each value as a line of JSON."""
+    """Return each value as a line of JSON."""
     return "".join(f"{json.dumps(plain(value), ensure_ascii=True)}\n" for value in values).encode()
 
 
@@ -96,7 +96,7 @@ def _parquet_text(path: Path) -> bytes:
 
 
 def _counted(name: str, column: Any) -> tuple[str, Any]:
-    """A column with moments and durations as counts, since Python has not all of them."""
+    """Convert times and durations to counts, because Python cannot represent all of them."""
     import pyarrow as pa
 
     if not pa.types.is_temporal(column.type):
@@ -124,7 +124,7 @@ def _features(example: Any) -> dict[str, Any]:
 
 
 def table_text(client: Any, table: str) -> bytes:
-    """The columns and the rows of a table of BigQuery, sorted."""
+    """Return the columns and the sorted rows of a BigQuery table as text."""
     found = client.get_table(table)
     columns = [_column(field) for field in found.schema]
     rows = lines(map(dict, client.list_rows(found))).splitlines(keepends=True)
@@ -136,7 +136,7 @@ def _column(field: Any) -> list[Any]:
 
 
 def key_paths(value: Any, at: str = "") -> set[str]:
-    """The keys of a JSON document, with those above them.
+    """Return the paths of all keys in a JSON document.
 
     Example:
         >>> sorted(key_paths({"a": [{"b": 1}], "c": {}}))
@@ -154,7 +154,7 @@ COUNTS = ("completionStats", "state")
 
 
 def record_of(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys, counts, states and codes of a job resource."""
+    """Return the keys, counts, states and codes of a job resource."""
     output = record.get("predictionOutput", {})
     return {
         "keys": sorted(key_paths(record)),
@@ -166,7 +166,7 @@ def record_of(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def manifest_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """The keys, counts, states and places of a manifest."""
+    """Return the keys, counts, states and locations of a manifest."""
     errors: dict[str, int] = {}
     for each in manifest["errors"]:
         errors[str(each["code"])] = errors.get(str(each["code"]), 0) + each["count"]

@@ -1,4 +1,4 @@
-"""The SavedModels of the digested jobs: predictions tell what was sent, and in which order."""
+"""The SavedModels of the digested jobs: predictions show the instances and their order."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 __all__ = ["save_models"]
 
 FAILING = 13.25
-"""The value of `x` on which the model itself fails."""
+"""The value of `x` on which the model fails."""
 
 
 def save_models(directory: Path, names: Collection[str]) -> None:
-    """Writes these models, each for a form that instances have, named like its one signature."""
+    """Write models by name; each has one signature of that name, for one form of instances."""
     import tensorflow as tf
 
     def spec(dtype: Any, name: str, *shape: int) -> Any:

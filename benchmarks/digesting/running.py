@@ -1,4 +1,4 @@
-"""Runs a digested job by the command line of whichever package is on the path."""
+"""Runs of digested jobs, through the command line of the package on the path."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from benchmarks.measure import BenchmarkError
 __all__ = ["Done", "Tables", "inside", "run", "running_tables"]
 
 STREAM_ROWS = 25
-"""Rows of a read stream of the emulator, so that small tables have several."""
+"""Rows of a read stream of the emulator: so few that small tables have several streams."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Done:
-    """What a job left.
+    """The output of a job.
 
     Attributes:
-        facts: its exit code, and what its record and its manifest say.
-        texts: what each of its files and tables holds.
+        facts: its exit code, and facts from its job resource and its manifest.
+        texts: the content of each of its files and tables.
     """
 
     facts: dict[str, Any]
@@ -39,18 +39,18 @@ class Done:
 
 @dataclasses.dataclass(frozen=True)
 class Tables:
-    """Those of the emulator.
+    """The tables of the emulator.
 
     Attributes:
-        project: the one that they are in.
-        client: of BigQuery.
+        project: the project of the tables.
+        client: a client of BigQuery.
     """
 
     project: str
     client: Any
 
     def texts(self, output: str) -> dict[str, bytes]:
-        """What the tables of an output hold; there are none where the job failed."""
+        """Return the content of the output tables; a failed job has none."""
         found = {table.table_id for table in self.client.list_tables(DATASET)}
         made = {"predictions.table": output, "errors.table": f"{output}_errors"}
         return {
@@ -61,12 +61,12 @@ class Tables:
 
 
 def run(job: Job, output: str, tables: Tables | None) -> Done:
-    """Runs a job, in the working directory, and tells what it left.
+    """Run a job in the working directory, and return its output.
 
     Args:
         job: the job.
-        output: the name of what it makes: a directory in `out`, or tables.
-        tables: those of the emulator, if there is one.
+        output: the name of the output: a directory in `out`, or tables.
+        tables: the tables of the emulator, if it runs.
     """
     path = Path("jobs", f"{output}.json")
     path.parent.mkdir(exist_ok=True)
@@ -93,7 +93,7 @@ def run(job: Job, output: str, tables: Tables | None) -> Done:
 
 
 def _command_line(arguments: Sequence[str], log: Path) -> tuple[int | str, bytes]:
-    """The exit code, and what was printed on standard output."""
+    """Run a command line; return the exit code and the standard output."""
     from beam_batch_predict import cli
 
     with _redirected(1, log.with_suffix(".stdout")), _redirected(2, log.with_suffix(".stderr")):
@@ -106,7 +106,7 @@ def _command_line(arguments: Sequence[str], log: Path) -> tuple[int | str, bytes
 
 @contextlib.contextmanager
 def _redirected(descriptor: int, path: Path) -> Iterator[None]:
-    """A file in place of standard output or of standard error, also for native code."""
+    """Redirect standard output or standard error to a file, also for native code."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(descriptor)
@@ -123,7 +123,7 @@ def _redirected(descriptor: int, path: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def inside(directory: Path) -> Iterator[None]:
-    """With this working directory: no path of this machine is in an input or an output."""
+    """Change the working directory, so that inputs and outputs have no path of this machine."""
     before, kept = Path.cwd(), list(sys.path)
     sys.path[:] = [os.path.abspath(entry) for entry in sys.path]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -137,7 +137,7 @@ def inside(directory: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def running_tables() -> Iterator[Tables]:
-    """The emulators, with the tables that jobs read."""
+    """Start the emulators, and create the tables that jobs read."""
     with emulators.running(STREAM_ROWS) as servers:
         before = dict(os.environ)
         os.environ.update(servers.environment)
@@ -169,7 +169,7 @@ WIDE = {
 
 
 def _load(client: Any, dataset: str) -> None:
-    """Makes the tables `bigquery`, of the rows of all formats, and `bigquery_wide`."""
+    """Create the tables `bigquery`, with the rows of all formats, and `bigquery_wide`."""
     from google.cloud.bigquery import LoadJobConfig, SchemaField
 
     client.create_dataset(dataset)
@@ -182,7 +182,7 @@ def _load(client: Any, dataset: str) -> None:
     rows = [*ROWS, *bad]
     for _ in range(20):
         client.load_table_from_json(rows, table, job_config=config).result()
-        # Locations number the rows, and the emulator at times keeps them in another order.
+        # Locations are row numbers, and the order of rows in the emulator can vary.
         if [row["id"] for row in client.list_rows(table)] == [row["id"] for row in rows]:
             break
     else:

@@ -1,4 +1,4 @@
-"""Parquet and Avro files, written so that the same rows are the same bytes."""
+"""Parquet and Avro files; the same rows always give the same bytes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ BAD_ROWS = (
 
 
 def write_parquet(directory: Path, pieces: Pieces) -> None:
-    """Files of several row groups, with bad rows, other columns, and damage."""
+    """Write files with several row groups, bad rows, other columns, and damage."""
     codecs = ("snappy", "gzip", "zstd", "none", "brotli")
     for at, (piece, codec) in enumerate(zip(pieces, codecs, strict=True)):
         table = pa.Table.from_pylist(list(piece), SCHEMA)
@@ -62,7 +62,7 @@ def write_parquet(directory: Path, pieces: Pieces) -> None:
 
 
 def write_wide_parquet(directory: Path) -> None:
-    """Columns of the types that Parquet has; in a second file some have other types."""
+    """Write columns of all Parquet types; some have other types in a second file."""
     columns = wide_columns()
     pq.write_table(pa.table(columns), directory / "0.parquet", row_group_size=2)
     second = {
@@ -77,7 +77,7 @@ def write_wide_parquet(directory: Path) -> None:
 
 
 def wide_columns() -> dict[str, pa.Array]:
-    """Columns of the types that Parquet has, four values of each."""
+    """Return columns of all Parquet types, with four values each."""
 
     def whole(kind: Any) -> pa.Array:
         return pa.array([0, 1, None, 100], pa.int64()).cast(kind)
@@ -144,7 +144,7 @@ SYNC = b"the sync marker."
 
 
 def avro_file(schema: Mapping[str, Any], rows: Sequence[Any], codec: str = "null") -> bytes:
-    """A file of blocks of five rows; fastavro's own writer lacks some codecs here."""
+    """Make a file with blocks of five rows; fastavro's writer lacks some codecs here."""
     meta = {"avro.schema": json.dumps(schema).encode(), "avro.codec": codec.encode()}
     content = b"Obj\x01" + _encoded({"type": "map", "values": "bytes"}, meta) + SYNC
     parsed = fastavro.parse_schema(dict(schema))
@@ -161,7 +161,7 @@ def _record(fields: Mapping[str, Any], name: str = "Row") -> dict[str, Any]:
 
 
 def write_avro(directory: Path, pieces: Pieces) -> None:
-    """Files of all codecs, with bad rows, other columns, and damage."""
+    """Write files with all codecs, bad rows, other columns, and damage."""
     fields = {"id": ["null", "string"], "x": ["null", "double"], "y": "long"}
     schema = _record(fields)
     codecs = ("null", "deflate", "snappy", "bzip2", "zstandard")
@@ -232,11 +232,11 @@ WIDE_AVRO: dict[str, tuple[Any, tuple[Any, Any, Any]]] = {
     "unknown": (_logical("string", "of nobody"), ("a", "b", "c")),
     "later": (["null", _logical("int", "date")], (None, 1, 2)),
 }
-"""Columns of Avro: the type, and three values as they are without their logical type."""
+"""Avro columns: the type, and three values without their logical type."""
 
 
 def write_wide_avro(directory: Path) -> None:
-    """Columns of the types that Avro has; a second file has fewer columns."""
+    """Write columns of all Avro types; a second file has fewer columns."""
     fields = {name.replace("-", "_"): kind for name, (kind, _) in WIDE_AVRO.items()}
     rows = [
         {name.replace("-", "_"): values[at] for name, (_, values) in WIDE_AVRO.items()}

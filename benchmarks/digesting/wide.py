@@ -1,4 +1,4 @@
-"""Rows with columns of many types: `x` is sent to the model, the others show in the output."""
+"""Rows with columns of many types; only `x` is sent to the model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["CSV_HEADER", "CSV_PIECES", "EXAMPLE_PIECES", "PIECES"]
 
 
 def _row(at: int) -> dict[str, Any]:
-    """A row whose columns each keep to one type."""
+    """Make a row; each column has the same type in all rows."""
     return {
         "id": f"w{at}",
         "x": at / 4,
@@ -31,7 +31,7 @@ def _row(at: int) -> dict[str, Any]:
 
 
 def _other(at: int) -> dict[str, Any]:
-    """A row whose columns have other types than those of `_row`, or other fields."""
+    """Make a row whose columns have other types than those of `_row`, or other fields."""
     return {
         **_row(at),
         "text": [7, 1.0, 1e300, True, {"a": 1.0, "b": None}, [1, 2.5], "t", None][at % 8],
@@ -52,7 +52,7 @@ def _other(at: int) -> dict[str, Any]:
 
 
 def _turned(row: dict[str, Any]) -> dict[str, Any]:
-    """The row with its fields in the opposite order, and one field less."""
+    """Reverse the order of the fields, and remove one field."""
     return {name: row[name] for name in reversed(row) if name != "text"}
 
 

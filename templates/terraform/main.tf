@@ -1,6 +1,6 @@
-# A batch prediction job on Dataflow from the flex template, and the account that it runs as.
+# A batch prediction job on Dataflow from the flex template, and the account of the job.
 #
-# docs/flex-template.md says how the template is built, and what each parameter is for.
+# See docs/flex-template.md for the build of the template and for its parameters.
 
 locals {
   bucket_of = {
@@ -31,7 +31,7 @@ resource "google_storage_bucket_iam_member" "reads" {
   member = google_service_account.predict.member
 }
 
-# Not objectCreator: finished files are put together from parts, which are then removed.
+# Not objectCreator: the job also reads, renames and deletes the parts of its output.
 resource "google_storage_bucket_iam_member" "writes" {
   for_each = toset(local.write_buckets)
 
@@ -76,7 +76,7 @@ resource "google_dataflow_flex_template_job" "predict" {
   staging_location      = "gs://${var.temp_bucket}/staging"
   labels                = var.labels
 
-  # A batch job that has ended is not one to be started again.
+  # If this resource is deleted, cancel the job, and do not wait for its end.
   skip_wait_on_job_termination = true
   on_delete                    = "cancel"
 

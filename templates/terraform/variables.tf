@@ -4,17 +4,17 @@ variable "project" {
 }
 
 variable "region" {
-  description = "Where jobs run: near their buckets."
+  description = "The region in which jobs run: the region of their buckets."
   type        = string
 
   validation {
     condition     = can(regex("^[a-z]+-[a-z]+[0-9]+$", var.region))
-    error_message = "A region, such as us-central1; not a zone."
+    error_message = "Expected a region, such as us-central1; not a zone."
   }
 }
 
 variable "template" {
-  description = "The container spec that templates/build has staged."
+  description = "The URI of the container spec that templates/build staged."
   type        = string
 
   validation {
@@ -24,7 +24,7 @@ variable "template" {
 }
 
 variable "image_repository" {
-  description = "The repository of Artifact Registry that the template's image is in: projects/P/locations/L/repositories/R."
+  description = "The Artifact Registry repository of the template's image: projects/P/locations/L/repositories/R."
   type        = string
 
   validation {
@@ -34,17 +34,17 @@ variable "image_repository" {
 }
 
 variable "job_name" {
-  description = "The job's name in Dataflow; another one for each run."
+  description = "The job's name in Dataflow. Use a new name for each run."
   type        = string
 
   validation {
     condition     = can(regex("^[a-z]([-a-z0-9]{0,60}[a-z0-9])?$", var.job_name))
-    error_message = "Lowercase letters, digits and dashes, with a letter first."
+    error_message = "Expected lowercase letters, digits and dashes, with a letter first."
   }
 }
 
 variable "instances_format" {
-  description = "What the input is."
+  description = "The format of the input."
   type        = string
   default     = "jsonl"
 
@@ -53,17 +53,17 @@ variable "instances_format" {
       ["jsonl", "csv", "tf-record", "tf-record-gzip", "file-list", "parquet", "avro"],
       var.instances_format
     )
-    error_message = "One of jsonl, csv, tf-record, tf-record-gzip, file-list, parquet, avro."
+    error_message = "Expected one of jsonl, csv, tf-record, tf-record-gzip, file-list, parquet, avro."
   }
 }
 
 variable "input_uris" {
-  description = "The input files, with wildcards in them."
+  description = "The input files; wildcards are allowed."
   type        = list(string)
 
   validation {
     condition     = length(var.input_uris) > 0 && alltrue([for uri in var.input_uris : can(regex("^gs://[^/;]+/[^;]+$", uri))])
-    error_message = "At least one, each as gs://BUCKET/PATH."
+    error_message = "Expected at least one URI, each as gs://BUCKET/PATH."
   }
 }
 
@@ -78,13 +78,13 @@ variable "model_uri" {
 }
 
 variable "key_field" {
-  description = "The field that says which row it is; null for none."
+  description = "The field that identifies a row; null for none."
   type        = string
   default     = null
 }
 
 variable "output_uri_prefix" {
-  description = "The directory of the results."
+  description = "The directory for the results."
   type        = string
 
   validation {
@@ -94,46 +94,46 @@ variable "output_uri_prefix" {
 }
 
 variable "predictions_format" {
-  description = "What the predictions are written as."
+  description = "The format of the predictions."
   type        = string
   default     = "jsonl"
 
   validation {
     condition     = contains(["jsonl", "csv", "parquet", "tf-record"], var.predictions_format)
-    error_message = "One of jsonl, csv, parquet, tf-record."
+    error_message = "Expected one of jsonl, csv, parquet, tf-record."
   }
 }
 
 variable "temp_bucket" {
-  description = "The bucket for Dataflow's own files, without gs://."
+  description = "The bucket for Dataflow's temporary and staging files, without gs://."
   type        = string
 }
 
 variable "machine_type" {
-  description = "Of workers."
+  description = "The machine type of workers."
   type        = string
   default     = "n2-standard-4"
 }
 
 variable "max_workers" {
-  description = "The most workers that a job may have."
+  description = "The maximum number of workers of a job."
   type        = number
   default     = 10
 
   validation {
     condition     = var.max_workers >= 1 && var.max_workers == floor(var.max_workers)
-    error_message = "A whole number from 1."
+    error_message = "Expected a whole number from 1."
   }
 }
 
 variable "subnetwork" {
-  description = "regions/R/subnetworks/S with Private Google Access: workers have no public addresses then. null for the default network, with public addresses."
+  description = "A subnetwork with Private Google Access, regions/R/subnetworks/S: workers then have no public addresses. null for the default network, with public addresses."
   type        = string
   default     = null
 }
 
 variable "labels" {
-  description = "Of the job."
+  description = "The labels of the job."
   type        = map(string)
   default     = {}
 }

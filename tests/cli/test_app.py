@@ -1,4 +1,4 @@
-"""The command line, in processes of its own."""
+"""The command line: in processes of its own, and in this one where another proves nothing."""
 
 import contextlib
 import json
@@ -11,6 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+
+from beam_batch_predict import cli
 
 ROOT = Path(__file__).resolve().parents[2]
 PENGUINS = ROOT / "examples" / "penguins"
@@ -53,6 +55,22 @@ def run(*arguments, command=COMMAND, **how):
         cwd=how.pop("cwd", ROOT),
         **how,
     )
+
+
+@pytest.fixture
+def run_here(capfd, monkeypatch):
+    """A function like `run`, for a command in this process."""
+    monkeypatch.chdir(ROOT)
+
+    def run_command(*arguments):
+        capfd.readouterr()
+        try:
+            code = cli.main(["run", *map(str, arguments)])
+        except SystemExit as end:
+            code = end.code
+        return subprocess.CompletedProcess(arguments, code, *capfd.readouterr())
+
+    return run_command
 
 
 def directory_of(record):
@@ -111,16 +129,18 @@ def test_the_installed_command_and_the_runner_by_its_usual_name(job_file):
     assert "rism" not in done.stderr
 
 
+@pytest.mark.slow
 def test_the_main_of_the_template(job_file):
     command = [sys.executable, "-m", "pipelines.batch_predict"]
     succeeded(run(f"--job={job_file()}", "--chunk_bytes=1", command=command))
 
 
-def test_several_processes_leave_standard_output_alone(job_file):
+@pytest.mark.slow
+def test_several_processes_leave_standard_output_alone(job_file, run_here):
     rows = "".join(f"{n}\n" for n in range(100))
     flags = ["--direct_num_workers=2"]
     record = succeeded(run(job_file(rows), "--chunk_bytes=40", *flags), 100, 0)
-    again = succeeded(run(job_file(rows), "--chunk_bytes=40"), 100, 0)
+    again = succeeded(run_here(job_file(rows), "--chunk_bytes=40"), 100, 0)
     files = [
         {path.name: path.read_bytes() for path in directory_of(each).glob("*.jsonl")}
         for each in (record, again)
@@ -129,8 +149,9 @@ def test_several_processes_leave_standard_output_alone(job_file):
     assert len(files[0]) > 5
 
 
-@pytest.mark.parametrize("runs", [3, pytest.param(8, marks=pytest.mark.slow)])
-def test_runs_at_the_same_time_have_directories_of_their_own(runs, job_file, tmp_path):
+@pytest.mark.slow
+def test_runs_at_the_same_time_have_directories_of_their_own(job_file, tmp_path):
+    runs = 8
     command = [*COMMAND, str(job_file())]
     started = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, cwd=ROOT)
@@ -146,22 +167,21 @@ def test_runs_at_the_same_time_have_directories_of_their_own(runs, job_file, tmp
     ("rows", "predicted", "failed"),
     [
         ("", 0, 0),
-        pytest.param("\n\n", 0, 0, marks=pytest.mark.slow),
-        pytest.param("1", 1, 0, marks=pytest.mark.slow),
-        pytest.param("x,y\r\n1\r\n2", 2, 1, marks=pytest.mark.slow),
+        ("\n\n", 0, 0),
+        ("1", 1, 0),
+        ("x,y\r\n1\r\n2", 2, 1),
     ],
 )
-def test_few_rows_or_none(rows, predicted, failed, job_file):
-    record = succeeded(run(job_file(rows), "--chunk_bytes=7"), predicted, failed)
+def test_few_rows_or_none(rows, predicted, failed, job_file, run_here):
+    record = succeeded(run_here(job_file(rows), "--chunk_bytes=7"), predicted, failed)
     assert (directory_of(record) / "predictions_0001.jsonl").exists()
     assert (directory_of(record) / "errors_0001.jsonl").exists() == bool(failed)
 
 
-@pytest.mark.slow
-def test_a_file_that_cannot_be_read_is_a_partial_failure(job_file, tmp_path):
+def test_a_file_that_cannot_be_read_is_a_partial_failure(job_file, tmp_path, run_here):
     (tmp_path / "broken.jsonl.gz").write_bytes(b"this is not gzip")
     path = job_file("1\n2\n", uris=[str(tmp_path / "*.jsonl*")])
-    record = succeeded(run(path), 2, 0)
+    record = succeeded(run_here(path), 2, 0)
     (failure,) = record["partialFailures"]
     assert "broken.jsonl.gz" in failure["message"]
     assert record["completionStats"]["incompleteCount"] == "-1"
@@ -185,13 +205,13 @@ def test_an_invalid_job_lists_what_is_wrong(text, words, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_every_violation_is_told(job_file):
+def test_every_violation_is_told(job_file, run_here):
     path = job_file()
     job = json.loads(path.read_text())
     del job["displayName"], job["outputConfig"]
     job["inputConfig"]["instancesFormat"] = "jsonll"
     path.write_text(json.dumps(job))
-    done = run(path)
+    done = run_here(path)
     assert (done.returncode, done.stdout) == (2, "")
     assert all(f"\n  {field}" in done.stderr for field in ("displayName", "outputConfig"))
     assert "inputConfig.instancesFormat" in done.stderr
@@ -207,8 +227,8 @@ def test_every_violation_is_told(job_file):
         (["other.json"], "unknown argument other.json"),
     ],
 )
-def test_a_wrong_option_starts_nothing(flags, words, job_file, tmp_path):
-    done = run(job_file(), *flags)
+def test_a_wrong_option_starts_nothing(flags, words, job_file, tmp_path, run_here):
+    done = run_here(job_file(), *flags)
     assert (done.returncode, done.stdout) == (2, "")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
@@ -221,15 +241,15 @@ def test_a_value_of_beam_before_the_job_file(job_file):
 
 
 @pytest.mark.parametrize("flag", ["--resume", "--resume=true"])
-def test_nothing_to_go_on_with(flag, job_file, tmp_path):
-    done = run(flag, job_file())
+def test_nothing_to_go_on_with(flag, job_file, tmp_path, run_here):
+    done = run_here(flag, job_file())
     assert (done.returncode, done.stdout) == (2, "")
     assert "no unfinished run of 'tiny'" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
-def test_a_job_file_that_is_not_there(tmp_path):
-    done = run(tmp_path / "none.json")
+def test_a_job_file_that_is_not_there(tmp_path, run_here):
+    done = run_here(tmp_path / "none.json")
     assert (done.returncode, done.stdout) == (2, "")
     assert "none.json cannot be read: No such file" in done.stderr
     assert "Traceback" not in done.stderr
@@ -238,8 +258,8 @@ def test_a_job_file_that_is_not_there(tmp_path):
     assert "--job" in done.stderr
 
 
-def test_a_pattern_that_matches_nothing(job_file, tmp_path):
-    done = run(job_file(uris=[str(tmp_path / "none-*.jsonl")]))
+def test_a_pattern_that_matches_nothing(job_file, tmp_path, run_here):
+    done = run_here(job_file(uris=[str(tmp_path / "none-*.jsonl")]))
     record = job_failed(done, "none-*.jsonl: matches no file")
     assert "Traceback" not in done.stderr
     (only,) = directory_of(record).iterdir()
@@ -254,24 +274,22 @@ def test_a_model_that_does_not_load(job_file, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
-def test_a_signature_that_is_not_there(job_file):
-    done = run(job_file(), "--signature_name=other")
+def test_a_signature_that_is_not_there(job_file, run_here):
+    done = run_here(job_file(), "--signature_name=other")
     job_failed(done, "no signature 'other'", "'length', 'serving_default', 'total'")
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.slow
-def test_a_parameter_beyond_any_double_is_as_given_in_the_record(job_file):
+def test_a_parameter_beyond_any_double_is_as_given_in_the_record(job_file, run_here):
     path = job_file()
     path.write_text(json.dumps(json.loads(path.read_text()) | {"modelParameters": {"p": 10**400}}))
-    record = job_failed(run(path), "modelParameters has 'p'")
+    record = job_failed(run_here(path), "modelParameters has 'p'")
     assert record["modelParameters"] == {"p": 10**400}
 
 
-def test_a_destination_that_cannot_be_written(job_file, tmp_path):
+def test_a_destination_that_cannot_be_written(job_file, tmp_path, run_here):
     (tmp_path / "file").write_text("not a directory")
-    done = run(job_file(out=str(tmp_path / "file" / "out")))
+    done = run_here(job_file(out=str(tmp_path / "file" / "out")))
     assert (done.returncode, done.stdout) == (1, "")
     assert "outputUriPrefix" in done.stderr
     assert "Traceback" not in done.stderr
@@ -314,22 +332,22 @@ def small_disk(directory, size):
         subprocess.run(["umount", str(directory)], check=True)
 
 
-def test_a_disk_that_is_full_is_the_reason_in_the_record(job_file, tmp_path):
+def test_a_disk_that_is_full_is_the_reason_in_the_record(job_file, tmp_path, run_here):
     with small_disk(tmp_path / "disk", "64k"):
         path = job_file("1\n" * 20_000, out=str(tmp_path / "disk" / "out"))
-        done = run(path)
+        done = run_here(path)
         record = job_failed(done, "No space left on device")
         assert not list(directory_of(record).glob("*.jsonl"))
         assert json.loads((directory_of(record) / "job.json").read_text()) == record
 
 
-def test_a_record_that_cannot_be_written_is_shown_all_the_same(job_file, tmp_path):
+def test_a_record_that_cannot_be_written_is_shown_all_the_same(job_file, tmp_path, run_here):
     with small_disk(tmp_path / "disk", "16k"):
         (tmp_path / "disk" / "full").write_bytes(b" " * 8192)
         with contextlib.suppress(OSError), (tmp_path / "disk" / "fill").open("wb", 0) as fill:
             while True:
                 fill.write(b" " * 4096)
-        full = run(job_file(out=str(tmp_path / "disk" / "out")))
+        full = run_here(job_file(out=str(tmp_path / "disk" / "out")))
         os.truncate(tmp_path / "disk" / "full", 4096)  # enough for the record of a job that begins
         done = run(job_file(out=str(tmp_path / "disk" / "out")))
         assert (full.returncode, full.stdout) == (1, "")

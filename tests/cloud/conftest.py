@@ -158,7 +158,9 @@ def bigquery_client(bigquery):
 def dataset(bigquery_client):
     name = f"test_{uuid.uuid4().hex[:12]}"
     bigquery_client.create_dataset(name)
-    return name
+    yield name
+    # Each request to the emulator takes longer, the more tables there are.
+    bigquery_client.delete_dataset(name, delete_contents=True, not_found_ok=True)
 
 
 @pytest.fixture

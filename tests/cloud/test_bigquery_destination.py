@@ -34,7 +34,7 @@ from beam_batch_predict.sinks.publish.bigquery_tables import (
     output_tables,
     prepare_tables,
 )
-from beam_batch_predict.spec import BigQueryDestination, NonFinite
+from beam_batch_predict.spec import BigQueryDestination, NonFinite, OutputSettings
 from beam_batch_predict.status import Code, Status
 
 UTC = datetime.timezone.utc
@@ -106,9 +106,10 @@ def parts_of(directory):
     """A function that writes batches as parts."""
 
     def write(*batches, non_finite=NonFinite.STRING):
+        output = OutputSettings("bigquery", non_finite=non_finite)
         parts = []
         for each in batches:
-            writer = PartWriter(f"{directory}/_parts/run", each, non_finite, 0.0, "bigquery")
+            writer = PartWriter(f"{directory}/_parts/run", each, output, 0.0)
             writer.write(each)
             parts.append(writer.commit())
         return check_parts(parts)
@@ -166,9 +167,9 @@ def test_a_run_that_is_finished_again_loads_nothing_again(
 ):
     parts = parts_of(*three_chunks())
     record = Run(directory, CREATED, None, tables)
-    first = finish_run(parts, record, "bigquery")
+    first = finish_run(parts, record, OutputSettings("bigquery"))
     jobs = len(list(bigquery_client.list_jobs()))
-    assert finish_run(parts, record, "bigquery") == first
+    assert finish_run(parts, record, OutputSettings("bigquery")) == first
     assert len(list(bigquery_client.list_jobs())) == jobs
     assert len(rows("out")) == 2
 
@@ -487,6 +488,17 @@ def test_a_job_makes_a_dataset_in_a_project(run, bigquery_client, tmp_path):
     assert os.listdir(tmp_path / "temporary") == []
 
 
+def test_a_local_job_checks_its_tables_once(run, dataset, bigquery_client):
+    def checks():
+        """The load jobs that are not named after a run and its parts."""
+        found = {job.job_id for job in bigquery_client.list_jobs() if job.job_type == "load"}
+        return {name for name in found if not name.startswith("beam-batch-predict-")}
+
+    before = checks()
+    run(f"bq://test-project.{dataset}")
+    assert len(checks() - before) == 1
+
+
 def test_a_job_makes_two_tables_in_a_dataset(run, dataset, names, rows, contents, cloud_flags):
     record, _ = run(f"bq://test-project.{dataset}", *cloud_flags)
     stamp = re.sub(r"[-:.]", "_", record["createTime"])
@@ -537,7 +549,7 @@ def test_a_job_that_cannot_write_fails_before_it_looks_at_its_model(run, tmp_pat
     assert record["error"]["code"] == Code.NOT_FOUND
     assert "bq://test-project.missing cannot be written" in record["error"]["message"]
     (left,) = (tmp_path / "temporary").glob("*/*/job.json")
-    assert f"what the job has left is in {left.parent}" in shown
+    assert f"the parts of the run are still in {left.parent}" in shown
     assert json.loads(left.read_text()) == record
 
 
@@ -649,7 +661,7 @@ def test_too_many_failed_rows_make_no_tables(run, dataset, names, rows, contents
     assert record["error"]["message"].startswith("100 of 120 rows failed: more than")
     assert names() == []
     [errors] = (name for name in contents("tmp/") if name.endswith("/errors_0001.parquet"))
-    assert "what the job has left is in gs://" in shown
+    assert "the parts of the run are still in gs://" in shown
     record, _ = run(uri, *flags, "--resume", "--max_failed_fraction=1")
     assert record["state"] == "JOB_STATE_SUCCEEDED"
     assert (len(rows("out")), len(rows("out_errors"))) == (20, 100)

@@ -5,6 +5,7 @@ What is expected is written out here; nothing of it comes from the code that dec
 
 import base64
 import gzip
+import itertools
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from emulators import servers
 from google.cloud.bigquery import LoadJobConfig, SchemaField
+from helpers.matrices import sliced
 
 from beam_batch_predict import cli
 from beam_batch_predict.models.saved_model.loaded_model import load_model
@@ -259,19 +261,20 @@ def rows_of(names, shown):
     return made
 
 
-DESTINATIONS = pytest.mark.parametrize("destination", ["jsonl", "bigquery"])
+def from_each(*sources):
+    """Each source into files and into tables."""
+    cells = sliced(itertools.product(sources, ["bigquery", "jsonl"]), together=1)
+    return pytest.mark.parametrize(("source", "destination"), cells)
 
 
-@DESTINATIONS
-@pytest.mark.parametrize("source", ["jsonl", "parquet", "avro", "bigquery"])
+@from_each("jsonl", "parquet", "avro", "bigquery")
 def test_fields_that_are_not_sent_are_beside_the_prediction(outcome_of, source, destination):
     config = {"instanceType": "object", "excludedFields": NESTED}
     outcome = outcome_of(source, destination, "twice", config)
     check(outcome, rows_of(NESTED, lambda row: {"x": row["x"]}), "id")
 
 
-@DESTINATIONS
-@pytest.mark.parametrize("source", ["jsonl", "csv", "parquet", "avro", "bigquery"])
+@from_each("bigquery", "avro", "parquet", "csv", "jsonl")
 def test_a_key_is_there_in_place_of_the_instance(outcome_of, source, destination):
     config = {"instanceType": "object", "keyField": "id", "includedFields": ["x"]}
     if source == "csv":
@@ -280,7 +283,7 @@ def test_a_key_is_there_in_place_of_the_instance(outcome_of, source, destination
     check(outcome, rows_of((), lambda row: {"key": row["id"]}), "key")
 
 
-@DESTINATIONS
+@pytest.mark.parametrize("destination", ["bigquery", pytest.param("jsonl", marks=pytest.mark.slow)])
 def test_cells_of_csv_files_are_beside_the_prediction(outcome_of, destination):
     config = {"instanceType": "object", "excludedFields": FLAT}
     outcome = outcome_of("csv", destination, "twice", config)
@@ -288,8 +291,7 @@ def test_cells_of_csv_files_are_beside_the_prediction(outcome_of, destination):
 
 
 @pytest.mark.tfx_bsl
-@DESTINATIONS
-@pytest.mark.parametrize("source", ["tf-record", "tf-record-gzip"])
+@from_each("tf-record", "tf-record-gzip")
 def test_records_and_their_features_are_beside_the_prediction(outcome_of, source, destination):
     import tensorflow as tf
 
@@ -305,14 +307,13 @@ def test_records_and_their_features_are_beside_the_prediction(outcome_of, source
 
 
 @pytest.mark.tfx_bsl
-@DESTINATIONS
-@pytest.mark.parametrize("source", ["tf-record", "tf-record-gzip"])
+@from_each("tf-record", "tf-record-gzip")
 def test_a_feature_is_the_key_of_a_record(outcome_of, source, destination):
     outcome = outcome_of(source, destination, "example", {"keyField": "id"})
     check(outcome, rows_of((), lambda row: {"key": row["id"]}), "key")
 
 
-@DESTINATIONS
+@pytest.mark.parametrize("destination", ["bigquery", pytest.param("jsonl", marks=pytest.mark.slow)])
 def test_listed_files_are_named_beside_the_prediction(outcome_of, destination, tmp_path):
     predicted, (failed,) = outcome_of("file-list", destination, "length", {})
     assert sorted_by(predicted, "instance") == [

@@ -439,4 +439,4 @@ def test_a_run_says_until_when_it_can_be_gone_on_with(table, run, capfd, monkeyp
     shown = []
     monkeypatch.setattr(app, "_show", shown.append)
     run(table, includedFields=["x"])
-    assert "--resume can go on with it until 20" in shown[0]
+    assert "it can be resumed until 20" in shown[0]

@@ -203,7 +203,7 @@ def test_an_upload_that_storage_does_not_take_is_an_error_and_no_short_object(
     getattr(faults, kind)(request, times=10**9, **({"status": status} if status else {}))
     file = files.NewFile(f"gs://{bucket}/new")
     file.write(content)
-    with pytest.raises(StorageUnavailable, match=f"gs://{bucket}/new: .*asked 4 times"):
+    with pytest.raises(StorageUnavailable, match=f"gs://{bucket}/new: .*tried 4 times"):
         file.commit()
     # Where only the reply to the last request is missing, the object is there.
     assert contents() == ({"new": content} if kind == "cut" else {})

@@ -189,7 +189,7 @@ def test_a_model_does_not_write_outside_of_its_copy(put, job, run, model):
     description = job()
     model(extra=["../../../outside"])
     record, _ = run(description, exit_code=1)
-    assert "whose name leads out of it" in record["error"]["message"]
+    assert "whose name leads out of its directory" in record["error"]["message"]
 
 
 def test_no_copy_of_a_model_is_left(put, job, run, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from beam_batch_predict.runs.finish import finish_run
 from beam_batch_predict.runs.record import Run
 from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish.files import remove_parts
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import OutputSettings
 from beam_batch_predict.status import Code, Status
 
 COUNT = 104
@@ -41,7 +41,7 @@ def parts_of(directory, storage_server, monkeypatch):
             statuses={0: Status(Code.INVALID_ARGUMENT, f"bad {at}")} if failed else {},
             predictions=() if failed else (Predictions([0], {"y": np.array([at])}),),
         )
-        writer = PartWriter(f"{directory}/_parts/{run}", batch, NonFinite.STRING, 0.0)
+        writer = PartWriter(f"{directory}/_parts/{run}", batch, OutputSettings(), 0.0)
         writer.write(batch)
         return writer.commit()
 
@@ -75,7 +75,7 @@ def finish(directory):
     created = datetime.datetime.now(datetime.timezone.utc)
 
     def finish_parts(parts, run="one"):
-        return finish_run(parts, Run(directory, created, run=run), "jsonl")
+        return finish_run(parts, Run(directory, created, run=run), OutputSettings())
 
     return finish_parts
 

@@ -77,6 +77,20 @@ def test_spellings(line, shell):
     assert (code, json.loads(out)) == (0, JOB), err
 
 
+def test_paths_that_workers_elsewhere_must_see_are_named(shell):
+    model = {"unmanagedContainerModel": {"artifactUri": "/data/model"}}
+    _, _, err = shell("run JOB --dry-run --runner=FlinkRunner --flink_master=host:8081", **model)
+    note = "note: workers on other machines must see what is here at these paths: /data/model"
+    assert note in err.splitlines()
+    _, _, err = shell("run JOB --dry-run --runner=FlinkRunner", **model)
+    assert "workers on other machines" not in err
+    code, _, err = shell(f"run JOB --dry-run --runner=DataflowRunner {PLACE}", **model)
+    assert code == 2
+    assert "the model is at /data/model" in err
+    here = "--dataflow_endpoint=http://localhost:1"
+    assert shell(f"run JOB --dry-run --runner=DataflowRunner {PLACE} {here}", **model)[0] == 0
+
+
 def test_submit_tells_options_too(shell):
     code, out, err = shell(
         f"{SUBMIT} --dry-run --region us-east1 --project p-1 --max-worker-count 3 --labels a=b "

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import beam_batch_predict as bbp
 from beam_batch_predict.batch import Chunk, InstanceBatch, Predictions, Span
 from beam_batch_predict.runs.record import Run, now
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import OutputSettings
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.transforms.read_dofns import ReadChunk
 from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts
@@ -71,10 +71,10 @@ class Ending:
     def __init__(self, directory):
         self.directory = directory
         self.record = Run(str(directory), now())
-        self.finish = FinishRun(self.record, "jsonl")
+        self.finish = FinishRun(self.record, OutputSettings())
 
     def writer(self):
-        return WriteParts(self.record, NonFinite.STRING)
+        return WriteParts(self.record, OutputSettings())
 
     def publish(self, parts):
         list(self.finish.process(None, parts, None))

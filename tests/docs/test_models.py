@@ -60,6 +60,7 @@ def outputs(tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_commands_print_what_the_page_shows(outputs):
     shown = [each for each in outputs.values() if "shown" in each]
     assert len(shown) == PAGE.count("```text") == 2
@@ -67,6 +68,7 @@ def test_commands_print_what_the_page_shows(outputs):
         assert each["out"] == each["shown"]
 
 
+@pytest.mark.slow
 def test_the_job_of_the_page_runs_on_the_version_that_it_names(outputs):
     (run,) = (each for command, each in outputs.items() if " run " in command)
     record = json.loads(run["out"])
@@ -75,6 +77,7 @@ def test_the_job_of_the_page_runs_on_the_version_that_it_names(outputs):
     assert "note: model: penguins@1 is models/penguins/1.\n" in run["err"]
 
 
+@pytest.mark.slow
 def test_json_of_the_page_is_for_programs(outputs):
     listed, described = (json.loads(e["out"]) for c, e in outputs.items() if "--json" in c)
     assert [model["name"] for model in listed["models"]] == ["penguins"]

@@ -50,13 +50,13 @@ def in_checkout(command, checkout):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", blocks("python"))
 def test_python_of_the_readme_runs(block, checkout):
     done = in_checkout([sys.executable, "-c", block], checkout)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.slow
 def test_written_results_of_the_readme_are_there(checkout):
     done = in_checkout([sys.executable, "-c", blocks("python")[0]], checkout)
     assert done.returncode == 0, done.stderr
@@ -64,6 +64,7 @@ def test_written_results_of_the_readme_are_there(checkout):
     assert len((directory / "predictions_0001.jsonl").read_text().splitlines()) == 333
 
 
+@pytest.mark.slow
 def test_shell_commands_of_the_readme_run_one_after_the_other(checkout):
     lines = [line for block in blocks("sh") for line in block.splitlines()]
     commands = [line for line in lines if line.startswith("beam-batch-predict")]

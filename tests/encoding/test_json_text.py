@@ -158,8 +158,11 @@ def test_odd_tokens_are_read_and_numbers_are_alike_beside_them(text, value):
         (b"[NaN, %s]" % (b"9" * 5000), "invalid JSON: an integer of more than 4,300 digits"),
         (b"9" * 5000, "invalid JSON: an integer of more than 4,300 digits"),
         (b"\xef\xbb\xbf1", "invalid JSON: .*BOM.* at column 1"),
-        (b"[" * 100_000 + b"]" * 100_000, "^nested too deep: 254 levels are always read"),
-        (b"[" * 100_000 + b"NaN" + b"]" * 100_000, "^nested too deep: 254 levels are always"),
+        (
+            b"[" * 100_000 + b"]" * 100_000,
+            "^nested too deep: more than 254 levels",
+        ),
+        (b"[" * 100_000 + b"NaN" + b"]" * 100_000, "^nested too deep: more than 254 levels"),
     ],
 )
 def test_what_is_not_json_says_why_and_where(text, message):

@@ -7,6 +7,7 @@ import math
 import ml_dtypes
 import numpy as np
 import pytest
+from helpers.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -193,7 +194,7 @@ def read_back(row):
 any_shape = npst.array_shapes(min_dims=1, max_dims=5, min_side=0, max_side=3)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(
     st.sampled_from([dtype for dtype in NUMBERS if dtype != "bool"]).flatmap(
         lambda dtype: npst.arrays(dtype, any_shape)
@@ -212,7 +213,7 @@ def test_texts_read_back_to_the_same_numbers(array):
     assert sorted(non_finite_rows({"y": array})) == sorted(set(range(len(array))) - set(finite))
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.sampled_from([(np.float32, 32), (np.float64, 64)]), st.data())
 def test_floats_print_as_short_as_they_can(kind, data):
     dtype, width = kind

@@ -12,13 +12,14 @@ import pytest
 import beam_batch_predict as bbp
 from beam_batch_predict import files
 from beam_batch_predict.instances.convert import convert
+from beam_batch_predict.models.calls.isolation import ModelCaller
+from beam_batch_predict.models.inputs.examples import takes_examples
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.runs.finish import finish_run
 from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import chunks_of
 from beam_batch_predict.runs.record import now
-from beam_batch_predict.sinks.formats.by_name import format_name
 from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish.files import remove_parts
 from beam_batch_predict.sources.reading import read_chunk
@@ -75,20 +76,18 @@ def spec_of(directory, model, signature, form, output, key):
 
 def run(spec, caller):
     """The steps of a run, one after the other."""
-    record = OutputLocation(spec.destination, "", now()).record_in(
-        spec.destination.output_uri_prefix
-    )
-    written = format_name(spec.predictions_format, spec.record_shape, record.file_names)
+    takes_string = not takes_examples(caller.model.signature.inputs)
+    record = OutputLocation(spec.destination, "", now()).run_in(spec.destination.output_uri_prefix)
     parts = []
     for chunk in chunks_of(spec.source, spec.instances):
         batches = iter(read_chunk(chunk, files.open_file, 2))
         first = next(batches)
-        writer = PartWriter(record.parts_directory, first, spec.non_finite, 0.0, written)
+        writer = PartWriter(record.parts_directory, first, spec.output, 0.0)
         for batch in (first, *batches):
-            converted = convert(batch, spec.instances)
-            writer.write(predict_batch(converted, caller, spec.batch_size))
+            converted = convert(batch, spec.instances, takes_string=takes_string)
+            writer.write(predict_batch(converted, caller, spec.predict_settings))
         parts.append(writer.commit())
-    finish_run(parts, record, written)
+    finish_run(parts, record, spec.output)
     remove_parts(record.parts_directory)
 
 
@@ -101,7 +100,7 @@ def done(tmp_path_factory, tiny_model):
     plain.mkdir()
     write(plain, PLAIN_LINES)
     for signature in ("serving_default", "length"):
-        caller = load_model(bbp.SavedModel(tiny_model, signature))
+        caller = ModelCaller(load_model(bbp.SavedModel(tiny_model, signature)))
         for cell in CELLS:
             with_key = signature == "length" or cell[2] == "field"
             at = directory if with_key else plain

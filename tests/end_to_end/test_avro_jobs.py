@@ -156,7 +156,7 @@ def test_a_damaged_block_ends_its_chunk_and_says_so(run, write, chunk_bytes, las
 
 def test_a_file_that_is_no_avro_file_starts_no_job(run, tmp_path):
     (tmp_path / "in.avro").write_bytes(b"[1, 2]\n")
-    with pytest.raises(Exception, match="it is no Avro object container file"):
+    with pytest.raises(Exception, match="it is not an Avro object container file"):
         run("in.avro")
 
 

@@ -194,8 +194,8 @@ def test_files_of_next_to_nothing(run_csv, content, rows):
     [
         (b"ID,a\n1,2\n", {"keyField": "id"}, ('keyField: "id" is not a column', '"ID", "a"')),
         (b"a;b\n1;2\n", {"includedFields": ["a"]}, ("includedFields", 'which have "a;b"')),
-        (b"a,b,a\n1,2,3\n", None, ("no header", "columns 1 and 3", "rename all but one")),
-        (b"a,b\r1,2\r3,4\r", None, ("no header", "carriage return", r"`tr '\r' '\n'`")),
+        (b"a,b,a\n1,2,3\n", None, ("not a header", "columns 1 and 3", "rename all but one")),
+        (b"a,b\r1,2\r3,4\r", None, ("not a header", "carriage return", r"`tr '\r' '\n'`")),
     ],
 )
 def test_a_job_that_cannot_work_ends_before_it_begins(run_csv, content, config, words):

@@ -15,6 +15,7 @@ import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.matrices import sliced
 
 from beam_batch_predict import cli
 from beam_batch_predict.jobs import (
@@ -421,7 +422,7 @@ def named_cells():
             yield form, kind, config
 
 
-@pytest.mark.parametrize(("form", "kind", "config"), list(named_cells()))
+@pytest.mark.parametrize(("form", "kind", "config"), sliced(named_cells()))
 def test_rows_with_names(form, kind, config, job, run):
     as_arrays = kind == "array" or (kind is None and form != "jsonl")
     signature, outputs, heads = (ARRAYS if as_arrays else OBJECTS)[config]
@@ -433,7 +434,8 @@ def test_rows_with_names(form, kind, config, job, run):
 
 
 @pytest.mark.parametrize(
-    ("form", "kind", "config"), [cell for cell in cells(*RECORDS) if not is_refused(cell)]
+    ("form", "kind", "config"),
+    sliced([cell for cell in cells(*RECORDS) if not is_refused(cell)], together=1),
 )
 def test_records_to_a_signature_that_parses_them(form, kind, config, job, run):
     import tensorflow as tf
@@ -596,7 +598,7 @@ def pairs():
             yield source, destination, "excluded"
 
 
-@pytest.mark.parametrize(("source", "destination", "config"), list(pairs()))
+@pytest.mark.parametrize(("source", "destination", "config"), sliced(pairs()))
 def test_outputs_of_every_pair_are_in_the_order_of_the_inputs(
     source, destination, config, job, run
 ):

@@ -55,7 +55,7 @@ def run(tmp_path, tiny_model):
         if name == "in.csv" or form.startswith("tf-record"):
             options["signature_name"] = "length"
         options = {"chunk_bytes": 100, "csv_multiline": name == "in.csv", **options}
-        return json.loads(run_job(read_job(job), RunOptions(**options), list(flags)).record)
+        return json.loads(run_job(read_job(job), RunOptions(**options), list(flags)).job)
 
     return run_shared
 

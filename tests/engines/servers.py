@@ -16,7 +16,7 @@ OPENED = [f"--add-opens=java.base/java.{each}=ALL-UNNAMED" for each in get_parts
 class LocalJobService(JobService):
     """Beam's own job service: runs pipelines in its own process."""
 
-    killed = "the job service has been lost"
+    killed = "lost the connection to the job service"
     ends_what_is_cancelled = False  # it says so, and lets it go on
 
     @classmethod

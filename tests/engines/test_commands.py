@@ -18,7 +18,7 @@ from faults.jobs import members
 from helpers.portable import JobService, Servers, WorkerPool
 from helpers.processes import ended, finish, wait_for
 
-from beam_batch_predict.runners.pipeline_options import make_options
+from beam_batch_predict.runners.job_options import make_engine
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "engines.md").read_text()
@@ -45,7 +45,7 @@ def command_with(*words):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_flags_of_commands_are_known_to_beam(command):
-    options = make_options(flags_of(command))
+    options = make_engine(flags_of(command)).options
     known = options.get_all_options()
     for flag in flags_of(command):
         assert flag.removeprefix("--").partition("=")[0] in known
@@ -123,7 +123,7 @@ def test_the_command_for_a_job_service(checkout):
     (note,) = notes
     assert "workers on other machines" in note
     assert "out/penguins" in note
-    assert "(relative ones begin where each worker was started)" in note
+    assert "(relative paths start at the directory in which a worker was started)" in note
 
 
 @engines

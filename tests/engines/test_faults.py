@@ -48,7 +48,7 @@ def test_a_job_that_is_cancelled_at_its_engine(engine, fault_job):
     assert record["state"] == "JOB_STATE_CANCELLED", done.stderr
     assert record["error"] == {
         "code": 1,
-        "message": "the runner's job was cancelled; --resume goes on with it",
+        "message": "the runner's job was cancelled; use --resume to resume the run",
     }
     if engine.engine.ends_what_is_cancelled:
         assert job.state == "JOB_STATE_CANCELLED"

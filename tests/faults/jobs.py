@@ -63,9 +63,8 @@ class Job:
     def run_here(self, **options):
         """Run it in this process; the record."""
         job = read_job(self.path.read_bytes())
-        return json.loads(
-            run_job(job, RunOptions(**{"chunk_bytes": CHUNK_BYTES, **options}), []).record
-        )
+        options = RunOptions(**{"chunk_bytes": CHUNK_BYTES, **options})
+        return json.loads(run_job(job, options, []).job)
 
     def command(self, *flags):
         """Its command line."""

@@ -1,4 +1,4 @@
-"""Processes that are killed, or asked to stop: what they leave is gone on with."""
+"""Processes that are killed, or asked to stop: their runs can be resumed."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def resumed(job, *flags):
     done = job.run("--resume", *flags)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["state"] == "JOB_STATE_SUCCEEDED"
-    assert "going on with the run in" in done.stderr
+    assert "resuming the run in" in done.stderr
     return done
 
 

@@ -13,7 +13,7 @@ from google.cloud.storage.exceptions import InvalidResponse
 from urllib3.exceptions import ProtocolError
 
 from beam_batch_predict.files import errors as file_errors
-from beam_batch_predict.files.errors import StorageUnavailable, as_os_error, asked
+from beam_batch_predict.files.errors import StorageUnavailable, as_os_error, retry_call
 from beam_batch_predict.status import Code, Status
 
 URI = "gs://bucket/in.jsonl"
@@ -86,17 +86,17 @@ def test_what_passes_is_asked_again_and_what_does_not_pass_says_what_to_do(error
             raise failures.pop()
         return "answer"
 
-    assert asked(URI, ask) == "answer"
+    assert retry_call(URI, ask) == "answer"
     failures += [error] * 9
-    with pytest.raises(StorageUnavailable, match=f"^{URI}: .*asked 4 times: run the job again"):
-        asked(URI, ask)
+    with pytest.raises(StorageUnavailable, match=f"^{URI}: .*tried 4 times; run the job again"):
+        retry_call(URI, ask)
     assert len(failures) == 5
 
 
 def test_a_refusal_is_asked_once():
     failures = [Forbidden("no"), "unused"]
     with pytest.raises(PermissionError, match=URI):
-        asked(URI, lambda: (_ for _ in ()).throw(failures.pop(0)))
+        retry_call(URI, lambda: (_ for _ in ()).throw(failures.pop(0)))
     assert failures == ["unused"]
 
 

@@ -375,7 +375,7 @@ def test_reading_that_never_goes_on_says_where_and_what_to_do(unsteady, monkeypa
     monkeypatch.setattr(Unsteady, "every", 1)
     with (
         files.open_file(uri) as file,
-        pytest.raises(files.StorageUnavailable, match="/x.*asked 4 times: run the job again"),
+        pytest.raises(files.StorageUnavailable, match="/x.*tried 4 times; run the job again"),
     ):
         file.read(10)
 
@@ -443,7 +443,7 @@ def test_a_directory_or_nothing_cannot_be_opened(here):
 
 def test_a_pipe_is_refused_and_not_waited_for(here):
     os.mkfifo("pipe")
-    with pytest.raises(OSError, match=r"no regular file.*pipe"):
+    with pytest.raises(OSError, match=r"not a regular file.*pipe"):
         files.open_file("pipe")
 
 

@@ -1,1 +1,1 @@
-"""What tests share and hypothesis cannot take as a fixture."""
+"""Functions that tests share; Hypothesis cannot use fixtures."""

@@ -1,4 +1,4 @@
-"""Jobs of AI Platform to start from, and a way to change single fields of them."""
+"""Minimal jobs of AI Platform, and a function that changes single fields."""
 
 import copy
 
@@ -17,7 +17,7 @@ LEAVE_OUT = object()
 
 
 def body(changes=(), **fields):
-    """The minimal job with changed fields: of predictionInput by name, of others by path."""
+    """Make a minimal job with changed fields: predictionInput's by name, others by path."""
     job = copy.deepcopy(MINIMAL)
     job["predictionInput"].update(fields)
     job.update(changes)

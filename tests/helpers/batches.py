@@ -1,4 +1,4 @@
-"""Batches with outcomes, made without a model."""
+"""Batches with outcomes that are made without a model."""
 
 import dataclasses
 
@@ -10,20 +10,20 @@ from beam_batch_predict.spec import InstanceConfig
 
 
 def answered(batch, value=1.5):
-    """The batch with a prediction for each live row."""
+    """Add a prediction for each row that has not failed."""
     rows = list(batch.live)
     columns = {"y": np.full(len(rows), value)}
     return dataclasses.replace(batch, predictions=(Predictions(rows, columns),) if rows else ())
 
 
 def converted(rows, **config):
-    """A batch of JSON lines, converted and answered."""
+    """Make a batch of JSON lines, converted and with predictions."""
     batch = InstanceBatch(rows, chunk=0, chunks=1)
     return answered(convert_json_lines(batch, InstanceConfig(**config)))
 
 
 def batches_of(chunks, size, failed, outputs=()):
-    """Batches of chunks of rows, each (instance, whether it fails) with the status `failed`."""
+    """Make a batch for each chunk; a row is (instance, whether it fails with `failed`)."""
     made = []
     for number, rows in enumerate(chunks):
         for first in range(0, len(rows), size) or [0]:

@@ -1,4 +1,4 @@
-"""gcloud without a network, an account or a configuration; tests skip where it is missing."""
+"""Calls of gcloud without network, account or configuration; without gcloud, tests skip."""
 
 import os
 import shlex
@@ -12,11 +12,11 @@ __all__ = ["launch", "run"]
 
 
 def run(line, home, **environment):
-    """Run a line of a shell.
+    """Run a shell command.
 
     Args:
-        line: of one command.
-        home: a directory for what gcloud keeps.
+        line: the command line.
+        home: the directory for gcloud's files.
         environment: more variables.
     """
     if shutil.which("gcloud") is None:
@@ -39,7 +39,7 @@ def run(line, home, **environment):
 
 
 def launch(line, home):
-    """What Dataflow gets of a line that launches a template."""
+    """Run a command that launches a template, and return the request that Dataflow receives."""
     with StandIn() as service:
         done = run(line, home, CLOUDSDK_API_ENDPOINT_OVERRIDES_DATAFLOW=f"{service.url}/")
         assert done.returncode == 0, done.stderr

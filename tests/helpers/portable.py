@@ -1,4 +1,4 @@
-"""Beam's own job service and worker pool, each a process of its own."""
+"""Beam's job service and worker pool, each in a separate process."""
 
 import contextlib
 import os
@@ -13,23 +13,23 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def free_port():
-    """A port that nobody listens at."""
+    """Return a free port."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         return free.getsockname()[1]
 
 
 def is_open(port):
-    """Whether somebody listens at a port."""
+    """Return whether a process listens on a port."""
     with socket.socket() as tried:
         return tried.connect_ex(("localhost", port)) == 0
 
 
 class Servers:
-    """Processes that serve, until they are stopped.
+    """Server processes that run until they are stopped.
 
     Args:
-        directory: for their logs; where they run.
+        directory: the working directory of the processes, and the directory of their logs.
     """
 
     def __init__(self, directory):
@@ -37,7 +37,7 @@ class Servers:
         self._stack = contextlib.ExitStack()
 
     def start(self, name, command, **environment):
-        """Start one; its log is `<name>.log`."""
+        """Start a process; its log is `<name>.log`."""
         log = self._stack.enter_context((self.directory / f"{name}.log").open("wb"))
         process = subprocess.Popen(
             list(map(str, command)),
@@ -50,22 +50,22 @@ class Servers:
         return self._stack.enter_context(ended(process))
 
     def stop(self):
-        """End all of them."""
+        """Stop all processes."""
         self._stack.close()
 
 
 class WorkerPool:
-    """Starts worker processes where a runner asks for them.
+    """A server that starts worker processes when a runner requests them.
 
     Args:
-        servers: it is one of them.
-        path: where workers import from, beside what is installed.
-        environment: of the workers.
+        servers: the servers to which it is added.
+        path: directories from which workers import, in addition to installed packages.
+        environment: environment variables of the workers.
     """
 
     def __init__(self, servers, path=(ROOT,), **environment):
         port = free_port()
-        # The pool starts a `python`, whichever comes first.
+        # The pool starts the first `python` in PATH.
         first = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         environment = {"PATH": first, "PYTHONPATH": os.pathsep.join(map(str, path)), **environment}
         module = "apache_beam.runners.worker.worker_pool_main"
@@ -75,13 +75,13 @@ class WorkerPool:
         wait_for(lambda: is_open(port), self.process)
 
     def workers(self):
-        """The ids of the worker processes."""
+        """Return the ids of the worker processes."""
         command = ["pgrep", "-s", str(self.process.pid), "-f", "SdkHarness"]
         return list(map(int, subprocess.run(command, stdout=subprocess.PIPE).stdout.split()))
 
 
 class JobService:
-    """Beam's job service, which runs pipelines in its own process."""
+    """Beam's job service, which runs pipelines in a separate process."""
 
     def __init__(self, servers):
         port = free_port()

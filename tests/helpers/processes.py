@@ -1,4 +1,4 @@
-"""Processes of tests: started, waited for, and never left behind."""
+"""Processes of tests: start them, wait for them, and end them."""
 
 import contextlib
 import os
@@ -9,7 +9,7 @@ import time
 
 @contextlib.contextmanager
 def ended(process):
-    """A process that is not left behind, nor what it has started."""
+    """Yield a process, and end it and its children afterwards."""
     try:
         yield process
     finally:
@@ -19,13 +19,13 @@ def ended(process):
 
 
 def finish(process, seconds=120):
-    """What a process printed, with its return code."""
+    """Wait for the end of a process, and return its output and return code."""
     out, error = process.communicate(timeout=seconds)
     return subprocess.CompletedProcess(process.args, process.returncode, out, error)
 
 
 def wait_for(condition, process=None, seconds=120):
-    """Wait until something is so; fail where the process ends before that."""
+    """Wait until a condition is true, and fail if the process ends before that."""
     until = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < until, "it did not come to that"

@@ -5,20 +5,25 @@ import pickle
 
 import numpy as np
 import pytest
+from helpers.examples import examples
+from helpers.records import error_lines, prediction_lines
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.instances.convert import convert
+from beam_batch_predict.models.calls.isolation import ModelCaller
+from beam_batch_predict.models.inputs.examples import takes_examples
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
-from beam_batch_predict.sinks.formats.json_lines import (
-    error_lines,
-    error_records,
-    prediction_lines,
-    prediction_records,
+from beam_batch_predict.sinks.formats.json_lines import error_records, prediction_records
+from beam_batch_predict.spec import (
+    InstanceConfig,
+    NonFinite,
+    PredictSettings,
+    RecordShape,
+    SavedModel,
 )
-from beam_batch_predict.spec import InstanceConfig, NonFinite, RecordShape, SavedModel
 from beam_batch_predict.status import Code, Status
 
 DAMAGED = Status(Code.DATA_LOSS, "damaged")
@@ -27,9 +32,15 @@ LINE = b'{"id": "a", "s": "text"}'
 
 @pytest.fixture(scope="module")
 def callers(tiny_model):
-    """Loaded models by the names of their signatures."""
+    """Callers of models by the names of their signatures."""
     names = ("serving_default", "length", "total")
-    return {name: load_model(SavedModel(tiny_model, name)) for name in names}
+    return {name: ModelCaller(load_model(SavedModel(tiny_model, name))) for name in names}
+
+
+def converted_for(caller, batch, **config):
+    """A batch as `ConvertInstances` makes it of raw strings for the model of a caller."""
+    takes_string = not takes_examples(caller.model.signature.inputs)
+    return convert(batch, InstanceConfig(raw_strings=True, **config), takes_string=takes_string)
 
 
 @pytest.fixture
@@ -39,15 +50,15 @@ def predict(callers):
     def run(rows, signature="length", form="jsonl", **config):
         offsets = [10 * at for at in range(len(rows))]
         batch = InstanceBatch(rows, origins=((0, "in"),), offsets=offsets, format=form)
-        converted = convert(batch, InstanceConfig(raw_strings=True, **config))
-        return predict_batch(pickle.loads(pickle.dumps(converted)), callers[signature], 64)
+        converted = converted_for(callers[signature], batch, **config)
+        return predict_batch(pickle.loads(pickle.dumps(converted)), callers[signature])
 
     return run
 
 
 def answers(batch):
-    """The prediction, or the message, of each row."""
-    found = {row: status.message for row, status in batch.statuses.items()}
+    """The prediction of each row, or the message of its error record."""
+    found = {row: record["error"]["message"] for row, record in error_records(batch)}
     for group in batch.predictions:
         (values,) = group.columns.values()
         found.update(zip(group.rows, values.tolist(), strict=True))
@@ -65,17 +76,18 @@ ANYTHING = st.one_of(
 @given(rows=st.lists(ANYTHING, min_size=1, max_size=6))
 def test_a_lone_string_is_the_bytes_of_the_row_whatever_they_are(rows, form, callers):
     batch = InstanceBatch(rows, format=form)
-    converted = convert(batch, InstanceConfig(raw_strings=True))
-    assert answers(predict_batch(converted, callers["length"], 64)) == list(map(len, rows))
+    converted = converted_for(callers["length"], batch)
+    assert answers(predict_batch(converted, callers["length"])) == list(map(len, rows))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(rows=st.lists(ANYTHING | st.sampled_from([b"2.5", b'{"x": 3}', DAMAGED]), max_size=6))
 def test_other_signatures_get_what_lines_say_as_without_the_option(rows, callers):
     batch = InstanceBatch(rows, origins=((0, "in"),), offsets=list(range(len(rows))))
+    caller = callers["serving_default"]
     raw, plain = (
-        predict_batch(convert(batch, InstanceConfig(raw_strings=on)), callers["serving_default"], 4)
-        for on in (True, False)
+        predict_batch(converted, caller, PredictSettings(4))
+        for converted in (converted_for(caller, batch), convert(batch, InstanceConfig()))
     )
     assert answers(raw) == answers(plain)
     assert error_lines(raw) == error_lines(plain)
@@ -195,18 +207,18 @@ SOURCES = {
 
 @pytest.mark.parametrize("form", SOURCES)
 @pytest.mark.parametrize("raw", [False, True])
-def test_keys_are_locations_for_every_row_and_format(raw, form):
+@pytest.mark.parametrize("takes_string", [False, True])
+def test_keys_are_locations_for_every_row_and_format(takes_string, raw, form):
     origins, offsets = ((0, "a%s"), (2, 'b"\\')), [0, 7, 0]
     columns = ("x",) if form == "csv" else ()
     batch = InstanceBatch(
         SOURCES[form], origins=origins, offsets=offsets, format=form, columns=columns
     )
-    converted = convert(batch, InstanceConfig(location_as_key=True, raw_strings=raw))
+    config = InstanceConfig(location_as_key=True, raw_strings=raw)
+    converted = convert(batch, config, takes_string=takes_string)
     assert converted.keys == ["a%s:0", "a%s:7", 'b"\\:0']
     for line in error_lines(converted, NonFinite.STRING).splitlines():
         assert json.loads(line)["key"] in converted.keys
-    if converted.otherwise:
-        assert converted.otherwise().keys == converted.keys
 
 
 def test_fields_of_rows_stay_with_a_location_as_key(predict):

@@ -1,23 +1,20 @@
 """Rows of tables to instances: keys, fields, arrays and objects; columns stay columns."""
 
+import dataclasses
 import json
 import math
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from helpers.records import error_lines, prediction_lines
 from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.instances.convert import convert
-from beam_batch_predict.sinks.formats.json_lines import (
-    error_lines,
-    error_records,
-    prediction_lines,
-    prediction_records,
-)
+from beam_batch_predict.sinks.formats.json_lines import error_records, prediction_records
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Code, Status
 
@@ -46,11 +43,8 @@ def convert_values(rows, config=Config(), non_finite=NonFinite.STRING):  # noqa:
 def predicted(batch):
     """The batch with a prediction for each row that has not failed."""
     live = batch.live
-    fields = ("rows", "instances", "keys", "attached", "statuses", "columns", "format")
-    return InstanceBatch(
-        **{name: getattr(batch, name) for name in fields},
-        predictions=(Predictions(live, {"y": np.array(live, dtype=np.int64)}),),
-    )
+    predictions = (Predictions(live, {"y": np.array(live, dtype=np.int64)}),)
+    return dataclasses.replace(batch, predictions=predictions)
 
 
 def records_of(batch, non_finite=NonFinite.STRING):
@@ -174,7 +168,7 @@ def test_columns_that_a_file_lacks_fail_each_of_its_rows(config, words):
         convert_values(rows, config),
     ):
         assert sorted(batch.statuses) == [0, 1]
-        assert batch.statuses[1].message == f"{words} (in.file, row 1)"
+        assert batch.statuses[1].message == words
         assert [record["instance"] for _, record in error_records(batch)] == [["a", 1], ["b", 2]]
 
 
@@ -182,7 +176,7 @@ def test_rows_that_could_not_be_read_keep_their_places():
     lost = Status(Code.DATA_LOSS, "the block is damaged")
     batch = convert_values([{"x": 1}, lost, {"x": 3}])
     assert (batch.live, batch.columns) == ([0, 2], ("x",))
-    assert batch.statuses[1] == lost.at("in.file, row 1")
+    assert batch.statuses[1] == lost
     assert records_of(batch)[2] == {"instance": [3], "prediction": 2}
 
 
@@ -190,7 +184,7 @@ def test_rows_that_are_no_records_are_instances_themselves():
     batch = convert_values([1, "a", [1, 2], None])
     assert list(batch.instances) == [1, "a", [1, 2], None]
     assert batch.columns == ()
-    assert batch.statuses[3].message == "expected an instance, found null (in.file, row 3)"
+    assert batch.statuses[3].message == "expected an instance, found null"
     keyed = convert_values([7], Config(key_field="id"))
     assert "keyField needs rows that are objects, found a number" in keyed.statuses[0].message
     array = convert_values([7, [7]], Config(instance_type="array"))

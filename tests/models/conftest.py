@@ -7,6 +7,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pytest
 
+from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.spec import SavedModel
 
@@ -111,7 +112,7 @@ def load(model_uri):
     def load_signature(name, **parameters):
         key = (name, repr(parameters))
         if key not in held:
-            held[key] = load_model(SavedModel(model_uri, name, parameters))
+            held[key] = ModelCaller(load_model(SavedModel(model_uri, name, parameters)))
         return held[key]
 
     return load_signature

@@ -15,6 +15,7 @@ from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.models.inputs.arrow import arrow_arrays
 from beam_batch_predict.models.inputs.tensors import to_tensors
 from beam_batch_predict.models.predict import predict_batch
+from beam_batch_predict.spec import PredictSettings
 
 DTYPES = (
     *("float16", "bfloat16", "float32", "float64"),
@@ -277,7 +278,7 @@ def test_each_row_decides_for_itself_whether_its_cell_fits():
 def predicted(rows, caller, batch_size):
     """What the model says of each row, and the messages of the rows that failed."""
     batch = InstanceBatch(rows, instances=rows, columns=rows.names if rows.as_arrays else ())
-    done = predict_batch(batch, caller, batch_size)
+    done = predict_batch(batch, caller, PredictSettings(batch_size))
     found = {
         row: {name: array.tolist()[at] for name, array in group.columns.items()}
         for group in done.predictions
@@ -316,5 +317,5 @@ def test_a_model_of_strings_takes_text_and_bytes(load):
 def test_the_only_column_of_rows_that_are_values_fits_an_input_of_its_rank(load):
     rows = [["a"], ["b"]]
     batch = InstanceBatch(rows, instances=rows, columns=("c",))
-    (group,) = predict_batch(batch, load("words"), 2).predictions
+    (group,) = predict_batch(batch, load("words"), PredictSettings(2)).predictions
     assert group.columns["text"].tolist() == [b"a", b"b"]

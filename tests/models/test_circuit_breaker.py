@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -21,6 +22,7 @@ from beam_batch_predict.models.calls.failures import TRANSIENT, is_transient
 from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.signature import Signature
+from beam_batch_predict.spec import PredictSettings
 from beam_batch_predict.status import Code, Status
 
 AT_ONCE = RetryPolicy(first_wait=0.0, longest_wait=0.0)
@@ -70,7 +72,7 @@ def caller(backend):
 def predict(caller, numbers, batch_size=64):
     """The failures by row, with all else predicted right."""
     batch = TensorBatch(range(len(numbers)), {"x": np.array(numbers)})
-    results = caller.predict(batch, batch_size)
+    results = caller.predict([batch], PredictSettings(batch_size, call_timeout_seconds=0))
     failed = dict(results.failures)
     found = {}
     for group in results.predictions:
@@ -156,7 +158,7 @@ def test_calls_that_succeed_give_retries_back(caller, backend):
     assert predict(caller, range(64)) == {}
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(
     st.lists(st.integers(0, 40), min_size=1, max_size=200),
     st.sets(st.integers(0, 40), max_size=5),
@@ -198,49 +200,49 @@ class FeatureStore:
 def test_tensorflows_own_error_is_one_that_may_pass(load):
     caller = ModelCaller(FeatureStore(load("picky").model, failing=3), AT_ONCE)
     batch = TensorBatch(range(2), {"x": np.array([1, 2])})
-    results = caller.predict(batch, 64, 60.0)
+    results = caller.predict([batch], PredictSettings())
     assert results.failures == []
     assert results.predictions[0].columns["y"].tolist() == [2, 4]
     assert caller.calls == 4
     caller.model.failing = 100
-    (failure,) = caller.predict(TensorBatch([7], batch.inputs), 64, 60.0).failures
+    (failure,) = caller.predict([TensorBatch([7], batch.inputs)], PredictSettings()).failures
     assert failure == (7, Status(Code.UNAVAILABLE, "the model failed: Connection reset by peer"))
 
 
-def hang(patience, times):
+def hang(breaker, times):
     for _ in range(times):
-        patience.hung(patience.hangs)
+        breaker.hung(breaker.hangs)
 
 
 def test_calls_that_hang_at_the_same_time_are_one_in_a_row():
-    patience = CircuitBreaker(AT_ONCE)
+    breaker = CircuitBreaker(AT_ONCE)
     for _ in range(10):
-        patience.hung(0)
-    assert not patience.is_stuck
-    hang(patience, STUCK_AFTER - 1)
-    assert patience.is_stuck
+        breaker.hung(0)
+    assert not breaker.is_stuck
+    hang(breaker, STUCK_AFTER - 1)
+    assert breaker.is_stuck
 
 
 def test_a_stuck_model_is_called_at_growing_intervals():
-    patience = CircuitBreaker(AT_ONCE)
-    assert not patience.passes_over()
-    hang(patience, STUCK_AFTER)
-    called = [call for call in range(1, 1001) if not patience.passes_over()]
+    breaker = CircuitBreaker(AT_ONCE)
+    assert not breaker.skips_call()
+    hang(breaker, STUCK_AFTER)
+    called = [call for call in range(1, 1001) if not breaker.skips_call()]
     assert called == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]
-    patience.answered()
-    assert not patience.passes_over()
+    breaker.answered()
+    assert not breaker.skips_call()
 
 
 def test_hangs_among_successes_are_isolated_as_long_as_there_are_enough_successes():
-    patience = CircuitBreaker(AT_ONCE)
+    breaker = CircuitBreaker(AT_ONCE)
     for _ in range(HANGS):
-        assert patience.may_isolate_hangs
-        hang(patience, 1)
-        patience.answered()
-    assert not patience.may_isolate_hangs
+        assert breaker.may_isolate_hangs
+        hang(breaker, 1)
+        breaker.answered()
+    assert not breaker.may_isolate_hangs
     for _ in range(1001):
-        patience.succeeded(1)
-    assert patience.may_isolate_hangs
+        breaker.succeeded(1)
+    assert breaker.may_isolate_hangs
 
 
 def test_a_row_limit_grows_back_more_and_more_slowly():

@@ -20,6 +20,7 @@ from beam_batch_predict.errors import ModelError
 from beam_batch_predict.models.inputs.examples import examples_to_tensors, takes_examples
 from beam_batch_predict.models.inputs.tensors import to_tensors
 from beam_batch_predict.models.predict import predict_batch
+from beam_batch_predict.spec import PredictSettings
 from beam_batch_predict.status import Code, Status
 
 pytestmark = pytest.mark.tfx_bsl
@@ -288,11 +289,11 @@ def test_a_failure_leaves_nothing_behind_in_the_next_batch():
         )
 
 
-def test_a_list_does_not_tell_two_unknown_dimensions():
+def test_a_list_cannot_fill_two_unknown_dimensions():
     _, failures = convert([example(x=[1.0])], x_of("float32", None, None))
     assert failures == {
-        0: 'input "x": a feature is a list of values, which does not tell the dimensions of '
-        "shape [?, ?]"
+        0: 'input "x": a feature is a flat list of values, which cannot fill shape [?, ?] with '
+        "2 unknown dimensions"
     }
 
 
@@ -462,7 +463,7 @@ def tensors_in_plain(tensors, unread):
 
 def predict(instances, caller, **fields):
     batch = InstanceBatch(instances, instances=instances, **fields)
-    return predict_batch(batch, caller, 4)
+    return predict_batch(batch, caller, PredictSettings(4))
 
 
 def outcomes(predicted):

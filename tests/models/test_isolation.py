@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from beam_batch_predict.models.calls.failures import OutputError
 from beam_batch_predict.models.calls.isolation import HOPELESS_AFTER, ModelCaller
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.signature import Signature
+from beam_batch_predict.spec import PredictSettings
 from beam_batch_predict.status import Code, Status
 
 
@@ -52,7 +54,7 @@ def predict(caller, numbers, batch_size=10**6):
     """What became of the rows: predictions and statuses by row."""
     rows = range(100, 100 + len(numbers))  # not the positions in the array
     batch = TensorBatch(rows, {"x": np.array(numbers, dtype=np.int64)})
-    results = caller.predict(batch, batch_size)
+    results = caller.predict([batch], PredictSettings(batch_size, call_timeout_seconds=0))
     predicted = {}
     for group in results.predictions:
         assert list(group.rows) == sorted(group.rows)
@@ -128,7 +130,7 @@ def test_a_model_that_fails_on_everything_is_noticed():
     assert failed[100] == Status(
         Code.INVALID_ARGUMENT,
         "the model failed: negative: -1; the row was not tried alone, because the model "
-        "failed on each of the 32 rows that were",
+        "failed on each of 32 rows that were tried alone",
     )
     for _ in range(3):
         calls = caller.calls
@@ -199,8 +201,8 @@ def test_a_model_that_never_fits_in_memory_is_noticed():
     assert caller.calls == calls + 1
     assert failed[100] == Status(
         Code.RESOURCE_EXHAUSTED,
-        "the model failed: no memory; the row was not tried alone, because there was no memory "
-        "for many rows that were",
+        "the model failed: no memory; the row was not tried alone, because many rows "
+        "that were tried alone did not fit in memory",
     )
 
 
@@ -229,7 +231,7 @@ def test_outputs_without_an_entry_per_row_fail_all_rows_at_once():
     assert set(failed.values()) == {Status(Code.INTERNAL, message)}
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 @given(
     st.lists(st.lists(st.integers(-1, 12), min_size=1, max_size=40), min_size=1, max_size=4),
     st.integers(1, 50),
@@ -251,7 +253,7 @@ def test_every_row_has_one_outcome_and_good_rows_predictions(batches, batch_size
     assert all(size <= batch_size for size in caller.model.sizes)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.integers(-2, 1), min_size=1, max_size=100), st.integers(1, 100))
 def test_an_unproven_model_fails_no_row_without_a_reason(numbers, batch_size):
     caller = ModelCaller(Doubler())

@@ -114,8 +114,8 @@ def test_a_table_with_an_asset_file_works(load):
 
 
 def test_a_model_of_tensorflow_1_works(tf1_uri):
-    caller = load_model(SavedModel(tf1_uri))
-    columns = caller.model.call({"a": floats([1, 2]), "b": floats([3, 4])})
+    model = load_model(SavedModel(tf1_uri))
+    columns = model.call({"a": floats([1, 2]), "b": floats([3, 4])})
     assert columns["y"].tolist() == [[29.0, 78.0]]
 
 
@@ -125,7 +125,7 @@ def test_a_model_that_keras_exported_works(tmp_path):
     keras.utils.set_random_seed(1)
     network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
     network.export(str(tmp_path / "keras"), format="tf_saved_model", verbose=False)
-    model = load_model(SavedModel(str(tmp_path / "keras"))).model
+    model = load_model(SavedModel(str(tmp_path / "keras")))
     (tensor,) = model.signature.inputs
     assert (tensor.dtype, tensor.shape) == ("float32", (None, 3))
     (column,) = model.call({tensor.name: floats([1, 2, 3], [4, 5, 6])}).values()
@@ -140,11 +140,11 @@ def test_a_model_is_loaded_once_for_equal_specs(model_uri):
     assert load_model(SavedModel(model_uri, "picky")) is not first
 
 
-def test_variables_live_as_long_as_the_caller(model_uri):
-    caller = load_model(SavedModel(model_uri, "weighed"))
+def test_variables_live_as_long_as_the_model(model_uri):
+    model = load_model(SavedModel(model_uri, "weighed"))
     for _ in range(3):
         gc.collect()
-    assert caller.model.call({"x": floats([1, 1])})["y"].tolist() == [30.0]
+    assert model.call({"x": floats([1, 1])})["y"].tolist() == [30.0]
 
 
 def as_lists(outputs):
@@ -195,7 +195,7 @@ def test_without_the_inner_names_of_tensorflow_the_public_call_is_used(load, mis
 def test_a_model_answers_where_tensorflow_cannot_cancel(model_uri, monkeypatch, module, missing):
     inner = importlib.import_module(f"tensorflow.python.eager.{module}")
     monkeypatch.delattr(inner, missing)
-    model = load_model(SavedModel(model_uri, "scaled", {"factor": 11})).model
+    model = load_model(SavedModel(model_uri, "scaled", {"factor": 11}))
     with model.cancellable() as cancel:
         assert model.call({"x": floats(1, 2)})["y"].tolist() == [11, 22]
         cancel()

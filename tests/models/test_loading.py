@@ -27,7 +27,7 @@ def test_no_directory_is_told(tmp_path):
     assert error.message == (
         f"there is no SavedModel at {tmp_path}/nowhere: it holds no saved_model.pb"
     )
-    assert error.hint == "artifactUri must name the directory of a TensorFlow SavedModel"
+    assert error.hint == "name the directory of a TensorFlow SavedModel"
 
 
 def test_an_empty_directory_is_told(tmp_path):
@@ -43,9 +43,9 @@ def test_a_directory_of_versions_lists_them(tmp_path):
     error = refusal(f"{tmp_path}/")
     assert error.message == (
         f"there is no SavedModel at {tmp_path}/: it holds no saved_model.pb, "
-        "but there are models in it: 9, 00000123, 1000"
+        "but it has directories of models: 9, 00000123, 1000"
     )
-    assert error.hint == f"artifactUri must name one of them, such as {tmp_path}/1000"
+    assert error.hint == f"name one of them, such as {tmp_path}/1000"
 
 
 def test_of_many_versions_the_last_are_listed(tmp_path):
@@ -54,7 +54,7 @@ def test_of_many_versions_the_last_are_listed(tmp_path):
         (tmp_path / f"{version}" / "saved_model.pbtxt").touch()
     error = refusal(tmp_path)
     assert error.message.endswith(
-        "in it: " + ", ".join(map(str, range(80, 100))) + ", and 80 before them"
+        "has directories of models: " + ", ".join(map(str, range(80, 100))) + ", and 80 before them"
     )
 
 
@@ -67,7 +67,7 @@ def test_a_corrupt_model_is_told(tmp_path, content):
     (tmp_path / "saved_model.pb").write_bytes(content)
     error = refusal(tmp_path)
     assert f"the model at {tmp_path} cannot be loaded: " in error.message
-    assert error.hint.startswith("its saved_model.pb is not one, or is damaged")
+    assert error.hint.startswith("its saved_model.pb is damaged or not a SavedModel")
 
 
 def test_missing_variables_are_told(model_uri, tmp_path):
@@ -98,13 +98,13 @@ def test_a_graph_that_tensorflow_refuses_is_told_with_its_reason(tf1_uri, tmp_pa
     assert "NoSuchOperation" in error.message
     assert "\n" not in error.message
     assert error.hint == (
-        f"the reason is that of TensorFlow {tf.__version__}; the model was written by 1.5.0: "
-        "export it again with this one"
+        f"the model was written by TensorFlow 1.5.0, and this is TensorFlow {tf.__version__}: "
+        "export it again with this version"
     )
     description.meta_graphs[0].meta_info_def.tags[:] = ["eval"]
     (uri / "saved_model.pb").write_bytes(description.SerializeToString())
     assert refusal(uri).hint == (
-        "it was not exported for serving: its tags are eval; name one that was"
+        "it was not exported for serving: its tags are eval; use a model that was"
     )
 
 
@@ -148,7 +148,7 @@ def slots_uri(tmp_path_factory):
 
 
 def weights_of_words(uri):
-    model = load_model(SavedModel(str(uri))).model
+    model = load_model(SavedModel(str(uri)))
     return model.call({"x": np.array([b"green", b"red", b"mauve"], object)})["y"].tolist()
 
 
@@ -225,7 +225,7 @@ def test_of_several_graphs_the_one_for_serving_is_loaded(tmp_path):
             else:
                 builder.add_meta_graph(tags, signatures)
     builder.save()
-    model = load_model(SavedModel(uri)).model
+    model = load_model(SavedModel(uri))
     assert model.call({"x": np.array([1, 2], np.float32)})["y"].tolist() == [30.0, 60.0]
     description = described(uri)
     del description.meta_graphs[1]
@@ -271,9 +271,9 @@ def test_a_remote_model_is_copied_here_and_the_copy_removed(model_uri, monkeypat
     copies.mkdir()
     monkeypatch.setattr(loading.tempfile, "tempdir", str(copies))
     monkeypatch.setattr(files, "is_local", lambda uri: False)
-    caller = load_model(SavedModel(model_uri + "/", "lookup"))
+    model = load_model(SavedModel(model_uri + "/", "lookup"))
     assert os.listdir(copies) == []
-    assert caller.model.call({"x": np.array([b"green"], object)})["y"].tolist() == [1]
+    assert model.call({"x": np.array([b"green"], object)})["y"].tolist() == [1]
 
 
 def test_a_copy_that_breaks_off_is_removed(model_uri, monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.inputs.tensors import to_tensors
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
-from beam_batch_predict.spec import SavedModel
+from beam_batch_predict.spec import PredictSettings, SavedModel
 from beam_batch_predict.status import Code, Status
 
 
@@ -43,7 +43,7 @@ def test_tensors_too_large_for_memory_are_made_in_parts(load, small_memory, most
     earlier = Status(Code.NOT_FOUND, "lost")
     rows = [0, 1, "two", 3, -4, 5, None, 7, 8, 9]
     batch = InstanceBatch(rows, instances=rows, statuses={6: earlier})
-    found = outcomes(predict_batch(batch, load("picky"), 64))
+    found = outcomes(predict_batch(batch, load("picky")))
     assert found[6] == earlier
     assert 'found "two"' in found[2].message
     assert "must not be negative" in found[4].message
@@ -52,11 +52,9 @@ def test_tensors_too_large_for_memory_are_made_in_parts(load, small_memory, most
 
 def test_a_row_whose_tensors_are_too_large_fails_alone_and_in_its_place(load, small_memory):
     small_memory(1000, too_big=5)
-    batch = InstanceBatch(
-        list(range(8)), instances=range(8), offsets=range(0, 16, 2), origins=((0, "in.jsonl"),)
-    )
-    found = outcomes(predict_batch(batch, load("picky"), 64))
-    message = "there is no memory for the tensors of the row (in.jsonl, byte 10)"
+    batch = InstanceBatch(list(range(8)), instances=range(8))
+    found = outcomes(predict_batch(batch, load("picky")))
+    message = "not enough memory for the tensors of the row"
     assert found.pop(5) == Status(Code.RESOURCE_EXHAUSTED, message)
     assert found == [0, 2, 4, 6, 8, 12, 14]
 
@@ -73,10 +71,10 @@ def test_a_row_for_which_tensorflow_has_no_memory_fails_alone(tmp_path):
     module = tf.Module()
     module.squared = squared
     tf.saved_model.save(module, str(tmp_path), signatures={"s": squared})
-    caller = ModelCaller(load_model(SavedModel(str(tmp_path), "s")).model)
+    caller = ModelCaller(load_model(SavedModel(str(tmp_path), "s")))
     rows = [1.0, 4e6, 2.0]  # TensorFlow waits ten seconds for memory, in each of three calls
     batch = InstanceBatch(rows, instances=rows)
-    found = outcomes(predict_batch(batch, caller, 64, call_timeout_seconds=60))
+    found = outcomes(predict_batch(batch, caller, PredictSettings(64, call_timeout_seconds=60)))
     assert [found[0], found[2]] == [1.0, 2.0]
     assert found[1].code is Code.RESOURCE_EXHAUSTED
     assert "OOM when allocating tensor with shape[16000000000000]" in found[1].message

@@ -10,7 +10,8 @@ from apache_beam.testing.util import assert_that
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.prediction_json import row_values
 from beam_batch_predict.models.predict import predict_batch
-from beam_batch_predict.spec import NonFinite, SavedModel
+from beam_batch_predict.sinks.formats.json_lines import error_records
+from beam_batch_predict.spec import NonFinite, PredictSettings, SavedModel
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.transforms.model_handler import BatchModelHandler, SavedModelHandler
 
@@ -110,7 +111,7 @@ def test_no_rows_give_no_results(model_uri):
 
 
 def test_the_handler_for_batches_keeps_to_the_batch_size(model_uri):
-    handler = BatchModelHandler(SavedModel(model_uri, "picky"), 4, NonFinite.STRING)
+    handler = BatchModelHandler(SavedModel(model_uri, "picky"), PredictSettings(4))
     caller = handler.load_model()
     calls = caller.calls
     (batch,) = handler.run_inference(InstanceBatch(range(10), instances=range(10)), caller)
@@ -122,22 +123,22 @@ def test_the_handler_for_batches_keeps_to_the_batch_size(model_uri):
 def test_rows_that_failed_before_are_not_sent_and_keep_their_status(load):
     earlier = Status(Code.NOT_FOUND, "lost")
     batch = InstanceBatch([1, 2, 3], instances=[1, None, 3], statuses={1: earlier})
-    assert outcomes(predict_batch(batch, load("picky"), 64)) == [2, earlier, 6]
+    assert outcomes(predict_batch(batch, load("picky"))) == [2, earlier, 6]
 
 
 def test_a_failure_of_the_model_is_told_with_its_place(load):
     batch = InstanceBatch(
         [b"1", b"-1"], instances=[1, -1], offsets=[0, 2], origins=((0, "in.jsonl"),)
     )
-    message = predict_batch(batch, load("picky"), 64).statuses[1].message
-    assert message.endswith(" (in.jsonl, byte 2)")
+    predicted = predict_batch(batch, load("picky"))
+    ((row, record),) = error_records(predicted)
+    assert row == 1
+    assert record["error"]["message"] == f"{predicted.statuses[1].message} (in.jsonl, byte 2)"
 
 
 def test_rows_of_several_shapes_come_back_in_their_places(load):
     instances = [[1, 2], 3, [4, 5, 6], "bad", [7, 8], 9]
-    found = outcomes(
-        predict_batch(InstanceBatch(instances, instances=instances), load("any_rank"), 64)
-    )
+    found = outcomes(predict_batch(InstanceBatch(instances, instances=instances), load("any_rank")))
     assert [*found[:3], *found[4:]] == [[2, 3], 4, [5, 6, 7], [8, 9], 10]
     assert found[3].code is Code.INVALID_ARGUMENT
 
@@ -146,7 +147,7 @@ def test_rows_of_several_shapes_come_back_in_their_places(load):
 def test_predictions_that_json_lacks_are_predictions(load, policy):
     instances = [1.5, float("inf")]
     batch = predict_batch(
-        InstanceBatch(instances, instances=instances), load("any_rank"), 64, policy
+        InstanceBatch(instances, instances=instances), load("any_rank"), PredictSettings(64, policy)
     )
     assert outcomes(batch) == [2.5, float("inf")]
 
@@ -154,14 +155,14 @@ def test_predictions_that_json_lacks_are_predictions(load, policy):
 def test_predictions_that_json_lacks_fail_their_rows_on_request(load):
     instances = [[1.5, 2], [float("nan"), 1], [3, 4], [1, float("inf")], 7]
     batch = InstanceBatch(instances, instances=instances)
-    found = outcomes(predict_batch(batch, load("any_rank"), 64, NonFinite.ERROR))
+    found = outcomes(predict_batch(batch, load("any_rank"), PredictSettings(64, NonFinite.ERROR)))
     status = Status(Code.OUT_OF_RANGE, "output 'y' is not finite, and JSON has no such number")
     assert found == [[2.5, 3], status, [4, 5], status, 8]
 
 
 def test_counters_tell_rows_calls_and_model_time(model_uri):
     pipeline = beam.Pipeline(runner=fn_runner.FnApiRunner())
-    handler = BatchModelHandler(SavedModel(model_uri, "picky"), 4, NonFinite.STRING)
+    handler = BatchModelHandler(SavedModel(model_uri, "picky"), PredictSettings(4))
     batches = [InstanceBatch([1, 2, 3, 4, 5, "6"], instances=[1, 2, 3, 4, 5, "6"])]
     _ = pipeline | beam.Create(batches, reshuffle=False) | RunInference(handler)
     result = pipeline.run()

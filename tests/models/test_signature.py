@@ -24,7 +24,11 @@ def test_rows_in_and_rows_out_are_fine():
         ([X._replace(dtype="complex64")], [Y], "input 'x' is complex64, which JSON cannot hold"),
         ([X], [Y._replace(dtype="variant")], "output 'y' is variant, which JSON cannot hold"),
         ([], [Y], "it has no input that a row could fill"),
-        ([X._replace(shape=(3,)), X._replace(shape=(4,))], [Y], "its inputs want 3 and 4 rows"),
+        (
+            [X._replace(shape=(3,)), X._replace(shape=(4,))],
+            [Y],
+            "its inputs have batches of 3 and 4 rows",
+        ),
     ],
 )
 def test_a_signature_that_cannot_predict_rows_is_refused(inputs, outputs, problem):

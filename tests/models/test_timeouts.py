@@ -1,5 +1,7 @@
 """Calls that do not return: their rows fail, the rows beside them do not, and nothing hangs."""
 
+import subprocess
+import sys
 import threading
 from contextlib import nullcontext
 
@@ -16,7 +18,7 @@ from beam_batch_predict.models.calls.isolation import ModelCaller, Results
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
-from beam_batch_predict.spec import NonFinite, SavedModel
+from beam_batch_predict.spec import PredictSettings, SavedModel
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.transforms.model_handler import BatchModelHandler, SavedModelHandler
 
@@ -74,7 +76,7 @@ def caller(uri):
     """A function from a signature to a caller that has seen nothing yet, of a warm model."""
 
     def make(signature):
-        model = load_model(SavedModel(uri, signature)).model
+        model = load_model(SavedModel(uri, signature))
         model.call({"x": np.zeros(1, np.float32)})
         return ModelCaller(model)
 
@@ -101,7 +103,8 @@ class Slow:
 def predicted(caller, numbers, batch_size=64, limit=LIMIT):
     """Each row's prediction or status."""
     batch = InstanceBatch(numbers, instances=numbers)
-    return outcomes(predict_batch(batch, caller, batch_size, call_timeout_seconds=limit))
+    settings = PredictSettings(batch_size, call_timeout_seconds=limit)
+    return outcomes(predict_batch(batch, caller, settings))
 
 
 def outcomes(batch):
@@ -157,6 +160,35 @@ def test_what_cannot_be_ended_is_left_behind_and_its_late_answer_dropped(caller,
     assert predicted(late, [1.0, 2.0]) == [2.0, 4.0]
 
 
+@pytest.mark.parametrize("hangs", [False, True])
+def test_a_process_with_a_call_that_cannot_be_ended_exits_at_once(hangs):
+    code = f"""
+import atexit, sys, threading
+from contextlib import nullcontext
+from beam_batch_predict import cancellation
+from beam_batch_predict.models.calls import timeouts
+
+class Hanging:
+    def call(self, inputs):
+        return threading.Event().wait() if {hangs} else inputs
+
+    def cancellable(self):
+        return nullcontext(lambda: None)
+
+def steps():
+    yield timeouts.Step({{}}, 1)
+
+atexit.register(print, "finalized", file=sys.stderr)
+timeouts.run(steps(), lambda step, call: call(step.rows), Hanging(), 0.2)
+sys.exit(cancellation.end(3))
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert ended.returncode == 3
+    assert ("finalized" in ended.stderr) is not hangs
+
+
 def test_rows_survive_beside_one_whose_call_cannot_be_ended(caller):
     timeouts._abandoned.clear()
     deaf = ModelCaller(Slow(caller("looping").model, poison=5.0))
@@ -208,7 +240,7 @@ def test_calls_that_cannot_be_ended_are_bounded(caller, monkeypatch):
     helpers = list(timeouts._abandoned)
     assert len(helpers) == 2
     assert {row.code for row in found} == {Code.DEADLINE_EXCEEDED}
-    assert any("2 earlier calls that were over the limit" in row.message for row in found)
+    assert any("2 earlier calls that exceeded the time limit" in row.message for row in found)
     deaf.model.never.set()
     ended(helpers)
     assert predicted(ModelCaller(deaf.model), [1.0]) == [2.0]
@@ -290,7 +322,7 @@ def test_a_row_that_hung_beside_another_threads_call_has_a_second_chance(caller)
     steps = shared._steps([rows], 1, results)
     hung = failure_of(CallTimeout("too long"))
     first = next(steps)
-    shared._patience.hung(0)
+    shared._breaker.hung(0)
     again = steps.send(hung)
     assert list(first.rows.rows) == list(again.rows.rows) == [7]
     other = steps.send({"y": np.array([2.0])})
@@ -303,7 +335,7 @@ def test_a_row_that_hung_beside_another_threads_call_has_a_second_chance(caller)
 
 def test_the_handlers_take_the_limit(uri):
     model = SavedModel(uri, "looping")
-    handler = BatchModelHandler(model, 4, NonFinite.STRING, call_timeout_seconds=LIMIT)
+    handler = BatchModelHandler(model, PredictSettings(4, call_timeout_seconds=LIMIT))
     held = handler.load_model()
     rows = InstanceBatch([1.0, POISON], instances=[1.0, POISON])
     (batch,) = handler.run_inference(rows, held)

@@ -14,6 +14,7 @@ from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.instances.convert import convert
+from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model import proto
 from beam_batch_predict.models.saved_model.loaded_model import load_model
@@ -76,7 +77,7 @@ NOT_BY_ROW = {"complex", "summed"}
 def test_signatures_are_those_of_the_loaded_model(varied):
     read = {signature.name: signature for signature in read_signatures(varied).signatures}
     for name in set(read) - NOT_BY_ROW - {"scaled"}:
-        loaded = load_model(SavedModel(varied, name)).model.signature
+        loaded = load_model(SavedModel(varied, name)).signature
         assert read[name] == loaded, name
     import tensorflow as tf
 
@@ -91,8 +92,8 @@ def test_each_example_is_predicted_as_a_line_of_a_job(varied):
         if example.problem:
             continue
         rows = InstanceBatch([dumps(example.instance)], chunk=0, chunks=1)
-        caller = load_model(SavedModel(varied, signature.name, example.parameters))
-        result = predict_batch(convert(rows, InstanceConfig()), caller, 64)
+        caller = ModelCaller(load_model(SavedModel(varied, signature.name, example.parameters)))
+        result = predict_batch(convert(rows, InstanceConfig()), caller)
         assert result.statuses == {}, signature.name
         assert len(result.predictions[0].rows) == 1
         predicted.add(signature.name)
@@ -175,7 +176,7 @@ def test_of_several_graphs_the_one_for_serving_is_read(varied, tmp_path):
 @pytest.mark.parametrize("content", [b"", b"no model", b"\x0a\xff", bytes(range(256)) * 10])
 def test_a_damaged_file_is_no_model(tmp_path, content):
     (tmp_path / "saved_model.pb").write_bytes(content)
-    with pytest.raises(ModelError, match="its saved_model.pb is none, or is damaged"):
+    with pytest.raises(ModelError, match="its saved_model.pb is damaged or not a SavedModel"):
         read_signatures(str(tmp_path))
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.runners.job_options import plan_options
-from beam_batch_predict.runners.pipeline_options import flags_given, make_options
+from beam_batch_predict.runners.pipeline_options import flags_given
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Requested, Resources, requested
 
@@ -35,7 +35,7 @@ def refusal(*flags, resources=RESOURCES, copies=ModelCopies.AUTO):
 
 def made(*flags, resources=RESOURCES, copies=ModelCopies.AUTO):
     """Beam's options in the end."""
-    return make_options(plan_options(resources, flags, copies).flags)
+    return plan_options(resources, flags, copies).engine().options
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_lists_grow():
 
 
 def test_options_by_the_names_of_attributes():
-    flags = ["--no_use_public_ips", "--max_num_workers", "3", "--runner=X", "--unknown", "x"]
-    assert flags_given(flags) == {"use_public_ips": False, "max_num_workers": 3, "runner": "X"}
+    flags = ["--no_use_public_ips", "--max_num_workers", "3", "--runner=my.X", "--unknown", "x"]
+    assert flags_given(flags) == {"use_public_ips": False, "max_num_workers": 3, "runner": "my.X"}
     assert flags_given([]) == {}
 
 

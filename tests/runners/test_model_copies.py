@@ -83,6 +83,6 @@ def test_a_model_that_lacks_the_signature_fails_before_any_worker_starts(run, fl
     def refuse(*_):
         raise AssertionError("a worker was started")
 
-    monkeypatch.setattr(run_command._Run, "_run_pipelines", refuse)
+    monkeypatch.setattr(run_command._Launcher, "_run_pipelines", refuse)
     message = run("--signature_name=none", *flags)["error"]["message"]
     assert "no signature 'none'; the model has" in message

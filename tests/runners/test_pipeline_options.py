@@ -1,4 +1,4 @@
-"""Runners by name, and Beam's options."""
+"""Engines by the flags that name them, and what each says of its workers."""
 
 import os
 
@@ -10,16 +10,11 @@ from apache_beam.runners.portability.flink_runner import FlinkRunner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle, PortableRunner
 
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
-from beam_batch_predict.runners.create import make_runner
+from beam_batch_predict.runners.job_options import make_engine, plan_options
 from beam_batch_predict.runners.local import LocalRunner
-from beam_batch_predict.runners.pipeline_options import (
-    is_local,
-    make_options,
-    runs_here,
-    takes_value,
-    waits_for_service,
-)
-from beam_batch_predict.transforms.work_prefix import work_prefix
+from beam_batch_predict.runners.pipeline_options import flags_given, takes_value
+from beam_batch_predict.spec.resources import Resources
+from beam_batch_predict.transforms.work_prefix import work_prefix, work_prefix_of
 
 
 @pytest.mark.parametrize(
@@ -36,31 +31,30 @@ from beam_batch_predict.transforms.work_prefix import work_prefix
     ],
 )
 def test_local_means_the_runner_in_this_process(flags):
-    options = make_options(flags)
-    assert is_local(options)
-    assert not waits_for_service(options)
-    assert type(make_runner(options)) is LocalRunner
+    engine = make_engine(flags)
+    assert engine.is_local
+    assert type(engine.make_runner()) is LocalRunner
 
 
 def test_workers_of_the_local_runner_get_the_options():
-    options = make_options(["--project=some-project", "--job_name=a"])
-    info = make_runner(options)._provision_info.provision_info
-    expected = JobServiceHandle.encode_pipeline_options(options.get_all_options())
+    engine = make_engine(["--project=some-project", "--job_name=a"])
+    info = engine.make_runner()._provision_info.provision_info
+    expected = JobServiceHandle.encode_pipeline_options(engine.options.get_all_options())
     assert info.pipeline_options == expected
     assert "some-project" in str(info.pipeline_options)
 
 
 def test_other_runners_are_those_of_beam():
-    dataflow = make_options(["--runner=DataflowRunner", "--project=p"])
-    assert waits_for_service(dataflow)
-    assert not is_local(dataflow)
-    assert isinstance(make_runner(dataflow), DataflowRunner)
-    portable = make_options(["--runner=PortableRunner", "--job_endpoint=embed"])
-    assert isinstance(make_runner(portable), PortableRunner)
+    dataflow = make_engine(["--runner=DataflowRunner", "--project=p"])
+    assert dataflow.project == "p"
+    assert not dataflow.is_local
+    assert isinstance(dataflow.make_runner(), DataflowRunner)
+    portable = make_engine(["--runner=PortableRunner", "--job_endpoint=embed"])
+    assert isinstance(portable.make_runner(), PortableRunner)
 
 
 def test_options_have_their_values():
-    options = make_options(["--direct_num_workers=3", "--temp_location=gs://bucket/tmp"])
+    options = make_engine(["--direct_num_workers=3", "--temp_location=gs://bucket/tmp"]).options
     assert options.view_as(DirectOptions).direct_num_workers == 3
     assert options.view_as(GoogleCloudOptions).temp_location == "gs://bucket/tmp"
 
@@ -75,18 +69,21 @@ def test_options_have_their_values():
         (["--direct_num_workers=2", "--direct_running_mode=in_memory"], "in_memory"),
         (["--direct_running_mode", "multi_threading", "--direct_num_workers=2"], "multi_threading"),
         (["--direct_num_workers=1", "--direct_running_mode=multi_processing"], "multi_processing"),
-        (["--direct_num_workers=2", "--runner=DataflowRunner"], "in_memory"),
+        (["--direct_num_workers=2", "--runner=FlinkRunner"], "in_memory"),
     ],
 )
 def test_several_local_workers_are_processes_unless_a_mode_is_named(flags, mode):
-    assert make_options(flags).view_as(DirectOptions).direct_running_mode == mode
+    engine = plan_options(Resources(), flags).engine()
+    assert engine.options.view_as(DirectOptions).direct_running_mode == mode
+    if engine.is_local:
+        assert engine.workers_in_process is (mode != "multi_processing")
 
 
 def test_each_of_several_workers_is_a_process(tmp_path):
-    options = make_options(["--direct_num_workers=2"])
-    options.view_as(SetupOptions).save_main_session = False
+    engine = plan_options(Resources(), ["--direct_num_workers=2"]).engine()
+    assert not engine.options.view_as(SetupOptions).save_main_session
     directory = str(tmp_path)
-    with beam.Pipeline(runner=make_runner(options), options=options) as pipeline:
+    with engine.make_pipeline() as pipeline:
         _ = (
             pipeline
             | beam.Create(range(100))
@@ -100,10 +97,10 @@ def test_each_of_several_workers_is_a_process(tmp_path):
 
 def test_a_worker_process_that_cannot_start_is_an_error(monkeypatch):
     monkeypatch.setattr("beam_batch_predict.runners.local._COMMAND", ["false"])
-    options = make_options(["--direct_num_workers=2"])
+    engine = plan_options(Resources(), ["--direct_num_workers=2"]).engine()
     with (
         pytest.raises(BatchPredictError, match="a worker process ended: exit code 1"),
-        beam.Pipeline(runner=make_runner(options), options=options) as pipeline,
+        engine.make_pipeline() as pipeline,
     ):
         _ = pipeline | beam.Create([1])
 
@@ -129,7 +126,7 @@ def test_a_worker_process_that_cannot_start_is_an_error(monkeypatch):
     ],
 )
 def test_work_that_ends_with_this_process(flags, here):
-    assert runs_here(make_options(flags)) == here
+    assert make_engine(flags).runs_here == here
 
 
 def test_flags_of_beam_that_take_a_value():
@@ -149,25 +146,25 @@ def test_flags_of_beam_that_take_a_value():
 @pytest.mark.parametrize("runner", ["local", "DataflowRunner"])
 def test_a_misspelt_option_is_refused_with_the_nearest(flag, near, runner):
     with pytest.raises(InvalidArgument, match=f"did you mean {near}") as caught:
-        make_options([f"--runner={runner}", flag], ["--chunk_bytes", "--signature_name"])
+        flags_given([f"--runner={runner}", flag], ["--chunk_bytes", "--signature_name"])
     assert caught.value.message == f"unknown option {flag.partition('=')[0]}"
 
 
 def test_a_stray_argument_and_a_strange_option_are_refused():
     with pytest.raises(InvalidArgument, match="unknown argument other.json"):
-        make_options(["other.json"])
+        flags_given(["other.json"])
     with pytest.raises(InvalidArgument, match="unknown option --zzzzzzzz$"):
-        make_options(["--zzzzzzzz"])
+        flags_given(["--zzzzzzzz"])
 
 
 def test_a_value_that_an_option_cannot_have_is_refused():
     with pytest.raises(InvalidArgument, match="direct_num_workers"):
-        make_options(["--direct_num_workers=many"])
+        flags_given(["--direct_num_workers=many"])
 
 
 def test_a_runner_goes_by_the_names_that_beam_takes():
-    assert waits_for_service(make_options(["--runner=dataflow"]))
-    assert isinstance(make_runner(make_options(["--runner=flink"])), FlinkRunner)
+    assert isinstance(make_engine(["--runner=dataflow"]).make_runner(), DataflowRunner)
+    assert isinstance(make_engine(["--runner=flink"]).make_runner(), FlinkRunner)
 
 
 @pytest.mark.parametrize(
@@ -176,32 +173,37 @@ def test_a_runner_goes_by_the_names_that_beam_takes():
 )
 def test_a_runner_that_there_is_not_is_refused(runner, hint):
     with pytest.raises(InvalidArgument, match=f"--runner={runner}: there is no such runner") as e:
-        make_options([f"--runner={runner}"])
+        flags_given([f"--runner={runner}"])
     assert hint in e.value.hint
 
 
 @pytest.mark.parametrize("runner", ["apache_beam.runners.dask.dask_runner.DaskRunner", "dask"])
 def test_a_runner_that_loses_rows_is_refused(runner):
     with pytest.raises(InvalidArgument, match="rows would be missing"):
-        make_options([f"--runner={runner}"])
+        flags_given([f"--runner={runner}"])
 
 
 def test_a_runner_behind_a_job_server_may_have_options_of_its_own():
-    make_options(["--runner=PortableRunner", "--job_endpoint=embed", "--flink_something=1"])
+    flags = ["--runner=PortableRunner", "--job_endpoint=embed", "--flink_something=1"]
+    assert flags_given(flags) == {"runner": "PortableRunner", "job_endpoint": "embed"}
 
 
 def test_parts_of_tables_are_below_the_temporary_location():
-    assert work_prefix(make_options(["--temp_location=gs://b/tmp"])) == "gs://b/tmp"
+    engine = make_engine(["--temp_location=gs://b/tmp"])
+    assert work_prefix_of(engine.make_pipeline()) == "gs://b/tmp"
 
 
 def test_a_local_run_needs_no_temporary_location():
-    first, second = work_prefix(make_options([])), work_prefix(make_options([]))
+    pipeline = make_engine([]).make_pipeline()
+    first, second = work_prefix_of(pipeline), work_prefix_of(pipeline)
     assert first != second
     assert not os.path.exists(first)
-    assert work_prefix(make_options(["--runner=FlinkRunner"]), make_runner(make_options([])))
+    flink = make_engine(["--runner=FlinkRunner"])
+    assert work_prefix_of(beam.Pipeline(make_engine([]).make_runner(), flink.options))
 
 
 @pytest.mark.parametrize("flags", [["--runner=DataflowRunner"], ["--runner=PortableRunner"]])
 def test_workers_elsewhere_need_a_temporary_location(flags):
+    engine = make_engine(flags)
     with pytest.raises(InvalidArgument, match="set --temp_location"):
-        work_prefix(make_options(flags))
+        work_prefix(engine.options, engine.is_local)

@@ -1,4 +1,4 @@
-"""A job of which too many rows fail stops, says so, and can be gone on with."""
+"""A job with too many failed rows stops, reports it, and can be resumed."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ def run(tmp_path, tiny_model):
         }
         options = RunOptions(**{"max_failed_min_rows": 10, **options})
         finished = run_command.run_job(read_job(job), options, [])
-        record = json.loads(finished.record)
+        record = json.loads(finished.job)
         assert finished.failed == (record["state"] != "JOB_STATE_SUCCEEDED")
         return record, Path(record["outputInfo"]["gcsOutputDirectory"])
 

@@ -77,7 +77,7 @@ def run(tmp_path, tiny_model, out):
         )
         options = RunOptions(chunk_bytes=200, resume=resume)
         finished = run_command.run_job(Job(spec, name), options, list(flags), lambda line: None)
-        return json.loads(finished.record)
+        return json.loads(finished.job)
 
     return run_again
 
@@ -209,7 +209,7 @@ def test_a_path_with_results_of_another_run_is_refused(name, run, out):
 
 def test_a_path_that_is_a_file_is_refused(run, out):
     out.write_text("mine")
-    with pytest.raises(DestinationError, match="cannot be made"):
+    with pytest.raises(DestinationError, match="cannot make the output directory"):
         run()
     assert out.read_text() == "mine"
 
@@ -263,7 +263,7 @@ def test_a_resumed_run_leaves_what_an_undisturbed_one_does(
         broken = run(predictions_format=form)
     assert broken["state"] == "FAILED"
     assert results(out) == {}
-    with pytest.raises(DestinationError, match="--resume goes on"):
+    with pytest.raises(DestinationError, match="use --resume for an interrupted run"):
         run()
     resumed = run(resume=True, predictions_format=form)
     assert resumed["createTime"] == broken["createTime"]

@@ -54,7 +54,7 @@ def test_a_run_that_no_worker_begins_is_told_once(record, warned, tmp_path):
         deadline = time.monotonic() + 5
         while len(lines) < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
-    assert sum(line.startswith("no worker has begun") for line in lines) == warned
+    assert sum(line.startswith("no worker has started") for line in lines) == warned
     assert sum(line.startswith("0 of 4 chunks done") for line in lines) >= 3
 
 

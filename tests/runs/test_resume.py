@@ -1,4 +1,4 @@
-"""A run that broke off is gone on with, and ends as if nothing had happened."""
+"""A resumed run ends as one that was not interrupted."""
 
 import fcntl
 import json
@@ -42,7 +42,7 @@ def run(tmp_path, tiny_model):
         }
         options = RunOptions(**{"chunk_bytes": 200, "resume": resume, **options})
         finished = run_command.run_job(read_job(job), options, [], show)
-        return json.loads(finished.record)
+        return json.loads(finished.job)
 
     return run_again
 
@@ -113,7 +113,7 @@ def test_a_part_that_is_not_what_it_was_is_done_again(damage, run, break_off, pu
     record = run(resume=True)
     assert record["state"] == "JOB_STATE_SUCCEEDED"
     assert published(left) == whole
-    assert "is not what was written; its chunk is done again" in caplog.text
+    assert "is damaged or gone; its chunk is processed again" in caplog.text
 
 
 @pytest.mark.parametrize("moved", [0, 1, 7])
@@ -253,7 +253,7 @@ def test_an_attempt_that_was_taken_over_says_so_and_touches_nothing(run, monkeyp
         return finish(parts, record, *rest)
 
     monkeypatch.setattr(write_dofns, "finish_run", late)
-    with pytest.raises(TakenOver, match="another process goes on with the run"):
+    with pytest.raises(TakenOver, match="another process has resumed the run"):
         run()
     (directory,) = (tmp_path / "out").iterdir()
     assert json.loads((directory / "job.json").read_text())["state"] == "JOB_STATE_RUNNING"
@@ -272,16 +272,16 @@ def test_what_passes_is_tried_again_by_the_run_itself(run, published, monkeypatc
             fail_at = next(failures, 100)
             raise StorageUnavailable("gs://bucket/x: storage fails with HTTP 503")
         written.append(part.chunk)
-        metadata.write_part_record(part, directory)
+        metadata.write_part_metadata(part, directory)
 
-    monkeypatch.setattr(write_dofns, "write_part_record", write)
+    monkeypatch.setattr(write_dofns, "write_part_metadata", write)
     monkeypatch.setattr(run_command, "WAIT_SECONDS", 0.01)
     lines = []
     record = run(show=lines.append)
     assert record["state"] == "JOB_STATE_SUCCEEDED"
     assert published(record["outputInfo"]["gcsOutputDirectory"]) == whole
     assert len(written) == len(set(written))
-    assert sum("the run goes on with what is done, after: " in line for line in lines) == 3
+    assert sum("resuming the run after: " in line for line in lines) == 3
 
 
 def test_what_does_not_pass_ends_the_run_after_some_attempts(run, monkeypatch):
@@ -292,7 +292,7 @@ def test_what_does_not_pass_ends_the_run_after_some_attempts(run, monkeypatch):
         tried.append(part)
         raise StorageUnavailable("gs://bucket/x: storage fails with HTTP 503")
 
-    monkeypatch.setattr(write_dofns, "write_part_record", write)
+    monkeypatch.setattr(write_dofns, "write_part_metadata", write)
     record = run()
     assert record["state"] == "JOB_STATE_FAILED"
     assert "storage fails with HTTP 503" in record["error"]["message"]

@@ -26,7 +26,7 @@ from beam_batch_predict.sinks.formats.bigquery_types import (
     fields_of,
     suited,
 )
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import NonFinite, OutputSettings
 from beam_batch_predict.status import Code, Status
 
 RECORDS = BigQueryRecords()
@@ -40,7 +40,7 @@ def batch_of(instances, outputs=None, **changes):
 
 def written(batch, non_finite=NonFinite.STRING):
     """The table that a file of the predictions of a batch has, and the schema it is loaded in."""
-    rows = RECORDS.predictions(batch, non_finite)
+    rows = BigQueryRecords(OutputSettings("bigquery", non_finite=non_finite)).predictions(batch)
     schema = RECORDS.schema(rows.layout)
     file = io.BytesIO()
     writer = RECORDS.writer(file, schema)
@@ -80,7 +80,7 @@ def test_outputs_without_rows_have_the_type_of_the_signature():
         TensorInfo("m", "float32", (None, 2, 2)),
         TensorInfo("s", "string", None),
     )
-    rows = RECORDS.predictions(InstanceBatch([], instances=[], outputs=infos), NonFinite.STRING)
+    rows = RECORDS.predictions(InstanceBatch([], instances=[], outputs=infos))
     assert rows.content is None
     (prediction,) = [
         field for field in fields_of(RECORDS.schema(rows.layout)) if field["name"] == "prediction"
@@ -119,7 +119,7 @@ def test_what_is_read_again_is_what_was_written():
         {"a b": None, "t": "x"},
     ]
     batch = batch_of(instances, {"p q": np.ones((2, 1)), "z": np.zeros(2)})
-    rows = RECORDS.predictions(batch, NonFinite.STRING)
+    rows = RECORDS.predictions(batch)
     schema = RECORDS.schema(rows.layout)
     first, second = io.BytesIO(), io.BytesIO()
     for file, source in ((first, [rows]), (second, RECORDS.rows(first, schema))):
@@ -142,7 +142,7 @@ def test_rows_of_one_name_are_one_column_in_both_tables():
 def test_errors_are_a_struct_of_code_and_message():
     statuses = {0: Status(Code.INVALID_ARGUMENT, "é")}
     batch = InstanceBatch([{"a": 1}], instances=[{"a": 1}], statuses=statuses)
-    rows = RECORDS.errors(batch, NonFinite.STRING)
+    rows = RECORDS.errors(batch)
     assert fields_of(RECORDS.schema(rows.layout))[1] == {
         "name": "errors",
         "type": "RECORD",
@@ -220,7 +220,7 @@ def test_structs_end_where_bigquery_does(levels, kind):
     value = 1
     for _ in range(levels):
         value = {"a": value}
-    rows = RECORDS.predictions(batch_of([{"d": value}]), NonFinite.STRING)
+    rows = RECORDS.predictions(batch_of([{"d": value}]))
     field = fields_of(RECORDS.schema(rows.layout))[0]
     depth = 0
     while field["type"] == "RECORD":
@@ -230,7 +230,7 @@ def test_structs_end_where_bigquery_does(levels, kind):
 
 def test_parts_of_different_types_become_one():
     layouts = [
-        RECORDS.predictions(batch_of([{"l": value}]), NonFinite.STRING).layout
+        RECORDS.predictions(batch_of([{"l": value}])).layout
         for value in ([1], [0.5], [None, 2], [[1]])
     ]
     (column,) = [column for column in union(*layouts) if column.role == FIELD]
@@ -277,7 +277,7 @@ def check_names(fields):
 
 @given(st.lists(st.dictionaries(NAMES, VALUES, max_size=4) | VALUES, min_size=1, max_size=5))
 def test_any_rows_are_a_file_that_fits_the_schema_of_its_table(instances):
-    parts = [RECORDS.predictions(batch_of([instance]), NonFinite.STRING) for instance in instances]
+    parts = [RECORDS.predictions(batch_of([instance])) for instance in instances]
     schema = RECORDS.schema(union(*(part.layout for part in parts)))
     file = io.BytesIO()
     writer = RECORDS.writer(file, schema)

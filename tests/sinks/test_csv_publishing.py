@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from beam_batch_predict.runs.record import Run, now
 from beam_batch_predict.sinks.columns import layout
 from beam_batch_predict.sinks.parts import final_files
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import OutputSettings
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts
 
 BAD = Status(Code.INVALID_ARGUMENT, 'not "good"')
+CSV = OutputSettings("csv")
 
 
 def batches_of(chunks, size):
@@ -25,7 +26,7 @@ def batches_of(chunks, size):
 def run(directory, bundles):
     """Publish what some bundles of batches give."""
     record = Run(str(directory), now())
-    finish, writer = FinishRun(record, "csv"), WriteParts(record, NonFinite.STRING, "csv")
+    finish, writer = FinishRun(record, CSV), WriteParts(record, CSV)
     parts = []
     for bundle in bundles:
         writer.start_bundle()
@@ -109,7 +110,7 @@ def test_without_predictions_there_is_a_header(rows, tmp_path, published):
 def test_published_again_the_files_are_the_same(tmp_path, published):
     chunks = [[({"a": 1}, False)], [({"b": "x"}, False)]]
     record = Run(str(tmp_path), now())
-    finish, writer = FinishRun(record, "csv"), WriteParts(record, NonFinite.STRING, "csv")
+    finish, writer = FinishRun(record, CSV), WriteParts(record, CSV)
     writer.start_bundle()
     parts = [part for batch in batches_of(chunks, 1) for part in writer.process(batch)]
     first, once = finish.process(None, parts, None), published(tmp_path)

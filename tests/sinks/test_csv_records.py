@@ -31,7 +31,7 @@ from beam_batch_predict.sinks.columns.layout import (
 )
 from beam_batch_predict.sinks.formats.csv import CsvRecords
 from beam_batch_predict.sinks.formats.csv_cells import array_cells, value_cells
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import NonFinite, OutputSettings
 from beam_batch_predict.status import Code, Status
 
 FAILED = Status(Code.INVALID_ARGUMENT, 'expected "x", found\nnothing')
@@ -47,11 +47,11 @@ def file_of(rows):
 
 
 def predictions(batch, policy=NonFinite.STRING):
-    return file_of(CSV.predictions(batch, policy))
+    return file_of(CsvRecords(OutputSettings(non_finite=policy)).predictions(batch))
 
 
 def errors(batch, policy=NonFinite.STRING):
-    return file_of(CSV.errors(batch, policy))
+    return file_of(CsvRecords(OutputSettings(non_finite=policy)).errors(batch))
 
 
 def test_fields_of_objects_are_columns():
@@ -243,7 +243,7 @@ def test_cells_are_read_back_with_their_types(rows):
 def test_rows_in_more_columns_are_the_same_rows(rows, block):
     """Whatever is in the cells, and wherever blocks of the file end."""
     batch = answered(InstanceBatch(rows, columns=("a", "b"), instances=rows))
-    written = CSV.predictions(batch, NonFinite.STRING)
+    written = CSV.predictions(batch)
     more = CSV.schema(union([Column(FIELD, "new"), Column(KEY, "key")], written.layout))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(layout, "BLOCK_BYTES", block)

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from helpers import batches
+from helpers.records import prediction_lines
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,10 +21,10 @@ from beam_batch_predict.runs.record import Run, now
 from beam_batch_predict.sinks.columns import layout
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup
 from beam_batch_predict.sinks.error_summary.stats import stats_lines
-from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS, format_name
-from beam_batch_predict.sinks.formats.json_lines import prediction_lines
+from beam_batch_predict.sinks.formats.by_name import record_formats
+from beam_batch_predict.sinks.formats.tf_record import ExampleRecords
 from beam_batch_predict.sinks.naming import ShardedNames, naming_of
-from beam_batch_predict.spec import FileNames, NonFinite, RecordShape
+from beam_batch_predict.spec import FileNames, NonFinite, OutputSettings, RecordShape
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts
 
@@ -103,14 +104,14 @@ def test_rows_of_several_groups_are_in_their_order(rows, random):
 def run(directory, bundles, form, names=FileNames.SHARDED):
     """Publish what some bundles of batches give."""
     record = Run(str(directory), now(), file_names=names, own_directory=False)
-    written = format_name(form, RecordShape.OUTPUTS, names)
-    writer = WriteParts(record, NonFinite.STRING, written)
+    output = OutputSettings(form, RecordShape.OUTPUTS, names)
+    writer = WriteParts(record, output)
     parts = []
     for bundle in bundles:
         writer.start_bundle()
         parts += [part for batch in bundle for part in writer.process(batch)]
         parts += [windowed.value for windowed in writer.finish_bundle()]
-    return FinishRun(record, written).process(None, parts, None)
+    return FinishRun(record, output).process(None, parts, None)
 
 
 def files_in(directory):
@@ -166,7 +167,7 @@ def test_parquet_and_examples_have_a_column_for_each_output_too(tmp_path):
         {"key_": "b", "key": 6, "y": [2.5]},
     ]
     path = tmp_path / "tf-record" / "prediction.results-00000-of-00001.tfrecord"
-    rows = RECORD_FORMATS["tf-record"].rows(io.BytesIO(path.read_bytes()), layout.Schema((), ()))
+    rows = ExampleRecords().rows(io.BytesIO(path.read_bytes()), layout.Schema((), ()))
     (records,) = (row.content.args[0] for row in rows)
     features = Example.FromString(records[1]).features.feature
     assert sorted(features) == ["key", "key_", "y"]
@@ -179,7 +180,7 @@ def test_parquet_and_examples_have_a_column_for_each_output_too(tmp_path):
 def test_a_run_without_predictions_has_one_empty_file(form, outputs, tmp_path):
     run(tmp_path, [batches.batches_of([[("a", True)]], 5, BAD, outputs)], form)
     found = files_in(tmp_path)
-    extension = RECORD_FORMATS[form].extension
+    extension = record_formats(OutputSettings(form)).predictions.extension
     content = found[ShardedNames().predictions(extension, 1)[0]]
     if form == "parquet":
         table = pq.read_table(io.BytesIO(content))
@@ -278,5 +279,9 @@ def test_names_sort_in_order_beyond_99999():
 
 def test_tables_of_bigquery_have_no_such_shape():
     with pytest.raises(InvalidArgument, match="record_shape: the tables of BigQuery"):
-        format_name("bigquery", RecordShape.OUTPUTS)
-    assert format_name("bigquery", names=FileNames.SHARDED) == "bigquery"
+        OutputSettings("bigquery", RecordShape.OUTPUTS)
+
+
+def test_tables_of_errors_do_not_depend_on_names_of_files():
+    formats = record_formats(OutputSettings("bigquery", file_names=FileNames.SHARDED))
+    assert formats.errors is formats.predictions

@@ -10,12 +10,12 @@ import pytest
 from beam_batch_predict.batch import Predictions
 from beam_batch_predict.errors import LostRowsError
 from beam_batch_predict.sinks.parts.part import NO_FILE, PartWriter
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import OutputSettings
 from beam_batch_predict.status import Code, Status
 
 
 def writer_of(directory, batch):
-    return PartWriter(str(directory), batch, NonFinite.STRING, time.perf_counter())
+    return PartWriter(str(directory), batch, OutputSettings(), time.perf_counter())
 
 
 def write(directory, *batches):

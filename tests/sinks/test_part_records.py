@@ -4,6 +4,7 @@ import itertools
 
 import pyarrow as pa
 import pytest
+from helpers.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,7 +14,11 @@ from beam_batch_predict.sinks.columns.value_types import BINARY, NULL, SMALL_INT
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup
 from beam_batch_predict.sinks.formats.feature_types import FeatureKind
 from beam_batch_predict.sinks.parts.accounting import check_parts, complete_chunks
-from beam_batch_predict.sinks.parts.metadata import forget_part, read_parts, write_part_record
+from beam_batch_predict.sinks.parts.metadata import (
+    read_parts,
+    remove_part_metadata,
+    write_part_metadata,
+)
 from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile
 from beam_batch_predict.sinks.parts.sections import Section
 from beam_batch_predict.status import Code, Status
@@ -39,17 +44,17 @@ def test_a_part_is_read_as_it_was_written(of, tmp_path):
         source_failures=(Status(Code.NOT_FOUND, "gone: a\udcff"),),
         prediction_sections=(Section(columns, 7), Section((), 0)),
         error_groups=(ErrorGroup(Code.INTERNAL, "cause", 3, "a, byte 5", "cause 7"),),
-        places=("a, byte 0", "a, byte 7"),
+        locations=("a, byte 0", "a, byte 7"),
     )
-    write_part_record(part, str(tmp_path))
+    write_part_metadata(part, str(tmp_path))
     assert read_parts(str(tmp_path)) == [part]
-    assert read_parts(str(tmp_path), besides=[0]) == []
-    forget_part(part, str(tmp_path))
+    assert read_parts(str(tmp_path), without=[0]) == []
+    remove_part_metadata(part, str(tmp_path))
     assert read_parts(str(tmp_path)) == []
 
 
 def test_rows_outside_a_plan_have_no_record(tmp_path):
-    write_part_record(part_of(chunk=-1), str(tmp_path))
+    write_part_metadata(part_of(chunk=-1), str(tmp_path))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -82,7 +87,7 @@ def is_whole(rows, pieces):
     return False
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(fragments())
 def test_a_chunk_is_whole_if_any_of_its_parts_follow_each_other_to_its_end(case):
     rows, pieces = case

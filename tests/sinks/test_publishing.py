@@ -17,7 +17,7 @@ from beam_batch_predict.sinks.parts.accounting import check_parts
 from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish import files as publish_files
 from beam_batch_predict.sinks.publish.files import publish, remove_parts
-from beam_batch_predict.spec import FileNames, NonFinite
+from beam_batch_predict.spec import FileNames, OutputSettings
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def part(parts_directory, predicted):
 
     def write(count, **how):
         batch = predicted(count, **how)
-        writer = PartWriter(parts_directory, batch, NonFinite.STRING, time.perf_counter())
+        writer = PartWriter(parts_directory, batch, OutputSettings(), time.perf_counter())
         writer.write(batch)
         return writer.commit()
 
@@ -48,7 +48,7 @@ def three_chunks(part):
 
 def test_files_are_numbered_in_input_order(tmp_path, parts_directory, part, published):
     parts = three_chunks(part)
-    found = publish(check_parts(reversed(parts)), str(tmp_path), parts_directory, "jsonl")
+    found = publish(check_parts(reversed(parts)), str(tmp_path), parts_directory, OutputSettings())
     assert [(Path(file.uri).name, file.rows) for file in found] == [
         ("predictions_0001.jsonl", 1),
         ("predictions_0002.jsonl", 3),
@@ -70,14 +70,14 @@ def test_fragments_of_a_chunk_give_the_bytes_of_the_whole(
         part(1, first_row=4),
         part(0, first_row=5, last=True),
     ]
-    found = publish(check_parts(fragments), str(tmp_path), parts_directory, "jsonl")
+    found = publish(check_parts(fragments), str(tmp_path), parts_directory, OutputSettings())
     in_fragments = published(tmp_path)
     Path(parts_directory, "publication.json").unlink()
     Path(parts_directory).with_name("publishing").unlink()
     assert not Path(parts_directory, "chunk-000000-rows-0-5.predictions").exists()
     whole = [part(5, bad=[1, 2], last=True)]
     (tmp_path / "other").mkdir()
-    publish(check_parts(whole), str(tmp_path / "other"), parts_directory, "jsonl")
+    publish(check_parts(whole), str(tmp_path / "other"), parts_directory, OutputSettings())
     assert in_fragments == published(tmp_path / "other")
     assert [file.rows for file in found] == [3, 2]
 
@@ -115,7 +115,7 @@ def test_no_part_of_a_plan_is_a_loss():
 def test_a_loss_publishes_nothing(tmp_path, part, published):
     record = Run(str(tmp_path), now(), run="run")
     with pytest.raises(LostRowsError):
-        finish_run(three_chunks(part)[1:], record, "jsonl")
+        finish_run(three_chunks(part)[1:], record, OutputSettings())
     assert published(tmp_path) == {}
 
 
@@ -129,7 +129,7 @@ def test_parts_that_came_twice_are_taken_once(part):
 
 def test_rows_outside_a_plan_are_a_file_for_each_part(tmp_path, parts_directory, part, published):
     parts = [part(2, chunk=-1, chunks=0), part(1, chunk=-1, chunks=0)]
-    publish(check_parts(parts), str(tmp_path), parts_directory, "jsonl")
+    publish(check_parts(parts), str(tmp_path), parts_directory, OutputSettings())
     assert sorted(len(text.splitlines()) for text in published(tmp_path).values()) == [1, 2]
 
 
@@ -137,7 +137,9 @@ def test_without_rows_there_is_an_empty_predictions_file(
     tmp_path, parts_directory, part, published
 ):
     parts = check_parts([part(0, last=True)])
-    assert [file.rows for file in publish(parts, str(tmp_path), parts_directory, "jsonl")] == [0]
+    assert [
+        file.rows for file in publish(parts, str(tmp_path), parts_directory, OutputSettings())
+    ] == [0]
     assert published(tmp_path) == {"predictions_0001.jsonl": b""}
 
 
@@ -164,9 +166,9 @@ def test_a_publication_that_broke_off_goes_on(
     with monkeypatch.context() as patch:
         patch.setattr(publish_files.files, "rename", rename_some)
         with pytest.raises(KeyboardInterrupt):
-            publish(parts, str(tmp_path), parts_directory, "jsonl")
+            publish(parts, str(tmp_path), parts_directory, OutputSettings())
     assert len(published(tmp_path)) < 4
-    found = publish(parts, str(tmp_path), parts_directory, "jsonl")
+    found = publish(parts, str(tmp_path), parts_directory, OutputSettings())
     assert [file.rows for file in found] == [1, 3, 1, 1]
     assert len(published(tmp_path)) == 4
     assert len(published(tmp_path)["predictions_0002.jsonl"].splitlines()) == 3
@@ -175,9 +177,9 @@ def test_a_publication_that_broke_off_goes_on(
 def test_a_publication_done_twice_is_the_same(tmp_path, parts_directory, part, published):
     record = Run(str(tmp_path), now(), run="run")
     parts = three_chunks(part)
-    first = finish_run(parts, record, "jsonl")
+    first = finish_run(parts, record, OutputSettings())
     before = published(tmp_path)
-    assert finish_run(parts, record, "jsonl") == first
+    assert finish_run(parts, record, OutputSettings()) == first
     assert published(tmp_path) == before
 
 
@@ -187,7 +189,9 @@ def test_two_publications_at_the_same_time_both_succeed(tmp_path, parts_director
     results = []
 
     def run():
-        results.append(publish(check_parts(parts), str(tmp_path), parts_directory, "jsonl"))
+        results.append(
+            publish(check_parts(parts), str(tmp_path), parts_directory, OutputSettings())
+        )
 
     threads = [threading.Thread(target=run) for _ in range(4)]
     for thread in threads:
@@ -203,7 +207,7 @@ def test_a_part_that_is_gone_is_an_error(tmp_path, parts_directory, part):
     parts = check_parts(three_chunks(part))
     Path(parts[1].predictions.uri).unlink()
     with pytest.raises(OSError, match="chunk-000001"):
-        publish(parts, str(tmp_path), parts_directory, "jsonl")
+        publish(parts, str(tmp_path), parts_directory, OutputSettings())
 
 
 @pytest.mark.parametrize("kind", ["predictions", "errors"])
@@ -217,7 +221,7 @@ def test_files_of_another_run_are_not_overwritten(kind, tmp_path, part, publishe
 
     record = Run(str(tmp_path), now(), Job(), run="run")
     with pytest.raises(DestinationError, match="another run has published"):
-        finish_run(three_chunks(part), record, "jsonl")
+        finish_run(three_chunks(part), record, OutputSettings())
     assert published(tmp_path) == {f"{kind}_0001.jsonl": b"theirs"}
     assert (tmp_path / "job.json").read_bytes() == b"theirs too"
 
@@ -237,13 +241,13 @@ def test_a_directory_may_have_characters_of_patterns(name, tmp_path, predicted, 
     record = Run(str(tmp_path / name), now(), run="run")
     batch = predicted(2, last=True)
     directory = str(tmp_path / name / "_parts" / "run")
-    writer = PartWriter(directory, batch, NonFinite.STRING, time.perf_counter())
+    writer = PartWriter(directory, batch, OutputSettings(), time.perf_counter())
     writer.write(batch)
     parts = [writer.commit()]
-    finish_run(parts, record, "jsonl")
+    finish_run(parts, record, OutputSettings())
     assert list(published(tmp_path / name)) == ["predictions_0001.jsonl"]
     with pytest.raises(DestinationError):
-        finish_run(parts, dataclasses.replace(record, run="another"), "jsonl")
+        finish_run(parts, dataclasses.replace(record, run="another"), OutputSettings())
     remove_parts(directory)
     assert not (tmp_path / name / "_parts" / "run").exists()
 

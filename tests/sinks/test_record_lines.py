@@ -7,16 +7,12 @@ import math
 import numpy as np
 import pytest
 from helpers.batches import answered, converted
+from helpers.records import error_lines, prediction_lines
 from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.sinks.formats.json_lines import (
-    error_lines,
-    error_records,
-    prediction_lines,
-    prediction_records,
-)
+from beam_batch_predict.sinks.formats.json_lines import error_records, prediction_records
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.status import Code, Status
 

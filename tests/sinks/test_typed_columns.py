@@ -36,8 +36,7 @@ from beam_batch_predict.sinks.columns.value_types import (
     output_type,
     unified,
 )
-from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.sinks.formats.parquet import ParquetRecords
 
 BOOL = pa.bool_()
 B64 = {"b64": "AP8="}
@@ -265,14 +264,14 @@ def test_pieces_are_what_the_whole_would_be(pieces):
 
 @given(st.lists(st.lists(VALUES, max_size=3), min_size=1, max_size=4))
 def test_what_is_read_from_a_file_of_all_pieces_is_what_was_written(pieces):
-    form, file, row = RECORD_FORMATS["parquet"], io.BytesIO(), 0
+    form, file, row = ParquetRecords(), io.BytesIO(), 0
     written = []
     for piece in filter(None, pieces):
         instances = [{"x": value} for value in piece]
         outputs = {"y": np.arange(row, row := row + len(piece))}
         predictions = (Predictions(range(len(piece)), outputs),)
         batch = InstanceBatch(instances, instances=instances, predictions=predictions)
-        written.append(form.predictions(batch, NonFinite.STRING))
+        written.append(form.predictions(batch))
     schema = form.schema(union(*(rows.layout for rows in written)))
     writer = form.writer(file, schema)
     for rows in written:

@@ -19,11 +19,12 @@ from beam_batch_predict.errors import LostRowsError
 from beam_batch_predict.runs.record import Run, now
 from beam_batch_predict.sinks.columns import layout
 from beam_batch_predict.sinks.formats import parquet, tf_record
-from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS
+from beam_batch_predict.sinks.formats.parquet import ParquetRecords
+from beam_batch_predict.sinks.formats.tf_record import ExampleRecords
 from beam_batch_predict.sinks.parts import final_files
 from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish import files as publish_files
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import OutputSettings
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts
 
@@ -41,7 +42,7 @@ def record_of(directory):
 
 
 def parts_of(record, bundles, form):
-    writer = WriteParts(record, NonFinite.STRING, form)
+    writer = WriteParts(record, OutputSettings(form))
     parts = []
     for bundle in bundles:
         writer.start_bundle()
@@ -53,7 +54,8 @@ def parts_of(record, bundles, form):
 def run(directory, bundles, form):
     """Publish what some bundles of batches give."""
     record = record_of(directory)
-    return FinishRun(record, form).process(None, parts_of(record, bundles, form), None)
+    finish = FinishRun(record, OutputSettings(form))
+    return finish.process(None, parts_of(record, bundles, form), None)
 
 
 def tables_of(content, kind):
@@ -69,7 +71,7 @@ def examples_of(content, kind):
     found = []
     for name, file in content.items():
         if name.startswith(kind):
-            rows = RECORD_FORMATS["tf-record"].rows(io.BytesIO(file), layout.Schema((), ()))
+            rows = ExampleRecords().rows(io.BytesIO(file), layout.Schema((), ()))
             for records in (row.content.args[0] for row in rows):
                 found += map(Example.FromString, records)
     return [
@@ -206,7 +208,7 @@ def test_without_predictions_there_is_a_file_without_rows(form, rows, tmp_path, 
 def test_a_publication_that_broke_off_goes_on(form, tmp_path, published, monkeypatch):
     chunks = [[({"a": 1}, False)], [({"a": "x"}, False)], [({"a": 0.5}, False)]]
     record = record_of(tmp_path)
-    finish = FinishRun(record, form)
+    finish = FinishRun(record, OutputSettings(form))
     parts = parts_of(record, [batches_of(chunks, 1)], form)
     rename = publish_files.files.rename
 
@@ -232,13 +234,13 @@ def test_a_publication_that_broke_off_goes_on(form, tmp_path, published, monkeyp
 
 def test_a_row_group_ends_at_the_same_row_however_rows_come(monkeypatch):
     monkeypatch.setattr(parquet, "ROW_GROUP_BYTES", 1000)
-    form = RECORD_FORMATS["parquet"]
+    form = ParquetRecords()
     (batch,) = batches_of([[({"a": "x" * (n % 40)}, False) for n in range(200)]], 200)
     contents = []
     for size in (200, 7):
         pieces = [rows_between(batch, at, min(at + size, 200)) for at in range(0, 200, size)]
         file = io.BytesIO()
-        rows = [form.predictions(piece, NonFinite.STRING) for piece in pieces]
+        rows = [form.predictions(piece) for piece in pieces]
         writer = form.writer(file, form.schema(rows[0].layout))
         for each in rows:
             writer.write(each)
@@ -293,7 +295,7 @@ def test_where_no_batch_tells_a_type_there_are_strings(tmp_path, published):
 
 def test_a_part_cut_short_is_a_loss(tmp_path):
     record = record_of(tmp_path)
-    finish = FinishRun(record, "parquet")
+    finish = FinishRun(record, OutputSettings("parquet"))
     chunks = [[({"a": 1}, False)], [({"a": "x"}, False)]]
     parts = parts_of(record, [batches_of(chunks, 1)], "parquet")
     path = pathlib.Path(parts[0].predictions.uri)
@@ -305,7 +307,7 @@ def test_a_part_cut_short_is_a_loss(tmp_path):
 @pytest.mark.parametrize("form", FORMATS)
 def test_an_abandoned_part_leaves_nothing(form, tmp_path):
     (first, second) = batches_of([[({"a": 1}, False), ({"a": "x"}, True)]], 1)
-    writer = PartWriter(str(tmp_path), first, NonFinite.STRING, time.perf_counter(), form)
+    writer = PartWriter(str(tmp_path), first, OutputSettings(form), time.perf_counter())
     writer.write(first)
     writer.write(second)
     writer.abandon()

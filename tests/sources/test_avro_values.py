@@ -10,6 +10,7 @@ from decimal import Decimal
 import fastavro
 import numpy as np
 import pytest
+from helpers.examples import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -330,7 +331,7 @@ def test_what_does_not_matter_to_reading_may_be_wrong():
 
 
 @given(st.binary(max_size=60), st.integers(0, 5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_garbage_is_rows_or_an_error(data, count):
     kinds = record(
         n=["null", "long", "string"],

@@ -275,14 +275,14 @@ def test_a_session_that_is_served_longer_than_it_said_is_read(server):
 def test_a_message_with_another_number_of_rows_than_it_says_is_refused(server):
     server.batches = numbers([3])
     server.wrong_count = 1
-    with pytest.raises(SourceError, match="sent 3 rows, and says they are 4"):
+    with pytest.raises(SourceError, match="sent 3 rows, but announced 4"):
         read(chunk_of(server))
 
 
 def test_a_message_that_is_no_arrow_batch_is_refused(server, monkeypatch):
     server.batches = numbers([1])
     monkeypatch.setitem(globals(), "message", lambda *_: b"\xff" * 64)
-    with pytest.raises(SourceError, match="stream 3: BigQuery sent what is no Arrow batch"):
+    with pytest.raises(SourceError, match="stream 3: BigQuery sent no valid Arrow batch"):
         read(chunk_of(server))
 
 

@@ -8,6 +8,7 @@ import tracemalloc
 from itertools import pairwise
 
 import pytest
+from helpers.examples import examples
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -25,7 +26,9 @@ from beam_batch_predict.status import Status
 
 BOM = b"\xef\xbb\xbf"
 FROM_FILE = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=150
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=examples(150),
 )
 
 
@@ -86,11 +89,11 @@ def test_the_first_row_names_the_columns(store, content, names, multiline):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"id,x,id\n1,2,3\n", '"id" is there twice, as the name of columns 1 and 3; rename all'),
-        (b'id, x,"x"\n', '"x" is there twice, as the name of columns 2 and 3; rename all'),
+        (b"id,x,id\n1,2,3\n", '"id" is the name of columns 1 and 3; rename all'),
+        (b'id, x,"x"\n', '"x" is the name of columns 2 and 3; rename all'),
         (
             b"y,x,,y,x,y,\n",
-            '"y" is there twice, as the name of columns 1, 4 and 6, and 1 more like it',
+            '"y" is the name of columns 1, 4 and 6, and 1 more like it',
         ),
         (b",\n1,2\n", "all names are empty; a CSV source needs a header row"),
         (b'""\n', "all names are empty"),
@@ -106,7 +109,7 @@ def test_the_first_row_names_the_columns(store, content, names, multiline):
     ],
 )
 def test_a_first_row_that_is_no_header_stops_the_job(store, content, words):
-    with pytest.raises(SourceError, match=r"0\.csv: the first row is no header") as caught:
+    with pytest.raises(SourceError, match=r"0\.csv: the first row is not a header") as caught:
         columns_of(store(content))
     assert words in caught.value.status.message
 
@@ -128,7 +131,7 @@ def test_a_first_row_that_is_no_header_stops_the_job(store, content, words):
 def test_a_header_whose_line_ends_with_a_carriage_return_alone_stops_the_job(
     store, content, suffix, multiline
 ):
-    with pytest.raises(SourceError, match="lines end with a carriage return alone") as caught:
+    with pytest.raises(SourceError, match="lines end with a carriage return only") as caught:
         columns_of(store(content, suffix=suffix), multiline)
     assert r"tr '\r' '\n'" in caught.value.hint
 
@@ -376,7 +379,7 @@ def test_a_row_like_the_header_in_the_middle_of_a_file_is_a_row(store):
 
 
 @given(st.text('a1," \t', max_size=12))
-@settings(deadline=None, max_examples=500)
+@settings(deadline=None, max_examples=examples(500))
 def test_a_line_leaves_a_cell_open_if_a_quote_can_still_close_it(line):
     def is_valid(text):
         try:
@@ -458,7 +461,7 @@ def test_lines_behind_a_quote_that_nobody_closes_are_kept_as_their_bytes(tmp_pat
 def test_a_header_that_is_too_long_stops_the_job(store, multiline, monkeypatch):
     monkeypatch.setattr(csv_files, "LONGEST_HEADER", 20)
     pattern = store(b"a" * 21 + b",b\n1,2\n")
-    with pytest.raises(SourceError, match="no header: it is longer than 20 bytes"):
+    with pytest.raises(SourceError, match="not a header: it is longer than 20 bytes"):
         columns_of(pattern, multiline)
-    with pytest.raises(SourceError, match="no header: it is longer than 5 bytes"):
+    with pytest.raises(SourceError, match="not a header: it is longer than 5 bytes"):
         plan(Csv(store(b"abc,de\n1,2"), max_instance_bytes=5, multiline=multiline), files.match)

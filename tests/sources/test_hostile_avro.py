@@ -24,12 +24,23 @@ def file_of(schema, *blocks, **options):
 ENUM = {"type": "enum", "name": "E", "symbols": ["A", "B"]}
 
 
-@pytest.mark.parametrize("index", [2, 2**40, 2**63 - 1, -3, -(2**63)])
-@pytest.mark.parametrize("kind", [["null", "long"], ENUM])
-def test_an_index_beyond_the_schema_is_never_a_value(kind, index):
-    for schema in (record(kind), record(kind, ["null", "R"])):
+@pytest.mark.parametrize("index", [-1, -2, -3, -(2**63), 2, 2**40, 2**63 - 1])
+@pytest.mark.parametrize(
+    ("kind", "before"),
+    [
+        (["null", "long"], b""),
+        (ENUM, b""),
+        (["null", ENUM], long(1)),
+        ({"type": "array", "items": ["null", "long"]}, long(1)),
+        ({"type": "map", "values": ENUM}, long(1) + long(1) + b"k"),
+    ],
+    ids=["union", "enum", "enum in union", "union in array", "enum in map"],
+)
+@pytest.mark.parametrize("columns", [(), ("f0",), ("f1",)])
+def test_an_index_beyond_the_schema_is_never_a_value(kind, before, index, columns):
+    for schema in (record(kind, "int"), record(kind, ["null", "R"])):
         with pytest.raises(ValueError, match="bytes are not 1 rows"):
-            list(RowDecoder(schema).decode(1, long(index) + b"\x00" * 4))
+            list(RowDecoder(schema, columns).decode(1, before + long(index) + b"\x00" * 4))
 
 
 def test_indexes_that_the_schema_has_are_its_values():
@@ -53,7 +64,7 @@ def test_records_of_records_of_nulls_are_counted(monkeypatch):
         kinds.append(["null", record(*[f"T{level - 1}"] * 10, name=f"T{level}")])
     rows, _, failures = read(file_of(record(*kinds), (1, b"\0" * 9 + b"\x02"), (1, b"\0" * 10)))
     assert rows == [{f"f{level}": None for level in range(10)}]
-    assert "its record 0 has more than the 100000 values that are taken" in failures[0]
+    assert "its record 0 has more than the 100000 values that are allowed" in failures[0]
 
 
 @pytest.mark.parametrize("levels", [90, 150, 400, 5000])
@@ -142,7 +153,7 @@ def test_a_deflate_block_with_another_behind_it_is_told():
     inner = SYNC + long(1) + long(len(packed)) + packed
     rows, _, failures = read(by_hand((1, packed + inner), (1, packed), codec=b"deflate"))
     assert rows == [1]
-    assert "bytes stand behind it" in failures[0]
+    assert "bytes follow it" in failures[0]
 
 
 def test_many_markers_that_announce_no_block_take_no_time():

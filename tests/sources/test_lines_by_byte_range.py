@@ -7,6 +7,7 @@ import tracemalloc
 from itertools import pairwise
 
 import pytest
+from helpers.examples import examples
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -26,7 +27,9 @@ PIECES = [
 CONTENTS = st.lists(st.sampled_from(PIECES) | st.binary(max_size=3), max_size=40).map(b"".join)
 BORDERS = st.lists(st.integers(0, 200), max_size=12)
 FROM_FILE = settings(
-    deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=300
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    max_examples=examples(300),
 )
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import match
-from beam_batch_predict.sources.file_checks import why_no_data_file
+from beam_batch_predict.sources.file_checks import special_file_problem
 from beam_batch_predict.sources.planning import plan
 from beam_batch_predict.spec.sources import JsonLines
 
@@ -30,7 +30,7 @@ def test_a_socket_is_no_file_of_data(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # names of sockets are short
     with socket.socket(socket.AF_UNIX) as opened:
         opened.bind("socket")
-        assert why_no_data_file("socket") == "it is a socket, not a file of data"
+        assert special_file_problem("socket") == "it is a socket, not a file of data"
 
 
 def test_files_links_and_what_is_not_there_may_be_files_of_data(tmp_path):
@@ -38,5 +38,5 @@ def test_files_links_and_what_is_not_there_may_be_files_of_data(tmp_path):
     (tmp_path / "link").symlink_to("empty")
     (tmp_path / "loop").symlink_to("loop")
     names = ["empty", "link", "loop", "missing", "a\0b", "x" * 5000]
-    assert not any(why_no_data_file(str(tmp_path / name)) for name in names)
-    assert not why_no_data_file("gs://dev/zero")
+    assert not any(special_file_problem(str(tmp_path / name)) for name in names)
+    assert not special_file_problem("gs://dev/zero")

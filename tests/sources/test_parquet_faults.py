@@ -138,8 +138,7 @@ def test_row_groups_that_end_early_are_told():
     rows, _, (failure, *_) = read(content)
     assert len(rows) == 5000
     assert failure.message == (
-        "in.parquet, row group 0 (rows 5000 to 5999): it has 5000 of the 6000 rows that "
-        "the footer says"
+        "in.parquet, row group 0 (rows 5000 to 5999): it has 5000 of the 6000 rows in the footer"
     )
 
 
@@ -147,7 +146,9 @@ def test_row_groups_with_more_rows_than_they_say_are_told():
     content = with_row_count(content_of(numbers(5000), **PLAIN), of_file=False, count=4000)
     rows, offsets, (failure,) = read(content)
     assert [row["n"] for row in rows] == offsets == list(range(4000))
-    assert failure.message == "in.parquet: the footer says 1000 rows more than its row groups have"
+    assert (
+        failure.message == "in.parquet: the footer counts 1000 rows more than its row groups have"
+    )
 
 
 @pytest.mark.parametrize("stop", [None, 100])
@@ -155,7 +156,7 @@ def test_rows_that_are_in_no_row_group_are_told(stop):
     content = with_row_count(content_of(numbers(5000), **PLAIN), of_file=True, count=5001)
     rows, _, (failure,) = read(content, stop=stop)
     assert len(rows) == 5000
-    assert failure.message == "in.parquet: the footer says 1 rows more than its row groups have"
+    assert failure.message == "in.parquet: the footer counts 1 rows more than its row groups have"
 
 
 def test_fewer_rows_in_the_footer_than_in_row_groups_lose_none():

@@ -253,7 +253,7 @@ def two_fields_of_a_name():
 @pytest.mark.parametrize(
     ("table", "problem"),
     [
-        (two_of_a_name(), 'it has two columns of the name "x"'),
+        (two_of_a_name(), 'it has two columns with the name "x"'),
         (two_fields_of_a_name(), 'column "t": two fields have the name "q"'),
     ],
 )

@@ -287,7 +287,7 @@ def test_printing_builds_and_stages_nothing(spying):
 def test_the_script_asks_for_what_it_needs_by_name(left_out):
     done = build(*(each for each in WANTED if each != left_out))
     assert done.returncode == 2
-    assert f"not given: {left_out.split('=')[0]}=" in done.stderr
+    assert f"missing: {left_out.split('=')[0]}=" in done.stderr
     assert done.stdout == ""
 
 
@@ -297,8 +297,8 @@ def test_the_script_asks_for_what_it_needs_by_name(left_out):
         ("--template=bucket/t.json", "expected gs://BUCKET/PATH.json, found bucket/t.json"),
         ("--template=gs://bucket", "expected gs://BUCKET/PATH.json"),
         ("--image=us-docker.pkg.dev/p/r/name", "expected a tag or a digest"),
-        ("--max-workers=5", "flags of gcloud go behind --"),
-        ("--template", "takes its value with an ="),
+        ("--max-workers=5", "put flags of gcloud after --"),
+        ("--template", "expected the value after an ="),
     ],
 )
 def test_the_script_refuses_what_cannot_work(argument, message):

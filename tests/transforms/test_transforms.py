@@ -351,6 +351,41 @@ def test_a_pattern_without_a_match_fails_a_job_and_its_record(job, pipeline, tmp
     assert "matches no file" in record["error"]["message"]
 
 
+LINES = '{"x": 2.5}\n4\noops\n'
+RAW = bbp.InstanceConfig(raw_strings=True)
+
+
+@pytest.mark.parametrize(("signature", "expected"), [("length", [10, 1, 4]), (None, [5.0, 8.0])])
+def test_raw_strings_are_for_a_signature_of_one_string(
+    signature, expected, pipeline, tiny_model, tmp_path
+):
+    (tmp_path / "in.jsonl").write_text(LINES)
+    source, model = bbp.JsonLines(str(tmp_path / "in.jsonl")), bbp.SavedModel(tiny_model)
+    model = dataclasses.replace(model, signature_name=signature) if signature else model
+    spec = BatchPredictSpec(source, model, bbp.GcsDestination(str(tmp_path / "out")), RAW)
+    whole = bbp.BatchPredict(spec)
+    steps = bbp.WriteResults(tmp_path / "steps")
+    with pipeline() as p:
+        _ = p | whole
+        converted = p | bbp.ReadInstances(source) | bbp.ConvertInstances(RAW, model=model)
+        _ = converted | bbp.Predict(model) | steps
+    for directory in (whole.directory, steps.directory):
+        predictions = [line["prediction"] for line in lines_in(directory, "predictions")]
+        assert predictions == expected
+        assert len(lines_in(directory, "errors")) == 3 - len(expected)
+
+
+def test_only_workers_read_the_signature_of_raw_strings(job, pipeline):
+    model = bbp.SavedModel("not/here")
+    whole = bbp.BatchPredict(dataclasses.replace(job.to_spec(), model=model, instances=RAW))
+    p = pipeline()
+    _ = p | whole
+    with pytest.raises(Exception, match="there is no SavedModel at not/here"):
+        p.run().wait_until_finish()
+    record = json.loads((Path(whole.directory) / "job.json").read_bytes())
+    assert "there is no SavedModel at not/here" in record["error"]["message"]
+
+
 def test_batches_that_are_not_converted_are_refused_with_the_step_that_is_missing(
     pipeline, tiny_model, tmp_path
 ):

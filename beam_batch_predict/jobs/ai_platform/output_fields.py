@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from beam_batch_predict.jobs.ai_platform.types import PredictionOutput, State
+from beam_batch_predict.jobs.ai_platform.types import PredictionOutput
 from beam_batch_predict.jobs.scalars import format_timestamp
 from beam_batch_predict.messages import redacted
-from beam_batch_predict.spec import Outcome
-from beam_batch_predict.status import Code
+from beam_batch_predict.spec import Outcome, RunState
 
-__all__ = ["OUTPUT_ONLY", "job_state", "output_fields"]
+__all__ = ["OUTPUT_ONLY", "output_fields"]
 
 OUTPUT_ONLY = frozenset(
     {
@@ -41,7 +40,7 @@ def output_fields(outcome: Outcome, output_path: str | None) -> dict[str, Any]:
         outcome: the outcome of the run so far.
         output_path: the output path of the job.
     """
-    state = job_state(outcome)
+    state = "QUEUED" if outcome.state is RunState.PENDING else outcome.state.value
     fields: dict[str, Any] = {
         "state": state,
         "prediction_output": PredictionOutput(
@@ -63,21 +62,6 @@ def output_fields(outcome: Outcome, output_path: str | None) -> dict[str, Any]:
     if state == "QUEUED":
         fields["job_position"] = 0  # "It's 0 when the job is already scheduled."
     return fields
-
-
-def job_state(outcome: Outcome) -> State:
-    """Return the state of a job with an outcome.
-
-    Example:
-        >>> import datetime
-        >>> job_state(Outcome("out", datetime.datetime(2020, 5, 1)))
-        'QUEUED'
-    """
-    if outcome.error is not None:
-        return "CANCELLED" if outcome.error.code == Code.CANCELLED else "FAILED"
-    if outcome.end_time is not None:
-        return "SUCCEEDED"
-    return "QUEUED" if outcome.start_time is None else "RUNNING"
 
 
 def _error_message(outcome: Outcome) -> str:

@@ -19,9 +19,9 @@ from beam_batch_predict.jobs.vertex.types import (
 )
 from beam_batch_predict.messages import redacted
 from beam_batch_predict.spec import Outcome
-from beam_batch_predict.status import Code, Status
+from beam_batch_predict.status import Status
 
-__all__ = ["OUTPUT_ONLY", "job_name", "job_state", "location_of", "output_fields"]
+__all__ = ["OUTPUT_ONLY", "job_name", "location_of", "output_fields"]
 
 OUTPUT_ONLY = frozenset(
     {
@@ -59,7 +59,7 @@ def output_fields(outcome: Outcome, *names: str | None) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "name": job_name(outcome.create_time, *names),
         "output_info": _output_info(outcome),
-        "state": job_state(outcome),
+        "state": JobState[f"JOB_STATE_{outcome.state.value}"],
         "resources_consumed": ResourcesConsumed(replica_hours=outcome.worker_seconds / 3600),
         "completion_stats": CompletionStats(
             successful_count=outcome.successful_count,
@@ -118,22 +118,6 @@ def job_name(create_time: datetime.datetime, *names: str | None) -> str:
         create_time = create_time.replace(tzinfo=datetime.timezone.utc)
     elapsed = (create_time - _EPOCH) // datetime.timedelta(microseconds=1)
     return f"{parent}/batchPredictionJobs/{elapsed}"
-
-
-def job_state(outcome: Outcome) -> JobState:
-    """Return the state of a job with an outcome.
-
-    Example:
-        >>> job_state(Outcome("out", datetime.datetime(2024, 5, 1))).name
-        'JOB_STATE_PENDING'
-    """
-    if outcome.error is not None:
-        cancelled = outcome.error.code == Code.CANCELLED
-        return JobState.JOB_STATE_CANCELLED if cancelled else JobState.JOB_STATE_FAILED
-    if outcome.end_time is not None:
-        return JobState.JOB_STATE_SUCCEEDED
-    started = outcome.start_time is not None
-    return JobState.JOB_STATE_RUNNING if started else JobState.JOB_STATE_PENDING
 
 
 def _times(outcome: Outcome) -> dict[str, str]:

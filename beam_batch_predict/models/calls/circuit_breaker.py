@@ -1,8 +1,8 @@
 """Retry budget and circuit breaker for calls of one model.
 
-Each process remembers how its model took the last calls, so that a model that is down for
-good costs its waiting once, and not once for each call. All threads share what is
-remembered: these are hints, which cost a call when they are stale, never a row.
+Each process keeps the outcomes of the last calls of its model, so that a model that is down
+permanently costs the waiting time once, not once per call. Threads share this state without a
+lock: a stale value costs an extra call, never a row.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ __all__ = ["CircuitBreaker", "RetryPolicy", "RowLimit"]
 
 
 class RetryPolicy(NamedTuple):
-    """How a call is made again that failed in a way that may pass.
+    """How a call that failed with a transient error is retried.
 
     Attributes:
-        attempts: how often it is made at most.
-        first_wait: seconds before the second; doubled before each of the next.
-        longest_wait: seconds between two at most.
+        attempts: the most attempts, the first one included.
+        first_wait: seconds before the second attempt; doubled before each further one.
+        longest_wait: the most seconds between two attempts.
     """
 
     attempts: int = 8
@@ -27,30 +27,30 @@ class RetryPolicy(NamedTuple):
 
 
 DOWN_AFTER = 16
-"""Calls in a row that end as unavailable, for the model to be down. More than the halvings
-from a batch to a row: one such row among good ones is found before."""
+"""Consecutive unavailable calls after which the model counts as down. Halving a batch down to
+one row takes fewer calls, so a single row that causes such errors is found before."""
 
 STARVED_AFTER = 32
-"""Rows in a row that alone are too much for the memory, for it to be full of something else."""
+"""Consecutive single rows that do not fit in memory, after which memory counts as full."""
 
 STUCK_AFTER = 4
-"""Calls in a row that do not return, for the model to be stuck."""
+"""Consecutive calls that do not return, after which the model counts as stuck."""
 
 HANGS = 16
-"""Calls that may not return before rows beside a guilty one are given up with it."""
+"""Calls that may hang before all rows of a hanging call fail, without a search for the cause."""
 
 SUCCESSES_PER_HANG = 1000
-"""Calls that succeed, for one more that may not return."""
+"""Successful calls that allow one more call to hang."""
 
 SUCCESSES_PER_RETRY = 10
-"""Calls that succeed at once, for one more retry after retries were in vain."""
+"""Calls that succeed at the first attempt, to earn back one failed retry."""
 
 
 class CircuitBreaker:
-    """What a process remembers of calls that were unavailable or did not return.
+    """State of one model in one process: recent failures, and the retries left.
 
     Attributes:
-        hangs: how many calls did not return.
+        hangs: the number of calls that did not return.
     """
 
     def __init__(self, policy: RetryPolicy) -> None:
@@ -61,23 +61,23 @@ class CircuitBreaker:
         self._out_of_memory = 0
         self._hangs_in_a_row = 0
         self._hangs_left = float(HANGS)
-        self._passed_over = 0
+        self._skipped = 0
 
     @property
     def attempts(self) -> int:
-        """How often a call may be made: fewer after retries in vain, once for a model down."""
+        """The attempts of the next call: fewer after failed retries, one if it is down."""
         if self.is_down or self.policy.attempts == 1:
             return 1
         return 1 + max(1, int(self._retries))
 
     @property
     def is_down(self) -> bool:
-        """Whether the model has been unavailable so often that only its next call may tell more."""
+        """Whether so many consecutive calls were unavailable that retries are pointless."""
         return self._unavailable >= DOWN_AFTER
 
     @property
     def is_out_of_memory(self) -> bool:
-        """Whether there was no memory for many rows alone."""
+        """Whether many consecutive single rows did not fit in memory."""
         return self._out_of_memory >= STARVED_AFTER
 
     @property
@@ -87,25 +87,25 @@ class CircuitBreaker:
 
     @property
     def may_isolate_hangs(self) -> bool:
-        """Whether to look for the rows on which a call does not return."""
+        """Whether to search for the rows on which a call does not return."""
         return not self.is_stuck and self._hangs_left >= 1
 
-    def passes_over(self) -> bool:
-        """Whether a model that is stuck is not called this time: at growing intervals it is."""
+    def skips_call(self) -> bool:
+        """Whether to skip this call of a stuck model; it is called at growing intervals."""
         if not self.is_stuck:
             return False
-        self._passed_over += 1
-        return self._passed_over & (self._passed_over - 1) != 0  # called at powers of two
+        self._skipped += 1
+        return self._skipped & (self._skipped - 1) != 0  # called at powers of two
 
     def answered(self) -> None:
-        """A call returned, with an answer that is about its rows."""
+        """Note that a call returned: it succeeded, or failed because of its rows."""
         self._unavailable = 0
         self._out_of_memory = 0
         self._hangs_in_a_row = 0
-        self._passed_over = 0
+        self._skipped = 0
 
     def succeeded(self, attempts: int) -> None:
-        """A call succeeded: retries that pay off are as good as none."""
+        """Note that a call succeeded. A successful retry restores the whole retry budget."""
         self.answered()
         most = float(self.policy.attempts - 1)
         earned = most if attempts > 1 else 1 / SUCCESSES_PER_RETRY
@@ -113,23 +113,23 @@ class CircuitBreaker:
         self._hangs_left = min(float(HANGS), self._hangs_left + 1 / SUCCESSES_PER_HANG)
 
     def unavailable(self, attempts: int) -> None:
-        """A call failed in a way that may pass, as often as it was made."""
+        """Note that all attempts of a call failed with a transient error."""
         self._hangs_in_a_row = 0
         self._unavailable += 1
         self._retries = max(0.0, self._retries - (attempts - 1))
 
     def out_of_memory(self, rows: int) -> None:
-        """A call of so many rows had too little memory."""
+        """Note that a call of so many rows did not fit in memory."""
         self._unavailable = 0
         self._hangs_in_a_row = 0
         self._out_of_memory += rows == 1
 
     def hung(self, hangs_before: int) -> None:
-        """A call did not return.
+        """Note that a call did not return.
 
         Args:
-            hangs_before: `hangs` when the call began. Calls of several threads that hang at the
-                same time are one in a row.
+            hangs_before: `hangs` when the call began. Concurrent calls that hang count as one
+                consecutive call.
         """
         self._hangs_in_a_row += hangs_before == self.hangs
         self._hangs_left -= 1
@@ -137,18 +137,18 @@ class CircuitBreaker:
 
 
 GROWS_AFTER = 1000
-"""Calls that fit into memory, before the first larger one is tried: TensorFlow waits ten
-seconds for memory before it says that there is none."""
+"""Successful calls before a larger one is tried. Such a trial is expensive: TensorFlow waits ten
+seconds for memory before it fails."""
 
 
 class RowLimit:
-    """Rows in a call that a worker has the memory, or the time, for.
+    """The most rows in a call, for which a worker has enough memory or time.
 
-    The limit may have been another process's doing, which is gone by now. So it is
-    doubled after a while, and later after ever longer whiles.
+    The cause of the limit may have been another process, which may have ended. So the limit is
+    doubled after a number of calls, and that number doubles each time.
 
     Attributes:
-        rows: the limit; None while there is none.
+        rows: the limit; None if there is none.
     """
 
     def __init__(self) -> None:
@@ -157,12 +157,12 @@ class RowLimit:
         self._grows_after = GROWS_AFTER
 
     def lower(self, rows: int) -> None:
-        """A call of twice the rows was too much, and its halves were not."""
+        """Lower the limit: a call of twice the rows failed, and its halves succeeded."""
         self.rows = max(1, min(self.rows or rows, rows))
         self._fitted = 0
 
     def fitted(self, rows: int) -> None:
-        """A call of so many rows succeeded."""
+        """Note that a call of so many rows succeeded."""
         if self.rows is None or rows < self.rows:
             return
         self._fitted += 1

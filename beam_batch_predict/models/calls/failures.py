@@ -1,4 +1,4 @@
-"""Exceptions of a model: the kind of each failure, and readable statuses."""
+"""Classification of a model's exceptions, and their statuses."""
 
 from __future__ import annotations
 
@@ -23,20 +23,19 @@ __all__ = [
 ]
 
 TRANSIENT = frozenset({Code.ABORTED, Code.UNAVAILABLE})
-"""Codes of a model's errors that may pass by themselves: a call with one is made again.
+"""Codes of transient errors: a call that fails with one is retried.
 
-Of the others, RESOURCE_EXHAUSTED is memory, and DEADLINE_EXCEEDED is work that is too much
-for one call: smaller calls help there, not the same call once more. A call that did not
-return within the limit would take the whole limit again. INTERNAL and UNKNOWN are what
-TensorFlow and Python call any mistake in a graph. The rest is about the rows, or will not
-change while the job runs.
+Of the other codes, RESOURCE_EXHAUSTED and DEADLINE_EXCEEDED mean that the call was too large:
+smaller calls may succeed, the same call will not. A retry of a call that exceeded the time limit
+would take the whole limit again. TensorFlow and Python report any error in a graph as INTERNAL
+or UNKNOWN. The remaining codes concern the rows, or do not change while the job runs.
 """
 
 _LONGEST = 1000
 
 _HEADS = ("Graph execution error:", "Detected at node ")
 _TRACE = (*_HEADS, "Node: '", "<stack traces unavailable>", " ", "\t")
-"""How lines begin that say where the graph was built: nodes, and frames of Python."""
+"""Beginnings of lines that describe where the graph was built: nodes and stack frames."""
 
 _ENDS = (
     *("[[{{", "[[node "),
@@ -44,7 +43,7 @@ _ENDS = (
     *("Errors may have originated from an input operation", "Input Source operations connected"),
     "Traceback (most recent call last):",
 )
-"""How the first line behind the cause begins."""
+"""Beginnings of the first line after the cause."""
 
 _COUNT = re.compile(r"\d+ root error\(s\) found\.")
 _FIRST = re.compile(r"\(0\) (?:[A-Z][A-Z_]+: *)?")
@@ -53,7 +52,7 @@ _INLINE_ENDS = ("[[{{", "[[node ", "[Op:")
 
 
 class OutputError(Exception):
-    """The outputs do not have one entry per row: no row is at fault, and all fail."""
+    """The outputs do not have one entry per row: no single row is the cause, all fail."""
 
     error_code = Code.INTERNAL
 
@@ -65,28 +64,28 @@ class CallTimeout(Exception):
 
 
 class Fault(enum.Enum):
-    """What a failure of a call has to do with its rows."""
+    """The relation between the failure of a call and its rows."""
 
-    ROWS = "some of the rows are at fault"
-    OUTPUTS = "none is: the outputs are not one for each row"
-    MEMORY = "they are too many for the memory"
-    TRANSIENT = "none is, or so it says: it may pass"
+    ROWS = "some of the rows cause it"
+    OUTPUTS = "no row causes it: the outputs are not one per row"
+    MEMORY = "the rows do not fit in memory"
+    TRANSIENT = "no row causes it, and a retry may succeed"
     HUNG = "the call did not return"
 
 
 class Failure(NamedTuple):
-    """How a call failed, without the exception: that keeps the memory of the call."""
+    """How a call failed. The exception is not kept: it holds the tensors of the call."""
 
     fault: Fault
     status: Status
 
 
 def failure_of(error: Exception) -> Failure:
-    """What a failed call means for its rows.
+    """Classify a failed call.
 
     Example:
         >>> failure_of(MemoryError("9 GB")).fault
-        <Fault.MEMORY: 'they are too many for the memory'>
+        <Fault.MEMORY: 'the rows do not fit in memory'>
     """
     status = status_of(error)
     if isinstance(error, OutputError):
@@ -101,7 +100,7 @@ def failure_of(error: Exception) -> Failure:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether the same call may succeed a little later.
+    """Whether a retry of the same call may succeed.
 
     Example:
         >>> is_transient(ConnectionResetError()), is_transient(ValueError())
@@ -113,8 +112,8 @@ def is_transient(error: Exception) -> bool:
 def status_of(error: BaseException) -> Status:
     """The status of a row on which the model failed.
 
-    TensorFlow's errors carry a canonical code already; of their text only the cause is
-    kept, without the graph's nodes and stack traces.
+    TensorFlow's errors have a canonical code. Of their text only the cause is kept, without
+    the nodes and stack traces of the graph.
 
     Example:
         >>> status_of(ValueError("no such word"))
@@ -126,10 +125,10 @@ def status_of(error: BaseException) -> Status:
 
 
 def cause_of(text: str) -> str:
-    r"""What TensorFlow's message says is wrong, in one line.
+    r"""Extract the cause from a message of TensorFlow, as one line.
 
-    The message of a graph names the node and the lines of Python that built it, on another
-    machine perhaps, before the cause, and the node and its inputs behind it.
+    A message about a graph names the node and the Python code that built it before the cause,
+    and the node and its inputs after it.
 
     Example:
         >>> cause_of(

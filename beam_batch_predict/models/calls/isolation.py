@@ -1,10 +1,10 @@
-"""Calls of a model in which only the guilty rows fail.
+"""Calls of a model in which only the rows that cause an error fail.
 
-A call that fails is halved until the rows at fault stand alone. A model that fails on
-everything is noticed after a few rows, and costs two calls a batch from then on. A call
-that runs out of memory is halved too, and the worker remembers the size that was too much.
-A call that fails in a way that may pass is made again before it is halved. Of a call that
-does not return each row is tried alone: every call more of a guilty row costs the limit.
+A batch whose call fails is halved until the rows that cause the failure are found. A model that
+fails on every row is detected after a few rows; from then on a batch costs two calls. A batch
+that does not fit in memory is halved too, and the worker keeps the size limit. A call that fails
+with a transient error is retried before the batch is halved. After a call that does not return,
+each row is tried alone: every further call with a row that hangs costs the whole time limit.
 """
 
 from __future__ import annotations
@@ -22,30 +22,32 @@ from beam_batch_predict.models.calls.timeouts import Answer, Call, Step, Steps, 
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.model import Model
 from beam_batch_predict.retries import retried
+from beam_batch_predict.spec import PredictSettings
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["ModelCaller", "Results"]
 
 HOPELESS_AFTER = 32
-"""Rows that must fail alone, before any row ever succeeds, for the model to be hopeless."""
+"""Single rows that must fail, before any call succeeds, for the model to count as broken."""
 
 
 class Results(NamedTuple):
-    """What became of some rows: every one is in one of the two."""
+    """The outcome of some rows: each row is in one of the two lists."""
 
     predictions: list[Predictions]
     failures: list[tuple[int, Status]]
 
 
 class ModelCaller:
-    """Calls one model, and remembers how it took that.
+    """Calls a model of any kind: isolates bad rows, retries, limits time and memory.
 
-    One caller serves one process. Threads may share it: what it remembers are hints
-    that cost a call when they are stale, never a row.
+    One caller serves one process, and threads may share it: a stale value of its state costs an
+    extra call, never a row.
 
     Attributes:
-        calls: how often the model was called.
-        succeeded: whether any call ever succeeded.
+        model: the model.
+        calls: the number of calls so far.
+        succeeded: whether any call has succeeded.
     """
 
     def __init__(self, model: Model, retries: RetryPolicy | None = None) -> None:
@@ -53,35 +55,28 @@ class ModelCaller:
         self.calls = 0
         self.succeeded = False
         self._row_limit = RowLimit()
-        self._patience = CircuitBreaker(retries or RetryPolicy())
+        self._breaker = CircuitBreaker(retries or RetryPolicy())
         self._failed_alone = 0
 
     @property
     def row_limit(self) -> int | None:
-        """Rows in a call that are known to be few enough where more were too many."""
+        """The most rows in a call, if larger calls did not fit; None if there is no limit."""
         return self._row_limit.rows
 
-    def predict(self, batch: TensorBatch, batch_size: int, limit: float = 0.0) -> Results:
-        """Predict all rows, at most `batch_size` in a call."""
-        return self.predict_all([batch], batch_size, limit)
-
-    def predict_all(
-        self, batches: Sequence[TensorBatch], batch_size: int, limit: float = 0.0
-    ) -> Results:
+    def predict(self, batches: Sequence[TensorBatch], settings: PredictSettings) -> Results:
         """Predict all rows of all batches.
 
         Args:
             batches: rows of one shape each.
-            batch_size: the number of rows in a call, at most.
-            limit: seconds that a call may take; 0 for no limit.
+            settings: the rows in a call, at most, and its time limit.
         """
         results = Results([], [])
-        steps = self._steps(batches, batch_size, results)
-        run(steps, self._attempt, self.model, limit)
+        steps = self._steps(batches, settings.batch_size, results)
+        run(steps, self._attempt, self.model, settings.call_timeout_seconds)
         return results
 
     def _attempt(self, step: Step, call: Call) -> Answer:
-        """Make a call, again after a while where it fails in a way that may pass."""
+        """Make a call, and retry it after a transient error."""
         attempts = 0
 
         def once() -> Mapping[str, NDArray[Any]]:
@@ -90,7 +85,7 @@ class ModelCaller:
             self.calls += 1
             return call(step.rows.inputs)
 
-        _, first_wait, longest_wait = self._patience.policy
+        _, first_wait, longest_wait = self._breaker.policy
         try:
             columns = retried(
                 once,
@@ -99,21 +94,21 @@ class ModelCaller:
                 first_wait=first_wait,
                 longest_wait=longest_wait,
             )
-        except Exception as error:  # whatever a model raises is about its rows
+        except Exception as error:  # any exception of a model fails its rows, not the job
             failure = failure_of(error)
             if failure.fault is Fault.TRANSIENT:
-                self._patience.unavailable(attempts)
+                self._breaker.unavailable(attempts)
             return failure
-        self._patience.succeeded(attempts)
+        self._breaker.succeeded(attempts)
         return columns
 
     def _steps(self, batches: Sequence[TensorBatch], batch_size: int, results: Results) -> Steps:
         for batch in batches:
             for piece in self._pieces(batch, batch_size):
-                if self._patience.passes_over():
-                    _pass_over(piece, results)
+                if self._breaker.skips_call():
+                    _skip(piece, results)
                 else:
-                    yield from self._predict(piece, results, self._patience.attempts)
+                    yield from self._predict(piece, results, self._breaker.attempts)
 
     def _pieces(self, batch: TensorBatch, batch_size: int) -> Iterator[TensorBatch]:
         start = 0
@@ -123,10 +118,10 @@ class ModelCaller:
             start = stop
 
     def _predict(self, batch: TensorBatch, results: Results, attempts: int = 1) -> Steps:
-        """One call, and more where it fails: of these no row waits for a model again."""
-        hangs = self._patience.hangs
+        """Make one call, and further ones without retries if it fails."""
+        hangs = self._breaker.hangs
         failure = yield from self._try(batch, results, attempts)
-        if failure and self._may_be_anothers(failure, batch, hangs):
+        if failure and self._may_be_delayed(failure, batch, hangs):
             failure = yield from self._try(batch, results)
         if failure is None:
             return
@@ -138,32 +133,32 @@ class ModelCaller:
         elif fault is Fault.HUNG:
             yield from self._one_by_one(batch, status, results)
         elif fault is Fault.TRANSIENT:
-            if self._patience.is_down:
+            if self._breaker.is_down:
                 reason = "the model has been unavailable for many calls"
                 _fail(batch, _untried(status, reason), results)
             else:
                 yield from self._halve(batch, results)
-        elif fault is Fault.MEMORY and self._patience.is_out_of_memory:
-            reason = "there was no memory for many rows that were"
+        elif fault is Fault.MEMORY and self._breaker.is_out_of_memory:
+            reason = "many rows that were tried alone did not fit in memory"
             _fail(batch, _untried(status, reason), results)
         elif fault is Fault.MEMORY:
             yield from self._halve_for_memory(batch, results)
         elif self.succeeded or (yield from self._probe(batch)):
             yield from self._halve(batch, results)
         else:
-            reason = f"the model failed on each of the {self._failed_alone} rows that were"
+            reason = f"the model failed on each of {self._failed_alone} rows that were tried alone"
             _fail(batch, _untried(status, reason), results)
 
-    def _may_be_anothers(self, failure: Failure, batch: TensorBatch, hangs: int) -> bool:
-        """Whether a row's call may have hung because another thread's call kept the cores."""
-        beside_another = failure.fault is Fault.HUNG and self._patience.hangs > hangs + 1
-        return beside_another and len(batch.rows) == 1 and self._patience.may_isolate_hangs
+    def _may_be_delayed(self, failure: Failure, batch: TensorBatch, hangs: int) -> bool:
+        """Whether a row's call may have hung because another thread's call used all cores."""
+        beside_another = failure.fault is Fault.HUNG and self._breaker.hangs > hangs + 1
+        return beside_another and len(batch.rows) == 1 and self._breaker.may_isolate_hangs
 
     def _try(
         self, batch: TensorBatch, results: Results, attempts: int = 1
     ) -> Generator[Step, Answer, Failure | None]:
-        """One call; how it failed."""
-        hangs = self._patience.hangs
+        """Make one call; return its failure, or None."""
+        hangs = self._breaker.hangs
         answer = yield Step(batch, attempts)
         if not isinstance(answer, Failure):
             self.succeeded = True
@@ -171,11 +166,11 @@ class ModelCaller:
             results.predictions.append(Predictions(batch.rows, answer))
             return None
         if answer.fault is Fault.HUNG:
-            self._patience.hung(hangs)
+            self._breaker.hung(hangs)
         elif answer.fault is Fault.MEMORY:
-            self._patience.out_of_memory(len(batch.rows))
+            self._breaker.out_of_memory(len(batch.rows))
         elif answer.fault is not Fault.TRANSIENT:
-            self._patience.answered()
+            self._breaker.answered()
         return answer
 
     def _halve(self, batch: TensorBatch, results: Results) -> Steps:
@@ -184,21 +179,21 @@ class ModelCaller:
         yield from self._predict(_slice(batch, middle, len(batch.rows)), results)
 
     def _halve_for_memory(self, batch: TensorBatch, results: Results) -> Steps:
-        """Halve, and remember the size, unless it was a single row that was too big."""
+        """Halve the batch, and lower the size limit unless a single row was too large."""
         failed = len(results.failures)
         yield from self._halve(batch, results)
         if not any(s.code is Code.RESOURCE_EXHAUSTED for _, s in results.failures[failed:]):
             self._row_limit.lower(len(batch.rows) // 2)
 
     def _one_by_one(self, batch: TensorBatch, status: Status, results: Results) -> Steps:
-        """Find the rows on which a call does not return, as long as that may cost.
+        """Find the rows on which calls hang, within the budget for hanging calls.
 
-        In any order: where too many are guilty to try all, they are not all at one end.
+        The order is random: if the budget ends early, the rows left are not all from one end.
         """
         failed = len(results.failures)
         rows = random.Random(self.calls).sample(range(len(batch.rows)), len(batch.rows))
         while rows:
-            if not self._patience.may_isolate_hangs:
+            if not self._breaker.may_isolate_hangs:
                 reason = "too many calls did not return"
                 rest = [batch.rows[row] for row in sorted(rows)]
                 _fail(TensorBatch(rest, {}), _untried(status, reason), results)
@@ -209,10 +204,10 @@ class ModelCaller:
             self._row_limit.lower(len(batch.rows) // 2)
 
     def _probe(self, batch: TensorBatch) -> Generator[Step, Answer, bool]:
-        """Whether any of some rows, taken at random, succeeds alone.
+        """Whether any of some rows, chosen at random, succeeds alone.
 
-        Asked only while no call has ever succeeded. At random, because a pattern in the
-        data (every second row is bad) must not look like a model that always fails.
+        Called only while no call has succeeded. The choice is random, so that a pattern in the
+        data (every second row is bad) does not look like a model that always fails.
         """
         size = len(batch.rows)
         wanted = max(HOPELESS_AFTER - self._failed_alone, 1)
@@ -220,7 +215,7 @@ class ModelCaller:
             if (yield from self._try(_slice(batch, row, row + 1), Results([], []))) is None:
                 return True
             self._failed_alone += 1
-            if self._patience.is_stuck:
+            if self._breaker.is_stuck:
                 return False
         return self._failed_alone < HOPELESS_AFTER
 
@@ -234,7 +229,7 @@ def _untried(status: Status, reason: str) -> Status:
     return Status(status.code, message, status.cause)
 
 
-def _pass_over(batch: TensorBatch, results: Results) -> None:
+def _skip(batch: TensorBatch, results: Results) -> None:
     message = "the model was not called: earlier calls did not return (--call_timeout_seconds)"
     _fail(batch, Status(Code.DEADLINE_EXCEEDED, message), results)
 

@@ -1,12 +1,12 @@
 """Calls of a model under a time limit, whatever the model does in them.
 
-A thread cannot be stopped from outside, so calls are made in helper threads. The thread
-that waits for one takes the work away from it when a call is over the limit, and goes on
-with a new helper. What was begun is cancelled where that is possible (TensorFlow ends loops
-and waits), and left behind where it is not: its result is dropped, should there ever be one.
+A thread cannot be stopped from outside, so calls are made in helper threads. When a call exceeds
+the limit, the waiting thread abandons its helper and continues with a new one. The abandoned
+call is cancelled if possible: TensorFlow ends loops and waits. If not, it keeps running, and its
+result is dropped.
 
-All calls of a batch are handed over at once, so that thousands of rows cost one exchange
-between two threads.
+A helper gets all calls of a batch at once, so that thousands of rows cost one exchange between
+two threads.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Any, NamedTuple, Protocol
 
 from numpy.typing import NDArray
 
+from beam_batch_predict import cancellation
 from beam_batch_predict.models.calls.failures import CallTimeout, Failure, failure_of
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 
@@ -34,20 +35,19 @@ __all__ = [
     "Step",
     "Steps",
     "run",
-    "still_running",
 ]
 
 MOST_ABANDONED = 16
-"""Calls of one process that may still be running though nobody waits for them any more."""
+"""The most abandoned calls of a process that may still run."""
 
 _LONGEST_WAIT = 3600.0
-"""Seconds; a lock's own longest is less than the longest limit."""
+"""Seconds of one wait for a lock, which accepts no timeout as long as the longest limit."""
 
 _logger = logging.getLogger(__name__)
 
 
 class Step(NamedTuple):
-    """A call to make: the rows, and how often it may be made."""
+    """A call to make: the rows, and the most attempts."""
 
     rows: TensorBatch
     attempts: int
@@ -56,35 +56,35 @@ class Step(NamedTuple):
 Columns = Mapping[str, NDArray[Any]]
 Answer = Columns | Failure
 Steps = Generator[Step, Answer, None]
-"""What to call next, given what the last call gave. It may go on in another thread."""
+"""Yields the next call and receives the answer to it. Several threads may run it in turn."""
 
 Call = Callable[[Columns], Columns]
-"""A call of the model: columns in, columns out."""
+"""A call of the model: it takes columns and returns columns."""
 
 Attempt = Callable[[Step, Call], Answer]
-"""Makes a step with a call, once or more often; raises nothing that the call raises."""
+"""Makes a step, with retries; returns a failure instead of raising what the call raises."""
 
 
 class Callee(Protocol):
-    """What is called."""
+    """The part of a model that makes calls."""
 
     def call(self, inputs: Columns) -> Columns:
-        """Columns in, columns out."""
+        """Predict rows."""
 
     def cancellable(self) -> AbstractContextManager[Callable[[], None]]:
-        """Within, the function that comes out ends this thread's call, as far as that goes."""
+        """Yield a function that cancels the calls of this thread, if that is possible."""
 
 
 def run(steps: Steps, attempt: Attempt, callee: Callee, limit: float) -> None:
-    """Make all steps, none of their calls longer than the limit.
+    """Make all steps, with a time limit for each call.
 
-    A call that is over the limit has the answer `CallTimeout`.
+    The answer to a call that exceeds the limit is the failure of a `CallTimeout`.
 
     Args:
         steps: the calls to make.
-        attempt: makes one.
+        attempt: makes one of them.
         callee: the model.
-        limit: seconds that a call may take; 0 for no limit, and no other thread.
+        limit: seconds; 0 for no limit, and then all calls are made in this thread.
     """
     work = _Work(steps, attempt)
     if not limit:
@@ -96,7 +96,7 @@ def run(steps: Steps, attempt: Attempt, callee: Callee, limit: float) -> None:
         helper.turns.put(turn)
         try:
             ended = turn.ended_within(limit)
-        except BaseException:  # such as an interrupt: nobody waits any more
+        except BaseException:  # such as KeyboardInterrupt: this thread no longer waits
             turn.take_away()
             raise
         if ended:
@@ -108,7 +108,7 @@ def run(steps: Steps, attempt: Attempt, callee: Callee, limit: float) -> None:
 
 
 class _Work:
-    """Steps, and the answer to the last one: whose turn it is goes on from there."""
+    """The steps and the answer to the last one; the thread whose turn it is continues."""
 
     def __init__(self, steps: Steps, attempt: Attempt) -> None:
         self._steps = steps
@@ -116,6 +116,7 @@ class _Work:
         self.answer: Answer | None = None
 
     def go_on(self, call: Call) -> None:
+        """Make the remaining steps."""
         while True:
             try:
                 # A generator begins with None.
@@ -126,25 +127,25 @@ class _Work:
 
 
 class _TakenAway(BaseException):
-    """The work is another's by now. No `Exception`: no code that retries may catch it."""
+    """Another helper has the work now. Not an `Exception`: no retry may catch it."""
 
 
 class _Turn:
-    """A helper's turn at the work. It ends with the work, or is taken away."""
+    """A helper's turn at the work, which ends when the work does or is taken away."""
 
     def __init__(self, work: _Work, callee: Callee) -> None:
         self._work = work
         self._callee = callee
         self._cancel: Callable[[], None] | None = None
         self._error: BaseException | None = None
-        self._ended = threading.Lock()  # an event costs as much as the rest
+        self._ended = threading.Lock()  # threading.Event costs as much as everything else here
         self._ended.acquire()
         self._lock = threading.Lock()
         self._began: float | None = None
         self.taken_away = False
 
     def run(self) -> None:
-        """Work, in the helper's thread."""
+        """Make the remaining steps, in the helper's thread."""
         try:
             with self._callee.cancellable() as self._cancel:
                 self._work.go_on(self._timed)
@@ -156,10 +157,10 @@ class _Turn:
             self._ended.release()
 
     def _timed(self, inputs: Columns) -> Columns:
-        if _abandoned and still_running() >= MOST_ABANDONED:
+        if _abandoned and _still_running() >= MOST_ABANDONED:
             raise CallTimeout(
-                f"not called: {MOST_ABANDONED} earlier calls that were over the limit "
-                "(--call_timeout_seconds) are still running, and cannot be ended"
+                f"not called: {MOST_ABANDONED} earlier calls that exceeded the time limit "
+                "(--call_timeout_seconds) are still running"
             )
         self._began = time.monotonic()
         try:
@@ -171,7 +172,7 @@ class _Turn:
                     raise _TakenAway
 
     def ended_within(self, limit: float) -> bool:
-        """Wait for the end, in the waiting thread; False if a call is over the limit."""
+        """Wait for the end of the turn; return False if a call exceeds the limit."""
         wait = limit
         while not self._ended.acquire(timeout=min(wait, _LONGEST_WAIT)):
             with self._lock:
@@ -183,20 +184,20 @@ class _Turn:
         return True
 
     def take_away(self) -> None:
-        """Leave the helper alone with the call that it makes, and try to end that."""
+        """Take the work away from the helper, and try to cancel its current call."""
         with self._lock:
             self.taken_away = True
         if self._cancel is not None:
             self._cancel()
 
     def raise_error(self) -> None:
-        """Raise what broke the work, if anything did."""
+        """Raise the exception that ended the work, if there is one."""
         if self._error is not None:
             raise self._error
 
 
 class _Helper(threading.Thread):
-    """A thread that takes turns; of a daemon, so that the process can end before a call does."""
+    """A thread that takes turns; a daemon, so that the process can exit during a call."""
 
     def __init__(self) -> None:
         super().__init__(name="model-calls", daemon=True)
@@ -226,19 +227,18 @@ def _idle_helper() -> _Helper:
 def _abandon(helper: _Helper, turn: _Turn, limit: float) -> None:
     turn.take_away()
     _abandoned.append(helper)
-    _logger.warning("%s; going on without it", _too_long(limit))
+    _logger.warning("%s; the call is abandoned", _too_long(limit))
 
 
-def still_running() -> int:
-    """How many calls are running that nobody waits for: a process may end badly with any.
-
-    Native code that still computes while TensorFlow is taken down may crash the process:
-    `os._exit` ends it without that.
-    """
+def _still_running() -> int:
+    """How many abandoned calls still run."""
     for helper in [helper for helper in _abandoned if not helper.is_alive()]:
         with contextlib.suppress(ValueError):  # another thread was quicker
             _abandoned.remove(helper)
     return len(_abandoned)
+
+
+cancellation.exit_at_once_while(_still_running)
 
 
 def _too_long(limit: float) -> str:

@@ -1,7 +1,7 @@
-"""Columns to tensors, without a Python object for each value.
+"""Arrow columns to tensors, without a Python object for each value.
 
-The rules are those of the row format (`tensors`), applied to the JSON values that columns
-stand for; what needs a closer look is left to the code that has those values.
+The rules are those of the row format (`tensors`), applied to the JSON values of the cells.
+Columns that cannot be converted as a whole are left to the code that converts values.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = ["arrow_arrays"]
 
 
 def arrow_arrays(rows: ArrowRows, inputs: Sequence[TensorInfo]) -> dict[str, NDArray[Any]] | None:
-    """An array for each input, or None where a row does not fit or needs a closer look.
+    """Convert rows to one array per input; None if they must be converted row by row.
 
     Args:
         rows: at least one.
-        inputs: the inputs that each row must fill: by the names of the columns, or the only
-            one by all cells of a row that is an array.
+        inputs: the inputs that each row must fill: by the names of the columns, or a single
+            input by all cells of a row that is an array.
 
     Example:
         >>> rows = ArrowRows(pa.record_batch({"a": [1, 2], "b": [0.5, 1.5]}), as_arrays=True)
@@ -39,7 +39,7 @@ def arrow_arrays(rows: ArrowRows, inputs: Sequence[TensorInfo]) -> dict[str, NDA
     if rows.as_arrays and len(inputs) == 1:
         array = _matrix(rows.table.columns, inputs[0])
         return None if array is None else {inputs[0].name: array}
-    # An object with the one name b64 is an encoded value, and no name.
+    # An object with the single name b64 is an encoded value.
     if set(rows.names) != {tensor.name for tensor in inputs} or rows.names == ("b64",):
         return None
     arrays = {}
@@ -52,7 +52,7 @@ def arrow_arrays(rows: ArrowRows, inputs: Sequence[TensorInfo]) -> dict[str, NDA
 
 
 def _matrix(columns: Sequence[pa.Array], tensor: TensorInfo) -> NDArray[Any] | None:
-    """The cells of each row as one array, or the only cell itself where that is what fits."""
+    """The cells of each row as one array, or the only cell if its rank fits."""
     if not columns:
         return None
     first = _column(columns[0], tensor)
@@ -79,7 +79,7 @@ def _fitting(array: NDArray[Any] | None, tensor: TensorInfo) -> NDArray[Any] | N
 
 
 def _column(column: pa.Array, tensor: TensorInfo) -> NDArray[Any] | None:
-    """A column as an array of the input's dtype; lists are inner dimensions."""
+    """Convert a column to an array of the input's dtype; lists are inner dimensions."""
     found = rectangular(column)
     if found is None:
         return None
@@ -123,7 +123,7 @@ def _floats(column: pa.Array, tensor: TensorInfo) -> NDArray[Any] | None:
     if numbers.dtype == tensor.numpy_dtype:
         return numbers
     if numbers.dtype.kind == "f" and numbers.dtype.itemsize < 8:
-        # JSON has 0.1 where a float32 is the number nearest to it.
+        # In JSON a float32 is its shortest decimal, such as 0.1.
         numbers = np.array(shortest_floats(numbers), dtype=np.float64)
     return cast(numbers.astype(np.float64), tensor)
 

@@ -1,8 +1,8 @@
 """Serialized tf.train.Examples to tensors, by way of Arrow.
 
-tfx_bsl decodes a batch of Examples into one Arrow column for each feature in C++; its
-values are the tensor's already, and the offsets beside them tell which rows do not fit.
-Python runs for each batch and input, and for each row only where a row is at fault.
+tfx_bsl decodes a batch of Examples in C++ into one Arrow column per feature. The values of the
+column are the values of the tensor, and its offsets show which rows do not fit. Python code runs
+once per batch and input, and per row only for rows that do not fit.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from beam_batch_predict.status import Code, Status
 __all__ = ["examples_to_tensors", "takes_examples"]
 
 _KINDS = {"float": "FLOAT", "int": "INT", "bool": "INT", "string": "BYTES"}
-"""The kinds of features, by kind of input."""
+"""The type of a feature, by kind of input."""
 
 _ARROW_TYPES = {
     "float": pa.large_list(pa.float32()),
@@ -40,19 +40,19 @@ _ARROW_TYPES = {
     "bool": pa.large_list(pa.int64()),
     "string": pa.large_list(pa.large_binary()),
 }
-"""The columns that tfx_bsl makes of features, by kind of input."""
+"""The type of the column that tfx_bsl makes of a feature, by kind of input."""
 
 _LISTS = {"FLOAT": "float_list", "INT": "int64_list", "BYTES": "bytes_list"}
 """The field of a feature that holds values of a type."""
 
 
 class _Column(NamedTuple):
-    """The values of one input for some rows, one row behind the other.
+    """The values of one input for some rows, row after row.
 
     Attributes:
-        values: as the input wants them.
-        starts: where the values of each row begin.
-        lengths: how many each row has.
+        values: in the dtype of the input.
+        starts: the position of each row's first value.
+        lengths: the number of values of each row.
     """
 
     values: NDArray[Any]
@@ -61,11 +61,11 @@ class _Column(NamedTuple):
 
 
 _Failures = dict[int, Status | None]
-"""Why rows fail, by position among the rows looked at; None where `_explain` tells."""
+"""Why rows fail, by position among the decoded rows; None if `_explain` finds the reason."""
 
 
 def takes_examples(inputs: Sequence[TensorInfo]) -> bool:
-    """Whether bytes are Examples to a signature, rather than values of its one input.
+    """Whether a signature takes bytes as Examples, not as values of its only input.
 
     Example:
         >>> takes_examples([TensorInfo("x", "string", (None,))])
@@ -83,19 +83,19 @@ def examples_to_tensors(
     sent: FeatureFilter | None = None,
     features: pa.RecordBatch | None = None,
 ) -> Tensors:
-    """Turn serialized Examples into arrays, one per input, rows in the outer dimension.
+    """Turn serialized Examples into one array per input, rows in the outer dimension.
 
     A feature's list of values is a row of the input's shape, in row-major order; one
-    dimension may be unknown. A feature without a kind, as some tools write a missing value,
-    has no values. Rows of different shape go in separate batches. Features that are no
-    inputs are not looked at.
+    dimension may be unknown. A feature without a kind, which some tools write for a missing
+    value, has no values. Rows of different shapes go in separate batches. Features that are not
+    inputs are ignored.
 
     Args:
         records: an Example for each row.
         rows: positions of the rows in their batch.
         inputs: the inputs, each named as a feature.
-        sent: which features are sent; the others count as missing. None for all.
-        features: those that are sent, where they have been decoded already.
+        sent: the features that are sent; the others count as missing. None for all.
+        features: the sent features, if they are decoded already.
 
     Raises:
         ModelError: tfx-bsl is not installed.
@@ -131,7 +131,7 @@ def _others(count: int, failures: _Failures) -> NDArray[np.int64]:
 
 
 def _are_of_kinds(features: pa.RecordBatch, inputs: Sequence[TensorInfo]) -> bool:
-    """Whether the inputs are all there, each with values of its kind."""
+    """Whether all inputs are among the features, with values of their kind."""
     types = dict(zip(features.schema.names, features.schema.types, strict=True))
     return all(types.get(tensor.name) == _ARROW_TYPES[tensor.kind] for tensor in inputs)
 
@@ -139,9 +139,9 @@ def _are_of_kinds(features: pa.RecordBatch, inputs: Sequence[TensorInfo]) -> boo
 def _decode(
     records: Sequence[bytes], inputs: Sequence[TensorInfo], features: pa.RecordBatch | None
 ) -> tuple[Any, _Failures]:
-    """The Arrow columns of the Examples that have any, and which have not.
+    """Decode Examples to Arrow columns, and find those that cannot be decoded.
 
-    The decoder takes all of its Examples or none; those at fault are found by halving.
+    The decoder accepts all of its Examples or none; the invalid ones are found by halving.
     """
     if features is not None and _are_of_kinds(features, inputs):
         return features, {}
@@ -149,25 +149,25 @@ def _decode(
     found = decode(records)
     if found is not None:
         return found, {}
-    guilty: _Failures = dict.fromkeys(_guilty(records, 0, decode))
-    return decode([record for at, record in enumerate(records) if at not in guilty]), guilty
+    invalid: _Failures = dict.fromkeys(_undecodable(records, 0, decode))
+    return decode([record for at, record in enumerate(records) if at not in invalid]), invalid
 
 
-def _guilty(
+def _undecodable(
     records: Sequence[bytes], first: int, decode: Callable[[Sequence[bytes]], Any]
 ) -> Iterator[int]:
-    """Those of some records, which cannot be decoded together, that cannot be alone."""
+    """Yield the positions of records that cannot be decoded."""
     if len(records) == 1:
         yield first
         return
     middle = len(records) // 2
     for start, half in ((0, records[:middle]), (middle, records[middle:])):
         if decode(half) is None:
-            yield from _guilty(half, first + start, decode)
+            yield from _undecodable(half, first + start, decode)
 
 
 def _decoder(inputs: Sequence[TensorInfo]) -> Callable[[Sequence[bytes]], Any]:
-    """A function from Examples to an Arrow record batch, or None where one is at fault."""
+    """A function from Examples to an Arrow record batch, or None if one is invalid."""
     try:
         return examples_decoder(tuple((tensor.name, _KINDS[tensor.kind]) for tensor in inputs))
     except ImportError as error:
@@ -181,7 +181,7 @@ def _decoder(inputs: Sequence[TensorInfo]) -> Callable[[Sequence[bytes]], Any]:
 def _reader(
     records: Sequence[bytes], looked_at: NDArray[np.int64]
 ) -> Callable[[int], Mapping[str, Any]]:
-    """A function from a row that was looked at to the features of its Example."""
+    """A function from the position of a decoded row to the features of its Example."""
 
     @cache
     def read(row: int) -> Mapping[str, Any]:
@@ -203,7 +203,7 @@ def _column(
     failures: _Failures = {}
     if arrow.null_count:
         missing: list[int] = np.flatnonzero(np.asarray(arrow.is_null())).tolist()
-        if _may_be_empty(tensor):  # Arrow does not tell a feature of no kind from none.
+        if _may_be_empty(tensor):  # null is also a feature without a kind
             missing = [row for row in missing if tensor.name not in features_of(row)]
         failures.update(dict.fromkeys(missing))
     for row in np.flatnonzero(~_fits(lengths, tensor)).tolist():
@@ -220,7 +220,7 @@ def _fits(lengths: NDArray[np.int64], tensor: TensorInfo) -> NDArray[np.bool_]:
     if shape is None:
         return np.ones(len(lengths), dtype=bool)
     known, unknown = _known(shape)
-    if unknown > 1:  # one list does not tell two dimensions
+    if unknown > 1:  # the length of a list determines one dimension only
         return np.zeros(len(lengths), dtype=bool)
     if unknown == 1 and known:
         lengths = lengths % known
@@ -235,12 +235,12 @@ def _may_be_empty(tensor: TensorInfo) -> bool:
 
 
 def _known(shape: Sequence[int | None]) -> tuple[int, int]:
-    """The product of the known dimensions, and how many are not known."""
+    """The product of the known dimensions, and the number of unknown ones."""
     return prod(size for size in shape if size is not None), sum(size is None for size in shape)
 
 
 def _convert(values: NDArray[Any], tensor: TensorInfo) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """Values in the input's dtype, and positions of those that it has no place for."""
+    """Cast values to the input's dtype, and find those that are out of its range."""
     if tensor.kind == "string":
         return values, np.zeros(0, dtype=np.int64)
     dtype = tensor.numpy_dtype
@@ -250,7 +250,7 @@ def _convert(values: NDArray[Any], tensor: TensorInfo) -> tuple[NDArray[Any], ND
         converted = values.astype(dtype)
     if tensor.kind == "float":
         wrong = ~np.isfinite(converted)
-        if wrong.any():  # it may have been so before
+        if wrong.any():  # the value itself may be a NaN or an infinity
             wrong &= np.isfinite(values)
     else:
         bounds = (0, 1) if tensor.kind == "bool" else _bounds(dtype)
@@ -259,14 +259,14 @@ def _convert(values: NDArray[Any], tensor: TensorInfo) -> tuple[NDArray[Any], ND
 
 
 def _bounds(dtype: np.dtype[Any]) -> tuple[int, int]:
-    """The whole numbers of a dtype that an int64 can hold."""
+    """The range of a dtype, within that of int64."""
     return int(np.iinfo(dtype).min), min(int(np.iinfo(dtype).max), 2**63 - 1)
 
 
 def _first_in_rows(
     positions: NDArray[np.int64], offsets: NDArray[np.int64]
 ) -> Iterator[tuple[int, int]]:
-    """(row, position) of the first of some values in each row that has any."""
+    """Yield (row, position) of the first of some values in each row that has one."""
     if len(positions):
         rows, firsts = np.unique(
             np.searchsorted(offsets, positions, side="right") - 1, return_index=True
@@ -280,7 +280,7 @@ def _batches(
     good: NDArray[np.int64],
     inputs: Sequence[TensorInfo],
 ) -> Iterator[TensorBatch]:
-    """Rows of the same shapes together; `good` are their positions in the columns."""
+    """Group rows by shape; `good` has their positions in the columns."""
     if not len(good):
         return
     ragged = [tensor for tensor in inputs if None in (tensor.row_shape or (None,))]
@@ -309,13 +309,13 @@ def _batch(
 
 
 def _array(column: _Column, members: NDArray[np.int64], tensor: TensorInfo) -> NDArray[Any]:
-    """The values of rows that all have as many of them, in the shape of the input."""
+    """The values of rows of one length, in the shape of the input."""
     length = int(column.lengths[members[0]])
     shape = _row_shape(tensor, length)
-    if len(column.values) == length * len(members):  # no other row has any
+    if len(column.values) == length * len(members):  # all values belong to these rows
         return column.values.reshape((len(members), *shape))
-    places = column.starts[members][:, None] + np.arange(length)
-    taken: NDArray[Any] = column.values[places].reshape((len(members), *shape))
+    positions = column.starts[members][:, None] + np.arange(length)
+    taken: NDArray[Any] = column.values[positions].reshape((len(members), *shape))
     return taken
 
 
@@ -342,8 +342,8 @@ def _misshapen(tensor: TensorInfo, length: int) -> Status:
     known, unknown = _known(shape)
     if unknown > 1:
         return _misfit(
-            f"input {quote(tensor.name)}: a feature is a list of values, which does not tell the "
-            f"dimensions of shape {shape_text(shape)}"
+            f"input {quote(tensor.name)}: a feature is a flat list of values, which cannot fill "
+            f"shape {shape_text(shape)} with {unknown} unknown dimensions"
         )
     wanted = f"a multiple of {known} values" if unknown else f"{known} values"
     expected = (
@@ -365,7 +365,7 @@ def _unfit(tensor: TensorInfo, value: Any, at: int, length: int) -> Status:
 
 
 def _explain(record: bytes, inputs: Sequence[TensorInfo], sent: FeatureFilter | None) -> Status:
-    """Why a record cannot be decoded into the inputs: what it should have, what it has."""
+    """Why a record cannot be decoded: the features it should have, and those it has."""
     try:
         if sent:
             (record,), _ = filter_examples([record], sent)

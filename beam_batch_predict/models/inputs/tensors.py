@@ -1,8 +1,8 @@
 """Instances to tensors, by the row format of TensorFlow Serving's REST API.
 
 Source of the rules: https://www.tensorflow.org/tfx/serving/api_rest and
-`util/json_tensor.cc`. Better where theirs is weak: only the rows at fault fail, and rows
-of different shape go in separate calls instead of failing together.
+`util/json_tensor.cc`. Two rules differ: only the rows with an error fail, and rows of different
+shapes go in separate calls instead of failing together.
 """
 
 from __future__ import annotations
@@ -38,21 +38,21 @@ _LEAVES: dict[str, frozenset[type]] = {
 
 
 class TensorBatch(NamedTuple):
-    """Rows of one shape, ready for the model: `rows` and one array per input."""
+    """Rows of one shape as one array per input; `rows` has their positions."""
 
     rows: Sequence[int]
     inputs: dict[str, NDArray[Any]]
 
 
 class Tensors(NamedTuple):
-    """Rows by shape, and the rows that do not fit the signature."""
+    """Rows grouped by shape, and the rows that do not fit the signature."""
 
     batches: list[TensorBatch]
     failures: list[tuple[int, Status]]
 
 
 ToArray = Callable[[Sequence[Any], "np.dtype[Any]"], NDArray[Any]]
-"""Makes an array of nested lists of numbers, or raises."""
+"""Converts nested lists of numbers to an array, or raises."""
 
 
 def to_tensors(
@@ -68,12 +68,12 @@ def to_tensors(
         instances: the instances of a batch, a list or `ArrowRows`.
         rows: positions of those to take.
         inputs: the inputs that each instance must fill.
-        to_array: a quick way to make arrays of floats of nested lists. It may take
-            booleans for numbers, but nothing else that is not a number; it goes by the
-            first item of each list, and may drop what comes behind an empty one.
-        names: of the cells of rows that are arrays, where those have columns. Several inputs
-            take the cells by name. One input takes the array, or the only cell of a row
-            where it has the rank of that.
+        to_array: a fast conversion of nested lists to arrays of floats. It may accept booleans
+            as numbers, but nothing else that is not a number; it determines the depth by the
+            first item of each list, and may drop the items after an empty list.
+        names: the names of the cells of rows that are arrays, if those have columns. Several
+            inputs take the cells by name. A single input takes the array, or the only cell of
+            a row if that has the rank of the input.
 
     Example:
         >>> x = TensorInfo("x", "int32", (None,))
@@ -95,9 +95,9 @@ def to_tensors(
 def _of_columns(
     taken: ArrowRows, rows: Sequence[int], inputs: Sequence[TensorInfo], to_array: ToArray | None
 ) -> Tensors:
-    """Rows that are columns, without a look at values where none is needed.
+    """Convert rows that are Arrow columns, as columns if possible.
 
-    A null fits no input: rows with one do not keep the others from being taken together.
+    A null fits no input: rows with a null are converted apart from the others.
     """
     whole = taken.without_null()
     together, bad = np.flatnonzero(whole).tolist(), np.flatnonzero(~whole).tolist()
@@ -130,7 +130,7 @@ def _of_values(
 
 
 def _cell(row: Any, tensor: TensorInfo) -> Any:
-    """The only cell of a row, where the input has the cell's rank rather than the array's."""
+    """The only cell of a row, if its rank is that of the input; otherwise the row."""
     if type(row) is not list or len(row) != 1 or tensor.row_shape is None:
         return row
     rank, item = 0, row[0]
@@ -142,7 +142,7 @@ def _cell(row: Any, tensor: TensorInfo) -> Any:
 def _named_columns(
     instances: Sequence[Any], inputs: Sequence[TensorInfo], names: Sequence[str]
 ) -> dict[str, Sequence[Any]] | None:
-    """The values of each input out of arrays, without an object for each row."""
+    """The values of each input from rows that are arrays, without an object per row."""
     if set(map(type, instances)) != {list} or set(names) != {tensor.name for tensor in inputs}:
         return _columns([_named(instance, names) for instance in instances], inputs)
     if set(map(len, instances)) != {len(names)}:
@@ -159,9 +159,9 @@ def _named(instance: Any, names: Sequence[str]) -> Any:
 def _columns(
     instances: Sequence[Any], inputs: Sequence[TensorInfo]
 ) -> dict[str, Sequence[Any]] | None:
-    """The values of each input, or None where the instances do not all look alike.
+    """The values of each input; None if the instances differ in form.
 
-    Objects for an input named `b64` are values at first sight: `name_values` knows better.
+    An object for an input named `b64` may be an encoded value: `name_values` decides.
     """
     only = inputs[0].name if len(inputs) == 1 else None
     if only == "b64" or not isinstance(instances[0], dict):
@@ -170,7 +170,7 @@ def _columns(
         if set(map(len, instances)) != {len(inputs)}:
             return None
         return {tensor.name: [instance[tensor.name] for instance in instances] for tensor in inputs}
-    except (KeyError, TypeError, IndexError):  # another name, or no object
+    except (KeyError, TypeError, IndexError):  # another name, or not an object
         return None
 
 
@@ -193,7 +193,7 @@ def _arrays(
 
 
 def _stacked(values: Sequence[Any], tensor: TensorInfo) -> NDArray[Any] | None:
-    """Values that are arrays already, all of one dtype and shape."""
+    """Stack values that are NumPy arrays of one dtype and shape; None if they differ."""
     if set(map(type, values)) != {np.ndarray} or not tensor.fits_row(values[0].shape):
         return None
     if len({(value.dtype, value.shape) for value in values}) > 1:
@@ -204,17 +204,17 @@ def _stacked(values: Sequence[Any], tensor: TensorInfo) -> NDArray[Any] | None:
 def _floats(
     values: Sequence[Any], tensor: TensorInfo, to_array: ToArray | None
 ) -> NDArray[Any] | None:
-    """Values as an array of floats, looking at their types only where it matters.
+    """Convert values to an array of floats; check their types only if necessary.
 
-    A boolean is the one thing that could pass for a number here, and it would be a 0
-    or a 1: an array without those has none. TensorFlow's converter drops what follows an
-    empty list, and ends the process over lists nested too deep: neither comes from here.
+    `to_array` accepts booleans as 0 or 1, so types are checked if the array has such a number.
+    TensorFlow's conversion drops items after an empty list, and aborts the process for lists that
+    are nested too deep: both are refused here.
     """
     if to_array is None or tensor.dtype not in ("float32", "float64") or _too_deep(values[0]):
         return None
     try:
         array = to_array(values, tensor.numpy_dtype)
-    except Exception:  # whatever does not fit is looked at again, and told in our words
+    except Exception:  # the slow path finds the row and the reason
         return None
     if not array.size or not tensor.fits_row(array.shape[1:]):
         return None
@@ -234,7 +234,7 @@ def _are_numbers(values: Sequence[Any], rank: int) -> bool:
 
 
 def _too_deep(value: Any) -> bool:
-    """Whether a value, going by the first item of each list in it, has too many ranks."""
+    """Whether a value is nested too deep, by the first item of each list in it."""
     for _ in range(HIGHEST_RANK + 1):
         if not isinstance(value, (list, tuple)) or not value:
             return False
@@ -243,10 +243,10 @@ def _too_deep(value: Any) -> bool:
 
 
 def _array(values: Sequence[Any], tensor: TensorInfo) -> NDArray[Any] | None:
-    """Values of one shape and of fitting types as one array; None where they are not.
+    """Convert values of one shape and fitting types to an array; None if they differ.
 
-    Types are looked at before NumPy is: it would take a boolean for a number, a
-    number in a string for a number, and null for NaN.
+    Types are checked here, because NumPy accepts a boolean or a string of digits as a number,
+    and null as NaN.
     """
     flat: Sequence[Any] = values
     shape = [len(values)]
@@ -281,7 +281,7 @@ def _convert(flat: Sequence[Any], tensor: TensorInfo, shape: Sequence[int]) -> N
 def _row_by_row(
     instances: Sequence[Any], rows: Sequence[int], inputs: Sequence[TensorInfo]
 ) -> Tensors:
-    """Find the rows at fault, and put the others together by shape."""
+    """Find the rows that do not fit, and group the others by shape."""
     groups: dict[tuple[tuple[int, ...], ...], list[tuple[int, dict[str, Any]]]] = {}
     failures = []
     for row, instance in zip(rows, instances, strict=True):
@@ -297,7 +297,7 @@ def _row_by_row(
 
 
 def _row_array(value: Any, tensor: TensorInfo) -> NDArray[Any]:
-    """One row's value as an array: most rows beside a bad one are as they should be."""
+    """Convert one row's value to an array, on the fast path if it fits."""
     array = _array([value], tensor)
     return check_value(value, tensor) if array is None else array.reshape(array.shape[1:])
 

@@ -1,7 +1,7 @@
-"""One instance against the inputs of a signature: the rules, and their messages.
+"""Checks of one instance against the inputs of a signature, and their messages.
 
-This is the thorough path, for rows that need a closer look; whole batches of rows that
-are as they should be take the short one in `tensors`. Both obey the same rules.
+This is the slow path, for single rows. Batches in which every row fits take the fast path in
+`tensors`. Both apply the same rules.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ __all__ = ["RowMisfit", "as_bytes", "cast", "check_value", "name_values", "overf
 
 
 _CASTS = {("f", "float"), ("i", "float"), ("u", "float"), ("i", "int"), ("u", "int")}
-"""NumPy's letter of an array and the kind of input that its numbers can be."""
+"""Pairs of NumPy's letter of an array's dtype and the kind of input it can be cast to."""
 
 
 class RowMisfit(ValueError):
-    """An instance that does not fit the signature; `status` says where and why."""
+    """An instance that does not fit the signature; `status` has the reason."""
 
     def __init__(self, message: str, cause: str = "") -> None:
         super().__init__(message)
@@ -43,8 +43,7 @@ def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any
     is an encoded value even where an input is named b64, as in TensorFlow Serving.
 
     Raises:
-        RowMisfit: a name is missing or unknown, or there are no names where there
-            must be.
+        RowMisfit: a name is missing or unknown, or the instance must be an object and is not.
     """
     if len(inputs) == 1:
         name = inputs[0].name
@@ -104,7 +103,7 @@ def check_value(value: Any, tensor: TensorInfo) -> NDArray[Any]:
 
 
 def _flatten(value: Any, tensor: TensorInfo, path: str, leaves: list[Any]) -> tuple[int, ...]:
-    """Append the leaves of a value to `leaves`; its shape."""
+    """Append the leaves of a value to `leaves`; return its shape."""
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if not isinstance(value, (list, tuple)):
@@ -153,7 +152,7 @@ def _leaf(value: Any, tensor: TensorInfo, path: str) -> Any:
 
 
 def as_bytes(value: Any) -> bytes:
-    """The bytes of a string value: text as UTF-8, or what `{"b64": …}` encodes.
+    """The bytes of a string value: text as UTF-8, or the content of `{"b64": …}`.
 
     Raises:
         RowMisfit: the value is neither, or is not valid base64.
@@ -178,7 +177,7 @@ def as_bytes(value: Any) -> bytes:
 
 
 def cast(value: NDArray[Any], tensor: TensorInfo) -> NDArray[Any] | None:
-    """An array as one of the input's dtype; None where only its items can tell."""
+    """Cast an array to the input's dtype; None if its items need a check."""
     if value.dtype == tensor.numpy_dtype and tensor.kind != "string":
         return value
     if (value.dtype.kind, tensor.kind) not in _CASTS:
@@ -190,7 +189,7 @@ def cast(value: NDArray[Any], tensor: TensorInfo) -> NDArray[Any] | None:
 
 
 def overflows(array: NDArray[Any], numbers: Sequence[float]) -> bool:
-    """Whether a finite number became an infinity on its way into the array."""
+    """Whether a finite number became an infinity in the array."""
     if np.isfinite(array).all():
         return False
     return bool((~np.isfinite(array) & np.isfinite(np.array(numbers, dtype=np.float64))).any())
@@ -214,5 +213,5 @@ def _found(instance: Mapping[str, Any]) -> str:
 
 
 def _names(names: Iterable[Any]) -> list[str]:
-    """The first names as messages show them; outside JSON a name can be anything."""
+    """The first names as messages show them; in Python a name may not be a string."""
     return [quote(name) if isinstance(name, str) else repr(name) for name in islice(names, 20)]

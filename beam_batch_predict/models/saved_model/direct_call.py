@@ -1,11 +1,10 @@
-"""Calls of signatures without TensorFlow's wrappers, so that they can end.
+"""Calls of signatures without TensorFlow's wrappers: fast, and cancellable.
 
-The public call of a signature binds, checks and casts its arguments anew each time: 110 µs,
-twice what a small model takes for 500 rows. Our arguments are checked against the signature
-already. And a public call ends when it likes: TensorFlow's own way to cancel one from
-another thread is the same for all calls of a process, and cancels them all. What this uses
-is not promised by TensorFlow, so it is used only where it is found as expected, and a test
-holds its results against the public call's.
+The public call of a signature binds, checks and casts its arguments each time. That takes 110 µs,
+twice what a small model needs for 500 rows, and our arguments are checked against the signature
+already. TensorFlow's public way to cancel a call from another thread cancels all calls of the
+process. This module uses private parts of TensorFlow: only if they are as expected, and a test
+compares the results with those of the public call.
 """
 
 from __future__ import annotations
@@ -18,26 +17,26 @@ from typing import Any
 __all__ = ["Call", "Cancellation", "PublicCall", "make_caller"]
 
 Call = Callable[[Mapping[str, Any], "Cancellation | None"], Mapping[str, Any]]
-"""Takes a signature's inputs by name and a cancellation, or None; gives the outputs by name."""
+"""Takes a signature's inputs by name and a cancellation or None; returns the outputs by name."""
 
 _EAGER = "tensorflow.python.eager."
 
 
 def make_caller(function: Any, names: Sequence[str]) -> Call:
-    """A function that calls a signature, directly where that is possible.
+    """Make a function that calls a signature, directly if that is possible.
 
     Args:
         function: a signature of a loaded SavedModel.
-        names: its inputs.
+        names: the names of its inputs.
     """
     return _direct(function, names) or PublicCall(function)
 
 
 class Cancellation:
-    """Ends the calls that one thread makes, from another thread.
+    """Cancels the calls of one thread, from another thread.
 
-    Loops of a graph, waits for a queue and everything between two operations end at once;
-    an operation that computes, or code of Python, goes on to its own end.
+    Loops of a graph and waits for a queue end at once, and no further operation starts. An
+    operation that computes, or Python code in the graph, runs to its end.
     """
 
     def __init__(self) -> None:
@@ -49,18 +48,20 @@ class Cancellation:
             self._new = lambda: None
 
     def manager(self) -> Any:
-        """What TensorFlow takes for one call: a call that fails cancels it, and all after it.
+        """Make TensorFlow's cancellation manager for one call.
+
+        Each call needs its own: a call that fails cancels its manager.
 
         Raises:
             CancelledError: calls of this thread have been cancelled.
         """
         self._manager = self._new()
         if self._cancelled:
-            raise CancelledError("nobody waits for the call")
+            raise CancelledError("the calls of this thread were cancelled")
         return self._manager
 
     def cancel(self) -> None:
-        """End the call that is under way, as far as that goes, and make no other."""
+        """Cancel the current call, as far as that is possible, and refuse further ones."""
         self._cancelled = True
         if self._manager is not None:
             self._manager.start_cancel()

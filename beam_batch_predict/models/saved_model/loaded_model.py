@@ -1,6 +1,6 @@
-"""TensorFlow SavedModels: loaded once per process, their signatures called.
+"""SavedModels as models: loaded once per process, and called by signature.
 
-TensorFlow is imported when the first model is loaded, and not before.
+TensorFlow is imported when the first model is loaded.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.models.calls.failures import OutputError
-from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.inputs.values import RowMisfit, check_value
 from beam_batch_predict.models.saved_model.direct_call import Call, Cancellation, make_caller
 from beam_batch_predict.models.saved_model.loading import load_saved_model
@@ -30,15 +29,16 @@ from beam_batch_predict.spec import SavedModel
 __all__ = ["LoadedModel", "check_model", "load_model"]
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
+"""The threshold of Python's cycle collector, once a model is loaded."""
 
-_loaded: weakref.WeakValueDictionary[tuple[str, str, bytes], ModelCaller] = (
+_loaded: weakref.WeakValueDictionary[tuple[str, str, bytes], LoadedModel] = (
     weakref.WeakValueDictionary()
 )
 _lock = threading.Lock()
 
 
 class _Parameter:
-    """A value for an input that no row fills: as it is, or once per row."""
+    """A constant value for an input: the same for each call, or repeated for each row."""
 
     def __init__(self, value: NDArray[Any], per_row: bool) -> None:
         self._value = value
@@ -74,8 +74,8 @@ class LoadedModel:
     def call(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Predict rows.
 
-        A model with a fixed batch dimension gets calls of just that size: the last one
-        is filled up with copies of a row, whose predictions are thrown away.
+        A model with a fixed batch dimension is called with exactly that number of rows: the
+        last call is padded with copies of a row, whose predictions are dropped.
 
         Args:
             inputs: an array for each input of the signature, rows in the outer dimension.
@@ -101,13 +101,13 @@ class LoadedModel:
         }
 
     def to_array(self, values: Sequence[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
-        """Nested lists of numbers as an array: TensorFlow's converter is NumPy's, times four."""
+        """Convert nested lists to an array: TensorFlow is four times as fast as NumPy."""
         array: NDArray[Any] = self._constant(values, dtype).numpy()
         return array
 
     @contextmanager
     def cancellable(self) -> Iterator[Callable[[], None]]:
-        """Within, the function that comes out ends this thread's call, as far as that goes."""
+        """Yield a function that cancels the calls of this thread, if that is possible."""
         cancellation = self._thread.cancellation = Cancellation()
         try:
             yield cancellation.cancel
@@ -138,10 +138,10 @@ def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:
     return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)]) if missing else array
 
 
-def load_model(model: SavedModel) -> ModelCaller:
-    """Load a model, once per process however many ask for it.
+def load_model(model: SavedModel) -> LoadedModel:
+    """Load a model, once per process.
 
-    The model stays loaded as long as anyone holds what this returned.
+    The model stays loaded as long as a returned object is referenced.
 
     Raises:
         ModelError: there is no SavedModel, it cannot be loaded, it lacks the signature
@@ -150,35 +150,37 @@ def load_model(model: SavedModel) -> ModelCaller:
     """
     key = (model.uri, model.signature_name, dumps(dict(model.parameters)))
     with _lock:
-        caller = _loaded.get(key)
-        if caller is None:
-            caller = _loaded[key] = ModelCaller(_load(model))
-            _calm_collector()
-        return caller
+        loaded = _loaded.get(key)
+        if loaded is None:
+            loaded = _loaded[key] = _load(model)
+            _tune_collector()
+        return loaded
 
 
-def check_model(model: SavedModel) -> None:
-    """See that a model can be called as it is asked for, without TensorFlow and without loading it.
+def check_model(model: SavedModel) -> Signature:
+    """Check that a model can be called with its parameters, without TensorFlow.
 
-    Its variables are not looked at.
+    The model is not loaded: its variables are not checked.
+
+    Returns:
+        The signature, with the inputs that rows fill.
 
     Raises:
-        ModelError: as `load_model` does.
+        ModelError: for the same reasons as `load_model`.
     """
     info = read_signatures(model.uri)
     named = {signature.name: signature for signature in info.signatures}
     with _named(model):
         check_named(model.signature_name, named)
-        _fed(named[model.signature_name], model.parameters)
+        return _split(named[model.signature_name], model.parameters)[0]
 
 
-def _calm_collector() -> None:
-    """Keep Python's cycle collector from what it cannot collect.
+def _tune_collector() -> None:
+    """Reduce the work of Python's cycle collector.
 
-    TensorFlow's half a million objects stay until the process ends: out of the
-    collector's sight they cost nothing, in it a third of all time at full speed. Rows
-    come and go by the thousand and hold no cycles: looking at them every 700 objects
-    costs another twentieth.
+    TensorFlow's half a million objects live until the process ends. Scanning them again and
+    again takes a third of the time at full speed, so they are frozen. Rows have no reference
+    cycles: a scan after every 700 new objects takes another twentieth.
     """
     gc.collect()
     gc.freeze()
@@ -195,7 +197,7 @@ def _load(model: SavedModel) -> LoadedModel:
 
 @contextmanager
 def _named(model: SavedModel) -> Iterator[None]:
-    """Say of what is wrong with a model which one it is."""
+    """Add the model's location to the message of a `ModelError`."""
     try:
         yield
     except ModelError as error:
@@ -208,13 +210,13 @@ def _with_signature(model: SavedModel, root: Any) -> LoadedModel:
     inputs = _tensor_infos(function.structured_input_signature[1])
     outputs = _tensor_infos(function.structured_outputs)
     whole = Signature(model.signature_name, inputs, outputs)
-    signature, parameters = _fed(whole, model.parameters)
+    signature, parameters = _split(whole, model.parameters)
     call = make_caller(function, sorted(tensor.name for tensor in inputs))
     return LoadedModel(signature, call, parameters, keep=root)
 
 
-def _fed(whole: Signature, values: Mapping[str, Any]) -> tuple[Signature, dict[str, _Parameter]]:
-    """What of a signature rows give, and the parameters that give the rest."""
+def _split(whole: Signature, values: Mapping[str, Any]) -> tuple[Signature, dict[str, _Parameter]]:
+    """Split a signature into the part that rows fill and the parameters."""
     signature = whole.beside(values)
     signature.check()
     parameters = {
@@ -238,9 +240,10 @@ def _tensor_infos(specs: Mapping[str, Any]) -> tuple[TensorInfo, ...]:
 
 
 def _parameter(tensor: TensorInfo, value: Any) -> _Parameter:
-    """A parameter for an input with a batch dimension is repeated for each row.
+    """Check a parameter.
 
-    It may also have the whole shape of the input, where that has no batch dimension.
+    For an input with a batch dimension it is repeated for each row. For an input without one
+    it has the whole shape of the input.
     """
     whole = tensor._replace(shape=None if tensor.shape is None else (None, *tensor.shape))
     batched = tensor.shape is not None and tensor.shape[:1] == (None,)

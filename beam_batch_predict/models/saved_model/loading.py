@@ -1,6 +1,6 @@
-"""SavedModels found, copied here and loaded, whoever wrote them.
+"""Loading of SavedModels, from any file system and of any version of TensorFlow.
 
-TensorFlow is imported when the first model is loaded, and not before.
+TensorFlow is imported when the first model is loaded.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ FILES_AT_ONCE = 16
 
 _MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 _SERVING = ["serve"]
-"""The tags of the graph that is for serving, where a SavedModel has several graphs."""
+"""The tags of the graph to load from a SavedModel with several graphs."""
 
 _VARIABLE_OPS = frozenset({"VarHandleOp", "VariableV2", "Variable"})
 _MOST_NAMES = 20
 
 
 def load_saved_model(uri: str) -> Any:
-    """Load a SavedModel from where it is, as `tf.saved_model.load` does.
+    """Load a SavedModel from any file system.
 
     Of several graphs the one for serving is loaded. Optimizers of Keras 2, which TensorFlow
-    revives only with that version of Keras, are left without their slots: no signature
-    uses them.
+    can restore only with that version of Keras, are loaded without their slots, which no
+    signature uses.
 
     Raises:
         ModelError: there is no SavedModel, or it cannot be loaded.
@@ -58,10 +58,9 @@ def load_saved_model(uri: str) -> Any:
 
 
 def import_tensorflow() -> None:
-    """Import TensorFlow, silently where TF_CPP_MIN_LOG_LEVEL asks for silence.
+    """Import TensorFlow, without its log if TF_CPP_MIN_LOG_LEVEL is 3.
 
-    Its native code logs before it reads the variable. What was logged is shown after all if
-    the import fails.
+    Its native code logs before it reads that variable. If the import fails, the log is shown.
     """
     if "tensorflow" in sys.modules or os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
         importlib.import_module("tensorflow")
@@ -106,7 +105,7 @@ def _load(directory: str) -> Any:
 
 
 def _describe(directory: str) -> Any:
-    """The SavedModel message of a model; None where it cannot be read."""
+    """The SavedModel message of a model; None if it cannot be read."""
     from google.protobuf import text_format  # type: ignore[import-untyped]
     from tensorflow.core.protobuf import saved_model_pb2
 
@@ -122,7 +121,7 @@ def _describe(directory: str) -> Any:
 
 
 def _drop_slots(description: Any) -> bool:
-    """Leave what optimizers keep for each variable out of the objects; whether there was any."""
+    """Remove the optimizers' slot variables; return whether there were any."""
     dropped = False
     for graph in description.meta_graphs:
         for node in graph.object_graph_def.nodes:
@@ -133,7 +132,7 @@ def _drop_slots(description: Any) -> bool:
 
 @contextlib.contextmanager
 def _without_warnings_of_slots(logger: logging.Logger) -> Iterator[None]:
-    """Keep TensorFlow from warning, for each slot, that its value is not restored."""
+    """Suppress TensorFlow's warning, for each slot, that its value is not restored."""
 
     def is_news(record: logging.LogRecord) -> bool:
         text = record.getMessage()
@@ -147,22 +146,22 @@ def _without_warnings_of_slots(logger: logging.Logger) -> Iterator[None]:
 
 
 def _hint(directory: str) -> str:
-    """What may be wrong with a directory that has a SavedModel's name and does not load."""
+    """A hint for a directory whose SavedModel does not load."""
     import tensorflow as tf
 
     description = _describe(directory)
     if description is None or not description.meta_graphs:
-        return "its saved_model.pb is not one, or is damaged; copy or export the model again"
+        return "its saved_model.pb is damaged or not a SavedModel; copy or export the model again"
     variables = os.path.join(directory, "variables", "variables.index")
     if not os.path.exists(variables) and _has_variables(description):
         return "it has no variables/variables.index; copy the directory with all its files"
     info = description.meta_graphs[0].meta_info_def
     if "serve" not in info.tags:
         tags = ", ".join(sorted(info.tags)) or "none"
-        return f"it was not exported for serving: its tags are {tags}; name one that was"
+        return f"it was not exported for serving: its tags are {tags}; use a model that was"
     return (
-        f"the reason is that of TensorFlow {tf.__version__}; the model was written by "
-        f"{info.tensorflow_version or 'an unknown version'}: export it again with this one"
+        f"the model was written by TensorFlow {info.tensorflow_version or '(unknown version)'}, "
+        f"and this is TensorFlow {tf.__version__}: export it again with this version"
     )
 
 
@@ -175,7 +174,7 @@ def _has_variables(description: Any) -> bool:
 
 
 def _local_copy(uri: str) -> tuple[str, bool]:
-    """The model's directory on this machine, and whether it is a copy made for us."""
+    """A local directory with the model, and whether it is a temporary copy."""
     try:
         if not any(files.exists(files.join(uri, name)) for name in _MODEL_FILES):
             raise _no_model(uri)
@@ -188,19 +187,19 @@ def _no_model(uri: str) -> ModelError:
     message = f"there is no SavedModel at {uri}: it holds no saved_model.pb"
     names = _models_in(uri)
     if not names:
-        return ModelError(message, "artifactUri must name the directory of a TensorFlow SavedModel")
+        return ModelError(message, "name the directory of a TensorFlow SavedModel")
     listed = ", ".join(names[-_MOST_NAMES:])
     more = f", and {len(names) - _MOST_NAMES} before them" if len(names) > _MOST_NAMES else ""
     return ModelError(
-        f"{message}, but there are models in it: {listed}{more}",
-        f"artifactUri must name one of them, such as {files.join(uri, names[-1])}",
+        f"{message}, but it has directories of models: {listed}{more}",
+        f"name one of them, such as {files.join(uri, names[-1])}",
     )
 
 
 def _models_in(uri: str) -> list[str]:
-    """The directories in one that hold models, as versions of a model are kept."""
+    """The names of the directories in a directory that contain models."""
     if not files.is_local(uri) and uri.rstrip("/").count("/") < 3:
-        return []  # All objects of a bucket would be listed.
+        return []  # A listing of a whole bucket takes too long.
     found = (file.uri.rpartition("/") for file in files.match_in(uri, "*/saved_model.pb*"))
     names = {path.rpartition("/")[2] for path, _, name in found if name in _MODEL_FILES}
     return sorted(names, key=lambda name: (int(name) if name.isdecimal() else -1, name))
@@ -217,9 +216,9 @@ def _download(uri: str) -> str:
 
 
 def _copy_tree(uri: str, directory: str) -> None:
-    """Copy all files below a URI, or raise what the first that cannot be copied raised."""
+    """Copy all files below a URI; raise the first error."""
     prefix = uri.rstrip("/") + "/"
-    # Some tools leave a marker for a folder: an object whose name ends with a slash.
+    # Some tools make a marker for a folder: an object whose name ends with a slash.
     found = [file.uri for file in files.match_in(uri, "**") if not file.uri.endswith("/")]
     targets = [_below(directory, source[len(prefix) :]) for source in found]
     with ThreadPoolExecutor(FILES_AT_ONCE, "model-copy") as pool:
@@ -233,10 +232,10 @@ def _copy_tree(uri: str, directory: str) -> None:
 
 
 def _below(directory: str, name: str) -> str:
-    """The path of a name, which may have slashes, in a directory and not outside of it."""
+    """The path of a name, which may have slashes, in a directory; never outside of it."""
     path = os.path.normpath(f"{directory}/{name}")
     if not path.startswith(directory + os.sep):
-        raise OSError(f"the model has a file whose name leads out of it: {name!r}")
+        raise OSError(f"the model has a file whose name leads out of its directory: {name!r}")
     return path
 
 

@@ -1,7 +1,7 @@
 """The signatures of a `saved_model.pb`, read without TensorFlow.
 
-Importing TensorFlow takes seconds, and loading a model may take minutes; the file says what
-its signatures are. Of the messages in it only those fields are described here that are read.
+Importing TensorFlow takes seconds, and loading a model may take minutes; the file contains the
+signatures. Of its Protocol Buffers messages only the fields that are read are described here.
 
 Source: tensorflow/core/protobuf/{saved_model,meta_graph}.proto and
 tensorflow/core/framework/{tensor_shape,types}.proto; numbers of fields never change.
@@ -33,20 +33,20 @@ _DTYPES = {
     **{19: "float16", 20: "resource", 21: "variant", 22: "uint32", 23: "uint64"},
     **{24: "float8_e5m2", 25: "float8_e4m3fn", 29: "int4", 30: "uint4"},
 }
-"""Names of dtypes by the numbers of the enum DataType."""
+"""Names of dtypes, by number in the enum DataType."""
 
 _ENUM_NAMES = {"float16": "HALF", "float32": "FLOAT", "float64": "DOUBLE"}
-"""Of those whose name in the enum, behind DT_, is not that of the dtype."""
+"""Names in the enum, after DT_, that differ from the name of the dtype."""
 
 _REFERENCE = 100
-"""What is added to the number of a dtype for a reference to it, as TensorFlow 1 has them."""
+"""Added to the number of a dtype for a reference to it (TensorFlow 1)."""
 
 _HIDDEN = ("__saved_model_init_op", "__saved_model_train_op")
-"""Signatures that are for TensorFlow itself, and that no loaded model has."""
+"""Internal signatures of TensorFlow, which a loaded model does not have."""
 
 _SERVING = "serve"
 
-# Message: field: (number, type). A type in brackets is repeated, one in <> the values of a map.
+# Message: field: (number, type). [type] is a repeated field, <type> a map by string.
 _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "SavedModel": {"meta_graphs": (2, "[MetaGraph]")},
     "MetaGraph": {"meta_info_def": (1, "MetaInfo"), "signature_def": (5, "<Signature>")},
@@ -66,12 +66,12 @@ _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
 
 
 class SavedModelInfo(NamedTuple):
-    """What a SavedModel says of itself.
+    """The description in a SavedModel.
 
     Attributes:
-        signatures: sorted by name; they may be such as cannot predict row by row.
-        tags: of the graph that is loaded.
-        tensorflow_version: that wrote it.
+        signatures: sorted by name; some may be unable to predict row by row.
+        tags: the tags of the graph that is loaded.
+        tensorflow_version: the version of TensorFlow that wrote it.
     """
 
     signatures: tuple[Signature, ...]
@@ -80,7 +80,7 @@ class SavedModelInfo(NamedTuple):
 
 
 def read_signatures(uri: str) -> SavedModelInfo:
-    """Read what a SavedModel says of its signatures.
+    """Read the signatures of a SavedModel.
 
     Args:
         uri: the directory that holds `saved_model.pb`, a local path or a URI.
@@ -111,7 +111,7 @@ def _read(uri: str) -> Any:
         raise
     except Exception as error:  # protobuf's error class depends on its implementation
         raise ModelError(
-            f"the model at {uri} cannot be read: its saved_model.pb is none, or is damaged",
+            f"the model at {uri} cannot be read: its saved_model.pb is damaged or not a SavedModel",
             "copy or export the model again",
         ) from error
     return message
@@ -121,10 +121,10 @@ def _info(message: Any, uri: str) -> SavedModelInfo:
     graphs = list(message.meta_graphs)
     if not graphs:
         raise ModelError(
-            f"the model at {uri} cannot be read: its saved_model.pb is none, or is damaged",
+            f"the model at {uri} cannot be read: its saved_model.pb is damaged or not a SavedModel",
             "copy or export the model again",
         )
-    # As the model is loaded: the only graph, or of several that which is for serving.
+    # The graph that is loaded: the only one, or of several the one for serving.
     serving = [graph for graph in graphs if set(graph.meta_info_def.tags) == {_SERVING}]
     graph = (serving if len(graphs) > 1 and serving else graphs)[0]
     signatures = (
@@ -153,7 +153,7 @@ def _tensor(name: str, tensor: Any) -> TensorInfo:
 
 @lru_cache(maxsize=1)
 def _saved_model_class() -> Any:
-    """The class of the message SavedModel, which knows the fields that are read here."""
+    """The class of the message SavedModel, with the fields that are read here."""
     package = "beam_batch_predict.saved_model"
     file = descriptor_pb2.FileDescriptorProto(
         name=f"{package}.proto", package=package, syntax="proto3"

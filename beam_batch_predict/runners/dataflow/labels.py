@@ -19,7 +19,7 @@ from beam_batch_predict.spec.labels import label_violations
 __all__ = ["MAX_JOB_NAME", "check_labels", "is_job_name", "job_name", "labels_in"]
 
 MAX_JOB_NAME = 63
-"""Of the names that are made here. The API takes 1024; labels, which have the name too, take 63."""
+"""Limit on names that are made here. The API allows 1024, and labels with the name only 63."""
 
 MAX_LABEL = 63
 MAX_LABEL_BYTES = 128
@@ -28,7 +28,7 @@ _JOB_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
 
 def is_job_name(name: str) -> bool:
-    """Whether Dataflow takes a name.
+    """Whether Dataflow accepts a name.
 
     Example:
         >>> is_job_name("a-1"), is_job_name("A"), is_job_name("a-")
@@ -38,15 +38,15 @@ def is_job_name(name: str) -> bool:
 
 
 def job_name(name: str, time: datetime.datetime | None = None, salt: str = "") -> str:
-    """A name for a Dataflow job, which no other job has.
+    """Make a name for a Dataflow job that no other job has.
 
-    Dataflow takes a job whose name another running job has for that one; jobs of the other
-    services may share a name.
+    Dataflow refuses a job with the name of a running one; jobs of the other services may share a
+    name.
 
     Args:
         name: any text.
-        time: that the name tells; now, in UTC.
-        salt: what tells jobs of one second apart; by default at random.
+        time: the time in the name; by default now, in UTC.
+        salt: tells jobs of one second apart; by default random.
 
     Example:
         >>> job_name("Pingüinos, 2. Versuch 🐧", datetime.datetime(2026, 5, 1, 12, 30), "a1b2")
@@ -63,10 +63,10 @@ def job_name(name: str, time: datetime.datetime | None = None, salt: str = "") -
 
 
 def labels_in(text: str) -> dict[str, str]:
-    """The labels of a flag's value, as Beam reads it.
+    """Return the labels of a flag's value, as Beam reads it.
 
     Raises:
-        ValueError: Beam could not read it.
+        ValueError: Beam cannot read it.
 
     Example:
         >>> labels_in("a=b=c"), labels_in("a"), labels_in('{"a": "b", "c": "d"}')
@@ -86,11 +86,11 @@ def labels_in(text: str) -> dict[str, str]:
 
 
 def check_labels(labels: Mapping[str, str], flagged: Collection[str]) -> Iterator[Violation]:
-    """What Dataflow would not take; other services take more.
+    """Yield what Dataflow would refuse; other services accept more.
 
     Args:
         labels: values by key.
-        flagged: keys of those that flags gave.
+        flagged: keys of labels that flags gave.
 
     Example:
         >>> print(*check_labels({"_a": "b"}, {}))

@@ -15,10 +15,10 @@ from beam_batch_predict.spec.options import ModelCopies
 __all__ = ["GPU_THREADS", "machines", "models", "workers"]
 
 MAX_WORKERS = 2**31 - 1
-"""What the API's field holds; quotas of projects are far below."""
+"""Limit of the API's field; quotas of projects are far lower."""
 
 GPU_THREADS = 2
-"""Calls of a model at the same time on a worker with GPUs: one computes, one is made ready."""
+"""Concurrent calls of a model on a worker with GPUs: one computes, one is prepared."""
 
 _GPU = re.compile(r"nvidia-[a-z0-9-]+")
 
@@ -29,7 +29,7 @@ _MANY_PROCESSES = "use_multiple_sdk_containers"
 
 
 def machines(plan: OptionBuilder) -> None:
-    """Which machines, and what is in them."""
+    """Choose the machines, and their accelerators."""
     machine = plan.resources.machine_type
     if _is_prime(plan) and machine and "machine_type" not in plan.values:
         plan.notes.append(f"{machine.field}: not used; Dataflow Prime chooses machines")
@@ -49,7 +49,7 @@ def _accelerators(plan: OptionBuilder) -> None:
     flagged = _flagged_accelerators(plan)
     if _is_prime(plan) and flagged and not flagged.startswith("--resource_hints"):
         message = (
-            "Dataflow Prime, which --dataflow_service_options=enable_prime asks for, refuses "
+            "Dataflow Prime, which --dataflow_service_options=enable_prime selects, refuses "
             "worker_accelerator; use --resource_hints=accelerator=… instead, or leave out one"
         )
         plan.refuse(flagged, message)
@@ -61,14 +61,14 @@ def _accelerators(plan: OptionBuilder) -> None:
         if text not in flagged:
             plan.notes.append(f"{flagged} overrides {field} ({text})")
     elif _is_prime(plan):
-        # For all steps: on one step alone it would break the pipeline's only stage in two.
+        # A hint for all steps: a hint for one step would split the pipeline's only stage.
         plan.add("resource_hints", f"accelerator={text}", field)
     else:
         plan.add("dataflow_service_options", f"worker_accelerator={text}", field)
 
 
 def _flagged_accelerators(plan: OptionBuilder) -> str:
-    """The flag that says which accelerators workers have; empty where none does."""
+    """Return the flag that sets the accelerators of workers; empty where none does."""
     starts = {
         "dataflow_service_options": "worker_accelerator=",
         "experiments": "worker_accelerator=",
@@ -84,7 +84,7 @@ def _flagged_accelerators(plan: OptionBuilder) -> str:
 
 
 def _wanted_accelerators(plan: OptionBuilder) -> tuple[str, str] | None:
-    """The accelerators of the job as Dataflow writes them, and their field."""
+    """Return the accelerators of the job as Dataflow writes them, and their field."""
     kind, count = plan.resources.accelerator_type, plan.resources.accelerator_count
     if kind is None:
         if count is not None and count.value and not _flagged_accelerators(plan):
@@ -106,7 +106,7 @@ def _wanted_accelerators(plan: OptionBuilder) -> tuple[str, str] | None:
 
 
 def workers(plan: OptionBuilder) -> None:
-    """How many machines, and who decides it."""
+    """Choose the number of machines, and whether Dataflow may change it."""
     resources, values = plan.resources, plan.values
     fixed = values.get("autoscaling_algorithm") == "NONE"
     plan.take("num_workers", resources.workers_at_start)
@@ -130,7 +130,7 @@ def workers(plan: OptionBuilder) -> None:
 
 
 def _fixed(plan: OptionBuilder, start: int | None, most: int | None) -> None:
-    """Without autoscaling there is one number of workers."""
+    """Check that there is one number of workers, since they do not scale."""
     if most is None or start == most:
         return
     if start is None:
@@ -151,7 +151,7 @@ def _autoscaling(plan: OptionBuilder, start: int | None, most: int | None) -> No
 
 
 def models(plan: OptionBuilder) -> None:
-    """How many copies of the model a machine has, and how many calls of it at once."""
+    """Choose the copies of the model on a machine, and its concurrent calls."""
     has_gpus = bool(_flagged_accelerators(plan) or plan.resources.accelerator_type)
     experiments = plan.entries("experiments")
     chosen = f"--model_copies={plan.copies.value}"

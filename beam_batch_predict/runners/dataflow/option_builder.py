@@ -3,49 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from beam_batch_predict.errors import Violation
+from beam_batch_predict.runners.derived_options import PlannedOption
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Requested, Resources
 
-__all__ = ["OptionBuilder", "PlannedOption"]
-
-
-class PlannedOption(NamedTuple):
-    """An option that no flag gave.
-
-    Attributes:
-        name: of the flag of Beam, without dashes.
-        value: as on a command line.
-        source: the field of the job, or what else, that it comes from.
-    """
-
-    name: str
-    value: str
-    source: str
-
-    @property
-    def flag(self) -> str:
-        """As on a command line.
-
-        Example:
-            >>> PlannedOption("num_workers", "2", "…").flag
-            '--num_workers=2'
-        """
-        return f"--{self.name}={self.value}"
+__all__ = ["OptionBuilder"]
 
 
 class OptionBuilder:
-    """Gathers options, one subject after the other, and what is wrong with them.
+    """Builder of the options of a Dataflow job.
 
     Attributes:
         resources: what the job asks for.
         copies: of the model.
-        values: of all options so far, by attribute of Beam's options.
-        origins: of those of them that no flag gave.
-        options: those that no flag gave, in their order.
-        notes: what is done in another way than a field or a flag says.
+        values: values of all options so far, by attribute of Beam's options.
+        origins: the sources of those values that no flag gave.
+        options: options that no flag gave, in their order.
+        notes: fields and flags that are not followed, and what happens instead.
         wrong: what cannot work.
     """
 
@@ -62,7 +39,7 @@ class OptionBuilder:
         self.wrong: list[Violation] = []
 
     def take(self, name: str, wanted: Requested[Any] | None, *, tell: bool = True) -> None:
-        """Make an option of a value, unless a flag has given one."""
+        """Make an option of a value, unless a flag gives another value."""
         if wanted is None:
             return
         found = self.values.get(name)
@@ -72,28 +49,28 @@ class OptionBuilder:
             self.notes.append(f"--{name}={found} overrides {wanted.field} ({wanted.value})")
 
     def put(self, name: str, value: Any, origin: str) -> None:
-        """Make an option of a value that no flag has given."""
+        """Make an option that no flag gives."""
         self.values[name], self.origins[name] = value, origin
         self.options.append(PlannedOption(name, str(value), origin))
 
     def add(self, name: str, value: str, origin: str) -> None:
-        """An entry of an option that is a list."""
+        """Add an entry to an option that is a list."""
         self.options.append(PlannedOption(name, value, origin))
 
     def shown(self, name: str) -> str:
-        """A value and where it comes from, for messages."""
+        """Return a value with its source, for messages."""
         origin = self.origins.get(name)
         value = self.values[name]
         return f"{origin} ({value})" if origin else f"--{name}={value}"
 
     def named(self, name: str) -> str:
-        """The field or the flag that a value comes from."""
+        """Return the field or the flag that a value comes from."""
         return self.origins.get(name) or f"--{name}"
 
     def refuse(self, path: str, message: str) -> None:
-        """Say what is wrong with a field or a flag."""
+        """Report what is wrong with a field or a flag."""
         self.wrong.append(Violation(path, message))
 
     def entries(self, name: str) -> list[str]:
-        """What flags give for an option that is a list."""
+        """Return the entries that flags give for an option that is a list."""
         return list(self._given.get(name) or ())

@@ -1,7 +1,7 @@
-"""What a job asks for, and what the command line does, as Dataflow's options.
+"""Options of a Dataflow job, from the fields of the job and the command line.
 
-A flag of Beam always wins over a field of the job. What contradicts each other, or what
-Dataflow would refuse after the job's files are staged, is said before anything starts.
+A flag of Beam always wins over a field of the job. Contradictions, and values that Dataflow would
+refuse after the job's files are staged, are reported before anything starts.
 
 Sources: `Job` and `Environment` of the Dataflow API, v1b3; Beam's options; the pages of
 Dataflow's documentation on pipeline options, GPUs, right fitting and customer-managed keys.
@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from beam_batch_predict.errors import Violation
 from beam_batch_predict.messages import quoted, show_location
 from beam_batch_predict.runners.dataflow import machines
 from beam_batch_predict.runners.dataflow.labels import (
@@ -22,32 +21,16 @@ from beam_batch_predict.runners.dataflow.labels import (
     job_name,
     labels_in,
 )
-from beam_batch_predict.runners.dataflow.option_builder import OptionBuilder, PlannedOption
+from beam_batch_predict.runners.dataflow.option_builder import OptionBuilder
+from beam_batch_predict.runners.derived_options import DerivedOptions
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 
-__all__ = [
-    "DataflowOptions",
-    "dataflow_options",
-]
+__all__ = ["dataflow_options", "is_stand_in"]
 
 _REGION = re.compile(r"[a-z]+(-[a-z]+)+[0-9]+")
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/(?P<location>[^/]+)/keyRings/[^/]+/cryptoKeys/.+")
 _GCS = re.compile(r"gs://[a-z0-9][-_a-z0-9.]+[a-z0-9]/[^\r\n]*")
-
-
-class DataflowOptions(NamedTuple):
-    """What becomes of a job's resources.
-
-    Attributes:
-        options: to hand to Beam beside the flags that were given.
-        notes: what is done in another way than a field or a flag says.
-        violations: what cannot work.
-    """
-
-    options: tuple[PlannedOption, ...]
-    notes: tuple[str, ...]
-    violations: tuple[Violation, ...]
 
 
 def dataflow_options(
@@ -57,14 +40,14 @@ def dataflow_options(
     *,
     default_region: Callable[[], str | None] = lambda: None,
     new_name: Callable[[str], str] = job_name,
-) -> DataflowOptions:
-    """The options of a Dataflow job.
+) -> DerivedOptions:
+    """Derive the options of a Dataflow job.
 
     Args:
         resources: what the job asks for.
         given: values of the flags of Beam that were given, by attribute of Beam's options.
         copies: of the model.
-        default_region: asked where neither a flag nor the job names a region.
+        default_region: called where neither a flag nor the job names a region.
         new_name: makes a name of a Dataflow job from the job's own name.
 
     Example:
@@ -78,18 +61,18 @@ source='dedicatedResources.machineSpec.machineType')
         ('--machine_type=n2 overrides dedicatedResources.machineSpec.machineType (n1-standard-4)',)
     """
     plan = OptionBuilder(resources, given, copies)
-    _place(plan, default_region)
+    _location(plan, default_region)
     _name(plan, new_name)
     machines.machines(plan)
     machines.workers(plan)
     machines.models(plan)
     _accounts(plan)
     _labels(plan)
-    return DataflowOptions(tuple(plan.options), tuple(plan.notes), tuple(plan.wrong))
+    return DerivedOptions(tuple(plan.options), tuple(plan.notes), tuple(plan.wrong))
 
 
-def _place(plan: OptionBuilder, default_region: Callable[[], str | None]) -> None:
-    """Project, region, and where files are staged."""
+def _location(plan: OptionBuilder, default_region: Callable[[], str | None]) -> None:
+    """Choose the project, the region, and where files are staged."""
     plan.take("project", plan.resources.project, tell=False)
     _region(plan, default_region)
     values = plan.values
@@ -128,7 +111,7 @@ def _directories(plan: OptionBuilder) -> None:
     if "temp_location" not in values:
         message = "required: a directory gs://bucket/… for what Dataflow needs to run the job"
         plan.refuse("--temp_location", message)
-    if _is_here(values.get("dataflow_endpoint", "")):
+    if is_stand_in(values.get("dataflow_endpoint")):
         return
     for name in ("temp_location", "staging_location"):
         found = values.get(name)
@@ -137,7 +120,7 @@ def _directories(plan: OptionBuilder) -> None:
 
 
 def _name(plan: OptionBuilder, new_name: Callable[[str], str]) -> None:
-    """What the job is called."""
+    """Choose the name of the job."""
     found, wanted = plan.values.get("job_name"), plan.resources.job_name
     if found is None:
         if wanted:
@@ -151,7 +134,7 @@ def _name(plan: OptionBuilder, new_name: Callable[[str], str]) -> None:
 
 
 def _accounts(plan: OptionBuilder) -> None:
-    """Whose rights workers have, and whose key is used."""
+    """Choose the account of the workers and the encryption key."""
     plan.take("service_account_email", plan.resources.service_account)
     plan.take("dataflow_kms_key", plan.resources.kms_key)
     key, region = plan.values.get("dataflow_kms_key"), plan.values.get("region")
@@ -165,15 +148,15 @@ def _accounts(plan: OptionBuilder) -> None:
         plan.refuse(plan.named("dataflow_kms_key"), message)
     elif region and match["location"] != region:
         message = (
-            f"the key is in {match['location']}, and {plan.shown('region')} says where the job is; "
-            "Dataflow takes keys of the job's own region only: name one with --dataflow_kms_key, "
+            f"the key is in {match['location']}, but the job runs in {plan.shown('region')}; "
+            "Dataflow accepts only keys of the job's own region: name one with --dataflow_kms_key, "
             "or change the region"
         )
         plan.refuse(plan.shown("dataflow_kms_key"), message)
 
 
 def _labels(plan: OptionBuilder) -> None:
-    """Labels: those of the job, and those that flags give."""
+    """Merge the labels of the job and those that flags give."""
     given: dict[str, str] = {}
     for text in plan.entries("labels"):
         try:
@@ -191,6 +174,6 @@ def _labels(plan: OptionBuilder) -> None:
     plan.wrong += check_labels({**plan.resources.labels, **given}, given)
 
 
-def _is_here(endpoint: str) -> bool:
-    """Whether it is a stand-in for the service, for which Beam checks no locations either."""
-    return re.match(r"https?://localhost\b", endpoint) is not None
+def is_stand_in(endpoint: str | None) -> bool:
+    """Whether an endpoint is a stand-in for the service: Beam checks no locations for it either."""
+    return re.match(r"https?://localhost\b", endpoint or "") is not None

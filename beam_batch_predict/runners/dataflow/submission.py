@@ -1,4 +1,4 @@
-"""Submission of a job to Dataflow, and what can go wrong."""
+"""Submission of a job to Dataflow, and its errors."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from google.auth.exceptions import GoogleAuthError
 from beam_batch_predict.errors import BatchPredictError
 from beam_batch_predict.status import CODE_OF_HTTP_STATUS, Code
 
-__all__ = ["NotSubmitted", "service_message", "short_news", "submitting"]
+__all__ = ["NotSubmitted", "service_message", "short_client_logs", "submitting"]
 
 _HINTS = {
-    401: "see that your credentials are valid: gcloud auth application-default login",
-    403: "see that the Dataflow API is enabled in --project, that you may create jobs there "
+    401: "check that your credentials are valid: gcloud auth application-default login",
+    403: "check that the Dataflow API is enabled in --project, that you may create jobs there "
     "(roles/dataflow.developer), and that you may act as the workers' service account "
     "(roles/iam.serviceAccountUser)",
-    404: "see that --project and --region are right",
+    404: "check --project and --region",
     429: "a quota of the project is used up: try again later, or in another --region",
 }
 
 _REQUEST = re.compile(r"^(?:\d{3} )?(?:GET|POST|PUT) https?://\S+: ")
-"""What clients put before a message of the service."""
+"""Text that clients put before a message of the service."""
 
 
 class NotSubmitted(BatchPredictError):
-    """Dataflow has not taken a job: nothing runs.
+    """Dataflow has not accepted a job: nothing runs.
 
     Example:
         >>> NotSubmitted("no such project", code=Code.NOT_FOUND).status
@@ -44,14 +44,14 @@ class NotSubmitted(BatchPredictError):
 
 @contextlib.contextmanager
 def submitting() -> Iterator[None]:
-    """Around the hand-over of a job: errors after which nothing runs are ours.
+    """Convert the errors of a submission, inside the block.
 
     Raises:
-        NotSubmitted: what a job needs cannot be staged, or Dataflow refuses it.
-        BatchPredictError: Dataflow does not say whether it has taken the job.
+        NotSubmitted: the job's files cannot be staged, or Dataflow refuses the job.
+        BatchPredictError: Dataflow has not confirmed the job, which may run or not.
     """
     try:
-        with short_news():
+        with short_client_logs():
             yield
     except BatchPredictError:
         raise
@@ -61,13 +61,13 @@ def submitting() -> Iterator[None]:
 
 
 def _is_of_service(error: BaseException) -> bool:
-    """Whether the service was asked to make a job, when the error came."""
+    """Whether the error came from the request to create a job."""
     frames = traceback.walk_tb(error.__traceback__)
     return any(frame.f_code.co_name == _SUBMIT for frame, _ in frames)
 
 
 _SUBMIT = "submit_job_description"
-"""The function of Beam's client that asks for a job."""
+"""The function of Beam's client that creates a job."""
 
 
 def _refusal(error: Exception) -> NotSubmitted | None:
@@ -76,21 +76,21 @@ def _refusal(error: Exception) -> NotSubmitted | None:
     if type(error).__name__ == "DataflowJobAlreadyExistsError":
         return NotSubmitted(
             str(error).partition(". If ")[0],
-            "give this one another --job_name, or wait for the end of that one",
+            "use another --job_name, or wait for the end of the other job",
             Code.ALREADY_EXISTS,
         )
     code = int(error.code or 0) if isinstance(error, GoogleAPICallError) else 0
     if code not in CODE_OF_HTTP_STATUS:
         return None
-    message = f"Dataflow does not take the job (HTTP {code}): {service_message(error)}"
+    message = f"Dataflow refused the job (HTTP {code}): {service_message(error)}"
     return NotSubmitted(message, _HINTS.get(code, ""), CODE_OF_HTTP_STATUS[code])
 
 
 def _unclear(error: Exception) -> BatchPredictError:
-    """For a request that was answered with nothing that says whether the job was made."""
+    """Make the error for a request whose answer does not show whether the job was created."""
     unclear = BatchPredictError(
-        f"Dataflow does not say whether it has taken the job: {service_message(error)}",
-        "see whether the job runs there; if it does not, --resume starts it again",
+        f"Dataflow has not confirmed the job: {service_message(error)}",
+        "check whether the job runs there; if it does not, use --resume",
     )
     unclear.code = Code.UNAVAILABLE
     return unclear
@@ -100,28 +100,26 @@ def _not_staged(error: Exception) -> NotSubmitted:
     if isinstance(error, GoogleAuthError):
         return _no_credentials(error)
     if isinstance(error, (GoogleAPICallError, OSError)):
-        hint = (
-            "see that you may write to --temp_location, and to --staging_location if there is one"
-        )
+        hint = "check that you may write to --temp_location, and to --staging_location if it is set"
         code = CODE_OF_HTTP_STATUS.get(
             int(getattr(error, "code", 0) or 0), Code.FAILED_PRECONDITION
         )
-        return NotSubmitted(
-            f"what the job needs cannot be staged: {service_message(error)}", hint, code
-        )
-    return NotSubmitted(f"the job cannot be handed over to Dataflow: {service_message(error)}")
+        return NotSubmitted(f"cannot stage the job's files: {service_message(error)}", hint, code)
+    return NotSubmitted(f"cannot submit the job to Dataflow: {service_message(error)}")
 
 
 def _no_credentials(error: Exception) -> NotSubmitted:
-    return NotSubmitted(f"the credentials do not work: {error}", _HINTS[401], Code.UNAUTHENTICATED)
+    return NotSubmitted(
+        f"the credentials are not valid: {error}", _HINTS[401], Code.UNAUTHENTICATED
+    )
 
 
 @contextlib.contextmanager
-def short_news() -> Iterator[None]:
-    """Inside the block Beam's client tells errors without their tracebacks, and once."""
+def short_client_logs() -> Iterator[None]:
+    """Have Beam's client log errors once and without tracebacks, inside the block."""
     filters = {
         "apache_beam.utils.retry": _without_traceback,
-        "apache_beam.runners.dataflow.internal.apiclient": _is_not_raised_too,
+        "apache_beam.runners.dataflow.internal.apiclient": _is_not_raised_as_well,
     }
     for name, added in filters.items():
         logging.getLogger(name).addFilter(added)
@@ -138,13 +136,13 @@ def _without_traceback(record: logging.LogRecord) -> bool:
     return True
 
 
-def _is_not_raised_too(record: logging.LogRecord) -> bool:
+def _is_not_raised_as_well(record: logging.LogRecord) -> bool:
     text = record.getMessage()
     return not text.startswith(("HTTP status ", "details of server error"))
 
 
 def service_message(error: BaseException) -> str:
-    """What the service said, without the request to which it said so.
+    """Return the message of the service, without the request that it answers.
 
     Example:
         >>> service_message(RuntimeError("403 GET http://localhost:1/v1b3/projects/p: not you"))

@@ -1,8 +1,8 @@
-"""A job of Dataflow, waited for.
+"""Waiting for the end of a Dataflow job.
 
-Beam's own waiting gives up when the service once does not say how a job stands, and waits most
-of a minute for the reason of a failure that the job's record may tell already. This one goes on
-asking, tells what the service says, and fails only jobs that have failed.
+Beam's own waiting stops at the first poll that fails, and waits most of a minute for the reason of
+a failure, which the run's own job resource may have already. This module keeps polling, shows the
+messages of the service, and fails only for jobs that have failed.
 """
 
 from __future__ import annotations
@@ -19,50 +19,46 @@ from apache_beam.runners.runner import PipelineState
 
 from beam_batch_predict import cancellation
 from beam_batch_predict.errors import BatchPredictError, Cancelled
-from beam_batch_predict.runners.dataflow.submission import service_message, short_news
+from beam_batch_predict.runners.dataflow.submission import service_message, short_client_logs
 from beam_batch_predict.runners.errors import status_of_pipeline_error
+from beam_batch_predict.spec import RunState
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["is_dataflow_job", "wait_for_dataflow"]
+__all__ = ["wait_for_dataflow"]
 
 FIRST_WAIT, LONGEST_WAIT = 1.0, 10.0
-"""Seconds between two questions how the job stands, at its start and later."""
+"""Seconds between two polls, at the start of the job and later."""
 
 SECONDS_FOR_REASON = 30.0
-"""How long after a failure the service may need to say why."""
+"""Seconds to wait for the reason of a failure."""
 
 SECONDS_WITHOUT_ANSWER = 1800.0
-"""How long the service may not say how the job stands, before this command gives up."""
+"""Seconds without a successful poll, before this command ends."""
 
 _IN_SERVICE = re.compile(r"\s*\n\s*passed through:\s*\n.*", re.DOTALL)
-"""Where in the service a worker's error went by: lines behind its traceback."""
+"""Lines of the service behind the traceback of a worker's error."""
 
 _logger = logging.getLogger(__name__)
-
-
-def is_dataflow_job(result: Any) -> bool:
-    """Whether a pipeline's result is a job of Dataflow."""
-    return type(result).__name__ == "DataflowPipelineResult"
 
 
 def wait_for_dataflow(
     result: Any,
     options: PipelineOptions,
-    record_state: Callable[[], str],
+    run_state: Callable[[], RunState],
     show: Callable[[str], object] = _logger.info,
 ) -> None:
-    """Wait for the end of a job, and tell of it.
+    """Wait for the end of a job, and show its states and messages.
 
     Args:
         result: of the pipeline.
         options: of the pipeline.
-        record_state: what the run's own record says, as `Run.state`.
+        run_state: returns the state that the run's own job resource has now.
         show: takes a line of text.
 
     Raises:
-        BatchPredictError: the job failed, with what the service says of it.
-        Cancelled: somebody has cancelled it.
-        JobGoesOn: the service has not said for long how the job stands.
+        BatchPredictError: the job failed, for the reason that the service gives.
+        Cancelled: the job was cancelled in Dataflow.
+        JobGoesOn: no poll has succeeded for a long time.
     """
     cloud = options.view_as(GoogleCloudOptions)
     job = result.job_id()
@@ -72,50 +68,50 @@ def wait_for_dataflow(
         f"?project={cloud.project}\nto cancel it: gcloud dataflow jobs cancel {job} {where}"
     )
     messages = _Messages(result, show)
-    with short_news():
-        state = _Watch(result, messages, record_state, show).to_the_end()
+    with short_client_logs():
+        state = _Watch(result, messages, run_state, show).to_the_end()
         if state == PipelineState.FAILED:
-            _wait_for_reason(messages, record_state)
+            _wait_for_reason(messages, run_state)
     if state == PipelineState.CANCELLED:
-        raise Cancelled("the job was cancelled in Dataflow", "--resume goes on with it")
+        raise Cancelled("the job was cancelled in Dataflow", "use --resume to resume the run")
     if state != PipelineState.DONE:
         raise _failure(state, messages.reason)
 
 
 def _failure(state: str, reason: Status | None) -> BatchPredictError:
     if state != PipelineState.FAILED:
-        reason = Status(Code.ABORTED, f"the job of Dataflow ended as {state}")
+        reason = Status(Code.ABORTED, f"the Dataflow job ended as {state}")
     elif reason is None:
-        reason = Status(Code.INTERNAL, "the job failed in Dataflow, which does not say why")
+        reason = Status(Code.INTERNAL, "the job failed in Dataflow, which gives no reason")
     error = BatchPredictError(reason.message)
     error.code = reason.code
     return error
 
 
 class _Watch:
-    """Asks how a job stands, again and again."""
+    """Polls the state of a job until it ends."""
 
     def __init__(
         self,
         result: Any,
         messages: _Messages,
-        record_state: Callable[[], str],
+        run_state: Callable[[], RunState],
         show: Callable[[str], object],
     ) -> None:
         self._result, self._messages = result, messages
-        self._record_state, self._show = record_state, show
+        self._run_state, self._show = run_state, show
         self._state = PipelineState.UNKNOWN
         self._answered = time.monotonic()
         self._trouble = ""
 
     def to_the_end(self) -> str:
-        """The state in which the job ended."""
+        """Poll until the job has ended, and return its last state."""
         wait = FIRST_WAIT
         while True:
             try:
                 self._look()
             except Exception as error:
-                if self._record_state() == "SUCCEEDED":
+                if self._run_state() is RunState.SUCCEEDED:
                     return str(PipelineState.DONE)
                 self._no_answer(error)
             if PipelineState.is_terminal(self._state):
@@ -129,43 +125,44 @@ class _Watch:
         if state != self._state:
             self._state = state
             self._show(f"the Dataflow job is {state}")
-        with contextlib.suppress(Exception):  # that a message comes later is no trouble
+        with contextlib.suppress(Exception):  # the next poll reads the messages again
             self._messages.read()
 
     def _no_answer(self, error: Exception) -> None:
         trouble = service_message(error)
         if trouble != self._trouble:
             self._trouble = trouble
-            self._show(f"Dataflow does not say how the job stands; it is asked again: {trouble}")
+            self._show(f"cannot read the job's state from Dataflow; retrying: {trouble}")
         if time.monotonic() - self._answered > SECONDS_WITHOUT_ANSWER:
             raise cancellation.JobGoesOn(
-                f"Dataflow has not said for {SECONDS_WITHOUT_ANSWER / 60:.0f} minutes how the job "
-                "stands: it continues without this command, and writes its record itself"
+                "cannot read the job's state from Dataflow for "
+                f"{SECONDS_WITHOUT_ANSWER / 60:.0f} minutes: the job continues without this "
+                "command, and its workers write job.json"
             ) from error
 
 
-def _wait_for_reason(messages: _Messages, record_state: Callable[[], str]) -> None:
-    """Give the service time to say why a job failed, unless its record does."""
+def _wait_for_reason(messages: _Messages, run_state: Callable[[], RunState]) -> None:
+    """Wait until the service gives the reason of a failure, or the job resource has it."""
     end = time.monotonic() + SECONDS_FOR_REASON
-    while messages.reason is None and record_state() != "FAILED" and time.monotonic() < end:
+    while messages.reason is None and run_state() is not RunState.FAILED and time.monotonic() < end:
         time.sleep(FIRST_WAIT)
         with contextlib.suppress(Exception):
             messages.read()
 
 
 class _Messages:
-    """What the service says of a job: warnings and errors."""
+    """Warnings and errors that the service reports for a job."""
 
     def __init__(self, result: Any, show: Callable[[str], object]) -> None:
         self._job, self._client = result.job_id(), result._runner.dataflow_client
         self._show = show
-        self._told: set[str] = set()
+        self._shown: set[str] = set()
         self._since: Any = None
         self._rank = -2
         self.reason: Status | None = None
 
     def read(self) -> None:
-        """Show what is new; keep the error that tells most."""
+        """Show new messages; keep the error that explains most."""
         page: str | None = None
         while page is None or page:
             found, page = self._client.list_messages(
@@ -185,22 +182,22 @@ class _Messages:
             return
         status = _status(text)
         is_error = message.message_importance.name == "JOB_MESSAGE_ERROR"
-        if status.message not in self._told:  # it may come again, or from each of four attempts
-            self._told.add(status.message)
+        if status.message not in self._shown:  # four attempts may report the same
+            self._shown.add(status.message)
             self._show(f"Dataflow, {'error' if is_error else 'warning'}: {status.message}")
         if is_error and (rank := _rank(text)) >= self._rank:
             self._rank, self.reason = rank, status
 
 
 def _rank(text: str) -> int:
-    """How much an error tells: most where it is that of a worker."""
+    """Rank an error by how much it explains: a worker's error most."""
     if "Traceback" in text:
         return 1
     return -1 if "work item was attempted" in text else 0
 
 
 def _status(text: str) -> Status:
-    r"""What a message says, in a line.
+    r"""Return the text of a message in one line, with its code.
 
     Example:
         >>> _status("Error message from worker: generic::unknown: Traceback (most recent call "

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
-from beam_batch_predict.spec import NonFinite
 
-__all__ = ["in_echoes", "predicted_rows", "take"]
+__all__ = ["FailedRows", "failed_rows", "predicted_rows", "take"]
 
 
 def predicted_rows(batch: InstanceBatch) -> tuple[list[Predictions], Sequence[int]]:
@@ -21,9 +20,37 @@ def predicted_rows(batch: InstanceBatch) -> tuple[list[Predictions], Sequence[in
     return groups, sorted(chain.from_iterable(group.rows for group in groups))
 
 
-def in_echoes(non_finite: NonFinite) -> NonFinite:
-    """ERROR is about what the model gives; what came in is echoed all the same."""
-    return NonFinite.STRING if non_finite is NonFinite.ERROR else non_finite
+class FailedRows(NamedTuple):
+    """The rows of a batch that failed, in row order.
+
+    Attributes:
+        rows: their positions.
+        codes: of their statuses.
+        messages: of their statuses, each with the location of its row.
+    """
+
+    rows: list[int]
+    codes: list[int]
+    messages: list[str]
+
+
+def failed_rows(batch: InstanceBatch) -> FailedRows:
+    """The rows of a batch that failed, with what error records show of each.
+
+    Example:
+        >>> from beam_batch_predict.status import Code, Status
+        >>> failed_rows(InstanceBatch(
+        ...     [b"["], origins=((0, "a.jsonl"),), offsets=[7],
+        ...     statuses={0: Status(Code.INVALID_ARGUMENT, "not JSON")}))
+        FailedRows(rows=[0], codes=[3], messages=['not JSON (a.jsonl, byte 7)'])
+    """
+    rows = sorted(batch.statuses)
+    statuses = [batch.statuses[row] for row in rows]
+    messages = [status.message for status in statuses]
+    if batch.origins:
+        locations = map(batch.location, rows)
+        messages = [f"{m} ({at})" for m, at in zip(messages, locations, strict=True)]
+    return FailedRows(rows, [int(status.code) for status in statuses], messages)
 
 
 def take(column: Sequence[Any] | None, rows: Sequence[int]) -> Any:

@@ -1,7 +1,7 @@
 """Columns of JSON values as Arrow arrays of the types that the values need.
 
-Arrow's own inference takes a truth behind a number for a number, and text beside bytes for
-bytes; it also knows no limit of depth, and ends the process where values have no end.
+Arrow's own inference takes a boolean after a number for a number, and text beside bytes for
+bytes. It has no limit of depth, and ends the process if a value contains itself.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ _LEAVES = (
     ({bool}, pa.bool_()),
     ({bytes}, BINARY),
 )
-"""What Python calls the values, and the type that they have."""
+"""The column type of values, by their Python types."""
 
 
 def of_values(values: Sequence[Any], nulls: bool = False) -> Typed:
-    """JSON values with the type that holds them; also bytes, tuples and what NumPy has.
+    """JSON values, bytes, tuples or NumPy values, with the type that holds them.
 
     Args:
         values: the values.
@@ -139,7 +139,7 @@ def _is_field_name(name: Any) -> bool:
 
 
 def _plain_value(value: Any) -> Any:
-    """What JSON has for a value of Python's or NumPy's."""
+    """A value of Python or NumPy as JSON has it."""
     if isinstance(value, dict):
         data = b64_data(value)
         return value if data is None else data

@@ -26,7 +26,7 @@ from beam_batch_predict.sinks.columns.layout import (
 )
 from beam_batch_predict.spec import RecordShape
 
-__all__ = ["InstanceColumns", "head_columns", "prediction_heads"]
+__all__ = ["InstanceColumns", "identity_columns", "prediction_identity"]
 
 InstanceColumns: TypeAlias = "dict[Column, Sequence[Any] | pa.Array]"
 """The values of each column, row by row; None for a row that does not have it."""
@@ -35,20 +35,20 @@ _MOST_FIELDS = 1_000
 """An instance with more fields is one cell."""
 
 
-def prediction_heads(
+def prediction_identity(
     batch: InstanceBatch, rows: Sequence[int], shape: RecordShape = RecordShape.ECHO
 ) -> InstanceColumns:
-    """What stands before the predictions of some rows of a batch.
+    """The columns that identify predicted rows, before the predictions.
 
-    Where there are no rows: the columns that they would have, as far as that is known.
+    Without rows: the columns that they would have, as far as these are known.
     """
     if shape is RecordShape.OUTPUTS:
         return {} if batch.keys is None else {KEY_COLUMN: take(batch.keys, rows)}
-    return head_columns(batch, rows) if len(rows) else _expected_heads(batch)
+    return identity_columns(batch, rows) if len(rows) else _expected_identity(batch)
 
 
-def _expected_heads(batch: InstanceBatch) -> InstanceColumns:
-    """The columns that rows of a batch would have, where there is none to tell; no values."""
+def _expected_identity(batch: InstanceBatch) -> InstanceColumns:
+    """The columns that rows of a batch would have, as far as they are known; no values."""
     if batch.keys is not None:
         return {KEY_COLUMN: []}
     if isinstance(batch.instances, ArrowRows):
@@ -56,14 +56,14 @@ def _expected_heads(batch: InstanceBatch) -> InstanceColumns:
     return {Column(FIELD, name): [] for name in batch.columns}
 
 
-def head_columns(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColumns:
-    """The columns of some rows of a batch."""
+def identity_columns(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColumns:
+    """The columns that identify some rows of a batch."""
     keys = take(batch.keys, rows)
     if keys is None:
         return _unkeyed(batch, rows)
     if batch.keyed_by_user or None not in keys:
         return {KEY_COLUMN: keys}
-    # A row whose key is what is wrong with it shows its instance.
+    # A row without a valid key shows its instance.
     shown = [row for row, key in zip(rows, keys, strict=True) if key is None]
     columns = _unkeyed(batch, shown)
     beside = {column: _spread(values, shown, rows) for column, values in columns.items()}
@@ -106,7 +106,7 @@ def _arrow_columns(role: int, rows: ArrowRows) -> InstanceColumns:
 def _columns_of(
     instances: Sequence[Any], names: tuple[str, ...]
 ) -> dict[str, Sequence[Any]] | None:
-    """The instances as columns, where all of them have the same, which is the usual case."""
+    """The instances as columns, if all of them have the same: the usual case."""
     types = set(map(type, instances))
     if types == {dict}:
         shapes = list(map(tuple, instances))
@@ -131,7 +131,7 @@ def _fields_of(instance: Any, names: tuple[str, ...]) -> Mapping[str, Any] | Non
 
 
 def _shown(batch: InstanceBatch, rows: Sequence[int], instances: Sequence[Any]) -> Sequence[Any]:
-    """What the output shows of bytes: records as they are, else the text that goes for them."""
+    """What the output shows of bytes: input records as they are, else their JSON text."""
     if batch.texts is None:
         return instances
     records = batch.format.startswith("tf-record")

@@ -1,8 +1,8 @@
 """Outcomes as tables: the columns, known before all rows are seen.
 
-A format without columns, such as JSON Lines, has the empty layout everywhere. One with
-columns writes each part with the columns seen so far; what all parts have together is known
-at publication only, and is what every published file has.
+A format without columns, such as JSON Lines, always has the empty layout. A format with
+columns writes each part with the columns seen so far. Every published file has the columns of
+all parts, which are known only at publication.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pyarrow as pa
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.sinks.columns.value_types import unified
-from beam_batch_predict.spec import NonFinite, RecordShape
+from beam_batch_predict.spec import RecordShape
 from beam_batch_predict.spec.instance_config import RESERVED_FIELDS
 
 __all__ = [
@@ -44,20 +44,20 @@ __all__ = [
 ]
 
 KEY, FIELD, INSTANCE, ATTACHED, OUTCOME = range(5)
-"""What a column holds. This is also the order in which they stand in a row."""
+"""What a column holds; also the order of columns in a row."""
 
 MOST_COLUMNS = 20_000
-"""Rows of ever new fields would make files grow with the square of the rows."""
+"""Rows that each add fields would make files grow with the square of the rows."""
 
 BLOCK_BYTES = 1024 * 1024
-"""What is held at a time of a file that is written again."""
+"""Bytes held at a time of a file that is written again."""
 
 
 class OwnType(Protocol):
-    """What the values of a column are, where it is no type of Arrow."""
+    """A type of column values that is not a type of Arrow."""
 
     def unify(self, other: Any) -> OwnType:
-        """The type that holds the values of both; the same for any order of unifications."""
+        """The type that holds the values of both, whatever the order of unifications."""
 
 
 ColumnType: TypeAlias = "pa.DataType | OwnType"
@@ -69,7 +69,7 @@ class Column(NamedTuple):
     Attributes:
         role: what it holds.
         name: its name, before clashes are resolved.
-        type: what its values are, where the format has types.
+        type: of its values, if the format has types.
 
     Example:
         >>> Column(FIELD, "mass").name
@@ -122,10 +122,9 @@ class Rows(NamedTuple):
     """Rows that go to one kind of file.
 
     Attributes:
-        layout: the columns that they need; where there are no rows, those that any
-            would need.
-        content: the rows as the writer of their format takes them, in any schema that
-            has those columns; None where there are no rows.
+        layout: the columns that they need; without rows, those that rows would need.
+        content: makes the rows as the writer of their format takes them, for a schema that
+            has these columns; None without rows.
     """
 
     layout: Layout
@@ -139,42 +138,45 @@ class RowWriter(Protocol):
         """Add some rows, whose columns the file's schema has."""
 
     def close(self) -> None:
-        """Write what is left to be written. The file itself stays open."""
+        """Write the rest. The file itself stays open."""
 
 
 class RecordFormat(Protocol):
-    """What a format of predictions and errors files must be able to do.
+    """A format of predictions and errors files.
 
-    The same rows in the same schema are the same bytes, however they come in pieces.
+    The same rows in the same schema are the same bytes, whatever the pieces they come in.
     """
 
     extension: str
     """Of the published files."""
 
-    def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def predictions(self, batch: InstanceBatch) -> Rows:
         """The rows that were predicted, in row order."""
 
-    def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def errors(self, batch: InstanceBatch) -> Rows:
         """The rows that failed, in row order."""
 
     def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
         """The schema of a file; `taken` are columns whose names no other may have."""
 
     def empty(self, layout: Layout) -> Layout:
-        """The layout of a file of predictions without rows, where batches say this much."""
+        """The layout of a predictions file without rows, if batches have this layout."""
 
     def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
-        """Whether files, one behind the other, are what one file in a schema would be."""
+        """Whether files, one after the other, equal one file in a schema."""
 
     def writer(self, file: BinaryIO, schema: Schema) -> RowWriter:
         """Begin a file."""
 
+    def header(self, schema: Schema) -> bytes:
+        """The file of the names of the columns; empty where files have these themselves."""
+
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
-        """The rows of a file that was written in a schema, some at a time."""
+        """The rows of a file that was written with a schema, some at a time."""
 
 
 class BytesWriter:
-    """A file that is a beginning, then the bytes of rows."""
+    """A file of some first bytes and then the bytes of rows."""
 
     def __init__(self, file: BinaryIO, schema: Schema, beginning: bytes = b"") -> None:
         self._file = file
@@ -188,7 +190,7 @@ class BytesWriter:
             self._file.write(rows.content(self._schema))
 
     def close(self) -> None:
-        """Nothing is left to be written."""
+        """Do nothing: all is written."""
 
 
 def blocks(file: BinaryIO) -> Iterator[bytes]:
@@ -200,8 +202,8 @@ def blocks(file: BinaryIO) -> Iterator[bytes]:
 def column_names(layout: Layout, used: Iterable[str]) -> tuple[str, ...]:
     """The names of columns in a file.
 
-    A column of the data whose name has a meaning of its own in the output, or is
-    taken by a column that came before, gets `_` behind it until it has not.
+    A column of the data gets `_` at the end of its name, perhaps several times, as long as the
+    name is reserved in the output or taken by an earlier column.
 
     Args:
         layout: the columns.
@@ -232,24 +234,24 @@ def _free(name: str, used: Iterable[str]) -> str:
 
 
 def check_columns(count: int) -> None:
-    """Refuse more columns than anyone could want.
+    """Refuse more than `MOST_COLUMNS` columns.
 
     Raises:
-        DestinationError: there are.
+        DestinationError: there are more.
     """
     if count > MOST_COLUMNS:
         raise DestinationError(
             f"the output needs {count} columns or more, and may have {MOST_COLUMNS} at most",
             "write jsonl, name the fields to send with includedFields, or set keyField: the key "
-            "then stands for the instance",
+            "then replaces the instance",
         )
 
 
 def union(*layouts: Iterable[Column]) -> Layout:
-    """All columns of several layouts, those of one kind in the order in which they came.
+    """All columns of several layouts, those of one role in their first order.
 
     Raises:
-        DestinationError: there are more than anyone could want.
+        DestinationError: there are more than `MOST_COLUMNS`.
 
     Example:
         >>> union([Column(FIELD, "b"), Column(OUTCOME, "prediction")], [Column(FIELD, "a")])[:2]

@@ -1,8 +1,8 @@
 """Arrow arrays of the column types, and casts from one type to another.
 
-`retyped` makes of an array what it would be among other values, whatever types it has had in
-between. Arrow's cast of a whole list or struct does nearly that, but gives broken arrays where
-null becomes a list (25.0).
+`retyped` makes an array of the type that it needs among other values, whatever types it has
+had in between. Arrow's cast of a whole list or struct does nearly that, but gives broken arrays
+if null becomes a list (25.0).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Typed(NamedTuple):
 
 
 def retyped(array: pa.Array, old: pa.DataType, new: pa.DataType) -> pa.Array:
-    """An array of one type in another, which holds all its values.
+    """Cast an array to another type, which holds all its values.
 
     Example:
         >>> from beam_batch_predict.sinks.columns.value_types import DOUBLE, SMALL_INT

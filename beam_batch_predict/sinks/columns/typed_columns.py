@@ -82,7 +82,7 @@ def _plain(array: pa.Array) -> pa.Array:
     """The same values in one of the types that columns have.
 
     Raises:
-        Conflict: there is none of them that says the same.
+        Conflict: none of them holds the values.
     """
     array = plain_array(array)
     kind = array.type

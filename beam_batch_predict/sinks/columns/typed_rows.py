@@ -15,12 +15,12 @@ import numpy as np
 import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.sinks.columns.batch_rows import predicted_rows
+from beam_batch_predict.sinks.columns.batch_rows import failed_rows, predicted_rows
 from beam_batch_predict.sinks.columns.inferred_columns import of_values
 from beam_batch_predict.sinks.columns.instance_columns import (
     InstanceColumns,
-    head_columns,
-    prediction_heads,
+    identity_columns,
+    prediction_identity,
 )
 from beam_batch_predict.sinks.columns.layout import (
     ERROR_COLUMN,
@@ -37,13 +37,13 @@ from beam_batch_predict.sinks.columns.layout import (
 from beam_batch_predict.sinks.columns.typed_arrays import Typed, retyped
 from beam_batch_predict.sinks.columns.typed_columns import of_arrow, of_output
 from beam_batch_predict.sinks.columns.value_types import NULL, STRING, output_type, unified
-from beam_batch_predict.spec import NonFinite, RecordShape
+from beam_batch_predict.spec import RecordShape
 
 __all__ = [
     "ERROR_TYPE",
     "TypedRows",
     "empty_layout",
-    "failed_rows",
+    "failed_typed_rows",
     "nested",
     "predicted_typed_rows",
     "type_of",
@@ -80,30 +80,30 @@ class TypedRows(NamedTuple):
 
 
 def predicted_typed_rows(
-    batch: InstanceBatch, non_finite: NonFinite, shape: RecordShape = RecordShape.ECHO
+    batch: InstanceBatch, nulls: bool, shape: RecordShape = RecordShape.ECHO
 ) -> TypedRows:
-    """The rows of a batch that were predicted, in row order."""
+    """The rows of a batch that were predicted, in row order.
+
+    Args:
+        batch: the batch.
+        nulls: whether NaN and infinities are null.
+        shape: of the records.
+    """
     groups, rows = predicted_rows(batch)
-    nulls = non_finite is NonFinite.NULL
-    heads = _typed_heads(prediction_heads(batch, rows, shape), nulls)
-    return _typed_rows(heads | _outputs(batch, groups, nulls, shape), len(rows))
+    identity = _typed_identity(prediction_identity(batch, rows, shape), nulls)
+    return _typed_rows(identity | _outputs(batch, groups, nulls, shape), len(rows))
 
 
-def failed_rows(batch: InstanceBatch, non_finite: NonFinite) -> TypedRows:
+def failed_typed_rows(batch: InstanceBatch, nulls: bool) -> TypedRows:
     """The rows of a batch that failed, in row order."""
     if not batch.statuses:
         return TypedRows((), (), 0)
-    rows = sorted(batch.statuses)
-    statuses = [batch.statuses[row] for row in rows]
+    rows, codes, messages = failed_rows(batch)
     errors = pa.StructArray.from_arrays(
-        [
-            pa.array([status.code for status in statuses], pa.int32()),
-            of_values([status.message for status in statuses]).array,
-        ],
-        ["code", "message"],
+        [pa.array(codes, pa.int32()), of_values(messages).array], ["code", "message"]
     )
-    heads = _typed_heads(head_columns(batch, rows), non_finite is NonFinite.NULL)
-    return _typed_rows(heads | {ERROR_COLUMN: Typed(ERROR_TYPE, errors)}, len(rows))
+    identity = _typed_identity(identity_columns(batch, rows), nulls)
+    return _typed_rows(identity | {ERROR_COLUMN: Typed(ERROR_TYPE, errors)}, len(rows))
 
 
 def typed_schema(layout: Layout, taken: Layout, shape: RecordShape) -> Schema:
@@ -111,19 +111,19 @@ def typed_schema(layout: Layout, taken: Layout, shape: RecordShape) -> Schema:
     if shape is RecordShape.OUTPUTS:
         outcomes = [column.name for column in taken if column.role == OUTCOME]
         return Schema(layout, column_names(layout, outcomes))
-    heads = [column for column in layout if column.role != OUTCOME]
+    identity = [column for column in layout if column.role != OUTCOME]
     outcomes = [column.name for column in layout if column.role == OUTCOME]
     alone = outcomes if len(outcomes) == 1 else [PREDICTION_COLUMN.name] * bool(outcomes)
-    return Schema(layout, (*column_names(tuple(heads), alone), *alone))
+    return Schema(layout, (*column_names(tuple(identity), alone), *alone))
 
 
 def empty_layout(layout: Layout, shape: RecordShape) -> Layout:
-    """The layout of predictions of which there are none, where batches say this much."""
+    """The layout of a predictions file without rows, if batches have this layout."""
     if shape is RecordShape.OUTPUTS and layout:
         return layout
     roles = {column.role for column in layout}
-    heads = [] if roles - {OUTCOME} else [INSTANCE_COLUMN.of(NULL)]
-    return union(layout, heads, [] if OUTCOME in roles else [PREDICTION_COLUMN.of(NULL)])
+    identity = [] if roles - {OUTCOME} else [INSTANCE_COLUMN.of(NULL)]
+    return union(layout, identity, [] if OUTCOME in roles else [PREDICTION_COLUMN.of(NULL)])
 
 
 def nested(schema: Schema, arrays: Sequence[pa.Array]) -> list[pa.Array]:
@@ -132,8 +132,8 @@ def nested(schema: Schema, arrays: Sequence[pa.Array]) -> list[pa.Array]:
     outputs = [column.name for column in layout if column.role == OUTCOME]
     if len(schema.names) == len(layout):
         return list(arrays)
-    heads = len(layout) - len(outputs)
-    return [*arrays[:heads], pa.StructArray.from_arrays(list(arrays[heads:]), outputs)]
+    identity = len(layout) - len(outputs)
+    return [*arrays[:identity], pa.StructArray.from_arrays(list(arrays[identity:]), outputs)]
 
 
 def unnested(layout: Layout, arrays: Sequence[pa.Array]) -> list[pa.Array]:
@@ -155,10 +155,10 @@ def _typed_rows(columns: dict[Column, Typed], count: int) -> TypedRows:
     return TypedRows(layout, tuple(typed[column] for column in layout), count)
 
 
-def _typed_heads(heads: InstanceColumns, nulls: bool) -> dict[Column, Typed]:
+def _typed_identity(identity: InstanceColumns, nulls: bool) -> dict[Column, Typed]:
     return {
         column: (of_arrow if isinstance(values, pa.Array) else of_values)(values, nulls)
-        for column, values in heads.items()
+        for column, values in identity.items()
     }
 
 

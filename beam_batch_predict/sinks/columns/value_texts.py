@@ -42,7 +42,7 @@ def text_of(value: Any, nulls: bool = False) -> str | None:
         return dumps(value).decode()
     except UnicodeEncodeError:
         return str(value).encode("utf-8", "backslashreplace").decode()
-    except (TypeError, ValueError, RecursionError):  # no JSON: such a row has failed
+    except (TypeError, ValueError, RecursionError):  # not JSON: such a row has failed
         return words_for(value).encode("utf-8", "backslashreplace").decode()
 
 
@@ -52,7 +52,7 @@ def texts(values: Sequence[Any], nulls: bool = False) -> pa.Array:
 
 
 def b64_data(value: dict[Any, Any]) -> bytes | None:
-    """The bytes that an object stands for; none where its text is not what they would give."""
+    """The bytes of an object `{"b64": …}`; None if encoding them gives another text."""
     if value.keys() != {"b64"} or not isinstance(value["b64"], str):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Types of columns that come batch by batch, and the type that holds two.
+"""Types of columns, found batch by batch, and their unification.
 
 | values | type |
 |---|---|
@@ -11,12 +11,12 @@
 | objects | a struct with the fields of all, up to 1,000 in all and 16 levels deep |
 | anything else that differs | string |
 
-A string column of mixed values has strings as they are, and of all else the JSON text, in
-which whole numbers have no fraction, names are sorted and fields that are null are left out:
-so it does not matter which types the values had before the others came.
+A string column of mixed values has strings as they are, and the JSON text of other values. In
+it whole numbers have no fraction, names are sorted and null fields are left out, so the text
+does not depend on the types that the values had in earlier batches.
 
-A type is what Arrow calls it. The exception is `SMALL_INT`, at any depth: the array has int64
-there. `pa.unify_schemas` decides otherwise: it makes uint64 and int64 an int64, text and bytes
+Types are those of Arrow. The exception is `SMALL_INT`, at any depth: the array has int64
+there. `pa.unify_schemas` unifies otherwise: it makes uint64 and int64 an int64, text and bytes
 binary, microseconds and nanoseconds nanoseconds, whose values may then not fit.
 """
 
@@ -68,11 +68,11 @@ is_struct: Callable[[pa.DataType], bool] = pa.types.is_struct
 
 
 class Conflict(ValueError):
-    """Nothing but a string holds all the values."""
+    """Only a string holds all the values."""
 
 
 def unified(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """The type that holds the values of two. It is the same for any order of unifications.
+    """The type that holds the values of two types, whatever the order of unifications.
 
     Example:
         >>> unified(SMALL_INT, DOUBLE), unified(INT64, DOUBLE)

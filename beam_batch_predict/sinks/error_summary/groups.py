@@ -1,6 +1,6 @@
-"""Errors grouped by cause: why rows failed, how many each time, where first.
+"""Errors grouped by cause: why rows failed, how many, and where the first one is.
 
-A million rows can fail for one reason, which is worth one line. Each `Status` says its cause.
+A million rows can fail for one reason; one line can say so. Each `Status` has its cause.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ __all__ = [
 ]
 
 OTHER_CAUSES = "other causes"
-"""The cause of a group that holds what is more than `MOST_GROUPS`."""
+"""The cause of the group of all causes beyond `MOST_GROUPS`."""
 
 MOST_GROUPS = 100
 
 _MOST_COUNTED = 1000
-"""Groups that are kept while rows come, so that a large one may begin late."""
+"""Groups kept while rows are counted, so that a large one may begin late."""
 
 _Key: TypeAlias = tuple[Code, str]
 
@@ -46,10 +46,10 @@ class ErrorGroup:
 
     Attributes:
         code: of the rows' statuses.
-        cause: their message, without what differs.
+        cause: their message, without what differs between rows.
         count: how many rows.
-        first: where the first of them stands; empty where nobody knows.
-        example: the message of the first row, without its place.
+        first: the location of the first of them; empty where it is not known.
+        example: the message of the first row.
     """
 
     code: Code
@@ -78,8 +78,8 @@ class ErrorGroup:
 class ErrorGroups:
     """Counts the failed rows of batches that come in row order.
 
-    Of more than `MOST_GROUPS` causes the largest have groups. Where there are many more, rows
-    of one that begins late are under `OTHER_CAUSES` until it is large.
+    If there are more than `MOST_GROUPS` causes, the largest have groups. If there are many
+    more, rows of a cause that begins late count under `OTHER_CAUSES` until it is large.
 
     Example:
         >>> status = Status(Code.INVALID_ARGUMENT, "expected null, found 7", "expected null")
@@ -98,36 +98,40 @@ class ErrorGroups:
         """Count the failed rows of a batch."""
         for row in sorted(batch.statuses):
             status = batch.statuses[row]
-            key = status.code, (status.cause or status.message)[: 2 * _LONGEST_CAUSE]
+            key = status.code, status.cause[: 2 * _LONGEST_CAUSE]
             if key not in self._firsts:
                 self._begin(key, batch, row)
             self._counts[key] += 1
 
     def groups(self) -> tuple[ErrorGroup, ...]:
-        """The groups: the largest, the others as one for each code; about in row order."""
+        """The largest groups, and one of the others for each code; about in row order."""
         return _counted(*_folded(self._firsts, self._counts))
 
     def _begin(self, key: _Key, batch: InstanceBatch, row: int) -> None:
-        """Begin the group of a cause that is new."""
+        """Begin the group of a new cause."""
         if len(self._firsts) >= _MOST_COUNTED:
             self._firsts, self._counts = _folded(self._firsts, self._counts)
-        first, message = batch.location(row), batch.statuses[row].message
-        example = message.removesuffix(f" ({first})") if first else message
-        cause, example = _shown(key[1], _LONGEST_CAUSE), _shown(example, _LONGEST_EXAMPLE)
-        self._firsts[key] = ErrorGroup(key[0], cause, 0, _shown(first, _LONGEST_EXAMPLE), example)
+        first, example = batch.location(row), batch.statuses[row].message
+        self._firsts[key] = ErrorGroup(
+            code=key[0],
+            cause=_shown(key[1], _LONGEST_CAUSE),
+            count=0,
+            first=_shown(first, _LONGEST_EXAMPLE),
+            example=_shown(example, _LONGEST_EXAMPLE),
+        )
 
 
 def merge_groups(parts: Iterable[Iterable[ErrorGroup]]) -> tuple[ErrorGroup, ...]:
     """The groups of several parts of the input, as one.
 
-    Where some rows are under `OTHER_CAUSES`, other counts may be too low by so many.
+    Other counts may be too low by the rows that are under `OTHER_CAUSES`.
 
     Args:
-        parts: what `ErrorGroups.groups` gave for each, in input order. In another order
-            come the same counts, with other first rows.
+        parts: the groups of each, in input order. Another order gives the same counts and
+            other first rows.
 
     Returns:
-        The largest first; first places are the earliest.
+        The groups, the largest first.
 
     Example:
         >>> a, b = (ErrorGroup(Code.NOT_FOUND, "gone", 2, at, "gone") for at in ("a", "b"))
@@ -147,7 +151,7 @@ def merge_groups(parts: Iterable[Iterable[ErrorGroup]]) -> tuple[ErrorGroup, ...
 def _folded(
     firsts: Mapping[_Key, ErrorGroup], counts: Mapping[_Key, int]
 ) -> tuple[dict[_Key, ErrorGroup], Counter[_Key]]:
-    """The largest groups as they are, and for each code the others as one."""
+    """The largest groups, and for each code one of the others."""
     named = sorted((-counts[key], *key) for key in firsts if key[1] != OTHER_CAUSES)
     kept = {(code, cause) for _, code, cause in named[:MOST_GROUPS]}
     groups: dict[_Key, ErrorGroup] = {}
@@ -167,7 +171,7 @@ def _counted(
 
 
 def summary_lines(groups: Sequence[ErrorGroup], most: int = 5) -> list[str]:
-    """The largest groups for people to read, a line each.
+    """The largest groups as text, a line each.
 
     Args:
         groups: as `merge_groups` gives them.
@@ -191,7 +195,7 @@ def summary_lines(groups: Sequence[ErrorGroup], most: int = 5) -> list[str]:
 
 
 def as_statuses(groups: Sequence[ErrorGroup], most: int = 20) -> list[Status]:
-    """The largest groups as entries of a job record's `partialFailures`.
+    """The largest groups as entries of `partialFailures` in a job resource.
 
     Args:
         groups: as `merge_groups` gives them.
@@ -219,7 +223,7 @@ def as_statuses(groups: Sequence[ErrorGroup], most: int = 20) -> list[Status]:
 def _largest(
     groups: Sequence[ErrorGroup], most: int
 ) -> tuple[Sequence[ErrorGroup], Sequence[ErrorGroup]]:
-    """The groups that get a line, and those that share the last: none, or two and more."""
+    """The groups with their own line, and the others: none, or at least two."""
     shown = len(groups) if len(groups) <= most else most - 1
     return groups[:shown], groups[shown:]
 
@@ -230,6 +234,6 @@ def _first(group: ErrorGroup, longest: int) -> str:
 
 
 def _shown(text: str, longest: int) -> str:
-    """A text of any length and content as a group has it."""
-    # Twice the length: what is cut must not be the end of a secret that tells it is one.
+    """A text of any length and content, printable and shortened."""
+    # Twice the length, because a secret is recognized by what follows it.
     return shortened(printable(redacted(text[: 2 * longest])), longest)

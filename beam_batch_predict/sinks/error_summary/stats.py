@@ -17,11 +17,11 @@ __all__ = ["stats_lines"]
 def stats_lines(groups: Sequence[ErrorGroup]) -> bytes:
     r"""A line for each cause, the most frequent first.
 
-    The message is that of the row where only one row has failed so; else it is without
-    the values in which rows differ.
+    A cause of one row has the message of the row; another is without the values in which
+    rows differ.
 
     Args:
-        groups: as `merge_groups` gives them.
+        groups: of `merge_groups`.
 
     Example:
         >>> from beam_batch_predict.status import Code

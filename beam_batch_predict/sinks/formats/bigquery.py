@@ -19,14 +19,13 @@ from beam_batch_predict.sinks.columns.layout import (
 from beam_batch_predict.sinks.columns.typed_rows import (
     ERROR_TYPE,
     TypedRows,
-    failed_rows,
+    failed_typed_rows,
     predicted_typed_rows,
     type_of,
 )
 from beam_batch_predict.sinks.formats.bigquery_names import free_name
 from beam_batch_predict.sinks.formats.bigquery_types import named, suited_rows, type_of_outcomes
 from beam_batch_predict.sinks.formats.parquet import ParquetRecords
-from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.spec.instance_config import RESERVED_FIELDS
 
 __all__ = ["ERRORS_COLUMN", "BigQueryRecords"]
@@ -45,13 +44,13 @@ class BigQueryRecords(ParquetRecords):
         ('mass__g_', 'prediction')
     """
 
-    def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def predictions(self, batch: InstanceBatch) -> Rows:
         """The rows that were predicted, in row order."""
-        return self._rows(suited_rows(predicted_typed_rows(batch, non_finite)))
+        return self._rows(suited_rows(predicted_typed_rows(batch, self._nulls)))
 
-    def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def errors(self, batch: InstanceBatch) -> Rows:
         """The rows that failed, in row order."""
-        failed = suited_rows(failed_rows(batch, non_finite))
+        failed = suited_rows(failed_typed_rows(batch, self._nulls))
         layout = tuple(
             ERRORS_COLUMN.of(type_of(column)) if column.role == OUTCOME else column
             for column in failed.layout
@@ -63,7 +62,7 @@ class BigQueryRecords(ParquetRecords):
 
         Args:
             layout: the columns.
-            taken: columns of the other table: those that both have, have one name in both.
+            taken: columns of the other table; a column of both has the same name in both.
         """
         outcomes = [column.name for column in layout if column.role == OUTCOME]
         alone = outcomes if len(outcomes) == 1 else [PREDICTION_COLUMN.name] * bool(outcomes)
@@ -76,8 +75,8 @@ class BigQueryRecords(ParquetRecords):
             name = column.name if own else free_name(column.name, used)
             found[column.role, column.name] = name
             used.add(name.lower())
-        heads = [column for column in layout if column.role != OUTCOME]
-        return Schema(layout, (*(found[c.role, c.name] for c in heads), *alone))
+        identity = [column for column in layout if column.role != OUTCOME]
+        return Schema(layout, (*(found[c.role, c.name] for c in identity), *alone))
 
     def empty_errors(self, layout: Layout) -> Layout:
         """The layout of a table of errors that may have no rows."""
@@ -90,7 +89,7 @@ class BigQueryRecords(ParquetRecords):
         return [named(array, of, acceptably=True) for array, of in columns]
 
     def typed(self, batch: pa.RecordBatch, layout: Layout) -> TypedRows:
-        """What was read as it was before it was written."""
+        """Rows read from a file, as they were before they were written."""
         columns = zip(batch.columns, _types(layout), strict=True)
         arrays = [named(array, of, acceptably=False) for array, of in columns]
         return super().typed(pa.RecordBatch.from_arrays(arrays, batch.schema.names), layout)
@@ -98,6 +97,6 @@ class BigQueryRecords(ParquetRecords):
 
 def _types(layout: Layout) -> list[pa.DataType]:
     """The types of the columns of a file."""
-    heads = [type_of(column) for column in layout if column.role != OUTCOME]
+    identity = [type_of(column) for column in layout if column.role != OUTCOME]
     outcomes = [column for column in layout if column.role == OUTCOME]
-    return [*heads, type_of_outcomes(outcomes)] if outcomes else heads
+    return [*identity, type_of_outcomes(outcomes)] if outcomes else identity

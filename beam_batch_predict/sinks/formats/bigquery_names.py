@@ -29,13 +29,13 @@ RESERVED_PREFIXES = (
     *("_table_", "_file_", "_partition", "_row_timestamp", "__root__", "_colidentifier"),
     *("_change_sequence_number", "_change_type", "_change_timestamp"),
 )
-"""What no name of a column may begin with, in any case."""
+"""Prefixes that names of columns must not have, in any case of letters."""
 
 _UNUSUAL = re.compile(r"[^A-Za-z0-9_]")
 
 
 def time_stamp(time: datetime.datetime) -> str:
-    """A time as names have it.
+    """A time in a form for names.
 
     Example:
         >>> utc = datetime.timezone.utc
@@ -47,7 +47,7 @@ def time_stamp(time: datetime.datetime) -> str:
 
 
 def dataset_of_run(display_name: str, time: datetime.datetime) -> str:
-    """The dataset that a run makes for itself.
+    """The dataset that a run creates.
 
     Example:
         >>> utc = datetime.timezone.utc
@@ -60,11 +60,11 @@ def dataset_of_run(display_name: str, time: datetime.datetime) -> str:
 
 
 def acceptable(name: str) -> str:
-    """A name that BigQuery takes for a column.
+    """A name that BigQuery accepts for a column.
 
-    What is no letter of English, digit or `_` becomes `_`. A name that is empty, or begins
-    with a digit or in a way that BigQuery keeps for itself, gets `_` in front. It ends after
-    300 characters.
+    Characters other than English letters, digits and `_` become `_`. A name that is empty, or
+    begins with a digit or a reserved prefix, gets `_` in front. It is cut after 300
+    characters.
 
     Example:
         >>> [acceptable(name) for name in ("mass (g)", "2nd", "_TABLE_x", "é")]
@@ -77,7 +77,7 @@ def acceptable(name: str) -> str:
 
 
 def free_name(name: str, taken: Iterable[str]) -> str:
-    """An acceptable name that differs from others in more than case: `_` is put behind it.
+    """An accepted name that differs from others in more than case, by `_` at its end.
 
     Args:
         name: any name.
@@ -92,7 +92,7 @@ def free_name(name: str, taken: Iterable[str]) -> str:
 
 
 def acceptable_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Acceptable names, none of which is another's but for case.
+    """Accepted names, which differ in more than case.
 
     Example:
         >>> acceptable_names(["a b", "A_b", "c"])
@@ -117,7 +117,7 @@ def refuse_clashes(names: Iterable[str]) -> None:
         Traceback (most recent call last):
         beam_batch_predict.errors.InvalidArgument: the columns "mass" and "Mass" have the same \
 name in BigQuery, mass
-          hint: rename one, or set a keyField: then the table has the key in their place
+          hint: rename one, or set a keyField: then the table has the key instead of them
     """
     known: dict[str, str] = {}
     for name in names:
@@ -126,5 +126,5 @@ name in BigQuery, mass
             raise InvalidArgument(
                 f"the columns {quote(other)} and {quote(name)} have the same name in BigQuery, "
                 f"{acceptable(other)}",
-                "rename one, or set a keyField: then the table has the key in their place",
+                "rename one, or set a keyField: then the table has the key instead of them",
             )

@@ -1,4 +1,4 @@
-"""Typed rows in the types that BigQuery has and load jobs read from Parquet.
+"""Typed rows in the types of BigQuery that load jobs read from Parquet.
 
 | column | in BigQuery |
 |---|---|
@@ -10,8 +10,8 @@
 | structs | STRUCT, to 15 levels |
 | all else | STRING: the text of its JSON value |
 
-A column whose type has no values that BigQuery lacks may have some all the same: nanoseconds,
-years outside of 1 to 9999, null in a list. It then is a STRING too.
+Single values may be outside what BigQuery can hold: nanoseconds, years outside of 1 to 9999,
+null in a list. A column with such a value is a STRING, too.
 
 Source: https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet#type_conversions;
 columns of the type JSON cannot be loaded from Parquet (json-data#limitations).
@@ -141,7 +141,7 @@ def _micros(array: pa.Array, to: pa.DataType) -> Typed:
 
 
 def _decimals(array: pa.Array) -> Typed:
-    """Arrow casts no decimal where a digit would be lost."""
+    """Decimals in the type of BigQuery that keeps all digits: Arrow's casts lose none."""
     whole, fraction = array.type.precision - array.type.scale, array.type.scale
     if 0 <= fraction <= 9 and whole <= 29:
         return _cast(array, NUMERIC)
@@ -176,14 +176,14 @@ _KINDS: dict[pa.DataType, str] = {
 
 def fields_of(schema: Schema) -> list[dict[str, Any]]:
     """The schema of a table, as BigQuery's REST API has it."""
-    heads = [type_of(column) for column in schema.layout if column.role != OUTCOME]
+    identity = [type_of(column) for column in schema.layout if column.role != OUTCOME]
     outcomes = [column for column in schema.layout if column.role == OUTCOME]
-    types = [*heads, type_of_outcomes(outcomes)] if outcomes else heads
+    types = [*identity, type_of_outcomes(outcomes)] if outcomes else identity
     return [_field(name, of) for name, of in zip(schema.names, types, strict=True)]
 
 
 def type_of_outcomes(outcomes: Sequence[Column]) -> pa.DataType:
-    """The type of the one column that outcomes have in a file: several are a struct."""
+    """The type of the one column of outcomes in a file: several are a struct."""
     if len(outcomes) == 1:
         return type_of(outcomes[0])
     return pa.struct([(column.name, type_of(column)) for column in outcomes])
@@ -206,12 +206,12 @@ def count_fields(fields: list[dict[str, Any]]) -> int:
 
 
 def named(array: pa.Array, of: pa.DataType, acceptably: bool) -> pa.Array:
-    """The same values, fields of structs with the names that they have in BigQuery, or not.
+    """The same values, with names of struct fields as in BigQuery or as in the data.
 
     Args:
         array: the values.
-        of: their type, with the names that the data give.
-        acceptably: whether to give them those of BigQuery.
+        of: their type, with the names in the data.
+        acceptably: whether to use names that BigQuery accepts.
     """
     if not _is_renamed(of):
         return array

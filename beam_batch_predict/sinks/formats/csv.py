@@ -9,23 +9,21 @@ of several outputs; in errors files `error` instead, the `Status` as JSON text. 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import Any, BinaryIO, TypeAlias
+from typing import BinaryIO, TypeAlias
 
-import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_values import json_values
 from beam_batch_predict.encoding.json_columns import Piece, join_lines, join_rows
 from beam_batch_predict.encoding.json_text import dumps
-from beam_batch_predict.sinks.columns.batch_rows import in_echoes, predicted_rows
+from beam_batch_predict.sinks.columns.batch_rows import failed_rows, predicted_rows
 from beam_batch_predict.sinks.columns.instance_columns import (
     InstanceColumns,
-    head_columns,
-    prediction_heads,
+    identity_columns,
+    prediction_identity,
 )
 from beam_batch_predict.sinks.columns.layout import (
     ERROR_COLUMN,
@@ -43,22 +41,22 @@ from beam_batch_predict.sinks.columns.layout import (
     union,
 )
 from beam_batch_predict.sinks.formats.csv_cells import array_cells, quoted, value_cells
-from beam_batch_predict.spec import NonFinite, RecordShape
+from beam_batch_predict.sinks.naming import naming_of
+from beam_batch_predict.spec import OutputSettings, RecordShape
 
 __all__ = ["CsvRecords"]
 
 _Cells: TypeAlias = dict[Column, list[Piece]]
 
 _CELLS = re.compile(rb'("[^"]*(?:""[^"]*)*"|[^",\n]*)[,\n]')
-"""The cells of whole rows as they are written here."""
+"""The cells of whole rows as this module writes them."""
 
 
 class CsvRecords:
-    r"""CSV, a header in each file.
+    r"""CSV with the header in each file, or if file names are sharded in its own file.
 
     Args:
-        shape: of the records.
-        header_apart: whether no file has a header, which is in a file of its own.
+        output: the shape of the records, their numbers, and the names of the files.
 
     Example:
         >>> CsvRecords().schema((Column(1, "error"), Column(4, "error"))).names
@@ -67,34 +65,32 @@ class CsvRecords:
 
     extension = "csv"
 
-    def __init__(
-        self, shape: RecordShape = RecordShape.ECHO, *, header_apart: bool = False
-    ) -> None:
-        self._shape = shape
-        self._header_apart = header_apart
+    def __init__(self, output: OutputSettings = OutputSettings()) -> None:  # noqa: B008 - frozen
+        self._shape = output.shape
+        self._non_finite = output.in_records
+        self._header_apart = bool(naming_of(output.file_names).header)
 
-    def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def predictions(self, batch: InstanceBatch) -> Rows:
         """The rows that were predicted, in row order."""
         groups, rows = predicted_rows(batch)
-        heads = prediction_heads(batch, rows, self._shape)
+        identity = prediction_identity(batch, rows, self._shape)
         if not groups:
-            return Rows(union(heads, self._expected_outcomes(batch)))
-        cells = _head_cells(heads, in_echoes(non_finite))
-        return _rows(cells | _outcome_cells(groups, rows, non_finite, self._shape))
+            return Rows(union(identity, self._expected_outcomes(batch)))
+        return _rows(self._identity_cells(identity) | self._outcome_cells(groups, rows))
 
     def _expected_outcomes(self, batch: InstanceBatch) -> Layout:
-        """The columns of outcomes, as far as they are known before there is one."""
+        """The columns of outcomes, as far as they are known without a prediction."""
         if self._shape is RecordShape.ECHO:
             return ()
         return tuple(outcome_columns((info.name for info in batch.outputs), self._shape).values())
 
-    def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def errors(self, batch: InstanceBatch) -> Rows:
         """The rows that failed, in row order."""
         if not batch.statuses:
             return Rows(())
-        rows = sorted(batch.statuses)
-        cells = _head_cells(head_columns(batch, rows), in_echoes(non_finite))
-        errors: list[Piece] = [[_error_cell(batch, row) for row in rows]]
+        rows, codes, messages = failed_rows(batch)
+        cells = self._identity_cells(identity_columns(batch, rows))
+        errors: list[Piece] = [list(map(_error_cell, codes, messages))]
         return _rows(cells | {ERROR_COLUMN: errors})
 
     def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
@@ -103,7 +99,7 @@ class CsvRecords:
         return Schema(layout, column_names(layout, outcomes))
 
     def empty(self, layout: Layout) -> Layout:
-        """The layout of a file of predictions without rows, where batches say this much."""
+        """The layout of a predictions file without rows, if batches have this layout."""
         if self._shape is RecordShape.OUTPUTS:
             return layout
         rest = [] if layout else [INSTANCE_COLUMN]
@@ -114,19 +110,46 @@ class CsvRecords:
         return list(written) == [schema]
 
     def writer(self, file: BinaryIO, schema: Schema) -> BytesWriter:
-        """Begin with the row of names, unless that is apart."""
+        """Begin a file: with the header, unless that is apart."""
         return BytesWriter(file, schema, b"" if self._header_apart else _header(schema))
 
     def header(self, schema: Schema) -> bytes:
-        """The file of the row of names, if that is apart."""
+        """The file of the header, if that is apart."""
         return _header(schema) if self._header_apart else b""
 
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
-        """The rows behind the header."""
+        """The rows after the header."""
         if not self._header_apart:
             file.read(len(_header(schema)))
         for block in _whole_rows(blocks(file)):
             yield Rows(schema.layout, partial(_rearranged, block, schema.layout))
+
+    def _identity_cells(self, identity: InstanceColumns) -> _Cells:
+        return {
+            column: value_cells(
+                json_values(values) if isinstance(values, pa.Array) else values, self._non_finite
+            )
+            for column, values in identity.items()
+        }
+
+    def _outcome_cells(self, groups: Sequence[Predictions], rows: Sequence[int]) -> _Cells:
+        """A column for each output."""
+        if len(groups) == 1:
+            return self._group_cells(groups[0])
+        by_column: dict[Column, dict[int, bytes]] = {}
+        for group in groups:
+            for column, pieces in self._group_cells(group).items():
+                texts = zip(group.rows, join_rows(pieces), strict=True)
+                by_column.setdefault(column, {}).update(texts)
+        return {
+            column: [[texts.get(row, b"") for row in rows]] for column, texts in by_column.items()
+        }
+
+    def _group_cells(self, group: Predictions) -> _Cells:
+        return {
+            column: array_cells(name, group.columns[name], self._non_finite)
+            for name, column in outcome_columns(group.columns, self._shape).items()
+        }
 
 
 def _header(schema: Schema) -> bytes:
@@ -145,7 +168,7 @@ def _rearranged(block: bytes, old: Layout, schema: Schema) -> bytes:
 
 
 def _whole_rows(text: Iterable[bytes]) -> Iterator[bytes]:
-    """The same text in blocks that end where rows do."""
+    """The same text in blocks of whole rows."""
     left = b""
     for block in text:
         left += block
@@ -156,7 +179,7 @@ def _whole_rows(text: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _end_of_rows(text: bytes) -> int:
-    """The byte behind the last line break outside quotes."""
+    """The position after the last line break outside quotes."""
     quotes = text.count(b'"')
     end = len(text)
     while (at := text.rfind(b"\n", 0, end)) >= 0:
@@ -182,36 +205,5 @@ def _line(cells: Sequence[list[Piece]]) -> list[Piece]:
     return [*line[:-1], b"\n"]
 
 
-def _head_cells(heads: InstanceColumns, non_finite: NonFinite) -> _Cells:
-    return {column: _value_cells(values, non_finite) for column, values in heads.items()}
-
-
-def _value_cells(values: Sequence[Any] | pa.Array, non_finite: NonFinite) -> list[Piece]:
-    return value_cells(json_values(values) if isinstance(values, pa.Array) else values, non_finite)
-
-
-def _outcome_cells(
-    groups: Sequence[Predictions], rows: Sequence[int], non_finite: NonFinite, shape: RecordShape
-) -> _Cells:
-    """A column for each output."""
-    if len(groups) == 1:
-        return _group_cells(groups[0], non_finite, shape)
-    by_column: dict[Column, dict[int, bytes]] = {}
-    for group in groups:
-        for column, pieces in _group_cells(group, non_finite, shape).items():
-            texts = zip(group.rows, join_rows(pieces), strict=True)
-            by_column.setdefault(column, {}).update(texts)
-    return {column: [[texts.get(row, b"") for row in rows]] for column, texts in by_column.items()}
-
-
-def _group_cells(group: Predictions, non_finite: NonFinite, shape: RecordShape) -> _Cells:
-    outputs: Mapping[str, NDArray[np.generic]] = group.columns
-    return {
-        column: array_cells(name, outputs[name], non_finite)
-        for name, column in outcome_columns(outputs, shape).items()
-    }
-
-
-def _error_cell(batch: InstanceBatch, row: int) -> bytes:
-    status = batch.statuses[row]
-    return quoted(b'{"code": %d, "message": %b}' % (status.code, dumps(status.message)))
+def _error_cell(code: int, message: str) -> bytes:
+    return quoted(b'{"code": %d, "message": %b}' % (code, dumps(message)))

@@ -1,7 +1,7 @@
-"""Values as CSV cells that keep their types, as our CSV source reads them.
+"""Values as CSV cells that keep their types when the CSV source reads them.
 
 Source: RFC 4180 for quoting. Strings are always quoted, numbers and true and false never;
-null is an empty cell without quotes; what has parts is its JSON text, quoted.
+null is an empty cell without quotes; arrays and objects are their JSON text, quoted.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def _doubled(piece: Piece) -> Piece:
 
 
 def _bare(texts: Sequence[bytes]) -> list[bytes]:
-    """Numbers as JSON writes them to cells: names without quotes, nothing for null."""
+    """Numbers in JSON to cells: names without quotes, nothing for null."""
     return [b"" if text == b"null" else text.strip(b'"') for text in texts]
 
 
@@ -102,6 +102,6 @@ def _cell(value: Any, non_finite: NonFinite) -> bytes:
         return _bare([dumps(value, non_finite)])[0]
     try:
         text = dumps(value, non_finite)
-    except (TypeError, ValueError, RecursionError):  # shown as what it is: such a row has failed
+    except (TypeError, ValueError, RecursionError):  # its text in Python: such a row has failed
         return quoted(words_for(value).encode("utf-8", "backslashreplace"))
     return text if isinstance(value, (bool, int, float)) else quoted(text)

@@ -1,7 +1,7 @@
 """The features of serialized tf.train.Examples, column by column.
 
-tfx_bsl decodes a whole batch in C++. Where it is not installed, or a feature has another kind
-in another row, protobuf decodes them one by one, to the same values.
+tfx_bsl decodes a whole batch in C++. If it is not installed, or a feature has different kinds
+in two rows, protobuf decodes the Examples one by one, to the same values.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TAG = 0x0A
 
 
 def is_example(data: Any) -> bool:
-    r"""Whether something is bytes that are an Example with features, and nothing else.
+    r"""Whether a value is bytes of an Example with features, and nothing else.
 
     Example:
         >>> is_example(b"\x0a\x00"), is_example(b"text")
@@ -38,7 +38,7 @@ def is_example(data: Any) -> bool:
 
 
 def _is_one_field(data: bytes) -> bool:
-    """Whether the length behind the tag is that of all the rest."""
+    """Whether the length after the tag is that of the rest."""
     length = shift = 0
     for at in range(1, min(len(data), 11)):
         length |= (data[at] & 0x7F) << shift
@@ -52,7 +52,7 @@ def example_columns(records: Sequence[bytes]) -> dict[str, Values]:
     """The values of each feature of Examples, row by row; None where a row has none.
 
     Args:
-        records: Examples, for all of which `is_example` holds.
+        records: Examples; `is_example` is true for each.
     """
     table = decode_examples(records) if records else None
     return _one_by_one(records) if table is None else _of_table(table)

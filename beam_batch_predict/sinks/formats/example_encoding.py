@@ -20,7 +20,7 @@ Values: TypeAlias = "Sequence[list[Any] | None] | NDArray[Any]"
 """The values of a feature, row by row; None for a row without it. Or a matrix of them."""
 
 _FIRST, _SECOND = b"\x0a", b"\x12"
-"""Tags of the fields 1 and 2, where what follows has a length."""
+"""Tags of the fields 1 and 2, with a length after them."""
 
 _LIST_TAGS = {"bytes_list": b"\x0a", "float_list": b"\x12", "int64_list": b"\x1a"}
 
@@ -44,7 +44,7 @@ def encoded_examples(columns: Iterable[tuple[str, str, Values]], count: int) -> 
 
 
 def _entries(name: bytes, kind: str, values: Values) -> list[bytes]:
-    """The entry of a feature in the map of each row; empty where there is none."""
+    """The entry of a feature in the map of each row; empty for a row without it."""
     key, tag = _FIRST + _sized(name), _LIST_TAGS[kind]
     if kind == "float_list":
         return _float_entries(key, tag, values)
@@ -68,16 +68,16 @@ def _float_entries(key: bytes, tag: bytes, values: Values) -> list[bytes]:
         numbers = np.fromiter(flat, np.float64, sum(sizes))
     with np.errstate(over="ignore"):
         data = numbers.astype("<f4").tobytes()
-    heads = {size: _float_head(key, tag, 4 * size) for size in set(sizes)}
+    identity = {size: _float_head(key, tag, 4 * size) for size in set(sizes)}
     ends = accumulate(sizes)
     return [
-        heads[size] + data[4 * (end - size) : 4 * end]
+        identity[size] + data[4 * (end - size) : 4 * end]
         for size, end in zip(sizes, ends, strict=True)
     ]
 
 
 def _float_head(key: bytes, tag: bytes, size: int) -> bytes:
-    """An entry of so many bytes of floats, without these."""
+    """An entry for so many bytes of floats, without the floats."""
     return _entry(key, tag, _FIRST + _sized(b"\0" * size))[:-size] if size else b""
 
 

@@ -10,8 +10,8 @@
 | larger integers beside floats, `uint64` outputs, all else that differs | `bytes_list`: text |
 | null, an empty array | no feature |
 
-The kind is the same in all records of a run. A number in a column of text is the text of
-the number that a list of numbers would have held.
+The kind is the same in all records of a run. A number in a column of text is written as a
+list of numbers would hold it.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _INT64 = range(-(2**63), 2**63)
 
 
 class FeatureKind(NamedTuple):
-    """What values a column has.
+    """The kinds of values in a column.
 
     Attributes:
         ints: integers.
@@ -160,7 +160,7 @@ def _is_large(ints: Sequence[int] | NDArray[Any]) -> bool:
 
 
 def rendered(values: Values, kind: FeatureKind) -> Values:
-    """Values as the list of a kind takes them."""
+    """Values in the form for the list of a kind."""
     if kind.list_name != "bytes_list":
         return values
     rows = values.tolist() if isinstance(values, np.ndarray) else values
@@ -201,7 +201,7 @@ def _listed(value: Any, non_finite: NonFinite) -> list[Any] | None:
 
 
 def _flatten(value: Any, into: list[Any]) -> bool:
-    """Take the values out of nested arrays; False where there is more than values and arrays."""
+    """Collect the values of nested arrays; False if anything else is in them."""
     stack = [value]
     while stack:
         item = stack.pop()
@@ -240,5 +240,5 @@ _LEAVES: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
 def _json(value: Any, non_finite: NonFinite) -> str | bytes:
     try:
         return dumps(value, non_finite)
-    except (TypeError, ValueError, RecursionError):  # no JSON: such a row has failed
+    except (TypeError, ValueError, RecursionError):  # not JSON: such a row has failed
         return words_for(value)

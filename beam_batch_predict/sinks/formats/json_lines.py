@@ -2,7 +2,7 @@
 
 Source of the shapes: `OutputConfig` and `InstanceConfig` of Vertex AI's reference.
 `{"instance": …, "prediction": …}`, with a key `{"key": …, "prediction": …}`; excluded fields
-stand between; errors have `"error": {"code", "message"}` in place of the prediction.
+are between the two; errors have `"error": {"code", "message"}` instead of the prediction.
 In `RecordShape.OUTPUTS`, as AI Platform had it, a prediction is an object by output name,
 `{"y": …}`, with a key `{"key": …, "y": …}`.
 """
@@ -19,7 +19,7 @@ from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.json_columns import Piece, column_pieces, join_lines, join_rows
 from beam_batch_predict.encoding.json_text import dumps, loads, quote, words_for
 from beam_batch_predict.encoding.prediction_json import output_pieces, row_pieces, row_values
-from beam_batch_predict.sinks.columns.batch_rows import in_echoes, take
+from beam_batch_predict.sinks.columns.batch_rows import failed_rows, take
 from beam_batch_predict.sinks.columns.layout import (
     KEY_COLUMN,
     BytesWriter,
@@ -30,19 +30,17 @@ from beam_batch_predict.sinks.columns.layout import (
     column_names,
     outcome_columns,
 )
-from beam_batch_predict.spec import NonFinite, RecordShape
+from beam_batch_predict.spec import OutputSettings, RecordShape
 
 __all__ = [
     "JsonLineRecords",
-    "error_lines",
     "error_records",
-    "prediction_lines",
     "prediction_records",
 ]
 
 
 class JsonLineRecords:
-    """JSON Lines: each row says what it has, so there are no columns.
+    """JSON Lines: each record names its fields, so there are no columns.
 
     Example:
         >>> JsonLineRecords().schema(())
@@ -51,20 +49,21 @@ class JsonLineRecords:
 
     extension = "jsonl"
 
-    def __init__(self, shape: RecordShape = RecordShape.ECHO) -> None:
-        self._shape = shape
+    def __init__(self, output: OutputSettings = OutputSettings()) -> None:  # noqa: B008 - frozen
+        self._shape = output.shape
+        self._non_finite = output.in_records
 
-    def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def predictions(self, batch: InstanceBatch) -> Rows:
         """The rows that were predicted, in row order."""
         if len(batch.statuses) == len(batch):
             return Rows(())
-        return Rows((), lambda _: prediction_lines(batch, non_finite, self._shape))
+        return Rows((), lambda _: self.prediction_lines(batch))
 
-    def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def errors(self, batch: InstanceBatch) -> Rows:
         """The rows that failed, in row order."""
         if not batch.statuses:
             return Rows(())
-        return Rows((), lambda _: error_lines(batch, non_finite))
+        return Rows((), lambda _: self.error_lines(batch))
 
     def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
         """No columns."""
@@ -82,147 +81,137 @@ class JsonLineRecords:
         """Begin with nothing."""
         return BytesWriter(file, schema)
 
+    def header(self, schema: Schema) -> bytes:
+        """None: each record has the names of its fields."""
+        return b""
+
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
         """The same text."""
         for block in blocks(file):
             yield Rows((), partial(_same, block))
+
+    def prediction_lines(self, batch: InstanceBatch) -> bytes:
+        r"""The lines of the rows that were predicted, in row order.
+
+        Example:
+            >>> import numpy as np
+            >>> from beam_batch_predict.batch import Predictions
+            >>> JsonLineRecords().prediction_lines(InstanceBatch([b"3"], texts=[b"3"],
+            ...     predictions=(Predictions([0], {"y": np.array([0.5])}),)))
+            b'{"instance": 3, "prediction": 0.5}\n'
+        """
+        outputs_only = self._shape is RecordShape.OUTPUTS
+        pieces = self._output_pieces if outputs_only else self._prediction_pieces
+        groups = [group for group in batch.predictions if group.rows]
+        if all(a.rows[-1] < b.rows[0] for a, b in pairwise(groups)):
+            return b"".join(join_lines(pieces(batch, group)) for group in groups)
+        lines = {
+            row: line
+            for group in groups
+            for row, line in zip(group.rows, join_rows(pieces(batch, group)), strict=True)
+        }
+        return b"".join(lines[row] for row in sorted(lines))
+
+    def error_lines(self, batch: InstanceBatch) -> bytes:
+        """The lines of the rows that failed, in row order."""
+        if not batch.statuses:
+            return b""
+        rows, codes, messages = failed_rows(batch)
+        unkeyed = [batch.keys is not None and batch.keys[row] is None for row in rows]
+        if batch.keyed_by_user or all(unkeyed) or not any(unkeyed):
+            head = self._identity_pieces(batch, rows)
+        else:  # a row without a valid key shows its instance
+            head = [[join_rows(self._identity_pieces(batch, [row]))[0] for row in rows]]
+        return join_lines(
+            [
+                *head,
+                b', "error": {"code": ',
+                [b"%d" % code for code in codes],
+                b', "message": ',
+                list(map(dumps, messages)),
+                b"}}\n",
+            ]
+        )
+
+    def _output_pieces(self, batch: InstanceBatch, group: Predictions) -> list[Piece]:
+        """Objects by output name, with the key if there is one."""
+        columns: dict[str, list[Piece]] = {}
+        if batch.keys is not None:
+            outcomes = outcome_columns(group.columns, RecordShape.OUTPUTS)
+            layout = (KEY_COLUMN, *outcomes.values())
+            keys = take(batch.keys, group.rows)
+            columns[column_names(layout, ())[0]] = column_pieces(keys, self._non_finite)
+        for name, array in group.columns.items():
+            columns[name] = output_pieces(name, array, self._non_finite)
+        pieces: list[Piece] = []
+        for name, texts in columns.items():
+            pieces += [f"{', ' if pieces else '{'}{quote(name)}: ".encode(), *texts]
+        return [*pieces, b"}\n"]
+
+    def _prediction_pieces(self, batch: InstanceBatch, group: Predictions) -> list[Piece]:
+        head = self._identity_pieces(batch, group.rows)
+        return [*head, b', "prediction": ', *row_pieces(group.columns, self._non_finite), b"}\n"]
+
+    def _identity_pieces(self, batch: InstanceBatch, rows: Sequence[int]) -> list[Piece]:
+        """What is before the prediction or the error: the key, or instance and fields."""
+        keys = take(batch.keys, rows)
+        if keys is not None and (batch.keyed_by_user or None not in keys):
+            return [b'{"key": ', *column_pieces(keys, self._non_finite)]
+        return [
+            b'{"instance": ',
+            *self._instance_pieces(batch, rows),
+            *self._attached_pieces(take(batch.attached, rows)),
+        ]
+
+    def _instance_pieces(self, batch: InstanceBatch, rows: Sequence[int]) -> list[Piece]:
+        if batch.texts is not None:
+            return [take(batch.texts, rows)]
+        instances = take(batch.instances, rows)
+        if isinstance(instances, ArrowRows):
+            return instances.pieces(self._non_finite)
+        try:
+            return column_pieces(instances, self._non_finite)
+        except (TypeError, ValueError, RecursionError):  # one of them has no form in JSON
+            return [[self._instance_text(instance) for instance in instances]]
+
+    def _instance_text(self, instance: Any) -> bytes:
+        """An instance as JSON; of a row that failed, perhaps its text in Python as a string."""
+        try:
+            return dumps(instance, self._non_finite)
+        except (TypeError, ValueError, RecursionError):
+            return dumps(words_for(instance))
+
+    def _attached_pieces(self, attached: Sequence[Mapping[str, Any]] | None) -> list[Piece]:
+        if attached is None:
+            return []
+        if isinstance(attached, ArrowRows):
+            names = attached.names
+            columns = {name: attached.column_pieces(name, self._non_finite) for name in names}
+        elif len(shared := set(map(tuple, attached))) == 1:
+            columns = {
+                name: column_pieces([fields[name] for fields in attached], self._non_finite)
+                for name in shared.pop()
+            }
+        else:
+            return [[self._fields(fields) for fields in attached]]
+        pieces: list[Piece] = []
+        for name, texts in columns.items():
+            pieces += [f", {quote(name)}: ".encode(), *texts]
+        return pieces
+
+    def _fields(self, fields: Mapping[str, Any]) -> bytes:
+        return b"".join(
+            b", %b: %b" % (quote(name).encode(), dumps(value, self._non_finite))
+            for name, value in fields.items()
+        )
 
 
 def _same(block: bytes, schema: Schema) -> bytes:
     return block
 
 
-def prediction_lines(
-    batch: InstanceBatch,
-    non_finite: NonFinite = NonFinite.STRING,
-    shape: RecordShape = RecordShape.ECHO,
-) -> bytes:
-    r"""The JSON Lines of the rows that were predicted, in row order.
-
-    Example:
-        >>> import numpy as np
-        >>> from beam_batch_predict.batch import Predictions
-        >>> prediction_lines(InstanceBatch([b"3"], texts=[b"3"],
-        ...     predictions=(Predictions([0], {"y": np.array([0.5])}),)))
-        b'{"instance": 3, "prediction": 0.5}\n'
-    """
-    pieces = _output_pieces if shape is RecordShape.OUTPUTS else _prediction_pieces
-    groups = [group for group in batch.predictions if group.rows]
-    if all(a.rows[-1] < b.rows[0] for a, b in pairwise(groups)):
-        return b"".join(join_lines(pieces(batch, group, non_finite)) for group in groups)
-    lines = {
-        row: line
-        for group in groups
-        for row, line in zip(group.rows, join_rows(pieces(batch, group, non_finite)), strict=True)
-    }
-    return b"".join(lines[row] for row in sorted(lines))
-
-
-def _output_pieces(batch: InstanceBatch, group: Predictions, non_finite: NonFinite) -> list[Piece]:
-    """Objects by output name, with the key if there is one."""
-    columns: dict[str, list[Piece]] = {}
-    if batch.keys is not None:
-        outcomes = outcome_columns(group.columns, RecordShape.OUTPUTS)
-        layout = (KEY_COLUMN, *outcomes.values())
-        keys = take(batch.keys, group.rows)
-        columns[column_names(layout, ())[0]] = column_pieces(keys, in_echoes(non_finite))
-    for name, array in group.columns.items():
-        columns[name] = output_pieces(name, array, non_finite)
-    pieces: list[Piece] = []
-    for name, texts in columns.items():
-        pieces += [f"{', ' if pieces else '{'}{quote(name)}: ".encode(), *texts]
-    return [*pieces, b"}\n"]
-
-
-def _prediction_pieces(
-    batch: InstanceBatch, group: Predictions, non_finite: NonFinite
-) -> list[Piece]:
-    head = _head_pieces(batch, group.rows, in_echoes(non_finite))
-    return [*head, b', "prediction": ', *row_pieces(group.columns, non_finite), b"}\n"]
-
-
-def error_lines(batch: InstanceBatch, non_finite: NonFinite = NonFinite.STRING) -> bytes:
-    """The JSON Lines of the rows that failed, in row order."""
-    if not batch.statuses:
-        return b""
-    rows = sorted(batch.statuses)
-    statuses = [batch.statuses[row] for row in rows]
-    codes = [b"%d" % status.code for status in statuses]
-    messages = [dumps(status.message) for status in statuses]
-    non_finite = in_echoes(non_finite)
-    unkeyed = [batch.keys is not None and batch.keys[row] is None for row in rows]
-    if batch.keyed_by_user or all(unkeyed) or not any(unkeyed):
-        head = _head_pieces(batch, rows, non_finite)
-    else:  # a row whose key is what is wrong with it shows its instance
-        head = [
-            [join_rows(_head_pieces(batch, [row], non_finite))[0] for row in rows],
-        ]
-    return join_lines([*head, b', "error": {"code": ', codes, b', "message": ', messages, b"}}\n"])
-
-
-def _head_pieces(batch: InstanceBatch, rows: Sequence[int], non_finite: NonFinite) -> list[Piece]:
-    """What stands before the prediction or the error: the key, or instance and fields."""
-    keys = take(batch.keys, rows)
-    if keys is not None and (batch.keyed_by_user or None not in keys):
-        return [b'{"key": ', *column_pieces(keys, non_finite)]
-    return [
-        b'{"instance": ',
-        *_instance_pieces(batch, rows, non_finite),
-        *_attached_pieces(take(batch.attached, rows), non_finite),
-    ]
-
-
-def _instance_pieces(
-    batch: InstanceBatch, rows: Sequence[int], non_finite: NonFinite
-) -> list[Piece]:
-    if batch.texts is not None:
-        return [take(batch.texts, rows)]
-    instances = take(batch.instances, rows)
-    if isinstance(instances, ArrowRows):
-        return instances.pieces(non_finite)
-    try:
-        return column_pieces(instances, non_finite)
-    except (TypeError, ValueError, RecursionError):  # one of them has no form in JSON
-        return [[_instance_text(instance, non_finite) for instance in instances]]
-
-
-def _attached_pieces(
-    attached: Sequence[Mapping[str, Any]] | None, non_finite: NonFinite
-) -> list[Piece]:
-    if attached is None:
-        return []
-    if isinstance(attached, ArrowRows):
-        columns = {name: attached.column_pieces(name, non_finite) for name in attached.names}
-    elif len(names := set(map(tuple, attached))) == 1:
-        columns = {
-            name: column_pieces([fields[name] for fields in attached], non_finite)
-            for name in names.pop()
-        }
-    else:
-        return [[_fields(fields, non_finite) for fields in attached]]
-    pieces: list[Piece] = []
-    for name, texts in columns.items():
-        pieces += [f", {quote(name)}: ".encode(), *texts]
-    return pieces
-
-
-def _instance_text(instance: Any, non_finite: NonFinite) -> bytes:
-    """An instance as JSON, or as a string what has no form in JSON: such a row has failed."""
-    try:
-        return dumps(instance, non_finite)
-    except (TypeError, ValueError, RecursionError):
-        return dumps(words_for(instance))
-
-
-def _fields(fields: Mapping[str, Any], non_finite: NonFinite) -> bytes:
-    return b"".join(
-        b", %b: %b" % (quote(name).encode(), dumps(value, non_finite))
-        for name, value in fields.items()
-    )
-
-
 def prediction_records(batch: InstanceBatch) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows that were predicted as (position, record), records as JSON would have them."""
+    """The rows that were predicted as (position, record), in values of JSON."""
     for group in batch.predictions:
         for row, value in zip(group.rows, row_values(group.columns), strict=True):
             yield row, {**_record(batch, row), "prediction": value}
@@ -230,8 +219,8 @@ def prediction_records(batch: InstanceBatch) -> Iterator[tuple[int, dict[str, An
 
 def error_records(batch: InstanceBatch) -> Iterator[tuple[int, dict[str, Any]]]:
     """The rows that failed as (position, record)."""
-    for row, status in sorted(batch.statuses.items()):
-        yield row, {**_record(batch, row), "error": status.to_json()}
+    for row, code, message in zip(*failed_rows(batch), strict=True):
+        yield row, {**_record(batch, row), "error": {"code": code, "message": message}}
 
 
 def _record(batch: InstanceBatch, row: int) -> dict[str, Any]:
@@ -241,5 +230,5 @@ def _record(batch: InstanceBatch, row: int) -> dict[str, Any]:
     instance = batch.instances[row]
     is_line = batch.format == "jsonl" and type(instance) is bytes
     if (batch.format == "file-list" or is_line) and batch.texts is not None:
-        instance = loads(batch.texts[row])  # the URI: the content is not for showing; a line's text
+        instance = loads(batch.texts[row])  # the URI and not the content; the text of the line
     return {"instance": instance, **attached}

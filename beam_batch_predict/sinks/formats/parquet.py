@@ -1,6 +1,6 @@
 """Outcomes as Parquet files.
 
-Compressed with Snappy, which every reader of Parquet knows, and which costs the least time.
+The compression is Snappy: every reader of Parquet has it, and it costs the least time.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from beam_batch_predict.sinks.columns.typed_arrays import parts_of, with_parts
 from beam_batch_predict.sinks.columns.typed_rows import (
     TypedRows,
     empty_layout,
-    failed_rows,
+    failed_typed_rows,
     nested,
     predicted_typed_rows,
     type_of,
@@ -29,13 +29,13 @@ from beam_batch_predict.sinks.columns.typed_rows import (
     unnested,
 )
 from beam_batch_predict.sinks.columns.value_types import NULL, arrow_type, inner_types, is_struct
-from beam_batch_predict.spec import NonFinite, RecordShape
+from beam_batch_predict.spec import NonFinite, OutputSettings
 
 __all__ = ["ParquetRecords"]
 
 ROW_GROUP_ROWS = 128 * 1024
 ROW_GROUP_BYTES = 32 * 1024 * 1024
-"""A row group ends with the row that reaches one of these; so much is held at a time."""
+"""A row group ends with the row that reaches one of these; one group is held in memory."""
 
 READ_ROWS = 1024
 
@@ -50,23 +50,24 @@ class ParquetRecords:
 
     extension = "parquet"
 
-    def __init__(self, shape: RecordShape = RecordShape.ECHO) -> None:
-        self._shape = shape
+    def __init__(self, output: OutputSettings = OutputSettings()) -> None:  # noqa: B008 - frozen
+        self._shape = output.shape
+        self._nulls = output.non_finite is NonFinite.NULL
 
-    def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def predictions(self, batch: InstanceBatch) -> Rows:
         """The rows that were predicted, in row order."""
-        return self._rows(predicted_typed_rows(batch, non_finite, self._shape))
+        return self._rows(predicted_typed_rows(batch, self._nulls, self._shape))
 
-    def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def errors(self, batch: InstanceBatch) -> Rows:
         """The rows that failed, in row order."""
-        return self._rows(failed_rows(batch, non_finite))
+        return self._rows(failed_typed_rows(batch, self._nulls))
 
     def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
         """The columns with their names."""
         return typed_schema(layout, taken, self._shape)
 
     def empty(self, layout: Layout) -> Layout:
-        """The layout of a file of predictions without rows, where batches say this much."""
+        """The layout of a predictions file without rows, if batches have this layout."""
         return empty_layout(layout, self._shape)
 
     def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
@@ -82,10 +83,14 @@ class ParquetRecords:
             file, schema, pa.schema([(name, array.type) for name, array in fields])
         )
 
+    def header(self, schema: Schema) -> bytes:
+        """None: each file has its schema."""
+        return b""
+
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
         """The rows of a file."""
         with pq.ParquetFile(file) as content:
-            for group in range(content.num_row_groups):  # Arrow keeps what it reads in one call
+            for group in range(content.num_row_groups):  # Arrow keeps all that it reads in one call
                 for batch in content.iter_batches(READ_ROWS, row_groups=[group]):
                     yield self._rows(self.typed(batch, schema.layout))
 
@@ -95,7 +100,7 @@ class ParquetRecords:
         return nested(schema, list(map(_stored, arrays)))
 
     def typed(self, batch: pa.RecordBatch, layout: Layout) -> TypedRows:
-        """What was read as it was before it was written."""
+        """Rows read from a file, as they were before they were written."""
         arrays = zip(unnested(layout, batch.columns), layout, strict=True)
         restored = [_restored(array, arrow_type(type_of(column))) for array, column in arrays]
         return TypedRows(layout, tuple(restored), batch.num_rows)
@@ -105,7 +110,7 @@ class ParquetRecords:
 
 
 class ParquetWriter:
-    """Writes rows in groups, which end at the same rows however these come."""
+    """Writes rows in groups, which end at the same rows whatever the pieces they come in."""
 
     def __init__(self, file: BinaryIO, schema: Schema, arrow: pa.Schema) -> None:
         self._schema = schema
@@ -145,7 +150,7 @@ class ParquetWriter:
 
 
 def _row_bytes(array: pa.Array) -> NDArray[np.int64]:
-    """How many bytes each value has: a function of the values alone."""
+    """How many bytes each value has, by the values only."""
     kind = array.type
     if pa.types.is_struct(kind):
         return sum(map(_row_bytes, array.flatten()), np.ones(len(array), np.int64))
@@ -159,8 +164,8 @@ def _row_bytes(array: pa.Array) -> NDArray[np.int64]:
     return np.full(len(array), max(kind.bit_width // 8, 1), np.int64)
 
 
-# Parquet has no structs without fields, and many readers take no columns without a type:
-# both are written as strings.
+# Parquet has no structs without fields, and many readers refuse columns without a type: both
+# are written as strings.
 
 
 def _is_string(of: pa.DataType) -> bool:

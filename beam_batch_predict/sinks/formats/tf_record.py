@@ -18,11 +18,11 @@ import pyarrow as pa
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tf_record import HEAD, TAIL, framed
-from beam_batch_predict.sinks.columns.batch_rows import in_echoes, predicted_rows
+from beam_batch_predict.sinks.columns.batch_rows import failed_rows, predicted_rows
 from beam_batch_predict.sinks.columns.instance_columns import (
     InstanceColumns,
-    head_columns,
-    prediction_heads,
+    identity_columns,
+    prediction_identity,
 )
 from beam_batch_predict.sinks.columns.layout import (
     BLOCK_BYTES,
@@ -51,7 +51,7 @@ from beam_batch_predict.sinks.formats.feature_types import (
     rendered,
     with_kind,
 )
-from beam_batch_predict.spec import NonFinite, RecordShape
+from beam_batch_predict.spec import OutputSettings
 
 __all__ = ["ExampleRecords"]
 
@@ -71,26 +71,25 @@ class ExampleRecords:
 
     extension = "tfrecord"
 
-    def __init__(self, shape: RecordShape = RecordShape.ECHO) -> None:
-        self._shape = shape
+    def __init__(self, output: OutputSettings = OutputSettings()) -> None:  # noqa: B008 - frozen
+        self._shape = output.shape
+        self._non_finite = output.in_records
 
-    def predictions(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def predictions(self, batch: InstanceBatch) -> Rows:
         """The rows that were predicted, in row order."""
         groups, rows = predicted_rows(batch)
-        heads = prediction_heads(batch, rows, self._shape)
-        features = _head_features(batch, heads, in_echoes(non_finite))
-        outputs = _output_features(batch, groups, non_finite, self._shape)
-        return _rows(features | outputs, len(rows))
+        identity = prediction_identity(batch, rows, self._shape)
+        features = self._identity_features(batch, identity) | self._output_features(batch, groups)
+        return _rows(features, len(rows))
 
-    def errors(self, batch: InstanceBatch, non_finite: NonFinite) -> Rows:
+    def errors(self, batch: InstanceBatch) -> Rows:
         """The rows that failed, in row order."""
         if not batch.statuses:
             return Rows(())
-        rows = sorted(batch.statuses)
-        statuses = [batch.statuses[row] for row in rows]
-        features = _head_features(batch, head_columns(batch, rows), in_echoes(non_finite))
-        features[_ERROR_CODE] = of_values([int(status.code) for status in statuses])
-        features[_ERROR_MESSAGE] = of_values([status.message for status in statuses])
+        rows, codes, messages = failed_rows(batch)
+        features = self._identity_features(batch, identity_columns(batch, rows))
+        features[_ERROR_CODE] = of_values(codes)
+        features[_ERROR_MESSAGE] = of_values(messages)
         return _rows(features, len(rows))
 
     def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
@@ -100,11 +99,11 @@ class ExampleRecords:
         return Schema(layout, column_names(layout, used))
 
     def empty(self, layout: Layout) -> Layout:
-        """The same: a file without rows has no features."""
+        """The same layout: a file without rows has no features."""
         return layout
 
     def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
-        """Whether all features have the names and kinds that they would have."""
+        """Whether all features have the names and kinds of the schema."""
         lists = _lists(schema)
         return all(
             not kind or lists[column] == (name, kind)
@@ -116,10 +115,57 @@ class ExampleRecords:
         """Begin with nothing."""
         return BytesWriter(file, schema)
 
+    def header(self, schema: Schema) -> bytes:
+        """None: each record has the names of its features."""
+        return b""
+
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
         """The records of a file."""
         for records in _blocks_of_records(file):
             yield Rows(schema.layout, partial(_rewritten, records, schema))
+
+    def _identity_features(self, batch: InstanceBatch, identity: InstanceColumns) -> _Features:
+        found: _Features = {}
+        for column, values in identity.items():
+            if isinstance(values, pa.Array):
+                found[column] = of_arrow(values, self._non_finite)
+                continue
+            if column == INSTANCE_COLUMN and batch.format.startswith("tf-record"):
+                fields, values = _taken_apart(values)
+                found |= fields
+                if fields and not any(value is not None for value in values):
+                    continue
+            if column == KEY_COLUMN:
+                values = list(map(_exact_key, values))
+            found[column] = of_values(values, self._non_finite)
+        return found
+
+    def _output_features(self, batch: InstanceBatch, groups: Sequence[Predictions]) -> _Features:
+        """A feature for each output."""
+        known = {info.name: output_kind(info.numpy_dtype) for info in batch.outputs}
+        return {
+            column: self._output(name, groups) if groups else Feature(known[name], [])
+            for name, column in outcome_columns(
+                groups[0].columns if groups else known, self._shape
+            ).items()
+        }
+
+    def _output(self, name: str, groups: Sequence[Predictions]) -> Feature:
+        """An output of all rows, in row order."""
+        found = [of_output(name, group.columns[name], self._non_finite) for group in groups]
+        if len(found) == 1:
+            return found[0]
+        values: dict[int, list[Any] | None] = {}
+        for group, feature in zip(groups, found, strict=True):
+            of_rows = feature.values
+            values.update(
+                zip(
+                    group.rows,
+                    of_rows.tolist() if isinstance(of_rows, np.ndarray) else of_rows,
+                    strict=True,
+                )
+            )
+        return Feature(found[0].kind, [values[row] for row in sorted(values)])
 
 
 def _kind(column: Column) -> FeatureKind:
@@ -152,27 +198,8 @@ def _records(features: _Features, count: int, schema: Schema) -> bytes:
     return framed(encoded_examples(columns, count))
 
 
-def _head_features(
-    batch: InstanceBatch, heads: InstanceColumns, non_finite: NonFinite
-) -> _Features:
-    found: _Features = {}
-    for column, values in heads.items():
-        if isinstance(values, pa.Array):
-            found[column] = of_arrow(values, non_finite)
-            continue
-        if column == INSTANCE_COLUMN and batch.format.startswith("tf-record"):
-            fields, values = _taken_apart(values)
-            found |= fields
-            if fields and not any(value is not None for value in values):
-                continue
-        if column == KEY_COLUMN:
-            values = list(map(_exact_key, values))
-        found[column] = of_values(values, non_finite)
-    return found
-
-
 def _exact_key(key: Any) -> Any:
-    """A key that a feature can hold: its floats have 32 bits, too few to tell keys apart."""
+    """A key as a feature can hold it: floats of 32 bits would make keys equal, so text."""
     return dumps(key).decode() if isinstance(key, float) else key
 
 
@@ -197,40 +224,8 @@ def _spread(values: Values, rows: Sequence[int], count: int) -> Values:
     return [value_of.get(row) for row in range(count)]
 
 
-def _output_features(
-    batch: InstanceBatch,
-    groups: Sequence[Predictions],
-    non_finite: NonFinite,
-    shape: RecordShape,
-) -> _Features:
-    """A feature for each output."""
-    known = {info.name: output_kind(info.numpy_dtype) for info in batch.outputs}
-    return {
-        column: _output(name, groups, non_finite) if groups else Feature(known[name], [])
-        for name, column in outcome_columns(groups[0].columns if groups else known, shape).items()
-    }
-
-
-def _output(name: str, groups: Sequence[Predictions], non_finite: NonFinite) -> Feature:
-    """An output of all rows, in row order."""
-    found = [of_output(name, group.columns[name], non_finite) for group in groups]
-    if len(found) == 1:
-        return found[0]
-    values: dict[int, list[Any] | None] = {}
-    for group, feature in zip(groups, found, strict=True):
-        of_rows = feature.values
-        values.update(
-            zip(
-                group.rows,
-                of_rows.tolist() if isinstance(of_rows, np.ndarray) else of_rows,
-                strict=True,
-            )
-        )
-    return Feature(found[0].kind, [values[row] for row in sorted(values)])
-
-
 def _blocks_of_records(file: BinaryIO) -> Iterator[list[bytes]]:
-    """The records of a file that was written here, some at a time."""
+    """The records of a file that this module wrote, some at a time."""
     records: list[bytes] = []
     size = 0
     while head := file.read(HEAD.size):
@@ -245,7 +240,7 @@ def _blocks_of_records(file: BinaryIO) -> Iterator[list[bytes]]:
 
 
 def _rewritten(records: Sequence[bytes], old: Schema, schema: Schema) -> bytes:
-    """Records that were written in one schema in another."""
+    """Records of one schema in another."""
     if ExampleRecords().fits([old], schema):
         return framed(records)
     columns = example_columns(records)

@@ -1,4 +1,4 @@
-"""The parts that make up the input: each row once, or an error."""
+"""The check that parts contain each row of the input once."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ __all__ = ["check_parts", "complete_chunks"]
 def check_parts(parts: Iterable[Part], planned_input: bool = False) -> list[Part]:
     """The parts that make up the whole input, in its order.
 
-    Of parts that hold the same rows, as retries may leave, one is taken.
+    Of parts with the same rows, which retries may leave, one is taken.
 
     Args:
         parts: every part that was written.
-        planned_input: whether there was a plan, which always has a chunk and so a part.
+        planned_input: whether there is a chunk plan, which always has a chunk and so a part.
 
     Raises:
-        LostRowsError: a chunk, or some rows of one, are in no part.
+        LostRowsError: a chunk, or a row of one, is in no part.
     """
     given = set(parts)
     planned = [part for part in given if part.chunk >= 0]
@@ -50,7 +50,7 @@ def check_parts(parts: Iterable[Part], planned_input: bool = False) -> list[Part
 
 
 def complete_chunks(parts: Iterable[Part]) -> set[int]:
-    """The chunks all of whose rows are in parts."""
+    """The chunks of which all rows are in parts."""
     planned = [part for part in parts if part.chunk >= 0]
     return {number for number, group in _by_chunk(planned) if _tiles(group) is not None}
 
@@ -76,8 +76,8 @@ def _check_chunk(number: int, parts: Sequence[Part]) -> list[Part]:
 def _tiles(parts: Iterable[Part]) -> list[Part] | None:
     """Parts of one chunk that follow each other without gap or overlap, to its end.
 
-    Attempts that broke off may have left parts of any extent: of several that begin at a row
-    the longest that leads to the end is taken. None where no way leads there.
+    Attempts that broke off may have left parts of any rows. Of several parts that begin at the
+    same row, this takes the longest from which others lead to the end. None if none does.
     """
     starts: dict[int, list[Part]] = defaultdict(list)
     for part in sorted(parts, key=lambda part: (part.rows, part.last)):
@@ -86,7 +86,7 @@ def _tiles(parts: Iterable[Part]) -> list[Part] | None:
     tiles: list[Part] = []
     row = 0
     while not (tiles and tiles[-1].last):
-        # What is tried once is taken out: a row from which no way leads on stays without any.
+        # Each part is tried once: a row from which none leads on is left without parts.
         if starts[row]:
             tiles.append(starts[row].pop())
             row += tiles[-1].rows

@@ -1,6 +1,6 @@
-"""The final files of predictions and errors, once all parts are seen.
+"""The final files of predictions and errors, when all parts are known.
 
-All files of a kind have the same columns: usually those that the parts have already.
+All files of a kind have the same columns, usually those of the parts.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from typing import BinaryIO, NamedTuple, cast
 
 from beam_batch_predict import files
 from beam_batch_predict.sinks.columns.layout import OUTCOME, Layout, RecordFormat, Schema, union
-from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS, error_format
-from beam_batch_predict.sinks.formats.csv import CsvRecords
+from beam_batch_predict.sinks.formats.by_name import RecordFormats, record_formats
 from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile, commit_file, new_file
 from beam_batch_predict.sinks.parts.sections import Section, SectionWriter, copy_sections
+from beam_batch_predict.spec import OutputSettings
 
 __all__ = ["FileForm", "FinalFiles", "WholeFile", "final_files"]
 
 
 class WholeFile(NamedTuple):
-    """A file as it will be published, where its part is.
+    """A file as it will be published, still in the directory of parts.
 
     Attributes:
         file: the file.
-        rows: how many are in it.
-        chunk: the chunk it was made from; -1 outside a plan.
+        rows: how many it has.
+        chunk: the chunk that it was made from; -1 outside a plan.
     """
 
     file: PartFile
@@ -42,13 +42,13 @@ class _Source(NamedTuple):
 
 
 class FileForm(NamedTuple):
-    """What all published files of a kind are: their format, and their columns."""
+    """The format and the columns of all published files of a kind."""
 
     format: RecordFormat
     schema: Schema
 
     def is_published(self, source: _Source) -> bool:
-        """Whether a part's file is as it will be published: usually, and then it only moves."""
+        """Whether a part's file has this form, as usual; publication then only moves it."""
         return _fits(self, tuple(section.layout for section in source.sections))
 
     def empty_file(self) -> bytes:
@@ -58,34 +58,33 @@ class FileForm(NamedTuple):
         return content.getvalue()
 
     def header(self) -> bytes:
-        """The file of the names of the columns, where that is a file of its own."""
-        return self.format.header(self.schema) if isinstance(self.format, CsvRecords) else b""
+        """The file of the names of the columns; empty where each file has them."""
+        return self.format.header(self.schema)
 
 
 class FinalFiles(NamedTuple):
-    """Predictions or errors: in which files they are, and in which form these are to be."""
+    """Predictions or errors: the files of the parts, and the form of the published files."""
 
     sources: Sequence[_Source]
     form: FileForm
 
     def files(self) -> list[WholeFile]:
-        """Files in that form, one a chunk, where their parts are; written again if need be."""
+        """Files in that form, one a chunk, written again where parts differ from it."""
         return [_whole(chunk, self.form) for chunk in _by_chunk(self.sources)]
 
 
-def final_files(parts: Sequence[Part], predictions_format: str) -> tuple[FinalFiles, FinalFiles]:
-    """What the files of predictions and those of errors are to be.
+def final_files(parts: Sequence[Part], output: OutputSettings) -> tuple[FinalFiles, FinalFiles]:
+    """Decide the form of the files of predictions and of errors.
 
     Args:
         parts: complete and in order, as `check_parts` returns them.
-        predictions_format: of the parts, as `format_name` gives it.
+        output: what the files hold.
     """
     predictions = [
         _Source(p.chunk, p.predictions, p.rows - p.failed, p.prediction_sections) for p in parts
     ]
     errors = [_Source(p.chunk, p.errors, p.failed, p.error_sections) for p in parts]
-    formats = RECORD_FORMATS[predictions_format], error_format(predictions_format)
-    forms = _forms(predictions, errors, *formats)
+    forms = _forms(predictions, errors, record_formats(output))
     return FinalFiles(predictions, forms[0]), FinalFiles(errors, forms[1])
 
 
@@ -97,33 +96,32 @@ def _fits(form: FileForm, layouts: tuple[Layout, ...]) -> bool:
 def _forms(
     predictions: Sequence[_Source],
     errors: Sequence[_Source],
-    record_format: RecordFormat,
-    errors_format: RecordFormat,
+    formats: RecordFormats,
 ) -> tuple[FileForm, FileForm]:
-    """The forms of predictions and of errors, whose rows have the same columns and more.
+    """The forms of predictions and of errors.
 
-    Unless they are in another format.
+    In the same format, errors have the columns of the predictions, and perhaps more.
     """
     layout = union(*_layouts(predictions))
     same = [column for column in layout if column.role != OUTCOME]
-    if errors_format is not record_format:
+    if formats.errors is not formats.predictions:
         same = []
     failed = union(same, *_layouts(errors))
     if all(source.file == NO_FILE for source in predictions):
-        layout = record_format.empty(layout)
+        layout = formats.predictions.empty(layout)
     return (
-        FileForm(record_format, record_format.schema(layout)),
-        FileForm(errors_format, errors_format.schema(failed, layout)),
+        FileForm(formats.predictions, formats.predictions.schema(layout)),
+        FileForm(formats.errors, formats.errors.schema(failed, layout)),
     )
 
 
 def _layouts(sources: Iterable[_Source]) -> Iterable[Layout]:
-    """The layouts in their order, each once: mostly there is but one."""
+    """The layouts in their order, each once; usually there is one."""
     return dict.fromkeys(section.layout for source in sources for section in source.sections)
 
 
 def _by_chunk(sources: Iterable[_Source]) -> list[list[_Source]]:
-    """Those with a file: of one chunk together, each of those outside a plan for itself."""
+    """Sources with a file: those of one chunk together, each one outside a plan alone."""
     groups: list[list[_Source]] = []
     for source in sources:
         if source.file == NO_FILE:
@@ -136,7 +134,7 @@ def _by_chunk(sources: Iterable[_Source]) -> list[list[_Source]]:
 
 
 def _whole(sources: Sequence[_Source], form: FileForm) -> WholeFile:
-    """One file for a chunk: that of its only part, or one as if there were but one."""
+    """One file for a chunk: that of its only part, or the files of its parts as one."""
     rows = sum(source.rows for source in sources)
     first = sources[0]
     if len(sources) == 1 and form.is_published(first):

@@ -1,6 +1,6 @@
-"""Part metadata: a file beside each part that says what it holds.
+"""Part metadata: a file beside each part that describes it.
 
-A record is written when the files of its part are whole, as `<name of the part>.part`.
+`<name of the part>.part` is written when the files of the part are whole: the part is done.
 """
 
 from __future__ import annotations
@@ -24,73 +24,77 @@ from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile, part_na
 from beam_batch_predict.sinks.parts.sections import Section
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["chunk_of_record", "forget_part", "read_parts", "sound_parts", "write_part_record"]
+__all__ = [
+    "chunk_of_metadata",
+    "remove_part_metadata",
+    "read_parts",
+    "intact_parts",
+    "write_part_metadata",
+]
 
 _logger = logging.getLogger(__name__)
 
 READS_AT_ONCE = 32
 
-_RECORD = re.compile(r"chunk-(\d+)-rows-\d+-\d+\.part")
+_METADATA = re.compile(r"chunk-(\d+)-rows-\d+-\d+\.part")
 
 
-def chunk_of_record(uri: str) -> int | None:
-    """The chunk of a part whose record has this name; None where it is no record.
+def chunk_of_metadata(uri: str) -> int | None:
+    """The chunk of the part whose metadata file has this name; None for another name.
 
     Example:
-        >>> chunk_of_record("out/_parts/run/chunk-000007-rows-0-150.part")
+        >>> chunk_of_metadata("out/_parts/run/chunk-000007-rows-0-150.part")
         7
     """
-    match = _RECORD.fullmatch(uri.rpartition("/")[2])
+    match = _METADATA.fullmatch(uri.rpartition("/")[2])
     return int(match[1]) if match else None
 
 
-def write_part_record(part: Part, directory: str) -> None:
-    """Write the record of a part whose files are there, if it is one of a plan."""
+def write_part_metadata(part: Part, directory: str) -> None:
+    """Write the metadata of a part whose files are whole, if its chunk is of a plan."""
     if part.chunk < 0:
         return
-    files.write_file(_record_of(part, directory), json.dumps(_to_json(part)).encode())
+    files.write_file(_metadata_uri(part, directory), json.dumps(_to_json(part)).encode())
 
 
-def forget_part(part: Part, directory: str) -> None:
-    """Remove the record of a part that is to be done again."""
-    files.delete([_record_of(part, directory)])
+def remove_part_metadata(part: Part, directory: str) -> None:
+    """Remove the metadata of a part whose chunk is to be processed again."""
+    files.delete([_metadata_uri(part, directory)])
 
 
-def _record_of(part: Part, directory: str) -> str:
+def _metadata_uri(part: Part, directory: str) -> str:
     name = part_name(part.chunk, part.first_row, part.first_row + part.rows)
     return files.join(directory, f"{name}.part")
 
 
-def read_parts(directory: str, besides: Iterable[int] = ()) -> list[Part]:
-    """The parts that have a record.
+def read_parts(directory: str, without: Iterable[int] = ()) -> list[Part]:
+    """The parts that have metadata.
 
     Args:
         directory: of the parts.
-        besides: chunks of which nobody needs to know.
+        without: chunks to leave out.
     """
-    known = set(besides)
+    left_out = set(without)
     uris = [
         file.uri
         for file in files.match_in(directory, "chunk-*.part")
-        if chunk_of_record(file.uri) not in known
+        if chunk_of_metadata(file.uri) not in left_out
     ]
 
     def read(uri: str) -> Part:
         return _from_json(json.loads(files.read_file(uri)), directory)
 
-    with ThreadPoolExecutor(READS_AT_ONCE, "part-records") as pool:
+    with ThreadPoolExecutor(READS_AT_ONCE, "part-metadata") as pool:
         return list(pool.map(read, uris))
 
 
-def sound_parts(directory: str) -> list[Part]:
-    """The parts whose files are there and what they were when they were written.
+def intact_parts(directory: str) -> list[Part]:
+    """The parts whose files exist and have not changed; removes the metadata of the others.
 
-    The records of the others are removed.
-
-    Files on this machine are read, for a machine that stopped may have lost what it wrote last.
+    Local files are read: a machine that crashed may have lost what it wrote last.
     """
     sizes = {file.uri: file.size for file in files.match_in(directory, "chunk-*")}
-    sound = []
+    intact = []
     for part in read_parts(directory):
         damaged = [
             file.uri
@@ -98,11 +102,11 @@ def sound_parts(directory: str) -> list[Part]:
             if file.uri and not (sizes.get(file.uri) == file.size and _has_digest(file))
         ]
         if damaged:
-            _logger.warning("%s is not what was written; its chunk is done again", damaged[0])
-            forget_part(part, directory)
+            _logger.warning("%s is damaged or gone; its chunk is processed again", damaged[0])
+            remove_part_metadata(part, directory)
         else:
-            sound.append(part)
-    return sound
+            intact.append(part)
+    return intact
 
 
 def _has_digest(file: PartFile) -> bool:
@@ -121,33 +125,33 @@ def _to_json(part: Part) -> dict[str, Any]:
     }
 
 
-def _from_json(record: Mapping[str, Any], directory: str) -> Part:
+def _from_json(value: Mapping[str, Any], directory: str) -> Part:
     return Part(
         **{
-            **record,
-            "predictions": _file_from_json(record["predictions"], directory),
-            "errors": _file_from_json(record["errors"], directory),
+            **value,
+            "predictions": _file_from_json(value["predictions"], directory),
+            "errors": _file_from_json(value["errors"], directory),
             "source_failures": tuple(
                 Status(Code(status["code"]), status["message"])
-                for status in record["source_failures"]
+                for status in value["source_failures"]
             ),
-            "prediction_sections": tuple(map(_section_from_json, record["prediction_sections"])),
-            "error_sections": tuple(map(_section_from_json, record["error_sections"])),
-            "error_groups": tuple(map(ErrorGroup.from_json, record["error_groups"])),
-            "places": tuple(record["places"]),
+            "prediction_sections": tuple(map(_section_from_json, value["prediction_sections"])),
+            "error_sections": tuple(map(_section_from_json, value["error_sections"])),
+            "error_groups": tuple(map(ErrorGroup.from_json, value["error_groups"])),
+            "locations": tuple(value["locations"]),
         }
     )
 
 
 def _file_to_json(file: PartFile) -> dict[str, Any] | None:
-    """A file by its name alone: directories may be moved."""
+    """A file by its name without the directory, which may be moved."""
     return {**file._asdict(), "uri": file.uri.rpartition("/")[2]} if file.uri else None
 
 
-def _file_from_json(record: Mapping[str, Any] | None, directory: str) -> PartFile:
-    if record is None:
+def _file_from_json(value: Mapping[str, Any] | None, directory: str) -> PartFile:
+    if value is None:
         return NO_FILE
-    return PartFile(**{**record, "uri": files.join(directory, os.path.basename(record["uri"]))})
+    return PartFile(**{**value, "uri": files.join(directory, os.path.basename(value["uri"]))})
 
 
 def _section_to_json(section: Section) -> dict[str, Any]:
@@ -155,9 +159,9 @@ def _section_to_json(section: Section) -> dict[str, Any]:
     return {"columns": columns, "size": section.size}
 
 
-def _section_from_json(record: Mapping[str, Any]) -> Section:
-    columns = (Column(role, name, _type_from_json(of)) for role, name, of in record["columns"])
-    return Section(tuple(columns), record["size"])
+def _section_from_json(value: Mapping[str, Any]) -> Section:
+    columns = (Column(role, name, _type_from_json(of)) for role, name, of in value["columns"])
+    return Section(tuple(columns), value["size"])
 
 
 def _type_to_json(of: Any) -> Any:
@@ -168,9 +172,9 @@ def _type_to_json(of: Any) -> Any:
     return base64.b64encode(pa.schema([("", of)]).serialize()).decode()
 
 
-def _type_from_json(record: Any) -> Any:
-    if record is None:
+def _type_from_json(value: Any) -> Any:
+    if value is None:
         return None
-    if isinstance(record, list):
-        return FeatureKind(*record)
-    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(record))).field(0).type
+    if isinstance(value, list):
+        return FeatureKind(*value)
+    return pa.ipc.read_schema(pa.py_buffer(base64.b64decode(value))).field(0).type

@@ -1,10 +1,10 @@
-"""Part files: what one chunk became, whole or not there at all.
+"""Part files: the outcomes of one chunk, whole or not visible at all.
 
-A part is written aside and moved in one step to a name made from its chunk and its rows
-alone, so that a chunk done twice leaves the same files once. Usually a part is a
-whole chunk; where a runner hands the batches of a chunk to several bundles, each bundle
-writes the runs of rows it saw. Last comes the part's record: a part that has one is done, for
-whoever goes on with the run.
+A part is written under another name and then moved to a name made from its chunk and its
+rows only, so that a chunk processed twice leaves the same files once. Usually a part is a whole
+chunk. If a runner spreads the batches of a chunk over several bundles, each bundle writes parts
+of the consecutive rows that it gets. The part metadata comes last: a resumed run takes a part
+that has it as done.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from beam_batch_predict.errors import LostRowsError
 from beam_batch_predict.files import NewFile
 from beam_batch_predict.sinks.columns.layout import Layout, RecordFormat, Rows, union
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, ErrorGroups
-from beam_batch_predict.sinks.formats.by_name import RECORD_FORMATS, error_format
+from beam_batch_predict.sinks.formats.by_name import record_formats
 from beam_batch_predict.sinks.parts.sections import Section, SectionWriter, copy_sections
-from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec import OutputSettings
 from beam_batch_predict.status import Status
 
 __all__ = [
@@ -65,13 +65,13 @@ class Part(NamedTuple):
         predictions: the file of predictions; `NO_FILE` where no row was predicted.
         errors: the file of errors; `NO_FILE` where no row failed.
         failed: how many of the rows failed.
-        source_failures: files that could not be read (to the end).
-        seconds: time spent on the part by its worker.
+        source_failures: files that could not be read, or not to the end.
+        seconds: time that its worker took.
         prediction_sections: the columns of the file of predictions, section by section;
-            where there is none, those that it might have had.
+            without a file, those that it would have.
         error_sections: the same for the file of errors.
         error_groups: the rows that failed, by cause.
-        places: where in the input its first and its last row stand; empty without rows.
+        locations: of its first and its last row in the input; empty without rows.
     """
 
     chunk: int
@@ -87,13 +87,13 @@ class Part(NamedTuple):
     prediction_sections: tuple[Section, ...] = ()
     error_sections: tuple[Section, ...] = ()
     error_groups: tuple[ErrorGroup, ...] = ()
-    places: tuple[str, ...] = ()
+    locations: tuple[str, ...] = ()
 
 
 def part_name(chunk: int, first_row: int, next_row: int) -> str:
-    """What the names of a part's files begin with, made from its rows alone.
+    """The beginning of the names of a part's files, made from its rows only.
 
-    Both ends: another attempt may have been given more or fewer rows of the chunk.
+    It has both ends, because another attempt may get more or fewer rows of the chunk.
 
     Example:
         >>> part_name(7, 0, 150)
@@ -103,26 +103,23 @@ def part_name(chunk: int, first_row: int, next_row: int) -> str:
 
 
 class PartWriter:
-    """Writes the batches of one chunk, as they come in row order.
+    """Writes the batches of one chunk, which come in row order.
 
     Args:
         directory: where parts go.
-        first: the first batch; it is not written by this.
-        non_finite: how NaN and infinities are written.
+        first: the first batch, which `write` writes.
+        output: what the files hold.
         since: when work on the part began, by `time.perf_counter()`.
-        predictions_format: of the files, as `format_name` gives it.
     """
 
     def __init__(
         self,
         directory: str,
         first: InstanceBatch,
-        non_finite: NonFinite,
+        output: OutputSettings,
         since: float,
-        predictions_format: str = "jsonl",
     ) -> None:
-        self._format = RECORD_FORMATS[predictions_format]
-        self._error_format = error_format(predictions_format)
+        self._formats = record_formats(output)
         self.next_row = first.first_row
         self._since = since
         self._chunk = -1 if first.chunk is None else first.chunk
@@ -132,28 +129,27 @@ class PartWriter:
         self._failed = 0
         self._source_failures: list[Status] = []
         self._error_groups = ErrorGroups()
-        self._places: tuple[str, ...] = ()
+        self._locations: tuple[str, ...] = ()
         self._directory = directory
-        self._predictions = _Table(directory, self._format)
-        self._errors = _Table(directory, self._error_format)
-        self._non_finite = non_finite
+        self._predictions = _Table(directory, self._formats.predictions)
+        self._errors = _Table(directory, self._formats.errors)
 
     def write(self, batch: InstanceBatch) -> None:
-        """Write the outcomes of a batch that begins where the last one ended.
+        """Write the outcomes of a batch, which begins where the previous one ended.
 
         Raises:
             LostRowsError: a row of the batch has no outcome, or two.
         """
         _check_outcomes(batch)
-        self._predictions.write(self._format.predictions(batch, self._non_finite))
-        self._errors.write(self._error_format.errors(batch, self._non_finite))
+        self._predictions.write(self._formats.predictions.predictions(batch))
+        self._errors.write(self._formats.errors.errors(batch))
         self.next_row += len(batch)
         self._failed += len(batch.statuses)
         self._source_failures += batch.source_failures
         self._error_groups.add(batch)
         if len(batch):
-            first = self._places[0] if self._places else batch.location(0)
-            self._places = first, batch.location(len(batch) - 1)
+            first = self._locations[0] if self._locations else batch.location(0)
+            self._locations = first, batch.location(len(batch) - 1)
         self._last = batch.last
 
     def commit(self) -> Part:
@@ -177,11 +173,11 @@ class PartWriter:
             prediction_sections=tuple(self._predictions.sections),
             error_sections=tuple(self._errors.sections),
             error_groups=self._error_groups.groups(),
-            places=self._places,
+            locations=self._locations,
         )
 
     def abandon(self) -> None:
-        """Remove what was written: the bundle failed, and will be tried again."""
+        """Remove the files: the bundle failed and will be tried again."""
         self._predictions.abandon()
         self._errors.abandon()
 
@@ -199,7 +195,7 @@ def _check_outcomes(batch: InstanceBatch) -> None:
 
 
 def _is_whole(batch: InstanceBatch) -> bool:
-    """Whether ranges of rows, one behind the other, make up the batch: the usual case."""
+    """Whether consecutive ranges of rows make up the batch: the usual case."""
     row = 0
     for group in batch.predictions:
         if not isinstance(group.rows, range) or group.rows.start != row:
@@ -209,7 +205,7 @@ def _is_whole(batch: InstanceBatch) -> bool:
 
 
 class _Table:
-    """A file of rows, of columns that can only become more."""
+    """A file of rows, to which columns may be added."""
 
     def __init__(self, directory: str, record_format: RecordFormat) -> None:
         self.sections: list[Section] = []
@@ -260,7 +256,7 @@ class _Table:
             self._section = None
 
     def _merge(self, written: NewFile) -> None:
-        """Write all sections again, as one."""
+        """Write all sections again as one."""
         written.close()
         self._file = new_file(self._directory)
         try:
@@ -272,7 +268,7 @@ class _Table:
 
 
 def new_file(directory: str) -> NewFile:
-    """A new file of a part, which gets its name when it is committed."""
+    """A new file of a part; `commit_file` names it."""
     return NewFile(files.join(directory, uuid.uuid4().hex))
 
 

@@ -1,4 +1,4 @@
-"""Sections: files in one file, one behind the other, each in a schema of its own.
+"""Sections: files inside one file, one after the other, each with its own schema.
 
 A part has one section, unless rows with more columns came while it was written.
 """
@@ -29,7 +29,7 @@ class Section(NamedTuple):
 
 
 class SectionWriter:
-    """Writes a section behind what is in a file; `with` abandons it where something fails.
+    """Writes a section at the end of a file; `with` abandons it after an error.
 
     Args:
         file: the file; it is not closed.
@@ -52,9 +52,9 @@ class SectionWriter:
         return Section(self.layout, self._window.tell())
 
     def abandon(self) -> None:
-        """Let go of a section that nobody wants; the file may be closed already."""
+        """Drop the section; the file may be closed already."""
         self._window.discard()
-        with contextlib.suppress(Exception):  # as after a close that failed
+        with contextlib.suppress(Exception):  # as after a failed close
             self._writer.close()
 
     def __enter__(self) -> SectionWriter:
@@ -85,7 +85,7 @@ def copy_sections(
 
 
 class _Behind(io.RawIOBase):
-    """What is written behind the present end of a file, as a file of its own."""
+    """The bytes added to the end of a file, as a file of its own."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -102,14 +102,14 @@ class _Behind(io.RawIOBase):
         return self._size
 
     def write(self, content: Any) -> int:
-        # Arrow gives buffers of its own, and file systems may take nothing but bytes.
+        # Arrow passes buffers of its own; some file systems take only bytes.
         self._file.write(bytes(content))
         self._size += len(content)
         return len(content)
 
 
 class _Within(io.RawIOBase):
-    """Some bytes of a file, as a file of its own."""
+    """A range of bytes of a file, as a file of its own."""
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:
         self._file = file
@@ -137,7 +137,7 @@ class _Within(io.RawIOBase):
         self._file.seek(self._start + self._at)
         content = self._file.read(wanted)
         if not content:
-            raise LostRowsError("a part is shorter than it was when it was written")
+            raise LostRowsError("a part file is shorter than it was when it was written")
         buffer[: len(content)] = content
         self._at += len(content)
         return len(content)

@@ -1,8 +1,8 @@
-"""Parts to tables: loaded each once, counted, and both tables there or none.
+"""Parts to tables: each part loaded once and counted, both tables made or none.
 
-Files are loaded into tables aside, which are then copied to their names: a copy is there whole
-or not at all. Ids of jobs are made from the run and from what they do, so that a run that is
-finished again finds the jobs of the attempt before, and BigQuery does none of them twice.
+Files are loaded into tables with other names, which are then copied: a copy exists whole or not
+at all. The id of a BigQuery job is made from the run and from what the job does. So a resumed
+run finds the jobs of earlier attempts, and BigQuery does none of them twice.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from beam_batch_predict.sinks.parts.final_files import FinalFiles, final_files
 from beam_batch_predict.sinks.parts.part import Part
 from beam_batch_predict.sinks.publish.bigquery_tables import (
     OutputTables,
+    expiration,
     is_table,
     refuse_existing,
-    soon,
 )
 from beam_batch_predict.sinks.publish.files import PublishedFile
+from beam_batch_predict.spec import OutputSettings
 from beam_batch_predict.status import Code
 
 if TYPE_CHECKING:
@@ -48,16 +49,16 @@ MOST_URIS = 10_000
 """Source files of a load job (https://cloud.google.com/bigquery/quotas#load_jobs)."""
 
 MOST_FIELDS = 10_000
-"""Columns of a table, with those inside of others (quotas#standard_tables)."""
+"""Columns of a table, nested ones included (quotas#standard_tables)."""
 
 UPLOADS_AT_ONCE = 4
 
 MOST_FAILURES = 5
-"""Of one step, for reasons that pass."""
+"""Of one step, for transient reasons."""
 
 WAIT_SECONDS = 1.0
 LONGEST_WAIT = 30.0
-"""Before a job is tried again: see `retries.waits`."""
+"""Before the next attempt of a job: see `retries.waits`."""
 
 CODES = {
     "accessDenied": Code.PERMISSION_DENIED,
@@ -65,25 +66,25 @@ CODES = {
     "notFound": Code.NOT_FOUND,
     "quotaExceeded": Code.RESOURCE_EXHAUSTED,
 }
-"""Of jobs that fail, by the reason that BigQuery gives; INTERNAL for others."""
+"""Codes of failed jobs, by BigQuery's reason; INTERNAL for others."""
 
 
 def load_tables(parts: Sequence[Part], tables: OutputTables, run: str) -> list[PublishedFile]:
-    """Make the tables of a run from its parts; done again, it goes on where it stopped.
+    """Make the tables of a run from its parts; a second call resumes where the first stopped.
 
-    There are always both tables, if without rows.
+    Both tables are made, also without rows.
 
     Args:
         parts: complete and in order, as `check_parts` returns them.
         tables: to make.
-        run: a name that no other run has.
+        run: the name of the run, which no other run has.
 
     Returns:
         The tables: predictions, errors.
 
     Raises:
-        DestinationError: BigQuery refuses something; neither table is there then.
-        LostRowsError: a table does not have the rows of its parts; neither is there then.
+        DestinationError: BigQuery refuses something; neither table exists then.
+        LostRowsError: a table does not have the rows of its parts; neither exists then.
     """
     targets = _targets(parts, tables)
     with tables.client() as client:
@@ -99,8 +100,8 @@ class _Target(NamedTuple):
     Attributes:
         final: its id.
         fields: its schema.
-        files: what it is made from.
-        digest: of all that.
+        files: that are loaded into it.
+        digest: of schema and files.
     """
 
     final: str
@@ -114,12 +115,12 @@ class _Target(NamedTuple):
 
     @property
     def aside(self) -> str:
-        """The table that is loaded, and copied when it is whole."""
+        """The table into which files are loaded, copied when it is whole."""
         return f"{self.final}_loading_{self.digest}"
 
 
 def _targets(parts: Sequence[Part], tables: OutputTables) -> list[_Target]:
-    predictions, errors = final_files(parts, "bigquery")
+    predictions, errors = final_files(parts, OutputSettings("bigquery"))
     records = BigQueryRecords()
     layouts = predictions.form.schema.layout, errors.form.schema.layout
     failed = records.schema(records.empty_errors(layouts[1]), layouts[0])
@@ -150,7 +151,7 @@ class _Loader:
         self._location = self._dataset.location
 
     def is_copied(self, target: _Target) -> bool:
-        """Whether a table has its name already, from an attempt before this one."""
+        """Whether an earlier attempt has copied the table to its name."""
         from google.api_core.exceptions import NotFound
 
         for attempt in itertools.count():
@@ -164,7 +165,7 @@ class _Loader:
         raise AssertionError
 
     def load(self, targets: Sequence[_Target]) -> None:
-        """Load the tables aside, then copy them; remove what is aside, come what may."""
+        """Load tables with other names, copy them to their names, and remove the former."""
         try:
             with self._all_or_none(targets):
                 for target in targets:
@@ -172,22 +173,22 @@ class _Loader:
                         refuse_existing(self._client, target.final)
                 for target in targets:
                     self._load_aside(target)
-                for target in reversed(targets):  # where there are predictions, there is all
+                for target in reversed(targets):  # predictions last: if they exist, all does
                     self._copy(target)
         finally:
             for target in targets:
-                with _reported(f"bq://{target.aside} is left behind; it will end in a day"):
+                with _reported(f"bq://{target.aside} is left behind; it expires in a day"):
                     self._client.delete_table(target.aside, not_found_ok=True)
 
     @contextlib.contextmanager
     def _all_or_none(self, targets: Sequence[_Target]) -> Iterator[None]:
-        """Where something fails, remove what this run has made."""
+        """After an error, remove the tables that this run has made."""
         try:
             yield
         except BaseException:
             with _reported("one of two tables may be left behind"):
                 made = [target for target in targets if self.is_copied(target)]
-                if len(made) < len(targets):  # or another attempt has succeeded beside this one
+                if len(made) < len(targets):  # else another attempt has succeeded
                     for target in made:
                         self._client.delete_table(target.final, not_found_ok=True)
             raise
@@ -196,7 +197,7 @@ class _Loader:
         from google.cloud.bigquery import Table
 
         table = Table(target.aside, schema=target.fields)
-        table.expires = soon()
+        table.expires = expiration()
         table.encryption_configuration = self._tables.encryption
         table = self._client.create_table(table, exists_ok=True)
         batches = _batches(target.files)
@@ -221,7 +222,7 @@ class _Loader:
             return self._start_load(job_id, target, [file.uri for file in batch])
 
         def is_in_table(job: LoadJob) -> bool:
-            # A table that was removed and made again has nothing of what was loaded before.
+            # A table that was removed and made again has none of the rows loaded before.
             return bool(job.created >= table.created)
 
         what = batch[0].uri if len(batch) == 1 else f"{len(batch)} files, from {batch[0].uri} on,"
@@ -268,7 +269,7 @@ class _Loader:
         table = self._client.get_table(target.final)
         changed = []
         if table.expires is not None and self._dataset.default_table_expiration_ms is None:
-            table.expires = None  # which is that of the table aside
+            table.expires = None  # that of the loaded table
             changed.append("expires")
         if table.labels != self._tables.labels:
             table.labels = dict(self._tables.labels)
@@ -290,10 +291,10 @@ class _Loader:
         is_valid: Callable[[Job], bool],
         what: str,
     ) -> Job:
-        """A job of this or an earlier attempt that has done its work.
+        """The job of this or an earlier attempt that has succeeded.
 
         Raises:
-            DestinationError: it cannot be done.
+            DestinationError: none can succeed.
         """
         failures, pauses = 0, waits(WAIT_SECONDS, LONGEST_WAIT)
         for attempt in itertools.count():
@@ -306,13 +307,13 @@ class _Loader:
             if not is_new:
                 continue
             failures += 1
-            if failures == MOST_FAILURES or not reason.passes:
+            if failures == MOST_FAILURES or not reason.is_transient:
                 raise reason.error
             time.sleep(next(pauses))
         raise AssertionError
 
     def _started(self, job_id: str, start: Callable[[str], Job]) -> tuple[Job, bool]:
-        """A job, and whether it was started here."""
+        """A job, and whether this call started it."""
         from google.api_core.exceptions import Conflict, GoogleAPIError, NotFound
 
         try:
@@ -320,7 +321,7 @@ class _Loader:
         except Conflict:
             return cast("Job", self._client.get_job(job_id, location=self._location)), False
         except GoogleAPIError:
-            # An answer that was lost may have been that the job has begun.
+            # The job may have started although the answer was lost.
             try:
                 return cast("Job", self._client.get_job(job_id, location=self._location)), True
             except NotFound:
@@ -328,13 +329,13 @@ class _Loader:
             raise
 
     def _failure(self, job: Any, what: str) -> _Failure | None:
-        """Wait for a job, and say why it failed if it did."""
+        """Wait for a job; the reason if it fails."""
         from google.api_core.exceptions import GoogleAPICallError
 
         try:
             job.result()
         except GoogleAPICallError as error:
-            if not job.error_result:  # the job is well, as far as we know
+            if not job.error_result:  # the job itself has not failed
                 raise
             found = [job.error_result, *(job.errors or [])]
             texts = dict.fromkeys(each.get("message", "") for each in found)
@@ -357,11 +358,11 @@ class _Loader:
 
 class _Failure(NamedTuple):
     error: DestinationError
-    passes: bool
+    is_transient: bool
 
 
 def _batches(parts: Sequence[PublishedFile]) -> list[Sequence[PublishedFile]]:
-    """What one load job does each: many files of a bucket, or one that is uploaded."""
+    """The files of each load job: many of a bucket, or one that is uploaded."""
     size = MOST_URIS if parts and is_cloud_storage(parts[0].uri) else 1
     return [parts[start : start + size] for start in range(0, len(parts), size)]
 
@@ -389,7 +390,7 @@ def _load_config(target: _Target) -> LoadJobConfig:
 
 @contextlib.contextmanager
 def _reported(what: str) -> Iterator[None]:
-    """Say what could not be cleaned up, in place of failing for it."""
+    """Log a failure to clean up, and do not raise it."""
     from google.api_core.exceptions import GoogleAPIError
 
     try:

@@ -34,8 +34,8 @@ _HINTS = {
     "get, getData, updateData, update and delete on the dataset (role BigQuery Data Editor; and "
     "bigquery.datasets.create where only a project is named), bigquery.jobs.create in the project "
     "that pays (role BigQuery Job User), and storage.objects.get on the bucket of --temp_location",
-    Code.INVALID_ARGUMENT: "where it is about locations: take a bucket for --temp_location in the "
-    "location of the dataset",
+    Code.INVALID_ARGUMENT: "if the error is about locations: name a bucket for --temp_location "
+    "in the location of the dataset",
 }
 
 
@@ -83,10 +83,10 @@ class OutputTables:
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Client]:
-        """A client; what goes wrong with it is a `DestinationError`.
+        """A client, whose errors become `DestinationError`.
 
         Raises:
-            DestinationError: what BigQuery says, about what, and what to do.
+            DestinationError: an error of BigQuery, with the dataset and what to do.
         """
         what = f"bq://{self.dataset_id} cannot be written"
         with google_errors(what, DestinationError, _HINTS):
@@ -125,17 +125,17 @@ def output_tables(
 
 
 def prepare_tables(tables: OutputTables, directory: str) -> None:
-    """Make the dataset where the run has one of its own, and see that the tables can be made.
+    """Make the dataset if the run has its own, and check that the tables can be made.
 
-    A file of one row is loaded as the results will be: that shows whether we may, and whether
-    the bucket and the dataset are in places that fit.
+    A file of one row is loaded as the results will be. This checks permissions, and whether the
+    locations of the bucket and the dataset fit.
 
     Args:
         tables: of the run.
         directory: of the run, below which its parts will be.
 
     Raises:
-        DestinationError: there is no such dataset, a table is there already, or the load fails.
+        DestinationError: there is no such dataset, a table exists, or the load fails.
     """
     with tables.client() as client:
         dataset = _dataset(client, tables)
@@ -145,10 +145,10 @@ def prepare_tables(tables: OutputTables, directory: str) -> None:
 
 
 def refuse_existing(client: Client, table_id: str) -> None:
-    """Refuse a table that is there.
+    """Refuse a table that exists.
 
     Raises:
-        DestinationError: it is.
+        DestinationError: it exists.
     """
     if is_table(client, table_id):
         error = DestinationError(
@@ -160,7 +160,7 @@ def refuse_existing(client: Client, table_id: str) -> None:
 
 
 def is_table(client: Client, table_id: str) -> bool:
-    """Whether there is a table."""
+    """Whether a table exists."""
     from google.api_core.exceptions import NotFound
 
     try:
@@ -191,7 +191,7 @@ def _probe(client: Client, tables: OutputTables, dataset: Dataset, directory: st
     pq.write_table(pa.table({"probe": [True]}), content)
     name = f"probe_{uuid.uuid4().hex}"
     table = Table(tables.table_id(f"{tables.predictions}_{name}"))
-    table.expires = soon()
+    table.expires = expiration()
     table.encryption_configuration = tables.encryption
     config = LoadJobConfig(source_format=SourceFormat.PARQUET)
     config.destination_encryption_configuration = tables.encryption
@@ -216,6 +216,6 @@ def _probe(client: Client, tables: OutputTables, dataset: Dataset, directory: st
         files.delete([uri])
 
 
-def soon() -> datetime.datetime:
-    """When a table that is only a step of a run ends, if nobody removes it before."""
+def expiration() -> datetime.datetime:
+    """When an intermediate table expires if it is not removed."""
     return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)

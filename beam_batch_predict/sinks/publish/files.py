@@ -1,4 +1,4 @@
-"""Parts to published files: in input order, each whole, by one run and no other."""
+"""Parts to published files: in input order, each whole, by one run only."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.sinks.error_summary.groups import merge_groups
 from beam_batch_predict.sinks.error_summary.stats import stats_lines
-from beam_batch_predict.sinks.formats.by_name import error_format
+from beam_batch_predict.sinks.formats.by_name import record_formats
 from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, naming_of
 from beam_batch_predict.sinks.parts.final_files import WholeFile, final_files
 from beam_batch_predict.sinks.parts.part import Part, PartFile, commit_file
-from beam_batch_predict.spec import FileNames
+from beam_batch_predict.spec import FileNames, OutputSettings
 
 __all__ = [
     "PublishedFile",
@@ -37,8 +37,8 @@ _CLAIM = "publishing"
 _PUBLICATION = "publication.json"
 
 _ANOTHER_DIRECTORY = (
-    "start the job again, and it gets another directory; or, where it has none of its own, name "
-    "an output path without results"
+    "start the job again: it gets another directory; or, if the job names an output path, name "
+    "one without results"
 )
 
 
@@ -47,10 +47,10 @@ class PublishedFile(NamedTuple):
 
     Attributes:
         uri: of the file.
-        rows: how many are in it.
+        rows: how many it has.
         size: its bytes; 0 of a table.
         sha256: of its bytes, in hexadecimal; empty of a table.
-        chunk: the chunk of the input that it was made from; -1 where it is not of one.
+        chunk: the chunk that it was made from; -1 if it is not of one chunk.
     """
 
     uri: str
@@ -64,34 +64,32 @@ def publish(
     parts: Sequence[Part],
     directory: str,
     parts_directory: str,
-    predictions_format: str,
-    names: FileNames = FileNames.NUMBERED,
+    output: OutputSettings,
 ) -> list[PublishedFile]:
     """Give the parts their final names, one file a chunk, numbered in input order.
 
-    There is always a first predictions file, if one without rows. All files of a kind
-    have the same columns. Done again after a failure half way, it goes on where it stopped.
+    There is always a first predictions file, also without rows. All files of a kind have the
+    same columns. After a failure, a second call resumes where the first stopped.
 
     Args:
         parts: complete and in order, as `check_parts` returns them.
         directory: where the files go.
         parts_directory: where the parts are.
-        predictions_format: of the parts, as `format_name` gives it.
-        names: how files are called.
+        output: what the files hold, and what their names are.
 
     Returns:
-        The files: predictions in order, then errors in order, then those that are beside them.
+        The files: predictions in order, then errors in order, then header and statistics.
 
     Raises:
-        DestinationError: another run has published there.
+        DestinationError: another run has published in the directory.
     """
     publication = _read_publication(directory, parts_directory)
     if publication is None:
         publication = [
             (source, file._replace(uri=files.join(directory, file.uri)))
-            for source, file in _prepare(parts, parts_directory, predictions_format, names)
+            for source, file in _prepare(parts, parts_directory, output)
         ]
-    _claim(directory, parts_directory, publication, names)
+    _claim(directory, parts_directory, publication, output.file_names)
     sources = [files.join(parts_directory, name) for name, _ in publication]
     published = [file for _, file in publication]
     _move(sources, [file.uri for file in published])
@@ -99,19 +97,17 @@ def publish(
 
 
 _Publication = list[tuple[str, PublishedFile]]
-"""The name of each file in the directory of parts, and what it is to be."""
+"""The name of each file in the directory of parts, and the published file."""
 
 
-def _prepare(
-    parts: Sequence[Part], parts_directory: str, predictions_format: str, names: FileNames
-) -> _Publication:
-    """What is to be published, by names in the directory."""
+def _prepare(parts: Sequence[Part], parts_directory: str, output: OutputSettings) -> _Publication:
+    """The files to publish, with their names in the output directory."""
 
     def aside(name: str, content: bytes) -> WholeFile:
         return _write_aside(files.join(parts_directory, name), content)
 
-    naming = naming_of(names)
-    predictions, errors = final_files(parts, predictions_format)
+    naming = naming_of(output.file_names)
+    predictions, errors = final_files(parts, output)
     first = predictions.files()
     if not first:
         first = [aside("no-rows.predictions", predictions.form.empty_file())]
@@ -137,7 +133,7 @@ def _to_publish(whole: WholeFile, uri: str) -> tuple[str, PublishedFile]:
 
 
 def _write_aside(uri: str, content: bytes) -> WholeFile:
-    """A file of no chunk, among the parts."""
+    """Write a file that is not of a chunk, beside the parts."""
     file = files.NewFile(uri)
     try:
         file.write(content)
@@ -148,7 +144,7 @@ def _write_aside(uri: str, content: bytes) -> WholeFile:
 
 
 def has_publication(parts_directory: str) -> bool:
-    """Whether the parts are complete and settled, and some may have their final names already."""
+    """Whether publication has begun: the parts are final, and some may have moved."""
     return files.exists(files.join(parts_directory, _PUBLICATION))
 
 
@@ -165,10 +161,10 @@ def _read_publication(directory: str, parts_directory: str) -> _Publication | No
 def _claim(
     directory: str, parts_directory: str, publication: _Publication, names: FileNames
 ) -> None:
-    """Make sure that this run and no other publishes in the directory.
+    """Claim the directory for the publication of this run.
 
     Raises:
-        DestinationError: another run does, or has.
+        DestinationError: another run publishes there, or has published.
     """
     claim = _claim_in(parts_directory)
     if not files.create_exclusively(claim, _run_of(parts_directory)):
@@ -176,7 +172,7 @@ def _claim(
             f"another run publishes in {directory}",
             _ANOTHER_DIRECTORY,
         )
-    # Set before the first file moves, by this or another attempt, it tells ours from others'.
+    # Written before the first file moves: published files are then those of this run.
     if not has_publication(parts_directory):
         try:
             refuse_published(directory, names)
@@ -200,7 +196,7 @@ def refuse_published(directory: str, names: FileNames = FileNames.NUMBERED) -> N
     """Refuse a directory in which another run has published.
 
     Raises:
-        DestinationError: there are files with such names.
+        DestinationError: there are published files.
     """
     for pattern in naming_of(names).patterns:
         if found := files.match_in(directory, pattern):
@@ -214,21 +210,17 @@ def _move(sources: Sequence[str], names: Sequence[str]) -> None:
     try:
         files.rename(sources, names, replace=False)
     except FileExistsError as error:
-        raise DestinationError(f"another run has published beside this one: {error}") from error
+        raise DestinationError(f"another run has published here: {error}") from error
 
 
-def show_errors_of_failure(
-    parts: Sequence[Part],
-    directory: str,
-    predictions_format: str,
-    names: FileNames = FileNames.NUMBERED,
-) -> None:
-    """Copy the errors of a run that publishes nothing to where its user looks for them.
+def show_errors_of_failure(parts: Sequence[Part], directory: str, output: OutputSettings) -> None:
+    """Copy the errors of a failed run, which publishes nothing else, to its output directory.
 
-    A file is numbered by its chunk, so that several workers do the same. Those of a chunk with
-    several parts have its rows in their names too.
+    A file is numbered by its chunk, so that several workers write the same. If a chunk has
+    several parts, the names of their files have the first row, too.
     """
-    naming, extension = naming_of(names), error_format(predictions_format).extension
+    naming = naming_of(output.file_names)
+    extension = record_formats(output).errors.extension
     for part in parts:
         if part.errors.uri:
             where = part.chunk, part.chunks, part.first_row
@@ -256,7 +248,7 @@ def remove_errors_of_failure(directory: str, names: FileNames = FileNames.NUMBER
 
 
 def remove_parts(directory: str) -> None:
-    """Delete a directory of parts that is no longer needed, or what can be of it."""
+    """Delete a directory of parts that is no longer needed, as far as possible."""
     with contextlib.suppress(OSError, StorageUnavailable):
         if files.read_file(_claim_in(directory)) == _run_of(directory):
             files.delete([_claim_in(directory)])
@@ -271,4 +263,4 @@ def remove_parts(directory: str) -> None:
     try:
         files.delete(file.uri for file in files.match_in(directory, "**"))
     except (OSError, StorageUnavailable) as error:
-        _logger.warning("parts that are no longer needed are left behind: %s", error)
+        _logger.warning("cannot delete parts that are no longer needed: %s", error)

@@ -1,9 +1,9 @@
-"""The blocks of Avro object container files, found from any byte on.
+"""The blocks of Avro object container files, from any byte on.
 
 Source of the form: https://avro.apache.org/docs/1.11.1/specification/#object-container-files:
 a header that ends with a sync marker of 16 bytes, then blocks: the number of rows, the
-number of bytes, so many bytes, and the same marker. A block belongs to the span in which
-its first byte lies: right behind the marker before it.
+number of bytes, these bytes, and the same marker. A block belongs to the span that has its
+first byte, which follows the previous marker.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 LARGEST_BLOCK = 256 * 1024 * 1024
-"""Bytes of a block that are taken, as it stands in the file."""
+"""Bytes that a block may have in the file."""
 
 _LARGEST_HEADER = 16 * 1024 * 1024
 _MAGIC = b"Obj\x01"
@@ -47,13 +47,13 @@ _BLOCK = _record("Block", row_count="long", data="bytes", sync=_MARKER)
 
 
 class Header(NamedTuple):
-    """What a file says of itself.
+    """The header of a file.
 
     Attributes:
         schema: the schema of its rows, as JSON has it.
-        codec: what its blocks are compressed with.
-        sync: the marker behind each block.
-        size: how many bytes the header has: the first block begins behind them.
+        codec: the compression of its blocks.
+        sync: the marker after each block.
+        size: bytes of the header; the first block follows.
     """
 
     schema: Any
@@ -63,7 +63,7 @@ class Header(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Some rows.
+    """A block of rows.
 
     Attributes:
         start: its first byte in the file.
@@ -77,10 +77,10 @@ class Block(NamedTuple):
 
 
 class BrokenBlock(ValueError):
-    """There is no whole block where one should begin: nothing tells where the next one does.
+    """There is no whole block where one should begin, so the next one cannot be found.
 
     Attributes:
-        start: the place.
+        start: the offset.
     """
 
     def __init__(self, start: int, reason: str) -> None:
@@ -97,7 +97,7 @@ class Content:
 
     Attributes:
         at: offset of the next byte.
-        left: how many bytes may still be read: a size in a damaged file may say anything.
+        left: how many bytes may still be read; a size in a damaged file may be any number.
     """
 
     def __init__(self, pieces: Iterator[bytes], at: int = 0) -> None:
@@ -111,10 +111,10 @@ class Content:
         """The next bytes; fewer where the file ends.
 
         Raises:
-            ValueError: so many cannot be read, or may not.
+            ValueError: there are fewer, or more than may be read.
         """
         if size > self.left:
-            raise ValueError(f"{size} bytes, more than the {self.left} that are taken")
+            raise ValueError(f"{size} bytes, more than the {self.left} that are allowed")
         if size < 0:
             raise ValueError(f"{size} bytes")
         parts, missing = [], size
@@ -128,13 +128,13 @@ class Content:
         return b"".join(parts)
 
     def has_ended(self) -> bool:
-        """Whether there are no more bytes."""
+        """Whether all bytes are read."""
         if self._used == len(self._kept):
             self._kept, self._used = next(self._pieces, b""), 0
         return not self._kept
 
-    def pass_marker(self, marker: bytes, stop: int) -> bool:
-        """Go on behind the next marker; False if that is not before `stop`."""
+    def skip_to_marker(self, marker: bytes, stop: int) -> bool:
+        """Skip to after the next marker; False if there is none before `stop`."""
         start, kept = self.at, self._kept[self._used :]
         while (found := kept.find(marker)) < 0:
             piece = next(self._pieces, b"") if start < stop else b""
@@ -152,11 +152,11 @@ def read_header(content: Content) -> Header:
     """The header of a file.
 
     Raises:
-        ValueError: there is no header that can be read.
+        ValueError: the header cannot be read.
     """
     content.left = _LARGEST_HEADER
     if content.read(len(_MAGIC)) != _MAGIC:
-        raise ValueError("it is no Avro object container file: it does not begin with 'Obj'")
+        raise ValueError("it is not an Avro object container file: it does not begin with 'Obj'")
     try:
         fields = fastavro.schemaless_reader(content, _META, None)
     except (EOFError, IndexError) as error:
@@ -182,20 +182,20 @@ def read_blocks(span: Span, header: Header, content: Content, file: BinaryIO) ->
     Args:
         span: the piece of the file.
         header: the header of the file.
-        content: the file from behind its header, decompressed.
-        file: what the content is read from.
+        content: the file after its header, decompressed.
+        file: the file of the content.
 
     Raises:
-        BrokenBlock: one is damaged or cut short, those before have been yielded.
-        OSError, EOFError, zlib.error, zstandard.ZstdError: the file is damaged, cut short
-            or unreadable as a whole; blocks before the fault have been yielded.
+        BrokenBlock: a block is damaged or cut short; those before it have been yielded.
+        OSError, EOFError, zlib.error, zstandard.ZstdError: the whole file is damaged, cut
+            short or unreadable; blocks before the fault have been yielded.
     """
     stop = sys.maxsize if span.stop is None else span.stop
     if span.start > header.size:
-        # A marker that ends right before the span: the block behind it is the span's.
+        # If a marker ends just before the span, the next block belongs to the span.
         file.seek(span.start - _SYNC)
         content = Content(blocks(file, ""), span.start - _SYNC)
-        if not content.pass_marker(header.sync, stop):
+        if not content.skip_to_marker(header.sync, stop):
             _check_end(span, content)
             return
     while content.at < stop:
@@ -206,7 +206,7 @@ def read_blocks(span: Span, header: Header, content: Content, file: BinaryIO) ->
 
 
 def _check_end(span: Span, content: Content) -> None:
-    """See that the file has the bytes of a span: without its end it must not pass for shorter."""
+    """Check that the file has all bytes of a span: it may have been cut since the plan."""
     if span.stop is not None and content.has_ended() and content.at < span.stop:
         raise EOFError(f"the file has become shorter: it had {span.stop} bytes or more")
 

@@ -1,7 +1,7 @@
-"""What the blocks of Avro object container files are compressed with.
+"""Decompression of the blocks of Avro object container files.
 
 Source: https://avro.apache.org/docs/1.11.1/specification/#required-codecs and the optional
-ones behind them. No block is inflated beyond `LARGEST_CONTENT`, whatever it claims to hold.
+ones after them. No block is inflated beyond `LARGEST_CONTENT`, whatever size it claims.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ LARGEST_CONTENT = 256 * 1024 * 1024
 """Bytes that a block may hold, decompressed."""
 
 _XZ_MEMORY = 2 * LARGEST_CONTENT
-"""Bytes that xz may take for its dictionary; the highest preset takes 65 MiB."""
+"""Bytes of memory for the dictionary of xz; the highest preset needs 65 MiB."""
 
 _MOST_BEHIND = 8
-"""Bytes behind compressed data that are not looked at; more may be another block."""
+"""Bytes after compressed data that are ignored; more may be another block."""
 
 _ZSTD_BYTES = 1024
-"""Compressed bytes taken at a time: four may come out as 128 KiB, so these as 32 MiB."""
+"""Compressed bytes per step: four may expand to 128 KiB, so these to 32 MiB."""
 
 
 def decompress(codec: str, data: bytes) -> bytes:
@@ -51,7 +51,7 @@ def _null(data: bytes) -> bytes:
 
 
 def _deflate(data: bytes) -> bytes:
-    """Deflate without zlib's header; some write its checksum behind it, which is not for us."""
+    """Deflate without zlib's header; some writers add its checksum, which is ignored."""
     return _bounded(zlib.decompressobj(wbits=-zlib.MAX_WBITS), data)
 
 
@@ -80,12 +80,12 @@ def _bounded(inflater: _Inflater, data: bytes) -> bytes:
     if not inflater.eof:
         raise EOFError("it is cut short")
     if len(inflater.unused_data) > _MOST_BEHIND:
-        raise OSError(f"{len(inflater.unused_data)} bytes stand behind it")
+        raise OSError(f"{len(inflater.unused_data)} bytes follow it")
     return content
 
 
 def _zstandard(data: bytes) -> bytes:
-    """A frame, a few bytes at a time: zstandard knows no other bound on what comes out."""
+    """A frame, a few bytes at a time: zstandard has no other bound of its output."""
     frame = zstandard.ZstdDecompressor().decompressobj()
     found, size = [], 0
     for start in range(0, len(data), _ZSTD_BYTES):
@@ -99,7 +99,7 @@ def _zstandard(data: bytes) -> bytes:
 
 
 def _snappy(data: bytes) -> bytes:
-    """Snappy without framing, and the CRC-32 of the content behind it."""
+    """Snappy without framing, and then the CRC-32 of the content."""
     size = _snappy_size(data)
     if size > LARGEST_CONTENT:
         raise _too_large()
@@ -123,7 +123,7 @@ def _snappy_size(data: bytes) -> int:
 
 
 def _too_large() -> ValueError:
-    return ValueError(f"it holds more than the {LARGEST_CONTENT} bytes that are taken")
+    return ValueError(f"it holds more than the {LARGEST_CONTENT} bytes that are allowed")
 
 
 CODECS: dict[str, Callable[[bytes], bytes]] = {

@@ -1,8 +1,8 @@
 """Rows of Avro object container files, from any byte on.
 
-A row is what the file's schema makes it: of a record, an object of its fields in their
-order. Where a row stands in its file is told by the byte where its block begins and its
-number in the block, from 0.
+The schema of the file decides what a row is: a record is an object of its fields in their
+order. The location of a row in its file is the first byte of its block, and the number of the
+row in the block, from 0.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from beam_batch_predict.status import Code, Status
 __all__ = ["read_avro", "read_avro_columns"]
 
 BYTES_AT_ONCE = 64 * 1024
-"""Decompressed bytes of blocks whose rows are converted and handed on together."""
+"""Decompressed bytes of blocks whose rows are converted and yielded together."""
 
 _NUMBERS = [str(number) for number in range(4096)]
 
@@ -39,11 +39,11 @@ _NUMBERS = [str(number) for number in range(4096)]
 def read_avro_columns(
     files: Iterable[File], open_file: Callable[[str], BinaryIO]
 ) -> tuple[str, ...]:
-    """The names of the fields of the first file; none where its rows are no records.
+    """The names of the fields of the first file; none if its rows are not records.
 
     Args:
-        files: the files of the source, in order; one that cannot be read is left out: it is
-            no Avro file, its schema is wrong, or its codec is not known.
+        files: the files of the source, in order. A file that cannot be read is left out, also
+            one with a wrong schema or an unknown codec.
         open_file: opens a URI for reading bytes.
 
     Raises:
@@ -62,18 +62,18 @@ def read_avro(
 ) -> Iterator[Rows]:
     """The rows of the blocks that begin in a span.
 
-    A block whose data are damaged is noted in `failures`, and reading goes on behind it. Where
-    no block can be read, it ends: the rest of the span is one of the failures.
+    A block whose data are damaged is noted in `failures`, and reading continues after it. If
+    no block can be found, reading ends: the rest of the span is one of the failures.
 
     Args:
         span: the piece of a file; a whole file is decompressed as its extension says.
-        columns: the fields to give, in this order, as far as a record has them; empty
+        columns: the fields of the rows, in this order, as far as a record has them; empty
             for all.
         open_file: opens a URI for reading bytes.
 
     Raises:
-        OSError, EOFError, zlib.error, zstandard.ZstdError: the file is no Avro file, or
-            unreadable as a whole; rows before the fault have been yielded.
+        OSError, EOFError, zlib.error, zstandard.ZstdError: the file is not an Avro file, or
+            the whole file is unreadable; rows before the fault have been yielded.
     """
     with open_file(span.uri) as file:
         content = Content(blocks(file, span.uri if span.stop is None else ""))
@@ -92,22 +92,22 @@ def read_avro(
 
 
 def _rest_of(span: Span) -> str:
-    """Which rows nobody reads if no block can be read in a span.
+    """The rows of a span that are lost if no further block can be read.
 
     Example:
         >>> _rest_of(Span("a.avro", 0, 70))
-        'the rows from here to byte 70, and to the first sync marker behind it,'
+        'the rows from here to byte 70, and to the first sync marker after it,'
     """
     if span.stop is None:
         return "the rows from here on"
-    return f"the rows from here to byte {span.stop}, and to the first sync marker behind it,"
+    return f"the rows from here to byte {span.stop}, and to the first sync marker after it,"
 
 
 def _read_start(content: Content, columns: tuple[str, ...] = ()) -> tuple[Header, RowDecoder]:
     """The header of a file, and the decoder of its rows.
 
     Raises:
-        OSError: the file is no Avro file that can be read.
+        OSError: the file cannot be read as an Avro file.
     """
     try:
         header = read_header(content)
@@ -116,12 +116,12 @@ def _read_start(content: Content, columns: tuple[str, ...] = ()) -> tuple[Header
         raise OSError(str(error)) from error
     if header.codec not in CODECS:
         known = ", ".join(CODECS)
-        raise OSError(f"the codec {quote(header.codec)} is not known: it must be one of {known}")
+        raise OSError(f"the codec {quote(header.codec)} is not known: expected one of {known}")
     return header, decoder
 
 
 class _Waiting:
-    """Rows of some blocks of a file, decoded and not yet handed on."""
+    """Rows of some blocks of a file, decoded and not yet yielded."""
 
     def __init__(self, uri: str) -> None:
         self._uri = uri
@@ -134,14 +134,14 @@ class _Waiting:
         self._failures: list[Status] = []
 
     def add(self, block: Block, codec: str, decoder: RowDecoder) -> Iterator[None]:
-        """Decode a block, and stop wherever there are enough rows to be taken."""
+        """Decode a block; yield whenever there are enough rows to take."""
         taken = 0
         try:
             data = decompress(codec, block.data)
             for rows, size in decoder.decode(block.row_count, data):
                 self._size += size
                 self._rows += rows
-                self._offsets += _places(block.start, taken, taken + len(rows))
+                self._offsets += _offsets(block.start, taken, taken + len(rows))
                 taken += len(rows)
                 if self._size >= BYTES_AT_ONCE:
                     yield
@@ -149,18 +149,18 @@ class _Waiting:
             self.fail(block.start, _loss(taken, block.row_count, error))
 
     def fail(self, start: int, reason: str) -> None:
-        """Note what is lost from a byte on."""
+        """Note a failure at a byte."""
         self._failures.append(Status(Code.DATA_LOSS, f"{self._uri}, byte {start}: {reason}"))
 
     def take(self) -> Rows:
-        """The rows that wait."""
+        """Take the rows."""
         taken = Rows(self._rows, self._offsets, self._size, tuple(self._failures))
         self._clear()
         return taken
 
 
 def _loss(taken: int, count: int, error: Exception) -> str:
-    """What of a block is lost, and why.
+    """The rows of a block that are lost, and why.
 
     Example:
         >>> _loss(2, 9, ValueError("it is damaged"))
@@ -169,15 +169,15 @@ def _loss(taken: int, count: int, error: Exception) -> str:
     if not taken:
         return f"the block and its {count} rows are lost: {error}"
     if taken == count:
-        return f"what is behind the {count} rows of the block is lost: {error}"
+        return f"the bytes after the {count} rows of the block are lost: {error}"
     return f"the rows of the block from record {taken} to {count - 1} are lost: {error}"
 
 
-def _places(start: int, first: int, stop: int) -> Iterable[str]:
-    """Where some rows of a block stand.
+def _offsets(start: int, first: int, stop: int) -> Iterable[str]:
+    """The offsets of some rows of a block.
 
     Example:
-        >>> list(_places(96, 0, 2))
+        >>> list(_offsets(96, 0, 2))
         ['96, record 0', '96, record 1']
     """
     numbers = _NUMBERS[first:stop] if stop <= len(_NUMBERS) else map(str, range(first, stop))

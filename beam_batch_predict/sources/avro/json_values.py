@@ -1,17 +1,17 @@
 """Avro values as JSON: logical types of our own, which fastavro reads.
 
-fastavro hands each value of a logical type to a function registered for it, wherever in a row
-the value stands. `schemas` gives such types to the values that are not their own JSON:
+fastavro passes each value of a logical type, at any depth, to the function registered for the
+type. `schemas` gives such types to the values that are not JSON as they are:
 
 | type | JSON |
 |---|---|
-| a logical type of Avro | as `encoding.json_values` has the value that fastavro makes of it |
-| bytes, fixed | as `encoding.json_values` has bytes |
+| a logical type of Avro | that of the value of fastavro, by `encoding.json_values` |
+| bytes, fixed | that of bytes, by `encoding.json_values` |
 | float, and arrays and maps of floats | the shortest numbers that read back to the same |
-| a record of values without bytes | itself, and its values are counted |
+| a record with values without bytes | itself; its values are counted |
 
-A value without JSON, as a date of the year 12000, becomes a `Status` in its row and is noted in
-the `faults` of its type.
+A value without JSON, such as a date of the year 12000, becomes a `Status` in its row, which is
+also added to the `faults` of its type.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 SHOWN = "beam-batch-predict-"
-"""What the names of our logical types begin with; behind it, the one of Avro, if there is one."""
+"""Prefix of the names of our logical types; Avro's name follows, if it has one."""
 
 COUNTED = f"{SHOWN}counted"
 """The logical type of records that have values without bytes."""
@@ -53,7 +53,7 @@ LOGICAL_TYPES = frozenset(LOGICAL_READERS)
 
 
 class TooManyValues(Exception):  # noqa: N818 - it ends a row
-    """A row has more values than a budget allows."""
+    """A row has more values than its budget."""
 
 
 class Budget:
@@ -69,7 +69,7 @@ class Budget:
         """Take some values from the budget.
 
         Raises:
-            TooManyValues: there are not so many left.
+            TooManyValues: fewer are left.
         """
         self.left -= count
         if self.left < 0:
@@ -92,7 +92,7 @@ def shortened(values: Sequence[float | None]) -> list[float | None]:
 def shortened_lists(
     lists: Sequence[list[float | None] | None],
 ) -> list[list[float | None] | None]:
-    """Lists of floats of 32 bits as those of the shortest numbers, together.
+    """Lists of floats of 32 bits, with the shortest numbers that read back to the same.
 
     Example:
         >>> shortened_lists([[0.10000000149011612], None, []])
@@ -103,7 +103,7 @@ def shortened_lists(
 
 
 def fault_of(row: Any, of_record: bool) -> Status | None:
-    """The first value of a row that has no JSON; of a record, with the name of its field.
+    """The first fault in a row; in a record, with the name of its field.
 
     Example:
         >>> fault_of({"n": 1, "at": [Status(Code.INVALID_ARGUMENT, "out of range")]}, True).message
@@ -114,7 +114,7 @@ def fault_of(row: Any, of_record: bool) -> Status | None:
     for name, value in row.items():
         if fault := _fault_in(value):
             where = f"field {quote(name)}: "
-            return Status(fault.code, where + fault.message, where + (fault.cause or fault.message))
+            return Status(fault.code, where + fault.message, where + fault.cause)
     return None
 
 
@@ -126,7 +126,7 @@ def _fault_in(value: Any) -> Status | None:
 
 
 def reason_of(error: Exception) -> str:
-    """What an error says, or what it is.
+    """The text of an error, or the name of its type.
 
     Example:
         >>> reason_of(EOFError())
@@ -162,7 +162,7 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "timestamp": str,
     "uuid": str,
 }
-"""What `json_value` does with the values of logical types, by the first words of their names."""
+"""The converters of logical types, by the first word of the name: like `json_value`."""
 
 
 def _bytes(value: bytes, *_: Any) -> Any:
@@ -170,7 +170,7 @@ def _bytes(value: bytes, *_: Any) -> Any:
 
 
 def _float(value: float, *_: Any) -> float:
-    """The shortest number, faster than `shortest_floats` where there is one alone."""
+    """The shortest number; for one alone this is faster than `shortest_floats`."""
     try:
         return float(orjson.dumps(np.float32(value), option=orjson.OPT_SERIALIZE_NUMPY))
     except ValueError:  # NaN and infinities are null

@@ -21,18 +21,19 @@ __all__ = [
     "is_float",
     "json_schema",
     "kind_of",
+    "number_branches",
 ]
 
 
 def json_schema(schema: Any, faults: list[Status]) -> Any:
     """A schema with the logical types of `json_values`, without defaults, aliases and remarks.
 
-    By the specification a logical type that is unknown or wrong, as a decimal without a
-    precision, is as none.
+    By the specification, an unknown or wrong logical type is ignored, such as a decimal
+    without a precision.
 
     Args:
         schema: the schema, as JSON has it.
-        faults: where values without JSON are noted.
+        faults: a list to which faults of values without JSON are added.
 
     Raises:
         KeyError, TypeError: the schema is wrong.
@@ -93,7 +94,7 @@ def _logical_type(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def kind_of(node: Any) -> str:
-    """The type of a schema: of a primitive one, a complex one, or the name of one.
+    """The type of a schema: primitive, complex, or the name of a named type.
 
     Example:
         >>> kind_of("int"), kind_of(["null", "int"]), kind_of({"type": "map", "values": "int"})
@@ -111,18 +112,18 @@ def is_float(node: Any) -> bool:
         >>> is_float(["null", "float"]), is_float("null"), is_float(["float", "double"])
         (True, False, False)
     """
-    kinds = {kind_of(branch) for branch in (node if isinstance(node, list) else [node])}
+    kinds = set(map(kind_of, _branches(node)))
     return kinds - {"null"} == {"float"}
 
 
 def is_array_of_floats(node: Any) -> bool:
     """Whether values are arrays of floats of 32 bits, or null."""
-    arrays = [branch for branch in node if branch != "null"] if isinstance(node, list) else [node]
+    arrays = [branch for branch in _branches(node) if branch != "null"]
     return [*map(kind_of, arrays)] == ["array"] and is_float(arrays[0]["items"])
 
 
 def bare(node: Any) -> Any:
-    """A schema whose values are as they stand in the file, as far as they are no records.
+    """A schema whose values are as in the file, except those of records.
 
     Example:
         >>> bare(["null", {"type": "float", "logicalType": "beam-batch-predict-"}])
@@ -132,28 +133,69 @@ def bare(node: Any) -> Any:
         return [bare(branch) for branch in node]
     if not isinstance(node, dict) or node["type"] == "record":
         return node
+    if node["type"] == "union":
+        return {**node, **{number: bare(node[number]) for number in range(len(node) - 1)}}
     return {name: value for name, value in node.items() if name != "logicalType"}
 
 
-def _inside(node: Any) -> list[Any]:
+def number_branches(record: Any) -> None:
+    """Replace the lists of unions and of enum symbols by dictionaries with numbers as keys.
+
+    fastavro reads by them, too. In a list, an index below 0 counts from the end, so damaged
+    data would become values; a dictionary raises KeyError. Changes the schema itself.
+
+    Args:
+        record: a schema that fastavro has parsed.
+
+    Example:
+        >>> record = {"type": "record", "fields": [{"type": ["null", "int"]}]}
+        >>> number_branches(record)
+        >>> record["fields"]
+        [{'type': {'type': 'union', 0: 'null', 1: 'int'}}]
+    """
+    waiting = [record]
+    while waiting:
+        node = waiting.pop()
+        if kind_of(node) == "enum":
+            node["symbols"] = dict(enumerate(node["symbols"]))
+        for holder, name in _slots(node):
+            inner = holder[name]
+            if isinstance(inner, list):
+                holder[name] = {"type": "union", **dict(enumerate(inner))}
+            waiting.append(holder[name])
+
+
+def _slots(node: Any) -> list[tuple[dict[Any, Any], Any]]:
+    """The dictionaries that hold the schemas inside a parsed schema, each with their key."""
     kind = kind_of(node)
     if kind == "union":
-        return list(node)
+        return [(node, number) for number in range(len(node) - 1)]
     if kind == "record":
-        return [field["type"] for field in node["fields"]]
-    return [node["items"]] if kind == "array" else [node["values"]] if kind == "map" else []
+        return [(field, "type") for field in node["fields"]]
+    return [(node, "items")] if kind == "array" else [(node, "values")] if kind == "map" else []
+
+
+def _inside(node: Any) -> list[Any]:
+    return [holder[name] for holder, name in _slots(node)]
+
+
+def _branches(node: Any) -> list[Any]:
+    """The branches of a union, parsed or not; of another schema, itself."""
+    if isinstance(node, list):
+        return node
+    return _inside(node) if kind_of(node) == "union" else [node]
 
 
 def depth(node: Any, named: Mapping[str, Any], known: dict[str, float] | None = None) -> float:
-    """How deep values are nested; infinity for a type that has itself inside.
+    """How deep values are nested; infinity for a type that contains itself.
 
     Args:
-        node: a schema that fastavro has parsed.
+        node: a schema after `number_branches`.
         named: its types that have names.
         known: the depths of some of these.
 
     Example:
-        >>> depth({"type": "array", "items": ["null", "int"]}, {})
+        >>> depth({"type": "array", "items": {"type": "union", 0: "null", 1: "int"}}, {})
         3.0
     """
     known = {} if known is None else known
@@ -162,7 +204,7 @@ def depth(node: Any, named: Mapping[str, Any], known: dict[str, float] | None = 
     if name in known:
         return known[name]
     if name:
-        known[name] = math.inf  # as long as we are in it
+        known[name] = math.inf  # until its depth is known
     found = 1.0 + max([depth(inner, named, known) for inner in _inside(node)], default=0.0)
     if name:
         known[name] = found
@@ -170,17 +212,17 @@ def depth(node: Any, named: Mapping[str, Any], known: dict[str, float] | None = 
 
 
 def has_bytes(node: Any, named: Mapping[str, Any], known: dict[str, bool]) -> bool:
-    """Whether each value has a byte of its own in the file.
+    """Whether each value has at least one byte in the file.
 
     Example:
-        >>> has_bytes("null", {}, {}), has_bytes(["null"], {}, {})
+        >>> has_bytes("null", {}, {}), has_bytes({"type": "union", 0: "null"}, {}, {})
         (False, True)
     """
     node = named.get(node, node) if isinstance(node, str) else node
     kind = kind_of(node)
     if kind == "record":
         if node["name"] not in known:
-            known[node["name"]] = True  # as long as we are in it
+            known[node["name"]] = True  # until it is known
             inside = [has_bytes(inner, named, known) for inner in _inside(node)]
             known[node["name"]] = any(inside)
         return known[node["name"]]
@@ -188,12 +230,12 @@ def has_bytes(node: Any, named: Mapping[str, Any], known: dict[str, bool]) -> bo
 
 
 def bound_values(root: Any, named: Mapping[str, Any], budget: Budget) -> None:
-    """See that bytes or a budget bound how many values a row has. Changes the schema in place.
+    """Make bytes or a budget bound the values of a row. Changes the schema itself.
 
     Args:
-        root: a schema that fastavro has parsed.
+        root: a schema after `number_branches`.
         named: its types that have names.
-        budget: what values without bytes are taken from, but those of unions.
+        budget: counts values without bytes, except those of unions.
 
     Raises:
         ValueError: there is an array whose items have no bytes.
@@ -204,7 +246,7 @@ def bound_values(root: Any, named: Mapping[str, Any], budget: Budget) -> None:
         node = waiting.pop()
         waiting += _inside(node)
         if kind_of(node) == "array" and not has_bytes(node["items"], named, known):
-            raise ValueError("an array of items without bytes, whose number nothing would bound")
+            raise ValueError("an array of items without bytes: their number has no bound")
         if kind_of(node) == "record":
             count = sum(not has_bytes(inner, named, known) for inner in _inside(node))
             if count:

@@ -11,7 +11,7 @@ from typing import Any
 
 import fastavro
 
-# Its compiled reader knows no limit of recursion: deep data would end the process.
+# The compiled reader has no limit of recursion: deep data would end the process.
 from fastavro._read_py import schemaless_reader as careful_reader
 
 from beam_batch_predict.sources.avro.json_values import (
@@ -31,36 +31,37 @@ from beam_batch_predict.sources.avro.schemas import (
     is_float,
     json_schema,
     kind_of,
+    number_branches,
 )
 from beam_batch_predict.status import Status
 
 __all__ = ["RowDecoder", "Undecodable"]
 
 MOST_EMPTY_ROWS = 1024 * 1024
-"""Rows of a block that are taken where a row has no bytes: its size says nothing then."""
+"""Rows that a block may have if a row has no bytes, so that its size is no bound."""
 
 MOST_UNCOUNTED = 4 * 1024 * 1024
 """Bytes of a block whose values are not counted: about 1 GiB of objects at worst."""
 
 MOST_VALUES = 8 * 1024 * 1024
-"""Values that a row may have, where they are counted: about 2 GiB at worst."""
+"""Values that a row may have if they are counted: about 2 GiB at worst."""
 
 GROUP = 256
 """Rows that are read in one call."""
 
 PIECE_BYTES = 1024 * 1024
-"""Bytes or rows of a block that are handed on together, at least."""
+"""Bytes or rows of a block that are yielded together, at least."""
 
 DEEPEST = 100
-"""Levels of values that fastavro's compiled reader is trusted with."""
+"""Levels of values for which fastavro's compiled reader is used."""
 
 
 class Undecodable(ValueError):
-    """The data of a block are not its rows, or not all of them."""
+    """The data of a block are not its rows, or not all rows."""
 
 
 class _Counted(io.BytesIO):
-    """Bytes of which each reading is taken from a budget: with each a value is made."""
+    """Bytes; each read counts against a budget, because it makes a value."""
 
     def __init__(self, data: bytes, budget: Budget) -> None:
         super().__init__(data)
@@ -80,7 +81,7 @@ class RowDecoder:
             empty for all.
 
     Attributes:
-        names: the names of the fields; none where a row is no record.
+        names: the names of the fields; none if rows are not records.
 
     Raises:
         ValueError: the schema is wrong, or cannot be read safely.
@@ -101,7 +102,7 @@ class RowDecoder:
             is_deep = depth(root, named) > DEEPEST
         except RecursionError as error:
             raise ValueError("the schema is nested too deep") from error
-        except Exception as error:  # whatever a schema that nobody checked brings about
+        except Exception as error:  # fastavro raises many types for wrong schemas
             raise ValueError(f"the schema is wrong: {reason_of(error)}") from error
         self._read_data = careful_reader if is_deep else fastavro.schemaless_reader
         self._is_empty = not has_bytes(root, named, {})
@@ -118,17 +119,18 @@ class RowDecoder:
     def _parse(self, schema: Any, named: dict[str, Any]) -> Any:
         """The schema of a row; `named` gets the types that have names.
 
-        What fastavro parses once, and not at each call, is a record: there is one around it.
+        It is inside a record, because fastavro parses only records once, and not at each call.
         """
         row = {"name": "row", "type": json_schema(schema, self._faults)}
         record = {"type": "record", "name": "BeamBatchPredictRows", "fields": [row]}
         self._rows = fastavro.parse_schema(record, named)
+        number_branches(self._rows)
         return self._rows["fields"][0]["type"]
 
     def _select(self, root: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
-        """The schema of a row, in which fields that are not needed are not made JSON.
+        """The schema of a row that converts only needed fields to JSON.
 
-        Nor are floats: their columns are shortened as a whole, which takes a fraction of the time.
+        It does not convert floats: shortening a whole column takes a fraction of the time.
         """
         kinds = {field["name"]: field["type"] for field in root["fields"]}
         self.names = tuple(kinds)
@@ -145,12 +147,12 @@ class RowDecoder:
     def decode(self, count: int, data: bytes) -> Iterator[tuple[list[Any], int]]:
         """The rows of a block, some at a time, and about how many bytes they have.
 
-        A row with a value that has no JSON, as a date of the year 12000, is a `Status`. The
-        rows of a block that is not too large come together or not at all.
+        A row with a value without JSON, such as a date of the year 12000, is a `Status`. Of a
+        block that is not large, all rows come together or none.
 
         Raises:
-            Undecodable: the data are not so many rows; those before the fault in a large
-                block may have been yielded.
+            Undecodable: the data are not `count` rows; those before the fault in a large block
+                may have been yielded.
         """
         wrong = Undecodable(f"its {len(data)} bytes are not {count} rows")
         if not 0 <= count <= (MOST_EMPTY_ROWS if self._is_empty else len(data)):
@@ -165,14 +167,14 @@ class RowDecoder:
                 found = self._read(stream, together)
             except TooManyValues as error:
                 if together == 1:
-                    most = f"more than the {MOST_VALUES} values that are taken"
+                    most = f"more than the {MOST_VALUES} values that are allowed"
                     raise Undecodable(f"its record {taken} has {most}") from error
                 stream.seek(start)
                 together //= 2
                 continue
-            except (EOFError, IndexError) as error:  # the latter also within a number
+            except (EOFError, LookupError) as error:  # IndexError also within a number
                 raise wrong from error
-            except Exception as error:  # whatever damaged bytes bring about
+            except Exception as error:  # fastavro raises many types for damaged bytes
                 raise Undecodable(f"it cannot be decoded: {reason_of(error)}") from error
             taken += together
             rows += found
@@ -192,7 +194,7 @@ class RowDecoder:
         return [*self._read_data(stream, schema, None).values()]
 
     def _finished(self, rows: list[Any]) -> list[Any]:
-        """Rows with their columns of floats shortened, and only the fields that are wanted."""
+        """Rows with floats shortened, and with the wanted fields only."""
         for shorten, names in ((shortened, self._floats), (shortened_lists, self._arrays)):
             for name in names:
                 column = shorten([row[name] for row in rows])

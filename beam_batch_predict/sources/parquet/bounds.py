@@ -1,12 +1,12 @@
-"""Bounds of what a few bytes of Parquet may expand to, and reads within them.
+"""Reads of Parquet within bounds of memory, whatever a few bytes expand to.
 
 A dictionary page has each string once, and a row refers to it by a few bits: 4096 rows of a
-string of 1 GB are a file of some KB. So strings whose dictionary may have long ones are read
-as references, and become strings as many rows at a time as there is memory for.
+string of 1 GB are a file of some KB. So a column whose dictionary may have long strings is read
+as references, which become strings for as many rows at a time as memory allows.
 
-What the footer says may be a lie: only what has been decoded is believed. What nothing
-bounds is a single page (2 GiB), and with the encoding DELTA_BYTE_ARRAY the strings of
-`FEWEST_ROWS` rows that each repeat the one before.
+The footer may be wrong, so only decoded data count. Two things have no bound: a single page
+(2 GiB), and with the encoding DELTA_BYTE_ARRAY the strings of `FEWEST_ROWS` rows that each
+repeat the one before.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ import pyarrow.parquet as pq
 __all__ = ["LARGEST_ROW", "Bounds", "bounds_of", "decoded_size", "parts"]
 
 LARGEST_ROW = 256 * 1024 * 1024
-"""Bytes of a row that are taken, decoded."""
+"""Bytes that a row may have, decoded."""
 
 BYTES_DECODED = 64 * 1024 * 1024
 """Bytes of rows that are decoded together."""
 
 SHORT = 4096
-"""Bytes of strings that are no danger: some thousand rows of them are decoded together."""
+"""Bytes of a string of which some thousand rows are decoded together."""
 
 FEWEST_ROWS = 64
 _BYTES_PER_ITEM = 8
@@ -50,14 +50,14 @@ class Bounds(NamedTuple):
 def bounds_of(
     file: Any, reader: pq.ParquetFile, number: int, names: Sequence[str], usual: tuple[int, int]
 ) -> Bounds:
-    """How to read a row group, by what it says and by its dictionaries.
+    """How to read a row group, by its metadata and its dictionaries.
 
     Args:
-        file: what the reader reads.
+        file: the file of the reader.
         reader: of the file.
         number: of the row group.
-        names: the columns that are read.
-        usual: how many rows, and bytes of rows on the average, to decode together.
+        names: the columns to read.
+        usual: how many rows, and average bytes of rows, to decode together.
 
     Raises:
         OSError, pa.ArrowException: the row group cannot be read.
@@ -73,8 +73,8 @@ def bounds_of(
     if strings or repeated:
         candidates = _can_be_references(strings, reader.schema_arrow)
         references = _with_long_strings(file, metadata, number, names, candidates)
-        # What follows ends the process where the footer is damaged or a column encrypted, and
-        # would have been told above.
+        # These calls end the process if the footer is damaged or a column is encrypted; then
+        # the reads above have raised an error.
         for at in range(metadata.num_columns):
             if metadata.schema.column(at).path in leaves:
                 chunk = group.column(at)
@@ -87,7 +87,7 @@ def bounds_of(
 
 
 def _leaves(metadata: pq.FileMetaData, names: Sequence[str]) -> dict[str, Any]:
-    """The columns without columns inside, of those that are read, by their paths."""
+    """The leaf columns of those to read, by their paths."""
     wanted = set(names)
     leaves = map(metadata.schema.column, range(metadata.num_columns))
     return {
@@ -104,7 +104,7 @@ def _with_long_strings(
     names: Sequence[str],
     candidates: list[str],
 ) -> list[str]:
-    """Those of some string columns whose dictionary has long ones, by its first row."""
+    """The string columns whose dictionary has long strings, by the first row."""
 
     def long(columns: Sequence[str], references: list[str]) -> list[str]:
         options = {"pre_buffer": False, "buffer_size": _PIECE, "page_checksum_verification": True}
@@ -140,7 +140,7 @@ def _longest(array: pa.Array) -> int:
 
 
 def _can_be_references(paths: Sequence[str], schema: pa.Schema) -> list[str]:
-    """Those of some paths whose references Arrow can make the strings of.
+    """The paths whose references Arrow can convert to strings.
 
     Others are in maps, which cannot have more than 2 GiB of strings in a batch.
     """
@@ -162,7 +162,7 @@ def _decodes(kind: pa.DataType) -> bool:
 
 
 def parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """The rows of a batch, as many at a time as may be decoded together; at least one."""
+    """The rows of a batch, in pieces that may be decoded together, of at least one row."""
     for start, stop in _borders(batch, 0, batch.num_rows):
         if stop - start == batch.num_rows:
             yield batch

@@ -1,8 +1,8 @@
 """Rows of Parquet files, row group by row group, as Arrow columns.
 
-The columns of all files are in the order that the plan has of the first: a row that is an
-array has the same cells in the same places whatever the order in its own file. A row's
-place is its number in the file, from 0.
+The columns of all files have the order of the first file, which the chunk plan has: rows that
+are arrays have the same order of cells, whatever the order in their own file. The location of
+a row is its number in the file, from 0.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ from beam_batch_predict.status import Code, Status
 __all__ = ["read_parquet", "read_parquet_columns"]
 
 ROWS_AT_ONCE = 4096
-"""Rows decoded together: with more, reading is hardly faster."""
+"""Rows decoded together; with more, reading is hardly faster."""
 
 BYTES_AT_ONCE = 4 * 1024 * 1024
-"""Bytes decoded together, by what the footer says; a single row may have more."""
+"""Bytes decoded together, by the footer; a single row may have more."""
 
 BYTES_OF_PAGES = 128 * 1024 * 1024
 """Bytes of pages that are fetched in a few large reads; of larger row groups, as needed."""
 
 MOST_LEVELS = 100
-"""Levels of a value; writers of JSON do not go deeper than 254."""
+"""Levels of a value; writers of JSON stop at 254."""
 
 _FAULTS = (OSError, ValueError, KeyError, OverflowError, MemoryError, pa.ArrowException)
-"""What pyarrow raises of a file that is damaged, or that it cannot read."""
+"""Errors of pyarrow for a file that is damaged, or that it cannot read."""
 
 Open = Callable[[str], BinaryIO]
 
@@ -63,18 +63,18 @@ class _RowGroup(NamedTuple):
     size: int
 
     def failure(self, uri: str, rows_read: int, problem: str) -> Status:
-        """A failure of the rows behind those that have been read."""
+        """A failure of the rows after those that have been read."""
         first, last = self.first_row + rows_read, self.first_row + self.row_count - 1
         rows = f"row {first}" if first == last else f"rows {first} to {last}"
         return Status(Code.DATA_LOSS, f"{uri}, row group {self.number} ({rows}): {problem}")
 
 
 def read_parquet_columns(files: Iterable[File], open_file: Open) -> tuple[str, ...]:
-    """The names of the columns of the first file, but for the index that pandas adds.
+    """The names of the columns of the first file, without the index of pandas.
 
     Args:
-        files: the files of the source, in order; one that cannot be read, or has columns
-            that no JSON value can show, is left out.
+        files: the files of the source, in order. A file that cannot be read, or has a column
+            without JSON values, is left out.
         open_file: opens a URI for reading bytes.
 
     Raises:
@@ -94,9 +94,9 @@ def read_parquet_columns(files: Iterable[File], open_file: Open) -> tuple[str, .
 def read_parquet(span: Span, columns: Sequence[str], open_file: Open) -> Iterator[Rows]:
     """The rows of the row groups of a span.
 
-    A row group goes to one span of its file, about to that in which it lies. One that
-    cannot be read is noted in `failures`, and the others go on. A row whose values are
-    invalid, such as text that is not UTF-8, is a `Status`.
+    A row group belongs to one span of its file, about the one that contains it. A row group
+    that cannot be read is noted in `failures`, and the others are read. A row with invalid
+    values, such as text that is not UTF-8, is a `Status`.
 
     Args:
         span: the file, or a piece of it.
@@ -105,7 +105,7 @@ def read_parquet(span: Span, columns: Sequence[str], open_file: Open) -> Iterato
         open_file: opens a URI for reading bytes.
 
     Raises:
-        OSError: the file cannot be read: it is no Parquet file, for one.
+        OSError: the file cannot be read, for example because it is not a Parquet file.
     """
     with open_file(span.uri) as file:
         reader = _open(file, span.uri)
@@ -119,7 +119,7 @@ def read_parquet(span: Span, columns: Sequence[str], open_file: Open) -> Iterato
             yield from _read_group(_Opened(file, reader, options), group, span.uri, fields)
         missing = reader.metadata.num_rows - sum(group.row_count for group in groups)
         if span.start == 0 and missing > 0:
-            message = f"{span.uri}: the footer says {missing} rows more than its row groups have"
+            message = f"{span.uri}: the footer counts {missing} rows more than its row groups have"
             yield Rows([], [], 0, [Status(Code.DATA_LOSS, message)])
 
 
@@ -127,19 +127,19 @@ def _open(file: BinaryIO, uri: str, **options: Any) -> pq.ParquetFile:
     """A reader of a file.
 
     Raises:
-        OSError: the file has no footer that can be read.
+        OSError: the footer of the file cannot be read.
     """
     check_footer(file)
     try:
         return pq.ParquetFile(file, page_checksum_verification=True, **options)
     except _FAULTS as error:
         if isinstance(error, OSError) and type(error) is not OSError:
-            raise  # not of the content: the file is gone, or may not be read
+            raise  # not about the content: the file is gone or may not be read
         raise OSError(_why_not_opened(file, uri, error)) from error
 
 
 def _in_pieces(reader: pq.ParquetFile) -> dict[str, Any]:
-    """Options to fetch a row group piece by piece, and not all of its pages at once."""
+    """Options to fetch a row group in pieces, and not all of its pages at once."""
     size = BYTES_OF_PAGES // max(reader.metadata.num_columns, 1)
     return {"pre_buffer": False, "buffer_size": min(max(size, 64 * 1024), 8 * 1024 * 1024)}
 
@@ -179,26 +179,26 @@ def _fields(reader: pq.ParquetFile, columns: Sequence[str]) -> dict[str, pa.Data
         found = {name: counts[name] for name in names if name in counts}
         kinds = {name: schema.field(name).type for name in found if counts[name] == 1}
         problems = {name: _problem(kind) for name, kind in kinds.items()}
-    except _FAULTS as error:  # names that are not UTF-8, for one
+    except _FAULTS as error:  # for example names that are not UTF-8
         raise OSError(f"its schema cannot be read: {_reason(error)}") from error
     for name, count in found.items():
         if count > 1:
-            raise OSError(f"it has two columns of the name {quote(name)}")
+            raise OSError(f"it has two columns with the name {quote(name)}")
         if problems[name]:
             raise OSError(f"column {quote(name)}: {problems[name]}")
     return {name: _decoded_type(kind) for name, kind in kinds.items()}
 
 
 def _is_unnamed_index(name: str) -> bool:
-    """Whether pandas made a name up for an index that has none; it is no column to pandas."""
+    """Whether a column is an unnamed index of pandas, by the name that pandas gives it."""
     number = name.removeprefix("__index_level_").removesuffix("__")
     return name == f"__index_level_{number}__" and number.isdecimal()
 
 
 def _problem(kind: pa.DataType, levels: int = 1) -> str:
-    """Why there are no JSON values of a type; empty where there are."""
+    """Why a type has no JSON values; empty if it has."""
     if levels > MOST_LEVELS:
-        return f"it is nested deeper than the {MOST_LEVELS} levels that are taken"
+        return f"it is nested deeper than the {MOST_LEVELS} levels that are allowed"
     if pa.types.is_struct(kind):
         counts = Counter(field.name for field in kind)
         if len(counts) < kind.num_fields:
@@ -215,8 +215,8 @@ def _problem(kind: pa.DataType, levels: int = 1) -> str:
 
 
 def _decoded_type(kind: pa.DataType) -> pa.DataType:
-    """A type without dictionaries: a few rows would travel with the values of all."""
-    if isinstance(kind, pa.JsonType):  # a text, as in files of other writers than Arrow
+    """A type without dictionaries: a few rows would carry the values of all."""
+    if isinstance(kind, pa.JsonType):  # text, as in files of writers other than Arrow
         return _decoded_type(kind.storage_type)
     if pa.types.is_dictionary(kind):
         return _decoded_type(kind.value_type)
@@ -245,11 +245,11 @@ def _row_groups(metadata: pq.FileMetaData) -> list[_RowGroup]:
 
 
 def _within(groups: Sequence[_RowGroup], span: Span, file: BinaryIO) -> Iterator[_RowGroup]:
-    """The row groups of a span, by where they would begin if all were compressed alike.
+    """The row groups of a span, by their offsets if all were compressed alike.
 
-    Unlike the true offsets these ascend in any file, so each row group is in one span, and
-    the spans have them in order. (pyarrow ends the process where it is asked for offsets of
-    columns that are encrypted.)
+    Unlike the true offsets, these ascend in any file, so each row group is in one span, and the
+    spans have them in order. (pyarrow ends the process on a request for the offset of an
+    encrypted column.)
     """
     if span.stop is None:
         yield from groups
@@ -262,7 +262,7 @@ def _within(groups: Sequence[_RowGroup], span: Span, file: BinaryIO) -> Iterator
 
 
 class _Opened(NamedTuple):
-    """A file, a reader of it, and options for another."""
+    """A file, a reader of it, and options for another reader."""
 
     file: BinaryIO
     reader: pq.ParquetFile
@@ -272,7 +272,7 @@ class _Opened(NamedTuple):
 def _read_group(
     opened: _Opened, group: _RowGroup, uri: str, fields: dict[str, pa.DataType]
 ) -> Iterator[Rows]:
-    """The rows of a row group; behind a fault there are none."""
+    """The rows of a row group, up to a fault."""
     rows_read = 0
     try:
         for batch in _batches(opened, group, list(fields)):
@@ -280,7 +280,7 @@ def _read_group(
                 found = _rows(_decoded(part, fields), group.first_row + rows_read)
                 rows_read += part.num_rows
                 yield found
-        problem = f"it has {rows_read} of the {group.row_count} rows that the footer says"
+        problem = f"it has {rows_read} of the {group.row_count} rows in the footer"
     except _FAULTS as error:
         problem = f"cannot be read: {_reason(error)}"
     if rows_read < group.row_count:
@@ -288,8 +288,8 @@ def _read_group(
 
 
 def _batches(opened: _Opened, group: _RowGroup, names: list[str]) -> Iterator[pa.RecordBatch]:
-    # Some column must be read: without one, pyarrow believes what the footer says of rows.
-    # A name with a dot may bring along fields of a column that has the part before it.
+    # Some column must be read: without one, pyarrow takes the number of rows from the footer.
+    # A name with a dot may also select fields of a column named by the part before the dot.
     file, reader, options = opened
     read = names or reader.schema_arrow.names[:1]
     if not read:
@@ -305,7 +305,7 @@ def _batches(opened: _Opened, group: _RowGroup, names: list[str]) -> Iterator[pa
 
 
 def _decoded(batch: pa.RecordBatch, fields: dict[str, pa.DataType]) -> pa.RecordBatch | Status:
-    """A batch with columns of some types, and without what its file says of itself."""
+    """A batch with columns of some types, without the metadata of its file."""
     batch.validate()
     if not fields:
         return batch.select([]).replace_schema_metadata(None)
@@ -324,17 +324,17 @@ def _decoded(batch: pa.RecordBatch, fields: dict[str, pa.DataType]) -> pa.Record
 def _rows(batch: pa.RecordBatch | Status, first_row: int) -> Rows:
     if isinstance(batch, Status):
         return Rows([batch], [first_row], 0)
-    places = range(first_row, first_row + batch.num_rows)
+    numbers = range(first_row, first_row + batch.num_rows)
     try:
         batch.validate(full=True)
         rows: Sequence[Any] = ArrowRows(batch)
     except pa.ArrowInvalid:
         rows = [_row(batch.take(pa.array([at]))) for at in range(batch.num_rows)]
-    return Rows(rows, places, batch.nbytes)
+    return Rows(rows, numbers, batch.nbytes)
 
 
 def _row(batch: pa.RecordBatch) -> Any:
-    """The JSON value of a single row, or what is wrong with it."""
+    """The JSON value of a single row, or a `Status` with its problem."""
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             column.validate(full=True)

@@ -1,4 +1,4 @@
-"""How deep the schema of a Parquet file is, before anybody builds it.
+"""A check of the depth of a Parquet schema before pyarrow builds it.
 
 pyarrow builds schemas by recursion: one of 20,000 levels, in 100 KB, ends the process.
 
@@ -16,21 +16,21 @@ MOST_LEVELS = 300
 """Levels of a schema; each list of lists has three."""
 
 LARGEST_FOOTER = 256 * 1024 * 1024
-"""Bytes of a footer; in memory it is several times as large."""
+"""Bytes of a footer, which is several times as large in memory."""
 
 _END = 8  # the size of the footer, and PAR1
 
 _BOOLEANS, _BYTE, _INTEGERS, _DOUBLE, _BINARY = (1, 2), 3, (4, 5, 6), 7, 8
 _LISTS, _MAP, _STRUCT = (9, 10), 11, 12
 _SCHEMA, _CHILDREN = 2, 5  # fields of FileMetaData and of SchemaElement
-_MOST_INSIDE = 16  # levels of what is passed over
+_MOST_INSIDE = 16  # levels of skipped values
 
 
 def check_footer(file: BinaryIO) -> None:
-    """See that pyarrow can build the schema of a file.
+    """Check that pyarrow can build the schema of a file.
 
-    What is no footer at all is left to pyarrow, which says so. The file stands anywhere
-    then.
+    If there is no footer, this does nothing: pyarrow raises an error. The position in the file
+    may change.
 
     Raises:
         OSError: its schema is too deep, or its footer too large.
@@ -43,7 +43,7 @@ def check_footer(file: BinaryIO) -> None:
         return
     if length > LARGEST_FOOTER:
         raise OSError(
-            f"its footer has {length} bytes, more than the {LARGEST_FOOTER} that are taken"
+            f"its footer has {length} bytes, more than the {LARGEST_FOOTER} that are allowed"
         )
     file.seek(size - _END - length)
     try:
@@ -51,14 +51,14 @@ def check_footer(file: BinaryIO) -> None:
     except (IndexError, ValueError):
         return
     if levels > MOST_LEVELS:
-        raise OSError(f"its schema has more than the {MOST_LEVELS} levels that are taken")
+        raise OSError(f"its schema has more than the {MOST_LEVELS} levels that are allowed")
 
 
 class _Compact:
     """Reads values of Thrift's compact protocol.
 
     Raises:
-        IndexError, ValueError: there is none.
+        IndexError, ValueError: the bytes are not such values.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -99,7 +99,7 @@ class _Compact:
         return (self.varint() if count == 15 else count), head & 0x0F
 
     def skip(self, kind: int, inside: int = 0) -> None:
-        """Pass over a value."""
+        """Skip a value."""
         if inside > _MOST_INSIDE:
             raise ValueError
         if kind == _BYTE:
@@ -116,7 +116,7 @@ class _Compact:
             if count > len(self._data) - self._at:
                 raise ValueError
             for _ in range(count):
-                # Booleans have a byte each in a list, and none in a struct.
+                # A boolean has a byte in a list, and none in a struct.
                 self.skip(_BYTE if items in _BOOLEANS else items, inside + 1)
         elif kind == _STRUCT:
             number = 0
@@ -130,7 +130,7 @@ class _Compact:
 
 
 def _levels(footer: _Compact) -> int:
-    """The levels of the schema of a FileMetaData, as far as it is looked at."""
+    """The levels of the schema of a FileMetaData, up to the limit."""
     number = 0
     while True:
         number, kind = footer.field(number)
@@ -140,7 +140,7 @@ def _levels(footer: _Compact) -> int:
             break
         footer.skip(kind)
     count, _ = footer.list_head()
-    left: list[int] = []  # of each group that is open, how many children are to come
+    left: list[int] = []  # for each open group, how many children are left
     most = 0
     for _ in range(count):
         while left and not left[-1]:

@@ -16,8 +16,8 @@ from apache_beam.runners.portability.portable_runner import PortableRunner
 
 import beam_batch_predict
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runners.pipeline_options import make_options
-from beam_batch_predict.runners.staging import make_wheel, staged_for_workers, workers_lack_package
+from beam_batch_predict.runners.job_options import make_engine
+from beam_batch_predict.runners.staging import make_wheel, staged_for_workers
 
 PACKAGE = pathlib.Path(beam_batch_predict.__file__).parent
 DATAFLOW = "--runner=DataflowRunner"
@@ -83,6 +83,7 @@ def test_what_pip_installs_from_a_wheel_imports_and_packs_itself_again(tmp_path)
     assert (again / wheel.name).read_bytes() == wheel.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_wheel_requires_what_the_package_does(tmp_path):
     wheel = make_wheel(str(tmp_path))
     with zipfile.ZipFile(wheel) as archive:
@@ -153,7 +154,7 @@ def test_a_package_that_was_never_installed_cannot_be_staged(tmp_path, monkeypat
     ],
 )
 def test_only_workers_without_the_package_are_given_it(flags, lack):
-    assert workers_lack_package(make_options(flags)) is lack
+    assert make_engine(flags).workers_lack_package is lack
 
 
 @pytest.mark.parametrize(
@@ -170,12 +171,12 @@ def test_only_workers_without_the_package_are_given_it(flags, lack):
 def test_a_requirements_file_may_name_the_package(requirements, lack, tmp_path):
     path = tmp_path / "requirements.txt"
     path.write_text(requirements)
-    options = make_options([DATAFLOW, f"--requirements_file={path}"])
-    assert workers_lack_package(options) is lack
+    engine = make_engine([DATAFLOW, f"--requirements_file={path}"])
+    assert engine.workers_lack_package is lack
 
 
 def test_packages_of_the_user_come_first_and_stay(tmp_path):
-    options = make_options([DATAFLOW, "--extra_package=ops-1.0.tar.gz"])
+    options = make_engine([DATAFLOW, "--extra_package=ops-1.0.tar.gz"]).options
     setup, said = options.view_as(SetupOptions), []
     with staged_for_workers(options, said.append):
         first, wheel = setup.extra_packages
@@ -190,13 +191,13 @@ def test_packages_of_the_user_come_first_and_stay(tmp_path):
 
 def test_workers_that_cannot_reach_pypi_are_spoken_of():
     said = []
-    with staged_for_workers(make_options([DATAFLOW, "--no_use_public_ips"]), said.append):
+    with staged_for_workers(make_engine([DATAFLOW, "--no_use_public_ips"]).options, said.append):
         pass
     assert "Without public addresses they reach it only through Cloud NAT." in said[0]
 
 
 def test_only_what_beam_says_of_our_wheel_is_kept_back(caplog):
-    options = make_options([DATAFLOW])
+    options = make_engine([DATAFLOW]).options
     stager = logging.getLogger("apache_beam.runners.portability.stager")
     with staged_for_workers(options):
         (wheel,) = options.view_as(SetupOptions).extra_packages
@@ -222,7 +223,7 @@ def test_a_job_on_dataflow_brings_the_package(run, service, no_waiting, tmp_path
 
 
 def test_containers_of_a_portable_runner_are_given_the_package():
-    options = make_options(PORTABLE)
+    options = make_engine(PORTABLE).options
     pipeline = beam.Pipeline(runner="PortableRunner", options=options)
     _ = pipeline | beam.Create([1])
     with staged_for_workers(pipeline.options):

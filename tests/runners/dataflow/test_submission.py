@@ -1,4 +1,4 @@
-"""Jobs handed over to Dataflow, over HTTP to a stand-in, by Beam's own client."""
+"""Jobs submitted to Dataflow, over HTTP to a stand-in, by Beam's own client."""
 
 import json
 import os
@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 
-import apache_beam as beam
 import pytest
 from apache_beam.runners.runner import PipelineState
 from runners.dataflow.stand_in import CANCELLED, GARBAGE, Answer, error
@@ -15,9 +14,8 @@ from runners.dataflow.stand_in import CANCELLED, GARBAGE, Answer, error
 import beam_batch_predict as bbp
 from beam_batch_predict import cancellation, cli
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.runners.create import make_runner
 from beam_batch_predict.runners.dataflow import waiting
-from beam_batch_predict.runners.pipeline_options import make_options
+from beam_batch_predict.runners.job_options import make_engine
 
 JOBS = "^POST .*/jobs$"
 LOOK = r"^GET .*/jobs/[^/]+$"
@@ -113,7 +111,7 @@ def test_a_job_that_fails_without_a_word(run, service, no_waiting, monkeypatch):
     monkeypatch.setattr(waiting, "SECONDS_FOR_REASON", 0.01)
     code, record, _ = run(service("RUNNING", "FAILED"))
     assert code == 1
-    assert record["error"]["message"] == "the job failed in Dataflow, which does not say why"
+    assert record["error"]["message"] == "the job failed in Dataflow, which gives no reason"
 
 
 def test_the_reason_that_a_worker_has_recorded_stands(run, service, no_waiting, tmp_path):
@@ -134,7 +132,7 @@ def test_the_reason_that_a_worker_has_recorded_stands(run, service, no_waiting, 
 def test_a_job_that_ends_in_another_way_has_failed(state, run, service, no_waiting):
     code, record, _ = run(service("RUNNING", state))
     assert code == 1
-    assert record["error"] == {"code": 10, "message": f"the job of Dataflow ended as {state}"}
+    assert record["error"] == {"code": 10, "message": f"the Dataflow job ended as {state}"}
 
 
 def test_a_job_that_is_cancelled_in_the_console(run, service, no_waiting):
@@ -142,16 +140,18 @@ def test_a_job_that_is_cancelled_in_the_console(run, service, no_waiting):
     assert code == 1
     assert record["state"] == "JOB_STATE_CANCELLED"
     assert record["error"]["code"] == 1
-    assert "--resume goes on with it" in record["error"]["message"]
+    assert "use --resume to resume the run" in record["error"]["message"]
     assert "the Dataflow job is CANCELLING\n" in said
 
 
 def test_whoever_goes_on_with_a_run_is_told_which_job_had_it(run, service, no_waiting):
     there = service("RUNNING", "CANCELLED")
-    assert "had this run" not in run(there)[2]
+    assert "was submitted for this run" not in run(there)[2]
     for count in (1, 2):
         _, record, said = run(there, "--resume")
-        assert f"note: Dataflow job {list(there.jobs)[count - 1]} had this run" in said
+        assert (
+            f"note: Dataflow job {list(there.jobs)[count - 1]} was submitted for this run" in said
+        )
         assert record["state"] == "JOB_STATE_CANCELLED"
 
 
@@ -197,7 +197,7 @@ def test_a_job_that_is_refused(http, code, hint, run, service, no_waiting, tmp_p
     assert record["error"]["code"] == code
     message = record["error"]["message"]
     assert message.startswith(
-        f"Dataflow does not take the job (HTTP {http}): (0a1b2c): The service says why."
+        f"Dataflow refused the job (HTTP {http}): (0a1b2c): The service says why."
     )
     assert hint in message
     assert said.count("The service says why") == 1
@@ -266,7 +266,7 @@ def test_a_job_that_may_have_been_taken_can_be_gone_on_with(
     there.fail(JOBS, *[answer] * 4)
     code, record, said = run(there)
     assert (code, record["error"]["code"]) == (1, 14)
-    assert "Dataflow does not say whether it has taken the job" in record["error"]["message"]
+    assert "Dataflow has not confirmed the job" in record["error"]["message"]
     assert "Traceback" not in said
     assert list(only_directory(tmp_path).rglob("run.plan"))
     assert run(there, "--resume")[1]["state"] == "JOB_STATE_CANCELLED"
@@ -278,7 +278,7 @@ def test_a_job_has_not_failed_because_nobody_says_how_it_stands(answer, run, ser
     there.fail(LOOK, *[answer] * 20)
     code, record, said = run(there)
     assert (code, record["state"]) == (1, "JOB_STATE_CANCELLED")
-    assert said.count("Dataflow does not say how the job stands; it is asked again") == 1
+    assert said.count("cannot read the job's state from Dataflow; retrying") == 1
 
 
 def test_a_service_that_never_answers_ends_the_command_and_not_the_job(
@@ -298,8 +298,7 @@ def test_a_pipeline_of_ones_own_is_watched_measured_and_cancelled(
     service, flags, job_file, no_waiting
 ):
     there = service("RUNNING")
-    options = make_options(flags(there))
-    pipeline = beam.Pipeline(runner=make_runner(options), options=options)
+    pipeline = make_engine(flags(there)).make_pipeline()
     job = read_job(job_file.read_bytes())
     _ = pipeline | bbp.BatchPredict(job)
     result = pipeline.run()
@@ -323,7 +322,7 @@ def test_staging_that_fails_leaves_nothing_in_the_way(run, service, no_waiting, 
     code, record, _ = run(there, f"--staging_location={missing}")
     assert (code, record["state"], record["error"]["code"]) == (1, "JOB_STATE_FAILED", 9)
     message = record["error"]["message"]
-    assert message.startswith("what the job needs cannot be staged: ")
+    assert message.startswith("cannot stage the job's files: ")
     assert str(missing) in message
     assert "--staging_location" in message
     assert not there.requests
@@ -335,7 +334,7 @@ def test_a_graph_that_the_client_refuses(run, service, no_waiting):
     code, record, _ = run(there, "--experiments=disable_runner_v2")
     assert (code, record["error"]["code"]) == (1, 9)
     message = record["error"]["message"]
-    assert message.startswith("the job cannot be handed over to Dataflow: Disabling Dataflow")
+    assert message.startswith("cannot submit the job to Dataflow: Disabling Dataflow")
     assert not there.requests
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import apache_beam as beam
 from apache_beam.internal import pickler
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2 as api
 from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
 
 import beam_batch_predict as bbp
-from beam_batch_predict.runners.create import make_runner
-from beam_batch_predict.runners.pipeline_options import make_options
+from beam_batch_predict.runners.job_options import make_engine
 
 FLAGS = (
     "--runner=DataflowRunner",
@@ -32,9 +30,8 @@ FUSABLE = frozenset({PARDO, common_urns.primitives.ASSIGN_WINDOWS.urn})
 
 def translate(job: Any, *flags: str) -> api.Pipeline:
     """The pipeline of a job, as DataflowRunner makes it; nothing is sent."""
-    options = make_options([*FLAGS, *flags])
-    pipeline = beam.Pipeline(runner=make_runner(options), options=options)
-    _ = pipeline | bbp.BatchPredict(job, directory="gs://bucket/out/prediction")
+    pipeline = make_engine([*FLAGS, *flags]).make_pipeline()
+    _ = pipeline | bbp.BatchPredict(job)
     found: api.Pipeline = pipeline.run().job.proto_pipeline
     return found
 

@@ -1,0 +1,47 @@
+"""Options of a runner that follow from the job, beside the flags that were given."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from beam_batch_predict.errors import Violation
+
+__all__ = ["DerivedOptions", "PlannedOption"]
+
+
+class PlannedOption(NamedTuple):
+    """An option that no flag gave.
+
+    Attributes:
+        name: of the flag of Beam, without dashes.
+        value: as on a command line.
+        source: where it comes from, such as a field of the job.
+    """
+
+    name: str
+    value: str
+    source: str
+
+    @property
+    def flag(self) -> str:
+        """The option as on a command line.
+
+        Example:
+            >>> PlannedOption("num_workers", "2", "…").flag
+            '--num_workers=2'
+        """
+        return f"--{self.name}={self.value}"
+
+
+class DerivedOptions(NamedTuple):
+    """Options that an engine derives from a job and from the flags that were given.
+
+    Attributes:
+        options: options that no flag gave.
+        notes: fields and flags that are not followed, and what happens instead.
+        violations: what cannot work.
+    """
+
+    options: tuple[PlannedOption, ...] = ()
+    notes: tuple[str, ...] = ()
+    violations: tuple[Violation, ...] = ()

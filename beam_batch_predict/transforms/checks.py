@@ -1,0 +1,184 @@
+"""Checks of a transform's arguments, of its input and of the input's elements.
+
+Arguments are checked by the constructor, and the type of the input when the pipeline is built.
+Where Beam does not know that type, each element is checked on the worker.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from apache_beam.pvalue import PBegin, PCollection
+from apache_beam.typehints import typehints
+
+from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import quoted
+from beam_batch_predict.spec import (
+    Avro,
+    BigQuery,
+    BigQueryDestination,
+    Csv,
+    Destination,
+    FileList,
+    GcsDestination,
+    JsonLines,
+    Parquet,
+    SavedModel,
+    TfRecord,
+)
+from beam_batch_predict.spec.checks import check_type
+
+__all__ = [
+    "SOURCES",
+    "as_batch",
+    "as_destination",
+    "as_model",
+    "as_predicted",
+    "check_batches",
+    "check_begin",
+    "check_row",
+    "check_rows",
+]
+
+SOURCES = (JsonLines, Csv, TfRecord, FileList, Avro, Parquet, BigQuery)
+
+_EXAMPLES = {
+    "ReadInstances": "pipeline | ReadInstances(source)",
+    "ConvertInstances": "pipeline | ReadInstances(source) | ConvertInstances()",
+    "BatchInstances": "rows | BatchInstances() | Predict(model)",
+    "Predict": "rows | BatchInstances() | Predict(model)",
+    "Unbatch": "rows | BatchInstances() | Predict(model) | Unbatch()",
+    "WriteResults": "rows | BatchInstances() | Predict(model) | WriteResults(destination)",
+    "BatchPredict": "pipeline | BatchPredict(job)",
+}
+"""The correct use of each transform."""
+
+
+def as_model(value: Any) -> SavedModel:
+    """A model, or the directory of one, as a model.
+
+    Raises:
+        InvalidArgument: the value is neither.
+
+    Example:
+        >>> as_model("models/penguins").display_name
+        'penguins'
+    """
+    if isinstance(value, (str, os.PathLike)):
+        return SavedModel(os.fspath(value))
+    if not isinstance(value, SavedModel):
+        raise InvalidArgument(
+            f"model: expected a SavedModel or the path of its directory, found {quoted(value)}"
+        )
+    return value
+
+
+def as_destination(value: Any) -> Destination:
+    """A destination, or the path or URI of one, as a destination.
+
+    Raises:
+        InvalidArgument: the value is neither.
+
+    Example:
+        >>> as_destination("out/").output_uri_prefix, as_destination("bq://project").output_uri
+        ('out/', 'bq://project')
+    """
+    if isinstance(value, (str, os.PathLike)):
+        uri = os.fspath(value)
+        return BigQueryDestination(uri) if uri.startswith("bq://") else GcsDestination(uri)
+    check_type(value, (GcsDestination, BigQueryDestination), "destination")
+    destination: Destination = value
+    return destination
+
+
+def check_begin(value: Any, transform: str) -> None:
+    """Refuse an input of a transform that begins a pipeline.
+
+    Raises:
+        InvalidArgument: the transform is applied to a PCollection.
+    """
+    if not isinstance(value, PBegin):
+        raise _misused(transform, "the pipeline itself", _named(value))
+
+
+def check_batches(value: Any, transform: str) -> None:
+    """Refuse an input that cannot be a PCollection of batches.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    if not isinstance(value, PCollection) or not _may_be_batch(value.element_type):
+        raise _misused(transform, "a PCollection of InstanceBatch", _named(value))
+
+
+def check_rows(value: Any, transform: str) -> None:
+    """Refuse an input that is not a PCollection, or one of batches.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    if not isinstance(value, PCollection) or value.element_type is InstanceBatch:
+        raise _misused(transform, "a PCollection of rows", _named(value))
+
+
+def check_row(element: Any, transform: str) -> None:
+    """Refuse an element of a PCollection of rows that is a batch.
+
+    Raises:
+        InvalidArgument: it is.
+    """
+    if isinstance(element, InstanceBatch):
+        raise _misused(transform, "a PCollection of rows", "an element of type InstanceBatch")
+
+
+def as_batch(element: Any, transform: str) -> InstanceBatch:
+    """An element of a PCollection of batches.
+
+    Raises:
+        InvalidArgument: it is not a batch.
+    """
+    if not isinstance(element, InstanceBatch):
+        found = f"an element of type {type(element).__name__}"
+        raise _misused(transform, "a PCollection of InstanceBatch", found)
+    return element
+
+
+def as_predicted(element: Any, transform: str) -> InstanceBatch:
+    """An element of a PCollection of predicted batches.
+
+    Raises:
+        InvalidArgument: it is not a batch, or `Predict` has not processed it.
+    """
+    batch = as_batch(element, transform)
+    if len(batch.live) and not batch.predictions and not batch.outputs:
+        raise InvalidArgument(
+            f"{transform} takes predicted batches, and this one has no predictions",
+            f"put Predict before {transform}",
+        )
+    return batch
+
+
+def _may_be_batch(hint: Any) -> bool:
+    """Whether elements of a type, as Beam infers it, may be batches."""
+    if isinstance(hint, typehints.UnionConstraint):
+        return any(map(_may_be_batch, hint.union_types))
+    if hint is object or isinstance(hint, typehints.TypeVariable):
+        return True
+    return bool(typehints.is_consistent_with(hint, InstanceBatch))
+
+
+def _named(value: Any) -> str:
+    if isinstance(value, PCollection):
+        hint = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", str(value.element_type))
+        return f"a PCollection of {hint}"
+    if isinstance(value, PBegin):
+        return "the pipeline itself"
+    return f"an object of type {type(value).__name__}"
+
+
+def _misused(transform: str, expected: str, found: str) -> InvalidArgument:
+    message = f"{transform} takes {expected}, found {found}"
+    return InvalidArgument(message, f"write {_EXAMPLES[transform]}")
