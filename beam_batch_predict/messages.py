@@ -141,7 +141,7 @@ def quoted(value: object) -> str:
     """
     if isinstance(value, str):
         return repr(shortened(value, LONGEST_SHOWN))
-    return shortened(repr(value), LONGEST_SHOWN)
+    return value.__name__ if isinstance(value, type) else shortened(repr(value), LONGEST_SHOWN)
 
 
 def nearest(word: str, known: Iterable[str], most: int = 1) -> list[str]:

@@ -242,7 +242,7 @@ def _checked(command: str, beam_flags: Sequence[str]) -> list[str]:
     from beam_batch_predict.runners.pipeline_options import flags_given, in_beams_spelling
 
     flags = in_beams_spelling(beam_flags)
-    flags_given(flags, flags_of(command))
+    flags_given(flags, known=flags_of(command))
     return flags
 
 

@@ -144,7 +144,7 @@ def _takes_next(
         return of_beam
     runner = [f"{name}={value}" for name, value in pairwise(arguments) if name == "--runner"]
     runner += [argument for argument in arguments if argument.startswith("--runner=")]
-    flags_given([*runner, flag], known)
+    flags_given([*runner, flag], known=known)
     if not words:
         raise InvalidArgument(
             f"{flag} is not an option of Beam, so {word} can be its value or the job",

@@ -66,7 +66,7 @@ def takes_value(flag: str) -> bool | None:
 
 
 def in_beams_spelling(flags: Sequence[str]) -> list[str]:
-    """Flags whose names have dashes or underscores as Beam's have; other flags as they are.
+    """Return flags with the names of Beam's options in the spelling of Beam.
 
     Args:
         flags: each with its value in one piece.

@@ -16,7 +16,6 @@ __all__ = [
     "check_positive",
     "check_strings",
     "check_type",
-    "shown",
 ]
 
 
@@ -98,9 +97,4 @@ def check_type(value: Any, expected: type | tuple[type, ...], what: str) -> None
         for member in (kind if issubclass(kind, enum.Enum) else (kind,))
     ]
     listed = " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
-    raise InvalidArgument(f"{what}: expected {listed}, found {shown(value)}")
-
-
-def shown(value: Any) -> str:
-    """Show a value in a message: a class by its name."""
-    return value.__name__ if isinstance(value, type) else quoted(value)
+    raise InvalidArgument(f"{what}: expected {listed}, found {quoted(value)}")

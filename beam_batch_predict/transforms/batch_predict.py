@@ -12,12 +12,12 @@ from apache_beam.pvalue import PBegin, PCollection
 
 from beam_batch_predict import cancellation, files
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.runs.failure_limit import FailureLimit
 from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import begin_run, pending_chunks
 from beam_batch_predict.runs.record import Run, fresh_time
 from beam_batch_predict.spec import BatchPredictSpec
-from beam_batch_predict.spec.checks import shown
 from beam_batch_predict.transforms.checks import check_begin
 from beam_batch_predict.transforms.convert import ConvertInstances
 from beam_batch_predict.transforms.predict import Predict
@@ -101,7 +101,7 @@ def _spec_of(job: Any) -> BatchPredictSpec:
     is_job = hasattr(job, "to_spec") and not isinstance(job, type)
     spec = job.to_spec() if is_job else job
     if not isinstance(spec, BatchPredictSpec):
-        raise InvalidArgument(f"job: expected a job or a spec, found {shown(job)}")
+        raise InvalidArgument(f"job: expected a job or a spec, found {quoted(job)}")
     return spec
 
 

@@ -15,6 +15,7 @@ from apache_beam.typehints import typehints
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec import (
     Avro,
     BigQuery,
@@ -28,7 +29,7 @@ from beam_batch_predict.spec import (
     SavedModel,
     TfRecord,
 )
-from beam_batch_predict.spec.checks import check_type, shown
+from beam_batch_predict.spec.checks import check_type
 
 __all__ = [
     "SOURCES",
@@ -70,7 +71,7 @@ def as_model(value: Any) -> SavedModel:
         return SavedModel(os.fspath(value))
     if not isinstance(value, SavedModel):
         raise InvalidArgument(
-            f"model: expected a SavedModel or the path of its directory, found {shown(value)}"
+            f"model: expected a SavedModel or the path of its directory, found {quoted(value)}"
         )
     return value
 

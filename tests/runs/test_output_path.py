@@ -29,9 +29,11 @@ class Job:
     display_name: str = "old_job"
     resources: Resources = Resources()
 
-    def to_spec(self, options):
-        chunks = dataclasses.replace(self.spec.source, chunk_bytes=options.chunk_bytes)
-        return dataclasses.replace(self.spec, source=chunks, job=self)
+    def to_spec(self, options=None):
+        source = self.spec.source
+        if options is not None:
+            source = dataclasses.replace(source, chunk_bytes=options.chunk_bytes)
+        return dataclasses.replace(self.spec, source=source, job=self)
 
     def record(self, outcome):
         state = "RUNNING" if outcome.start_time else "QUEUED"

@@ -136,8 +136,8 @@ class _Watch:
         if time.monotonic() - self._answered > SECONDS_WITHOUT_ANSWER:
             raise cancellation.JobGoesOn(
                 "cannot read the job's state from Dataflow for "
-                f"{SECONDS_WITHOUT_ANSWER / 60:.0f} minutes: the job goes on without this command, "
-                "and its workers write job.json"
+                f"{SECONDS_WITHOUT_ANSWER / 60:.0f} minutes: the job continues without this "
+                "command, and its workers write job.json"
             ) from error
 
 
