@@ -158,7 +158,7 @@ def test_whoever_goes_on_with_a_run_is_told_which_job_had_it(run, service, no_wa
 def test_a_job_whose_workers_wrote_elsewhere_has_not_succeeded(run, service, no_waiting):
     code, record, _ = run(service("DONE"))
     assert (code, record["state"]) == (1, "JOB_STATE_FAILED")
-    assert "the record of the run says PENDING" in record["error"]["message"]
+    assert "the state in job.json is PENDING" in record["error"]["message"]
 
 
 def test_ctrl_c_ends_the_command_and_not_the_job(job_file, flags, service, tmp_path):
