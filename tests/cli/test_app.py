@@ -354,7 +354,7 @@ def test_a_record_that_cannot_be_written_is_shown_all_the_same(job_file, tmp_pat
         assert "No space left on device" in full.stderr
         assert "Traceback" not in full.stderr
         job_failed(done, "No space left on device")
-        assert "cannot be written" in done.stderr
+        assert "cannot write job.json" in done.stderr
 
 
 def test_a_classic_template_is_written_without_waiting(job_file, tmp_path):
