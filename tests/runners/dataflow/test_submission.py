@@ -349,7 +349,7 @@ def test_a_signal_while_a_job_is_handed_over_leaves_open_whether_it_runs():
     try:
         with (
             cancellation.on_signals(),
-            pytest.raises(cancellation.JobGoesOn, match="see whether it"),
+            pytest.raises(cancellation.JobGoesOn, match="check whether it"),
         ):
             cancellation.call(work)
     finally:
