@@ -95,19 +95,21 @@ class WriteResults(beam.PTransform):
         check_type(create_time, (datetime.datetime, type(None)), "create_time")
         check_type(record_shape, RecordShape, "record_shape")
         self.predictions_format = check_predictions_format(predictions_format)
-        self._place = OutputLocation(destination, model_display_name, create_time or fresh_time())
-        if self._place.tables is not None:
+        self._location = OutputLocation(
+            destination, model_display_name, create_time or fresh_time()
+        )
+        if self._location.tables is not None:
             self.predictions_format = "bigquery"
         self._output = OutputSettings(
             self.predictions_format, record_shape, file_names_of(destination), non_finite
         )
-        self.directory = self._place.directory()
+        self.directory = self._location.directory()
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
         """Write parts, then publish them."""
         check_batches(batches, "WriteResults")
-        directory = self.directory or self._place.directory(work_prefix_of(batches.pipeline))
-        record = self._place.run_in(directory)
+        directory = self.directory or self._location.directory(work_prefix_of(batches.pipeline))
+        record = self._location.run_in(directory)
         return batches | "WriteRun" >> WriteRun(record, self._output)
 
 
