@@ -144,8 +144,8 @@ OPTIONS = (
     _option(
         "max_instance_bytes",
         _positive,
-        "The maximum size of a line, a record, or a file of a file list. If it is larger, its row "
-        "fails.",
+        "The maximum size of a line, a record, or a file of a file list. The row of a larger line,"
+        " record or file fails.",
         "BYTES",
         INSTANCES,
         "Maximum bytes of an instance",
@@ -166,7 +166,7 @@ OPTIONS = (
     _option(
         "max_failed_min_rows",
         _positive,
-        "The minimum number of rows for --max_failed_fraction to apply.",
+        "--max_failed_fraction applies only if a job has at least this number of rows.",
         "ROWS",
         FAILURES,
         "Minimum rows for this limit",
