@@ -34,7 +34,7 @@ __all__ = [
     "quote",
     "read",
     "type_name",
-    "words_for",
+    "fallback_text",
 ]
 
 _NAMES = {math.inf: "Infinity", -math.inf: "-Infinity"}
@@ -240,11 +240,11 @@ def echo_text(text: bytes) -> bytes:
         return dumps(text)
 
 
-def words_for(value: Any) -> str:
+def fallback_text(value: Any) -> str:
     """The text of a value that JSON cannot represent, for the error of its row.
 
     Example:
-        >>> words_for({1})
+        >>> fallback_text({1})
         '{1}'
     """
     try:

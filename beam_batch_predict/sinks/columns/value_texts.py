@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from beam_batch_predict.encoding.json_text import dumps, words_for
+from beam_batch_predict.encoding.json_text import dumps, fallback_text
 
 __all__ = ["LARGEST_EXACT", "b64_data", "text_of", "texts"]
 
@@ -43,7 +43,7 @@ def text_of(value: Any, nulls: bool = False) -> str | None:
     except UnicodeEncodeError:
         return str(value).encode("utf-8", "backslashreplace").decode()
     except (TypeError, ValueError, RecursionError):  # not JSON: such a row has failed
-        return words_for(value).encode("utf-8", "backslashreplace").decode()
+        return fallback_text(value).encode("utf-8", "backslashreplace").decode()
 
 
 def texts(values: Sequence[Any], nulls: bool = False) -> pa.Array:

@@ -15,7 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from beam_batch_predict.encoding.json_columns import Piece, column_pieces
-from beam_batch_predict.encoding.json_text import dumps, words_for
+from beam_batch_predict.encoding.json_text import dumps, fallback_text
 from beam_batch_predict.encoding.prediction_json import (
     is_float,
     is_string,
@@ -103,5 +103,5 @@ def _cell(value: Any, non_finite: NonFinite) -> bytes:
     try:
         text = dumps(value, non_finite)
     except (TypeError, ValueError, RecursionError):  # its text in Python: such a row has failed
-        return quoted(words_for(value).encode("utf-8", "backslashreplace"))
+        return quoted(fallback_text(value).encode("utf-8", "backslashreplace"))
     return text if isinstance(value, (bool, int, float)) else quoted(text)

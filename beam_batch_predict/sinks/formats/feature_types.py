@@ -27,7 +27,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from beam_batch_predict.encoding.arrow_values import json_values
-from beam_batch_predict.encoding.json_text import dumps, words_for
+from beam_batch_predict.encoding.json_text import dumps, fallback_text
 from beam_batch_predict.encoding.prediction_json import is_float, is_string
 from beam_batch_predict.sinks.columns.value_texts import b64_data
 from beam_batch_predict.sinks.formats.example_encoding import Values
@@ -241,4 +241,4 @@ def _json(value: Any, non_finite: NonFinite) -> str | bytes:
     try:
         return dumps(value, non_finite)
     except (TypeError, ValueError, RecursionError):  # not JSON: such a row has failed
-        return words_for(value)
+        return fallback_text(value)

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.json_columns import Piece, column_pieces, join_lines, join_rows
-from beam_batch_predict.encoding.json_text import dumps, loads, quote, words_for
+from beam_batch_predict.encoding.json_text import dumps, fallback_text, loads, quote
 from beam_batch_predict.encoding.prediction_json import output_pieces, row_pieces, row_values
 from beam_batch_predict.sinks.columns.batch_rows import failed_rows, take
 from beam_batch_predict.sinks.columns.layout import (
@@ -179,7 +179,7 @@ class JsonLineRecords:
         try:
             return dumps(instance, self._non_finite)
         except (TypeError, ValueError, RecursionError):
-            return dumps(words_for(instance))
+            return dumps(fallback_text(instance))
 
     def _attached_pieces(self, attached: Sequence[Mapping[str, Any]] | None) -> list[Piece]:
         if attached is None:
