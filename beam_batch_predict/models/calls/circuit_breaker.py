@@ -29,7 +29,8 @@ class RetryPolicy(NamedTuple):
 DOWN_AFTER = 16
 """Consecutive unavailable calls after which the model counts as down.
 
-Halving a batch down to one row needs fewer calls, so a single row that causes such errors is found earlier."""
+Halving a batch down to one row needs fewer calls, so a single row that causes such errors is found
+earlier."""
 
 STARVED_AFTER = 32
 """Consecutive single rows that do not fit in memory, after which memory counts as full."""
