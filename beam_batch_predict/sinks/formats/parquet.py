@@ -90,9 +90,8 @@ class ParquetRecords:
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
         """Yield the rows of a file."""
         with pq.ParquetFile(file) as content:
-            for group in range(
-                content.num_row_groups
-            ):  # one call keeps all that it reads in memory
+            # Arrow keeps in memory all that it reads in one call.
+            for group in range(content.num_row_groups):
                 for batch in content.iter_batches(READ_ROWS, row_groups=[group]):
                     yield self._rows(self.typed(batch, schema.layout))
 
