@@ -1,7 +1,7 @@
 """Rows of a table as a sequence of JSON values, with Arrow columns beneath.
 
-Steps that support columns use those, without a Python object for each cell. For all other code
-it is a sequence, whose values are made on first access.
+Steps that support columns use the columns, without a Python object for each cell. For all other
+code this is a sequence, whose values are made on first access.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class ArrowRows(Sequence[Any]):
         return json_values(self.table.column(name))
 
     def select(self, names: Sequence[str], as_arrays: bool = False) -> ArrowRows:
-        """Some columns, in this order.
+        """Return some columns, in the given order.
 
         Raises:
             KeyError: there is no column of a name.
@@ -84,7 +84,7 @@ class ArrowRows(Sequence[Any]):
         return ArrowRows(self.table.select(list(names)), as_arrays)
 
     def take(self, rows: Sequence[int]) -> ArrowRows:
-        """Some rows, in this order."""
+        """Return some rows, in the given order."""
         if isinstance(rows, range) and rows.step == 1:
             return self[rows.start : rows.stop]
         return ArrowRows(self.table.take(pa.array(rows, pa.int64())), self.as_arrays)
@@ -168,7 +168,7 @@ class ArrowRows(Sequence[Any]):
         return f"ArrowRows({len(self)} rows of {', '.join(map(quote, self.names))})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Arrow pickles a slice with the whole table; its stream format has the slice only.
+        # Arrow pickles a slice with the whole table; its stream format contains only the slice.
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, self.table.schema) as stream:
             stream.write_batch(self.table)
@@ -218,7 +218,7 @@ def _number_pieces(numbers: NDArray[Any], non_finite: NonFinite) -> list[Piece]:
 
 
 def _with_exponent(numbers: NDArray[np.float32]) -> list[int]:
-    """The rows with a float32 that JSON writers give an exponent before a float64."""
+    """The rows with a float32 that writers of JSON write with an exponent, unlike a float64."""
     sizes = np.abs(numbers)
     usual = ((sizes > 1e-5) & (sizes < 1e13)) | (sizes == 0) | ~np.isfinite(sizes)
     rows: list[int] = np.flatnonzero(~usual.reshape(len(numbers), -1).all(axis=1)).tolist()

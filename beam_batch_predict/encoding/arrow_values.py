@@ -1,7 +1,7 @@
 """Arrow arrays as JSON values, by the table in `json_values`, column by column.
 
-Python's dates end with the year 9999 and have microseconds at best. Arrow's do not, so their
-texts are made from the integers.
+Python's dates end with the year 9999 and are exact to a microsecond. Arrow's dates are not limited
+in this way, so their texts are made from the integers.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _short_floats(array: pa.Array) -> list[Any]:
 def _strings(array: pa.Array) -> list[Any]:
     try:
         values: list[Any] = array.to_numpy(zero_copy_only=False).tolist()
-    except (UnicodeDecodeError, pa.ArrowException):  # Arrow does not validate on reading
+    except (UnicodeDecodeError, pa.ArrowException):  # Arrow reads strings without validation
         return [_text(value or b"") for value in array.cast(pa.large_binary()).to_pylist()]
     return values
 

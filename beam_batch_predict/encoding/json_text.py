@@ -34,7 +34,7 @@ __all__ = [
     "quote",
     "read",
     "type_name",
-    "words_for",
+    "fallback_text",
 ]
 
 _NAMES = {math.inf: "Infinity", -math.inf: "-Infinity"}
@@ -66,7 +66,7 @@ class NonFiniteValue(ValueError):
 
 
 decode = msgspec.json.Decoder().decode
-"""The value of one strict JSON text: the fast part of `read`."""
+"""Reads the value of one strict JSON text: the fast part of `read`."""
 
 
 def loads(text: bytes) -> Any:
@@ -140,7 +140,7 @@ def _finite(text: str) -> float:
 
 
 def may_be_deep(text: bytes) -> bool:
-    """Whether the value of a text may be nested deeper than what is always read.
+    """Whether the value of a text may be nested deeper than the depth that is always read.
 
     Example:
         >>> may_be_deep(b"[" * 254 + b"]" * 254), may_be_deep(b"[" * 255 + b"]" * 255)
@@ -150,7 +150,7 @@ def may_be_deep(text: bytes) -> bool:
 
 
 def is_deep(value: Any) -> bool:
-    """Whether a value is nested deeper than what is always read and written.
+    """Whether a value is nested deeper than the depth that is always read and written.
 
     Example:
         >>> is_deep([[]]), is_deep(loads(b"[" * 254 + b"]" * 254))
@@ -181,7 +181,7 @@ def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:
     Raises:
         NonFiniteValue: there is one, and the policy is ERROR.
         TypeError: a part of the value has no form in JSON.
-        RecursionError: it is nested much deeper than what is read.
+        RecursionError: it is nested much deeper than any value that `loads` returns.
 
     Example:
         >>> dumps({"x": float("nan"), "y": 2**64})
@@ -215,7 +215,7 @@ def _plain(value: Any, non_finite: NonFinite) -> Any:
         return {"b64": base64.b64encode(value).decode("ascii")}
     if hasattr(value, "tolist"):  # NumPy's, without importing it
         plain = value.tolist()
-        if type(plain) is not type(value):  # that of a longdouble is a longdouble
+        if type(plain) is not type(value):  # `item` of a longdouble returns a longdouble
             return _plain(plain, non_finite)
     raise TypeError(f"JSON has no form for a {type(value).__name__}")
 
@@ -240,11 +240,11 @@ def echo_text(text: bytes) -> bytes:
         return dumps(text)
 
 
-def words_for(value: Any) -> str:
-    """A text for a value that has no form in JSON, and whose row has failed.
+def fallback_text(value: Any) -> str:
+    """The text of a value that JSON cannot represent, for the error of its row.
 
     Example:
-        >>> words_for({1})
+        >>> fallback_text({1})
         '{1}'
     """
     try:

@@ -1,4 +1,4 @@
-"""JSON values of typed formats: one table for Avro, Parquet, BigQuery.
+"""JSON values of typed formats: one table for Avro, Parquet and BigQuery.
 
 | type | JSON |
 |---|---|
@@ -17,8 +17,8 @@
 | map | an object; an array of `{"key": …, "value": …}` if keys are not strings |
 | list, array | an array |
 
-Source: the service's table of BigQuery types. It has no bytes, durations, UUIDs and maps: those
-rules are ours.
+Source: the service's table of BigQuery types. It does not contain bytes, durations, UUIDs and maps;
+the rules for these are ours.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def shortest_floats(array: NDArray[Any]) -> list[float]:
     """
     if array.dtype == np.float32:
         text = orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY)
-        if b"null" not in text:  # which orjson writes for NaN and infinities
+        if b"null" not in text:  # orjson writes null for NaN and infinities
             return orjson.loads(text)  # type: ignore[no-any-return]
     return array.astype(np.str_).astype(np.float64).tolist()  # type: ignore[no-any-return]
 

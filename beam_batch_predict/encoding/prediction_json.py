@@ -116,8 +116,8 @@ def output_pieces(name: str, array: NDArray[Any], non_finite: NonFinite) -> list
 def _number_pieces(array: NDArray[Any]) -> tuple[bytes, list[bytes], bytes]:
     """Write the whole array as one text, and split it between the rows.
 
-    Two rows are separated by as many brackets as the array has inner dimensions; inside a row
-    there are fewer.
+    Two rows are separated by as many brackets as the array has inner dimensions;
+    separators inside a row have fewer.
     """
     native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     text = orjson.dumps(native, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -64,8 +64,8 @@ def filter_examples(
     """Serialized Examples without the features that are not sent.
 
     Returns:
-        The Examples, and the errors of records that are not Examples, by position. In place of
-        such a record there is an empty one.
+        The Examples, and the errors of records that are not Examples, by position. An empty Example
+        replaces such a record.
     """
     parse = example_class().FromString
     filtered: list[bytes] = []

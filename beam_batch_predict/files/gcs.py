@@ -89,13 +89,13 @@ def read(uri: str) -> bytes:
 
 
 def create_exclusively(uri: str, content: bytes) -> bool:
-    """Create an object; False if one with other content exists."""
+    """Create an object; return False if one with other content exists."""
 
     def create() -> bool:
         try:
             _upload(uri, io.BytesIO(content), if_generation_match=0)
         except PreconditionFailed:
-            # It may be of this call: a request that is sent again finds the object of the first.
+            # A retry of the request finds the object that the first attempt created.
             found: bytes = blob_of(uri).download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
             return found == content
         return True
@@ -104,7 +104,7 @@ def create_exclusively(uri: str, content: bytes) -> bool:
 
 
 def rename(sources: Sequence[str], destinations: Sequence[str], replace: bool = True) -> None:
-    """Rename objects, in batch requests: all are copied, then those are deleted that were.
+    """Rename objects, in batch requests: copy all, then delete the sources that were copied.
 
     Args:
         sources: existing objects.
@@ -210,12 +210,12 @@ def _raise(errors: Sequence[Exception]) -> None:
 
 
 def _send(client: Any, names: Sequence[str], requests: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Send requests as one batch, those with transient failures again.
+    """Send requests as one batch; send those with transient failures again.
 
     Args:
-        client: sends them.
+        client: the client that sends them.
         names: the objects, for errors.
-        requests: each makes one request.
+        requests: functions that each make one request.
 
     Returns:
         The last response to each request: after all retries, some may still be failures.

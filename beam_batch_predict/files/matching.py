@@ -18,9 +18,10 @@ class File(NamedTuple):
     """A file that a pattern matched.
 
     Attributes:
-        uri: of the file.
-        size: in bytes.
-        modified: when, in seconds since 1970; 0 where the file system does not report it.
+        uri: the URI of the file.
+        size: the number of bytes.
+        modified: the time of its last modification, in seconds since 1970; 0 where the file system
+            does not report it.
     """
 
     uri: str
@@ -52,7 +53,7 @@ def _is_hidden(uri: str, pattern: str) -> bool:
     if uri == pattern or last.startswith(".") or not _has_wildcard(last):
         return False
     inside = uri.removeprefix(folder + slash)
-    # After a folder without wildcards, all names are those that `**` matched.
+    # If the folder has no wildcards, `**` matched all the names that are left.
     names = inside.split("/") if inside != uri or not folder else [uri.rpartition("/")[2]]
     return any(name.startswith(".") for name in names)
 

@@ -1,9 +1,9 @@
 """Rows of tables (Parquet, Avro) to instances: arrays of their cells, or objects.
 
-Rows in Arrow columns stay columns: a key or a field is a column of its own, and only keys are
-read value by value. Rows that are values are converted one by one, by the same rules.
+Rows in Arrow columns remain columns: a key or a field is a separate column, and only keys are read
+value by value. Rows that are values are converted one by one, by the same rules.
 
-Source: `InstanceConfig`, whose rules for BigQuery these are.
+Source: the rules of `InstanceConfig` for BigQuery.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def convert_tables(
 
     Returns:
         The batch with `instances`, `keys` and `attached`, in columns if `rows` are; `columns`
-        has the names of the sent columns. The output shows a failed row as an instance too: the
+        has the names of the sent columns. A failed row also has an instance, for the output: the
         row without the columns that are not sent.
     """
     if isinstance(batch.rows, ArrowRows):
@@ -94,7 +94,7 @@ def _convert_columns(
         keys=keys,
         attached=rows.select(attached) if config.attached_fields else None,
         columns=names,
-        statuses=batch.failing(reversed(failures)),  # of two failures of a row the first one wins
+        statuses=batch.failing(reversed(failures)),  # a row with two failures keeps the first
     )
 
 

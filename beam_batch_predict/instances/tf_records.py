@@ -1,9 +1,9 @@
 """TFRecord records to instances: bytes, or parts of a tf.train.Example.
 
-Without a key field, included or excluded fields, the model gets the bytes of the record, as it
-would get those of `{"b64": …}`. With such a field, the record is an Example: its features are the
-fields, and the model gets an Example of the features that are sent (source: `InstanceConfig`,
-whose fields apply to TfRecord).
+Without a key field, included or excluded fields, the model gets the bytes of the record, as with an
+instance `{"b64": …}`. With such a field, the record is an Example: its features are the fields, and
+the model gets an Example of the features that are sent (source: `InstanceConfig`, whose fields
+apply to TfRecord).
 
 A batch is decoded as a table or, if a row may be invalid, row by row, with the same values.
 """
@@ -88,7 +88,7 @@ def _convert_together(
     """Convert all rows at once; return None if a row may be invalid.
 
     If the output has keys, it does not show the Examples: they stay unfiltered, and the batch has
-    the filter beside them.
+    the filter in addition.
     """
     table = None if _unread(batch.rows) else decode_examples(batch.rows)
     if table is None or not _have_all(table, config):
@@ -144,7 +144,7 @@ def _row_values(column: pa.Array) -> list[Any]:
 
 
 def _alone(values: list[Any]) -> Any:
-    """The JSON value of a list: null if it is empty, its only value, or an array."""
+    """The JSON value of a list: null if it is empty, its only value, or an array of its values."""
     return values if len(values) > 1 else values[0] if values else None
 
 
@@ -178,7 +178,7 @@ def _convert_rows(
             made.append(Instance(None, b"", {}))
             continue
         try:
-            made.append(_take_apart(row, config, sent))
+            made.append(_instance_of(row, config, sent))
         except RowError as error:
             made.append(Instance(error.key, row, error.attached))
             failures.append((position, error.status))
@@ -191,7 +191,7 @@ def _convert_rows(
     )
 
 
-def _take_apart(record: bytes, config: InstanceConfig, sent: FeatureFilter) -> Instance:
+def _instance_of(record: bytes, config: InstanceConfig, sent: FeatureFilter) -> Instance:
     example = example_class()()
     try:
         example.ParseFromString(record)

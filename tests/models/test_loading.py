@@ -104,7 +104,7 @@ def test_a_graph_that_tensorflow_refuses_is_told_with_its_reason(tf1_uri, tmp_pa
     description.meta_graphs[0].meta_info_def.tags[:] = ["eval"]
     (uri / "saved_model.pb").write_bytes(description.SerializeToString())
     assert refusal(uri).hint == (
-        "it was not exported for serving: its tags are eval; use a model that was"
+        "it was not exported for serving: its tags are eval; export it for serving"
     )
 
 

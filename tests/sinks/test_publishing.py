@@ -86,7 +86,7 @@ def test_fragments_of_a_chunk_give_the_bytes_of_the_whole(
 def test_a_chunk_that_is_missing_is_a_loss(lost, part):
     parts = three_chunks(part)
     del parts[lost]
-    with pytest.raises(LostRowsError, match=r"of 3 chunks 1 left no part"):
+    with pytest.raises(LostRowsError, match=r"1 of 3 chunks have no part"):
         check_parts(parts)
 
 

@@ -98,7 +98,7 @@ def test_the_first_row_names_the_columns(store, content, names, multiline):
         (b",\n1,2\n", "all names are empty; a CSV source needs a header row"),
         (b'""\n', "all names are empty"),
         (b'id,"x\n1,2\n', "is not closed"),
-        (b'id,x"y\n', "a quote stands inside the cell"),
+        (b'id,x"y\n', "there is a quote inside the cell"),
         (b"id,caf\xe9\n", "invalid UTF-8: byte 0xe9 at column 7; save the file as UTF-8"),
         ("id,x\n".encode("utf-16"), "invalid UTF-8"),
         ("id,x\r\n1,2\r\n".encode("utf-16"), "column 1; save the file as UTF-8"),

@@ -50,7 +50,7 @@ class _Column(NamedTuple):
     """The values of one input for some rows, row after row.
 
     Attributes:
-        values: in the dtype of the input.
+        values: the values, in the dtype of the input.
         starts: the position of each row's first value.
         lengths: the number of values of each row.
     """
@@ -65,7 +65,7 @@ _Failures = dict[int, Status | None]
 
 
 def takes_examples(inputs: Sequence[TensorInfo]) -> bool:
-    """Whether a signature takes bytes as Examples, not as values of its only input.
+    """Whether a signature reads bytes as Examples, not as values of its only input.
 
     Example:
         >>> takes_examples([TensorInfo("x", "string", (None,))])
@@ -86,9 +86,9 @@ def examples_to_tensors(
     """Turn serialized Examples into one array per input, rows in the outer dimension.
 
     A feature's list of values is a row of the input's shape, in row-major order; one
-    dimension may be unknown. A feature without a kind, which some tools write for a missing
-    value, has no values. Rows of different shapes go in separate batches. Features that are not
-    inputs are ignored.
+    dimension may be unknown. A feature without a kind has no values; some tools write it for a
+    missing value. Rows of different shapes go in separate batches. Features that are not inputs are
+    ignored.
 
     Args:
         records: an Example for each row.
@@ -365,7 +365,7 @@ def _unfit(tensor: TensorInfo, value: Any, at: int, length: int) -> Status:
 
 
 def _explain(record: bytes, inputs: Sequence[TensorInfo], sent: FeatureFilter | None) -> Status:
-    """Why a record cannot be decoded: the features it should have, and those it has."""
+    """The reason why a record cannot be decoded: the features it needs, and those it has."""
     try:
         if sent:
             (record,), _ = filter_examples([record], sent)

@@ -1,7 +1,7 @@
 """Columns that identify a row: its key, or its instance and fields.
 
-The columns are the same for every format that has columns. The values are as JSON has them,
-or an Arrow array where the instances are columnar.
+The columns are the same for every format that has columns. The values are JSON values, or an Arrow
+array if the instances are columnar.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ InstanceColumns: TypeAlias = "dict[Column, Sequence[Any] | pa.Array]"
 """The values of each column, row by row; None for a row that does not have it."""
 
 _MOST_FIELDS = 1_000
-"""An instance with more fields is one cell."""
+"""The most fields of an instance; one with more fields is a single cell."""
 
 
 def prediction_identity(
@@ -94,7 +94,7 @@ def _instance_columns(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColu
     nothing: InstanceColumns = {Column(FIELD, name): [None] * len(rows) for name in batch.columns}
     found = nothing | _dict_columns(FIELD, [named or {} for named in fields])
     if None in fields:
-        shown = zip(_shown(batch, rows, instances), fields, strict=True)
+        shown = zip(_output_values(batch, rows, instances), fields, strict=True)
         found[INSTANCE_COLUMN] = [value if named is None else None for value, named in shown]
     return found
 
@@ -120,18 +120,20 @@ def _columns_of(
 
 
 def _fields_of(instance: Any, names: tuple[str, ...]) -> Mapping[str, Any] | None:
-    """The fields of one instance, or None where it is one cell."""
+    """The fields of one instance, or None if it is one cell."""
     if isinstance(instance, list) and names and len(instance) == len(names):
         return dict(zip(names, instance, strict=True))
     if not isinstance(instance, dict) or not 0 < len(instance) <= _MOST_FIELDS:
         return None
-    if instance.keys() == {"b64"}:  # bytes, as JSON has them
+    if instance.keys() == {"b64"}:  # bytes in JSON
         return None
     return instance if all(isinstance(name, str) for name in instance) else None
 
 
-def _shown(batch: InstanceBatch, rows: Sequence[int], instances: Sequence[Any]) -> Sequence[Any]:
-    """What the output shows of bytes: input records as they are, else their JSON text."""
+def _output_values(
+    batch: InstanceBatch, rows: Sequence[int], instances: Sequence[Any]
+) -> Sequence[Any]:
+    """Instances for the output: of bytes, records of the input unchanged, others as JSON text."""
     if batch.texts is None:
         return instances
     records = batch.format.startswith("tf-record")

@@ -29,7 +29,7 @@ __all__ = ["of_arrow", "of_output"]
 
 
 def of_arrow(array: pa.Array, nulls: bool = False) -> Typed:
-    """A column of a columnar source, as it is.
+    """Convert a column of a columnar source, with the same type if possible.
 
     Example:
         >>> of_arrow(pa.array([1], pa.int16())).type
@@ -50,7 +50,7 @@ def of_output(name: str, array: NDArray[Any], nulls: bool = False) -> Typed:
         [[1.5, 2.0]]
     """
     of = array_type(name, array.dtype, array.ndim - 1)
-    if of == STRING and array.ndim > 1:  # more dimensions than types have
+    if of == STRING and array.ndim > 1:  # more dimensions than a type may have levels
         return Typed(STRING, texts(output_values(name, array), nulls))
     made = _flat(name, array, nulls)
     for axis in range(array.ndim - 1, 0, -1):
@@ -61,7 +61,7 @@ def of_output(name: str, array: NDArray[Any], nulls: bool = False) -> Typed:
 
 
 def _flat(name: str, array: NDArray[Any], nulls: bool) -> pa.Array:
-    """All numbers or strings of an output."""
+    """All numbers or strings of an output, in one dimension."""
     flat = array.reshape(-1)
     if not is_string(array):
         if array_type(name, array.dtype, 0) == FLOAT:

@@ -61,7 +61,7 @@ class TypedRows(NamedTuple):
     Attributes:
         layout: their columns.
         arrays: the values of each column.
-        num_rows: how many rows there are.
+        num_rows: the number of rows.
     """
 
     layout: Layout
@@ -69,7 +69,7 @@ class TypedRows(NamedTuple):
     num_rows: int
 
     def arranged(self, layout: Layout) -> list[pa.Array]:
-        """The columns of a layout that has all of these, and of their types or wider ones."""
+        """The columns of a layout that has all of these columns, in the same or wider types."""
         known = {(c.role, c.name): (c, a) for c, a in zip(self.layout, self.arrays, strict=True)}
         nothing = (Column(OUTCOME, "", NULL), pa.nulls(self.num_rows))
         found = [known.get((column.role, column.name), nothing) for column in layout]
@@ -87,7 +87,7 @@ def predicted_typed_rows(
     Args:
         batch: the batch.
         nulls: whether NaN and infinities are null.
-        shape: of the records.
+        shape: the shape of the records.
     """
     groups, rows = predicted_rows(batch)
     identity = _typed_identity(prediction_identity(batch, rows, shape), nulls)

@@ -29,7 +29,7 @@ RESERVED_PREFIXES = (
     *("_table_", "_file_", "_partition", "_row_timestamp", "__root__", "_colidentifier"),
     *("_change_sequence_number", "_change_type", "_change_timestamp"),
 )
-"""Prefixes that names of columns must not have, in any case of letters."""
+"""Prefixes that names of columns must not have, in upper or lower case."""
 
 _UNUSUAL = re.compile(r"[^A-Za-z0-9_]")
 
@@ -77,7 +77,7 @@ def acceptable(name: str) -> str:
 
 
 def free_name(name: str, taken: Iterable[str]) -> str:
-    """An accepted name that differs from others in more than case, by `_` at its end.
+    """An accepted name that differs from others in more than case, if necessary by `_` at its end.
 
     Args:
         name: any name.

@@ -15,7 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from beam_batch_predict.encoding.json_columns import Piece, column_pieces
-from beam_batch_predict.encoding.json_text import dumps, words_for
+from beam_batch_predict.encoding.json_text import dumps, fallback_text
 from beam_batch_predict.encoding.prediction_json import (
     is_float,
     is_string,
@@ -71,7 +71,7 @@ def array_cells(
 
 
 def quoted(text: bytes) -> bytes:
-    """A text as a cell.
+    """Convert a text to a quoted cell.
 
     Example:
         >>> quoted(b'say "a", b')
@@ -87,7 +87,7 @@ def _doubled(piece: Piece) -> Piece:
 
 
 def _bare(texts: Sequence[bytes]) -> list[bytes]:
-    """Numbers in JSON to cells: names without quotes, nothing for null."""
+    """Convert numbers in JSON to cells: names without quotes, nothing for null."""
     return [b"" if text == b"null" else text.strip(b'"') for text in texts]
 
 
@@ -102,6 +102,6 @@ def _cell(value: Any, non_finite: NonFinite) -> bytes:
         return _bare([dumps(value, non_finite)])[0]
     try:
         text = dumps(value, non_finite)
-    except (TypeError, ValueError, RecursionError):  # its text in Python: such a row has failed
-        return quoted(words_for(value).encode("utf-8", "backslashreplace"))
+    except (TypeError, ValueError, RecursionError):  # JSON cannot hold it: the row has failed
+        return quoted(fallback_text(value).encode("utf-8", "backslashreplace"))
     return text if isinstance(value, (bool, int, float)) else quoted(text)

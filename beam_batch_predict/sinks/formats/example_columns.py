@@ -19,7 +19,7 @@ from beam_batch_predict.sinks.formats.example_encoding import Values
 __all__ = ["example_columns", "is_example"]
 
 _TAG = 0x0A
-"""Of an Example's only field."""
+"""The tag of an Example's only field."""
 
 
 def is_example(data: Any) -> bool:
@@ -38,7 +38,7 @@ def is_example(data: Any) -> bool:
 
 
 def _is_one_field(data: bytes) -> bool:
-    """Whether the length after the tag is that of the rest."""
+    """Whether the length after the tag is the length of the rest."""
     length = shift = 0
     for at in range(1, min(len(data), 11)):
         length |= (data[at] & 0x7F) << shift

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 __all__ = ["Values", "encoded_examples"]
 
 Values: TypeAlias = "Sequence[list[Any] | None] | NDArray[Any]"
-"""The values of a feature, row by row; None for a row without it. Or a matrix of them."""
+"""The values of a feature, row by row, None for a row without it; or a matrix of the values."""
 
 _FIRST, _SECOND = b"\x0a", b"\x12"
 """Tags of the fields 1 and 2, with a length after them."""
@@ -31,7 +31,7 @@ def encoded_examples(columns: Iterable[tuple[str, str, Values]], count: int) -> 
     Args:
         columns: the name of each feature, its kind of list, and values that fit: bytes,
             numbers, or integers of 64 bits.
-        count: how many Examples.
+        count: the number of Examples.
 
     Example:
         >>> encoded_examples([("x", "int64_list", [[1, 2], None])], 2)
@@ -77,7 +77,7 @@ def _float_entries(key: bytes, tag: bytes, values: Values) -> list[bytes]:
 
 
 def _float_head(key: bytes, tag: bytes, size: int) -> bytes:
-    """An entry for so many bytes of floats, without the floats."""
+    """The start of an entry for this number of bytes of floats; the floats follow."""
     return _entry(key, tag, _FIRST + _sized(b"\0" * size))[:-size] if size else b""
 
 

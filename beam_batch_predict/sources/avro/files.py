@@ -60,15 +60,15 @@ def read_avro_columns(
 def read_avro(
     span: Span, columns: tuple[str, ...], open_file: Callable[[str], BinaryIO]
 ) -> Iterator[Rows]:
-    """The rows of the blocks that begin in a span.
+    """Yield the rows of the blocks that begin in a span.
 
-    A block whose data are damaged is noted in `failures`, and reading continues after it. If
-    no block can be found, reading ends: the rest of the span is one of the failures.
+    A block whose data are damaged is noted in `failures`, and reading continues after it. If no
+    further block can be found, reading ends, and the rest of the span is noted in `failures`.
 
     Args:
         span: the piece of a file; a whole file is decompressed as its extension says.
-        columns: the fields of the rows, in this order, as far as a record has them; empty
-            for all.
+        columns: the fields to read, in this order, without those that a record lacks; empty for
+            all.
         open_file: opens a URI for reading bytes.
 
     Raises:
@@ -78,7 +78,7 @@ def read_avro(
     with open_file(span.uri) as file:
         content = Content(blocks(file, span.uri if span.stop is None else ""))
         header, decoder = _read_start(content, columns)
-        waiting = _Waiting(span.uri)
+        waiting = _DecodedRows(span.uri)
         try:
             for block in read_blocks(span, header, content, file):
                 for _ in waiting.add(block, header.codec, decoder):
@@ -120,7 +120,7 @@ def _read_start(content: Content, columns: tuple[str, ...] = ()) -> tuple[Header
     return header, decoder
 
 
-class _Waiting:
+class _DecodedRows:
     """Rows of some blocks of a file, decoded and not yet yielded."""
 
     def __init__(self, uri: str) -> None:
@@ -134,7 +134,7 @@ class _Waiting:
         self._failures: list[Status] = []
 
     def add(self, block: Block, codec: str, decoder: RowDecoder) -> Iterator[None]:
-        """Decode a block; yield whenever there are enough rows to take."""
+        """Decode a block; yield whenever there are enough rows to yield."""
         taken = 0
         try:
             data = decompress(codec, block.data)
@@ -153,7 +153,7 @@ class _Waiting:
         self._failures.append(Status(Code.DATA_LOSS, f"{self._uri}, byte {start}: {reason}"))
 
     def take(self) -> Rows:
-        """Take the rows."""
+        """Return the rows, and keep none."""
         taken = Rows(self._rows, self._offsets, self._size, tuple(self._failures))
         self._clear()
         return taken
