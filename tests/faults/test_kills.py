@@ -23,7 +23,7 @@ def resumed(job, *flags):
     return done
 
 
-def test_a_run_that_is_killed_is_gone_on_with(fault_job, nothing_is_lost):
+def test_a_run_that_is_killed_is_resumed(fault_job, nothing_is_lost):
     job = fault_job()
     killed = job.run(fault={**AFTER_PARTS, "what": "kill"})
     assert killed.returncode == -signal.SIGKILL
@@ -67,7 +67,7 @@ def test_a_run_that_is_killed_at_any_point(point, flags, fault_job, nothing_is_l
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM])
-def test_a_run_that_is_asked_to_stop_stops_and_is_gone_on_with(number, fault_job, nothing_is_lost):
+def test_a_run_that_gets_a_signal_stops_and_is_resumed(number, fault_job, nothing_is_lost):
     stopped_in_order(number, (), fault_job(), nothing_is_lost)
 
 
@@ -75,7 +75,9 @@ def test_a_run_that_is_asked_to_stop_stops_and_is_gone_on_with(number, fault_job
 @pytest.mark.parametrize("flags", [(), (PROCESSES,)], ids=["one worker", "processes"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("group", [False, True])
-def test_a_run_with_workers_that_is_asked_to_stop(number, flags, group, fault_job, nothing_is_lost):
+def test_a_run_with_workers_that_gets_a_signal_stops(
+    number, flags, group, fault_job, nothing_is_lost
+):
     stopped_in_order(number, flags, fault_job(), nothing_is_lost, group)
 
 

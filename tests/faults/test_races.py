@@ -27,7 +27,7 @@ def clock(tmp_path_factory):
     return {"LD_PRELOAD": str(library)}
 
 
-def test_a_run_that_another_process_works_on_is_not_gone_on_with(fault_job, nothing_is_lost):
+def test_a_run_that_another_process_works_on_is_not_resumed(fault_job, nothing_is_lost):
     job = fault_job()
     with ended(job.start(fault=HELD)) as first:
         job.reached(first)
@@ -41,7 +41,7 @@ def test_a_run_that_another_process_works_on_is_not_gone_on_with(fault_job, noth
 
 
 @pytest.mark.slow
-def test_of_many_that_go_on_with_a_run_one_does(fault_job, nothing_is_lost):
+def test_of_many_processes_that_resume_a_run_one_does(fault_job, nothing_is_lost):
     job = fault_job()
     assert job.run(fault={**HELD, "what": "kill"}).returncode == -signal.SIGKILL
     with contextlib.ExitStack() as stack:
@@ -91,7 +91,7 @@ def test_a_clock_that_jumps(fault_job, nothing_is_lost, clock):
 
 
 @pytest.mark.slow
-def test_a_run_gone_on_with_before_it_began(fault_job, nothing_is_lost, clock):
+def test_a_run_resumed_before_it_began(fault_job, nothing_is_lost, clock):
     """The clock was put back by years between the run and its end."""
     job = fault_job()
     assert job.run(fault={**HELD, "what": "kill"}).returncode == -signal.SIGKILL

@@ -147,7 +147,7 @@ def test_a_directory_for_temporary_files_that_is_full(flags, fault_job, nothing_
 
 
 @pytest.mark.slow
-def test_an_input_that_vanishes_half_way_is_told(fault_job, given):
+def test_an_input_that_vanishes_during_the_run_is_reported(fault_job, given):
     """Rows that nobody can read are not lost in silence."""
     job = fault_job()
     rows = job.directory / "rows.jsonl"

@@ -45,7 +45,7 @@ def nested(levels, repeated=False):
 
 @pytest.mark.parametrize("repeated", [False, True])
 @pytest.mark.parametrize("levels", [30, 90, 110, 290, 310, 20_000])
-def test_deep_schemas_are_read_or_told_and_end_no_process(levels, repeated):
+def test_deep_schemas_are_read_or_reported_and_end_no_process(levels, repeated):
     rows, _, (failure,) = read(nested(levels, repeated))
     assert rows == []
     if levels > 300:
@@ -54,7 +54,7 @@ def test_deep_schemas_are_read_or_told_and_end_no_process(levels, repeated):
         assert "nested deeper than the 100 levels that are allowed" in failure.message
 
 
-def test_rows_that_only_the_footer_has_are_told():
+def test_rows_that_only_the_footer_has_are_reported():
     rows, _, (failure,) = read(without_rows([element(b"root", 1), element(b"x")]))
     assert rows == []
     assert "the footer counts 1000000000 rows more than its row groups have" in failure.message
