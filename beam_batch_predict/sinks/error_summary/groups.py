@@ -1,4 +1,4 @@
-"""Errors grouped by cause: the cause, the number of rows, and the location of the first.
+"""Errors grouped by cause: cause, number of rows, and location of the first row.
 
 A million rows can fail for one reason, which needs only one line. Each `Status` has its cause.
 """
