@@ -156,7 +156,7 @@ def _calls(path):
             yield ast.unparse(node.func), [keyword.arg for keyword in node.keywords]
 
 
-def test_the_library_evaluates_no_text_and_unpickles_in_one_place():
+def test_the_library_evaluates_no_text_and_unpickles_in_one_module():
     found = set()
     for path in (ROOT / "beam_batch_predict").rglob("*.py"):
         for name, keywords in _calls(path):
@@ -200,7 +200,7 @@ def victim(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["victim", "nowhere", "."])
-def test_a_link_in_place_of_a_run_is_not_taken_for_a_new_directory(tmp_path, victim, target):
+def test_a_link_instead_of_a_run_is_no_new_directory(tmp_path, victim, target):
     run = tmp_path / "run"
     run.symlink_to(tmp_path / target)
     before = sorted(tmp_path.iterdir())

@@ -32,7 +32,7 @@ _BRACKETS: dict[type, tuple[bytes, bytes]] = {
 
 
 def column_pieces(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRING) -> list[Piece]:
-    """The JSON texts of a column of values, in pieces.
+    """Return the JSON texts of a column of values, in pieces.
 
     Columns of one type are written in one call and split, if the result is certainly the same
     as the text of each value alone.
@@ -64,7 +64,10 @@ def column_pieces(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRIN
 
 
 def _common_type(values: Sequence[Any]) -> type | None:
-    """The common type of values, with one type for scalars; None if there is none."""
+    """Return the common type of values, with one type for scalars.
+
+    The result is None if there is none.
+    """
     types = set(map(type, values))
     if types and types <= _SCALARS:
         return float
@@ -76,7 +79,7 @@ def _common_type(values: Sequence[Any]) -> type | None:
 
 
 def join_rows(pieces: Sequence[Piece]) -> list[bytes]:
-    """The text of each row, from its pieces. At least one piece is a column.
+    """Return the text of each row, from its pieces. At least one piece is a column.
 
     Example:
         >>> join_rows([b"<", [b"1", b"2"], b">"])
@@ -86,7 +89,7 @@ def join_rows(pieces: Sequence[Piece]) -> list[bytes]:
 
 
 def join_lines(pieces: Sequence[Piece]) -> bytes:
-    """The texts of all rows, joined.
+    """Return the texts of all rows, joined.
 
     Example:
         >>> join_lines([b"<", [b"1", b"2"], b">"])

@@ -67,7 +67,7 @@ def json_value(value: Any) -> Any:
 
 
 def shortest_floats(array: NDArray[Any]) -> list[float]:
-    """Floats of 16 or 32 bits as the shortest numbers that read back to the same.
+    """Convert floats of 16 or 32 bits to the shortest numbers that read back the same.
 
     Example:
         >>> shortest_floats(np.array([0.1, 2.0], dtype=np.float32))
@@ -95,7 +95,7 @@ def _duration(value: datetime.timedelta) -> str:
 
 
 def duration_text(ticks: int, digits: int) -> str:
-    """A duration in the JSON format of Protocol Buffers.
+    """Return a duration in the JSON format of Protocol Buffers.
 
     Args:
         ticks: the length of the duration.

@@ -113,7 +113,7 @@ def retry_call(uri: str, call: Callable[[], Result]) -> Result:
 
 
 def error_of_code(code: int, uri: str, message: str = "") -> OSError | StorageUnavailable:
-    """The error of an HTTP code.
+    """Return the error of an HTTP code.
 
     Example:
         >>> error_of_code(403, "gs://bucket/a.jsonl")
@@ -135,7 +135,7 @@ def _message(error: Exception) -> str:
 
 
 def _of_beam(error: BeamIOError, uri: str) -> OSError | StorageUnavailable:
-    """The text of an error of Beam: each path with its cause, which may be an HTTP code."""
+    """Describe an error of Beam: each path with its cause, which may be an HTTP code."""
     causes: dict[Any, Any] = error.exception_details or {}
     if len(causes) == 1:
         [(path, cause)] = causes.items()

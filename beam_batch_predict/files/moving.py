@@ -70,7 +70,7 @@ def _rename_local(source: str, destination: str) -> None:
 
 
 def _is_settled(source: str, destination: str) -> bool:
-    """Whether the destination exists and has the content of the source.
+    """Return whether the destination exists and has the content of the source.
 
     Raises:
         FileExistsError: it has other content.

@@ -97,7 +97,7 @@ class NewFile(io.RawIOBase):
         return len(content)
 
     def tell(self) -> int:
-        """The number of bytes written so far."""
+        """Return the number of bytes written so far."""
         return self.size
 
     def writable(self) -> bool:

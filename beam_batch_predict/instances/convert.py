@@ -66,12 +66,12 @@ def convert(
 
 
 def _stay_raw(batch: InstanceBatch, config: InstanceConfig) -> bool:
-    """Whether a model with one string input gets the rows unparsed, with all fields."""
+    """Return whether a model with one string input gets the rows unparsed."""
     some = config.included_fields or config.excluded_fields
     return config.raw_strings and batch.format in RAW_FORMATS and not some
 
 
 @lru_cache(maxsize=16)
 def _field_rules(config: InstanceConfig) -> InstanceConfig:
-    """The part of a config that is about the fields of rows."""
+    """Return the part of a config that is about the fields of rows."""
     return dataclasses.replace(config, location_as_key=False, raw_strings=False)

@@ -103,7 +103,7 @@ def convert_text_records(
 
 
 def _is_text(row: bytes | Status) -> bool:
-    """Whether a record is a JSON text, or begins as one and is invalid."""
+    """Return whether a record is a JSON text, or begins as one and is invalid."""
     if isinstance(row, Status):
         return False
     try:

@@ -63,12 +63,12 @@ def convert_records(
 
 
 def _texts(records: Iterable[bytes]) -> list[bytes]:
-    """The JSON texts of records in the output."""
+    """Return the JSON texts of records in the output."""
     return [b'{"b64":"%b"}' % b2a_base64(record, newline=False) for record in records]
 
 
 def _unread(rows: Sequence[bytes | Status]) -> list[tuple[int, Status]]:
-    """The statuses of records that could not be read, by position."""
+    """Return the statuses of records that could not be read, by position."""
     if set(map(type, rows)) <= {bytes}:
         return []
     return [(position, row) for position, row in enumerate(rows) if isinstance(row, Status)]
@@ -114,7 +114,7 @@ def _convert_together(
 
 
 def _have_all(table: pa.RecordBatch, config: InstanceConfig) -> bool:
-    """Whether all rows have the features that the config names."""
+    """Return whether all rows have the features that the config names."""
     key = [config.key_field] if config.key_field else []
     named = {*key, *config.included_fields, *config.attached_fields}
     return named <= set(table.schema.names) and not any(
@@ -123,7 +123,7 @@ def _have_all(table: pa.RecordBatch, config: InstanceConfig) -> bool:
 
 
 def _key_values(column: pa.Array) -> list[Any] | None:
-    """The keys of rows; None if one of them may be invalid."""
+    """Return the keys of rows; None if one of them may be invalid."""
     if (_lengths(column) != 1).any():
         return None
     values = _values(column)
@@ -134,7 +134,7 @@ def _key_values(column: pa.Array) -> list[Any] | None:
 
 
 def _row_values(column: pa.Array) -> list[Any]:
-    """The JSON value of a feature in each row: null, a value, or an array of several."""
+    """Return the JSON values of a feature: null, a value, or an array for each row."""
     values, lengths = _values(column), _lengths(column)
     if (lengths == 1).all():
         return values
@@ -144,17 +144,17 @@ def _row_values(column: pa.Array) -> list[Any]:
 
 
 def _alone(values: list[Any]) -> Any:
-    """The JSON value of a list: null if it is empty, its only value, or an array of its values."""
+    """Return the JSON value of a list: null if empty, its only value, or an array."""
     return values if len(values) > 1 else values[0] if values else None
 
 
 def _lengths(column: pa.Array) -> NDArray[np.int64]:
-    """The number of values in each row."""
+    """Return the number of values in each row."""
     return np.diff(np.asarray(column.offsets))
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """The values of all rows, row after row."""
+    """Return the values of all rows, row after row."""
     values: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
     if values.dtype.kind == "f":
         return shortest_floats(values)
@@ -230,7 +230,7 @@ def _count(values: Sequence[Any] | None) -> str:
 
 
 def _value(feature: Any) -> Any:
-    """The JSON value of a feature: null, a value, or an array of several."""
+    """Return the JSON value of a feature: null, a value, or an array of several."""
     kind = feature.WhichOneof("kind")
     values: Sequence[Any] = getattr(feature, kind).value if kind else []
     if kind == "float_list":  # 0.1, not 0.10000000149011612

@@ -66,7 +66,7 @@ def predict_batch(
 
 
 def _tensors_in_memory(batch: InstanceBatch, model: Model) -> Tensors | None:
-    """The tensors of the live rows; None if they do not fit in memory."""
+    """Return the tensors of the live rows; None if they do not fit in memory."""
     try:
         return _tensors(batch, model)
     except MemoryError:
@@ -112,7 +112,7 @@ def _tensors(batch: InstanceBatch, model: Model) -> Tensors:
 
 
 def _whole_examples(batch: InstanceBatch, sent: FeatureFilter, model: Model) -> Tensors:
-    """The filtered Examples, serialized again, as values of the signature's only input."""
+    """Return the filtered Examples, serialized again, as values of the only input."""
     instances, unread = filter_examples(batch.instances, sent)
     rows = [row for row in batch.live if row not in unread] if unread else batch.live
     found = to_tensors(instances, rows, model.signature.inputs, model.to_array)
@@ -121,7 +121,10 @@ def _whole_examples(batch: InstanceBatch, sent: FeatureFilter, model: Model) -> 
 
 
 def _examples(batch: InstanceBatch, inputs: Sequence[TensorInfo]) -> Sequence[int]:
-    """The live rows that are serialized Examples; the content of a listed file is a value."""
+    """Return the live rows that are serialized Examples.
+
+    The content of a listed file is a value.
+    """
     if batch.format == "file-list" or not takes_examples(inputs):
         return []
     if isinstance(batch.instances, ArrowRows):  # bytes in columns are values

@@ -67,12 +67,12 @@ class TableSession(NamedTuple):
     json_fields: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """The session as a JSON object."""
+        """Return the session as a JSON object."""
         return {**self._asdict(), "expires": self.expires.isoformat()}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> TableSession:
-        """The session that has this JSON form."""
+        """Return the session that has this JSON form."""
         return TableSession(
             value["shown"],
             datetime.datetime.fromisoformat(value["expires"]),
@@ -108,7 +108,10 @@ def open_session(source: BigQuery, select: Select) -> TableSession:
 
 
 def session_chunks(source: BigQuery, session: TableSession) -> list[Chunk]:
-    """The chunks of a session, one for each stream; for an empty table one without rows."""
+    """Return the chunks of a session, one for each stream.
+
+    An empty table has one chunk without rows.
+    """
     common: dict[str, Any] = {"format": "bigquery", "columns": session.columns}
     total = len(session.streams)
     return [
@@ -140,7 +143,7 @@ class _Found(NamedTuple):
 
 
 def json_fields(fields: Iterable[SchemaField]) -> dict[str, Any]:
-    """The fields with JSON values: by name True, or for a RECORD column the same of its fields.
+    """Return the fields with JSON values: by name True, or a mapping for a RECORD.
 
     Example:
         >>> from google.cloud.bigquery import SchemaField
@@ -218,7 +221,10 @@ def _queried(client: Client, source: BigQuery, select: Select) -> _Found:
 
 
 def _location(client: Client, source: BigQuery) -> str | None:
-    """The location of the query's default dataset; None without permission to read it."""
+    """Return the location of the query's default dataset.
+
+    The result is None without permission to read it.
+    """
     from google.api_core.exceptions import Forbidden
 
     project, dataset, _ = source.parts
@@ -316,7 +322,7 @@ def _make_session(project: str, source: BigQuery, found: _Found) -> ReadSession:
 
 
 def _stream_count(table: Table, chunk_bytes: int) -> int:
-    """How many streams to request, by the size of all columns of the table."""
+    """Return how many streams to request, by the size of all columns of the table."""
     buffered = table.streaming_buffer.estimated_bytes if table.streaming_buffer else 0
     size = (table.num_bytes or 0) + (buffered or 0)
     return min(max(-(-size // chunk_bytes), 1), MAX_STREAMS)

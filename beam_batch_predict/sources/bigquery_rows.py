@@ -144,7 +144,7 @@ def _schema(reply: Any) -> pa.Schema:
 
 
 def _record_batch(shown: str, reply: Any, schema: pa.Schema) -> pa.RecordBatch:
-    """The rows of a message, decompressed.
+    """Return the rows of a message, decompressed.
 
     Raises:
         SourceError: the message does not contain the rows that BigQuery announced.
@@ -179,7 +179,7 @@ def _expired(shown: str, stream: TableStream, error: Exception) -> SourceError:
 
 
 def _marked(array: pa.Array, kind: Any) -> pa.Array:
-    """An array whose JSON texts have the type of JSON."""
+    """Return an array whose JSON texts have the type of JSON."""
     null = array.is_null() if array.null_count else None
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         return type(array).from_arrays(array.offsets, _marked(array.values, kind), mask=null)

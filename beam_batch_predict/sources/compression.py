@@ -34,7 +34,7 @@ READ_ERRORS = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 
 
 def is_compressed(uri: str) -> bool:
-    """Whether a file is compressed, by its extension.
+    """Return whether a file is compressed, by its extension.
 
     Example:
         >>> is_compressed("gs://bucket/in.jsonl.gz"), is_compressed("in.jsonl")
@@ -88,11 +88,11 @@ class Bounds:
             raise EOFError(f"the file has become shorter: it had {self.stop} bytes or more")
 
     def is_behind(self, offset: int) -> bool:
-        """Whether content at this offset is certainly after the bounds."""
+        """Return whether content at this offset is certainly after the bounds."""
         return self.end is not None and offset >= self.end
 
     def within(self, offsets: Sequence[int]) -> slice:
-        """The slice of ascending offsets of known content that are inside the bounds."""
+        """Return the slice of the ascending offsets that are inside the bounds."""
         count = len(offsets)
         first = count if self.first is None else bisect_left(offsets, self.first)
         return slice(first, count if self.end is None else bisect_left(offsets, self.end))
@@ -147,12 +147,12 @@ def _gzip_member() -> _Frame:
 
 
 def _at_once(frame: _Frame, data: bytes) -> Iterator[bytes]:
-    """The content that further bytes produce."""
+    """Yield the content that further bytes produce."""
     yield frame.decompress(data)
 
 
 def _in_pieces(frame: Any, data: bytes) -> Iterator[bytes]:
-    """The same for a decompressor with a limit for its output."""
+    """Yield the same for a decompressor with a limit for its output."""
     yield frame.decompress(data, BLOCK_BYTES)
     while not (frame.needs_input or frame.eof):
         yield frame.decompress(b"", BLOCK_BYTES)
@@ -185,7 +185,7 @@ def _kind_of(uri: str) -> _Kind | None:
 
 
 def _frames(file: BinaryIO, kind: _Kind, bounds: Bounds) -> Iterator[bytes]:
-    """The content of all frames."""
+    """Yield the content of all frames."""
     frame, whole = None, 0
     at, total = file.tell(), 0
     for block in _read(file, PRESSED_BYTES):
@@ -236,7 +236,10 @@ def _cut(content: bytes) -> Iterator[bytes]:
 
 
 def _damage(kind: str, error: Exception, nothing: bool) -> str:
-    """The problem of a file, and advice; `nothing` means that none of it could be read."""
+    """Return the problem of a file, and advice.
+
+    `nothing` means that none of it could be read.
+    """
     if "requires too much memory" in str(error):  # zstd's, of a window beyond 128 MiB
         return f"{error}: compress the file again, without --long or --ultra"
     if nothing:

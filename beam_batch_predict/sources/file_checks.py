@@ -21,7 +21,9 @@ _OF_THE_SYSTEM = ("/proc/", "/sys/")
 
 
 def special_file_problem(uri: str) -> str:
-    """Why a local file is not a file of data; empty if it may be one, or does not exist.
+    """Return why a local file is not a file of data.
+
+    The result is empty if it may be one, or does not exist.
 
     Reading a pipe or a device may never end, or may wait forever. Links are followed.
 

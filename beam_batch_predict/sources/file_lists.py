@@ -148,7 +148,7 @@ def _begin(line: bytes | Status, open_file: Open, max_bytes: int) -> _Begun:
 
 
 def _end(begun: _Begun, max_bytes: int) -> ListedFile:
-    """A file with the rest of its content."""
+    """Return a file with the rest of its content."""
     content = begun.content
     if begun.file is not None and isinstance(content, bytes):
         try:
@@ -177,7 +177,7 @@ def _within_limit(content: bytes, max_bytes: int) -> bytes | Status:
 
 
 def _status(error: Exception) -> Status:
-    """Why a file could not be read."""
+    """Return why a file could not be read."""
     if isinstance(error, FileNotFoundError):
         return Status(Code.NOT_FOUND, "there is no such file")
     if isinstance(error, PermissionError):
@@ -193,7 +193,7 @@ def _status(error: Exception) -> Status:
 
 
 def _unquoted(text: str) -> str:
-    """The URI in a line, which may be a quoted CSV cell.
+    """Return the URI in a line, which may be a quoted CSV cell.
 
     Example:
         >>> _unquoted('"gs://bucket/a.jpg"')

@@ -15,7 +15,7 @@ MOST_FILES = 20
 
 
 def first_columns(files: Iterable[File], read: Callable[[str], Sequence[str]]) -> tuple[str, ...]:
-    """The names of the columns of the first file that can be read.
+    """Return the names of the columns of the first file that can be read.
 
     A damaged file does not fail the job, even if it is the first: reading reports it. Empty
     files have no columns.

@@ -190,7 +190,7 @@ def _lines_of_range(file: BinaryIO, span: Span, max_bytes: int) -> Iterator[Line
 
 
 def _from_bounds(content: Iterator[bytes], bounds: Bounds) -> tuple[Iterable[bytes], int]:
-    """The content from the byte before the bounds, and its offset."""
+    """Return the content from the byte before the bounds, and its offset."""
     at, before = 0, b""
     for block in content:
         first = bounds.first
@@ -215,7 +215,10 @@ def _up_to_bounds(
 
 
 def _skip_line(content: Iterator[bytes], at: int, bounds: Bounds) -> tuple[Iterable[bytes], int]:
-    """The content after the first line end, and its offset; nothing after the bounds."""
+    """Return the content after the first line end, and its offset.
+
+    There is no content after the bounds.
+    """
     for block in content:
         end = block.find(b"\n")
         at += len(block) if end < 0 else end + 1

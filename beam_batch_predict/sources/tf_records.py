@@ -152,7 +152,7 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int, bound
 
 
 def _valid_length(head: bytes) -> int | None:
-    """The length in a head; None if it does not match its checksum."""
+    """Return the length in a head; None if it does not match its checksum."""
     length, expected = HEAD.unpack(head)
     crc = np.array([google_crc32c.value(head[:8])], dtype=np.uint32)
     return int(length) if int(masked(crc)[0]) == expected else None
@@ -161,7 +161,9 @@ def _valid_length(head: bytes) -> int | None:
 def _checked(
     content: bytes, starts: Sequence[int], stops: Sequence[int], too_large: Mapping[int, Status]
 ) -> Rows:
-    """The data of records between positions; a `Status` for one that is too large.
+    """Return the data of records between positions.
+
+    A record that is too large is a `Status`.
 
     The last record may end after the content if it is too large.
     """

@@ -44,7 +44,7 @@ def shell(tmp_path, capfd, monkeypatch):
     return run
 
 
-def test_the_job_is_the_result_and_options_are_told(shell, tmp_path):
+def test_the_job_is_the_result_and_options_are_logged(shell, tmp_path):
     code, out, err = shell(f"run --dry-run JOB --runner DataflowRunner {PLACE} --num_workers 2")
     assert code == 0, err
     assert json.loads(out) == JOB

@@ -88,7 +88,7 @@ def test_work_that_does_not_look_is_left_behind(shown, monkeypatch):
     stuck.set()
 
 
-def test_all_who_want_to_know_are_told(shown):
+def test_all_callbacks_are_called(shown):
     told = []
 
     def work():

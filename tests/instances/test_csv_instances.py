@@ -194,7 +194,7 @@ def test_cells_have_the_values_of_the_table(text, value):
     ],
 )
 @pytest.mark.parametrize("other", [b'"3","4"', b"3,4", b"x,4"])
-def test_a_wrong_row_fails_alone_and_is_told_with_its_place(row, words, other):
+def test_a_wrong_row_fails_alone_and_is_reported_with_its_location(row, words, other):
     batch = convert_rows(other, row, other)
     (status,) = batch.statuses.values()
     assert list(batch.statuses) == [1]

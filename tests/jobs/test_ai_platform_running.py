@@ -253,7 +253,7 @@ def test_rows_that_failed_are_no_error_of_the_job():
     assert record["predictionOutput"]["errorCount"] == "5"
 
 
-def test_inputs_that_could_not_be_read_are_said_in_a_job_that_succeeded():
+def test_inputs_that_could_not_be_read_are_reported_in_a_job_that_succeeded():
     unread = (Status(Code.DATA_LOSS, "gs://b/in/a.gz: cut off"),)
     record = record_of(
         start_time=STARTED, end_time=ENDED, incomplete_count=-1, partial_failures=unread

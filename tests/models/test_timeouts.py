@@ -140,7 +140,7 @@ def test_calls_before_and_behind_a_hanging_one_are_not_made_again(caller):
     assert slow.calls == 3 + 2
 
 
-def test_tensorflow_ends_the_loop_that_nobody_waits_for(caller):
+def test_tensorflow_ends_the_loop_of_an_abandoned_call(caller):
     timeouts._abandoned.clear()
     predicted(caller("looping"), [POISON])
     (helper,) = timeouts._abandoned

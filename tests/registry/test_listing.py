@@ -306,7 +306,7 @@ def test_a_name_is_no_directory_where_there_is_a_registry(registry, tmp_path, mo
         (["describe", "projects/p/models/.."], "it stands for another directory"),
     ],
 )
-def test_what_is_not_there_is_said_so(arguments, words, capfd):
+def test_a_missing_model_or_directory_is_reported(arguments, words, capfd):
     assert cli.main(["models", *arguments]) in (1, 2)
     said = capfd.readouterr()
     assert words in said.err

@@ -90,7 +90,7 @@ def test_options_by_the_names_of_attributes():
     assert flags_given([]) == {}
 
 
-def test_all_that_is_wrong_is_said_at_once():
+def test_all_mistakes_of_options_are_reported_at_once():
     text = refusal("--runner=DataflowRunner", "--num_workers=3", "--max_num_workers=2")
     for start in ("--project: required", "--region: required", "--temp_location: required"):
         assert f"\n  {start}" in text
@@ -189,7 +189,7 @@ def test_local_workers_are_processes_or_threads(flags, copies, mode):
     assert made(*flags, copies=copies).view_as(DirectOptions).direct_running_mode == mode
 
 
-def test_local_processes_that_are_asked_for_contradict_one_copy():
+def test_requested_local_processes_contradict_one_copy():
     flags = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
     text = refusal(*flags, copies=ModelCopies.MACHINE)
     assert "--direct_running_mode=multi_processing" in text
@@ -209,7 +209,7 @@ def test_portable_runners_have_one_process_per_worker(runner):
 
 
 @pytest.mark.parametrize("number", ["0", "4"])
-def test_several_processes_that_are_asked_for_contradict_one_copy(number):
+def test_several_requested_processes_contradict_one_copy(number):
     flags = ["--runner=FlinkRunner", f"--sdk_worker_parallelism={number}"]
     text = refusal(*flags, copies=ModelCopies.MACHINE)
     assert f"--sdk_worker_parallelism={number}" in text
@@ -219,7 +219,7 @@ def test_several_processes_that_are_asked_for_contradict_one_copy(number):
 # What people see
 
 
-def test_each_option_is_told_with_its_source():
+def test_each_option_is_reported_with_its_source():
     flags = [*DATAFLOW, "--experiments", "a", "--no_use_public_ips"]
     lines = [line.split("  ", 1) for line in plan_options(RESOURCES, flags).lines()]
     told = {flag.strip(): source.strip() for flag, source in lines}

@@ -93,7 +93,10 @@ class CircuitBreaker:
         return not self.is_stuck and self._hangs_left >= 1
 
     def skips_call(self) -> bool:
-        """Whether to skip this call of a stuck model; it is called at growing intervals."""
+        """Return whether to skip this call of a stuck model.
+
+        It is called at growing intervals.
+        """
         if not self.is_stuck:
             return False
         self._skipped += 1

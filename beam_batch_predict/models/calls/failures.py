@@ -100,7 +100,7 @@ def failure_of(error: Exception) -> Failure:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether a retry of the same call may succeed.
+    """Return whether a retry of the same call may succeed.
 
     Example:
         >>> is_transient(ConnectionResetError()), is_transient(ValueError())
@@ -110,7 +110,7 @@ def is_transient(error: Exception) -> bool:
 
 
 def status_of(error: BaseException) -> Status:
-    """The status of a row on which the model failed.
+    """Return the status of a row on which the model failed.
 
     TensorFlow's errors have a canonical code. Of their text only the cause is kept, without
     the nodes and stack traces of the graph.

@@ -38,7 +38,7 @@ _MOST_FIELDS = 1_000
 def prediction_identity(
     batch: InstanceBatch, rows: Sequence[int], shape: RecordShape = RecordShape.ECHO
 ) -> InstanceColumns:
-    """The columns that identify predicted rows, before the predictions.
+    """Return the columns that identify predicted rows, before the predictions.
 
     Without rows: the columns that they would have, as far as these are known.
     """
@@ -48,7 +48,10 @@ def prediction_identity(
 
 
 def _expected_identity(batch: InstanceBatch) -> InstanceColumns:
-    """The columns that rows of a batch would have, as far as they are known; no values."""
+    """Return the columns that rows of a batch would have, as far as they are known.
+
+    They have no values.
+    """
     if batch.keys is not None:
         return {KEY_COLUMN: []}
     if isinstance(batch.instances, ArrowRows):
@@ -57,7 +60,7 @@ def _expected_identity(batch: InstanceBatch) -> InstanceColumns:
 
 
 def identity_columns(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColumns:
-    """The columns that identify some rows of a batch."""
+    """Return the columns that identify some rows of a batch."""
     keys = take(batch.keys, rows)
     if keys is None:
         return _unkeyed(batch, rows)
@@ -75,7 +78,7 @@ def _unkeyed(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColumns:
 
 
 def _spread(values: Any, shown: Sequence[int], rows: Sequence[int]) -> Any:
-    """The values of some rows, None for the others."""
+    """Return the values of some rows, None for the others."""
     if isinstance(values, pa.Array):
         at = {row: position for position, row in enumerate(shown)}
         return values.take(pa.array([at.get(row) for row in rows], pa.int64()))
@@ -106,7 +109,7 @@ def _arrow_columns(role: int, rows: ArrowRows) -> InstanceColumns:
 def _columns_of(
     instances: Sequence[Any], names: tuple[str, ...]
 ) -> dict[str, Sequence[Any]] | None:
-    """The instances as columns, if all of them have the same: the usual case."""
+    """Return the instances as columns, if all of them have the same: the usual case."""
     types = set(map(type, instances))
     if types == {dict}:
         shapes = list(map(tuple, instances))
@@ -120,7 +123,7 @@ def _columns_of(
 
 
 def _fields_of(instance: Any, names: tuple[str, ...]) -> Mapping[str, Any] | None:
-    """The fields of one instance, or None if it is one cell."""
+    """Return the fields of one instance, or None if it is one cell."""
     if isinstance(instance, list) and names and len(instance) == len(names):
         return dict(zip(names, instance, strict=True))
     if not isinstance(instance, dict) or not 0 < len(instance) <= _MOST_FIELDS:
@@ -133,7 +136,7 @@ def _fields_of(instance: Any, names: tuple[str, ...]) -> Mapping[str, Any] | Non
 def _output_values(
     batch: InstanceBatch, rows: Sequence[int], instances: Sequence[Any]
 ) -> Sequence[Any]:
-    """Instances for the output: of bytes, records of the input unchanged, others as JSON text."""
+    """Return instances for the output: records of bytes, and other bytes as JSON text."""
     if batch.texts is None:
         return instances
     records = batch.format.startswith("tf-record")

@@ -68,14 +68,17 @@ def retyped(array: pa.Array, old: pa.DataType, new: pa.DataType) -> pa.Array:
 
 
 def parts_of(array: pa.Array) -> list[pa.Array]:
-    """The items of lists without those of null, or the fields of structs; none of a leaf."""
+    """Return the items of lists without those of null, or the fields of structs.
+
+    A leaf has none.
+    """
     if is_list(array.type) or pa.types.is_large_list(array.type):
         return [array.flatten()]
     return list(array.flatten()) if is_struct(array.type) else []
 
 
 def with_parts(array: pa.Array, parts: Sequence[pa.Array], names: Sequence[str] = ()) -> pa.Array:
-    """The same lists with other items, or the same structs with other fields.
+    """Return the same lists with other items, or the same structs with other fields.
 
     Args:
         array: the lists or structs.
@@ -98,7 +101,7 @@ def list_array(lengths: NDArray[np.int64], items: pa.Array, null: pa.Array) -> p
 
 
 def finite(array: pa.Array) -> pa.Array:
-    """The same values, with null for NaN and infinities at any depth."""
+    """Return the same values, with null for NaN and infinities at any depth."""
     if pa.types.is_floating(array.type):
         return pc.if_else(pc.is_finite(array), array, None)
     parts = parts_of(array)

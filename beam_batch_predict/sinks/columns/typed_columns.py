@@ -43,7 +43,7 @@ def of_arrow(array: pa.Array, nulls: bool = False) -> Typed:
 
 
 def of_output(name: str, array: NDArray[Any], nulls: bool = False) -> Typed:
-    """An output of a model; rows are in the outer dimension.
+    """Return an output of a model; rows are in the outer dimension.
 
     Example:
         >>> of_output("y", np.array([[1.5, 2]], dtype=np.float32)).array.to_pylist()
@@ -61,7 +61,7 @@ def of_output(name: str, array: NDArray[Any], nulls: bool = False) -> Typed:
 
 
 def _flat(name: str, array: NDArray[Any], nulls: bool) -> pa.Array:
-    """All numbers or strings of an output, in one dimension."""
+    """Return all numbers or strings of an output, in one dimension."""
     flat = array.reshape(-1)
     if not is_string(array):
         if array_type(name, array.dtype, 0) == FLOAT:
@@ -79,7 +79,7 @@ def _flat(name: str, array: NDArray[Any], nulls: bool) -> pa.Array:
 
 
 def _plain(array: pa.Array) -> pa.Array:
-    """The same values in one of the types that columns have.
+    """Return the same values in one of the types that columns have.
 
     Raises:
         Conflict: none of them holds the values.

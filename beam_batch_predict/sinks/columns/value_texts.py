@@ -20,7 +20,9 @@ LARGEST_EXACT = 2**53
 
 
 def text_of(value: Any, nulls: bool = False) -> str | None:
-    """The text of a JSON value in a column of strings; equal values of any types have one text.
+    """Return the text of a JSON value in a column of strings.
+
+    Equal values of any types have one text.
 
     Args:
         value: the value.
@@ -47,12 +49,15 @@ def text_of(value: Any, nulls: bool = False) -> str | None:
 
 
 def texts(values: Sequence[Any], nulls: bool = False) -> pa.Array:
-    """The texts of a column."""
+    """Return the texts of a column."""
     return pa.array([text_of(value, nulls) for value in values], pa.string())
 
 
 def b64_data(value: dict[Any, Any]) -> bytes | None:
-    """The bytes of an object `{"b64": …}`; None if encoding them gives another text."""
+    """Return the bytes of an object `{"b64": …}`.
+
+    The result is None if encoding them gives another text.
+    """
     if value.keys() != {"b64"} or not isinstance(value["b64"], str):
         return None
     try:

@@ -72,7 +72,7 @@ class Conflict(ValueError):
 
 
 def unified(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """The type that holds the values of two types, whatever the order of unifications.
+    """Return the type that holds the values of two types; their order does not matter.
 
     Example:
         >>> unified(SMALL_INT, DOUBLE), unified(INT64, DOUBLE)
@@ -102,24 +102,27 @@ def _leaves(of: pa.DataType, depth: int) -> int:
 
 
 def inner_types(of: pa.DataType) -> list[pa.DataType]:
-    """The type of the items of a list, or the types of the fields of a struct; none of a leaf."""
+    """Return the type of the items of a list, or the types of the fields of a struct.
+
+    A leaf has none.
+    """
     return [of.field(at).type for at in range(of.num_fields)]
 
 
 def names_of(of: pa.DataType) -> tuple[str, ...]:
-    """The names of the fields of a struct; none of another type."""
+    """Return the names of the fields of a struct; none of another type."""
     return tuple(field.name for field in of) if is_struct(of) else ()
 
 
 def with_inner(of: pa.DataType, types: Sequence[pa.DataType]) -> pa.DataType:
-    """A list or a struct with other types in it."""
+    """Return a list or a struct with other types in it."""
     if is_list(of):
         return pa.list_(types[0])
     return pa.struct(list(zip(names_of(of), types, strict=True)))
 
 
 def arrow_type(of: pa.DataType) -> pa.DataType:
-    """The type of an array.
+    """Return the type of an array.
 
     Example:
         >>> arrow_type(pa.list_(SMALL_INT))
@@ -131,7 +134,9 @@ def arrow_type(of: pa.DataType) -> pa.DataType:
 
 
 def output_type(info: TensorInfo) -> pa.DataType:
-    """The type of an output, by the signature; float16 and bfloat16 become float.
+    """Return the type of an output, by the signature.
+
+    The types float16 and bfloat16 become float.
 
     Example:
         >>> output_type(TensorInfo("y", "float16", (None, 2)))
@@ -143,7 +148,10 @@ def output_type(info: TensorInfo) -> pa.DataType:
 
 
 def array_type(name: str, dtype: np.dtype[Any], rank: int) -> pa.DataType:
-    """The type of the rows of an output; its name says whether strings are bytes."""
+    """Return the type of the rows of an output.
+
+    Its name says whether strings are bytes.
+    """
     if dtype.kind in "OSU":
         of = BINARY if name.endswith("_bytes") else STRING
     elif dtype.kind in "fV":
@@ -187,5 +195,5 @@ def _unified_numbers(*both: pa.DataType) -> pa.DataType:
 
 
 def _is_small(of: pa.DataType) -> bool:
-    """Whether the type is of integers all of which a double can hold."""
+    """Return whether the type is of integers all of which a double can hold."""
     return bool(of == SMALL_INT or (pa.types.is_integer(of) and of.bit_width < 64))

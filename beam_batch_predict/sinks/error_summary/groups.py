@@ -1,4 +1,4 @@
-"""Errors grouped by cause: the cause, the number of rows, and the location of the first.
+"""Errors grouped by cause: cause, number of rows, and location of the first row.
 
 A million rows can fail for one reason, which needs only one line. Each `Status` has its cause.
 """
@@ -59,7 +59,7 @@ class ErrorGroup:
     example: str
 
     def to_json(self) -> dict[str, int | str]:
-        """The JSON form.
+        """Return the JSON form.
 
         Example:
             >>> ErrorGroup(Code.NOT_FOUND, "gone", 2, "a, byte 0", "gone").to_json()
@@ -69,7 +69,7 @@ class ErrorGroup:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ErrorGroup:
-        """The group that has this JSON form."""
+        """Return the group that has this JSON form."""
         return cls(
             Code(value["code"]), value["cause"], value["count"], value["first"], value["example"]
         )
@@ -104,7 +104,10 @@ class ErrorGroups:
             self._counts[key] += 1
 
     def groups(self) -> tuple[ErrorGroup, ...]:
-        """The largest groups, and one of the others for each code; about in row order."""
+        """Return the largest groups, and one of the others for each code.
+
+        They are approximately in row order.
+        """
         return _counted(*_folded(self._firsts, self._counts))
 
     def _begin(self, key: _Key, batch: InstanceBatch, row: int) -> None:
@@ -122,7 +125,7 @@ class ErrorGroups:
 
 
 def merge_groups(parts: Iterable[Iterable[ErrorGroup]]) -> tuple[ErrorGroup, ...]:
-    """The groups of several parts of the input, as one.
+    """Return the groups of several parts of the input, as one.
 
     The count of a cause may be too low, because some of its rows may count under `OTHER_CAUSES`.
 
@@ -151,7 +154,7 @@ def merge_groups(parts: Iterable[Iterable[ErrorGroup]]) -> tuple[ErrorGroup, ...
 def _folded(
     firsts: Mapping[_Key, ErrorGroup], counts: Mapping[_Key, int]
 ) -> tuple[dict[_Key, ErrorGroup], Counter[_Key]]:
-    """The largest groups, and for each code one of the others."""
+    """Return the largest groups, and for each code one of the others."""
     named = sorted((-counts[key], *key) for key in firsts if key[1] != OTHER_CAUSES)
     kept = {(code, cause) for _, code, cause in named[:MOST_GROUPS]}
     groups: dict[_Key, ErrorGroup] = {}
@@ -195,7 +198,7 @@ def summary_lines(groups: Sequence[ErrorGroup], most: int = 5) -> list[str]:
 
 
 def as_statuses(groups: Sequence[ErrorGroup], most: int = 20) -> list[Status]:
-    """The largest groups as entries of `partialFailures` in a job resource.
+    """Return the largest groups as entries of `partialFailures` in a job resource.
 
     Args:
         groups: the result of `merge_groups`.
@@ -223,7 +226,7 @@ def as_statuses(groups: Sequence[ErrorGroup], most: int = 20) -> list[Status]:
 def _largest(
     groups: Sequence[ErrorGroup], most: int
 ) -> tuple[Sequence[ErrorGroup], Sequence[ErrorGroup]]:
-    """The groups with their own line, and the others: none, or at least two."""
+    """Return the groups with their own line, and the others: none, or at least two."""
     shown = len(groups) if len(groups) <= most else most - 1
     return groups[:shown], groups[shown:]
 

@@ -15,7 +15,7 @@ __all__ = ["stats_lines"]
 
 
 def stats_lines(groups: Sequence[ErrorGroup]) -> bytes:
-    r"""A line for each cause, the most frequent first.
+    r"""Return a line for each cause, the most frequent first.
 
     The line of a cause has the message of its only row; for several rows, the values that differ
     between rows are left out.

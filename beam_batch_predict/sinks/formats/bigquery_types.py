@@ -61,7 +61,7 @@ _DAY = 86_400
 
 
 def suited_rows(rows: TypedRows) -> TypedRows:
-    """Rows whose columns have types of BigQuery."""
+    """Return rows whose columns have types of BigQuery."""
     columns = zip(rows.layout, rows.arrays, strict=True)
     typed = [suited(type_of(column), array) for column, array in columns]
     layout = tuple(column.of(found.type) for column, found in zip(rows.layout, typed, strict=True))
@@ -151,7 +151,7 @@ def _decimals(array: pa.Array) -> Typed:
 
 
 def _within(ticks: pa.Array, per_day: int) -> bool:
-    """Whether all times are in the years from 1 to 9999."""
+    """Return whether all times are in the years from 1 to 9999."""
     ends = pc.min_max(ticks).as_py()
     if ends["min"] is None:
         return True
@@ -175,7 +175,7 @@ _KINDS: dict[pa.DataType, str] = {
 
 
 def fields_of(schema: Schema) -> list[dict[str, Any]]:
-    """The schema of a table, in the form of BigQuery's REST API."""
+    """Return the schema of a table, in the form of BigQuery's REST API."""
     identity = [type_of(column) for column in schema.layout if column.role != OUTCOME]
     outcomes = [column for column in schema.layout if column.role == OUTCOME]
     types = [*identity, type_of_outcomes(outcomes)] if outcomes else identity
@@ -183,7 +183,7 @@ def fields_of(schema: Schema) -> list[dict[str, Any]]:
 
 
 def type_of_outcomes(outcomes: Sequence[Column]) -> pa.DataType:
-    """The type of the one column of outcomes in a file: several are a struct."""
+    """Return the type of the one column of outcomes in a file: several are a struct."""
     if len(outcomes) == 1:
         return type_of(outcomes[0])
     return pa.struct([(column.name, type_of(column)) for column in outcomes])
@@ -201,12 +201,12 @@ def _field(name: str, of: pa.DataType, mode: str = "NULLABLE") -> dict[str, Any]
 
 
 def count_fields(fields: list[dict[str, Any]]) -> int:
-    """The number of columns of a table, nested ones included."""
+    """Return the number of columns of a table, nested ones included."""
     return sum(1 + count_fields(field.get("fields", [])) for field in fields)
 
 
 def named(array: pa.Array, of: pa.DataType, acceptably: bool) -> pa.Array:
-    """The same values, with the names of struct fields of BigQuery or of the data.
+    """Return the same values, with BigQuery's or the data's names of struct fields.
 
     Args:
         array: the values.

@@ -32,7 +32,7 @@ class RecordFormats(NamedTuple):
 
 
 def record_formats(output: OutputSettings) -> RecordFormats:
-    """The formats of the files that a run writes.
+    """Return the formats of the files that a run writes.
 
     AI Platform, whose file names are sharded, wrote no errors of single rows. With sharded
     file names, errors are JSON Lines, whatever the format of the predictions.

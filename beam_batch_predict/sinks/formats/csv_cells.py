@@ -30,7 +30,7 @@ _NUMBERS = frozenset({int, float, bool})
 
 
 def value_cells(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRING) -> list[Piece]:
-    """The cells of a column of values, in pieces.
+    """Return the cells of a column of values, in pieces.
 
     Example:
         >>> value_cells([1, 2.5, "a", None, [1, "b"]])
@@ -54,7 +54,9 @@ def value_cells(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRING)
 def array_cells(
     name: str, array: NDArray[Any], non_finite: NonFinite = NonFinite.STRING
 ) -> list[Piece]:
-    """The cells of an output of the model, in pieces; rows are in the outer dimension.
+    """Return the cells of an output of the model, in pieces.
+
+    Rows are in the outer dimension.
 
     Example:
         >>> array_cells("y", np.array([0.5, np.nan], dtype=np.float32))

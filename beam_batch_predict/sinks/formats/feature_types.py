@@ -70,7 +70,7 @@ class FeatureKind(NamedTuple):
     texts: bool = False
 
     def unify(self, other: FeatureKind) -> FeatureKind:
-        """The kind of a column that has the values of both."""
+        """Return the kind of a column that has the values of both."""
         return FeatureKind(*(a or b for a, b in zip(self, other, strict=True)))
 
     @property
@@ -91,7 +91,7 @@ class Feature(NamedTuple):
 
 
 def of_values(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRING) -> Feature:
-    """JSON values as a feature.
+    """Return JSON values as a feature.
 
     Example:
         >>> of_values([1, [2, 3], None, []]).values
@@ -108,7 +108,7 @@ def of_values(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRING) -
 
 
 def of_arrow(array: pa.Array, non_finite: NonFinite = NonFinite.STRING) -> Feature:
-    """A column of a columnar source as a feature."""
+    """Return a column of a columnar source as a feature."""
     if pa.types.is_float64(array.type) and not array.null_count:
         numbers = array.to_numpy()
         if non_finite is not NonFinite.NULL or np.isfinite(numbers).all():
@@ -117,7 +117,7 @@ def of_arrow(array: pa.Array, non_finite: NonFinite = NonFinite.STRING) -> Featu
 
 
 def of_output(name: str, array: NDArray[Any], non_finite: NonFinite = NonFinite.STRING) -> Feature:
-    """An output of a model as a feature; rows are in the outer dimension."""
+    """Return an output of a model as a feature; rows are in the outer dimension."""
     kind = output_kind(array.dtype)
     flat = array.reshape(len(array), -1) if array.size else np.empty((len(array), 0), array.dtype)
     if not array.size or is_string(array) or kind.texts:
@@ -131,7 +131,7 @@ def of_output(name: str, array: NDArray[Any], non_finite: NonFinite = NonFinite.
 
 
 def output_kind(dtype: np.dtype[Any]) -> FeatureKind:
-    """The kind of an output.
+    """Return the kind of an output.
 
     Example:
         >>> output_kind(np.dtype("uint64")).list_name
@@ -155,7 +155,7 @@ def with_kind(values: Values) -> Feature:
 
 
 def _is_large(ints: Sequence[int] | NDArray[Any]) -> bool:
-    """Whether there is an integer that a float of 32 bits does not hold."""
+    """Return whether there is an integer that a float of 32 bits does not hold."""
     return bool(np.max(ints) > _LARGEST_EXACT or np.min(ints) < -_LARGEST_EXACT)
 
 
@@ -189,7 +189,7 @@ def _as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _listed(value: Any, non_finite: NonFinite) -> list[Any] | None:
-    """The values of one row."""
+    """Return the values of one row."""
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
     if value is None or (isinstance(value, (list, tuple)) and not value):

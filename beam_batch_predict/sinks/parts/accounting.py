@@ -50,7 +50,7 @@ def check_parts(parts: Iterable[Part], planned_input: bool = False) -> list[Part
 
 
 def complete_chunks(parts: Iterable[Part]) -> set[int]:
-    """The chunks all of whose rows are in parts."""
+    """Return the chunks all of whose rows are in parts."""
     planned = [part for part in parts if part.chunk >= 0]
     return {number for number, group in _by_chunk(planned) if _tiles(group) is not None}
 
@@ -74,7 +74,7 @@ def _check_chunk(number: int, parts: Sequence[Part]) -> list[Part]:
 
 
 def _tiles(parts: Iterable[Part]) -> list[Part] | None:
-    """Parts of one chunk that follow each other without gap or overlap, to its end.
+    """Return parts that cover a chunk to its end without gap or overlap.
 
     Attempts that broke off may have left parts of any rows. Of several parts that begin at the same
     row, the longest is used that other parts continue to the end. None if there is no such

@@ -40,7 +40,9 @@ _METADATA = re.compile(r"chunk-(\d+)-rows-\d+-\d+\.part")
 
 
 def chunk_of_metadata(uri: str) -> int | None:
-    """The chunk of the part whose metadata file has this name; None for another name.
+    """Return the chunk of the part whose metadata file has this name.
+
+    The result is None for another name.
 
     Example:
         >>> chunk_of_metadata("out/_parts/run/chunk-000007-rows-0-150.part")
@@ -68,7 +70,7 @@ def _metadata_uri(part: Part, directory: str) -> str:
 
 
 def read_parts(directory: str, without: Iterable[int] = ()) -> list[Part]:
-    """The parts that have metadata.
+    """Return the parts that have metadata.
 
     Args:
         directory: the directory of the parts.
@@ -144,7 +146,7 @@ def _from_json(value: Mapping[str, Any], directory: str) -> Part:
 
 
 def _file_to_json(file: PartFile) -> dict[str, Any] | None:
-    """A file by its name without the directory, because the directory may be moved."""
+    """Convert a file to JSON, without the directory, because that may be moved."""
     return {**file._asdict(), "uri": file.uri.rpartition("/")[2]} if file.uri else None
 
 

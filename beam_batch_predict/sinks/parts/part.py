@@ -91,7 +91,7 @@ class Part(NamedTuple):
 
 
 def part_name(chunk: int, first_row: int, next_row: int) -> str:
-    """The beginning of the names of a part's files, made from its rows only.
+    """Return the beginning of the names of a part's files, made from its rows only.
 
     The name has both ends, because another attempt may get more or fewer rows of the chunk.
 
@@ -195,7 +195,7 @@ def _check_outcomes(batch: InstanceBatch) -> None:
 
 
 def _is_whole(batch: InstanceBatch) -> bool:
-    """Whether consecutive ranges of rows cover the batch, which is the usual case."""
+    """Return whether consecutive ranges of rows cover the batch: the usual case."""
     row = 0
     for group in batch.predictions:
         if not isinstance(group.rows, range) or group.rows.start != row:
@@ -268,7 +268,7 @@ class _Table:
 
 
 def new_file(directory: str) -> NewFile:
-    """A new file of a part; `commit_file` names it."""
+    """Return a new file of a part; `commit_file` names it."""
     return NewFile(files.join(directory, uuid.uuid4().hex))
 
 

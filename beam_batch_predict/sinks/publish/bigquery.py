@@ -151,7 +151,7 @@ class _Loader:
         self._location = self._dataset.location
 
     def is_copied(self, target: _Target) -> bool:
-        """Whether an earlier attempt has copied the table to its name."""
+        """Return whether an earlier attempt has copied the table to its name."""
         from google.api_core.exceptions import NotFound
 
         for attempt in itertools.count():

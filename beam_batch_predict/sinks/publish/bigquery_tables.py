@@ -71,7 +71,7 @@ class OutputTables:
         return f"{self.project}.{self.dataset}"
 
     def table_id(self, name: str) -> str:
-        """The name of a table of the dataset for Google's clients."""
+        """Return the name of a table of the dataset for Google's clients."""
         return f"{self.dataset_id}.{name}"
 
     @property
@@ -98,7 +98,7 @@ class OutputTables:
 def output_tables(
     destination: BigQueryDestination, display_name: str, create_time: datetime.datetime
 ) -> OutputTables:
-    """The tables of one run.
+    """Return the tables of one run.
 
     With a project only, `predictions` and `errors` in a dataset of their own; with a dataset,
     names that end in the time; with a table, this table and `<table>_errors`, like the service.
@@ -160,7 +160,7 @@ def refuse_existing(client: Client, table_id: str) -> None:
 
 
 def is_table(client: Client, table_id: str) -> bool:
-    """Whether a table exists."""
+    """Return whether a table exists."""
     from google.api_core.exceptions import NotFound
 
     try:
@@ -217,5 +217,5 @@ def _probe(client: Client, tables: OutputTables, dataset: Dataset, directory: st
 
 
 def expiration() -> datetime.datetime:
-    """The time at which an intermediate table expires if it is not removed."""
+    """Return the time at which an intermediate table expires if it is not removed."""
     return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)

@@ -39,7 +39,9 @@ _NUMBERS = [str(number) for number in range(4096)]
 def read_avro_columns(
     files: Iterable[File], open_file: Callable[[str], BinaryIO]
 ) -> tuple[str, ...]:
-    """The names of the fields of the first file; none if its rows are not records.
+    """Return the names of the fields of the first file.
+
+    There are none if its rows are not records.
 
     Args:
         files: the files of the source, in order. A file that cannot be read is left out, also
@@ -92,7 +94,7 @@ def read_avro(
 
 
 def _rest_of(span: Span) -> str:
-    """The rows of a span that are lost if no further block can be read.
+    """Return the rows of a span that are lost if no further block can be read.
 
     Example:
         >>> _rest_of(Span("a.avro", 0, 70))
@@ -104,7 +106,7 @@ def _rest_of(span: Span) -> str:
 
 
 def _read_start(content: Content, columns: tuple[str, ...] = ()) -> tuple[Header, RowDecoder]:
-    """The header of a file, and the decoder of its rows.
+    """Return the header of a file, and the decoder of its rows.
 
     Raises:
         OSError: the file cannot be read as an Avro file.
@@ -160,7 +162,7 @@ class _DecodedRows:
 
 
 def _loss(taken: int, count: int, error: Exception) -> str:
-    """The rows of a block that are lost, and why.
+    """Return the rows of a block that are lost, and why.
 
     Example:
         >>> _loss(2, 9, ValueError("it is damaged"))
@@ -174,7 +176,7 @@ def _loss(taken: int, count: int, error: Exception) -> str:
 
 
 def _offsets(start: int, first: int, stop: int) -> Iterable[str]:
-    """The offsets of some rows of a block.
+    """Return the offsets of some rows of a block.
 
     Example:
         >>> list(_offsets(96, 0, 2))

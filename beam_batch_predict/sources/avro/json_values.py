@@ -77,7 +77,7 @@ class Budget:
 
 
 def shortened(values: Sequence[float | None]) -> list[float | None]:
-    """Floats of 32 bits as the shortest numbers that read back to the same.
+    """Return floats of 32 bits as the shortest numbers that read back to the same.
 
     Example:
         >>> shortened([0.10000000149011612, None])
@@ -92,7 +92,7 @@ def shortened(values: Sequence[float | None]) -> list[float | None]:
 def shortened_lists(
     lists: Sequence[list[float | None] | None],
 ) -> list[list[float | None] | None]:
-    """Lists of floats of 32 bits, with the shortest numbers that read back to the same.
+    """Convert lists of floats of 32 bits like `shortened`.
 
     Example:
         >>> shortened_lists([[0.10000000149011612], None, []])
@@ -103,7 +103,7 @@ def shortened_lists(
 
 
 def fault_of(row: Any, of_record: bool) -> Status | None:
-    """The first fault in a row; in a record, with the name of its field.
+    """Return the first fault in a row; in a record, with the name of its field.
 
     Example:
         >>> fault_of({"n": 1, "at": [Status(Code.INVALID_ARGUMENT, "out of range")]}, True).message
@@ -126,7 +126,7 @@ def _fault_in(value: Any) -> Status | None:
 
 
 def reason_of(error: Exception) -> str:
-    """The text of an error, or the name of its type.
+    """Return the text of an error, or the name of its type.
 
     Example:
         >>> reason_of(EOFError())
@@ -170,7 +170,10 @@ def _bytes(value: bytes, *_: Any) -> Any:
 
 
 def _float(value: float, *_: Any) -> float:
-    """The shortest number; for a single float this is faster than `shortest_floats`."""
+    """Return the shortest number.
+
+    For a single float this is faster than `shortest_floats`.
+    """
     try:
         return float(orjson.dumps(np.float32(value), option=orjson.OPT_SERIALIZE_NUMPY))
     except ValueError:  # NaN and infinities are null

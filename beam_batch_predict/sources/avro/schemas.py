@@ -26,7 +26,9 @@ __all__ = [
 
 
 def json_schema(schema: Any, faults: list[Status]) -> Any:
-    """A schema with the logical types of `json_values`, without defaults, aliases and docs.
+    """Return a schema with the logical types of `json_values`.
+
+    Defaults, aliases and docs are left out.
 
     By the specification, an unknown or wrong logical type is ignored, such as a decimal
     without a precision.
@@ -97,7 +99,7 @@ def _logical_type(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def kind_of(node: Any) -> str:
-    """The type of a schema: primitive, complex, or the name of a named type.
+    """Return the type of a schema: primitive, complex, or the name of a named type.
 
     Example:
         >>> kind_of("int"), kind_of(["null", "int"]), kind_of({"type": "map", "values": "int"})
@@ -109,7 +111,7 @@ def kind_of(node: Any) -> str:
 
 
 def is_float(node: Any) -> bool:
-    """Whether values are floats of 32 bits, or null.
+    """Return whether values are floats of 32 bits, or null.
 
     Example:
         >>> is_float(["null", "float"]), is_float("null"), is_float(["float", "double"])
@@ -120,13 +122,13 @@ def is_float(node: Any) -> bool:
 
 
 def is_array_of_floats(node: Any) -> bool:
-    """Whether values are arrays of floats of 32 bits, or null."""
+    """Return whether values are arrays of floats of 32 bits, or null."""
     arrays = [branch for branch in _branches(node) if branch != "null"]
     return [*map(kind_of, arrays)] == ["array"] and is_float(arrays[0]["items"])
 
 
 def bare(node: Any) -> Any:
-    """A schema whose values are as in the file, except those of records.
+    """Return a schema whose values are as in the file, except those of records.
 
     Example:
         >>> bare(["null", {"type": "float", "logicalType": "beam-batch-predict-"}])
@@ -169,7 +171,7 @@ def number_branches(record: Any) -> None:
 
 
 def _slots(node: Any) -> list[tuple[dict[Any, Any], Any]]:
-    """The dictionaries that hold the schemas inside a parsed schema, each with their key."""
+    """Return the dictionaries with the schemas inside a parsed schema, and their keys."""
     kind = kind_of(node)
     if kind == "union":
         return [(node, number) for number in range(len(node) - 1)]
@@ -183,14 +185,14 @@ def _inside(node: Any) -> list[Any]:
 
 
 def _branches(node: Any) -> list[Any]:
-    """The branches of a union, parsed or not; of another schema, itself."""
+    """Return the branches of a union, parsed or not; of another schema, itself."""
     if isinstance(node, list):
         return node
     return _inside(node) if kind_of(node) == "union" else [node]
 
 
 def depth(node: Any, named: Mapping[str, Any], known: dict[str, float] | None = None) -> float:
-    """How deep values are nested; infinity for a type that contains itself.
+    """Return how deep values are nested; infinity for a type that contains itself.
 
     Args:
         node: a schema after `number_branches`.
@@ -215,7 +217,7 @@ def depth(node: Any, named: Mapping[str, Any], known: dict[str, float] | None = 
 
 
 def has_bytes(node: Any, named: Mapping[str, Any], known: dict[str, bool]) -> bool:
-    """Whether each value has at least one byte in the file.
+    """Return whether each value has at least one byte in the file.
 
     Example:
         >>> has_bytes("null", {}, {}), has_bytes({"type": "union", 0: "null"}, {}, {})

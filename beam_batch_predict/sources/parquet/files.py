@@ -70,7 +70,7 @@ class _RowGroup(NamedTuple):
 
 
 def read_parquet_columns(files: Iterable[File], open_file: Open) -> tuple[str, ...]:
-    """The names of the columns of the first file, without the index of pandas.
+    """Return the names of the columns of the first file, without the index of pandas.
 
     Args:
         files: the files of the source, in order. A file that cannot be read, or has a column
@@ -124,7 +124,7 @@ def read_parquet(span: Span, columns: Sequence[str], open_file: Open) -> Iterato
 
 
 def _open(file: BinaryIO, uri: str, **options: Any) -> pq.ParquetFile:
-    """A reader of a file.
+    """Return a reader of a file.
 
     Raises:
         OSError: the footer of the file cannot be read.
@@ -161,13 +161,13 @@ def _open_problem(file: BinaryIO, uri: str, error: Exception) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The text of an error, on one line."""
+    """Return the text of an error, on one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return f"it is encrypted, and there is no key ({text})" if "decrypt" in text else text
 
 
 def _fields(reader: pq.ParquetFile, columns: Sequence[str]) -> dict[str, pa.DataType]:
-    """The columns to read, by name, and their types without dictionaries.
+    """Return the columns to read, by name, and their types without dictionaries.
 
     Raises:
         OSError: two of them have the same name, or one has no JSON values.
@@ -190,13 +190,13 @@ def _fields(reader: pq.ParquetFile, columns: Sequence[str]) -> dict[str, pa.Data
 
 
 def _is_unnamed_index(name: str) -> bool:
-    """Whether a column is an unnamed index of pandas, by the name that pandas gives it."""
+    """Return whether a column is an unnamed index of pandas, by its name."""
     number = name.removeprefix("__index_level_").removesuffix("__")
     return name == f"__index_level_{number}__" and number.isdecimal()
 
 
 def _problem(kind: pa.DataType, levels: int = 1) -> str:
-    """Why a type has no JSON values; empty if it has JSON values."""
+    """Return why a type has no JSON values; empty if it has JSON values."""
     if levels > MOST_LEVELS:
         return f"it is nested deeper than the {MOST_LEVELS} levels that are allowed"
     if pa.types.is_struct(kind):
@@ -215,7 +215,7 @@ def _problem(kind: pa.DataType, levels: int = 1) -> str:
 
 
 def _decoded_type(kind: pa.DataType) -> pa.DataType:
-    """The type without dictionaries, because a few rows would contain the values of all rows."""
+    """Return the type without dictionaries, which contain the values of all rows."""
     if isinstance(kind, pa.JsonType):  # text, as in files of writers other than Arrow
         return _decoded_type(kind.storage_type)
     if pa.types.is_dictionary(kind):
@@ -245,7 +245,7 @@ def _row_groups(metadata: pq.FileMetaData) -> list[_RowGroup]:
 
 
 def _within(groups: Sequence[_RowGroup], span: Span, file: BinaryIO) -> Iterator[_RowGroup]:
-    """The row groups of a span, by their offsets if all were compressed alike.
+    """Yield the row groups of a span, by their offsets if all were compressed alike.
 
     Unlike the true offsets, these ascend in any file, so each row group is in one span, and the
     spans have them in order. (pyarrow ends the process on a request for the offset of an
@@ -305,7 +305,7 @@ def _batches(opened: _Opened, group: _RowGroup, names: list[str]) -> Iterator[pa
 
 
 def _decoded(batch: pa.RecordBatch, fields: dict[str, pa.DataType]) -> pa.RecordBatch | Status:
-    """The batch with columns of these types, without the metadata of its file."""
+    """Return the batch with columns of these types, without the metadata of its file."""
     batch.validate()
     if not fields:
         return batch.select([]).replace_schema_metadata(None)
@@ -334,7 +334,7 @@ def _rows(batch: pa.RecordBatch | Status, first_row: int) -> Rows:
 
 
 def _row(batch: pa.RecordBatch) -> Any:
-    """The JSON value of a single row, or a `Status` with its problem."""
+    """Return the JSON value of a single row, or a `Status` with its problem."""
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             column.validate(full=True)
