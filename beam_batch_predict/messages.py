@@ -1,4 +1,4 @@
-"""Texts for people: redaction, quoting, shortening, and suggestions."""
+"""Text for users: redaction, quoting, shortening, and suggestions."""
 
 from __future__ import annotations
 

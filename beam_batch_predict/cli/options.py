@@ -166,7 +166,7 @@ OPTIONS = (
     _option(
         "max_failed_min_rows",
         _positive,
-        "--max_failed_fraction applies only if a job has at least this number of rows.",
+        "The limit --max_failed_fraction applies only if a job has at least this number of rows.",
         "ROWS",
         FAILURES,
         "Minimum rows for this limit",

@@ -1,4 +1,4 @@
-"""The base of all types in a job, whose reading reports all mistakes at once.
+"""The base of all types in a job: reading, with all mistakes in one report.
 
 A resource is read in two steps, so that a mistake in one field does not hide another mistake.
 First, `read_resource` reads all valid values and returns the paths of the others. Then rules
