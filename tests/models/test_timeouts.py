@@ -1,8 +1,10 @@
 """Calls that do not return: their rows fail, the rows beside them do not, and nothing hangs."""
 
+import signal
 import subprocess
 import sys
 import threading
+import time
 from contextlib import nullcontext
 
 import numpy as np
@@ -295,6 +297,65 @@ def test_what_breaks_the_work_itself_is_raised_where_it_is_waited_for(caller):
 
     with pytest.raises(Interrupted):
         predicted(ModelCaller(Broken(caller("looping").model, 1)), [1.0], limit=60)
+
+
+class Answering:
+    """A model that returns what it gets, at once or when it is cancelled."""
+
+    def __init__(self, waits=False):
+        self.cancelled = threading.Event()
+        self.waits = waits
+
+    def call(self, inputs):
+        if self.waits:
+            self.cancelled.wait(20)
+        return inputs
+
+    def cancellable(self):
+        return nullcontext(self.cancelled.set)
+
+
+def answers(model, limit, between=0.0):
+    """Run two calls with time between them, and return their answers."""
+    found = []
+
+    def steps():
+        for number in range(2):
+            step = TensorBatch([number], {"x": np.array([number])})
+            found.append((yield timeouts.Step(step, 1)))
+            time.sleep(between)
+
+    timeouts.run(steps(), lambda step, call: call(step.rows.inputs), model, limit)
+    return found
+
+
+def test_time_between_calls_does_not_count():
+    found = answers(Answering(), limit=0.2, between=0.5)
+    assert [answer["x"].tolist() for answer in found] == [[0], [1]]
+
+
+def test_a_limit_may_be_longer_than_a_lock_can_wait():
+    found = answers(Answering(), limit=2 * threading.TIMEOUT_MAX)
+    assert [answer["x"].tolist() for answer in found] == [[0], [1]]
+
+
+def test_an_interrupted_wait_cancels_the_call():
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(*_):
+        raise Interrupted
+
+    model = Answering(waits=True)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(Interrupted):
+            answers(model, limit=60)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert model.cancelled.is_set()
 
 
 def test_threads_share_a_caller(caller):
