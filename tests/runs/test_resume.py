@@ -14,9 +14,17 @@ from beam_batch_predict.errors import InvalidArgument, TakenOver
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runs import finish
+from beam_batch_predict.runs.record import now
+from beam_batch_predict.runs.resume import Unfinished, check_resumable
 from beam_batch_predict.sinks.parts import metadata
 from beam_batch_predict.sinks.publish import files as publish_files
-from beam_batch_predict.spec import RunOptions
+from beam_batch_predict.spec import (
+    BatchPredictSpec,
+    GcsDestination,
+    JsonLines,
+    RunOptions,
+    SavedModel,
+)
 from beam_batch_predict.transforms import read_dofns, write_dofns
 
 ROWS = "".join("oops\n" if n % 17 == 5 else f"{n}.5\n" for n in range(200))
@@ -200,6 +208,13 @@ def test_software_that_has_changed_is_named_and_the_run_resumed(run, break_off):
     (line,) = [line for line in lines if line.startswith("note: the software has changed")]
     assert ": python is " in line
     assert line.endswith('and was "2.7"')
+
+
+def test_a_run_whose_plan_is_gone_is_refused(tmp_path):
+    spec = BatchPredictSpec(JsonLines("in.jsonl"), SavedModel("m"), GcsDestination(str(tmp_path)))
+    unfinished = Unfinished(str(tmp_path / "out"), now(), "run")
+    with pytest.raises(InvalidArgument, match=rf"the run in {tmp_path}/out:\n  its plan is gone"):
+        check_resumable(unfinished, spec)
 
 
 def test_a_run_of_a_release_that_keeps_it_otherwise_is_refused(run, break_off):
