@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from contextlib import nullcontext
 
 import numpy as np
@@ -285,6 +286,20 @@ def test_an_idle_thread_keeps_no_rows(caller):
     helper = timeouts._idle[-1]
     predicted(caller("looping"), [1.0])
     assert timeouts._idle[-1] is helper
+
+
+def test_an_idle_thread_keeps_no_array():
+    def steps(column):
+        yield timeouts.Step(TensorBatch([0], {"x": column}), 1)
+
+    column = np.zeros(3)
+    kept = weakref.ref(column)
+    timeouts.run(steps(column), lambda step, call: call(step.rows.inputs), Answering(), 60)
+    del column
+    deadline = time.monotonic() + 10
+    while kept() is not None and time.monotonic() < deadline:
+        time.sleep(0.01)  # the thread becomes idle after the work has ended
+    assert kept() is None
 
 
 def test_what_breaks_the_work_itself_is_raised_where_it_is_waited_for(caller):
