@@ -203,6 +203,25 @@ def test_two_publications_at_the_same_time_both_succeed(tmp_path, parts_director
     assert len(published(tmp_path)) == 80
 
 
+def test_files_that_another_worker_of_the_run_publishes_meanwhile_are_its_own(
+    tmp_path, parts_directory, part, published, monkeypatch
+):
+    parts = check_parts(three_chunks(part))
+    refuse = publish_files.refuse_published
+    found = []
+
+    def late(directory, names):
+        monkeypatch.setattr(publish_files, "refuse_published", refuse)
+        found.append(publish(parts, str(tmp_path), parts_directory, OutputSettings()))
+        refuse(directory, names)
+
+    monkeypatch.setattr(publish_files, "refuse_published", late)
+    found.append(publish(parts, str(tmp_path), parts_directory, OutputSettings()))
+    assert len(found) == 2
+    assert found[0] == found[1]
+    assert len(published(tmp_path)) == 4
+
+
 def test_a_part_that_is_gone_is_an_error(tmp_path, parts_directory, part):
     parts = check_parts(three_chunks(part))
     Path(parts[1].predictions.uri).unlink()
