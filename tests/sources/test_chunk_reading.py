@@ -137,6 +137,17 @@ def test_a_file_that_vanished_is_a_failure_and_the_rest_goes_on(tmp_path):
     assert rows == [b"1", b"2", b"5", b"6"]
 
 
+def test_the_bytes_of_a_compressed_file_are_those_that_are_stored(tmp_path):
+    uri = str(tmp_path / "gone.jsonl.gz")
+    (batch,) = read_chunk(Chunk(0, 1, (Span(uri, 20, 40),)), open_file, 1)
+    assert batch.source_failures == (
+        Status(
+            Code.NOT_FOUND,
+            f"{uri}, bytes 20 to 40 as they are stored: cannot be read: No such file or directory",
+        ),
+    )
+
+
 def test_a_dangling_link_is_a_failure_and_the_rest_goes_on(tmp_path):
     def dangle(uri):
         os.remove(uri)
