@@ -28,9 +28,9 @@ from beam_batch_predict.runs.lock import locked
 from beam_batch_predict.runs.manifest import read_manifest
 from beam_batch_predict.runs.plan import plan_run
 from beam_batch_predict.runs.progress import chunks_done, showing_progress
-from beam_batch_predict.runs.record import Run
+from beam_batch_predict.runs.run import Run
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, summary_lines
-from beam_batch_predict.sinks.naming import JOB_RECORD, is_temporary
+from beam_batch_predict.sinks.naming import JOB_RESOURCE, is_temporary
 from beam_batch_predict.sinks.publish.bigquery_tables import prepare_tables
 from beam_batch_predict.sinks.publish.files import (
     has_publication,
@@ -127,12 +127,12 @@ class _Launcher:
                 _reset_outcome(run)
             try:
                 cancellation.call(self._work)
-                text = files.read_file(files.join(run.directory, JOB_RECORD))
+                text = files.read_file(files.join(run.directory, JOB_RESOURCE))
                 _remove_temporary(run)
             except cancellation.JobGoesOn as news:
                 goes_on = True
                 self._show(str(news))
-                text = files.read_file(files.join(run.directory, JOB_RECORD))
+                text = files.read_file(files.join(run.directory, JOB_RESOURCE))
             except Exception as error:
                 _logger.debug("the job failed", exc_info=True)
                 text = _record_failure(self._run, error)  # of the latest attempt
@@ -226,8 +226,8 @@ class _Launcher:
         state = self._run.state()
         if not (state is RunState.UNKNOWN or state.has_ended):
             raise BatchPredictError(
-                f"the runner's job has ended, but the state in {JOB_RECORD} is {state.value}: this "
-                f"machine does not see what workers have written to {self._run.directory}",
+                f"the runner's job has ended, but the state in {JOB_RESOURCE} is {state.value}: "
+                f"this machine does not see what workers have written to {self._run.directory}",
                 "write to a directory that this machine and all workers reach, such as gs://bucket/…",
             )
 
@@ -263,12 +263,12 @@ def _record_failure(run: Run, error: Exception) -> bytes:
     """
     run.check_attempt()
     with contextlib.suppress(OSError, ValueError, StorageUnavailable):
-        text = files.read_file(files.join(run.directory, JOB_RECORD))
+        text = files.read_file(files.join(run.directory, JOB_RESOURCE))
         if RunState.of(json.loads(text)).has_ended:
             return text
     failure = run.failure(status_of_pipeline_error(error))
     try:
         return run.write(failure)
     except (OSError, StorageUnavailable) as unwritten:
-        _logger.error("cannot write %s in %s: %s", JOB_RECORD, run.directory, unwritten)
+        _logger.error("cannot write %s in %s: %s", JOB_RESOURCE, run.directory, unwritten)
         return run.render(failure)

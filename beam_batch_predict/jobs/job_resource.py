@@ -24,7 +24,7 @@ AnyJob = TypeVar("AnyJob", bound="JobResource")
 
 
 class JobResource(Resource, abc.ABC):
-    """A job of a service; it is a `spec.JobRecord`.
+    """A job of a service; it is a `spec.JobRenderer`.
 
     Attributes:
         output_only: the attributes that the service fills, ignored in a job to run.
@@ -105,7 +105,7 @@ class JobResource(Resource, abc.ABC):
         job._resolved = resolve(name, registry=model_registry)
         return job
 
-    def record(self, outcome: Outcome) -> bytes:
+    def render(self, outcome: Outcome) -> bytes:
         """Return the whole resource as indented JSON, with the output-only fields of a run.
 
         Those of an earlier run are left out.

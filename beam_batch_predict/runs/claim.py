@@ -10,8 +10,8 @@ from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.runs.external_job import read_external_job
 from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.output_path import take_output_path
-from beam_batch_predict.runs.record import Run, now
 from beam_batch_predict.runs.resume import check_resumable, find_unfinished
+from beam_batch_predict.runs.run import Run, now
 from beam_batch_predict.sinks.naming import output_directory, shared_directory
 from beam_batch_predict.spec import BatchPredictSpec, GcsDestination
 
@@ -71,7 +71,7 @@ def resume_run(
     for difference in check_resumable(unfinished, spec):
         show(f"note: the software has changed since the run began: {difference}")
     show(f"resuming the run in {unfinished.directory}")
-    run = _run_at(spec, unfinished.directory, unfinished.create_time).again(unfinished.run)
+    run = _run_at(spec, unfinished.directory, unfinished.create_time).again(unfinished.name)
     if job := read_external_job(run.parts_directory):
         show(f"note: Dataflow job {job} was submitted for this run; cancel it if it still runs")
     return run

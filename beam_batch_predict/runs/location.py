@@ -6,14 +6,14 @@ import dataclasses
 import datetime
 from typing import NamedTuple
 
-from beam_batch_predict.runs.record import Run
+from beam_batch_predict.runs.run import Run
 from beam_batch_predict.sinks.naming import output_directory, shared_directory
 from beam_batch_predict.sinks.publish.bigquery_tables import OutputTables, output_tables
 from beam_batch_predict.spec import (
     BigQueryDestination,
     Destination,
     GcsDestination,
-    JobRecord,
+    JobRenderer,
 )
 
 __all__ = ["OutputLocation"]
@@ -41,7 +41,7 @@ class OutputLocation(NamedTuple):
                 return shared_directory(prefix)
         return output_directory(prefix, self.display_name, self.create_time) if prefix else ""
 
-    def run_in(self, directory: str, job: JobRecord | None = None) -> Run:
+    def run_in(self, directory: str, job: JobRenderer | None = None) -> Run:
         """Make the run, in a directory that is known."""
         run = Run(directory, self.create_time, job, self.tables)
         if isinstance(self.destination, BigQueryDestination):

@@ -11,8 +11,8 @@ from typing import Any
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError
-from beam_batch_predict.runs.record import Run
-from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, PARTS, naming_of
+from beam_batch_predict.runs.run import Run
+from beam_batch_predict.sinks.naming import JOB_RESOURCE, MANIFEST, PARTS, naming_of
 from beam_batch_predict.spec import RunState
 
 __all__ = ["take_output_path"]
@@ -44,7 +44,7 @@ def take_output_path(run: Run) -> None:
     parts = files.join(run.directory, PARTS)
     if files.match_in(parts, "**"):
         raise _refused(run, parts, _OTHERS)
-    uri = files.join(run.directory, JOB_RECORD)
+    uri = files.join(run.directory, JOB_RESOURCE)
     present = _read(uri)
     if present and present != run.render(run.pending()):
         if not _is_over(present):

@@ -14,9 +14,9 @@ from beam_batch_predict.instances.fields import check_columns, sent_names
 from beam_batch_predict.runs.fingerprint import model_files, settings_of, software_versions
 from beam_batch_predict.runs.output_path import take_output_path
 from beam_batch_predict.runs.plan_file import RunPlan, read_plan, write_plan
-from beam_batch_predict.runs.record import Run
+from beam_batch_predict.runs.run import Run
 from beam_batch_predict.sinks.formats.bigquery_names import refuse_clashes
-from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
+from beam_batch_predict.sinks.naming import JOB_RESOURCE, PARTS
 from beam_batch_predict.sinks.parts.accounting import complete_chunks
 from beam_batch_predict.sinks.parts.metadata import intact_parts, read_parts, remove_part_metadata
 from beam_batch_predict.sinks.publish.bigquery_tables import prepare_tables
@@ -115,7 +115,7 @@ def _refuse_own_files(listing: Listing, run: Run) -> None:
     Raises:
         InvalidArgument: an input pattern matches files of the output directory.
     """
-    job = _absolute(files.join(run.directory, JOB_RECORD))
+    job = _absolute(files.join(run.directory, JOB_RESOURCE))
     parts = _absolute(files.join(run.directory, PARTS)) + "/"
     for file in listing.files:
         uri = _absolute(file.uri)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from beam_batch_predict import files
 from beam_batch_predict.files.errors import StorageUnavailable
-from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
+from beam_batch_predict.sinks.naming import JOB_RESOURCE, PARTS
 from beam_batch_predict.sinks.parts.metadata import chunk_of_metadata
 
 __all__ = ["chunks_done", "showing_progress"]
@@ -87,7 +87,7 @@ _NOT_BEGUN = (
 def _has_begun(directory: str) -> bool:
     """Whether `job.json` has a `startTime`, which the first worker writes."""
     try:
-        with files.open_file(files.join(directory, JOB_RECORD)) as file:
+        with files.open_file(files.join(directory, JOB_RESOURCE)) as file:
             return "startTime" in json.loads(file.read())
     except (OSError, ValueError, StorageUnavailable):
         return True  # not known, so there is nothing to warn of

@@ -20,9 +20,9 @@ from beam_batch_predict.runs.fingerprint import (
 )
 from beam_batch_predict.runs.lock import in_use, is_locked
 from beam_batch_predict.runs.plan_file import RunPlan, read_plan
-from beam_batch_predict.runs.record import read_record
+from beam_batch_predict.runs.run import read_job_resource
 from beam_batch_predict.sinks.naming import (
-    JOB_RECORD,
+    JOB_RESOURCE,
     PARTS,
     run_pattern,
     shared_directory,
@@ -43,17 +43,17 @@ class Unfinished(NamedTuple):
     Attributes:
         directory: of the run.
         create_time: of its job.
-        run: the name of its directory of parts.
+        name: the name of its directory of parts.
     """
 
     directory: str
     create_time: datetime.datetime
-    run: str
+    name: str
 
     @property
     def parts_directory(self) -> str:
         """The directory of its parts."""
-        return files.join(files.join(self.directory, PARTS), self.run)
+        return files.join(files.join(self.directory, PARTS), self.name)
 
 
 def find_unfinished(prefix: str, spec: BatchPredictSpec, display_name: str) -> Unfinished:
@@ -69,15 +69,15 @@ def find_unfinished(prefix: str, spec: BatchPredictSpec, display_name: str) -> U
     """
     busy = ""
     for directory, create_time in _directories(prefix, spec):
-        record = _record_in(directory)
-        if record is None or record.get("displayName", record.get("jobId")) != display_name:
+        job = _job_in(directory)
+        if job is None or job.get("displayName", job.get("jobId")) != display_name:
             continue
-        if RunState.of(record) is RunState.SUCCEEDED:
+        if RunState.of(job) is RunState.SUCCEEDED:
             continue
-        run = _run_in(directory)
-        if not run:
+        name = _run_in(directory)
+        if not name:
             continue
-        unfinished = Unfinished(directory, create_time, run)
+        unfinished = Unfinished(directory, create_time, name)
         if not is_locked(unfinished.parts_directory):
             return unfinished
         busy = busy or unfinished.parts_directory
@@ -94,9 +94,9 @@ def _directories(prefix: str, spec: BatchPredictSpec) -> list[tuple[str, datetim
     """Return the directories of runs with the model's name and their times, newest first."""
     if isinstance(spec.destination, GcsDestination) and not spec.destination.own_directory:
         directory = shared_directory(prefix)
-        time = _create_time(_record_in(directory) or {})
+        time = _create_time(_job_in(directory) or {})
         return [(directory, time)] if time else []
-    pattern = files.join(run_pattern(spec.model.display_name), JOB_RECORD)
+    pattern = files.join(run_pattern(spec.model.display_name), JOB_RESOURCE)
     directories = (file.uri.rpartition("/")[0] for file in files.match_in(prefix, pattern))
     found = []
     for directory in directories:
@@ -105,18 +105,18 @@ def _directories(prefix: str, spec: BatchPredictSpec) -> list[tuple[str, datetim
     return sorted(found, key=itemgetter(1), reverse=True)
 
 
-def _create_time(record: Mapping[str, Any]) -> datetime.datetime | None:
+def _create_time(job: Mapping[str, Any]) -> datetime.datetime | None:
     """Return the time at which a job was made, from its resource."""
     try:
-        time = datetime.datetime.fromisoformat(str(record.get("createTime")).replace("Z", "+00:00"))
+        time = datetime.datetime.fromisoformat(str(job.get("createTime")).replace("Z", "+00:00"))
     except ValueError:
         return None
     return time if time.tzinfo else time.replace(tzinfo=datetime.timezone.utc)
 
 
-def _record_in(directory: str) -> dict[str, Any] | None:
+def _job_in(directory: str) -> dict[str, Any] | None:
     try:
-        return read_record(directory)
+        return read_job_resource(directory)
     except (OSError, ValueError):
         return None
 

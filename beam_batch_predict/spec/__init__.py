@@ -28,7 +28,7 @@ from beam_batch_predict.spec.options import (
     row_key,
 )
 from beam_batch_predict.spec.outcome import (
-    JobRecord,
+    JobRenderer,
     Outcome,
     RunState,
 )
@@ -87,7 +87,7 @@ __all__ = [
     "FileSource",
     "GcsDestination",
     "InstanceConfig",
-    "JobRecord",
+    "JobRenderer",
     "JsonLines",
     "ModelCopies",
     "NonFinite",

@@ -12,7 +12,7 @@ from beam_batch_predict.spec.checks import (
 )
 from beam_batch_predict.spec.instance_config import InstanceConfig, check_applicable
 from beam_batch_predict.spec.model import SavedModel
-from beam_batch_predict.spec.outcome import JobRecord
+from beam_batch_predict.spec.outcome import JobRenderer
 from beam_batch_predict.spec.output import (
     BigQueryDestination,
     Destination,
@@ -86,7 +86,7 @@ class BatchPredictSpec:
     max_failed_fraction: float = DEFAULT_MAX_FAILED_FRACTION
     max_failed_min_rows: int = DEFAULT_MAX_FAILED_MIN_ROWS
     call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS
-    job: JobRecord | None = None
+    job: JobRenderer | None = None
 
     def __post_init__(self) -> None:
         check_type(self.source, Source, "source")

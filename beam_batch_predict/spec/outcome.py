@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["JobRecord", "Outcome", "RunState"]
+__all__ = ["JobRenderer", "Outcome", "RunState"]
 
 
 class RunState(enum.Enum):
@@ -94,8 +94,8 @@ class Outcome:
         return RunState.PENDING if self.start_time is None else RunState.RUNNING
 
 
-class JobRecord(Protocol):
+class JobRenderer(Protocol):
     """The part of a job resource that a run needs."""
 
-    def record(self, outcome: Outcome) -> bytes:
+    def render(self, outcome: Outcome) -> bytes:
         """Return the whole resource as JSON, with output-only fields from `outcome`."""

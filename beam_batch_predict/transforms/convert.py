@@ -15,7 +15,7 @@ from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.models.inputs.examples import takes_examples
 from beam_batch_predict.models.saved_model.loaded_model import check_model
-from beam_batch_predict.runs.record import Run
+from beam_batch_predict.runs.run import Run
 from beam_batch_predict.spec import (
     InstanceConfig,
     NonFinite,
@@ -53,7 +53,7 @@ class ConvertInstances(beam.PTransform):
         non_finite: NonFinite = NonFinite.STRING,
         *,
         model: SavedModel | str | os.PathLike[str] | None = None,
-        record: Run | None = None,
+        run: Run | None = None,
     ) -> None:
         super().__init__()
         check_type(config, InstanceConfig, "config")
@@ -61,7 +61,7 @@ class ConvertInstances(beam.PTransform):
         self.config = config
         self.non_finite = non_finite
         self.model = None if model is None else as_model(model)
-        self._record = record
+        self._run = run
         if config.raw_strings and self.model is None:
             raise InvalidArgument(
                 "model: raw_strings depends on the signature of the model, and no model is given",
@@ -72,7 +72,7 @@ class ConvertInstances(beam.PTransform):
         """Convert each batch."""
         check_batches(batches, "ConvertInstances")
         model = self.model if self.config.raw_strings else None
-        guard = self._record.recording_failure if self._record else nullcontext
+        guard = self._run.recording_failure if self._run else nullcontext
         rows = ConvertRows(self.config, self.non_finite, model, guard)
         return batches | "Convert" >> beam.ParDo(rows).with_output_types(InstanceBatch)
 

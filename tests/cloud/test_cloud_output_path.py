@@ -9,7 +9,7 @@ import pytest
 
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.runs.output_path import take_output_path
-from beam_batch_predict.runs.record import Run
+from beam_batch_predict.runs.run import Run
 from beam_batch_predict.spec import FileNames
 
 
@@ -19,7 +19,7 @@ class Job:
 
     name: str
 
-    def record(self, outcome):
+    def render(self, outcome):
         state = "FAILED" if outcome.error else "QUEUED"
         made = outcome.create_time.isoformat()
         return json.dumps({"jobId": self.name, "state": state, "createTime": made}).encode()

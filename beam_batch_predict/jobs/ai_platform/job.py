@@ -43,7 +43,7 @@ _NOTES = {
 
 
 class AiPlatformJob(AiPlatformJobFields, JobResource):
-    """A batch prediction job of AI Platform Prediction; it is a `spec.JobRecord`.
+    """A batch prediction job of AI Platform Prediction; it is a `spec.JobRenderer`.
 
     `read` makes a job to run, without output-only fields. `to_spec` checks the rules of a job made
     in another way, by `parse` or by calling the class.

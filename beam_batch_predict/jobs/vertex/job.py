@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 
 class BatchPredictionJob(BatchPredictionJobFields, JobResource):
-    """A batch prediction job of Vertex AI; it is a `spec.JobRecord`.
+    """A batch prediction job of Vertex AI; it is a `spec.JobRenderer`.
 
     `read` makes a job to run, without output-only fields. `to_spec` checks the rules of a job made
     in another way, by `parse` or by calling the class.

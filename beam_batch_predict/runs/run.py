@@ -20,12 +20,12 @@ from beam_batch_predict.errors import (
     status_of_error,
 )
 from beam_batch_predict.files.errors import StorageUnavailable
-from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS, is_temporary
+from beam_batch_predict.sinks.naming import JOB_RESOURCE, PARTS, is_temporary
 from beam_batch_predict.sinks.publish.bigquery_tables import OutputTables
-from beam_batch_predict.spec import FileNames, JobRecord, Outcome, RunState
+from beam_batch_predict.spec import FileNames, JobRenderer, Outcome, RunState
 from beam_batch_predict.status import Status
 
-__all__ = ["Run", "fresh_time", "now", "read_record"]
+__all__ = ["Run", "fresh_time", "now", "read_job_resource"]
 
 _last = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
 _lock = threading.Lock()
@@ -64,7 +64,7 @@ class Run:
         create_time: when the job was made.
         job: renders the job resource.
         tables: the results, if they are tables rather than files in the directory.
-        run: the name of the run's directory of parts, which no other run has.
+        name: the name of the run's directory of parts, which no other run has.
         attempt: the name of the attempt.
         resumed: whether there was an attempt before this one.
         file_names: how published files are named.
@@ -74,9 +74,9 @@ class Run:
 
     directory: str
     create_time: datetime.datetime
-    job: JobRecord | None = None
+    job: JobRenderer | None = None
     tables: OutputTables | None = None
-    run: str = dataclasses.field(default_factory=_new_name)
+    name: str = dataclasses.field(default_factory=_new_name)
     attempt: str = dataclasses.field(default_factory=_new_name)
     resumed: bool = False
     file_names: FileNames = FileNames.NUMBERED
@@ -86,11 +86,11 @@ class Run:
     @property
     def parts_directory(self) -> str:
         """Where the run's parts are until they are published."""
-        return files.join(files.join(self.directory, PARTS), self.run)
+        return files.join(files.join(self.directory, PARTS), self.name)
 
-    def again(self, run: str = "") -> Run:
+    def again(self, name: str = "") -> Run:
         """Return another attempt, at the same run or at a run that has parts already."""
-        return dataclasses.replace(self, run=run or self.run, attempt=_new_name(), resumed=True)
+        return dataclasses.replace(self, name=name or self.name, attempt=_new_name(), resumed=True)
 
     def begin_attempt(self) -> None:
         """Make this attempt the one that does the run, in place of those before it."""
@@ -129,15 +129,15 @@ class Run:
 
     def write(self, outcome: Outcome) -> bytes:
         """Write the job resource, in place of the one before it, and return it."""
-        record = self.render(outcome)
-        if not record:
+        content = self.render(outcome)
+        if not content:
             return b""
-        files.write_file(files.join(self.directory, JOB_RECORD), record)
-        return record
+        files.write_file(files.join(self.directory, JOB_RESOURCE), content)
+        return content
 
     def render(self, outcome: Outcome) -> bytes:
         """Return the job resource as text; empty where there is no job."""
-        return b"" if self.job is None else self.job.record(outcome)
+        return b"" if self.job is None else self.job.render(outcome)
 
     def claim(self) -> bool:
         """Make the directory, with the job resource of a job that has not begun.
@@ -150,12 +150,12 @@ class Run:
         if not self.own_directory:
             pending = self.render(self.pending())
             return not pending or files.create_exclusively(
-                files.join(self.directory, JOB_RECORD), pending
+                files.join(self.directory, JOB_RESOURCE), pending
             )
         above = os.path.dirname(self.directory)
         if is_temporary(above):  # other users of this machine may read its parent
             os.makedirs(above, mode=0o700, exist_ok=True)
-        return files.claim_directory(self.directory, JOB_RECORD, self.render(self.pending()))
+        return files.claim_directory(self.directory, JOB_RESOURCE, self.render(self.pending()))
 
     def pending(self) -> Outcome:
         """Return the outcome of a job that has not begun."""
@@ -176,14 +176,14 @@ class Run:
     def state(self) -> RunState:
         """Read the state from the job resource; UNKNOWN where none can be read."""
         try:
-            return RunState.of(read_record(self.directory))
+            return RunState.of(read_job_resource(self.directory))
         except (OSError, ValueError, StorageUnavailable):
             return RunState.UNKNOWN
 
     def _start_time(self) -> datetime.datetime | None:
         """Return the start time in the job resource; None where it has none."""
         try:
-            text = str(read_record(self.directory)["startTime"]).replace("Z", "+00:00")
+            text = str(read_job_resource(self.directory)["startTime"]).replace("Z", "+00:00")
             return datetime.datetime.fromisoformat(text)
         except (OSError, ValueError, KeyError, TypeError, StorageUnavailable):
             return None
@@ -212,14 +212,14 @@ class Run:
             raise
 
 
-def read_record(directory: str) -> dict[str, Any]:
+def read_job_resource(directory: str) -> dict[str, Any]:
     """Read the job resource in a directory.
 
     Raises:
         OSError: there is none, or it cannot be read.
         ValueError: it is no object of JSON.
     """
-    record = json.loads(files.read_file(files.join(directory, JOB_RECORD)))
-    if not isinstance(record, dict):
-        raise ValueError(f"{JOB_RECORD} holds no object")
-    return record
+    job = json.loads(files.read_file(files.join(directory, JOB_RESOURCE)))
+    if not isinstance(job, dict):
+        raise ValueError(f"{JOB_RESOURCE} holds no object")
+    return job
