@@ -39,7 +39,7 @@ CALL_CODES = frozenset(
 """Codes of transient errors of gRPC calls that can be repeated."""
 
 ERROR_CODES = frozenset({Code.ABORTED, Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE})
-"""Codes of our own transient errors; INTERNAL is our code of unknown causes."""
+"""Codes of our own transient errors. INTERNAL is not one: it is our code of unknown causes."""
 
 ERRNOS = frozenset(
     {
@@ -49,8 +49,8 @@ ERRNOS = frozenset(
         errno.ETIMEDOUT,
     }
 )
-"""Numbers of transient `OSError`s: those of networks, also below a mounted directory. Not those of
-full or broken disks, of missing files or of missing permissions."""
+"""Numbers of transient `OSError`s: network errors, also those of mounted directories. Errors of
+full or broken disks, missing files and missing permissions are not transient."""
 
 JOB_REASONS = frozenset(
     {
@@ -133,7 +133,7 @@ def retried(
 def waits(first: float, longest: float) -> Iterator[float]:
     """Yield the seconds to wait before each new attempt: doubled each time, up to a limit.
 
-    Each wait is a random share, from half to all, of that time, so that many workers do not retry
+    Each wait is a random part of that time, at least half of it, so that many workers do not retry
     at the same time.
     """
     seconds = min(first, longest)

@@ -155,7 +155,7 @@ def _insecure_client(address: str) -> BigQueryReadClient:
     )
 
     options = [
-        ("grpc.max_receive_message_length", -1),  # as Google's own channels have it
+        ("grpc.max_receive_message_length", -1),  # no limit, as in Google's own channels
         ("grpc.use_local_subchannel_pool", 1),  # a client that is closed keeps no connection
     ]
     channel = grpc.insecure_channel(address, options=options)

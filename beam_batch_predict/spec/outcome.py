@@ -53,7 +53,7 @@ class Outcome:
     Attributes:
         output_directory: the directory of `job.json`, and of predictions and errors in files.
         create_time: when the job was created.
-        start_time: when the first worker began; None if none did.
+        start_time: when the first worker began; None if no worker has begun.
         end_time: when the run ended; None while it runs.
         successful_count: rows with a prediction.
         failed_count: rows with an error.
@@ -95,7 +95,7 @@ class Outcome:
 
 
 class JobRenderer(Protocol):
-    """The part of a job resource that a run needs."""
+    """A job that can render its job resource, which is all that a run needs of it."""
 
     def render(self, outcome: Outcome) -> bytes:
-        """Return the whole resource as JSON, with output-only fields from `outcome`."""
+        """Return the job resource as JSON, with output-only fields from `outcome`."""

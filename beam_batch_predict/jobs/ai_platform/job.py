@@ -43,7 +43,7 @@ _NOTES = {
 
 
 class AiPlatformJob(AiPlatformJobFields, JobResource):
-    """A batch prediction job of AI Platform Prediction; it is a `spec.JobRenderer`.
+    """A batch prediction job of AI Platform Prediction, as a `spec.JobRenderer`.
 
     `read` makes a job to run, without output-only fields. `to_spec` checks the rules of a job made
     in another way, by `parse` or by calling the class.
@@ -114,7 +114,8 @@ installed TensorFlow.',)
         """Describe the work of the job for the pipeline.
 
         Args:
-            options: of the run. Without a `key`, a prediction is only what the model returns.
+            options: the options of the run. Without a `key`, a prediction is only what the model
+                returns.
 
         Raises:
             InvalidJob: the job breaks a rule.

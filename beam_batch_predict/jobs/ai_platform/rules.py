@@ -124,7 +124,7 @@ def _path_problem(path: str) -> str:
 
 
 def _own_output(path: str, given: PredictionInput) -> str:
-    """Say that a pattern matches files that the job itself writes; empty if not."""
+    """Return the problem of a pattern that matches files of the job; empty if none."""
     if not path.endswith("*") or not given.output_path:
         return ""
     folder, _, start = path[:-1].rpartition("/")
