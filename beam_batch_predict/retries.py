@@ -89,7 +89,7 @@ def is_transient(error: BaseException) -> bool:
 
 def retried(
     call: Callable[[], Result],
-    passes: Callable[[Exception], bool],
+    should_retry: Callable[[Exception], bool],
     *,
     attempts: int,
     first_wait: float,
@@ -99,7 +99,7 @@ def retried(
 
     Args:
         call: the function.
-        passes: whether an error is transient, such as `is_transient`.
+        should_retry: returns whether an error is transient, such as `is_transient`.
         attempts: the maximum number of calls.
         first_wait: seconds before the second call; they double for each further call.
         longest_wait: the maximum number of seconds between two calls.
@@ -123,7 +123,7 @@ def retried(
         try:
             return call()
         except Exception as error:
-            if not passes(error):
+            if not should_retry(error):
                 raise
             _logger.warning("%s (attempt %d of %d)", error, attempt, attempts)
         time.sleep(seconds)

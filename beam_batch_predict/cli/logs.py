@@ -38,7 +38,7 @@ _KNOWN_WARNINGS = (
 
 def keep_log_record(record: logging.LogRecord) -> bool:
     """Whether a log record has news for the user; a filter of log handlers."""
-    if cancellation.was_asked() or _is_reported_elsewhere(record):
+    if cancellation.received_signal() or _is_reported_elsewhere(record):
         return False
     return not any(text in record.getMessage() for text in _KNOWN_WARNINGS)
 

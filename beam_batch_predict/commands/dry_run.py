@@ -19,7 +19,7 @@ class Shown(NamedTuple):
 
     Attributes:
         job: the job resource as JSON text.
-        lines: for people: notes, and each option of Beam with its source.
+        lines: notes, and each option of Beam with its source, as lines of text.
     """
 
     job: bytes

@@ -45,7 +45,7 @@ def verify(directory: str) -> Verified:
     All bytes are read: a file with the same digest is the file that the run wrote.
 
     Args:
-        directory: of a run, a path or a URI.
+        directory: the directory of a run, as a path or URI.
 
     Returns:
         What is wrong, if anything, and what was checked.
@@ -120,9 +120,9 @@ def _fault_of(directory: str, listed: Mapping[str, Any]) -> str:
     except FileNotFoundError:
         return f"{name} is missing"
     if size != listed["bytes"]:
-        return f"{name} has {size} bytes, and had {listed['bytes']}"
+        return f"{name} has {size} bytes, expected {listed['bytes']}"
     if sha256 != listed["sha256"]:
-        return f"{name} was changed: it still has {size} bytes, but not those that were written"
+        return f"{name} was changed: it still has {size} bytes, but another content"
     return ""
 
 
@@ -132,11 +132,11 @@ def _unlisted(directory: str, names: set[str]) -> Iterator[str]:
         for file in files.match_in(directory, pattern):
             name = file.uri.rpartition("/")[2]
             if name not in names:
-                yield f"{name} is not of this run"
+                yield f"{name} does not belong to this run"
 
 
 def _naming(names: set[str]) -> Naming:
-    """Return how the run names its files: files with other names may be the user's."""
+    """Return the naming scheme of the run: files with other names may be the user's."""
     found = [naming for naming in map(naming_of, FileNames) if _any_match(names, naming.patterns)]
     return found[0] if found else naming_of(FileNames.NUMBERED)
 

@@ -13,9 +13,9 @@ class PlannedOption(NamedTuple):
     """An option that no flag gave.
 
     Attributes:
-        name: of the flag of Beam, without dashes.
-        value: as on a command line.
-        source: where it comes from, such as a field of the job.
+        name: the name of Beam's flag, without dashes.
+        value: the value, as on a command line.
+        source: the origin of the value, such as a field of the job.
     """
 
     name: str
@@ -38,8 +38,8 @@ class DerivedOptions(NamedTuple):
 
     Attributes:
         options: options that no flag gave.
-        notes: fields and flags that are not followed, and what happens instead.
-        violations: what cannot work.
+        notes: notes on fields and flags that are not used.
+        violations: the violations of rules.
     """
 
     options: tuple[PlannedOption, ...] = ()

@@ -1,7 +1,7 @@
-"""All options of a job's runner: given flags, and those that the job implies.
+"""All options of a job's runner: given flags, and options that the job implies.
 
-Which runner it is decides what follows: machines, accounts and labels go to Dataflow; how many
-copies of a model there are is up to each runner's own options.
+The runner decides which options the job implies. Dataflow gets machines, accounts and labels. For
+the copies of a model, each runner has options of its own.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class RunnerOptions(NamedTuple):
 
     Attributes:
         given: flags of the command line, in their order.
-        derived: options beside them.
-        notes: fields and flags that are not followed, and what happens instead.
+        derived: further options, from the job.
+        notes: notes on fields and flags that are not used.
     """
 
     given: tuple[str, ...]
@@ -50,7 +50,7 @@ class RunnerOptions(NamedTuple):
         return make_engine(self.flags)
 
     def lines(self) -> Iterator[str]:
-        r"""Yield each option with its source, for people.
+        r"""Yield each option with its source, as lines of text.
 
         Example:
             >>> option = PlannedOption("service_account_email", "a@b", "serviceAccount")
@@ -80,16 +80,16 @@ def plan_options(
     flags: Sequence[str],
     copies: ModelCopies = ModelCopies.AUTO,
 ) -> RunnerOptions:
-    """Plan all options of a job's runner.
+    """Return all options of a job's runner.
 
     Args:
-        resources: what the job asks for.
-        flags: of Beam, as on a command line.
-        copies: of the model.
+        resources: the requests of the job.
+        flags: flags of Beam, as on a command line.
+        copies: the copies of the model.
 
     Raises:
-        InvalidArgument: a flag is not known or has a value that it cannot have, one that is
-            required is missing, or flags and the job contradict each other.
+        InvalidArgument: a flag is unknown or has a wrong value, a required flag is missing, or
+            flags and the job contradict each other.
 
     Example:
         >>> plan_options(Resources(), ["--direct_num_workers=2"], ModelCopies.MACHINE).flags

@@ -44,9 +44,9 @@ def finish_run(
         parts: all parts that this attempt has written.
         run: the run.
         output: the content and the names of the files.
-        limit: how many rows may fail.
-        start: when the run began.
-        planned_input: whether the run's input had a plan.
+        limit: the limit on failed rows.
+        start: the time when the run began.
+        planned_input: whether the run's input had a chunk plan.
         changed: inputs that have changed since the plan was made.
 
     Returns:
@@ -74,7 +74,7 @@ def finish_run(
         else:
             directories = run.directory, run.parts_directory
             published = publish(complete, *directories, output)
-        if run.tables is None or run.job is not None:  # else nothing else is in there
+        if run.tables is None or run.job is not None:  # otherwise the directory has only the parts
             plan = read_plan(run.parts_directory)
             job = run.render(outcome)
             manifest = manifest_of(complete, published, groups, run.name, plan, job)
@@ -107,7 +107,7 @@ def fail_run(
 
 
 def _with_earlier(parts: list[Part], run: Run, planned_input: bool) -> list[Part]:
-    """Return all parts of a run: of this attempt, and of chunks that earlier attempts did."""
+    """Return the parts of this attempt, and of chunks that earlier attempts did."""
     if not (planned_input and run.resumed):
         return parts
     return parts + read_parts(run.parts_directory, without=complete_chunks(parts))
@@ -134,7 +134,7 @@ def _outcome(
     run: Run,
     start: datetime.datetime | None,
 ) -> Outcome:
-    """Return the outcome of a run, as far as there are parts."""
+    """Return the outcome of a run from the parts that exist."""
     rows = sum(part.rows for part in parts)
     failed = sum(part.failed for part in parts)
     end = now()
@@ -151,7 +151,7 @@ def _outcome(
 
 
 def _verdict(parts: Sequence[Part], unread: Sequence[Status], limit: FailureLimit) -> Status | None:
-    """Return the error of a run that reached its end, if the run is a failure all the same."""
+    """Return the error of a run that reached its end but has failed, or None."""
     rows = sum(part.rows for part in parts)
     failed = sum(part.failed for part in parts)
     if limit.is_exceeded(rows, failed):

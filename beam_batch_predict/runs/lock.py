@@ -1,6 +1,6 @@
 """Lock on a run whose directory is on this machine: one launcher at a time.
 
-On other file systems the later of two launchers takes over: see `Run.check_attempt`.
+On other file systems the later of two launchers owns the run: see `Run.check_attempt`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def locked(parts_directory: str) -> Iterator[None]:
 
 
 def is_locked(parts_directory: str) -> bool:
-    """Whether another process has the lock of a run; False where locks cannot show it."""
+    """Whether another process has the lock of a run; False if there are no locks."""
     if not files.is_local(parts_directory):
         return False
     try:

@@ -12,7 +12,7 @@ from beam_batch_predict.errors import InvalidArgument, SourceError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.instances.fields import check_columns, sent_names
 from beam_batch_predict.runs.fingerprint import model_files, settings_of, software_versions
-from beam_batch_predict.runs.output_path import take_output_path
+from beam_batch_predict.runs.output_path import claim_output_path
 from beam_batch_predict.runs.plan_file import RunPlan, read_plan, write_plan
 from beam_batch_predict.runs.run import Run
 from beam_batch_predict.sinks.formats.bigquery_names import refuse_clashes
@@ -34,7 +34,7 @@ __all__ = ["begin_run", "changed_inputs", "chunks_of", "pending_chunks", "plan_r
 
 
 def begin_run(run: Run) -> datetime.datetime:
-    """Record that a run, or its resumed attempt, has begun; return when.
+    """Begin a run or a resumed attempt, and return its start time.
 
     Raises:
         DestinationError: another run has published in the directory, or tables cannot be made.
@@ -46,7 +46,7 @@ def begin_run(run: Run) -> datetime.datetime:
         elif run.own_directory:
             refuse_published(run.directory, run.file_names)
         else:
-            take_output_path(run)
+            claim_output_path(run)
     run.begin_attempt()
     return run.running()
 
@@ -56,7 +56,7 @@ def chunks_of(source: Source, config: InstanceConfig = InstanceConfig()) -> list
 
     Raises:
         SourceError: inputs cannot be found, or lack a header.
-        InvalidArgument: the config names what the inputs have no column for.
+        InvalidArgument: the config names a column that the inputs do not have.
     """
     return _chunks(source, _list(source, config))
 
@@ -74,17 +74,17 @@ def _chunks(source: Source, listing: Listing) -> list[Chunk]:
 
 
 def _needed_columns(columns: tuple[str, ...], config: InstanceConfig) -> tuple[str, ...]:
-    """Return the columns to read, in the order that all of the input has."""
+    """Return the columns to read, in the order of the input."""
     kept = {config.key_field, *config.attached_fields, *sent_names(columns, config)}
     return tuple(name for name in columns if name in kept)
 
 
 def plan_run(spec: BatchPredictSpec, run: Run) -> list[Chunk]:
-    """Return the chunks of a run by the plan in its directory, which is made if there is none.
+    """Return the chunks of a run from its plan, which is made if there is none.
 
     Raises:
         SourceError: inputs cannot be found, or lack a header.
-        InvalidArgument: the config names what the inputs have no column for, two columns cannot
+        InvalidArgument: the config names a column that the inputs do not have, two columns cannot
             both be columns of a table, or files that the run writes are among the inputs.
         ValueError: the plan in the directory was written by another release.
     """
@@ -131,10 +131,10 @@ def _absolute(uri: str) -> str:
 
 
 def pending_chunks(spec: BatchPredictSpec, run: Run) -> Iterator[Chunk]:
-    """Return the chunks of a run that this attempt has to do.
+    """Return the chunks of a run that are not finished.
 
-    A chunk is done if all of its rows are in undamaged parts. A chunk with a file that could not
-    be read is done again.
+    A chunk is finished if all of its rows are in undamaged parts. A chunk with a file that could
+    not be read is processed again.
     """
     chunks = plan_run(spec, run)
     done: set[int] = set()

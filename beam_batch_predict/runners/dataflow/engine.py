@@ -22,6 +22,8 @@ __all__ = ["DataflowEngine"]
 
 
 class DataflowEngine(Engine):
+    """The engine of Dataflow, a service that runs a job on its own machines."""
+
     """Dataflow."""
 
     workers_have_account = True
@@ -32,7 +34,7 @@ class DataflowEngine(Engine):
         self.workers_lack_package = not (images or brings_package(options))
 
     def derive(self, resources: Resources, given: Given, copies: ModelCopies) -> DerivedOptions:
-        """Derive all that the job asks of Dataflow."""
+        """Derive the options for the machines, accounts and labels of the job."""
         return dataflow_options(resources, given, copies, default_region=_default_region)
 
     def check_reach(self, spec: BatchPredictSpec) -> str:
