@@ -1,4 +1,4 @@
-"""A finished job of any service in a few lines for people."""
+"""A finished job of any service as a few lines of text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _ROWS = re.compile(r"\d+ rows? failed: ")
 
 
 def summary(job_resource: bytes) -> str:
-    """Summarize how a job ended, how many rows it had, and where its results are.
+    """Summarize the state of a job, its numbers of rows, and its destination.
 
     Args:
         job_resource: the job resource as JSON, of Vertex AI or of AI Platform Prediction.

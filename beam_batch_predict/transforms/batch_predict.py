@@ -36,8 +36,8 @@ class BatchPredict(beam.PTransform):
             spec, or a job resource (anything with `to_spec()`, such as
             `BatchPredictionJob`).
         run: private: the run, if a launcher has claimed its directory or resumes it. By default
-            a new run gets a directory of its own under the destination, or, where that is in
-            BigQuery, under Beam's `--temp_location`.
+            a new run gets its own directory under the destination, or, if the results are tables,
+            under Beam's `--temp_location`.
 
     Returns:
         A PCollection of the published files or tables: (uri, rows) of each.
@@ -106,7 +106,7 @@ def _spec_of(job: Any) -> BatchPredictSpec:
 
 
 def _is_json(text: str) -> bool:
-    """Whether a string is a job file's text rather than the name of the file."""
+    """Whether a string is the text of a job file, not its name."""
     return text.lstrip("\ufeff \t\r\n")[:1] in ("{", "[", "")
 
 

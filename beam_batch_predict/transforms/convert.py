@@ -1,4 +1,4 @@
-"""Rows to instances."""
+"""Conversion of rows to instances."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class ConvertInstances(beam.PTransform):
     Raises:
         InvalidArgument: an argument has the wrong type, or the model is missing; or the input is
             not a PCollection of batches.
-        ModelError: when the pipeline runs, and the signature cannot be read.
+        ModelError: when the pipeline runs, if the signature cannot be read.
 
     Example:
         >>> ConvertInstances(InstanceConfig(key_field="id")).config.key_field
@@ -78,7 +78,7 @@ class ConvertInstances(beam.PTransform):
 
 
 class ConvertRows(beam.DoFn):
-    """Converts the rows of batches; reads the signature if raw strings need it.
+    """A DoFn that converts rows, and reads the signature if raw strings need it.
 
     Args:
         config: how a row becomes an instance.
@@ -101,7 +101,7 @@ class ConvertRows(beam.DoFn):
         self._takes_string = False
 
     def setup(self) -> None:
-        """Read the signature: here, because the launcher may have no access to the model."""
+        """Read the signature on the worker: the launcher may lack access to the model."""
         if self._model is not None:
             with self._record_failure():
                 self._takes_string = not takes_examples(check_model(self._model).inputs)
@@ -112,6 +112,6 @@ class ConvertRows(beam.DoFn):
         if len(batch.instances):
             raise InvalidArgument(
                 "the rows of this batch are instances already",
-                "leave ConvertInstances out; BatchInstances takes (key, row) for rows with keys",
+                "leave ConvertInstances out; BatchInstances accepts (key, row) for rows with keys",
             )
         yield convert(batch, self._config, self._non_finite, takes_string=self._takes_string)

@@ -1,4 +1,4 @@
-"""Instances to predictions."""
+"""Prediction of instances by a model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Predict(beam.PTransform):
 
     Args:
         model: the model, or the path or URI of its directory.
-        batch_size: the most rows in a call of the model.
+        batch_size: the maximum number of rows in a call of the model.
         non_finite: ERROR fails a row whose prediction has a NaN or an infinity.
         call_timeout_seconds: the time limit of a call of the model; the rows of a call that
             exceeds it fail. 0 is no limit.
@@ -38,7 +38,7 @@ class Predict(beam.PTransform):
     Raises:
         InvalidArgument: an argument has the wrong type or is out of range, or the input is not
             a PCollection of batches.
-        ModelError: when the pipeline runs, and the model cannot be loaded.
+        ModelError: when the pipeline runs, if the model cannot be loaded.
 
     Example:
         >>> Predict("models/penguins", batch_size=512).settings.batch_size

@@ -41,7 +41,7 @@ class WriteResults(beam.PTransform):
     `predictions_0001.jsonl` and so on, and `errors_0001.jsonl` and so on if rows failed. With the
     format "csv" the names end in `.csv`, and each file begins with the same header; with "parquet"
     they end in `.parquet`, and columns are typed; with "tf-record" they end in `.tfrecord`, and
-    records are tf.train.Examples. The files appear when all rows are written, each of them whole.
+    records are tf.train.Examples. Complete files appear when all rows are written.
 
     `GcsDestination(own_directory=False)` puts the files of a single run directly under the
     prefix; `file_names=FileNames.SHARDED` names them `prediction.results-00000-of-00006`.
@@ -117,8 +117,8 @@ class WriteRun(beam.PTransform):
 
     Args:
         run: the run.
-        output: what the files hold, and what their names are.
-        limit: the limit of failed rows.
+        output: the content and the names of the files.
+        limit: the limit on failed rows.
         source: the source that the run reads by a chunk plan; None if there is no plan.
         start: a singleton with the time when the run began; None if no step has begun it.
     """
@@ -138,7 +138,7 @@ class WriteRun(beam.PTransform):
         self._start = start
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
-        """Write, finish, clean up."""
+        """Write the parts, finish the run, and clean up."""
         once = batches.pipeline | "Once" >> beam.Create([None])
         start = begun = AsSingleton(self._start) if self._start else None
         if start is None and not (self._run.tables is None and self._run.own_directory):
@@ -150,7 +150,7 @@ class WriteRun(beam.PTransform):
             | "WriteParts" >> beam.ParDo(self._write, begun)
         )
         published = once | "Finish" >> beam.ParDo(self._finish, AsIter(parts), start)
-        # The step of a side input is done: Beam does not retry it after this step.
+        # Beam does not retry the step of a side input after this step.
         _ = once | "CleanUp" >> beam.Map(
             clean_up,
             AsIter(published),
@@ -160,7 +160,7 @@ class WriteRun(beam.PTransform):
         return published
 
     def _temporary(self) -> list[str]:
-        """The temporary directories of a run whose results are tables, innermost first."""
+        """Return the temporary directories of a run with tables, innermost first."""
         directory = self._run.directory
         if self._run.tables is None or not files.is_local(directory):
             return []

@@ -28,11 +28,11 @@ from beam_batch_predict.transforms.checks import as_predicted
 __all__ = ["FinishRun", "WriteParts", "clean_up"]
 
 OPEN_PARTS = 64
-"""The most parts that a bundle keeps open, if a runner mixes batches of many chunks."""
+"""The maximum number of open parts in a bundle, if a runner mixes batches of many chunks."""
 
 
 class WriteParts(beam.DoFn):
-    """Writes batches to parts, one per chunk if its batches arrive in order."""
+    """A DoFn that writes batches to parts, one per chunk if batches are in order."""
 
     def __init__(
         self,
@@ -110,7 +110,7 @@ class WriteParts(beam.DoFn):
 
 
 class FinishRun(beam.DoFn):
-    """Publishes all parts of a run, and finishes its job resource."""
+    """A DoFn that publishes all parts of a run and finishes its job resource."""
 
     def __init__(
         self,
