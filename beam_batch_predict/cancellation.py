@@ -63,7 +63,7 @@ class _Outcome(NamedTuple):
 
 
 class _State:
-    """The state of this process: registered callbacks, and the signal that was received."""
+    """The state of this process: registered callbacks, and the received signal."""
 
     def __init__(self) -> None:
         self.received: signal.Signals | None = None

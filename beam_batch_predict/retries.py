@@ -131,7 +131,7 @@ def retried(
 
 
 def waits(first: float, longest: float) -> Iterator[float]:
-    """Yield the seconds to wait before each new attempt: doubled each time, up to a limit.
+    """Yield the seconds before each new attempt: doubled each time, up to a limit.
 
     Each wait is a random part of that time, at least half of it, so that many workers do not retry
     at the same time.

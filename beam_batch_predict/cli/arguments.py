@@ -22,7 +22,7 @@ __all__ = ["Separated", "Takes", "flags_of", "separate"]
 
 
 class Takes(enum.Enum):
-    """The value after a flag: any value; true, false or nothing, which is true; or nothing."""
+    """The value after a flag: any; true, false or nothing (true); or nothing."""
 
     VALUE = "a value"
     BOOLEAN = "true or false"

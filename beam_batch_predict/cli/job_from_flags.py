@@ -139,7 +139,7 @@ def _contradictions(given: Mapping[str, str]) -> Iterator[Violation]:
 
 
 def _by_flag(violation: Violation) -> Violation | None:
-    """Return the violation with the flag instead of the field; None if that is reported."""
+    """Return the violation with its flag as the path; None if already reported."""
     message = _NAMES.sub(lambda found: _FLAGS[found[1]], violation.message)
     for name, field in _BY_NAME.items():
         if violation.path == field.path or violation.path.startswith(

@@ -21,7 +21,7 @@ from beam_batch_predict.retries import ERROR_CODES
 from beam_batch_predict.runners.dataflow.submission import NotSubmitted
 from beam_batch_predict.runners.engine import Engine
 from beam_batch_predict.runners.errors import status_of_pipeline_error
-from beam_batch_predict.runners.job_options import plan_options
+from beam_batch_predict.runners.job_options import runner_options
 from beam_batch_predict.runs.claim import claim_run, resume_run
 from beam_batch_predict.runs.external_job import write_external_job
 from beam_batch_predict.runs.lock import locked
@@ -92,10 +92,10 @@ def run_job(
         DestinationError: no output directory can be made; nothing was started.
         TakenOver: another process has resumed the run.
     """
-    planned = plan_options(job.resources, beam_flags, options.model_copies)
-    for note in planned.notes:
+    runner = runner_options(job.resources, beam_flags, options.model_copies)
+    for note in runner.notes:
         show(f"note: {note}")
-    engine = planned.engine()
+    engine = runner.engine()
     spec = job.to_spec(options)
     if engine.project:
         spec = spec.paid_by(engine.project)

@@ -40,7 +40,7 @@ class Verified(NamedTuple):
 
 
 def verify(directory: str) -> Verified:
-    """Compare the files of a directory with the manifest of the run that published them.
+    """Compare the files of a directory with the manifest of their run.
 
     All bytes are read: a file with the same digest is the file that the run wrote.
 
@@ -127,7 +127,7 @@ def _fault_of(directory: str, listed: Mapping[str, Any]) -> str:
 
 
 def _unlisted(directory: str, names: set[str]) -> Iterator[str]:
-    """Yield a text for each file that has the name of a published file and is not listed."""
+    """Yield a text for each file with the name of a published file but not listed."""
     for pattern in _naming(names).patterns:
         for file in files.match_in(directory, pattern):
             name = file.uri.rpartition("/")[2]

@@ -164,7 +164,7 @@ def _insecure_client(address: str) -> BigQueryReadClient:
 
 
 def sql_name(name: str) -> str:
-    r"""Quote the name of a table or a column for a query, with all special signs escaped.
+    r"""Quote the name of a table or column for a query, with escapes if necessary.
 
     Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#quoted_identifiers
 

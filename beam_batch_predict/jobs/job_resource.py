@@ -106,7 +106,7 @@ class JobResource(Resource, abc.ABC):
         return job
 
     def render(self, outcome: Outcome) -> bytes:
-        """Return the whole resource as indented JSON, with the output-only fields of a run.
+        """Return the resource as indented JSON, with the output-only fields of a run.
 
         The output-only fields of an earlier run are left out.
 

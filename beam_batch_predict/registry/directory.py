@@ -106,7 +106,7 @@ class RegisteredModel(NamedTuple):
         )
 
     def _number(self, wanted: str) -> int | None:
-        """Return the number of a version by its number or alias, even if it does not exist."""
+        """Return a version's number from its number or alias, even if it is missing."""
         if wanted in ("", DEFAULT):
             if self.default is None:
                 raise InvalidArgument(f"model {quoted(self.name)}: {self._no_version()}")

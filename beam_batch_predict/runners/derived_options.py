@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from beam_batch_predict.errors import Violation
 
-__all__ = ["DerivedOptions", "PlannedOption"]
+__all__ = ["DerivedOptions", "DerivedOption"]
 
 
-class PlannedOption(NamedTuple):
+class DerivedOption(NamedTuple):
     """An option that no flag gave.
 
     Attributes:
@@ -27,7 +27,7 @@ class PlannedOption(NamedTuple):
         """The option as on a command line.
 
         Example:
-            >>> PlannedOption("num_workers", "2", "…").flag
+            >>> DerivedOption("num_workers", "2", "…").flag
             '--num_workers=2'
         """
         return f"--{self.name}={self.value}"
@@ -42,6 +42,6 @@ class DerivedOptions(NamedTuple):
         violations: the violations of rules.
     """
 
-    options: tuple[PlannedOption, ...] = ()
+    options: tuple[DerivedOption, ...] = ()
     notes: tuple[str, ...] = ()
     violations: tuple[Violation, ...] = ()

@@ -13,7 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.runners.dataflow.engine import DataflowEngine
-from beam_batch_predict.runners.derived_options import PlannedOption
+from beam_batch_predict.runners.derived_options import DerivedOption
 from beam_batch_predict.runners.engine import Engine
 from beam_batch_predict.runners.local import LocalEngine
 from beam_batch_predict.runners.names import DATAFLOW, LOCAL, runner_name
@@ -22,7 +22,7 @@ from beam_batch_predict.runners.portable import PortableEngine
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 
-__all__ = ["RunnerOptions", "make_engine", "plan_options"]
+__all__ = ["RunnerOptions", "make_engine", "runner_options"]
 
 GIVEN = "given"
 
@@ -37,7 +37,7 @@ class RunnerOptions(NamedTuple):
     """
 
     given: tuple[str, ...]
-    derived: tuple[PlannedOption, ...]
+    derived: tuple[DerivedOption, ...]
     notes: tuple[str, ...]
 
     @property
@@ -53,7 +53,7 @@ class RunnerOptions(NamedTuple):
         r"""Yield each option with its source, as lines of text.
 
         Example:
-            >>> option = PlannedOption("service_account_email", "a@b", "serviceAccount")
+            >>> option = DerivedOption("service_account_email", "a@b", "serviceAccount")
             >>> print(*RunnerOptions(("--region=us-east1",), (option,), ()).lines(), sep="\n")
             --region=us-east1            given
             --service_account_email=a@b  from serviceAccount
@@ -75,7 +75,7 @@ def _in_one_piece(flags: Sequence[str]) -> Iterator[str]:
         yield flag
 
 
-def plan_options(
+def runner_options(
     resources: Resources,
     flags: Sequence[str],
     copies: ModelCopies = ModelCopies.AUTO,
@@ -92,7 +92,7 @@ def plan_options(
             flags and the job contradict each other.
 
     Example:
-        >>> plan_options(Resources(), ["--direct_num_workers=2"], ModelCopies.MACHINE).flags
+        >>> runner_options(Resources(), ["--direct_num_workers=2"], ModelCopies.MACHINE).flags
         ['--direct_num_workers=2', '--direct_running_mode=multi_threading']
     """
     given = flags_given(flags)

@@ -77,7 +77,7 @@ class _Unreachable(BatchPredictError):
 
 @contextlib.contextmanager
 def lost_connection_named() -> Iterator[None]:
-    """Convert the error of a lost connection to the job service that the block waits for.
+    """Convert the error of a lost connection to the job service, in the block.
 
     Raises:
         BatchPredictError: the connection is lost.

@@ -41,7 +41,7 @@ from google.protobuf import json_format, text_format  # type: ignore[import-unty
 from beam_batch_predict import cancellation
 from beam_batch_predict.errors import BatchPredictError, Violation
 from beam_batch_predict.messages import redacted
-from beam_batch_predict.runners.derived_options import DerivedOptions, PlannedOption
+from beam_batch_predict.runners.derived_options import DerivedOption, DerivedOptions
 from beam_batch_predict.runners.engine import Engine, Given
 from beam_batch_predict.runners.worker_main import PARENT
 from beam_batch_predict.spec.options import ModelCopies
@@ -83,7 +83,7 @@ class LocalEngine(Engine):
         if mode or workers == 1:
             return DerivedOptions()
         origin = f"--direct_num_workers={workers}"
-        option = PlannedOption("direct_running_mode", "multi_processing", origin)
+        option = DerivedOption("direct_running_mode", "multi_processing", origin)
         if copies is ModelCopies.MACHINE:
             option = option._replace(value="multi_threading", source=chosen)
         return DerivedOptions((option,))

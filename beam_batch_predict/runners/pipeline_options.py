@@ -94,7 +94,7 @@ def _beam_parser() -> _Parser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that raises errors instead of ending the process, and skips repeated flags."""
+    """A parser that raises errors, without an exit, and skips repeated flags."""
 
     def error(self, message: str) -> Any:
         raise InvalidArgument(message)

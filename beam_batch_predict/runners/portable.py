@@ -11,7 +11,7 @@ from apache_beam.options.pipeline_options import (
 )
 
 from beam_batch_predict.errors import Violation
-from beam_batch_predict.runners.derived_options import DerivedOptions, PlannedOption
+from beam_batch_predict.runners.derived_options import DerivedOption, DerivedOptions
 from beam_batch_predict.runners.engine import Engine, Given
 from beam_batch_predict.runners.names import WITH_JOB_SERVERS, runner_name
 from beam_batch_predict.runners.reachability import note_on_paths
@@ -48,7 +48,7 @@ class PortableEngine(Engine):
             return DerivedOptions()
         chosen = f"--model_copies={copies.value}"
         if "sdk_worker_parallelism" not in given:
-            return DerivedOptions((PlannedOption("sdk_worker_parallelism", "1", chosen),))
+            return DerivedOptions((DerivedOption("sdk_worker_parallelism", "1", chosen),))
         if str(self._parallelism) == "1":
             return DerivedOptions()
         message = f"several processes on a worker contradict {chosen}; leave out one of them"

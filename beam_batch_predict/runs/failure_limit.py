@@ -59,7 +59,7 @@ class Tally:
         self.rows = self.failed = self.chunks = 0
 
     def exceeds(self, limit: FailureLimit, rows: int, failed: int) -> bool:
-        """Add a chunk; return whether enough chunks now show that the run will exceed the limit."""
+        """Add a chunk, and return whether the chunks show that the run will fail."""
         self.rows += rows
         self.failed += failed
         self.chunks += 1

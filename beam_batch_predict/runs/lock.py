@@ -18,7 +18,9 @@ __all__ = ["in_use", "is_locked", "locked"]
 
 @contextlib.contextmanager
 def locked(parts_directory: str) -> Iterator[None]:
-    """Lock a run until the block ends; the kernel releases the lock of a process that dies.
+    """Lock a run until the block ends.
+
+    The kernel releases the lock of a process that dies.
 
     Raises:
         InvalidArgument: another process has the lock.

@@ -52,7 +52,9 @@ def begin_run(run: Run) -> datetime.datetime:
 
 
 def chunks_of(source: Source, config: InstanceConfig = InstanceConfig()) -> list[Chunk]:  # noqa: B008 - frozen
-    """Plan the chunks of a source: at least one, so that a run without parts has lost rows.
+    """Plan the chunks of a source.
+
+    There is at least one, so that missing parts are always detected.
 
     Raises:
         SourceError: inputs cannot be found, or lack a header.

@@ -91,7 +91,7 @@ def find_unfinished(prefix: str, spec: BatchPredictSpec, display_name: str) -> U
 
 
 def _directories(prefix: str, spec: BatchPredictSpec) -> list[tuple[str, datetime.datetime]]:
-    """Return the directories of runs with the model's name and their times, newest first."""
+    """Return the run directories with the model's name and times, newest first."""
     if isinstance(spec.destination, GcsDestination) and not spec.destination.own_directory:
         directory = shared_directory(prefix)
         time = _create_time(_job_in(directory) or {})

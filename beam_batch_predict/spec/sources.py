@@ -180,7 +180,7 @@ class Csv(SequentialSource):
 
 @dataclasses.dataclass(frozen=True)
 class TfRecord(SequentialSource):
-    """TFRecord files: one instance for each record; each file is read from its beginning.
+    """TFRecord files: one instance for each record; files are read from the start.
 
     Args:
         uris: as for `JsonLines`.
@@ -244,7 +244,7 @@ class FileList(SequentialSource):
 
 @dataclasses.dataclass(frozen=True)
 class Avro(FileSource):
-    """Avro files: one instance for each record, an array of its fields in schema order.
+    """Avro files: one instance for each record, an array of fields in schema order.
 
     Args:
         uris: as for `JsonLines`.

@@ -77,7 +77,7 @@ class AiPlatformJob(AiPlatformJobFields, JobResource):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on fields that are used in another way than by the service, and on the model.
+        """Notes on fields that are not used as by the service, and on the model.
 
         Example:
             >>> AiPlatformJob(prediction_input=PredictionInput(runtime_version="2.11")).notes

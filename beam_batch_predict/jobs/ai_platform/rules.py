@@ -40,7 +40,7 @@ _WRITTEN = ("prediction.", "job.json", "manifest.json")
 
 
 def breaches(job: AiPlatformJobFields, broken: Collection[str] = ()) -> list[Violation]:
-    """Find violations of the rules of AI Platform Prediction, and unsupported requests.
+    """Find violations of AI Platform Prediction's rules, and unsupported requests.
 
     Args:
         job: the job, without the values that could not be read.

@@ -81,7 +81,7 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on fields that are used in another way than by the service, and on the model.
+        """Notes on fields that are not used as by the service, and on the model.
 
         Example:
             >>> BatchPredictionJob(service_account="a@b").notes

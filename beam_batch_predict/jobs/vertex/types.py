@@ -328,7 +328,7 @@ class ResourcesConsumed(Resource):
 
 
 class CompletionStats(Resource):
-    """Output only: the numbers of instances that succeeded, failed or were not attempted."""
+    """Output only: numbers of successful, failed and not attempted instances."""
 
     successful_count: Int64 | None = None
     failed_count: Int64 | None = None

@@ -7,7 +7,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, WorkerOptions
 
-from beam_batch_predict.runners.dataflow.options import dataflow_options, is_stand_in
+from beam_batch_predict.runners.dataflow.options import dataflow_options, is_emulator
 from beam_batch_predict.runners.dataflow.submission import submitting
 from beam_batch_predict.runners.dataflow.waiting import wait_for_dataflow
 from beam_batch_predict.runners.derived_options import DerivedOptions
@@ -39,7 +39,7 @@ class DataflowEngine(Engine):
 
     def check_reach(self, spec: BatchPredictSpec) -> str:
         """Refuse paths of this machine."""
-        if not is_stand_in(self.options.view_as(GoogleCloudOptions).dataflow_endpoint):
+        if not is_emulator(self.options.view_as(GoogleCloudOptions).dataflow_endpoint):
             refuse_local_paths(spec)
         return ""
 

@@ -34,7 +34,7 @@ def machines(builder: OptionBuilder) -> None:
     if _is_prime(builder) and machine and "machine_type" not in builder.values:
         builder.notes.append(f"{machine.field}: not used; Dataflow Prime chooses machines")
     else:
-        builder.take("machine_type", machine)
+        builder.use("machine_type", machine)
     _accelerators(builder)
     for field in builder.resources.unused:
         builder.notes.append(f"{field}: not used on Dataflow")
@@ -109,8 +109,8 @@ def workers(builder: OptionBuilder) -> None:
     """Choose the number of machines, and whether Dataflow may change it."""
     resources, values = builder.resources, builder.values
     fixed = values.get("autoscaling_algorithm") == "NONE"
-    builder.take("num_workers", resources.workers_at_start)
-    builder.take("max_num_workers", resources.workers_at_most)
+    builder.use("num_workers", resources.workers_at_start)
+    builder.use("max_num_workers", resources.workers_at_most)
     start = values.get("num_workers")
     default = resources.default_workers_at_most
     if default and "max_num_workers" not in values and not fixed:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from beam_batch_predict.errors import Violation
-from beam_batch_predict.runners.derived_options import PlannedOption
+from beam_batch_predict.runners.derived_options import DerivedOption
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Requested, Resources
 
@@ -34,28 +34,28 @@ class OptionBuilder:
             if value is not None and value is not False and value not in ("", [])
         }
         self.origins: dict[str, str] = {}
-        self.options: list[PlannedOption] = []
+        self.options: list[DerivedOption] = []
         self.notes: list[str] = []
         self.wrong: list[Violation] = []
 
-    def take(self, name: str, wanted: Requested[Any] | None, *, tell: bool = True) -> None:
+    def use(self, name: str, wanted: Requested[Any] | None, *, note: bool = True) -> None:
         """Make an option from a requested value, unless a flag has another value."""
         if wanted is None:
             return
         found = self.values.get(name)
         if found is None:
             self.put(name, wanted.value, wanted.field)
-        elif tell and str(found) != str(wanted.value):
+        elif note and str(found) != str(wanted.value):
             self.notes.append(f"--{name}={found} overrides {wanted.field} ({wanted.value})")
 
     def put(self, name: str, value: Any, origin: str) -> None:
         """Make an option that no flag has set."""
         self.values[name], self.origins[name] = value, origin
-        self.options.append(PlannedOption(name, str(value), origin))
+        self.options.append(DerivedOption(name, str(value), origin))
 
     def add(self, name: str, value: str, origin: str) -> None:
         """Add an entry to an option that is a list."""
-        self.options.append(PlannedOption(name, value, origin))
+        self.options.append(DerivedOption(name, value, origin))
 
     def shown(self, name: str) -> str:
         """Return a value with its source, for messages."""

@@ -26,7 +26,7 @@ from beam_batch_predict.runners.derived_options import DerivedOptions
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 
-__all__ = ["dataflow_options", "is_stand_in"]
+__all__ = ["dataflow_options", "is_emulator"]
 
 _REGION = re.compile(r"[a-z]+(-[a-z]+)+[0-9]+")
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/(?P<location>[^/]+)/keyRings/[^/]+/cryptoKeys/.+")
@@ -55,7 +55,7 @@ def dataflow_options(
         >>> machine = Requested("n1-standard-4", "dedicatedResources.machineSpec.machineType")
         >>> given = {"project": "p-1", "region": "us-east1", "temp_location": "gs://bucket/tmp"}
         >>> dataflow_options(Resources(machine_type=machine), given).options[-1]
-        PlannedOption(name='machine_type', value='n1-standard-4', \
+        DerivedOption(name='machine_type', value='n1-standard-4', \
 source='dedicatedResources.machineSpec.machineType')
         >>> dataflow_options(Resources(machine_type=machine), given | {"machine_type": "n2"}).notes
         ('--machine_type=n2 overrides dedicatedResources.machineSpec.machineType (n1-standard-4)',)
@@ -73,7 +73,7 @@ source='dedicatedResources.machineSpec.machineType')
 
 def _location(builder: OptionBuilder, default_region: Callable[[], str | None]) -> None:
     """Choose the project, the region, and the directories of staged files."""
-    builder.take("project", builder.resources.project, tell=False)
+    builder.use("project", builder.resources.project, note=False)
     _region(builder, default_region)
     values = builder.values
     if "project" not in values:
@@ -90,7 +90,7 @@ def _location(builder: OptionBuilder, default_region: Callable[[], str | None]) 
 
 
 def _region(builder: OptionBuilder, default_region: Callable[[], str | None]) -> None:
-    builder.take("region", builder.resources.region)
+    builder.use("region", builder.resources.region)
     if "region" not in builder.values:
         found = default_region()
         if found:
@@ -111,7 +111,7 @@ def _directories(builder: OptionBuilder) -> None:
     if "temp_location" not in values:
         message = "required: a directory gs://bucket/… for files that Dataflow needs to run the job"
         builder.refuse("--temp_location", message)
-    if is_stand_in(values.get("dataflow_endpoint")):
+    if is_emulator(values.get("dataflow_endpoint")):
         return
     for name in ("temp_location", "staging_location"):
         found = values.get(name)
@@ -135,8 +135,8 @@ def _name(builder: OptionBuilder, new_name: Callable[[str], str]) -> None:
 
 def _accounts(builder: OptionBuilder) -> None:
     """Choose the account of the workers and the encryption key."""
-    builder.take("service_account_email", builder.resources.service_account)
-    builder.take("dataflow_kms_key", builder.resources.kms_key)
+    builder.use("service_account_email", builder.resources.service_account)
+    builder.use("dataflow_kms_key", builder.resources.kms_key)
     key, region = builder.values.get("dataflow_kms_key"), builder.values.get("region")
     if key is None:
         return
@@ -174,6 +174,6 @@ def _labels(builder: OptionBuilder) -> None:
     builder.wrong += check_labels({**builder.resources.labels, **given}, given)
 
 
-def is_stand_in(endpoint: str | None) -> bool:
+def is_emulator(endpoint: str | None) -> bool:
     """Whether an endpoint is an emulator, for which Beam does not check paths either."""
     return re.match(r"https?://localhost\b", endpoint or "") is not None

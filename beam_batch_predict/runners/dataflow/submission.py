@@ -87,7 +87,7 @@ def _refusal(error: Exception) -> NotSubmitted | None:
 
 
 def _unclear(error: Exception) -> BatchPredictError:
-    """Make the error for a request whose answer does not show whether the job was created."""
+    """Make the error for an answer that does not show whether a job was created."""
     unclear = BatchPredictError(
         f"Dataflow has not confirmed the job: {service_message(error)}",
         "check whether the job runs there; if it does not, use --resume",

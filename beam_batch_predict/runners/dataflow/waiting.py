@@ -142,7 +142,7 @@ class _Poller:
 
 
 def _wait_for_reason(messages: _Messages, run_state: Callable[[], RunState]) -> None:
-    """Wait until the service gives the reason of a failure, or the job resource has it."""
+    """Wait until the service or the job resource has the reason of a failure."""
     end = time.monotonic() + SECONDS_FOR_REASON
     while messages.reason is None and run_state() is not RunState.FAILED and time.monotonic() < end:
         time.sleep(FIRST_WAIT)
