@@ -357,8 +357,8 @@ def refused_fields(form, kind, config):
     if form == "jsonl" and kind == "array":
         excluded = {
             "excludedFields": (
-                "cannot be used with instanceType array: only includedFields defines the order",
-                "list the fields to send there",
+                "cannot be combined with instanceType array, because the fields of a 'jsonl' line",
+                "list the fields to send in includedFields",
             )
         }
         return {

@@ -222,6 +222,13 @@ def test_a_path_with_a_finished_run_is_refused(run, out):
     assert results(out) | {"job.json": (out / "job.json").read_bytes()} == before
 
 
+@pytest.mark.parametrize("state", ["FAILED", "CANCELLED", "JOB_STATE_CANCELLED"])
+def test_the_record_of_a_job_that_ended_and_left_nothing_gives_way(state, run, out):
+    out.mkdir()
+    (out / "job.json").write_text(json.dumps({"state": state}))
+    assert run()["state"] == "SUCCEEDED"
+
+
 def test_of_jobs_that_come_together_one_gets_the_path(run, out, monkeypatch):
     from beam_batch_predict.runs import output_path
 

@@ -94,12 +94,13 @@ def _array_order(job: BatchPredictionJobFields, broken: Collection[str]) -> Iter
         return
     if config.included_fields or "instanceConfig.includedFields" in broken:
         return
-    order = "only includedFields defines the order of the fields of a 'jsonl' line in an array"
+    order = "because the fields of a 'jsonl' line have no order"
     if config.excluded_fields:
-        message = f"cannot be used with instanceType array: {order}; list the fields to send there"
-        yield Violation("instanceConfig.excludedFields", message)
+        message = f"cannot be combined with instanceType array, {order}"
+        hint = "list the fields to send in includedFields"
+        yield Violation("instanceConfig.excludedFields", f"{message}; {hint}")
     elif config.key_field:
-        message = f"required for keyField with instanceType array: {order}"
+        message = f"required for keyField with instanceType array, {order}"
         yield Violation("instanceConfig.includedFields", message)
 
 
