@@ -159,7 +159,7 @@ def _cloud() -> Iterator[str]:
 
 def _publish(count: int, directory: str) -> None:
     from beam_batch_predict.runs.finish import finish_run
-    from beam_batch_predict.runs.record import Run, fresh_time
+    from beam_batch_predict.runs.run import Run, fresh_time
     from beam_batch_predict.sinks.parts.metadata import read_parts
     from beam_batch_predict.sinks.publish.files import remove_parts
     from beam_batch_predict.spec import OutputSettings

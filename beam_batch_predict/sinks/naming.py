@@ -19,7 +19,7 @@ from beam_batch_predict import files
 from beam_batch_predict.spec import FileNames
 
 __all__ = [
-    "JOB_RECORD",
+    "JOB_RESOURCE",
     "MANIFEST",
     "PARTS",
     "Naming",
@@ -34,7 +34,7 @@ __all__ = [
     "time_of_directory",
 ]
 
-JOB_RECORD = "job.json"
+JOB_RESOURCE = "job.json"
 
 MANIFEST = "manifest.json"
 

@@ -24,7 +24,7 @@ from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import DestinationError, LostRowsError
 from beam_batch_predict.runs import finish
 from beam_batch_predict.runs.finish import finish_run
-from beam_batch_predict.runs.record import Run
+from beam_batch_predict.runs.run import Run
 from beam_batch_predict.sinks.parts.accounting import check_parts
 from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish import bigquery

@@ -195,12 +195,12 @@ def test_fields_that_change_nothing_are_noted(changes, start, words):
 def test_labels_are_kept_and_noted():
     job = read_job(body({"labels": {"team": "x"}}))
     assert any(note.startswith("labels: kept in the job resource") for note in job.notes)
-    assert json.loads(job.record(spec.Outcome("gs://b/out", CREATED)))["labels"] == {"team": "x"}
+    assert json.loads(job.render(spec.Outcome("gs://b/out", CREATED)))["labels"] == {"team": "x"}
 
 
 def record_of(job=None, **how):
     job = job or read_job(body())
-    return json.loads(job.record(spec.Outcome("gs://b/out", CREATED, **how)))
+    return json.loads(job.render(spec.Outcome("gs://b/out", CREATED, **how)))
 
 
 def test_the_record_of_a_job_that_succeeded():
@@ -282,7 +282,7 @@ def test_the_record_of_a_finished_job_can_be_run_again():
     finished = record_of(start_time=STARTED, end_time=ENDED, successful_count=1)
     again = read_job(finished)
     later = datetime.timedelta(days=1)
-    record = json.loads(again.record(spec.Outcome("gs://b/out", CREATED + later)))
+    record = json.loads(again.render(spec.Outcome("gs://b/out", CREATED + later)))
     assert record["state"] == "QUEUED"
     assert "endTime" not in record
     assert record["etag"] != finished["etag"]

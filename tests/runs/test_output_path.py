@@ -35,7 +35,7 @@ class Job:
             source = dataclasses.replace(source, chunk_bytes=options.chunk_bytes)
         return dataclasses.replace(self.spec, source=source, job=self)
 
-    def record(self, outcome):
+    def render(self, outcome):
         state = "RUNNING" if outcome.start_time else "QUEUED"
         if outcome.end_time:
             state = "FAILED" if outcome.error else "SUCCEEDED"

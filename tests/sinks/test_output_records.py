@@ -17,7 +17,7 @@ from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.commands.verify import verify
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runs.record import Run, now
+from beam_batch_predict.runs.run import Run, now
 from beam_batch_predict.sinks.columns import layout
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup
 from beam_batch_predict.sinks.error_summary.stats import stats_lines

@@ -11,7 +11,7 @@ import pytest
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError, LostRowsError
 from beam_batch_predict.runs.finish import finish_run
-from beam_batch_predict.runs.record import Run, fresh_time, now
+from beam_batch_predict.runs.run import Run, fresh_time, now
 from beam_batch_predict.sinks.naming import naming_of
 from beam_batch_predict.sinks.parts.accounting import check_parts
 from beam_batch_predict.sinks.parts.part import PartWriter
@@ -113,7 +113,7 @@ def test_no_part_of_a_plan_is_a_loss():
 
 
 def test_a_loss_publishes_nothing(tmp_path, part, published):
-    record = Run(str(tmp_path), now(), run="run")
+    record = Run(str(tmp_path), now(), name="run")
     with pytest.raises(LostRowsError):
         finish_run(three_chunks(part)[1:], record, OutputSettings())
     assert published(tmp_path) == {}
@@ -175,7 +175,7 @@ def test_a_publication_that_broke_off_goes_on(
 
 
 def test_a_publication_done_twice_is_the_same(tmp_path, parts_directory, part, published):
-    record = Run(str(tmp_path), now(), run="run")
+    record = Run(str(tmp_path), now(), name="run")
     parts = three_chunks(part)
     first = finish_run(parts, record, OutputSettings())
     before = published(tmp_path)
@@ -235,10 +235,10 @@ def test_files_of_another_run_are_not_overwritten(kind, tmp_path, part, publishe
     (tmp_path / "job.json").write_bytes(b"theirs too")
 
     class Job:
-        def record(self, outcome):
+        def render(self, outcome):
             return b"{}"
 
-    record = Run(str(tmp_path), now(), Job(), run="run")
+    record = Run(str(tmp_path), now(), Job(), name="run")
     with pytest.raises(DestinationError, match="another run has published"):
         finish_run(three_chunks(part), record, OutputSettings())
     assert published(tmp_path) == {f"{kind}_0001.jsonl": b"theirs"}
@@ -276,7 +276,7 @@ def test_names_sort_in_order_beyond_9999():
 def test_a_directory_may_have_characters_of_patterns(name, tmp_path, predicted, published):
     (tmp_path / "a1").mkdir()
     (tmp_path / "a1" / "predictions_0001.jsonl").write_bytes(b"of a neighbour")
-    record = Run(str(tmp_path / name), now(), run="run")
+    record = Run(str(tmp_path / name), now(), name="run")
     batch = predicted(2, last=True)
     directory = str(tmp_path / name / "_parts" / "run")
     writer = PartWriter(directory, batch, OutputSettings(), time.perf_counter())
@@ -285,7 +285,7 @@ def test_a_directory_may_have_characters_of_patterns(name, tmp_path, predicted, 
     finish_run(parts, record, OutputSettings())
     assert list(published(tmp_path / name)) == ["predictions_0001.jsonl"]
     with pytest.raises(DestinationError):
-        finish_run(parts, dataclasses.replace(record, run="another"), OutputSettings())
+        finish_run(parts, dataclasses.replace(record, name="another"), OutputSettings())
     remove_parts(directory)
     assert not (tmp_path / name / "_parts" / "run").exists()
 

@@ -16,7 +16,7 @@ from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.sinks.error_summary.groups import merge_groups
 from beam_batch_predict.sinks.error_summary.stats import stats_lines
 from beam_batch_predict.sinks.formats.by_name import record_formats
-from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, naming_of
+from beam_batch_predict.sinks.naming import JOB_RESOURCE, MANIFEST, naming_of
 from beam_batch_predict.sinks.parts.final_files import WholeFile, final_files
 from beam_batch_predict.sinks.parts.part import Part, PartFile, commit_file
 from beam_batch_predict.spec import FileNames, OutputSettings
@@ -254,7 +254,7 @@ def remove_parts(directory: str) -> None:
             files.delete([_claim_in(directory)])
             above, _, name = _claim_in(directory).rpartition("/")
             files.remove_asides(above, [name])
-            files.remove_asides(os.path.dirname(above), [JOB_RECORD, MANIFEST])
+            files.remove_asides(os.path.dirname(above), [JOB_RESOURCE, MANIFEST])
     if files.is_local(directory):
         shutil.rmtree(directory, ignore_errors=True)
         with contextlib.suppress(OSError):  # another run has parts in this directory

@@ -342,14 +342,14 @@ def test_a_signal_while_a_job_is_handed_over_leaves_open_whether_it_runs():
     end = threading.Event()
 
     def work():
-        with cancellation.elsewhere(), cancellation.handing_over():
+        with cancellation.running_remotely(), cancellation.submitting():
             os.kill(os.getpid(), signal.SIGTERM)
             end.wait()
 
     try:
         with (
             cancellation.on_signals(),
-            pytest.raises(cancellation.JobGoesOn, match="check whether it"),
+            pytest.raises(cancellation.JobContinues, match="check whether it"),
         ):
             cancellation.call(work)
     finally:
