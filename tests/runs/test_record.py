@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
+from beam_batch_predict.runs.record import Run, now
 
 from beam_batch_predict.errors import DestinationError, TakenOver
 from beam_batch_predict.jobs import read_job
-from beam_batch_predict.runs.record import Run, now
 from beam_batch_predict.spec import RunState
 
 ERROR = DestinationError("the disk is full", "").status
