@@ -166,7 +166,7 @@ class JsonLineRecords:
         try:
             return dumps(key, self._non_finite)
         except (TypeError, RecursionError):
-            return dumps(words_for(key))
+            return dumps(fallback_text(key))
 
     def _identity_pieces(self, batch: InstanceBatch, rows: Sequence[int]) -> list[Piece]:
         """The text before the prediction or the error: the key, or the instance and fields."""
