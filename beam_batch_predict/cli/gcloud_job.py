@@ -25,8 +25,8 @@ def job_of(
     """Make the job of a command line.
 
     Args:
-        arguments: of a parser with `add_submit_flags`.
-        environment: of the process.
+        arguments: the arguments of a parser with `add_submit_flags`.
+        environment: the environment variables.
 
     Raises:
         InvalidJob: something is wrong with the job; each violation has the name of its flag.
@@ -40,8 +40,8 @@ def job_of(
     except InvalidJob as error:
         flagged = [_by_flag(violation) for violation in error.violations]
         # A mistake in a flag is not reported again for the field that it sets.
-        said = {violation.path for violation in wrong}
-        wrong += of_labels + [violation for violation in flagged if violation.path not in said]
+        reported = {violation.path for violation in wrong}
+        wrong += of_labels + [violation for violation in flagged if violation.path not in reported]
         raise InvalidJob("the command line", wrong) from None
     if wrong or of_labels:
         raise InvalidJob("the command line", wrong + of_labels)

@@ -280,7 +280,7 @@ DRY_RUN = Option(
 
 
 def _parsed(option: Option, text: str) -> Any:
-    """Parse the value of an option, or raise with what was expected."""
+    """Parse the value of an option, or raise an error with the expected form."""
     try:
         return option.parse(text)
     except ValueError:

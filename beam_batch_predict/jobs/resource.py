@@ -90,7 +90,7 @@ class Resource(BaseModel):
         renamed: dict[Any, Any] = {}
         for key, value in data.items():
             name, field = cls.field_of_key(key) or (key, None)
-            # Null is a value only for fields that take any JSON value.
+            # Null is a value only for fields that accept any JSON value.
             if value is None and field and field.annotation is not _ANY_VALUE:
                 continue
             # If a field has both names, the snake_case one stays, as an unknown field.
@@ -201,7 +201,7 @@ def _canonical(cls: type[Resource], location: Location) -> tuple[Location, Any]:
 
 
 def _bare(annotation: Any) -> Any:
-    """`X` for `X | None` and for `Annotated[X, …]`."""
+    """Return `X` for `X | None` and for `Annotated[X, …]`."""
     while get_origin(annotation) in (Union, types.UnionType, Annotated):
         annotation = get_args(annotation)[0]
     return annotation
