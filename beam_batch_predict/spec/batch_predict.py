@@ -29,6 +29,7 @@ from beam_batch_predict.spec.predict_settings import (
     PredictSettings,
 )
 from beam_batch_predict.spec.sources import (
+    SOURCES,
     BigQuery,
     Source,
 )
@@ -89,7 +90,7 @@ class BatchPredictSpec:
     job: JobRenderer | None = None
 
     def __post_init__(self) -> None:
-        check_type(self.source, Source, "source")
+        check_type(self.source, SOURCES, "source")
         check_type(self.model, SavedModel, "model")
         check_type(self.destination, (GcsDestination, BigQueryDestination), "destination")
         check_type(self.instances, InstanceConfig, "instances")

@@ -15,11 +15,17 @@ from typing import ClassVar
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.gcp.bigquery import BigQueryClients
 from beam_batch_predict.messages import quoted
-from beam_batch_predict.spec.checks import check_positive, check_strings
+from beam_batch_predict.spec.checks import (
+    check_fields,
+    check_positive,
+    check_strings,
+    check_type,
+)
 
 __all__ = [
     "DEFAULT_CHUNK_BYTES",
     "DEFAULT_MAX_INSTANCE_BYTES",
+    "SOURCES",
     "Avro",
     "BigQuery",
     "Csv",
@@ -165,6 +171,7 @@ class Csv(SequentialSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_type(self.multiline, bool, "multiline")
         check_positive(self.max_instance_bytes, "max_instance_bytes")
 
     @property
@@ -203,6 +210,7 @@ class TfRecord(SequentialSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        check_type(self.gzip, bool, "gzip")
         check_positive(self.max_instance_bytes, "max_instance_bytes")
 
     @property
@@ -330,10 +338,9 @@ class BigQuery(Source):
     query_job_id: str = dataclasses.field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("table", "query", "row_restriction", "query_job_id"):
-            if not isinstance(getattr(self, name), str):
-                found = quoted(getattr(self, name))
-                raise InvalidArgument(f"{name}: expected a string, found {found}")
+        check_fields(self, str, "table", "query", "row_restriction", "query_job_id")
+        check_type(self.clients, BigQueryClients, "clients")
+        check_type(self.snapshot_time, (datetime.datetime, type(None)), "snapshot_time")
         check_positive(self.chunk_bytes, "chunk_bytes")
         if self.table:
             object.__setattr__(self, "table", ".".join(_table_parts(self.table)))
@@ -373,3 +380,7 @@ def _table_parts(text: str) -> tuple[str, str, str]:
         if mark in table:
             raise InvalidArgument(f"table: {quoted(text)} names {what}, not a table", hint)
     return project, dataset, table
+
+
+SOURCES = (JsonLines, Csv, TfRecord, FileList, Avro, Parquet, BigQuery)
+"""The classes of sources that can be read."""

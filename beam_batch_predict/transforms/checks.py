@@ -17,22 +17,13 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec import (
-    Avro,
-    BigQuery,
     BigQueryDestination,
-    Csv,
     Destination,
-    FileList,
     GcsDestination,
-    JsonLines,
-    Parquet,
     SavedModel,
-    TfRecord,
 )
-from beam_batch_predict.spec.checks import check_type
 
 __all__ = [
-    "SOURCES",
     "as_batch",
     "as_destination",
     "as_model",
@@ -42,8 +33,6 @@ __all__ = [
     "check_row",
     "check_rows",
 ]
-
-SOURCES = (JsonLines, Csv, TfRecord, FileList, Avro, Parquet, BigQuery)
 
 _EXAMPLES = {
     "ReadInstances": "pipeline | ReadInstances(source)",
@@ -89,9 +78,12 @@ def as_destination(value: Any) -> Destination:
     if isinstance(value, (str, os.PathLike)):
         uri = os.fspath(value)
         return BigQueryDestination(uri) if uri.startswith("bq://") else GcsDestination(uri)
-    check_type(value, (GcsDestination, BigQueryDestination), "destination")
-    destination: Destination = value
-    return destination
+    if not isinstance(value, (GcsDestination, BigQueryDestination)):
+        raise InvalidArgument(
+            "destination: expected a GcsDestination, a BigQueryDestination, a path or a URI, "
+            f"found {quoted(value)}"
+        )
+    return value
 
 
 def check_begin(value: Any, transform: str) -> None:

@@ -15,8 +15,9 @@ from beam_batch_predict.spec import (
     Source,
 )
 from beam_batch_predict.spec.checks import check_batch_size, check_type
+from beam_batch_predict.spec.sources import SOURCES
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
-from beam_batch_predict.transforms.checks import SOURCES, check_begin
+from beam_batch_predict.transforms.checks import check_begin
 from beam_batch_predict.transforms.read_dofns import ReadChunk
 
 __all__ = ["ReadChunks", "ReadInstances"]

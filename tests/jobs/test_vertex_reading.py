@@ -1,6 +1,7 @@
 """Reading a job: names, types, bad JSON, and reports of many mistakes at once."""
 
 import json
+import pathlib
 import pickle
 import subprocess
 import sys
@@ -91,6 +92,11 @@ def test_a_job_can_be_sent_to_a_worker(changed):
         ('"job.json"', "expected an object, found the string 'job.json'"),
         ("NaN", "is not a finite number"),
         (b"\xff\xfe{}", "'utf-8' codec can't decode byte 0xff in position 0"),
+        ("job.json", "expected the text of a job file, not its path; found 'job.json'"),
+        ("gs://b/job.json\n", "expected the text of a job file, not its path; found 'gs://b"),
+        (None, "expected the text of a JSON object, found None"),
+        ([1], "expected the text of a JSON object, found [1]"),
+        (pathlib.Path("a"), "expected the text of a JSON object, found PosixPath('a')"),
         ("[" * 100_000, "recursion limit exceeded at line 1 column 202"),
         ("[" * 200 + "]" * 200, "expected an object, found a list"),
     ],

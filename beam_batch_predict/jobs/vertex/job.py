@@ -161,10 +161,15 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
     def _instances(self, key: str) -> spec.InstanceConfig:
         config = self.instance_config or InstanceConfig()
         location_as_key = row_key(key).location_as_key
-        if key and (config.key_field or not location_as_key):
+        if key and not location_as_key:
             raise InvalidArgument(
-                f"key: jobs of Vertex AI name it in instanceConfig.keyField, found {quoted(key)}",
-                "set one of the two; the option can only be location",
+                f'key: expected "location" in a job of Vertex AI, found {quoted(key)}',
+                "name the field in instanceConfig.keyField",
+            )
+        if key and config.key_field:
+            raise InvalidArgument(
+                f"key: the key of this job is instanceConfig.keyField, found {quoted(key)} too",
+                "leave out one of them",
             )
         return spec.InstanceConfig(
             instance_type=config.instance_type,

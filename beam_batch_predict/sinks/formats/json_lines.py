@@ -140,7 +140,7 @@ class JsonLineRecords:
             outcomes = outcome_columns(group.columns, RecordShape.OUTPUTS)
             layout = (KEY_COLUMN, *outcomes.values())
             keys = take(batch.keys, group.rows)
-            columns[column_names(layout, ())[0]] = column_pieces(keys, self._non_finite)
+            columns[column_names(layout, ())[0]] = self._key_pieces(keys)
         for name, array in group.columns.items():
             columns[name] = output_pieces(name, array, self._non_finite)
         pieces: list[Piece] = []
@@ -152,11 +152,27 @@ class JsonLineRecords:
         head = self._identity_pieces(batch, group.rows)
         return [*head, b', "prediction": ', *row_pieces(group.columns, self._non_finite), b"}\n"]
 
+    def _key_pieces(self, keys: Sequence[Any]) -> list[Piece]:
+        """The JSON texts of keys; a key without a form in JSON is shown as a string.
+
+        Any object can be the key of a row in a pipeline of rows.
+        """
+        try:
+            return column_pieces(keys, self._non_finite)
+        except (TypeError, RecursionError):
+            return [[self._key_text(key) for key in keys]]
+
+    def _key_text(self, key: Any) -> bytes:
+        try:
+            return dumps(key, self._non_finite)
+        except (TypeError, RecursionError):
+            return dumps(words_for(key))
+
     def _identity_pieces(self, batch: InstanceBatch, rows: Sequence[int]) -> list[Piece]:
         """The text before the prediction or the error: the key, or the instance and fields."""
         keys = take(batch.keys, rows)
         if keys is not None and (batch.keyed_by_user or None not in keys):
-            return [b'{"key": ', *column_pieces(keys, self._non_finite)]
+            return [b'{"key": ', *self._key_pieces(keys)]
         return [
             b'{"instance": ',
             *self._instance_pieces(batch, rows),
