@@ -80,7 +80,7 @@ def _help_parser() -> argparse.ArgumentParser:
         metavar="JOB.json",
         help="the job file, a local path or a URI; or else the fields of a job below",
     )
-    add_options(parser, [*(field.option for field in FIELDS), *OPTIONS])
+    add_options(parser, [*FIELDS, *OPTIONS])
     return parser
 
 

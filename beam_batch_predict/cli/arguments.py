@@ -58,7 +58,7 @@ def flags_of(command: str) -> dict[str, Takes]:
     if command == "models":
         flags |= {"--model_registry": Takes.VALUE, "--json": Takes.NOTHING}
     elif command == "run":
-        flags |= _flags([*(field.option for field in FIELDS), *OPTIONS, DRY_RUN])
+        flags |= _flags([*FIELDS, *OPTIONS, DRY_RUN])
     elif command == "submit":
         flags |= _flags(SUBMIT_OPTIONS) | {"-q": Takes.NOTHING}
         for flag in FLAGS:
