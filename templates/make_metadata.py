@@ -30,8 +30,8 @@ END = "<!-- end -->"
 JOB_FILE = Option(
     "job",
     help="A file with the whole job as JSON: a BatchPredictionJob of Vertex AI, or a Job of AI "
-    "Platform Prediction. Alternatively, leave it empty and fill in the fields of a job below: input "
-    "format and files (or a table), a model, and a destination.",
+    "Platform Prediction. Alternatively, leave it empty and fill in the fields of a job below: "
+    "input format and files (or a table), a model, and a destination.",
     metavar="JOB.json",
     group=JOB,
     label="Job file",

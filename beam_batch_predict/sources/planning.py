@@ -31,13 +31,10 @@ from beam_batch_predict.spec.sources import (
     Avro,
     BigQuery,
     Csv,
-    FileList,
     FileSource,
-    JsonLines,
     Parquet,
     SequentialSource,
     Source,
-    TfRecord,
 )
 
 __all__ = [
@@ -155,11 +152,12 @@ def chunks_of_listing(source: Source, listing: Listing) -> list[Chunk]:
     if not isinstance(source, FileSource):
         raise TypeError(f"expected a source of files, found {quoted(source)}")
     what: dict[str, Any] = {"format": source.reader, "columns": listing.columns}
-    if isinstance(source, (Csv, FileList, JsonLines, TfRecord)):
+    readers = 1
+    if isinstance(source, SequentialSource):
+        readers = source.readers_per_file
         what["max_instance_bytes"] = source.max_instance_bytes
     total = sum(file.size for file in listing.files)
     size = max(source.chunk_bytes, -(-total // MOST_CHUNKS))
-    readers = source.readers_per_file if isinstance(source, SequentialSource) else 1
     chunks = make_chunks(listing.files, size, source.splits_files, readers)
     return [chunk._replace(**what) for chunk in chunks]
 

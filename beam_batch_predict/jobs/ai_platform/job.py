@@ -187,12 +187,14 @@ installed TensorFlow.',)
 
 
 def _source(given: PredictionInput, options: RunOptions) -> spec.FileSource:
-    uris, size, readers = given.patterns(), options.chunk_bytes, options.readers_per_file
-    longest = options.max_instance_bytes
+    shared: dict[str, int] = {
+        "chunk_bytes": options.chunk_bytes,
+        "readers_per_file": options.readers_per_file,
+        "max_instance_bytes": options.max_instance_bytes,
+    }
     if given.data_format in ("TF_RECORD", "TF_RECORD_GZIP"):
-        gzip = given.data_format == "TF_RECORD_GZIP"
-        return spec.TfRecord(uris, size, gzip, longest, readers_per_file=readers)
-    return spec.JsonLines(uris, size, longest, readers_per_file=readers)
+        return spec.TfRecord(given.patterns(), gzip=given.data_format == "TF_RECORD_GZIP", **shared)
+    return spec.JsonLines(given.patterns(), **shared)
 
 
 def _region_note(region: str) -> str:
