@@ -60,6 +60,7 @@ def test_a_row_whose_tensors_are_too_large_fails_alone_and_in_its_place(load, sm
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 def test_a_row_for_which_tensorflow_has_no_memory_fails_alone(tmp_path):
     import tensorflow as tf
 
