@@ -41,7 +41,7 @@ class BatchRows(beam.DoFn):
 
     def process(self, element: Any, window: Any = beam.DoFn.WindowParam) -> Iterator[Any]:
         """Add a row; yield a batch when it is full."""
-        check_row(element, "BatchInstances")
+        check_row(element)
         keyed = isinstance(element, tuple) and len(element) == 2
         waiting = self._waiting.setdefault((window, keyed), _Rows([], []))
         key, row = element if keyed else (None, element)
@@ -102,7 +102,7 @@ class BatchInstances(beam.PTransform):
 
     def expand(self, rows: PCollection[Any]) -> PCollection[InstanceBatch]:
         """Group the rows of each bundle and window."""
-        check_rows(rows, "BatchInstances")
+        check_rows(rows)
         batched = beam.ParDo(BatchRows(self.batch_size)).with_output_types(InstanceBatch)
         return rows | "BatchRows" >> batched
 
