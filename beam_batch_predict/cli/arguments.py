@@ -18,7 +18,7 @@ from beam_batch_predict.cli.options import DRY_RUN, OPTIONS, Option
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import did_you_mean
 
-__all__ = ["Separated", "Takes", "flags_of", "separate"]
+__all__ = ["Takes", "flags_of", "separate"]
 
 
 class Takes(enum.Enum):

@@ -13,7 +13,7 @@ from beam_batch_predict.jobs import SUPPORTED_INSTANCES_FORMATS, SUPPORTED_PREDI
 from beam_batch_predict.jobs.json_tree import read_json
 from beam_batch_predict.jobs.vertex.types import AcceleratorType
 
-__all__ = ["DISPLAY_NAME", "FIELDS", "JobField"]
+__all__ = ["DISPLAY_NAME", "FIELDS"]
 
 DISPLAY_NAME = "batch-prediction"
 """The default name of a job."""

@@ -23,7 +23,6 @@ __all__ = [
     "MANIFEST",
     "PARTS",
     "Naming",
-    "NumberedNames",
     "ShardedNames",
     "is_temporary",
     "naming_of",

@@ -19,7 +19,7 @@ from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - regi
 from beam_batch_predict.transforms.checks import as_predicted, check_batches, check_row, check_rows
 from beam_batch_predict.transforms.model_handler import NAMESPACE
 
-__all__ = ["BatchInstances", "BatchRows", "Unbatch", "UnbatchRows", "UnbatchedRows"]
+__all__ = ["BatchInstances", "Unbatch"]
 
 
 class _Rows(NamedTuple):

@@ -17,7 +17,7 @@ from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile, commit_
 from beam_batch_predict.sinks.parts.sections import Section, SectionWriter, copy_sections
 from beam_batch_predict.spec import OutputSettings
 
-__all__ = ["FileForm", "FinalFiles", "WholeFile", "final_files"]
+__all__ = ["FinalFiles", "WholeFile", "final_files"]
 
 
 class WholeFile(NamedTuple):

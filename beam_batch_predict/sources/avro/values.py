@@ -35,7 +35,7 @@ from beam_batch_predict.sources.avro.schemas import (
 )
 from beam_batch_predict.status import Status
 
-__all__ = ["RowDecoder", "Undecodable"]
+__all__ = ["RowDecoder"]
 
 MOST_EMPTY_ROWS = 1024 * 1024
 """Rows that a block may have if a row has no bytes, so that its size is no bound."""

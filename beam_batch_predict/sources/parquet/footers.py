@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-__all__ = ["MOST_LEVELS", "check_footer"]
+__all__ = ["check_footer"]
 
 MOST_LEVELS = 300
 """Levels of a schema; each list of lists has three."""
