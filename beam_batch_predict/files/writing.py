@@ -23,13 +23,7 @@ from beam_batch_predict.files.moving import delete, rename
 from beam_batch_predict.files.paths import is_local, join
 from beam_batch_predict.files.reading import open_file
 
-__all__ = [
-    "NewFile",
-    "claim_directory",
-    "create_exclusively",
-    "remove_asides",
-    "write_file",
-]
+__all__ = ["NewFile", "claim_directory", "create_exclusively", "remove_asides", "write_file"]
 
 _ASIDE = re.compile(r"(?:\.[0-9a-f]{32}\.tmp)+$")
 

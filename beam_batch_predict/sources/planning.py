@@ -17,12 +17,7 @@ from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File, open_file
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.sources.avro.files import read_avro_columns
-from beam_batch_predict.sources.bigquery import (
-    Select,
-    TableSession,
-    open_session,
-    session_chunks,
-)
+from beam_batch_predict.sources.bigquery import Select, TableSession, open_session, session_chunks
 from beam_batch_predict.sources.compression import is_compressed
 from beam_batch_predict.sources.csv_files import read_columns
 from beam_batch_predict.sources.file_checks import special_file_problem

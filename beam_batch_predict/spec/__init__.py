@@ -7,16 +7,9 @@ describing work stays cheap.
 
 from beam_batch_predict.spec.batch_predict import BatchPredictSpec
 from beam_batch_predict.spec.instance_config import InstanceConfig
-from beam_batch_predict.spec.model import (
-    DEFAULT_SIGNATURE,
-    SavedModel,
-)
+from beam_batch_predict.spec.model import DEFAULT_SIGNATURE, SavedModel
 from beam_batch_predict.spec.options import RunOptions
-from beam_batch_predict.spec.outcome import (
-    JobRecord,
-    Outcome,
-    RunState,
-)
+from beam_batch_predict.spec.outcome import JobRecord, Outcome, RunState
 from beam_batch_predict.spec.output import (
     BigQueryDestination,
     Destination,

@@ -10,13 +10,7 @@ from typing import Any
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import quoted
 
-__all__ = [
-    "check_batch_size",
-    "check_number",
-    "check_positive",
-    "check_strings",
-    "check_type",
-]
+__all__ = ["check_batch_size", "check_number", "check_positive", "check_strings", "check_type"]
 
 
 def check_strings(value: str | Sequence[str], what: str) -> tuple[str, ...]:

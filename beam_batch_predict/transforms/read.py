@@ -10,10 +10,7 @@ from apache_beam.pvalue import PBegin, PCollection
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.runs.plan import chunks_of
-from beam_batch_predict.spec import (
-    DEFAULT_BATCH_SIZE,
-    Source,
-)
+from beam_batch_predict.spec import DEFAULT_BATCH_SIZE, Source
 from beam_batch_predict.spec.checks import check_batch_size, check_type
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
 from beam_batch_predict.transforms.checks import SOURCES, check_begin

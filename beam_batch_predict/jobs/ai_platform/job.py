@@ -26,7 +26,7 @@ from beam_batch_predict.messages import nearest, quoted
 from beam_batch_predict.spec.options import RunOptions, row_key
 from beam_batch_predict.spec.resources import Resources
 
-__all__ = ["REGIONS", "AiPlatformJob", "parse_ai_platform_job"]
+__all__ = ["REGIONS", "AiPlatformJob"]
 
 REGIONS = ("us-central1", "us-east1", "europe-west1", "asia-east1")
 """The regions in which the service had batch prediction."""
@@ -207,6 +207,3 @@ def _region_note(region: str) -> str:
         f"predictionInput.region: AI Platform had no batch prediction in {quoted(region)}{hint}; "
         f"{where}."
     )
-
-
-parse_ai_platform_job = AiPlatformJob.parse

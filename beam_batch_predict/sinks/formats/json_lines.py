@@ -32,11 +32,7 @@ from beam_batch_predict.sinks.columns.layout import (
 )
 from beam_batch_predict.spec import RecordShape
 
-__all__ = [
-    "JsonLineRecords",
-    "error_records",
-    "prediction_records",
-]
+__all__ = ["JsonLineRecords", "error_records", "prediction_records"]
 
 
 class JsonLineRecords(BytesFormat):
