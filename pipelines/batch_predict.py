@@ -71,14 +71,14 @@ def _image(flags: Sequence[str], environment: Mapping[str, str]) -> list[str]:
 def _help_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.batch_predict",
-        description="Run a batch prediction job: that of a job file, or one whose fields are given "
-        "here. Every option of Apache Beam is taken too.",
+        description="Run a batch prediction job from a job file, or from the flags for job fields."
+        " The command also accepts every option of Apache Beam.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "--job",
         metavar="JOB.json",
-        help="the job file, a local path or a URI; or else the fields of a job below",
+        help="the job file: a local path or a URI; the flags for job fields can replace the file",
     )
     add_options(parser, [*FIELDS, *OPTIONS])
     return parser

@@ -102,7 +102,7 @@ def _main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="beam-batch-predict",
-        description="Batch prediction jobs of Vertex AI and AI Platform on Apache Beam.",
+        description="Run batch prediction jobs of Vertex AI and AI Platform on Apache Beam.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         "job",
         nargs="?",
         metavar="JOB.json",
-        help="the job file, a local path or a URI; instead of it, the fields of a job below",
+        help="the job file: a local path or a URI; the flags for job fields can replace the file",
     )
     add_options(run, [*FIELDS, *OPTIONS, DRY_RUN])
     submit = commands.add_parser(
@@ -137,12 +137,12 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser(
         "verify",
         help="compare published files with the manifest of their run",
-        description="Check that the directory of a run has all published files, unchanged.",
+        description="Check that all published files of a run exist and are unchanged.",
         epilog="Exit code 0: all files exist and are unchanged; 1: otherwise.",
         allow_abbrev=False,
     )
     verify.add_argument(
-        "directory", metavar="DIR", help="the directory of a run, a local path or a URI"
+        "directory", metavar="DIR", help="the directory of a run: a local path or a URI"
     )
     add_models_parser(commands)
     return parser

@@ -58,7 +58,7 @@ _UNUSED_NOTE = (
 )
 
 FLAGS = (
-    Flag("model", "The model, by its name.", "MODEL", "predictionInput.modelName"),
+    Flag("model", "The name of the model.", "MODEL", "predictionInput.modelName"),
     Flag(
         "version",
         "The version of the model. Default: the default version.",
@@ -67,7 +67,7 @@ FLAGS = (
     ),
     Flag(
         "model-dir",
-        "Instead of --model, the directory of a SavedModel.",
+        "The directory of a SavedModel, instead of --model.",
         "DIR",
         "predictionInput.uri",
     ),
@@ -110,7 +110,7 @@ FLAGS = (
     ),
     Flag(
         "runtime-version",
-        "Kept in the job; the model runs with the installed TensorFlow.",
+        "Accepted and kept in the job. The model runs with the installed TensorFlow.",
         "VERSION",
         "predictionInput.runtimeVersion",
     ),
@@ -129,11 +129,12 @@ FLAGS = (
     ),
     Flag(
         "project",
-        "The project of the model's name, and the project that Google bills. Default: that of the "
-        "environment variable CLOUDSDK_CORE_PROJECT or GOOGLE_CLOUD_PROJECT, or else local.",
+        "The project of the model's name, and the project that Google bills. Default: the value "
+        "of the environment variable CLOUDSDK_CORE_PROJECT or GOOGLE_CLOUD_PROJECT; if neither is "
+        "set, local.",
         "PROJECT",
     ),
-    Flag("format", "The format of the printed job; only json.", "FORMAT"),
+    Flag("format", "The format of the printed job. The only value is json.", "FORMAT"),
     Flag("impersonate-service-account", "Beam's option with this name.", "ACCOUNT"),
     *(Flag(name, "Accepted, not used.", metavar) for name, metavar in _UNUSED.items()),
 )

@@ -54,7 +54,7 @@ def _contradictions(given: Mapping[str, Any]) -> Iterator[Violation]:
         message = f"expected exactly one of --model and --model-dir, found {found}"
         yield Violation("--model", message)
     elif "version" in given and "model-dir" in given:
-        yield Violation("--version", "goes with --model, not with --model-dir")
+        yield Violation("--version", "only for --model, not for --model-dir")
     if "data-format" not in given:
         yield Violation("--data-format", f"required: one of {', '.join(_FORMATS)}")
     elif _format(given["data-format"]) not in _FORMATS:

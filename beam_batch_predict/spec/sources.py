@@ -314,7 +314,7 @@ class BigQuery(Source):
             raise InvalidArgument("snapshot_time: expected a time with a time zone")
         if self.query:
             raise InvalidArgument(
-                "snapshot_time does not go with a query",
+                "snapshot_time cannot be combined with a query",
                 "write FOR SYSTEM_TIME AS OF after each table in the query",
             )
 

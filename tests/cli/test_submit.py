@@ -244,7 +244,7 @@ def test_all_that_is_wrong_is_said_at_once_by_the_names_of_flags(complaints_of):
     ("flags", "words"),
     [
         ("", "--model: expected exactly one of --model and --model-dir, found none"),
-        ("--model-dir d --version 1", "--version: goes with --model, not with --model-dir"),
+        ("--model-dir d --version 1", "--version: only for --model, not for --model-dir"),
         ("--version 1", "--model: expected exactly one of --model and --model-dir, found none"),
         ("--model a/b", "--model: expected projects/PROJECT/models/MODEL"),
     ],

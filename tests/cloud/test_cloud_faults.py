@@ -106,7 +106,7 @@ def test_a_job_gets_on_with_storage_that_takes_its_time_for_each_request(inputs,
         ),
     ],
 )
-def test_a_job_that_storage_keeps_from_its_end_says_where_and_leaves_no_row_twice(
+def test_a_job_that_storage_stops_at_its_end_names_the_uri_and_repeats_no_row(
     inputs, job, run, faults, impatient, pattern, fault, words
 ):
     description = job()

@@ -118,7 +118,7 @@ def test_a_new_file_is_seen_when_it_is_committed_and_not_before(bucket, contents
     assert contents() == {"out/new": large + b"end"}
 
 
-def test_a_local_disk_that_is_full_is_told_and_nothing_is_uploaded(bucket, contents, monkeypatch):
+def test_a_full_local_disk_is_reported_and_nothing_is_uploaded(bucket, contents, monkeypatch):
     file = files.NewFile(f"gs://{bucket}/new")
     file._file.close()
     with suppress(OSError), open("/dev/full", "wb") as full:

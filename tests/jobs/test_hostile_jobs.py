@@ -171,7 +171,7 @@ def test_megabytes_of_garbage_are_refused_in_a_line():
     ],
     ids=lambda uri: uri[:12],
 )
-def test_a_pattern_whose_matching_could_take_for_ever_is_refused(uri):
+def test_a_pattern_that_takes_forever_to_match_is_refused(uri):
     found = outcome(json.dumps(with_value(("inputConfig", "gcsSource", "uris"), ["in", uri])))
     assert "inputConfig.gcsSource.uris[1]: " in found
     assert "wildcards" in found

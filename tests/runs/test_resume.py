@@ -101,7 +101,7 @@ def test_every_point_at_which_a_run_breaks_off_ends_the_same(run, break_off, pub
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "flipped"])
-def test_a_part_that_is_not_what_it_was_is_done_again(damage, run, break_off, published, caplog):
+def test_a_part_that_has_changed_is_made_again(damage, run, break_off, published, caplog):
     whole = published(run(out="whole")["outputInfo"]["gcsOutputDirectory"])
     left = break_off(parts=3)
     path = sorted(left.glob("_parts/*/*.predictions"))[1]

@@ -282,7 +282,9 @@ def test_a_message_with_another_number_of_rows_than_it_says_is_refused(server):
 def test_a_message_that_is_no_arrow_batch_is_refused(server, monkeypatch):
     server.batches = numbers([1])
     monkeypatch.setitem(globals(), "message", lambda *_: b"\xff" * 64)
-    with pytest.raises(SourceError, match="stream 3: BigQuery sent no valid Arrow batch"):
+    with pytest.raises(
+        SourceError, match="stream 3: BigQuery sent data that is not an Arrow batch"
+    ):
         read(chunk_of(server))
 
 

@@ -357,7 +357,7 @@ def test_a_wrong_quote_spoils_its_own_line_alone(store, bad):
     assert rows_of(pattern, multiline=True) == [bad, *lines]
 
 
-def test_a_quote_that_nobody_closes_takes_no_more_memory_than_a_record_may(store, monkeypatch):
+def test_an_unclosed_quote_needs_no_more_memory_than_the_limit_of_a_row(store, monkeypatch):
     monkeypatch.setattr(csv_files, "LONGEST_RECORD", 1000)
     monkeypatch.setattr(compression, "BLOCK_BYTES", 64)
     lines = [b"%d,x" % number for number in range(1000)]

@@ -49,7 +49,7 @@ def test_indexes_that_the_schema_has_are_its_values():
 
 
 @pytest.mark.parametrize("more", [long(2**62), long(-(2**63)) + long(1), b"\0"])
-def test_bytes_behind_rows_without_bytes_are_no_count_of_more(more):
+def test_bytes_after_rows_without_bytes_are_not_a_count_of_rows(more):
     rows, _, failures = read(file_of("null", (2, more), (1, b"")))
     assert rows == [None]
     assert f"the block and its 2 rows are lost: its {len(more)} bytes are not 2 rows" in failures[0]
@@ -68,7 +68,7 @@ def test_records_of_records_of_nulls_are_counted(monkeypatch):
 
 
 @pytest.mark.parametrize("levels", [90, 150, 400, 5000])
-def test_records_of_records_by_name_end_no_process(levels):
+def test_deep_records_by_name_crash_no_process(levels):
     """fastavro's compiled reader knows no limit."""
     kinds = [["null", record("int", name="T0")]]
     kinds += [["null", record(f"T{at - 1}", name=f"T{at}")] for at in range(1, levels)]
