@@ -33,7 +33,7 @@ class NewFile(io.RawIOBase):
 
     The bytes of an object of Cloud Storage are kept in a temporary file on the local disk, and
     uploaded by `commit`. Other files are written under another name, then moved. Without
-    `commit`, call `abandon`, or the temporary file remains.
+    `commit`, call `abandon`, or the temporary file remains; `with` does so.
 
     Args:
         uri: its name; `commit` replaces an existing file.
@@ -148,19 +148,18 @@ class NewFile(io.RawIOBase):
             else:
                 delete([self._aside])
 
+    def __exit__(self, *_: object) -> None:
+        self.abandon()
+
 
 def write_file(uri: str, content: bytes) -> None:
     """Write a whole file; no reader sees half of it."""
     if is_cloud_storage(uri):
         gcs.write(uri, content)
         return
-    file = NewFile(uri)
-    try:
+    with NewFile(uri) as file:
         file.write(content)
-    except BaseException:
-        file.abandon()
-        raise
-    file.commit()
+        file.commit()
 
 
 def create_exclusively(uri: str, content: bytes) -> bool:
