@@ -10,7 +10,7 @@ from typing import Any
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import quoted
 
-__all__ = ["check_batch_size", "check_number", "check_positive", "check_strings", "check_type"]
+__all__ = ["check_number", "check_positive", "check_strings", "check_type"]
 
 
 def check_strings(value: str | Sequence[str], what: str) -> tuple[str, ...]:
@@ -53,15 +53,6 @@ def check_number(value: float, what: str, most: float = math.inf) -> None:
     if not is_number or not 0 <= value <= most or math.isinf(value):
         upto = "" if math.isinf(most) else f" to {most:g}"
         raise InvalidArgument(f"{what}: expected a number from 0{upto}, found {quoted(value)}")
-
-
-def check_batch_size(value: int) -> None:
-    """Check that a batch size is a positive whole number.
-
-    Raises:
-        InvalidArgument: it is not.
-    """
-    check_positive(value, "batch_size")
 
 
 def check_type(value: Any, expected: type | tuple[type, ...], what: str) -> None:

@@ -14,7 +14,7 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.sinks.formats.json_lines import error_records, prediction_records
 from beam_batch_predict.spec import DEFAULT_BATCH_SIZE
-from beam_batch_predict.spec.checks import check_batch_size
+from beam_batch_predict.spec.checks import check_positive
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
 from beam_batch_predict.transforms.checks import as_predicted, check_batches, check_row, check_rows
 from beam_batch_predict.transforms.model_handler import NAMESPACE
@@ -97,7 +97,7 @@ class BatchInstances(beam.PTransform):
 
     def __init__(self, batch_size: int = DEFAULT_BATCH_SIZE) -> None:
         super().__init__()
-        check_batch_size(batch_size)
+        check_positive(batch_size, "batch_size")
         self.batch_size = batch_size
 
     def expand(self, rows: PCollection[Any]) -> PCollection[InstanceBatch]:
