@@ -50,7 +50,7 @@ _COMMANDS_OF_JOBS = {
     "submit": "write commas between input paths, and quote a pattern of local files: the shell "
     "replaces it by their names",
 }
-"""Commands that take one job, and what to do about more."""
+"""Commands that accept one job, and the hint if there are more."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +80,7 @@ def _main(argv: Sequence[str]) -> int:
         parser.parse_args(given)  # ends the process: with help, with the version, or with an error
     command, *given = given
     if command == "submit":
-        gcloud_flags.check_taken(given)
+        gcloud_flags.check_accepted(given)
     found = separate(command, given)
     if command in _COMMANDS_OF_JOBS and len(found.words) > 1:
         raise InvalidArgument(f"unknown argument {found.words[1]}", _COMMANDS_OF_JOBS[command])

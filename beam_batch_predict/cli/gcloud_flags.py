@@ -17,7 +17,7 @@ __all__ = [
     "SUBMIT_OPTIONS",
     "add_submit_flags",
     "beam_flags_of",
-    "check_taken",
+    "check_accepted",
     "given_flags",
     "notes_of",
     "without_words_of_gcloud",
@@ -146,7 +146,7 @@ _REFUSED = {
     "flags-file": "write its flags on the command line",
     "flatten": "the job is printed as JSON; jq can select parts of it",
 }
-"""Flags of gcloud that are refused, because without them a script gets other output."""
+"""Flags of gcloud that are refused, because a script would get another output than it expects."""
 
 _SUBMIT = ["jobs", "submit", "prediction"]
 _GROUPS = ("ai-platform", "ml-engine")
@@ -155,7 +155,7 @@ _GROUPS = ("ai-platform", "ml-engine")
 def without_words_of_gcloud(arguments: Sequence[str]) -> list[str]:
     """Replace `ai-platform jobs submit prediction …` by `submit …`.
 
-    So only the first word of a script changes.
+    Scripts for gcloud then need only another first word.
 
     Raises:
         InvalidArgument: it is another command of gcloud.
@@ -178,11 +178,11 @@ def without_words_of_gcloud(arguments: Sequence[str]) -> list[str]:
     return ["submit", *given[at + 4 :]]
 
 
-def check_taken(arguments: Sequence[str]) -> None:
+def check_accepted(arguments: Sequence[str]) -> None:
     """Refuse flags of gcloud that have no meaning here.
 
     Raises:
-        InvalidArgument: there is one.
+        InvalidArgument: there is such a flag.
     """
     for argument in arguments:
         name = argument.partition("=")[0].replace("_", "-").removeprefix("--")
@@ -194,15 +194,15 @@ def add_submit_flags(parser: argparse.ArgumentParser) -> None:
     """Add a job's name, the flags of gcloud and the options of a run to a parser."""
     parser.add_argument("job_name", metavar="JOB_NAME", help="letters, digits and underscores")
     for flag in FLAGS:
-        how: dict[str, Any] = {"dest": _destination(flag.name), "help": flag.help}
+        keywords: dict[str, Any] = {"dest": _destination(flag.name), "help": flag.help}
         if flag.name == "labels":
-            how["action"] = "append"
+            keywords["action"] = "append"
         if flag.metavar:
-            how["metavar"] = flag.metavar
+            keywords["metavar"] = flag.metavar
         else:
-            how["action"] = "store_true"
+            keywords["action"] = "store_true"
         short = ["-q"] if flag.name == "quiet" else []
-        parser.add_argument(*short, f"--{flag.name}", **how)
+        parser.add_argument(*short, f"--{flag.name}", **keywords)
     add_options(parser, SUBMIT_OPTIONS)
 
 

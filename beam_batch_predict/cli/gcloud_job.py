@@ -23,7 +23,7 @@ def job_of(arguments: argparse.Namespace) -> AiPlatformJob:
     """Make the job of a command line.
 
     Args:
-        arguments: of a parser with `add_submit_flags`.
+        arguments: the arguments of a parser with `add_submit_flags`.
 
     Raises:
         InvalidJob: something is wrong with the job; each violation has the name of its flag.
@@ -37,8 +37,8 @@ def job_of(arguments: argparse.Namespace) -> AiPlatformJob:
     except InvalidJob as error:
         flagged = [_by_flag(violation) for violation in error.violations]
         # A mistake in a flag is not reported again for the field that it sets.
-        said = {violation.path for violation in wrong}
-        wrong += of_labels + [violation for violation in flagged if violation.path not in said]
+        reported = {violation.path for violation in wrong}
+        wrong += of_labels + [violation for violation in flagged if violation.path not in reported]
         raise InvalidJob("the command line", wrong) from None
     if wrong or of_labels:
         raise InvalidJob("the command line", wrong + of_labels)

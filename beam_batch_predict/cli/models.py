@@ -62,7 +62,7 @@ def run_models(arguments: argparse.Namespace) -> int:
     """Run the command.
 
     Args:
-        arguments: from its parser.
+        arguments: the arguments of its parser.
 
     Returns:
         The exit code.

@@ -169,7 +169,7 @@ OPTIONS = (
     _option(
         "max_failed_min_rows",
         _positive,
-        "--max_failed_fraction applies only if a job has at least this number of rows.",
+        "The limit --max_failed_fraction applies only if a job has at least this number of rows.",
         "ROWS",
         FAILURES,
         "Minimum rows for this limit",
@@ -283,7 +283,7 @@ DRY_RUN = Option(
 
 
 def _parsed(option: Option, text: str) -> Any:
-    """Parse the value of an option, or raise with what was expected."""
+    """Parse the value of an option, or raise an error with the expected form."""
     try:
         return option.parse(text)
     except ValueError:

@@ -19,7 +19,7 @@ from beam_batch_predict import files
 from beam_batch_predict.spec import FileNames
 
 __all__ = [
-    "JOB_RECORD",
+    "JOB_RESOURCE",
     "MANIFEST",
     "PARTS",
     "Naming",
@@ -33,17 +33,17 @@ __all__ = [
     "time_of_directory",
 ]
 
-JOB_RECORD = "job.json"
+JOB_RESOURCE = "job.json"
 
 MANIFEST = "manifest.json"
 
 PARTS = "_parts"
-"""Where unpublished parts are. Readers of directories skip names with an underscore."""
+"""The directory of unpublished parts. Readers of directories skip names with an underscore."""
 
 _TEMPORARY = "beam-batch-predict-"
 
 _LONGEST_NAME = 128
-"""Bytes of a model's name. Most file systems take names of 255 bytes."""
+"""The most bytes of a model's name. Most file systems allow names of 255 bytes."""
 
 _UNUSUAL = re.compile(r"[^\w.-]+")
 
@@ -52,7 +52,7 @@ def output_directory(prefix: str, display_name: str, create_time: datetime.datet
     """The directory of one run.
 
     Characters of the model's name other than letters, digits, `_`, `.` and `-` become `_`, and
-    a long name is cut. So any model name makes one name of a directory.
+    a long name is cut. So any model name gives the name of one directory.
 
     Example:
         >>> time = datetime.datetime(2026, 1, 2, 3, 4, 5, 678000, datetime.timezone.utc)
@@ -81,7 +81,7 @@ def run_pattern(display_name: str) -> str:
 
 
 def time_of_directory(directory: str) -> datetime.datetime:
-    """When the job was created whose run has this directory.
+    """The creation time of the job whose run has this directory.
 
     Raises:
         ValueError: it is not the directory of a run.
@@ -120,11 +120,12 @@ class Naming(abc.ABC):
     All names of a kind sort in the order of their files.
 
     Attributes:
-        patterns: of the names of published files; no other file has such a name.
-        error_patterns: of the names of errors files.
-        header: the CSV file of the names of the columns; empty where each file has them itself.
-        stats: the file that counts errors; empty where there is none.
-        kinds: what the names of predictions and of errors begin with.
+        patterns: patterns of the names of published files; no other file has such a name.
+        error_patterns: patterns of the names of errors files.
+        header: the name of the CSV file with the names of the columns; empty if each file has
+            them.
+        stats: the name of the file that counts errors; empty if there is none.
+        kinds: the beginnings of the names of predictions files and of errors files.
     """
 
     patterns: tuple[str, ...]
@@ -142,7 +143,7 @@ class Naming(abc.ABC):
 
     @abc.abstractmethod
     def errors_of_failure(self, extension: str, chunk: int, chunks: int, first_row: int) -> str:
-        """The name of the errors of a part of a run that publishes nothing, by its chunk."""
+        """The name of the errors file of a part of a run that publishes nothing."""
 
     @abc.abstractmethod
     def _numbered(self, kind: str, extension: str, count: int) -> list[str]:
@@ -164,7 +165,7 @@ class NumberedNames(Naming):
     kinds = ("predictions", "errors")
 
     def errors_of_failure(self, extension: str, chunk: int, chunks: int, first_row: int) -> str:
-        """The name of the errors of a part: numbered by its chunk."""
+        """The name of the errors file of a part, with the number of its chunk."""
         return f"errors_{chunk + 1:04d}{_first(first_row)}.{extension}"
 
     def _numbered(self, kind: str, extension: str, count: int) -> list[str]:
@@ -193,7 +194,7 @@ class ShardedNames(Naming):
     kinds = ("prediction.results", "prediction.errors")
 
     def errors_of_failure(self, extension: str, chunk: int, chunks: int, first_row: int) -> str:
-        """The name of the errors of a part: numbered by its chunk, of all chunks there are."""
+        """The name of the errors file of a part, with the number of its chunk and of all chunks."""
         first = _first(first_row)
         return f"prediction.errors-{chunk:05d}{first}-of-{chunks:05d}{self._dotted(extension)}"
 
@@ -218,7 +219,7 @@ _NAMINGS: dict[FileNames, Naming] = {
 
 
 def naming_of(names: FileNames) -> Naming:
-    """The naming of files.
+    """The names of this kind.
 
     Example:
         >>> naming_of(FileNames.NUMBERED).predictions("csv", 1)

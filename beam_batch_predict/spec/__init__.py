@@ -1,4 +1,4 @@
-"""The neutral description of the work: what to read, predict and write.
+"""The neutral description of the work: the input, the model and the output.
 
 Every job file becomes one `BatchPredictSpec`. The steps of the pipeline know the service of the
 job only through these values. Nothing in this folder imports Beam or TensorFlow, so that
@@ -9,7 +9,7 @@ from beam_batch_predict.spec.batch_predict import BatchPredictSpec
 from beam_batch_predict.spec.instance_config import InstanceConfig
 from beam_batch_predict.spec.model import DEFAULT_SIGNATURE, SavedModel
 from beam_batch_predict.spec.options import RunOptions
-from beam_batch_predict.spec.outcome import JobRecord, Outcome, RunState
+from beam_batch_predict.spec.outcome import JobRenderer, Outcome, RunState
 from beam_batch_predict.spec.output import (
     BigQueryDestination,
     Destination,
@@ -55,7 +55,7 @@ __all__ = [
     "FileSource",
     "GcsDestination",
     "InstanceConfig",
-    "JobRecord",
+    "JobRenderer",
     "JsonLines",
     "NonFinite",
     "Outcome",

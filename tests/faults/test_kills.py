@@ -75,7 +75,9 @@ def test_a_run_stops_on_a_signal_and_is_resumed(number, fault_job, nothing_is_lo
 @pytest.mark.parametrize("flags", [(), (PROCESSES,)], ids=["one worker", "processes"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("group", [False, True])
-def test_a_run_with_workers_that_is_asked_to_stop(number, flags, group, fault_job, nothing_is_lost):
+def test_a_run_with_workers_that_gets_a_signal_stops(
+    number, flags, group, fault_job, nothing_is_lost
+):
     stopped_in_order(number, flags, fault_job(), nothing_is_lost, group)
 
 

@@ -317,8 +317,8 @@ def test_pipes_and_devices_are_row_errors_without_a_wait(listed, stored, tmp_pat
         str(tmp_path / "pipe"): "a named pipe",
         "/dev/zero": "a device",
         str(tmp_path / "link"): "a device",
-        "/proc/self/mem": "a view of the system",
-        "/proc/self/environ": "a view of the system",
+        "/proc/self/mem": "a file that the kernel makes",
+        "/proc/self/environ": "a file that the kernel makes",
     }
     good = stored("good", b"1")
     rows, _ = read(listed(*odd, good))

@@ -131,7 +131,7 @@ def test_a_row_that_is_too_deep_loses_its_block():
     assert "its 5 rows are lost: it cannot be decoded: nested too deep" in failures[0]
 
 
-def test_values_that_cannot_be_told_fail_alone_in_a_large_block(small_pieces):
+def test_values_without_json_fail_alone_in_a_large_block(small_pieces):
     date = {"type": "int", "logicalType": "date"}
     data = (b"\x02" + b"\x00") * 60 + b"\x02" + long(10**8) + (b"\x02" + b"\x00") * 10
     rows, _, failures = read(file_of(record("int", date), (71, data)))
@@ -140,14 +140,14 @@ def test_values_that_cannot_be_told_fail_alone_in_a_large_block(small_pieces):
     assert rows[60].message.startswith('field "f1": ')
 
 
-def test_many_fields_of_which_none_can_be_told_take_no_time():
+def test_many_fields_without_json_are_read_quickly():
     date = {"type": "int", "logicalType": "date"}
     data = (b"\0" * 2999 + long(2**31 - 1)) * 20
     rows, _, _ = read(file_of(record(*[date] * 3000), (20, data)))
     assert [row.message.partition(":")[0] for row in rows] == ['field "f2999"'] * 20
 
 
-def test_a_deflate_block_with_another_behind_it_is_told():
+def test_a_deflate_block_followed_by_another_is_reported():
     packed = zlib.compressobj(wbits=-15)
     packed = packed.compress(b"\x02") + packed.flush()
     inner = SYNC + long(1) + long(len(packed)) + packed

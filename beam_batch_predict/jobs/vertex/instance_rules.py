@@ -42,10 +42,10 @@ _SERVICE_FORMATS = {
 }
 """For each field of `instanceConfig`, the formats to which the service applies it.
 
-Source: `InstanceConfig`. Of instanceType it says "Does not apply to csv, file-list, tf-record,
-or tf-record-gzip"; of keyField "The input must be JSONL with objects at each line, CSV,
-BigQuery or TfRecord"; of includedFields and excludedFields "The input must be JSONL with
-objects at each line, BigQuery or TfRecord".
+Source: `InstanceConfig`: instanceType "Does not apply to csv, file-list, tf-record, or
+tf-record-gzip"; keyField "The input must be JSONL with objects at each line, CSV, BigQuery or
+TfRecord"; includedFields and excludedFields "The input must be JSONL with objects at each line,
+BigQuery or TfRecord".
 """
 
 _ATTRIBUTE = re.compile(rf"(?<!')\b(?:{'|'.join(InstanceConfig.model_fields)})\b")
