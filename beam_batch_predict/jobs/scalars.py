@@ -26,6 +26,7 @@ __all__ = [
     "Bool",
     "Double",
     "Duration",
+    "Float",
     "Int32",
     "Int64",
     "NonEmptyText",
@@ -94,14 +95,17 @@ def _integer(bits: int) -> Callable[[Any], int]:
     return read
 
 
-def _double(value: Any) -> float:
-    if isinstance(value, str):
-        number = _float_of_text(value)
-    else:
-        number = None if isinstance(value, bool) else _float_of_number(value)
-    if number is None:
-        raise _wrong("a number", value)
-    return number
+def _floating(largest: float) -> Callable[[Any], float]:
+    def read(value: Any) -> float:
+        if isinstance(value, str):
+            number = _float_of_text(value)
+        else:
+            number = None if isinstance(value, bool) else _float_of_number(value)
+        if number is None or (math.isfinite(number) and abs(number) > largest):
+            raise _wrong("a number", value)
+        return number
+
+    return read
 
 
 def _float_of_number(value: Any) -> float | None:
@@ -124,14 +128,19 @@ def _write_float(value: float) -> float | str:
     return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
 
 
+_FLOAT_OUT = PlainSerializer(_write_float, when_used="json")
+
 Int32 = Annotated[int, BeforeValidator(_integer(32))]
 """An `int32`: a whole number, also as a string."""
 
 Int64 = Annotated[int, BeforeValidator(_integer(64)), PlainSerializer(str, when_used="json")]
 """An `int64`: read like `Int32`, written as a string because JSON numbers lose digits."""
 
-Double = Annotated[float, BeforeValidator(_double), PlainSerializer(_write_float, when_used="json")]
-"""A `double`: also `"NaN"`, `"Infinity"` and `"-Infinity"`."""
+Float = Annotated[float, BeforeValidator(_floating(3.4028234663852886e38)), _FLOAT_OUT]
+"""A `float`: also `"NaN"`, `"Infinity"` and `"-Infinity"`."""
+
+Double = Annotated[float, BeforeValidator(_floating(1.7976931348623157e308)), _FLOAT_OUT]
+"""A `double`, read and written like `Float`."""
 
 
 def _non_empty(value: Any) -> str:

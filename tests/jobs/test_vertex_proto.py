@@ -2,8 +2,7 @@
 
 Three differences are known and named here: fields that belong to a source of data which the
 REST reference does not list (`OUTSIDE`), `Visualization.type`, whose JSON name proto-plus
-calls `type_`, and the types that are plain JSON for us (`PLAIN`): Google's own general types, and
-`explanationSpec`.
+calls `type_`, and the shapes of Google's own general types, which are plain JSON for us.
 """
 
 import datetime
@@ -41,8 +40,6 @@ GENERAL = {
         "domain": "d",
     },
 }
-
-PLAIN = {*GENERAL, "google.cloud.aiplatform.v1.ExplanationSpec"}
 
 INTEGERS = {"int32": 7, "int64": "9007199254740993"}
 SCALARS = {
@@ -109,7 +106,7 @@ def fields_of(message, at=()):
         inner = field.message_type
         if is_map(field):
             inner = inner.fields_by_name["value"].message_type
-        if inner and inner.full_name not in PLAIN:
+        if inner and inner.full_name not in GENERAL:
             yield from fields_of(inner, path)
 
 

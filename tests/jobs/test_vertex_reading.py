@@ -166,7 +166,11 @@ def test_documents_made_in_python_must_be_json_too(document, path, words, mistak
             "unmanagedContainerModel.containerSpec.env[1].nmae",
             "unknown field; did you mean 'name'?",
         ),
-        ({"explanationSpec": 5}, "explanationSpec", "expected an object, found the number 5"),
+        (
+            {"explanationSpec": {"metadata": {"inputs": {"x": {"encodng": 1}}}}},
+            "explanationSpec.metadata.inputs.x.encodng",
+            "unknown field; did you mean 'encoding'?",
+        ),
         (
             {"displayName": "a", "display_name": "b"},
             "display_name",

@@ -127,6 +127,14 @@ BROKEN = [
         "explanationSpec",
         "only if generateExplanation is true",
     ),
+    (
+        {
+            "generateExplanation": True,
+            "explanationSpec.parameters": {"examples": {}, "xraiAttribution": {}},
+        },
+        "explanationSpec.parameters.examples",
+        "only one can be set, found xraiAttribution and examples",
+    ),
     ({"labels": {"": "x"}}, 'labels[""]', "expected a key"),
     ({"labels": {"Team": "x"}}, "labels.Team", "the key holds 'T'"),
     ({"labels": {"team": "a b"}}, "labels.team", "the value holds ' '"),

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from beam_batch_predict.jobs import BatchPredictionJob
 from beam_batch_predict.jobs.scalars import format_timestamp, normalize_timestamp
+from beam_batch_predict.jobs.vertex.explanation import FeatureValueDomain
 from beam_batch_predict.jobs.vertex.types import (
     AcceleratorType,
     CompletionStats,
@@ -30,6 +31,11 @@ FIELDS = [
     (ManualBatchTuningParameters, types.ManualBatchTuningParameters, "batchSize"),
     (CompletionStats, types.CompletionStats, "failedCount"),
     (ResourcesConsumed, types.ResourcesConsumed, "replicaHours"),
+    (
+        FeatureValueDomain,
+        types.ExplanationMetadata.InputMetadata.FeatureValueDomain,
+        "minValue",
+    ),
     (ModelContainerSpec, types.ModelContainerSpec, "imageUri"),
     (MachineSpec, types.MachineSpec, "acceleratorType"),
 ]

@@ -11,6 +11,7 @@ from pydantic import JsonValue
 
 from beam_batch_predict.jobs.resource import Resource
 from beam_batch_predict.jobs.scalars import Bool, Text, Timestamp
+from beam_batch_predict.jobs.vertex.explanation import ExplanationSpec
 from beam_batch_predict.jobs.vertex.types import (
     BatchDedicatedResources,
     CompletionStats,
@@ -43,8 +44,7 @@ class BatchPredictionJobFields(Resource):
         dedicated_resources: the machines and their number.
         manual_batch_tuning_parameters: the number of instances in one call of the model.
         generate_explanation: whether predictions are explained.
-        explanation_spec: how predictions are explained; kept as it is, because such jobs
-            cannot run here.
+        explanation_spec: how predictions are explained.
         labels: the labels that the user gave the job.
 
     Example:
@@ -69,7 +69,7 @@ class BatchPredictionJobFields(Resource):
     service_account: Text | None = None
     manual_batch_tuning_parameters: ManualBatchTuningParameters | None = None
     generate_explanation: Bool | None = None
-    explanation_spec: dict[str, JsonValue] | None = None
+    explanation_spec: ExplanationSpec | None = None
     output_info: OutputInfo | None = None
     state: JobState | None = None
     error: RpcStatus | None = None
