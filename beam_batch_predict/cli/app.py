@@ -141,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="JOB.json",
         help="the job file: a local path or a URI; the flags for job fields can replace the file",
     )
-    add_options(run, [*(field.option for field in FIELDS), *OPTIONS, DRY_RUN])
+    add_options(run, [*FIELDS, *OPTIONS, DRY_RUN])
     submit = commands.add_parser(
         "submit",
         help="run a job from the flags of gcloud ai-platform jobs submit prediction",

@@ -18,7 +18,7 @@ from beam_batch_predict.cli.options import DRY_RUN, OPTIONS, Option
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import did_you_mean, quoted
 
-__all__ = ["Separated", "Takes", "flags_of", "separate"]
+__all__ = ["Takes", "flags_of", "separate"]
 
 
 class Takes(enum.Enum):
@@ -60,7 +60,7 @@ def flags_of(command: str) -> dict[str, Takes]:
     if command == "models":
         flags |= {"--model_registry": Takes.VALUE, "--json": Takes.NOTHING}
     elif command == "run":
-        flags |= _flags([*(field.option for field in FIELDS), *OPTIONS, DRY_RUN])
+        flags |= _flags([*FIELDS, *OPTIONS, DRY_RUN])
     elif command == "submit":
         flags |= _flags(SUBMIT_OPTIONS) | {"-q": Takes.NOTHING}
         for flag in FLAGS:

@@ -16,7 +16,7 @@ from beam_batch_predict.sinks.naming import JOB_RESOURCE, MANIFEST, Naming, nami
 from beam_batch_predict.spec import FileNames, RunState
 from beam_batch_predict.status import Code
 
-__all__ = ["Verified", "verify"]
+__all__ = ["verify"]
 
 FILES_AT_ONCE = 4
 

@@ -13,7 +13,6 @@ from beam_batch_predict.messages import quoted
 
 __all__ = [
     "as_text",
-    "check_batch_size",
     "check_fields",
     "check_number",
     "check_positive",
@@ -90,15 +89,6 @@ def check_number(value: float, what: str, most: float = math.inf) -> None:
     if not is_number or not 0 <= value <= most or math.isinf(value):
         upto = "" if math.isinf(most) else f" to {most:g}"
         raise InvalidArgument(f"{what}: expected a number from 0{upto}, found {quoted(value)}")
-
-
-def check_batch_size(value: int) -> None:
-    """Check that a batch size is a positive whole number.
-
-    Raises:
-        InvalidArgument: it is not.
-    """
-    check_positive(value, "batch_size")
 
 
 def check_type(value: Any, expected: type | tuple[type, ...], what: str) -> None:

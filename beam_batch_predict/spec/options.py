@@ -19,7 +19,7 @@ from beam_batch_predict.spec.output import NonFinite
 from beam_batch_predict.spec.predict_settings import DEFAULT_CALL_TIMEOUT_SECONDS
 from beam_batch_predict.spec.sources import DEFAULT_CHUNK_BYTES, DEFAULT_MAX_INSTANCE_BYTES
 
-__all__ = ["ModelCopies", "RowKey", "RunOptions", "row_key"]
+__all__ = ["ModelCopies", "RunOptions", "row_key"]
 
 _LOCATION, _FIELD = "location", "field:"
 

@@ -54,14 +54,11 @@ class Source:
 
     Attributes:
         format: the service's name of the format.
+        selects_columns: whether the input has a schema, and unneeded columns need not be read.
     """
 
     format: ClassVar[str]
-
-    @property
-    def selects_columns(self) -> bool:
-        """Whether the input has a schema, and unneeded columns need not be read."""
-        return False
+    selects_columns: ClassVar[bool] = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,16 +95,20 @@ class SequentialSource(FileSource):
     Args:
         readers_per_file: the maximum number of chunks of such a file, of at least about
             `chunk_bytes` each. Each reader reads from the beginning and skips earlier rows.
+        max_instance_bytes: a longer row is an error, and is not kept in memory.
 
     Raises:
-        InvalidArgument: `readers_per_file` is not positive.
+        InvalidArgument: a number is not positive.
     """
 
-    readers_per_file: int = dataclasses.field(default=1, kw_only=True)
+    _: dataclasses.KW_ONLY
+    readers_per_file: int = 1
+    max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive(self.readers_per_file, "readers_per_file")
+        check_positive(self.max_instance_bytes, "max_instance_bytes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,12 +137,6 @@ class JsonLines(SequentialSource):
 
     format: ClassVar[str] = "jsonl"
 
-    max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(self.max_instance_bytes, "max_instance_bytes")
-
 
 @dataclasses.dataclass(frozen=True)
 class Csv(SequentialSource):
@@ -167,12 +162,10 @@ class Csv(SequentialSource):
     format: ClassVar[str] = "csv"
 
     multiline: bool = False
-    max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_type(self.multiline, bool, "multiline")
-        check_positive(self.max_instance_bytes, "max_instance_bytes")
 
     @property
     def reader(self) -> str:
@@ -206,12 +199,10 @@ class TfRecord(SequentialSource):
     format: ClassVar[str] = "tf-record"
 
     gzip: bool = False
-    max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_type(self.gzip, bool, "gzip")
-        check_positive(self.max_instance_bytes, "max_instance_bytes")
 
     @property
     def reader(self) -> str:
@@ -243,11 +234,6 @@ class FileList(SequentialSource):
     format: ClassVar[str] = "file-list"
 
     chunk_bytes: int = LIST_CHUNK_BYTES
-    max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(self.max_instance_bytes, "max_instance_bytes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -264,11 +250,7 @@ class Avro(FileSource):
     """
 
     format: ClassVar[str] = "avro"
-
-    @property
-    def selects_columns(self) -> bool:
-        """Whether the input has a schema, and unneeded columns need not be read."""
-        return True
+    selects_columns: ClassVar[bool] = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -285,11 +267,7 @@ class Parquet(FileSource):
     """
 
     format: ClassVar[str] = "parquet"
-
-    @property
-    def selects_columns(self) -> bool:
-        """Whether the input has a schema, and unneeded columns need not be read."""
-        return True
+    selects_columns: ClassVar[bool] = True
 
 
 _TABLE = re.compile(
@@ -328,6 +306,7 @@ class BigQuery(Source):
     """
 
     format: ClassVar[str] = "bigquery"
+    selects_columns: ClassVar[bool] = True
 
     table: str = ""
     query: str = ""
@@ -360,11 +339,6 @@ class BigQuery(Source):
     def parts(self) -> tuple[str, str, str]:
         """Project, dataset and table, if a table is given."""
         return _table_parts(self.table)
-
-    @property
-    def selects_columns(self) -> bool:
-        """Whether the input has a schema, and unneeded columns need not be read."""
-        return True
 
 
 def _table_parts(text: str) -> tuple[str, str, str]:

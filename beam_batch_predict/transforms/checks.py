@@ -45,6 +45,8 @@ _EXAMPLES = {
 }
 """The correct use of each transform."""
 
+_BATCHES, _ROWS = "a PCollection of InstanceBatch", "a PCollection of rows"
+
 
 def as_model(value: Any) -> SavedModel:
     """Return a model, made from its directory if necessary.
@@ -103,27 +105,27 @@ def check_batches(value: Any, transform: str) -> None:
         InvalidArgument: the input is something else.
     """
     if not isinstance(value, PCollection) or not _may_be_batch(value.element_type):
-        raise _misused(transform, "a PCollection of InstanceBatch", _named(value))
+        raise _misused(transform, _BATCHES, _named(value))
 
 
-def check_rows(value: Any, transform: str) -> None:
+def check_rows(value: Any) -> None:
     """Refuse an input that is not a PCollection, or that is a PCollection of batches.
 
     Raises:
         InvalidArgument: the input is refused.
     """
     if not isinstance(value, PCollection) or value.element_type is InstanceBatch:
-        raise _misused(transform, "a PCollection of rows", _named(value))
+        raise _misused("BatchInstances", _ROWS, _named(value))
 
 
-def check_row(element: Any, transform: str) -> None:
+def check_row(element: Any) -> None:
     """Refuse a batch in a PCollection of rows.
 
     Raises:
         InvalidArgument: the element is a batch.
     """
     if isinstance(element, InstanceBatch):
-        raise _misused(transform, "a PCollection of rows", "an element of type InstanceBatch")
+        raise _misused("BatchInstances", _ROWS, "an element of type InstanceBatch")
 
 
 def as_batch(element: Any, transform: str) -> InstanceBatch:
@@ -134,7 +136,7 @@ def as_batch(element: Any, transform: str) -> InstanceBatch:
     """
     if not isinstance(element, InstanceBatch):
         found = f"an element of type {type(element).__name__}"
-        raise _misused(transform, "a PCollection of InstanceBatch", found)
+        raise _misused(transform, _BATCHES, found)
     return element
 
 

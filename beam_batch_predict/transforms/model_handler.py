@@ -157,14 +157,6 @@ class BatchModelHandler(_Handler):
         record_failure: makes a context in which the model is loaded.
     """
 
-    def __init__(
-        self,
-        model: SavedModel,
-        settings: PredictSettings,
-        record_failure: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> None:
-        super().__init__(model, settings, record_failure)
-
     def run_inference(
         self,
         batch: Any,

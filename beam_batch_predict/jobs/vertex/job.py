@@ -33,7 +33,7 @@ from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec.options import RunOptions, row_key
 from beam_batch_predict.spec.resources import Resources
 
-__all__ = ["BatchPredictionJob", "parse_resource"]
+__all__ = ["BatchPredictionJob"]
 
 _NOTES = {
     "service_account": "used on Dataflow; elsewhere workers run as the runner decides",
@@ -195,6 +195,3 @@ def _set(value: T | None) -> T:
     if value is None:
         raise AssertionError("a required field is missing after all rules were checked")
     return value
-
-
-parse_resource = BatchPredictionJob.parse

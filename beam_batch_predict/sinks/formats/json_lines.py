@@ -22,7 +22,7 @@ from beam_batch_predict.encoding.prediction_json import output_pieces, row_piece
 from beam_batch_predict.sinks.columns.batch_rows import failed_rows, take
 from beam_batch_predict.sinks.columns.layout import (
     KEY_COLUMN,
-    BytesWriter,
+    BytesFormat,
     Layout,
     Rows,
     Schema,
@@ -30,16 +30,12 @@ from beam_batch_predict.sinks.columns.layout import (
     column_names,
     outcome_columns,
 )
-from beam_batch_predict.spec import OutputSettings, RecordShape
+from beam_batch_predict.spec import RecordShape
 
-__all__ = [
-    "JsonLineRecords",
-    "error_records",
-    "prediction_records",
-]
+__all__ = ["JsonLineRecords", "error_records", "prediction_records"]
 
 
-class JsonLineRecords:
+class JsonLineRecords(BytesFormat):
     """JSON Lines: each record names its fields, so there are no columns.
 
     Example:
@@ -48,10 +44,6 @@ class JsonLineRecords:
     """
 
     extension = "jsonl"
-
-    def __init__(self, output: OutputSettings = OutputSettings()) -> None:  # noqa: B008 - frozen
-        self._shape = output.shape
-        self._non_finite = output.in_records
 
     def predictions(self, batch: InstanceBatch) -> Rows:
         """The rows that were predicted, in row order."""
@@ -76,14 +68,6 @@ class JsonLineRecords:
     def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
         """Return True: there is no schema."""
         return True
-
-    def writer(self, file: BinaryIO, schema: Schema) -> BytesWriter:
-        """Begin a file without a header."""
-        return BytesWriter(file, schema)
-
-    def header(self, schema: Schema) -> bytes:
-        """Return nothing: each record names its fields."""
-        return b""
 
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
         """Yield the same text."""
