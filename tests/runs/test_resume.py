@@ -7,7 +7,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-from beam_batch_predict.runs.record import now
 
 from beam_batch_predict.commands import run as run_command
 from beam_batch_predict.commands.verify import verify
@@ -16,6 +15,7 @@ from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runs import finish
 from beam_batch_predict.runs.resume import Unfinished, check_resumable
+from beam_batch_predict.runs.run import now
 from beam_batch_predict.sinks.parts import metadata
 from beam_batch_predict.sinks.publish import files as publish_files
 from beam_batch_predict.spec import (
