@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Cell", "CsvError", "has_bare_return", "leaves_open", "split_cells"]
+__all__ = ["Cell", "CsvError", "has_bare_return", "leaves_open", "raw_cells", "split_cells"]
 
 _CELL = re.compile(r'[ \t]*"([^"]*(?:""[^"]*)*)"[ \t]*(?=,|\Z)|([^",]*)(?=,|\Z)')
 _CELL_OF_BYTES = re.compile(_CELL.pattern.encode())
@@ -53,6 +53,28 @@ def split_cells(row: str) -> list[Cell]:
         if position == len(row):
             return cells
         position += 1
+
+
+def raw_cells(row: bytes) -> list[bytes]:
+    """The cells of one row, with their quotes; none if the row is invalid.
+
+    Example:
+        >>> raw_cells(b'7, "a, b"')
+        [b'7', b' "a, b"']
+    """
+    try:
+        row.decode("utf-8")
+    except UnicodeDecodeError:
+        return []
+    if b'"' not in row:
+        return row.split(b",")
+    cells, position = [], 0
+    while found := _CELL_OF_BYTES.match(row, position):
+        cells.append(found.group())
+        position = found.end() + 1
+        if position > len(row):
+            return cells
+    return []
 
 
 def _misplaced_quote(row: str, position: int) -> str:

@@ -20,6 +20,7 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding import json_text
 from beam_batch_predict.encoding.csv_text import CsvError, has_bare_return
 from beam_batch_predict.instances.csv_cells import parse_cells
+from beam_batch_predict.instances.csv_repeats import Repeats, repeats_of
 from beam_batch_predict.instances.csv_tables import json_table, read_table
 from beam_batch_predict.instances.fields import (
     Instance,
@@ -93,6 +94,9 @@ def _convert_together(
     table = read_table(batch.rows, width)
     if table is None or (non_finite is NonFinite.ERROR and not table.is_finite()):
         return None
+    repeats = repeats_of(batch.columns)
+    if repeats.may_be_in(batch.rows, table.column(repeats.at) if repeats.texts else ()):
+        return None
     keys = None if layout.key is None else table.column(layout.key)
     if keys and not _are_keys(keys):
         return None
@@ -129,7 +133,8 @@ def _convert_rows(
     # make_instance works on objects; `shape` makes arrays of them afterwards.
     by_name = dataclasses.replace(config, instance_type=None)
     shape = dict if config.instance_type == "object" else _array
-    rows = (_convert_row(row, batch, by_name, shape, non_finite) for row in batch.rows)
+    repeats = repeats_of(batch.columns)
+    rows = (_convert_row(row, batch, repeats, by_name, shape, non_finite) for row in batch.rows)
     converted = with_rows(batch, config, rows)
     return dataclasses.replace(converted, columns=sent_names(batch.columns, config))
 
@@ -137,6 +142,7 @@ def _convert_rows(
 def _convert_row(
     row: bytes | Status,
     batch: InstanceBatch,
+    repeats: Repeats,
     config: InstanceConfig,
     shape: Callable[[Mapping[str, Any]], Any],
     non_finite: NonFinite,
@@ -147,6 +153,8 @@ def _convert_row(
     alone = json_table([row], len(batch.columns))
     try:
         values = alone.values[0] if alone else _values(row, batch)
+        if problem := repeats.problem(row, values):
+            raise RowError(problem)
     except RowError as error:
         text = json_text.echo_text(row)
         return Instance(None, orjson.loads(text), {}), text, error.status

@@ -1,26 +1,32 @@
 """CSV files as lines, or as records where a cell may hold a line break.
 
-The names of the columns are in the first row of the first file. If the first row of a later
-file is the same, it is a header, too; if not, it is data (source: the service's text on tables).
-A column without a name gets one by its number. `instances` parses the cells.
+The headers are left out, and cells are in the order of the columns of the first file
+(`csv_headers`). `instances` parses the cells.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
 from typing import BinaryIO
 
 from beam_batch_predict.batch import Span
-from beam_batch_predict.encoding.csv_text import CsvError, has_bare_return, leaves_open, split_cells
-from beam_batch_predict.encoding.json_text import quote
+from beam_batch_predict.encoding.csv_text import has_bare_return, leaves_open
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
-from beam_batch_predict.sources.compression import READ_ERRORS, Bounds, blocks
+from beam_batch_predict.sources.compression import READ_ERRORS, Bounds, blocks, is_compressed
+from beam_batch_predict.sources.csv_headers import (
+    LONGEST_HEADER,
+    NEEDED,
+    FileStart,
+    checked_names,
+    reordered,
+    start_of_file,
+)
 from beam_batch_predict.sources.lines import Lines, as_rows, read_lines, split_lines, too_long
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
-from beam_batch_predict.status import Status
+from beam_batch_predict.status import Code, Status
 
 __all__ = ["read_columns", "read_csv_lines", "read_csv_records"]
 
@@ -32,21 +38,11 @@ _RUN_BYTES = 256
 
 _PIECE = 64 * 1024
 
-LONGEST_HEADER = 16 * 1024 * 1024
-"""Bytes of a header: every chunk carries the names."""
-
 _BOM = b"\xef\xbb\xbf"
-_GZIP = b"\x1f\x8b"
-
-_NEEDED = "a CSV source needs a header row: the names of the columns"
-_RETURNS = (
-    "lines end with a carriage return only, or a name without quotes contains one",
-    r"end lines with LF or CRLF, as `tr '\r' '\n'` makes them",
-)
-"""The problem of a file with one line, and what to do."""
 
 Open = Callable[[str], BinaryIO]
 Reader = Callable[[Span, Open, int], Iterator[Rows]]
+_Located = tuple[int, bytes | Status]
 
 
 def read_columns(
@@ -78,9 +74,9 @@ def read_columns(
             raise SourceError(f"{file.uri}: the header cannot be read: {error}") from error
         if isinstance(header, Status):
             problem = f"it is longer than {max_bytes} bytes"
-            raise SourceError(f"{file.uri}: the first row is not a header: {problem}", _NEEDED)
+            raise SourceError(f"{file.uri}: the first row is not a header: {problem}", NEEDED)
         if header is not None:
-            return _checked_names(file.uri, header)
+            return checked_names(file.uri, header)
     return ()
 
 
@@ -93,67 +89,6 @@ def _first_row(uri: str, read: Reader, open_file: Open, max_bytes: int) -> bytes
     return next((part.rows[0] for part in found if part.rows), None)
 
 
-def _checked_names(uri: str, row: bytes) -> tuple[str, ...]:
-    texts: list[str] = []
-    try:
-        texts = _texts(row)
-    except UnicodeDecodeError as error:
-        problem = f"invalid UTF-8: byte 0x{row[error.start]:02x} at column {error.start + 1}"
-        hint = "save the file as UTF-8"
-        if row.startswith(_GZIP):
-            problem, hint = "it is compressed with gzip", "give the file a name that ends in .gz"
-    except CsvError as error:
-        problem, hint = f"{error}; if a name holds a line break, set --csv_multiline=true", _NEEDED
-        if has_bare_return(row):
-            problem, hint = _RETURNS
-    else:
-        problem, hint = _RETURNS if has_bare_return(row) else _problem(texts)
-    if problem:
-        raise SourceError(f"{uri}: the first row is not a header: {problem}", hint)
-    return _named(texts)
-
-
-def _problem(texts: Sequence[str]) -> tuple[str, str]:
-    """The problem of names for columns, and what to do; empty if there is none."""
-    if not any(texts):
-        return "all names are empty", _NEEDED
-    twice = [text for text, count in Counter(filter(None, texts)).items() if count > 1]
-    if not twice:
-        return "", ""
-    numbers = [str(number) for number, text in enumerate(texts, start=1) if text == twice[0]]
-    columns = f"{', '.join(numbers[:-1])} and {numbers[-1]}"
-    more = f", and {len(twice) - 1} more like it" if len(twice) > 1 else ""
-    return (
-        f"{quote(twice[0])} is the name of columns {columns}{more}",
-        "rename all but one of them",
-    )
-
-
-def _texts(row: bytes) -> list[str]:
-    """Names as jobs have them: without blanks around commas."""
-    cells = split_cells(row.decode("utf-8"))
-    return [cell.text if cell.quoted else cell.text.strip(" \t") for cell in cells]
-
-
-def _named(texts: Sequence[str]) -> tuple[str, ...]:
-    """The names of columns; those without a name in the header get one.
-
-    pandas leaves out the name of an index; spreadsheets end rows with commas.
-
-    Example:
-        >>> _named(["", "x", "column_1", ""])
-        ('column_1_', 'x', 'column_1', 'column_4')
-    """
-    taken, names = set(texts), []
-    for number, text in enumerate(texts, start=1):
-        name = text or f"column_{number}"
-        while not text and name in taken:
-            name += "_"
-        taken.add(name)
-        names.append(name)
-    return tuple(names)
-
-
 def read_csv_lines(
     span: Span,
     columns: tuple[str, ...],
@@ -164,8 +99,8 @@ def read_csv_lines(
 
     A line of more than `max_bytes` is a row with a `Status`.
     """
-    found = read_lines(span, open_file, max_bytes)
-    return _without_header(found, span, columns, open_file)
+    head = _head(span, read_lines, open_file, max_bytes)
+    return _by_columns(read_lines(span, open_file, max_bytes), span, columns, head)
 
 
 def read_csv_records(
@@ -178,49 +113,65 @@ def read_csv_records(
 
     The file is read from its beginning. A record of more than `max_bytes` is a row with a `Status`.
     """
-    found = _records(span, open_file, max_bytes)
-    return _without_header(found, span, columns, open_file)
+    head = _head(span, _records, open_file, max_bytes)
+    return _by_columns(_records(span, open_file, max_bytes), span, columns, head)
 
 
-def _without_header(
-    parts: Iterator[Rows], span: Span, columns: tuple[str, ...], open_file: Open
+def _by_columns(
+    parts: Iterator[Rows], span: Span, columns: tuple[str, ...], head: Iterator[_Located]
 ) -> Iterator[Rows]:
-    first = True
+    """The rows of a span without the header, with their cells in the order of the columns.
+
+    If the cells of the file cannot be matched with the columns, no row is yielded, and the span
+    of the first row has the failure.
+
+    Args:
+        parts: the rows of the span.
+        span: the span.
+        columns: the names of the columns.
+        head: the first rows of the file.
+    """
+    start = None
     for found in parts:
-        if first and found.rows:
-            first = False
-            if _is_header(found.rows[0], columns) and _is_blank(span, found.offsets[0], open_file):
-                found = Rows(found.rows[1:], found.offsets[1:], found.size)
+        if start is None and found.rows:
+            rows, offsets = found.rows, found.offsets
+            if span.start == 0:  # its first row is that of the file, which is not read twice
+                first, head = offsets[0], chain([(offsets[0], rows[0])], islice(head, 1, None))
+            else:
+                first, head = _peek(head)
+            start = _start(head, first, columns)
+            if start.problem and (offsets[0] == first or first == LONGEST_HEADER):
+                message = f"{span.uri}: {start.problem}"
+                yield Rows([], [], 0, [Status(Code.INVALID_ARGUMENT, message)])
+            if offsets[0] == first and start.has_header:
+                found = Rows(rows[1:], offsets[1:], found.size)
+        if start and start.problem:
+            return
+        if start and start.order:
+            arranged = [reordered(row, start.order) for row in found.rows]
+            found = found._replace(rows=arranged)
         yield found
 
 
-def _is_header(row: bytes | Status, columns: tuple[str, ...]) -> bool:
-    if isinstance(row, Status):
-        return False
-    try:
-        texts = _texts(row)
-    except ValueError:
-        return False
-    return any(texts) and _named(texts) == columns
+def _peek(head: Iterator[_Located]) -> tuple[int, Iterator[_Located]]:
+    """The offset of the first row of a file, and its first rows."""
+    for offset, row in head:
+        return offset, chain([(offset, row)], head)
+    return LONGEST_HEADER, head
 
 
-def _is_blank(span: Span, stop: int, open_file: Open) -> bool:
-    """Whether a row is the first of its file: only blank lines are before it.
+def _start(head: Iterator[_Located], first: int, columns: tuple[str, ...]) -> FileStart:
+    if first >= LONGEST_HEADER:
+        return FileStart(problem=f"its first {LONGEST_HEADER} bytes are blank lines")
+    return start_of_file((row for _, row in head), columns)
 
-    The file is read, because blank lines may fill earlier spans.
-    """
-    if stop == 0:
-        return True
-    at = 0
-    with open_file(span.uri) as file:
-        for block in blocks(file, span.uri):
-            before = block[: stop - at]
-            if (before.removeprefix(_BOM) if at == 0 else before).strip():
-                return False
-            at += len(block)
-            if at >= stop:
-                break
-    return True
+
+def _head(span: Span, read: Reader, open_file: Open, max_bytes: int) -> Iterator[_Located]:
+    """The first rows of the file of a span, with their offsets; it is opened when they are read."""
+    large = span.size > LONGEST_HEADER and not is_compressed(span.uri)
+    start = Span(span.uri, 0, LONGEST_HEADER if large else None)
+    for found in read(start, open_file, max_bytes):
+        yield from zip(found.offsets, found.rows, strict=True)
 
 
 def _records(span: Span, open_file: Open, max_bytes: int) -> Iterator[Rows]:

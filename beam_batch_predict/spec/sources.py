@@ -140,8 +140,8 @@ class JsonLines(SequentialSource):
 class Csv(SequentialSource):
     """CSV files: one instance for each row, an array of its cells in column order.
 
-    The first row of the first file has the names of the columns. Other files can begin with the
-    same row, which is then a header too.
+    The first row of the first file has the names of the columns. Other files can begin with a
+    row of the same names in any order; their cells then go to the columns by name.
 
     Args:
         uris: as for `JsonLines`; `.gz`, `.bz2` and `.zst` are decompressed.

@@ -179,6 +179,23 @@ def test_objects_fill_several_inputs(run_csv):
     assert good == [{"instance": {"name": "Bob", "width": 2}, "prediction": 5.0}]
 
 
+def test_later_files_are_read_by_the_names_in_their_headers(run_csv):
+    record, good, bad = run_csv(
+        b"height,weight\n170,60\n",
+        b"Weight, Height\n61,171\nweight,height\n",
+        b"height,weight,age\n172,62,30\n",
+        b"173,63\n",
+        flags=["--chunk_bytes=10"],
+    )
+    assert [line["instance"] for line in good] == [[170, 60], [171, 61], [173, 63]]
+    (repeated,) = bad
+    assert "repeats the names of the columns" in repeated["error"]["message"]
+    assert "1.csv, byte 22" in repeated["error"]["message"]
+    failure, _ = record["partialFailures"]
+    assert "2.csv: the header differs from that of the first file" in failure["message"]
+    assert counts(record) == (3, 1)
+
+
 @pytest.mark.parametrize(
     ("content", "rows"), [(b"a,b\r\n", []), (b"a,b\n1,2", [3.0]), (b"", []), (b"\n \n", [])]
 )

@@ -74,6 +74,50 @@ def cell_value(text):
     return found[0]
 
 
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [
+        (("id", "x"), b"id,x"),
+        (("id", "x"), b'"ID", "X"'),
+        (("id", "x"), b"Id,X"),
+        (("column_1", "x"), b",x"),  # the name of the first column is made
+        (("column_1", "column_2"), b"column_1,column_2"),
+        (("0", "1"), b"0,1"),
+        (("2019", "x"), b"2019,x"),
+        (("größe", "名前"), "Größe,名前".encode()),
+    ],
+)
+@pytest.mark.parametrize("others", [[], [b"1,2"], [b'7,"x"'], [b"7,x"], [b"x,7"], [b'"x"y,1']])
+def test_a_row_that_repeats_the_header_is_an_error(columns, row, others):
+    batch = convert_rows(row, *others, columns=columns)
+    assert batch.statuses[0].message.startswith(
+        "the row repeats the names of the columns: it is a header, as where files were joined"
+    )
+    assert json.loads(batch.texts[0]) == row.decode()
+
+
+def test_a_row_with_the_names_in_another_order_is_an_error():
+    for others in ([], [b"1,2"], [b"x,7"]):
+        batch = convert_rows(b"x,ID", *others, columns=("id", "x"))
+        assert "the names of the columns in another order" in batch.statuses[0].message
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [
+        (("text",), b"text"),
+        (("id", "x"), b"id,y"),
+        (("id", "x"), b"id,id"),
+        (("0", "1"), b"1,0"),
+        (("0", "1"), b"0,1.0"),
+        (("column_1", "x"), b"x,x"),
+    ],
+)
+def test_a_row_with_some_names_of_columns_is_a_row(columns, row):
+    for others in ([], [row, row]):
+        assert not convert_rows(row, *others, columns=columns).statuses
+
+
 INF, NAN = math.inf, math.nan
 
 

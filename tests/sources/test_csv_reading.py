@@ -5,7 +5,7 @@ import gzip
 import io
 import sys
 import tracemalloc
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 from helpers.examples import examples
@@ -211,23 +211,175 @@ def test_empty_files_have_neither_columns_nor_rows(store, multiline):
     assert rows_of(pattern, multiline=multiline) == []
 
 
-@pytest.mark.parametrize("multiline", [False, True])
-@pytest.mark.parametrize("suffix", ["", ".gz"])
-@pytest.mark.parametrize("chunk_bytes", [1, 7, 1000])
-def test_later_files_may_have_the_header_or_not(store, suffix, multiline, chunk_bytes):
+anyhow = pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        (suffix, {"multiline": multiline, "chunk_bytes": size, "readers_per_file": readers})
+        for suffix, multiline in product(["", ".gz"], [False, True])
+        for size, readers in [(1, 1), (1, 3), (7, 1), (7, 3), (1000, 1)]
+    ],
+)
+"""How a file can be cut and read."""
+
+
+def rows_and_failures(pattern, **options):
+    """The rows of all chunks, and what failed."""
+    rows, failures = [], []
+    for chunk in plan(Csv(pattern, **options), files.match):
+        for batch in read_chunk(chunk, open_file, 3):
+            rows += batch.rows
+            failures += [status.message for status in batch.source_failures]
+    return rows, failures
+
+
+@anyhow
+def test_later_files_may_have_the_header_or_not(store, suffix, options):
     pattern = store(
         b"id,x\n1,2\n",
         b"id,x\n3,4\n",  # the same
         b'\xef\xbb\xbf"id", "x"\r\n5,6\r\n',  # the same, written in another way
         b"7,8\n9,10\n",  # none
-        b"id,y\n",  # another: data
-        b"x,id\n",
+        b"id,y\n",  # one name of two: data
+        b"x\n",
         b"id,x\n",  # nothing else
         b"\n\n id,x\n11,12\nid,x\n",  # below blank lines; and not in the first row
         suffix=suffix,
     )
-    expected = [b"1,2", b"3,4", b"5,6", b"7,8", b"9,10", b"id,y", b"x,id", b"11,12", b"id,x"]
-    assert rows_of(pattern, chunk_bytes=chunk_bytes, multiline=multiline) == expected
+    expected = [b"1,2", b"3,4", b"5,6", b"7,8", b"9,10", b"id,y", b"x", b"11,12", b"id,x"]
+    assert rows_of(pattern, **options) == expected
+
+
+@anyhow
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"weight,height,name",
+        b"Weight,HEIGHT,Name",
+        b'\xef\xbb\xbf "weight" ,height ,\tname',
+        b"\n  \n\r\nweight,height,name",
+    ],
+)
+def test_the_cells_of_a_later_file_go_to_the_columns_of_its_header(store, header, suffix, options):
+    rows = b'60,170,Bo\n"6,1",,"a ""b"""\r\n\n 7 , 8,9\n1,2\n1,2,3,4\n1,2,5" pipe\n\xff,1,2'
+    pattern = store(
+        b"height,weight,name\n1,2,3\n", header + b"\n" + rows, b"4,5,6\n", suffix=suffix
+    )
+    assert rows_of(pattern, **options) == [
+        b"1,2,3",
+        b"170,60,Bo",
+        b',"6,1","a ""b"""',
+        b" 8, 7 ,9",
+        b"1,2",  # an error each: the row is as it is in the file
+        b"1,2,3,4",
+        b'1,2,5" pipe',
+        b"\xff,1,2",
+        b"4,5,6",
+    ]
+
+
+def test_a_cell_with_a_line_break_goes_to_its_column(store):
+    pattern = store(b"a,b\n1,2\n", b'b,a\n"x\n\ny",1\n')
+    assert rows_of(pattern, multiline=True) == [b"1,2", b'1,"x\n\ny"']
+
+
+def test_names_that_differ_in_case_alone_are_compared_as_they_are(store):
+    pattern = store(b"a,A,b\n1,2,3\n", b"A,a,b\n2,1,3\n", b"B,a,A\n1,2,3\n")
+    found, (failure,) = rows_and_failures(pattern)
+    assert found == [b"1,2,3", b"1,2,3"]
+    assert '2.csv: the header differs from that of the first file: it also has "B"' in failure
+
+
+@pytest.mark.parametrize("header", [b"x,,y", b"y,x,"])
+def test_a_column_without_a_name_may_be_in_another_position(store, header):
+    cells = {b"": b"0", b"x": b"1", b"y": b"2"}
+    row = b",".join(cells[name] for name in header.split(b","))
+    assert rows_of(store(b",x,y\n0,1,2\n", header + b"\n" + row)) == [b"0,1,2"] * 2
+
+
+@anyhow
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (b"id,height,mass", 'it also has "mass"; it lacks "weight"'),
+        (b"id,height,weight,age", 'it also has "age"'),
+        (b"age,weight,height,id", 'it also has "age"'),
+        (b"ID, Height", 'it lacks "weight"'),
+        (b"id,height,weight,id", 'it has more than once "id"'),
+        (b"id,height,weight,", "it has 4 cells instead of 3"),
+        (b'Report of May\n"# made by hand, twice"\nid,height,mass', 'it also has "mass"; it'),
+    ],
+)
+def test_a_file_with_other_columns_fails_alone_and_once(store, header, words, suffix, options):
+    pattern = store(
+        b"id,height,weight\n1,2,3\n", header + b"\n4,5,6\n7,8,9\n", b"1,1,1\n", suffix=suffix
+    )
+    rows, (failure,) = rows_and_failures(pattern, **options)
+    assert rows == [b"1,2,3", b"1,1,1"]
+    assert f"1.csv{suffix}: the header differs from that of the first file: {words}" in failure
+
+
+@anyhow
+@pytest.mark.parametrize(
+    "titles", [[b"Report of May"], [b"# a, b, c", b"#"], [b"Report,"], [b'5" pipe', b"\xff"]]
+)
+def test_titles_before_a_header_are_rows_and_the_cells_go_by_name(store, titles, suffix, options):
+    header = b"\n".join([*titles, b"weight,height"])
+    pattern = store(b"height,weight\n1,2\n", header + b"\n60,170\n", suffix=suffix)
+    rows = rows_of(pattern, **options)
+    # The titles have the wrong number of cells or no value; the header is a row that fails.
+    assert rows[0] == b"1,2"
+    assert rows[-2:] == [b"height,weight", b"170,60"]
+    assert len(rows) == 3 + len(titles)
+
+
+def test_a_header_behind_data_is_a_row(store):
+    pattern = store(b"a,b\n1,2\n", b"3,4\nb,a\n5,6\n")
+    assert rows_of(pattern) == [b"1,2", b"3,4", b"b,a", b"5,6"]
+
+
+def test_numbers_as_names_in_another_order_are_doubtful(store):
+    rows, (failure,) = rows_and_failures(store(b"0,1\n5,6\n", b"1,0\n7,8\n", b"0,1\n9,9\n"))
+    assert rows == [b"5,6", b"9,9"]
+    assert '1.csv: the first row, "1", "0", has the names of the columns in another' in failure
+
+
+def test_one_column_has_a_header_in_the_first_row_alone(store):
+    pattern = store(b"text\nhello\ntext", b"Text\nText\n", b"hello\ntext\n")
+    assert rows_of(pattern) == [b"hello", b"text", b"Text", b"hello", b"text"]
+
+
+def test_a_chunk_reads_no_more_than_the_start_of_its_file_for_the_header(store, monkeypatch):
+    monkeypatch.setattr(compression, "BLOCK_BYTES", 64)
+    pattern = store(b"a,b\n1,2\n", b"b,a\n" + b"1,2\n" * 1000)
+    read = []
+
+    def counting(uri):
+        file = open_file(uri)
+
+        class Counting(io.BufferedReader):
+            def read(self, size=-1):
+                data = super().read(size)
+                read.append(len(data))
+                return data
+
+        return Counting(file)
+
+    chunk = plan(Csv(pattern, chunk_bytes=400), files.match)[-2]
+    (span,) = chunk.spans
+    assert span.start > 3000
+    rows = [row for batch in read_chunk(chunk, counting, 3) for row in batch.rows]
+    assert set(rows) == {b"2,1"}
+    assert sum(read) < 400 + 4 * 64
+
+
+def test_a_file_that_begins_with_megabytes_of_blank_lines_fails(store, monkeypatch):
+    monkeypatch.setattr(csv_files, "LONGEST_HEADER", 20)
+    pattern = store(b"a,b\n1,2\n", b"\n" * 30 + b"b,a\n1,2\n3,4\n")
+    for chunk_bytes in (10, 1000):
+        rows, failures = rows_and_failures(pattern, chunk_bytes=chunk_bytes)
+        assert rows == [b"1,2"]
+        assert all("its first 20 bytes are blank lines" in failure for failure in failures)
+        assert failures
 
 
 @pytest.mark.parametrize("header", [b"id,x", b"id,x\n", BOM + b'"id","x"\r\n'])

@@ -1,0 +1,194 @@
+"""Headers of CSV files: the names of the columns, and the order of each file's columns.
+
+The first row of the first file names the columns. A later file may begin with a header too, in
+which the names may be in another order, another case or with blanks around; its cells then go to
+the columns by name. Without a header, they are in the order of the first file.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from beam_batch_predict.encoding.csv_names import are_numbers, fold, named, order_of, row_texts
+from beam_batch_predict.encoding.csv_text import CsvError, has_bare_return, raw_cells
+from beam_batch_predict.encoding.json_text import quote
+from beam_batch_predict.errors import SourceError
+from beam_batch_predict.status import Status
+
+__all__ = ["LONGEST_HEADER", "NEEDED", "FileStart", "checked_names", "reordered", "start_of_file"]
+
+LONGEST_HEADER = 16 * 1024 * 1024
+"""Bytes of a header: every chunk carries the names."""
+
+MOST_TITLES = 9
+"""Rows before a header that are examined: titles and comments."""
+
+_MOST_NAMES = 5
+"""Names of columns in a message."""
+
+_GZIP = b"\x1f\x8b"
+
+NEEDED = "a CSV source needs a header row: the names of the columns"
+"""What to do if the first row is not a header."""
+
+_RETURNS = (
+    "lines end with a carriage return only, or a name without quotes contains one",
+    r"end lines with LF or CRLF, as `tr '\r' '\n'` makes them",
+)
+"""The problem of a file with one line, and what to do."""
+
+
+def checked_names(uri: str, row: bytes) -> tuple[str, ...]:
+    """The names of the columns in the first row of the first file.
+
+    Raises:
+        SourceError: the row is not a header: two names are the same, all are empty, or the row is
+            not valid CSV in UTF-8.
+    """
+    texts: list[str] = []
+    try:
+        texts = row_texts(row)
+    except UnicodeDecodeError as error:
+        problem = f"invalid UTF-8: byte 0x{row[error.start]:02x} at column {error.start + 1}"
+        hint = "save the file as UTF-8"
+        if row.startswith(_GZIP):
+            problem, hint = "it is compressed with gzip", "give the file a name that ends in .gz"
+    except CsvError as error:
+        problem, hint = f"{error}; if a name holds a line break, set --csv_multiline=true", NEEDED
+        if has_bare_return(row):
+            problem, hint = _RETURNS
+    else:
+        problem, hint = _RETURNS if has_bare_return(row) else _problem(texts)
+    if problem:
+        raise SourceError(f"{uri}: the first row is not a header: {problem}", hint)
+    return named(texts)
+
+
+def _problem(texts: Sequence[str]) -> tuple[str, str]:
+    """The problem of names for columns, and what to do; empty if there is none."""
+    if not any(texts):
+        return "all names are empty", NEEDED
+    twice = [text for text, count in Counter(filter(None, texts)).items() if count > 1]
+    if not twice:
+        return "", ""
+    numbers = [str(number) for number, text in enumerate(texts, start=1) if text == twice[0]]
+    columns = f"{', '.join(numbers[:-1])} and {numbers[-1]}"
+    more = f", and {len(twice) - 1} more like it" if len(twice) > 1 else ""
+    return (
+        f"{quote(twice[0])} is the name of columns {columns}{more}",
+        "rename all but one of them",
+    )
+
+
+class FileStart(NamedTuple):
+    """What the first rows of a file determine for all its rows.
+
+    Attributes:
+        has_header: whether the first row is a header.
+        order: for each column of the source, the position of its cell in the rows of this file;
+            empty if that is the same.
+        problem: why the cells of the file cannot be matched with the columns; empty if they can.
+    """
+
+    has_header: bool = False
+    order: tuple[int, ...] = ()
+    problem: str = ""
+
+
+def start_of_file(rows: Iterable[bytes | Status], columns: Sequence[str]) -> FileStart:
+    """Find the header of a file.
+
+    Args:
+        rows: the first rows of the file. Those behind the first are read only if it is neither a
+            header nor a row of data, but perhaps a title or a comment.
+        columns: the names of the columns of the source.
+
+    Example:
+        >>> start_of_file([b"Weight,height", b"60,170"], ["height", "weight"])
+        FileStart(has_header=True, order=(1, 0), problem='')
+    """
+    for number, row in enumerate(islice(rows, MOST_TITLES + 1)):
+        texts = _texts(row)
+        order = order_of(texts, columns)
+        if order is not None:
+            return _of_header(number, texts, columns, order)
+        if problem := _difference(texts, columns):
+            return FileStart(problem=problem)
+        if len(columns) == 1 or (len(texts) == len(columns) and len(list(filter(None, texts))) > 1):
+            break
+    return FileStart()
+
+
+def _texts(row: bytes | Status) -> list[str]:
+    """The texts of the cells of a row; none if the row is invalid, or too long for a header."""
+    if isinstance(row, Status) or len(row) > LONGEST_HEADER:
+        return []
+    try:
+        return row_texts(row)
+    except ValueError:
+        return []
+
+
+def _of_header(
+    number: int, texts: Sequence[str], columns: Sequence[str], order: tuple[int, ...]
+) -> FileStart:
+    """The start of a file with a header in a row with this number."""
+    if order == tuple(range(len(columns))):
+        return FileStart(number == 0)
+    if are_numbers(columns):
+        return FileStart(
+            problem=f"the first row, {_shown(texts)}, has the names of the columns in another "
+            "order, and they are numbers: it may be a header or data; give the columns names that "
+            "are not numbers"
+        )
+    return FileStart(number == 0, order)
+
+
+def _difference(texts: Sequence[str], columns: Sequence[str]) -> str:
+    """How a header differs from the columns of the source; empty if the row is data."""
+    wanted = fold(columns, columns)
+    filled = [text for text in texts if text]
+    found = fold(filled, columns)
+    known = [name for name in found if name in set(wanted)]
+    if len(known) < 2 or 2 * len(known) <= len(filled):
+        return ""
+    other = [text for text, name in zip(filled, found, strict=True) if name not in set(wanted)]
+    missing = [name for name, folded in zip(columns, wanted, strict=True) if folded not in found]
+    twice = [name for name, count in Counter(known).items() if count > 1]
+    parts = [
+        f"{words} {_shown(names)}"
+        for words, names in (
+            ("it also has", other),
+            ("it lacks", missing),
+            ("it has more than once", twice),
+        )
+        if names
+    ]
+    differs = "; ".join(parts) or f"it has {len(texts)} cells instead of {len(columns)}"
+    return (
+        f"the header differs from that of the first file: {differs}; give the file the same "
+        "columns, or predict it in a job of its own"
+    )
+
+
+def _shown(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    return ", ".join(map(quote, names[:_MOST_NAMES])) + more
+
+
+def reordered(row: bytes | Status, order: Sequence[int]) -> bytes | Status:
+    r"""A row with its cells in another order; unchanged if it is invalid.
+
+    Example:
+        >>> reordered(b'60,"1,7"', (1, 0)), reordered(b"1,2,3", (1, 0))
+        (b'"1,7",60', b'1,2,3')
+    """
+    if isinstance(row, Status):
+        return row
+    cells = raw_cells(row)
+    if len(cells) != len(order):
+        return row
+    return b",".join([cells[position] for position in order])
