@@ -1,4 +1,4 @@
-"""Headers of CSV files: the names of the columns, and the order of each file's columns.
+"""Headers of CSV files: names of columns, and the order of the cells of a file.
 
 The first row of the first file names the columns. A later file may begin with a header too, in
 which the names may be in another order, another case or with blanks around; its cells then go to
