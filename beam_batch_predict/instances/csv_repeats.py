@@ -1,4 +1,4 @@
-"""Rows that repeat the names of the columns, as where files with headers were joined.
+"""Rows that repeat the names of the columns, as where files were joined.
 
 Such a row is an error: it is a header, and not an instance. In files with one column, a row may
 well be the name of the column.

@@ -10,7 +10,6 @@ any other row: it never depends on the other rows of the batch.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -19,7 +18,7 @@ import orjson
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding import json_text
 from beam_batch_predict.encoding.csv_text import CsvError, has_bare_return
-from beam_batch_predict.instances.csv_cells import parse_cells
+from beam_batch_predict.instances.csv_cells import key_texts, parse_cells
 from beam_batch_predict.instances.csv_repeats import Repeats, repeats_of
 from beam_batch_predict.instances.csv_tables import json_table, read_table
 from beam_batch_predict.instances.fields import (
@@ -97,8 +96,10 @@ def _convert_together(
     repeats = repeats_of(batch.columns)
     if repeats.may_be_in(batch.rows, table.column(repeats.at) if repeats.texts else ()):
         return None
-    keys = None if layout.key is None else table.column(layout.key)
-    if keys and not _are_keys(keys):
+    keys = None
+    if layout.key is not None:
+        keys = key_texts(batch.rows, table.column(layout.key), layout.key)
+    if keys and None in keys:
         return None
     names = tuple(batch.columns[at] for at in layout.sent)
     sent: list[Any] = table.rows(layout.sent)
@@ -117,13 +118,6 @@ def _convert_together(
         texts=table.texts(batch.rows, non_finite) if shows_rows else None,
         columns=names,
     )
-
-
-def _are_keys(values: Sequence[Any]) -> bool:
-    types = set(map(type, values))
-    if not types <= {str, int, float}:
-        return False
-    return float not in types or all(math.isfinite(v) for v in values if type(v) is float)
 
 
 def _convert_rows(
@@ -151,21 +145,24 @@ def _convert_row(
     if isinstance(row, Status):
         return Instance(None, "", {}), b'""', row
     alone = json_table([row], len(batch.columns))
+    key = _position(batch.columns, config.key_field)
     try:
-        values = alone.values[0] if alone else _values(row, batch)
+        values = alone.values[0] if alone else _values(row, batch, key)
         if problem := repeats.problem(row, values):
             raise RowError(problem)
     except RowError as error:
         text = json_text.echo_text(row)
         return Instance(None, orjson.loads(text), {}), text, error.status
     named = dict(zip(batch.columns, values, strict=True))
+    if key is not None:
+        named[batch.columns[key]] = key_texts([row], [values[key]], key)[0]
     in_errors = NonFinite.STRING if non_finite is NonFinite.ERROR else non_finite
     try:
-        key, fields, attached = make_instance(named, config)
+        text_key, fields, attached = make_instance(named, config)
     except RowError as error:
         failed = Instance(error.key, shape(named), error.attached)
         return failed, json_text.dumps(failed.value, in_errors), error.status
-    instance = Instance(key, shape(fields), attached)
+    instance = Instance(text_key, shape(fields), attached)
     if alone and shape is _array and list(fields) == list(named):
         return instance, b"[%b]" % row, None
     try:
@@ -174,13 +171,17 @@ def _convert_row(
         return instance, json_text.dumps(instance.value, in_errors), RowError(str(error)).status
 
 
+def _position(columns: Sequence[str], name: str | None) -> int | None:
+    return columns.index(name) if name in columns else None
+
+
 def _array(named: Mapping[str, Any]) -> list[Any]:
     return list(named.values())
 
 
-def _values(row: bytes, batch: InstanceBatch) -> list[Any]:
+def _values(row: bytes, batch: InstanceBatch, key: int | None) -> list[Any]:
     try:
-        values = parse_cells(row.decode("utf-8"))
+        values = parse_cells(row.decode("utf-8"), key)
     except UnicodeDecodeError as error:
         bad = f"byte 0x{row[error.start]:02x} at column {error.start + 1}"
         message = f"invalid UTF-8: {bad}; save the file as UTF-8"

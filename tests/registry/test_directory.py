@@ -191,9 +191,7 @@ def test_a_registry_that_cannot_be_read_says_so(registry):
     directory = registry({**versions("1"), "m/versions.yaml": ""})
     os.remove(f"{directory}/m/versions.yaml")
     os.mkfifo(f"{directory}/m/versions.yaml")
-    with pytest.raises(
-        ModelError, match="cannot be read at .*/m/versions.yaml: it is not a regular"
-    ):
+    with pytest.raises(ModelError, match="cannot be read at .*/m/versions.yaml: it is not a regular"):
         resolve("m", registry=directory)
 
 
