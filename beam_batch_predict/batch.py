@@ -78,6 +78,7 @@ class Chunk(NamedTuple):
         columns: the names of the columns, if the format has the same for all files; if each
             file has its own columns, the names of those to read.
         max_instance_bytes: the largest record or listed file; a larger one is a row error.
+        csv_header: which rows of CSV files are headers.
         stream: the stream of rows, if they are in a table; the only span has its name, for
             messages.
 
@@ -92,6 +93,7 @@ class Chunk(NamedTuple):
     format: str = "jsonl"
     columns: tuple[str, ...] = ()
     max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
+    csv_header: str = "auto"
     stream: TableStream | None = None
 
 

@@ -50,6 +50,7 @@ def read_columns(
     open_file: Open,
     multiline: bool = False,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
+    header: str = "auto",
 ) -> tuple[str, ...]:
     """The names of the columns: the first row of the first file that has one.
 
@@ -58,10 +59,12 @@ def read_columns(
         open_file: opens a URI for reading bytes.
         multiline: whether a name may hold a line break.
         max_bytes: of a row, and so of the header.
+        header: which rows are headers; without any, the columns are numbered.
 
     Raises:
         SourceError: the file cannot be read, or its first row is not a header: two names are
-            the same, all are empty, or the row is too long or not valid CSV in UTF-8.
+            the same, all are empty, or the row looks like data, is too long or is not valid CSV
+            in UTF-8.
     """
     read: Reader = _records if multiline else read_lines
     max_bytes = min(max_bytes, LONGEST_HEADER)
@@ -69,14 +72,14 @@ def read_columns(
         if not file.size:
             continue
         try:
-            header = _first_row(file.uri, read, open_file, max_bytes)
+            first = _first_row(file.uri, read, open_file, max_bytes)
         except READ_ERRORS as error:
             raise SourceError(f"{file.uri}: the header cannot be read: {error}") from error
-        if isinstance(header, Status):
+        if isinstance(first, Status):
             problem = f"it is longer than {max_bytes} bytes"
             raise SourceError(f"{file.uri}: the first row is not a header: {problem}", NEEDED)
-        if header is not None:
-            return checked_names(file.uri, header)
+        if first is not None:
+            return checked_names(file.uri, first, header)
     return ()
 
 
@@ -94,13 +97,15 @@ def read_csv_lines(
     columns: tuple[str, ...],
     open_file: Open,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
+    header: str = "auto",
 ) -> Iterator[Rows]:
     """The lines that begin in a span, each a record, without the header.
 
     A line of more than `max_bytes` is a row with a `Status`.
     """
+    found = read_lines(span, open_file, max_bytes)
     head = _head(span, read_lines, open_file, max_bytes)
-    return _by_columns(read_lines(span, open_file, max_bytes), span, columns, head)
+    return found if header == "none" else _by_columns(found, span, columns, head, header)
 
 
 def read_csv_records(
@@ -108,17 +113,23 @@ def read_csv_records(
     columns: tuple[str, ...],
     open_file: Open,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
+    header: str = "auto",
 ) -> Iterator[Rows]:
     """The records of a span, which may have several lines, without the header.
 
     The file is read from its beginning. A record of more than `max_bytes` is a row with a `Status`.
     """
+    found = _records(span, open_file, max_bytes)
     head = _head(span, _records, open_file, max_bytes)
-    return _by_columns(_records(span, open_file, max_bytes), span, columns, head)
+    return found if header == "none" else _by_columns(found, span, columns, head, header)
 
 
 def _by_columns(
-    parts: Iterator[Rows], span: Span, columns: tuple[str, ...], head: Iterator[_Located]
+    parts: Iterator[Rows],
+    span: Span,
+    columns: tuple[str, ...],
+    head: Iterator[_Located],
+    header: str,
 ) -> Iterator[Rows]:
     """The rows of a span without the header, with their cells in the order of the columns.
 
@@ -130,6 +141,7 @@ def _by_columns(
         span: the span.
         columns: the names of the columns.
         head: the first rows of the file.
+        header: which rows are headers.
     """
     start = None
     for found in parts:
@@ -139,7 +151,7 @@ def _by_columns(
                 first, head = offsets[0], chain([(offsets[0], rows[0])], islice(head, 1, None))
             else:
                 first, head = _peek(head)
-            start = _start(head, first, columns)
+            start = _start(head, first, columns, header)
             if start.problem and (offsets[0] == first or first == LONGEST_HEADER):
                 message = f"{span.uri}: {start.problem}"
                 yield Rows([], [], 0, [Status(Code.INVALID_ARGUMENT, message)])
@@ -160,10 +172,12 @@ def _peek(head: Iterator[_Located]) -> tuple[int, Iterator[_Located]]:
     return LONGEST_HEADER, head
 
 
-def _start(head: Iterator[_Located], first: int, columns: tuple[str, ...]) -> FileStart:
+def _start(
+    head: Iterator[_Located], first: int, columns: tuple[str, ...], header: str
+) -> FileStart:
     if first >= LONGEST_HEADER:
         return FileStart(problem=f"its first {LONGEST_HEADER} bytes are blank lines")
-    return start_of_file((row for _, row in head), columns)
+    return start_of_file((row for _, row in head), columns, header)
 
 
 def _head(span: Span, read: Reader, open_file: Open, max_bytes: int) -> Iterator[_Located]:

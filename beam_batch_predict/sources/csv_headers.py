@@ -7,18 +7,27 @@ the columns by name. Without a header, they are in the order of the first file.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from beam_batch_predict.encoding.csv_names import are_numbers, fold, named, order_of, row_texts
-from beam_batch_predict.encoding.csv_text import CsvError, has_bare_return, raw_cells
+from beam_batch_predict.encoding.csv_text import CsvError, has_bare_return, raw_cells, split_cells
 from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.status import Status
 
-__all__ = ["LONGEST_HEADER", "NEEDED", "FileStart", "checked_names", "reordered", "start_of_file"]
+__all__ = [
+    "LONGEST_HEADER",
+    "NEEDED",
+    "FileStart",
+    "checked_names",
+    "looks_like_data",
+    "reordered",
+    "start_of_file",
+]
 
 LONGEST_HEADER = 16 * 1024 * 1024
 """Bytes of a header: every chunk carries the names."""
@@ -34,6 +43,21 @@ _GZIP = b"\x1f\x8b"
 NEEDED = "a CSV source needs a header row: the names of the columns"
 """What to do if the first row is not a header."""
 
+_NO_HEADER = (
+    "if the files have no header, set --csv_header=none; if this is the header, set "
+    "--csv_header=first_row"
+)
+_DOUBTFUL = (
+    "has the names of the columns in another order, and they are numbers: it may be a header or "
+    "data; if each file has a header, set --csv_header=first_row; otherwise, give the columns "
+    "names that are not numbers"
+)
+_NOT_THE_NAMES = (
+    "does not have the names of the columns, and --csv_header=first_row requires a header in each "
+    "file; --csv_header=auto reads such a row as data"
+)
+_YEAR = re.compile("(?:1[5-9]|20|21)[0-9][0-9]")
+
 _RETURNS = (
     "lines end with a carriage return only, or a name without quotes contains one",
     r"end lines with LF or CRLF, as `tr '\r' '\n'` makes them",
@@ -41,12 +65,17 @@ _RETURNS = (
 """The problem of a file with one line, and what to do."""
 
 
-def checked_names(uri: str, row: bytes) -> tuple[str, ...]:
+def checked_names(uri: str, row: bytes, header: str = "auto") -> tuple[str, ...]:
     """The names of the columns in the first row of the first file.
 
+    Args:
+        uri: the file.
+        row: the row.
+        header: which rows are headers. Without any, the columns are numbered.
+
     Raises:
-        SourceError: the row is not a header: two names are the same, all are empty, or the row is
-            not valid CSV in UTF-8.
+        SourceError: the row is not a header: two names are the same, all are empty, or the row
+            looks like data or is not valid CSV in UTF-8.
     """
     texts: list[str] = []
     try:
@@ -61,14 +90,18 @@ def checked_names(uri: str, row: bytes) -> tuple[str, ...]:
         if has_bare_return(row):
             problem, hint = _RETURNS
     else:
-        problem, hint = _RETURNS if has_bare_return(row) else _problem(texts)
+        problem, hint = _RETURNS if has_bare_return(row) else _problem(row, texts, header)
     if problem:
         raise SourceError(f"{uri}: the first row is not a header: {problem}", hint)
-    return named(texts)
+    return named([""] * len(texts) if header == "none" else texts)
 
 
-def _problem(texts: Sequence[str]) -> tuple[str, str]:
+def _problem(row: bytes, texts: Sequence[str], header: str) -> tuple[str, str]:
     """The problem of names for columns, and what to do; empty if there is none."""
+    if header == "none":
+        return "", ""
+    if header == "auto" and looks_like_data(row.decode()):
+        return f"it looks like data: {_shown(texts)}", _NO_HEADER
     if not any(texts):
         return "all names are empty", NEEDED
     twice = [text for text, count in Counter(filter(None, texts)).items() if count > 1]
@@ -81,6 +114,28 @@ def _problem(texts: Sequence[str]) -> tuple[str, str]:
         f"{quote(twice[0])} is the name of columns {columns}{more}",
         "rename all but one of them",
     )
+
+
+def looks_like_data(row: str) -> bool:
+    """Whether the first row of a file has numbers where a header has names.
+
+    All cells are unquoted numbers, except the names that pandas gives (0, 1, 2, …) and years; or
+    at least half of them are, and these do not ascend, as they do in names.
+
+    Example:
+        >>> looks_like_data("5.1,3.5,setosa"), looks_like_data("id,0.5,0.9")
+        (True, False)
+        >>> looks_like_data(",0,1,2"), looks_like_data("2019,2020")
+        (False, False)
+    """
+    cells = [cell for cell in split_cells(row) if cell.text.strip()]
+    texts = [cell.text.strip() for cell in cells if not cell.quoted]
+    numbers = [float(text) for text in texts if are_numbers([text])]
+    if not numbers or 2 * len(numbers) < len(cells):
+        return False
+    if len(numbers) < len(cells):
+        return not all(one < other for one, other in pairwise(numbers))
+    return texts != [str(at) for at in range(len(texts))] and not all(map(_YEAR.fullmatch, texts))
 
 
 class FileStart(NamedTuple):
@@ -98,13 +153,16 @@ class FileStart(NamedTuple):
     problem: str = ""
 
 
-def start_of_file(rows: Iterable[bytes | Status], columns: Sequence[str]) -> FileStart:
+def start_of_file(
+    rows: Iterable[bytes | Status], columns: Sequence[str], header: str = "auto"
+) -> FileStart:
     """Find the header of a file.
 
     Args:
         rows: the first rows of the file. Those behind the first are read only if it is neither a
             header nor a row of data, but perhaps a title or a comment.
         columns: the names of the columns of the source.
+        header: which rows are headers, if any: "auto" or "first_row".
 
     Example:
         >>> start_of_file([b"Weight,height", b"60,170"], ["height", "weight"])
@@ -113,10 +171,17 @@ def start_of_file(rows: Iterable[bytes | Status], columns: Sequence[str]) -> Fil
     for number, row in enumerate(islice(rows, MOST_TITLES + 1)):
         texts = _texts(row)
         order = order_of(texts, columns)
+        if order == tuple(range(len(columns))):
+            return FileStart(number == 0)
+        if order is not None and header == "auto" and are_numbers(columns):
+            return FileStart(problem=f"the first row, {_shown(texts)}, {_DOUBTFUL}")
         if order is not None:
-            return _of_header(number, texts, columns, order)
+            return FileStart(number == 0, order)
         if problem := _difference(texts, columns):
             return FileStart(problem=problem)
+        if header == "first_row":
+            found = f", {_shown(texts)}," if texts else ""
+            return FileStart(problem=f"the first row{found} {_NOT_THE_NAMES}")
         if len(columns) == 1 or (len(texts) == len(columns) and len(list(filter(None, texts))) > 1):
             break
     return FileStart()
@@ -130,21 +195,6 @@ def _texts(row: bytes | Status) -> list[str]:
         return row_texts(row)
     except ValueError:
         return []
-
-
-def _of_header(
-    number: int, texts: Sequence[str], columns: Sequence[str], order: tuple[int, ...]
-) -> FileStart:
-    """The start of a file with a header in a row with this number."""
-    if order == tuple(range(len(columns))):
-        return FileStart(number == 0)
-    if are_numbers(columns):
-        return FileStart(
-            problem=f"the first row, {_shown(texts)}, has the names of the columns in another "
-            "order, and they are numbers: it may be a header or data; give the columns names that "
-            "are not numbers"
-        )
-    return FileStart(number == 0, order)
 
 
 def _difference(texts: Sequence[str], columns: Sequence[str]) -> str:

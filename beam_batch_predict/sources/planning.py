@@ -157,6 +157,8 @@ def chunks_of_listing(source: Source, listing: Listing) -> list[Chunk]:
     what: dict[str, Any] = {"format": source.reader, "columns": listing.columns}
     if isinstance(source, (Csv, FileList, JsonLines, TfRecord)):
         what["max_instance_bytes"] = source.max_instance_bytes
+    if isinstance(source, Csv):
+        what["csv_header"] = source.header
     total = sum(file.size for file in listing.files)
     size = max(source.chunk_bytes, -(-total // MOST_CHUNKS))
     readers = source.readers_per_file if isinstance(source, SequentialSource) else 1
@@ -183,7 +185,9 @@ def _columns(
 ) -> tuple[str, ...]:
     """The names of the columns of the first file that has columns."""
     if isinstance(source, Csv):
-        return read_columns(files, open_file, source.multiline, source.max_instance_bytes)
+        return read_columns(
+            files, open_file, source.multiline, source.max_instance_bytes, source.header
+        )
     if isinstance(source, Parquet):
         return read_parquet_columns(files, open_file)
     if isinstance(source, Avro):

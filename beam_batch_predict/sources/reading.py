@@ -41,10 +41,10 @@ MOST_FAILURES = 100
 READERS: dict[str, Reader] = {
     "jsonl": lambda span, chunk, open_file: read_lines(span, open_file, chunk.max_instance_bytes),
     "csv": lambda span, chunk, open_file: read_csv_lines(
-        span, chunk.columns, open_file, chunk.max_instance_bytes
+        span, chunk.columns, open_file, chunk.max_instance_bytes, chunk.csv_header
     ),
     "csv-multiline": lambda span, chunk, open_file: read_csv_records(
-        span, chunk.columns, open_file, chunk.max_instance_bytes
+        span, chunk.columns, open_file, chunk.max_instance_bytes, chunk.csv_header
     ),
     "tf-record": lambda span, chunk, open_file: read_records(
         span, open_file, max_bytes=chunk.max_instance_bytes

@@ -50,6 +50,7 @@ class RunOptions:
         max_failed_min_rows: the number of rows from which that limit applies.
         call_timeout_seconds: the longest time of one call of the model; 0 is no limit.
         csv_multiline: whether cells of CSV files may hold line breaks.
+        csv_header: which rows of CSV files are headers: "auto", "first_row" or "none".
         readers_per_file: the most workers that share a file that cannot be split.
         bigquery_query: a SELECT to read instead of a table.
         bigquery_row_restriction: a condition in SQL for rows of a table.
@@ -71,6 +72,7 @@ class RunOptions:
     max_failed_min_rows: int = DEFAULT_MAX_FAILED_MIN_ROWS
     call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS
     csv_multiline: bool = False
+    csv_header: str = "auto"
     readers_per_file: int = 1
     bigquery_query: str = ""
     bigquery_row_restriction: str = ""

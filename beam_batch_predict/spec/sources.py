@@ -18,6 +18,7 @@ from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec.checks import check_positive, check_strings
 
 __all__ = [
+    "CSV_HEADERS",
     "DEFAULT_CHUNK_BYTES",
     "DEFAULT_MAX_INSTANCE_BYTES",
     "Avro",
@@ -37,6 +38,9 @@ DEFAULT_CHUNK_BYTES = 64 * 1024 * 1024
 
 DEFAULT_MAX_INSTANCE_BYTES = 256 * 1024 * 1024
 """The maximum size of a line, record or listed file; the row of a larger one fails."""
+
+CSV_HEADERS = ("auto", "first_row", "none")
+"""Which rows of CSV files are headers."""
 
 LIST_CHUNK_BYTES = 16 * 1024
 """Bytes of a file list in one chunk: each line stands for a whole file."""
@@ -142,6 +146,7 @@ class Csv(SequentialSource):
 
     The first row of the first file has the names of the columns. Other files can begin with a
     row of the same names in any order; their cells then go to the columns by name.
+    `header` can change this.
 
     Args:
         uris: as for `JsonLines`; `.gz`, `.bz2` and `.zst` are decompressed.
@@ -150,6 +155,12 @@ class Csv(SequentialSource):
             middle of a file it is not known whether a quote is open.
         max_instance_bytes: a longer row is an error, and is not kept in memory.
         readers_per_file: as for `SequentialSource`.
+        header: "auto": the first row of the first file, which must not look like data, and the
+            first row of any other file if it has the same names. "first_row": the first row of
+            every file. "none": no row; the columns are column_1, column_2, ….
+
+    Raises:
+        InvalidArgument: as `JsonLines` does, or the header is none of these.
 
     Example:
         >>> Csv("data/*.csv").reader
@@ -160,10 +171,14 @@ class Csv(SequentialSource):
 
     multiline: bool = False
     max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
+    header: str = dataclasses.field(default="auto", kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive(self.max_instance_bytes, "max_instance_bytes")
+        if self.header not in CSV_HEADERS:
+            known = ", ".join(CSV_HEADERS)
+            raise InvalidArgument(f"header: expected one of {known}, found {quoted(self.header)}")
 
     @property
     def reader(self) -> str:

@@ -199,6 +199,20 @@ def test_later_files_are_read_by_the_names_in_their_headers(run_csv):
     assert counts(record) == (3, 1)
 
 
+def test_files_without_a_header_lose_no_row(run_csv):
+    _, good, bad = run_csv(b"1.5,2\n3,4\n", b"5,6\n", flags=["--csv_header=none"])
+    assert [line["instance"] for line in good] == [[1.5, 2], [3, 4], [5, 6]]
+    assert not bad
+
+
+def test_a_first_row_of_numbers_needs_a_choice(run_csv):
+    record, _, _ = run_csv(b"1.5,2\n3,4\n", exit_code=1)
+    message = record["error"]["message"]
+    assert '0.csv: the first row is not a header: it looks like data: "1.5", "2"' in message
+    assert "--csv_header=none" in message
+    assert "--csv_header=first_row" in message
+
+
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
 def test_keys_are_the_texts_of_their_cells_in_every_format(run_csv, form):
     keys = ["007", "7", "12E5", "1200000.0", "1.10", "+33612345678", "0E0", "0E8", "-0", "1" * 30]

@@ -45,8 +45,8 @@ def store(tmp_path):
     return write
 
 
-def columns_of(pattern, multiline=False):
-    return read_columns(files.match(pattern), open_file, multiline)
+def columns_of(pattern, multiline=False, **options):
+    return read_columns(files.match(pattern), open_file, multiline, **options)
 
 
 def placed_rows(pattern, **options):
@@ -77,7 +77,11 @@ def rows_of(pattern, **options):
         (b'id, x ,\t"y " \n', ("id", "x", "y ")),
         (b"\n\r\n  \nid,x\n1,2\n", ("id", "x")),
         ("größe,名前\n".encode(), ("größe", "名前")),
-        (b"1,2\n", ("1", "2")),
+        (b"0,1,2\n", ("0", "1", "2")),  # as pandas numbers columns
+        (b",0,1\n", ("column_1", "0", "1")),
+        (b"2019,2020\n", ("2019", "2020")),
+        (b'"1","2"\n', ("1", "2")),
+        (b"sample,400.5,401,1e3\n", ("sample", "400.5", "401", "1e3")),
         (b"only\n", ("only",)),
     ],
 )
@@ -95,6 +99,13 @@ def test_the_first_row_names_the_columns(store, content, names, multiline):
             b"y,x,,y,x,y,\n",
             '"y" is the name of columns 1, 4 and 6, and 1 more like it',
         ),
+        *(
+            (row, "it looks like data: ")
+            for row in (b"1,2", b"5", b"-1.5", b"1e5,+2", b" 7 ,8", b",3,4", b"1,0", b"0,1,3")
+        ),
+        (b"5.1,3.5,1.4,0.2,setosa", 'it looks like data: "5.1", "3.5", "1.4", "0.2", "setosa"; if'),
+        (b'0,3,"Braund, Mr.",male,22.0,1,0,7.25,,S', "--csv_header=none"),
+        (b"1,1", "if this is the header, set --csv_header=first_row"),
         (b",\n1,2\n", "all names are empty; a CSV source needs a header row"),
         (b'""\n', "all names are empty"),
         (b'id,"x\n1,2\n', "is not closed"),
@@ -341,6 +352,34 @@ def test_numbers_as_names_in_another_order_are_doubtful(store):
     rows, (failure,) = rows_and_failures(store(b"0,1\n5,6\n", b"1,0\n7,8\n", b"0,1\n9,9\n"))
     assert rows == [b"5,6", b"9,9"]
     assert '1.csv: the first row, "1", "0", has the names of the columns in another' in failure
+
+
+@anyhow
+def test_files_without_headers_have_numbered_columns_and_lose_no_row(store, suffix, options):
+    contents = [b"\n5.1,3.5\n1,2\n", b"a,b\n3,4\n", b"column_1,column_2\n", b"5.1,3.5\n"]
+    pattern = store(*contents, suffix=suffix)
+    assert columns_of(pattern, header="none") == ("column_1", "column_2")
+    found = rows_of(pattern, header="none", **options)
+    assert found == [line for content in contents for line in content.split(b"\n") if line]
+
+
+def test_without_headers_the_first_row_must_be_readable(store):
+    with pytest.raises(SourceError, match="the first row is not a header: invalid UTF-8"):
+        columns_of(store(b"1,\xff\n"), header="none")
+    assert columns_of(store(b"1,1,,\n"), header="none") == tuple(f"column_{n}" for n in range(1, 5))
+
+
+@anyhow
+def test_with_headers_in_all_files_each_first_row_is_one(store, suffix, options):
+    pattern = store(
+        b"10,20\n1,2\n", b"20,10\n4,3\n", b"5,6\n7,8\n", b'"\n9,9\n', b"10,20\n", suffix=suffix
+    )
+    rows, failures = rows_and_failures(pattern, header="first_row", **options)
+    assert rows == [b"1,2", b"3,4"]
+    one, two = failures
+    assert f'2.csv{suffix}: the first row, "5", "6", does not have the names of the columns' in one
+    assert f"3.csv{suffix}: the first row does not have the names" in two
+    assert "--csv_header=auto reads such a row as data" in one
 
 
 def test_one_column_has_a_header_in_the_first_row_alone(store):

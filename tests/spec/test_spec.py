@@ -10,6 +10,7 @@ from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.spec import (
     BatchPredictSpec,
+    Csv,
     FileList,
     GcsDestination,
     InstanceConfig,
@@ -46,6 +47,7 @@ REFUSED = [
         "excluded_fields: must be empty if included_fields is set; "
         "excluded_fields: names 'b' more than once",
     ),
+    (lambda: Csv("a", header="no"), 'header: expected one of auto, first_row, none, found "no"'),
     (lambda: InstanceConfig(included_fields=[""]), "included_fields: expected a non-empty"),
 ]
 

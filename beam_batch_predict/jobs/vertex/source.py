@@ -52,8 +52,14 @@ def files_of(config: InputConfig, options: RunOptions) -> spec.FileSource:
     readers = options.readers_per_file
     uris = config.gcs_source.uris if config.gcs_source else ()
     if config.instances_format == "csv":
-        multiline = options.csv_multiline
-        return spec.Csv(uris, chunk_bytes, multiline, max_instance_bytes, readers_per_file=readers)
+        return spec.Csv(
+            uris,
+            chunk_bytes,
+            options.csv_multiline,
+            max_instance_bytes,
+            readers_per_file=readers,
+            header=options.csv_header,
+        )
     if config.instances_format == "file-list":
         size = min(chunk_bytes, LIST_CHUNK_BYTES)
         return spec.FileList(uris, size, max_instance_bytes, readers_per_file=readers)
