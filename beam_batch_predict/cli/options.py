@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec.checks import check_delimiter
 from beam_batch_predict.spec.options import ModelCopies, RunOptions, row_key
 from beam_batch_predict.spec.sources import CSV_HEADERS
 
@@ -88,6 +89,12 @@ def _csv_header(text: str) -> str:
     if text not in CSV_HEADERS:
         raise ValueError(text)
     return text
+
+
+def _csv_delimiter(text: str) -> str:
+    delimiter = "\t" if text in ("tab", r"\t") else text
+    check_delimiter(delimiter)
+    return delimiter
 
 
 def _key(text: str) -> str:
@@ -216,6 +223,16 @@ OPTIONS = (
             ("first_row", "the first row of every file"),
             ("none", "no row"),
         ),
+    ),
+    _option(
+        "csv_delimiter",
+        _csv_delimiter,
+        "The character between the cells of CSV files, such as ; or |, or the word tab.",
+        "CHARACTER",
+        INPUT,
+        "Delimiter of CSV files",
+        example=";",
+        regex="tab|.",
     ),
     _option(
         "readers_per_file",

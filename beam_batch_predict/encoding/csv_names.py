@@ -15,7 +15,7 @@ __all__ = ["are_numbers", "fold", "named", "order_of", "row_texts"]
 _NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 
 
-def row_texts(row: bytes) -> list[str]:
+def row_texts(row: bytes, delimiter: str = ",") -> list[str]:
     """The texts of the cells of a row, as names: without blanks around unquoted ones.
 
     Raises:
@@ -25,7 +25,7 @@ def row_texts(row: bytes) -> list[str]:
         >>> row_texts(b'id, x ,"y "')
         ['id', 'x', 'y ']
     """
-    cells = split_cells(row.decode("utf-8"))
+    cells = split_cells(row.decode("utf-8"), delimiter)
     return [cell.text if cell.quoted else cell.text.strip(" \t") for cell in cells]
 
 

@@ -30,12 +30,13 @@ _NOT_TEXT = frozenset(["", *" \t+-.0123456789iInN"])
 """First characters of cells that may not be text."""
 
 
-def parse_cells(row: str, key: int | None = None) -> list[Any]:
+def parse_cells(row: str, key: int | None = None, delimiter: str = ",") -> list[Any]:
     """The values of a row.
 
     Args:
         row: the text of the row.
         key: the position of the key, which is a text even if it looks like a number.
+        delimiter: what separates cells.
 
     Raises:
         CsvError: a quote is misplaced or not closed; a number is too large.
@@ -50,7 +51,7 @@ def parse_cells(row: str, key: int | None = None) -> list[Any]:
         cell.text
         if cell.quoted or (at == key and cell.text.strip(" \t"))
         else plain_value(cell.text)
-        for at, cell in enumerate(split_cells(row))
+        for at, cell in enumerate(split_cells(row, delimiter))
     ]
 
 

@@ -17,7 +17,13 @@ import orjson
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding import json_text
-from beam_batch_predict.encoding.csv_text import CsvError, has_bare_return
+from beam_batch_predict.encoding.csv_text import (
+    CsvError,
+    delimiter_option,
+    has_bare_return,
+    separator_of,
+    with_commas,
+)
 from beam_batch_predict.instances.csv_cells import key_texts, parse_cells
 from beam_batch_predict.instances.csv_repeats import Repeats, repeats_of
 from beam_batch_predict.instances.csv_tables import json_table, read_table
@@ -89,16 +95,16 @@ def _convert_together(
     batch: InstanceBatch, config: InstanceConfig, layout: _Layout, non_finite: NonFinite
 ) -> InstanceBatch | None:
     """Convert all rows at once; return None if a row may be invalid."""
-    width = len(batch.columns)
-    table = read_table(batch.rows, width)
-    if table is None or (non_finite is NonFinite.ERROR and not table.is_finite()):
+    rows, width = _with_commas(batch), len(batch.columns)
+    table = rows and read_table(rows, width)
+    if rows is None or not table or (non_finite is NonFinite.ERROR and not table.is_finite()):
         return None
     repeats = repeats_of(batch.columns)
-    if repeats.may_be_in(batch.rows, table.column(repeats.at) if repeats.texts else ()):
+    if repeats.may_be_in(rows, table.column(repeats.at) if repeats.texts else ()):
         return None
     keys = None
     if layout.key is not None:
-        keys = key_texts(batch.rows, table.column(layout.key), layout.key)
+        keys = key_texts(rows, table.column(layout.key), layout.key)
     if keys and None in keys:
         return None
     names = tuple(batch.columns[at] for at in layout.sent)
@@ -107,17 +113,24 @@ def _convert_together(
         sent = [dict(zip(names, row, strict=True)) for row in sent]
     attached = None
     if fields := config.attached_fields:
-        rows = table.rows(layout.attached)
-        attached = [dict(zip(fields, row, strict=True)) for row in rows]
+        attached = [dict(zip(fields, row, strict=True)) for row in table.rows(layout.attached)]
     shows_rows = names == batch.columns and config.instance_type != "object"
     return dataclasses.replace(
         batch,
         instances=sent,
         keys=keys,
         attached=attached,
-        texts=table.texts(batch.rows, non_finite) if shows_rows else None,
+        texts=table.texts(rows, non_finite) if shows_rows else None,
         columns=names,
     )
+
+
+def _with_commas(batch: InstanceBatch) -> Sequence[bytes] | None:
+    """The rows of a batch as rows with commas; None if one is invalid."""
+    if batch.delimiter == ",":
+        return batch.rows
+    rows = [with_commas(row, batch.delimiter) for row in batch.rows]
+    return None if None in rows else [row for row in rows if row is not None]
 
 
 def _convert_rows(
@@ -144,18 +157,21 @@ def _convert_row(
     """Convert one row to an instance, its JSON text, and an error or None."""
     if isinstance(row, Status):
         return Instance(None, "", {}), b'""', row
-    alone = json_table([row], len(batch.columns))
+    delimiter = batch.delimiter
+    with_comma = row if delimiter == "," else with_commas(row, delimiter)
+    alone = json_table([with_comma], len(batch.columns)) if with_comma is not None else None
     key = _position(batch.columns, config.key_field)
     try:
         values = alone.values[0] if alone else _values(row, batch, key)
-        if problem := repeats.problem(row, values):
+        with_comma = with_comma or row
+        if problem := repeats.problem(with_comma, values):
             raise RowError(problem)
     except RowError as error:
         text = json_text.echo_text(row)
         return Instance(None, orjson.loads(text), {}), text, error.status
     named = dict(zip(batch.columns, values, strict=True))
     if key is not None:
-        named[batch.columns[key]] = key_texts([row], [values[key]], key)[0]
+        named[batch.columns[key]] = key_texts([with_comma], [values[key]], key)[0]
     in_errors = NonFinite.STRING if non_finite is NonFinite.ERROR else non_finite
     try:
         text_key, fields, attached = make_instance(named, config)
@@ -164,7 +180,7 @@ def _convert_row(
         return failed, json_text.dumps(failed.value, in_errors), error.status
     instance = Instance(text_key, shape(fields), attached)
     if alone and shape is _array and list(fields) == list(named):
-        return instance, b"[%b]" % row, None
+        return instance, b"[%b]" % with_comma, None
     try:
         return instance, json_text.dumps(instance.value, non_finite), None
     except json_text.NonFiniteValue as error:
@@ -181,30 +197,36 @@ def _array(named: Mapping[str, Any]) -> list[Any]:
 
 def _values(row: bytes, batch: InstanceBatch, key: int | None) -> list[Any]:
     try:
-        values = parse_cells(row.decode("utf-8"), key)
+        values = parse_cells(row.decode("utf-8"), key, batch.delimiter)
     except UnicodeDecodeError as error:
         bad = f"byte 0x{row[error.start]:02x} at column {error.start + 1}"
         message = f"invalid UTF-8: {bad}; save the file as UTF-8"
         raise RowError(message, generalized(message)) from None
     except CsvError as error:
-        message, advice = f"invalid CSV: {error}", _advice(row, batch.format)
+        message, advice = f"invalid CSV: {error}", _advice(row, batch)
         raise RowError(f"{message}{advice}", f"{generalized(message)}{advice}") from None
     width = len(batch.columns)
     if len(values) != width:
         cells = "1 cell" if width == 1 else f"{width} cells"
         expected = f"expected {cells} ({listed(batch.columns)})"
-        advice = _advice(row, batch.format)
+        advice = _advice(row, batch)
         raise RowError(f"{expected}, found {len(values)}{advice}", f"{expected}{advice}")
     if width == 1 and has_bare_return(row):  # otherwise many lines would be a single cell
         raise RowError(f"expected 1 cell ({listed(batch.columns)}){_LINE_ENDS}")
     return values
 
 
-def _advice(row: bytes, source_format: str) -> str:
+def _advice(row: bytes, batch: InstanceBatch) -> str:
     """Advice for a row that may be cut at the wrong line end, or contain several rows."""
     if has_bare_return(row):
         return _LINE_ENDS
+    width = len(batch.columns)
+    if width > 1 and (other := separator_of([row.decode()], batch.delimiter, width)):
+        return (
+            f"; the cells seem to be separated by {json_text.quote(other)}: if those of all files "
+            f"are, set {delimiter_option(other)}"
+        )
     # An odd number of quotes: one cell continues on the next line, or began on the last one.
-    if row.count(b'"') % 2 == 0 or source_format == _MULTILINE:
+    if row.count(b'"') % 2 == 0 or batch.format == _MULTILINE:
         return ""
     return "; if cells hold line breaks, set --csv_multiline=true"

@@ -6,7 +6,8 @@ The headers are left out, and cells are in the order of the columns of the first
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain, islice
 from typing import BinaryIO
 
@@ -51,6 +52,7 @@ def read_columns(
     multiline: bool = False,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
     header: str = "auto",
+    delimiter: str = ",",
 ) -> tuple[str, ...]:
     """The names of the columns: the first row of the first file that has one.
 
@@ -60,36 +62,40 @@ def read_columns(
         multiline: whether a name may hold a line break.
         max_bytes: of a row, and so of the header.
         header: which rows are headers; without any, the columns are numbered.
+        delimiter: what separates cells.
 
     Raises:
         SourceError: the file cannot be read, or its first row is not a header: two names are
-            the same, all are empty, or the row looks like data, is too long or is not valid CSV
-            in UTF-8.
+            the same, all are empty, or the row looks like data, has another separator, is too
+            long or is not valid CSV in UTF-8.
     """
-    read: Reader = _records if multiline else read_lines
+    read: Reader = partial(_records, delimiter=delimiter) if multiline else read_lines
     max_bytes = min(max_bytes, LONGEST_HEADER)
     for file in files:
         if not file.size:
             continue
         try:
-            first = _first_row(file.uri, read, open_file, max_bytes)
+            rows = _first_rows(file.uri, read, open_file, max_bytes)
         except READ_ERRORS as error:
             raise SourceError(f"{file.uri}: the header cannot be read: {error}") from error
-        if isinstance(first, Status):
+        if rows and isinstance(rows[0], Status):
             problem = f"it is longer than {max_bytes} bytes"
             raise SourceError(f"{file.uri}: the first row is not a header: {problem}", NEEDED)
-        if first is not None:
-            return checked_names(file.uri, first, header)
+        if rows:
+            return checked_names(file.uri, rows, header, delimiter)
     return ()
 
 
-def _first_row(uri: str, read: Reader, open_file: Open, max_bytes: int) -> bytes | Status | None:
+def _first_rows(
+    uri: str, read: Reader, open_file: Open, max_bytes: int
+) -> Sequence[bytes | Status]:
+    """The first row of a file and, if it is in memory then, the second."""
     with open_file(uri) as file:
         start = next(blocks(file, uri), b"")
     if b"\n" not in start and has_bare_return(start.rstrip(b"\r\n")):
-        return start[: start.rindex(b"\r") + 1]  # the file may be one large line
+        return [start[: start.rindex(b"\r") + 1]]  # the file may be one large line
     found = read(Span(uri), open_file, max_bytes)
-    return next((part.rows[0] for part in found if part.rows), None)
+    return next((part.rows[:2] for part in found if part.rows), [])
 
 
 def read_csv_lines(
@@ -98,6 +104,7 @@ def read_csv_lines(
     open_file: Open,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
     header: str = "auto",
+    delimiter: str = ",",
 ) -> Iterator[Rows]:
     """The lines that begin in a span, each a record, without the header.
 
@@ -105,7 +112,9 @@ def read_csv_lines(
     """
     found = read_lines(span, open_file, max_bytes)
     head = _head(span, read_lines, open_file, max_bytes)
-    return found if header == "none" else _by_columns(found, span, columns, head, header)
+    if header == "none":
+        return found
+    return _by_columns(found, span, columns, head, header, delimiter)
 
 
 def read_csv_records(
@@ -114,14 +123,18 @@ def read_csv_records(
     open_file: Open,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
     header: str = "auto",
+    delimiter: str = ",",
 ) -> Iterator[Rows]:
     """The records of a span, which may have several lines, without the header.
 
     The file is read from its beginning. A record of more than `max_bytes` is a row with a `Status`.
     """
-    found = _records(span, open_file, max_bytes)
-    head = _head(span, _records, open_file, max_bytes)
-    return found if header == "none" else _by_columns(found, span, columns, head, header)
+    read = partial(_records, delimiter=delimiter)
+    found = read(span, open_file, max_bytes)
+    head = _head(span, read, open_file, max_bytes)
+    if header == "none":
+        return found
+    return _by_columns(found, span, columns, head, header, delimiter)
 
 
 def _by_columns(
@@ -130,6 +143,7 @@ def _by_columns(
     columns: tuple[str, ...],
     head: Iterator[_Located],
     header: str,
+    delimiter: str,
 ) -> Iterator[Rows]:
     """The rows of a span without the header, with their cells in the order of the columns.
 
@@ -142,6 +156,7 @@ def _by_columns(
         columns: the names of the columns.
         head: the first rows of the file.
         header: which rows are headers.
+        delimiter: what separates cells.
     """
     start = None
     for found in parts:
@@ -151,7 +166,9 @@ def _by_columns(
                 first, head = offsets[0], chain([(offsets[0], rows[0])], islice(head, 1, None))
             else:
                 first, head = _peek(head)
-            start = _start(head, first, columns, header)
+            start = FileStart(problem=f"its first {LONGEST_HEADER} bytes are blank lines")
+            if first < LONGEST_HEADER:
+                start = start_of_file((row for _, row in head), columns, header, delimiter)
             if start.problem and (offsets[0] == first or first == LONGEST_HEADER):
                 message = f"{span.uri}: {start.problem}"
                 yield Rows([], [], 0, [Status(Code.INVALID_ARGUMENT, message)])
@@ -160,7 +177,7 @@ def _by_columns(
         if start and start.problem:
             return
         if start and start.order:
-            arranged = [reordered(row, start.order) for row in found.rows]
+            arranged = [reordered(row, start.order, delimiter) for row in found.rows]
             found = found._replace(rows=arranged)
         yield found
 
@@ -172,14 +189,6 @@ def _peek(head: Iterator[_Located]) -> tuple[int, Iterator[_Located]]:
     return LONGEST_HEADER, head
 
 
-def _start(
-    head: Iterator[_Located], first: int, columns: tuple[str, ...], header: str
-) -> FileStart:
-    if first >= LONGEST_HEADER:
-        return FileStart(problem=f"its first {LONGEST_HEADER} bytes are blank lines")
-    return start_of_file((row for _, row in head), columns, header)
-
-
 def _head(span: Span, read: Reader, open_file: Open, max_bytes: int) -> Iterator[_Located]:
     """The first rows of the file of a span, with their offsets; it is opened when they are read."""
     large = span.size > LONGEST_HEADER and not is_compressed(span.uri)
@@ -188,11 +197,11 @@ def _head(span: Span, read: Reader, open_file: Open, max_bytes: int) -> Iterator
         yield from zip(found.offsets, found.rows, strict=True)
 
 
-def _records(span: Span, open_file: Open, max_bytes: int) -> Iterator[Rows]:
+def _records(span: Span, open_file: Open, max_bytes: int, delimiter: str = ",") -> Iterator[Rows]:
     """The records that begin in a span."""
     bounds = Bounds(span.start, span.stop)
     with open_file(span.uri) as file:
-        for found in _whole_records(blocks(file, span.uri, bounds), max_bytes):
+        for found in _whole_records(blocks(file, span.uri, bounds), max_bytes, delimiter):
             inside = bounds.within(found.offsets)
             rows = found.rows[inside]
             if rows:
@@ -202,9 +211,9 @@ def _records(span: Span, open_file: Open, max_bytes: int) -> Iterator[Rows]:
                 return
 
 
-def _whole_records(content: Iterable[bytes], max_bytes: int) -> Iterator[Rows]:
+def _whole_records(content: Iterable[bytes], max_bytes: int, delimiter: str) -> Iterator[Rows]:
     """Joins lines until no quoted cell is open."""
-    waiting = _OpenRecord(max_bytes)
+    waiting = _OpenRecord(max_bytes, delimiter)
     for lines in split_lines(content, 0, max_bytes):
         if not lines.rows:
             yield from waiting.add_too_long(lines)
@@ -221,10 +230,11 @@ class _OpenRecord:
     They are text, with one offset for consecutive lines: a line may be a single byte.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, delimiter: str) -> None:
         self._runs: list[tuple[int, bytearray | None]] = []  # None is a line that is too long
         self._size = 0
         self._max_bytes = max_bytes
+        self._delimiter = delimiter
 
     def is_empty(self) -> bool:
         """Whether no record is open."""
@@ -237,7 +247,8 @@ class _OpenRecord:
             odd = line.count(b'"') % 2 == 1
             if not self._runs:
                 # By RFC 4180, an even number of quotes is closed; an odd one has one open or wrong.
-                if not odd or not leaves_open(line.removeprefix(_BOM) if offset == 0 else line):
+                text = line.removeprefix(_BOM) if offset == 0 else line
+                if not odd or not leaves_open(text, self._delimiter):
                     whole.offsets.append(offset)
                     whole.rows.append(line)
                     continue

@@ -14,7 +14,15 @@ from itertools import islice, pairwise
 from typing import NamedTuple
 
 from beam_batch_predict.encoding.csv_names import are_numbers, fold, named, order_of, row_texts
-from beam_batch_predict.encoding.csv_text import CsvError, has_bare_return, raw_cells, split_cells
+from beam_batch_predict.encoding.csv_text import (
+    SEPARATORS,
+    CsvError,
+    delimiter_option,
+    has_bare_return,
+    raw_cells,
+    separator_of,
+    split_cells,
+)
 from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.status import Status
@@ -56,6 +64,9 @@ _NOT_THE_NAMES = (
     "does not have the names of the columns, and --csv_header=first_row requires a header in each "
     "file; --csv_header=auto reads such a row as data"
 )
+_DIRECTIVE = re.compile(rb'"?sep=([ -~\t])"?', re.IGNORECASE)
+"""The first line of files that are written for Excel."""
+
 _YEAR = re.compile("(?:1[5-9]|20|21)[0-9][0-9]")
 
 _RETURNS = (
@@ -65,21 +76,26 @@ _RETURNS = (
 """The problem of a file with one line, and what to do."""
 
 
-def checked_names(uri: str, row: bytes, header: str = "auto") -> tuple[str, ...]:
+def checked_names(
+    uri: str, rows: Sequence[bytes | Status], header: str = "auto", delimiter: str = ","
+) -> tuple[str, ...]:
     """The names of the columns in the first row of the first file.
 
     Args:
         uri: the file.
-        row: the row.
+        rows: the first row, and perhaps the second.
+        delimiter: what separates cells.
         header: which rows are headers. Without any, the columns are numbered.
 
     Raises:
         SourceError: the row is not a header: two names are the same, all are empty, or the row
-            looks like data or is not valid CSV in UTF-8.
+            looks like data, has another separator or is not valid CSV in UTF-8.
     """
     texts: list[str] = []
+    row = rows[0]
+    assert not isinstance(row, Status)
     try:
-        texts = row_texts(row)
+        texts = row_texts(row, delimiter)
     except UnicodeDecodeError as error:
         problem = f"invalid UTF-8: byte 0x{row[error.start]:02x} at column {error.start + 1}"
         hint = "save the file as UTF-8"
@@ -90,17 +106,43 @@ def checked_names(uri: str, row: bytes, header: str = "auto") -> tuple[str, ...]
         if has_bare_return(row):
             problem, hint = _RETURNS
     else:
-        problem, hint = _RETURNS if has_bare_return(row) else _problem(row, texts, header)
+        problem, hint = _problem(row, texts, header, delimiter)
+        if has_bare_return(row):
+            problem, hint = _RETURNS
+    if len(texts) < 2 or _DIRECTIVE.fullmatch(row):
+        problem, hint = _other_separator(rows, header, delimiter) or (problem, hint)
     if problem:
         raise SourceError(f"{uri}: the first row is not a header: {problem}", hint)
     return named([""] * len(texts) if header == "none" else texts)
 
 
-def _problem(row: bytes, texts: Sequence[str], header: str) -> tuple[str, str]:
+def _other_separator(
+    rows: Sequence[bytes | Status], header: str, delimiter: str
+) -> tuple[str, str] | None:
+    """The problem of rows whose cells have another separator, and what to do."""
+    texts = [row.decode("utf-8", "replace") for row in rows if not isinstance(row, Status)]
+    if match := _DIRECTIVE.fullmatch(texts[0].encode()):
+        found = match[1].decode()
+        return f"it only names the separator {quote(found)}", _without_directive(found)
+    other = separator_of(texts, delimiter)
+    # Without headers, one column of texts with commas is not unlikely.
+    if not other or (header == "none" and other == ","):
+        return None
+    return (
+        f"its cells seem to be separated by {quote(other)}",
+        f"set {delimiter_option(other)}; if it is one name, put it in quotes",
+    )
+
+
+def _without_directive(delimiter: str) -> str:
+    return f"remove this line from each file, and set {delimiter_option(delimiter)}"
+
+
+def _problem(row: bytes, texts: Sequence[str], header: str, delimiter: str) -> tuple[str, str]:
     """The problem of names for columns, and what to do; empty if there is none."""
     if header == "none":
         return "", ""
-    if header == "auto" and looks_like_data(row.decode()):
+    if header == "auto" and looks_like_data(row.decode(), delimiter):
         return f"it looks like data: {_shown(texts)}", _NO_HEADER
     if not any(texts):
         return "all names are empty", NEEDED
@@ -116,7 +158,7 @@ def _problem(row: bytes, texts: Sequence[str], header: str) -> tuple[str, str]:
     )
 
 
-def looks_like_data(row: str) -> bool:
+def looks_like_data(row: str, delimiter: str = ",") -> bool:
     """Whether the first row of a file has numbers where a header has names.
 
     All cells are unquoted numbers, except the names that pandas gives (0, 1, 2, …) and years; or
@@ -128,7 +170,7 @@ def looks_like_data(row: str) -> bool:
         >>> looks_like_data(",0,1,2"), looks_like_data("2019,2020")
         (False, False)
     """
-    cells = [cell for cell in split_cells(row) if cell.text.strip()]
+    cells = [cell for cell in split_cells(row, delimiter) if cell.text.strip()]
     texts = [cell.text.strip() for cell in cells if not cell.quoted]
     numbers = [float(text) for text in texts if are_numbers([text])]
     if not numbers or 2 * len(numbers) < len(cells):
@@ -154,7 +196,10 @@ class FileStart(NamedTuple):
 
 
 def start_of_file(
-    rows: Iterable[bytes | Status], columns: Sequence[str], header: str = "auto"
+    rows: Iterable[bytes | Status],
+    columns: Sequence[str],
+    header: str = "auto",
+    delimiter: str = ",",
 ) -> FileStart:
     """Find the header of a file.
 
@@ -163,13 +208,14 @@ def start_of_file(
             header nor a row of data, but perhaps a title or a comment.
         columns: the names of the columns of the source.
         header: which rows are headers, if any: "auto" or "first_row".
+        delimiter: what separates cells.
 
     Example:
         >>> start_of_file([b"Weight,height", b"60,170"], ["height", "weight"])
         FileStart(has_header=True, order=(1, 0), problem='')
     """
     for number, row in enumerate(islice(rows, MOST_TITLES + 1)):
-        texts = _texts(row)
+        texts = _texts(row, delimiter)
         order = order_of(texts, columns)
         if order == tuple(range(len(columns))):
             return FileStart(number == 0)
@@ -177,7 +223,7 @@ def start_of_file(
             return FileStart(problem=f"the first row, {_shown(texts)}, {_DOUBTFUL}")
         if order is not None:
             return FileStart(number == 0, order)
-        if problem := _difference(texts, columns):
+        if problem := _difference(texts, columns) or _separator(row, texts, columns, delimiter):
             return FileStart(problem=problem)
         if header == "first_row":
             found = f", {_shown(texts)}," if texts else ""
@@ -187,14 +233,36 @@ def start_of_file(
     return FileStart()
 
 
-def _texts(row: bytes | Status) -> list[str]:
+def _texts(row: bytes | Status, delimiter: str) -> list[str]:
     """The texts of the cells of a row; none if the row is invalid, or too long for a header."""
     if isinstance(row, Status) or len(row) > LONGEST_HEADER:
         return []
     try:
-        return row_texts(row)
+        return row_texts(row, delimiter)
     except ValueError:
         return []
+
+
+def _separator(
+    row: bytes | Status, texts: Sequence[str], columns: Sequence[str], delimiter: str
+) -> str:
+    """Which other separator a header has; empty if none, or if the row is no header."""
+    if isinstance(row, Status) or len(columns) == 1 or len(texts) == len(columns):
+        return ""
+    if match := _DIRECTIVE.fullmatch(row):
+        found = match[1].decode()
+        return f"the first line only names a separator, {quote(found)}: {_without_directive(found)}"
+    for other in SEPARATORS:
+        found_texts = _texts(row, other)
+        if other == delimiter or len(found_texts) < 2:
+            continue
+        if order_of(found_texts, columns) is not None or _difference(found_texts, columns):
+            return (
+                f"the cells of the header seem to be separated by {quote(other)}; all files must "
+                f"be separated by {quote(delimiter)}: predict this file in a job of its own, with "
+                f"{delimiter_option(other)}"
+            )
+    return ""
 
 
 def _difference(texts: Sequence[str], columns: Sequence[str]) -> str:
@@ -229,7 +297,7 @@ def _shown(names: Sequence[str]) -> str:
     return ", ".join(map(quote, names[:_MOST_NAMES])) + more
 
 
-def reordered(row: bytes | Status, order: Sequence[int]) -> bytes | Status:
+def reordered(row: bytes | Status, order: Sequence[int], delimiter: str = ",") -> bytes | Status:
     r"""A row with its cells in another order; unchanged if it is invalid.
 
     Example:
@@ -238,7 +306,7 @@ def reordered(row: bytes | Status, order: Sequence[int]) -> bytes | Status:
     """
     if isinstance(row, Status):
         return row
-    cells = raw_cells(row)
+    cells = raw_cells(row, delimiter)
     if len(cells) != len(order):
         return row
-    return b",".join([cells[position] for position in order])
+    return delimiter.encode().join([cells[position] for position in order])

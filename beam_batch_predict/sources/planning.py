@@ -158,7 +158,7 @@ def chunks_of_listing(source: Source, listing: Listing) -> list[Chunk]:
     if isinstance(source, (Csv, FileList, JsonLines, TfRecord)):
         what["max_instance_bytes"] = source.max_instance_bytes
     if isinstance(source, Csv):
-        what["csv_header"] = source.header
+        what |= {"csv_header": source.header, "csv_delimiter": source.delimiter}
     total = sum(file.size for file in listing.files)
     size = max(source.chunk_bytes, -(-total // MOST_CHUNKS))
     readers = source.readers_per_file if isinstance(source, SequentialSource) else 1
@@ -186,7 +186,12 @@ def _columns(
     """The names of the columns of the first file that has columns."""
     if isinstance(source, Csv):
         return read_columns(
-            files, open_file, source.multiline, source.max_instance_bytes, source.header
+            files,
+            open_file,
+            source.multiline,
+            source.max_instance_bytes,
+            source.header,
+            source.delimiter,
         )
     if isinstance(source, Parquet):
         return read_parquet_columns(files, open_file)

@@ -51,6 +51,7 @@ class RunOptions:
         call_timeout_seconds: the longest time of one call of the model; 0 is no limit.
         csv_multiline: whether cells of CSV files may hold line breaks.
         csv_header: which rows of CSV files are headers: "auto", "first_row" or "none".
+        csv_delimiter: the character between the cells of CSV files.
         readers_per_file: the most workers that share a file that cannot be split.
         bigquery_query: a SELECT to read instead of a table.
         bigquery_row_restriction: a condition in SQL for rows of a table.
@@ -73,6 +74,7 @@ class RunOptions:
     call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS
     csv_multiline: bool = False
     csv_header: str = "auto"
+    csv_delimiter: str = ","
     readers_per_file: int = 1
     bigquery_query: str = ""
     bigquery_row_restriction: str = ""

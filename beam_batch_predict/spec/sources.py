@@ -15,7 +15,7 @@ from typing import ClassVar
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.gcp.bigquery import BigQueryClients
 from beam_batch_predict.messages import quoted
-from beam_batch_predict.spec.checks import check_positive, check_strings
+from beam_batch_predict.spec.checks import check_delimiter, check_positive, check_strings
 
 __all__ = [
     "CSV_HEADERS",
@@ -155,12 +155,14 @@ class Csv(SequentialSource):
             middle of a file it is not known whether a quote is open.
         max_instance_bytes: a longer row is an error, and is not kept in memory.
         readers_per_file: as for `SequentialSource`.
+        delimiter: the character between cells, such as ";" or a tab.
         header: "auto": the first row of the first file, which must not look like data, and the
             first row of any other file if it has the same names. "first_row": the first row of
             every file. "none": no row; the columns are column_1, column_2, ….
 
     Raises:
-        InvalidArgument: as `JsonLines` does, or the header is none of these.
+        InvalidArgument: as `JsonLines` does; the header is none of these; or the delimiter is not
+            one character of ASCII that cannot be part of a number.
 
     Example:
         >>> Csv("data/*.csv").reader
@@ -172,6 +174,7 @@ class Csv(SequentialSource):
     multiline: bool = False
     max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
     header: str = dataclasses.field(default="auto", kw_only=True)
+    delimiter: str = dataclasses.field(default=",", kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -179,6 +182,7 @@ class Csv(SequentialSource):
         if self.header not in CSV_HEADERS:
             known = ", ".join(CSV_HEADERS)
             raise InvalidArgument(f"header: expected one of {known}, found {quoted(self.header)}")
+        check_delimiter(self.delimiter)
 
     @property
     def reader(self) -> str:

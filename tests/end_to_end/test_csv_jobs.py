@@ -205,6 +205,19 @@ def test_files_without_a_header_lose_no_row(run_csv):
     assert not bad
 
 
+@pytest.mark.parametrize(("option", "mark"), [(";", b";"), ("tab", b"\t"), (r"\t", b"\t")])
+def test_cells_with_another_delimiter(run_csv, option, mark):
+    contents = b"id_a_b\n007_1.50_2\n1,5_3_4\n", b"b_id_a\n6_x_5\n"
+    _, good, bad = run_csv(
+        *(content.replace(b"_", mark) for content in contents),
+        flags=[f"--csv_delimiter={option}"],
+        config={"keyField": "id"},
+    )
+    keys = [("007", 3.5), ("1,5", 7.0), ("x", 11.0)]
+    assert [(line["key"], line["prediction"]) for line in good] == keys
+    assert not bad
+
+
 def test_a_first_row_of_numbers_needs_a_choice(run_csv):
     record, _, _ = run_csv(b"1.5,2\n3,4\n", exit_code=1)
     message = record["error"]["message"]
@@ -244,7 +257,7 @@ def test_files_of_next_to_nothing(run_csv, content, rows):
     ("content", "config", "words"),
     [
         (b"ID,a\n1,2\n", {"keyField": "id"}, ('keyField: "id" is not a column', '"ID", "a"')),
-        (b"a;b\n1;2\n", {"includedFields": ["a"]}, ("includedFields", 'which have "a;b"')),
+        (b"a;b\n1;2\n", {"includedFields": ["a"]}, ("not a header", '--csv_delimiter=";"')),
         (b"a,b,a\n1,2,3\n", None, ("not a header", "columns 1 and 3", "rename all but one")),
         (b"a,b\r1,2\r3,4\r", None, ("not a header", "carriage return", r"`tr '\r' '\n'`")),
     ],

@@ -23,7 +23,7 @@ Config = InstanceConfig
 OBJECT = Config(instance_type="object")
 
 
-def batch_of(*rows, columns=("a", "b"), multiline=False):
+def batch_of(*rows, columns=("a", "b"), multiline=False, delimiter=","):
     sizes = [2 if isinstance(row, Status) else len(row) + 1 for row in rows]
     offsets = [sum(sizes[:at]) for at in range(len(rows))]
     return InstanceBatch(
@@ -32,6 +32,7 @@ def batch_of(*rows, columns=("a", "b"), multiline=False):
         origins=((0, "in.csv"),),
         columns=columns,
         format="csv-multiline" if multiline else "csv",
+        delimiter=delimiter,
     )
 
 
@@ -116,6 +117,54 @@ def test_a_row_with_the_names_in_another_order_is_an_error():
 def test_a_row_with_some_names_of_columns_is_a_row(columns, row):
     for others in ([], [row, row]):
         assert not convert_rows(row, *others, columns=columns).statuses
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+@pytest.mark.parametrize(
+    ("row", "values", "text"),
+    [
+        ("1.50_2", [1.5, 2], b"[1.50,2]"),
+        ("1,5_007", ["1,5", 7], b'["1,5",7]'),
+        ('"a_b"_ "c, ""d"""', ["a_b", 'c, "d"'], None),
+        ("_x", [None, "x"], None),
+        (' 1,5 _" y "', [" 1,5 ", " y "], None),
+        ("größe_名前", ["größe", "名前"], None),
+    ],
+)
+@pytest.mark.parametrize("others", [[], ["1_2"], ["x_7"], ['"x"_"y,z"'], ['"x"y_1', "1"]])
+def test_another_delimiter_gives_the_same_values(delimiter, row, values, text, others):
+    def written(row):
+        return row.replace("_", delimiter).encode()
+
+    values = [v.replace("_", delimiter) if isinstance(v, str) else v for v in values]
+    batch = convert_rows(written(row), *map(written, others), delimiter=delimiter)
+    assert 0 not in batch.statuses
+    assert batch.instances[0] == values
+    if text:
+        shown = lines_of(batch)[0]
+        assert shown.startswith(b'{"instance": ' + text + b",") or text.startswith(b'["')
+    key = convert_rows(
+        written(row), *map(written, others), delimiter=delimiter, config=Config(key_field="b")
+    ).keys[0]
+    assert key == ("007" if values[1] == 7 else str(values[1]))
+
+
+def test_a_wrong_number_of_cells_names_another_separator():
+    for others in ([], [b"1,2"]):
+        batch = convert_rows(b"1,5;2,5", b'"x";"y"', b"1,2,3", *others)
+        messages = [batch.statuses[at].message for at in range(3)]
+        assert messages[0].startswith('expected 2 cells ("a", "b"), found 3; the cells seem to be')
+        assert messages[0].endswith(
+            'separated by ";": if those of all files are, set --csv_delimiter=";"'
+        )
+        assert messages[1].startswith("invalid CSV: a quote stands inside")
+        assert messages[1].endswith('--csv_delimiter=";"')
+        assert messages[2] == 'expected 2 cells ("a", "b"), found 3'
+
+
+def test_errors_show_the_row_as_it_is_in_the_file():
+    batch = convert_rows(b"1;2;3", b'1;"2', delimiter=";")
+    assert [json.loads(text) for text in batch.texts] == ["1;2;3", '1;"2']
 
 
 INF, NAN = math.inf, math.nan

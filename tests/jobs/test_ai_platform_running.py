@@ -113,6 +113,7 @@ def test_the_option_signature_name_is_for_jobs_that_name_none():
     [
         {"csv_multiline": True},
         {"csv_header": "none"},
+        {"csv_delimiter": ";"},
         {"bigquery_query": "x"},
         {"bigquery_row_restriction": "x"},
     ],

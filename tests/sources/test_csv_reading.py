@@ -382,6 +382,89 @@ def test_with_headers_in_all_files_each_first_row_is_one(store, suffix, options)
     assert "--csv_header=auto reads such a row as data" in one
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a;b\n1;2\n", 'its cells seem to be separated by ";"; set --csv_delimiter=";"; if it is'),
+        (b"a;b\n1,5;2,5\n", 'separated by ";"'),
+        (b'"a";"b"\n"x";"1,5"\n', 'separated by ";"'),
+        (b"a;b", 'separated by ";"'),
+        (b"1;2\n3;4", 'separated by ";"'),
+        (b"a\tb\tc\n1\t2\t3\n", 'separated by "\\t"; set --csv_delimiter=tab; if'),
+        (b"a|b\n1|2\n", 'separated by "|"; set --csv_delimiter="|"; if'),
+        (b"sep=;\na;b\n1;2\n", 'it only names the separator ";"; remove this line from each file'),
+        (BOM + b'"sep=\t"\r\na\tb\n', "and set --csv_delimiter=tab"),
+        (b"sep=,\na,b\n1,2\n", 'it only names the separator ","'),
+    ],
+)
+@pytest.mark.parametrize("header", ["auto", "first_row", "none"])
+@pytest.mark.parametrize("multiline", [False, True])
+def test_another_separator_is_named(store, content, words, header, multiline):
+    with pytest.raises(SourceError, match="0.csv: the first row is not a header") as caught:
+        columns_of(store(content), multiline, header=header)
+    assert words in caught.value.status.message
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        (b"note; remark\nhello\n", {}),
+        (b'"note; remark"\na;b\n', {}),
+        (b"Hello, you\nBye, all\n", {"header": "none", "delimiter": "\t"}),
+    ],
+)
+def test_one_column_of_texts_may_have_separators(store, content, options):
+    assert len(columns_of(store(content), **options)) == 1
+
+
+DELIMITERS = [";", "\t", "|", ":", "^", "\x01"]
+
+
+@pytest.mark.parametrize("delimiter", DELIMITERS)
+@pytest.mark.parametrize("multiline", [False, True])
+@pytest.mark.parametrize("chunk_bytes", [7, 1000])
+def test_other_delimiters_separate_cells(store, delimiter, multiline, chunk_bytes):
+    def file(*rows):
+        return b"\n".join(rows).replace(b"_", delimiter.encode())
+
+    options = {"delimiter": delimiter, "multiline": multiline, "chunk_bytes": chunk_bytes}
+    pattern = store(
+        file(b"a_b", b"1,5_2", b'"x_y"_ "z"'),
+        file(b"B_A", b"3_4,5", b'"y"_"x_""y"', b"1_2_3"),
+        file(b"a_b", b"5_6"),
+    )
+    assert columns_of(pattern, delimiter=delimiter) == ("a", "b")
+    assert b"\n".join(rows_of(pattern, **options)) == file(
+        b"1,5_2", b'"x_y"_ "z"', b"4,5_3", b'"x_""y"_"y"', b"1_2_3", b"5_6"
+    )
+
+
+def test_cells_with_line_breaks_and_another_delimiter(store):
+    pattern = store(b'a;b\n1;"x\ny"\n"p\nq";2\n')
+    found = rows_of(pattern, multiline=True, delimiter=";")
+    assert found == [b'1;"x\ny"', b'"p\nq";2']
+
+
+@anyhow
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (b"height;weight", 'the cells of the header seem to be separated by ";"'),
+        (b"Weight\tHeight", "--csv_delimiter=tab"),
+        (b"height;weight;age", 'separated by ";"'),
+        (b'"height";"weight"', 'separated by ";"'),
+        (b"sep=;\nheight;weight", 'the first line only names a separator, ";": remove this line'),
+        (b"Report\nheight;weight", 'separated by ";"'),
+    ],
+)
+def test_a_later_file_with_another_separator_fails_alone(store, header, words, suffix, options):
+    pattern = store(b"height,weight\n1,2\n", header + b"\n3;4\n5;6\n", b"7,8\n", suffix=suffix)
+    rows, (failure,) = rows_and_failures(pattern, **options)
+    assert rows == [b"1,2", b"7,8"]
+    assert f"1.csv{suffix}: " in failure
+    assert words in failure
+
+
 def test_one_column_has_a_header_in_the_first_row_alone(store):
     pattern = store(b"text\nhello\ntext", b"Text\nText\n", b"hello\ntext\n")
     assert rows_of(pattern) == [b"hello", b"text", b"Text", b"hello", b"text"]

@@ -31,7 +31,13 @@ __all__ = ["REGIONS", "AiPlatformJob", "parse_ai_platform_job"]
 REGIONS = ("us-central1", "us-east1", "europe-west1", "asia-east1")
 """The regions in which the service had batch prediction."""
 
-_OF_OTHERS = ("csv_multiline", "csv_header", "bigquery_query", "bigquery_row_restriction")
+_OF_OTHERS = (
+    "csv_multiline",
+    "csv_header",
+    "csv_delimiter",
+    "bigquery_query",
+    "bigquery_row_restriction",
+)
 """Options for inputs that these jobs do not have."""
 
 _NOTES = {

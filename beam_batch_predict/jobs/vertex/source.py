@@ -59,6 +59,7 @@ def files_of(config: InputConfig, options: RunOptions) -> spec.FileSource:
             max_instance_bytes,
             readers_per_file=readers,
             header=options.csv_header,
+            delimiter=options.csv_delimiter,
         )
     if config.instances_format == "file-list":
         size = min(chunk_bytes, LIST_CHUNK_BYTES)
