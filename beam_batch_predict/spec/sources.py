@@ -1,4 +1,4 @@
-"""Descriptions of what to read: one class for each `instancesFormat`.
+"""Descriptions of inputs: one class for each `instancesFormat`.
 
 Source of the formats: `InputConfig` and `InstanceConfig` of Vertex AI's REST reference;
 Avro and Parquet are ours.
@@ -43,7 +43,7 @@ CSV_HEADERS = ("auto", "first_row", "none")
 """Which rows of CSV files are headers."""
 
 LIST_CHUNK_BYTES = 16 * 1024
-"""Bytes of a file list in one chunk: each line stands for a whole file."""
+"""Bytes of a file list in one chunk: each line names a whole file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -117,10 +117,11 @@ class JsonLines(SequentialSource):
 
     Args:
         uris: local paths or URIs of any file system that Beam knows, with wildcards.
-            Read in this order, the matches of one pattern by name. A file that matches
-            twice is read once.
+            They are read in this order, the matches of one pattern by name. A file that
+            matches twice is read once.
         chunk_bytes: bytes of input in one chunk, which becomes one output file.
-        max_instance_bytes: a longer line is an error, and is not kept in memory.
+        max_instance_bytes: the maximum size of a line; a longer line is an error, and is not kept
+            in memory.
         readers_per_file: as for `SequentialSource`.
 
     Raises:
@@ -151,9 +152,10 @@ class Csv(SequentialSource):
     Args:
         uris: as for `JsonLines`; `.gz`, `.bz2` and `.zst` are decompressed.
         chunk_bytes: as for `JsonLines`.
-        multiline: cells can have line breaks. Files are then read from their beginning: in the
-            middle of a file it is not known whether a quote is open.
-        max_instance_bytes: a longer row is an error, and is not kept in memory.
+        multiline: whether cells can have line breaks. Files are then read from their beginning: in
+            the middle of a file it is not known whether a quote is open.
+        max_instance_bytes: the maximum size of a row; a longer row is an error, and is not kept in
+            memory.
         readers_per_file: as for `SequentialSource`.
         delimiter: the character between cells, such as ";" or a tab.
         header: "auto": the first row of the first file, which must not look like data, and the
@@ -197,14 +199,15 @@ class Csv(SequentialSource):
 
 @dataclasses.dataclass(frozen=True)
 class TfRecord(SequentialSource):
-    """TFRecord files: one instance for each record; each file is read from its beginning.
+    """TFRecord files: one instance for each record; files are read from the start.
 
     Args:
         uris: as for `JsonLines`.
-        chunk_bytes: files are combined until they have this many bytes.
+        chunk_bytes: bytes of input in one chunk; smaller files are combined.
         gzip: whether files are compressed with gzip, independent of their names. Files ending
             in `.gz`, `.bz2` and `.zst` are always decompressed.
-        max_instance_bytes: a longer record is an error, and is not kept in memory.
+        max_instance_bytes: the maximum size of a record; a longer record is an error, and is not
+            kept in memory.
         readers_per_file: as for `SequentialSource`.
 
     Example:
@@ -239,7 +242,8 @@ class FileList(SequentialSource):
     Args:
         uris: the lists, as for `JsonLines`: text files with a URI in each line.
         chunk_bytes: bytes of a list in one chunk; a few hundred files by default.
-        max_instance_bytes: a larger file is an error, and is not kept in memory.
+        max_instance_bytes: the maximum size of a file; a larger file is an error, and is not kept
+            in memory.
         readers_per_file: as for `SequentialSource`, for compressed lists.
 
     Example:
@@ -259,7 +263,7 @@ class FileList(SequentialSource):
 
 @dataclasses.dataclass(frozen=True)
 class Avro(FileSource):
-    """Avro files: one instance for each record, an array of its fields in schema order.
+    """Avro files: one instance for each record, an array of fields in schema order.
 
     Args:
         uris: as for `JsonLines`.
@@ -301,7 +305,7 @@ class Parquet(FileSource):
 
 _TABLE = re.compile(
     r"(?:bq://)?(?P<project>[A-Za-z0-9_.:-]+)\.(?P<dataset>\w+)\."
-    # In ASCII `-` and `_`, and the signs of partitions, moments and wildcards.
+    # In ASCII only `-`, `_`, and the signs of partitions, snapshots and wildcards.
     r"(?P<table>(?:[ \w$@*-]|[^\x00-\x9f])+)"
 )
 
@@ -310,8 +314,8 @@ _TABLE = re.compile(
 class BigQuery(Source):
     """Rows of a BigQuery table: one instance for each row, an array of its cells.
 
-    A table is read through the BigQuery Storage Read API, as it is at one moment. What the API
-    cannot read (views, external tables) is read by a query.
+    A table is read through the BigQuery Storage Read API, as it was at one moment. Views and
+    external tables, which the API cannot read, are read by a query.
 
     Args:
         table: "project.dataset.table", with or without "bq://" before it.
@@ -360,7 +364,7 @@ class BigQuery(Source):
             raise InvalidArgument("snapshot_time: expected a time with a time zone")
         if self.query:
             raise InvalidArgument(
-                "snapshot_time does not go with a query",
+                "snapshot_time cannot be combined with a query",
                 "write FOR SYSTEM_TIME AS OF after each table in the query",
             )
 

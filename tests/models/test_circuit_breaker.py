@@ -269,3 +269,20 @@ def test_smaller_calls_let_no_limit_grow():
     assert limit.rows == 16
     limit.lower(0)
     assert limit.rows == 1
+
+
+def test_a_call_that_was_made_once_costs_no_retry():
+    breaker = CircuitBreaker(RetryPolicy(attempts=4))
+    for _ in range(3):
+        breaker.unavailable(1)
+    assert breaker.attempts == 4
+
+
+def test_a_model_is_down_from_the_last_of_so_many_calls_on():
+    breaker = CircuitBreaker(RetryPolicy(attempts=4))
+    for _ in range(DOWN_AFTER - 1):
+        breaker.unavailable(1)
+    assert not breaker.is_down
+    breaker.unavailable(1)
+    assert breaker.is_down
+    assert breaker.attempts == 1

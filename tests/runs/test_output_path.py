@@ -35,7 +35,7 @@ class Job:
             source = dataclasses.replace(source, chunk_bytes=options.chunk_bytes)
         return dataclasses.replace(self.spec, source=source, job=self)
 
-    def record(self, outcome):
+    def render(self, outcome):
         state = "RUNNING" if outcome.start_time else "QUEUED"
         if outcome.end_time:
             state = "FAILED" if outcome.error else "SUCCEEDED"
@@ -222,6 +222,13 @@ def test_a_path_with_a_finished_run_is_refused(run, out):
     assert results(out) | {"job.json": (out / "job.json").read_bytes()} == before
 
 
+@pytest.mark.parametrize("state", ["FAILED", "CANCELLED", "JOB_STATE_CANCELLED"])
+def test_the_record_of_a_job_that_ended_and_left_nothing_gives_way(state, run, out):
+    out.mkdir()
+    (out / "job.json").write_text(json.dumps({"state": state}))
+    assert run()["state"] == "SUCCEEDED"
+
+
 def test_of_jobs_that_come_together_one_gets_the_path(run, out, monkeypatch):
     from beam_batch_predict.runs import output_path
 
@@ -297,7 +304,7 @@ def test_a_run_killed_while_it_published_only_publishes_the_rest(
     assert verify(str(out)).wrong == ()
 
 
-def test_a_run_of_another_job_is_not_gone_on_with(run, out, breaking_off):
+def test_a_run_of_another_job_is_not_resumed(run, out, breaking_off):
     with breaking_off(1):
         run()
     with pytest.raises(InvalidArgument, match="no unfinished run of 'another'"):
