@@ -32,12 +32,14 @@ class Repeats(NamedTuple):
         row: a row of the names, if they are numbers, which are frequent in other rows, too.
         at: the position of a cell that is in `texts` in each such row.
         texts: what the cell may be.
+        names: the number of cells in such a row that are texts, at least.
     """
 
     columns: tuple[str, ...]
     row: bytes = b""
     at: int = -1
     texts: frozenset[Any] = frozenset()
+    names: int = 0
 
     def may_be_in(self, rows: Sequence[bytes], cells: Sequence[Any]) -> bool:
         """Whether one of several rows may be a header.
@@ -84,4 +86,5 @@ def repeats_of(columns: tuple[str, ...]) -> Repeats:
     ] or [0]
     forms = (str, str.lower, str.upper, str.title, " {}".format)
     names = (columns[at] for at in texts)
-    return Repeats(columns, at=texts[0], texts=frozenset(f(name) for name in names for f in forms))
+    found = frozenset(form(name) for name in names for form in forms)
+    return Repeats(columns, at=texts[0], texts=found, names=len(texts))

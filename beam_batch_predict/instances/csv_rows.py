@@ -100,7 +100,9 @@ def _convert_together(
     if rows is None or not table or (non_finite is NonFinite.ERROR and not table.is_finite()):
         return None
     repeats = repeats_of(batch.columns)
-    if repeats.may_be_in(rows, table.column(repeats.at) if repeats.texts else ()):
+    if table.most_texts >= repeats.names and repeats.may_be_in(
+        rows, table.column(repeats.at) if repeats.texts else ()
+    ):
         return None
     keys = None
     if layout.key is not None:
