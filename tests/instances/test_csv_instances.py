@@ -157,7 +157,7 @@ def test_a_wrong_number_of_cells_names_another_separator():
         assert messages[0].endswith(
             'separated by ";": if those of all files are, set --csv_delimiter=";"'
         )
-        assert messages[1].startswith("invalid CSV: a quote stands inside")
+        assert messages[1].startswith("invalid CSV: there is a quote inside")
         assert messages[1].endswith('--csv_delimiter=";"')
         assert messages[2] == 'expected 2 cells ("a", "b"), found 3'
 
