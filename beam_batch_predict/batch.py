@@ -78,6 +78,8 @@ class Chunk(NamedTuple):
         columns: the names of the columns, if the format has the same for all files; if each
             file has its own columns, the names of those to read.
         max_instance_bytes: the most bytes of a row or of a listed file; a larger one gets an error.
+        csv_header: which rows of CSV files are headers.
+        csv_delimiter: what separates the cells of CSV files.
         stream: the stream of rows, if they are in a table; the only span has its name, for
             messages.
 
@@ -92,6 +94,8 @@ class Chunk(NamedTuple):
     format: str = "jsonl"
     columns: tuple[str, ...] = ()
     max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
+    csv_header: str = "auto"
+    csv_delimiter: str = ","
     stream: TableStream | None = None
 
 
@@ -125,6 +129,7 @@ class InstanceBatch:
         unit: the unit of `offsets`: "byte" or "row".
         format: the service's name of the rows' format.
         columns: the names of the columns of rows that are arrays, if they have names.
+        delimiter: what separates the cells of CSV rows.
         instances: the instances sent to the model, row by row: a list, or `ArrowRows`.
         sent_features: the features that the model gets, if all `instances` are serialized
             Examples that may have other features too; otherwise None.
@@ -159,6 +164,7 @@ class InstanceBatch:
     unit: str = "byte"
     format: str = "jsonl"
     columns: tuple[str, ...] = ()
+    delimiter: str = ","
     instances: Sequence[Any] = ()
     sent_features: FeatureFilter | None = None
     features: pa.RecordBatch | None = None

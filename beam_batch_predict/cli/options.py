@@ -14,7 +14,9 @@ from typing import Any
 
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec import NonFinite
+from beam_batch_predict.spec.checks import check_delimiter
 from beam_batch_predict.spec.options import ModelCopies, RunOptions, row_key
+from beam_batch_predict.spec.sources import CSV_HEADERS
 
 __all__ = ["DRY_RUN", "GROUPS", "OPTIONS", "Option", "add_options", "run_options"]
 
@@ -83,6 +85,18 @@ def _seconds(text: str) -> float:
     if not 0 <= value < math.inf:
         raise ValueError(text)
     return value
+
+
+def _csv_header(text: str) -> str:
+    if text not in CSV_HEADERS:
+        raise ValueError(text)
+    return text
+
+
+def _csv_delimiter(text: str) -> str:
+    delimiter = "\t" if text in ("tab", r"\t") else text
+    check_delimiter(delimiter)
+    return delimiter
 
 
 def _key(text: str) -> str:
@@ -196,6 +210,33 @@ OPTIONS = (
         INPUT,
         "Line breaks in CSV cells",
         example="true",
+    ),
+    _option(
+        "csv_header",
+        _csv_header,
+        "Which rows of CSV files name the columns: the first row of every file (first_row); no "
+        "row, so that the columns are column_1, column_2, … (none); or (auto) the first row of the "
+        "first file, if it does not look like data, and the first row of any other file if it has "
+        "the same names.",
+        "auto|first_row|none",
+        INPUT,
+        "Header of CSV files",
+        example="none",
+        choices=(
+            ("auto", "where the first row has the names of the columns"),
+            ("first_row", "the first row of every file"),
+            ("none", "no row"),
+        ),
+    ),
+    _option(
+        "csv_delimiter",
+        _csv_delimiter,
+        "The character between the cells of CSV files, such as ; or |, or the word tab.",
+        "CHARACTER",
+        INPUT,
+        "Delimiter of CSV files",
+        example=";",
+        regex="tab|.",
     ),
     _option(
         "readers_per_file",

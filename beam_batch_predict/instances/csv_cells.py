@@ -17,7 +17,7 @@ import msgspec
 from beam_batch_predict.encoding.csv_text import CsvError, split_cells
 from beam_batch_predict.encoding.json_text import decode
 
-__all__ = ["are_text", "column_values", "parse_cells"]
+__all__ = ["are_text", "column_values", "key_texts", "parse_cells"]
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 # No two parts match the same digits: otherwise a cell of a million digits takes hours.
@@ -30,8 +30,13 @@ _NOT_TEXT = frozenset(["", *" \t+-.0123456789iInN"])
 """First characters of cells that may not be text."""
 
 
-def parse_cells(row: str) -> list[Any]:
+def parse_cells(row: str, key: int | None = None, delimiter: str = ",") -> list[Any]:
     """The values of a row.
+
+    Args:
+        row: the text of the row.
+        key: the position of the key, which is a text even if it looks like a number.
+        delimiter: what separates cells.
 
     Raises:
         CsvError: a quote is misplaced or not closed; a number is too large.
@@ -39,8 +44,41 @@ def parse_cells(row: str) -> list[Any]:
     Example:
         >>> parse_cells('1,2.5,"7",,Adelie')
         [1, 2.5, '7', None, 'Adelie']
+        >>> parse_cells("007,007", key=0)
+        ['007', 7]
     """
-    return [cell.text if cell.quoted else plain_value(cell.text) for cell in split_cells(row)]
+    return [
+        cell.text
+        if cell.quoted or (at == key and cell.text.strip(" \t"))
+        else plain_value(cell.text)
+        for at, cell in enumerate(split_cells(row, delimiter))
+    ]
+
+
+def key_texts(rows: Sequence[bytes], values: Sequence[Any], at: int) -> Sequence[Any]:
+    """The texts of the cells at a position, and None for an empty one.
+
+    Args:
+        rows: valid rows.
+        values: the values of these cells.
+        at: the position.
+
+    Example:
+        >>> key_texts([b"007,1", b'" 7",1'], [7, " 7"], 0)
+        ['007', ' 7']
+    """
+    if set(map(type, values)) <= {str, type(None)}:
+        return values
+    return [
+        _unquoted_text(row, at) if type(value) in (int, float) else value
+        for row, value in zip(rows, values, strict=True)
+    ]
+
+
+def _unquoted_text(row: bytes, at: int) -> str:
+    if b'"' in row:
+        return split_cells(row.decode())[at].text
+    return row.split(b",", at + 1)[at].decode()
 
 
 def plain_value(text: str) -> Any:

@@ -10,7 +10,6 @@ any other row: it never depends on the other rows of the batch.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -18,8 +17,15 @@ import orjson
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding import json_text
-from beam_batch_predict.encoding.csv_text import CsvError, has_bare_return
-from beam_batch_predict.instances.csv_cells import parse_cells
+from beam_batch_predict.encoding.csv_text import (
+    CsvError,
+    delimiter_option,
+    has_bare_return,
+    separator_of,
+    with_commas,
+)
+from beam_batch_predict.instances.csv_cells import key_texts, parse_cells
+from beam_batch_predict.instances.csv_repeats import Repeats, repeats_of
 from beam_batch_predict.instances.csv_tables import json_table, read_table
 from beam_batch_predict.instances.fields import (
     Instance,
@@ -89,12 +95,19 @@ def _convert_together(
     batch: InstanceBatch, config: InstanceConfig, layout: _Layout, non_finite: NonFinite
 ) -> InstanceBatch | None:
     """Convert all rows at once; return None if a row may be invalid."""
-    width = len(batch.columns)
-    table = read_table(batch.rows, width)
-    if table is None or (non_finite is NonFinite.ERROR and not table.is_finite()):
+    rows, width = _with_commas(batch), len(batch.columns)
+    table = rows and read_table(rows, width)
+    if rows is None or not table or (non_finite is NonFinite.ERROR and not table.is_finite()):
         return None
-    keys = None if layout.key is None else table.column(layout.key)
-    if keys and not _are_keys(keys):
+    repeats = repeats_of(batch.columns)
+    if table.most_texts >= repeats.names and repeats.may_be_in(
+        rows, table.column(repeats.at) if repeats.texts else ()
+    ):
+        return None
+    keys = None
+    if layout.key is not None:
+        keys = key_texts(rows, table.column(layout.key), layout.key)
+    if keys and None in keys:
         return None
     names = tuple(batch.columns[at] for at in layout.sent)
     sent: list[Any] = table.rows(layout.sent)
@@ -102,24 +115,24 @@ def _convert_together(
         sent = [dict(zip(names, row, strict=True)) for row in sent]
     attached = None
     if fields := config.attached_fields:
-        rows = table.rows(layout.attached)
-        attached = [dict(zip(fields, row, strict=True)) for row in rows]
+        attached = [dict(zip(fields, row, strict=True)) for row in table.rows(layout.attached)]
     shows_rows = names == batch.columns and config.instance_type != "object"
     return dataclasses.replace(
         batch,
         instances=sent,
         keys=keys,
         attached=attached,
-        texts=table.texts(batch.rows, non_finite) if shows_rows else None,
+        texts=table.texts(rows, non_finite) if shows_rows else None,
         columns=names,
     )
 
 
-def _are_keys(values: Sequence[Any]) -> bool:
-    types = set(map(type, values))
-    if not types <= {str, int, float}:
-        return False
-    return float not in types or all(math.isfinite(v) for v in values if type(v) is float)
+def _with_commas(batch: InstanceBatch) -> Sequence[bytes] | None:
+    """The rows of a batch as rows with commas; None if one is invalid."""
+    if batch.delimiter == ",":
+        return batch.rows
+    rows = [with_commas(row, batch.delimiter) for row in batch.rows]
+    return None if None in rows else [row for row in rows if row is not None]
 
 
 def _convert_rows(
@@ -129,7 +142,8 @@ def _convert_rows(
     # make_instance works on objects; `shape` makes arrays of them afterwards.
     by_name = dataclasses.replace(config, instance_type=None)
     shape = dict if config.instance_type == "object" else _array
-    rows = (_convert_row(row, batch, by_name, shape, non_finite) for row in batch.rows)
+    repeats = repeats_of(batch.columns)
+    rows = (_convert_row(row, batch, repeats, by_name, shape, non_finite) for row in batch.rows)
     converted = with_rows(batch, config, rows)
     return dataclasses.replace(converted, columns=sent_names(batch.columns, config))
 
@@ -137,6 +151,7 @@ def _convert_rows(
 def _convert_row(
     row: bytes | Status,
     batch: InstanceBatch,
+    repeats: Repeats,
     config: InstanceConfig,
     shape: Callable[[Mapping[str, Any]], Any],
     non_finite: NonFinite,
@@ -144,58 +159,76 @@ def _convert_row(
     """Convert one row to an instance, its JSON text, and an error or None."""
     if isinstance(row, Status):
         return Instance(None, "", {}), b'""', row
-    alone = json_table([row], len(batch.columns))
+    delimiter = batch.delimiter
+    with_comma = row if delimiter == "," else with_commas(row, delimiter)
+    alone = json_table([with_comma], len(batch.columns)) if with_comma is not None else None
+    key = _position(batch.columns, config.key_field)
     try:
-        values = alone.values[0] if alone else _values(row, batch)
+        values = alone.values[0] if alone else _values(row, batch, key)
+        with_comma = with_comma or row
+        if problem := repeats.problem(with_comma, values):
+            raise RowError(problem)
     except RowError as error:
         text = json_text.echo_text(row)
         return Instance(None, orjson.loads(text), {}), text, error.status
     named = dict(zip(batch.columns, values, strict=True))
+    if key is not None:
+        named[batch.columns[key]] = key_texts([with_comma], [values[key]], key)[0]
     in_errors = NonFinite.STRING if non_finite is NonFinite.ERROR else non_finite
     try:
-        key, fields, attached = make_instance(named, config)
+        text_key, fields, attached = make_instance(named, config)
     except RowError as error:
         failed = Instance(error.key, shape(named), error.attached)
         return failed, json_text.dumps(failed.value, in_errors), error.status
-    instance = Instance(key, shape(fields), attached)
+    instance = Instance(text_key, shape(fields), attached)
     if alone and shape is _array and list(fields) == list(named):
-        return instance, b"[%b]" % row, None
+        return instance, b"[%b]" % with_comma, None
     try:
         return instance, json_text.dumps(instance.value, non_finite), None
     except json_text.NonFiniteValue as error:
         return instance, json_text.dumps(instance.value, in_errors), RowError(str(error)).status
 
 
+def _position(columns: Sequence[str], name: str | None) -> int | None:
+    return columns.index(name) if name in columns else None
+
+
 def _array(named: Mapping[str, Any]) -> list[Any]:
     return list(named.values())
 
 
-def _values(row: bytes, batch: InstanceBatch) -> list[Any]:
+def _values(row: bytes, batch: InstanceBatch, key: int | None) -> list[Any]:
     try:
-        values = parse_cells(row.decode("utf-8"))
+        values = parse_cells(row.decode("utf-8"), key, batch.delimiter)
     except UnicodeDecodeError as error:
         bad = f"byte 0x{row[error.start]:02x} at column {error.start + 1}"
         message = f"invalid UTF-8: {bad}; save the file as UTF-8"
         raise RowError(message, generalized(message)) from None
     except CsvError as error:
-        message, advice = f"invalid CSV: {error}", _advice(row, batch.format)
+        message, advice = f"invalid CSV: {error}", _advice(row, batch)
         raise RowError(f"{message}{advice}", f"{generalized(message)}{advice}") from None
     width = len(batch.columns)
     if len(values) != width:
         cells = "1 cell" if width == 1 else f"{width} cells"
         expected = f"expected {cells} ({listed(batch.columns)})"
-        advice = _advice(row, batch.format)
+        advice = _advice(row, batch)
         raise RowError(f"{expected}, found {len(values)}{advice}", f"{expected}{advice}")
     if width == 1 and has_bare_return(row):  # otherwise many lines would be a single cell
         raise RowError(f"expected 1 cell ({listed(batch.columns)}){_LINE_ENDS}")
     return values
 
 
-def _advice(row: bytes, source_format: str) -> str:
+def _advice(row: bytes, batch: InstanceBatch) -> str:
     """Advice for a row that may be cut at the wrong line end, or contain several rows."""
     if has_bare_return(row):
         return _LINE_ENDS
+    width = len(batch.columns)
+    if width > 1 and (other := separator_of([row.decode()], batch.delimiter, width)):
+        return (
+            f"; the cells seem to be separated by {json_text.quote(other)}: if those of all files "
+            f"are, set {delimiter_option(other)}"
+        )
     # An odd number of quotes: one cell continues on the next line, or began on the last one.
-    if row.count(b'"') % 2 == 0 or source_format == _MULTILINE:
+    if row.count(b'"') % 2 == 0 or batch.format == _MULTILINE:
         return ""
     return "; if cells hold line breaks, set --csv_multiline=true"

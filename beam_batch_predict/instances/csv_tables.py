@@ -50,6 +50,12 @@ class JsonTable(NamedTuple):
     """Values of rows that are JSON, row by row."""
 
     values: list[list[Any]]
+    only_numbers: bool = False
+
+    @property
+    def most_texts(self) -> float:
+        """The maximum number of cells of a row that are texts."""
+        return 0 if self.only_numbers else math.inf
 
     def column(self, at: int) -> list[Any]:
         """The values of one column."""
@@ -79,6 +85,11 @@ class HeadedTable(NamedTuple):
     heads: list[str]
     rest: JsonTable
 
+    @property
+    def most_texts(self) -> float:
+        """The maximum number of cells of a row that are texts."""
+        return 1 + self.rest.most_texts
+
     def column(self, at: int) -> list[Any]:
         """The values of one column."""
         return self.rest.column(at - 1) if at else list(self.heads)
@@ -104,6 +115,7 @@ class PlainTable(NamedTuple):
     """Values of rows without quotes, column by column."""
 
     values: list[list[Any]]
+    most_texts: float = math.inf
 
     def column(self, at: int) -> list[Any]:
         """The values of one column."""
@@ -158,7 +170,7 @@ def _number_table(rows: Sequence[bytes], width: int, together: bytes) -> JsonTab
         values = json_text.decode(b"[[%b]]" % together)
     except (msgspec.DecodeError, RecursionError):
         return None
-    return JsonTable(values) if set(map(len, values)) == {width} else None
+    return JsonTable(values, True) if set(map(len, values)) == {width} else None
 
 
 def _json_table_of_each(rows: Sequence[bytes], width: int) -> JsonTable | None:

@@ -1,26 +1,33 @@
 """CSV files as lines, or as records where a cell may hold a line break.
 
-The names of the columns are in the first row of the first file. If the first row of a later
-file is the same, it is a header, too; if not, it is data (source: the service's text on tables).
-A column without a name gets one by its number. `instances` parses the cells.
+The headers are left out, and cells are in the order of the columns of the first file
+(`csv_headers`). `instances` parses the cells.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, islice
 from typing import BinaryIO
 
 from beam_batch_predict.batch import Span
-from beam_batch_predict.encoding.csv_text import CsvError, has_bare_return, leaves_open, split_cells
-from beam_batch_predict.encoding.json_text import quote
+from beam_batch_predict.encoding.csv_text import has_bare_return, leaves_open
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
-from beam_batch_predict.sources.compression import READ_ERRORS, Bounds, blocks
+from beam_batch_predict.sources.compression import READ_ERRORS, Bounds, blocks, is_compressed
+from beam_batch_predict.sources.csv_headers import (
+    LONGEST_HEADER,
+    NEEDED,
+    FileStart,
+    checked_names,
+    reordered,
+    start_of_file,
+)
 from beam_batch_predict.sources.lines import Lines, as_rows, read_lines, split_lines, too_long
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
-from beam_batch_predict.status import Status
+from beam_batch_predict.status import Code, Status
 
 __all__ = ["read_columns", "read_csv_lines", "read_csv_records"]
 
@@ -32,21 +39,11 @@ _RUN_BYTES = 256
 
 _PIECE = 64 * 1024
 
-LONGEST_HEADER = 16 * 1024 * 1024
-"""Bytes of a header: every chunk carries the names."""
-
 _BOM = b"\xef\xbb\xbf"
-_GZIP = b"\x1f\x8b"
-
-_NEEDED = "a CSV source needs a header row: the names of the columns"
-_RETURNS = (
-    "lines end with a carriage return only, or a name without quotes contains one",
-    r"end lines with LF or CRLF, as `tr '\r' '\n'` makes them",
-)
-"""The problem of a file with one line, and what to do."""
 
 Open = Callable[[str], BinaryIO]
 Reader = Callable[[Span, Open, int], Iterator[Rows]]
+_Located = tuple[int, bytes | Status]
 
 
 def read_columns(
@@ -54,6 +51,8 @@ def read_columns(
     open_file: Open,
     multiline: bool = False,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
+    header: str = "auto",
+    delimiter: str = ",",
 ) -> tuple[str, ...]:
     """The names of the columns: the first row of the first file that has one.
 
@@ -62,96 +61,41 @@ def read_columns(
         open_file: opens a URI for reading bytes.
         multiline: whether a name may hold a line break.
         max_bytes: of a row, and so of the header.
+        header: which rows are headers; without any, the columns are numbered.
+        delimiter: what separates cells.
 
     Raises:
         SourceError: the file cannot be read, or its first row is not a header: two names are
-            the same, all are empty, or the row is too long or not valid CSV in UTF-8.
+            the same, all are empty, or the row looks like data, has another separator, is too
+            long or is not valid CSV in UTF-8.
     """
-    read: Reader = _records if multiline else read_lines
+    read: Reader = partial(_records, delimiter=delimiter) if multiline else read_lines
     max_bytes = min(max_bytes, LONGEST_HEADER)
     for file in files:
         if not file.size:
             continue
         try:
-            header = _first_row(file.uri, read, open_file, max_bytes)
+            rows = _first_rows(file.uri, read, open_file, max_bytes)
         except READ_ERRORS as error:
             raise SourceError(f"{file.uri}: the header cannot be read: {error}") from error
-        if isinstance(header, Status):
+        if rows and isinstance(rows[0], Status):
             problem = f"it is longer than {max_bytes} bytes"
-            raise SourceError(f"{file.uri}: the first row is not a header: {problem}", _NEEDED)
-        if header is not None:
-            return _checked_names(file.uri, header)
+            raise SourceError(f"{file.uri}: the first row is not a header: {problem}", NEEDED)
+        if rows:
+            return checked_names(file.uri, rows, header, delimiter)
     return ()
 
 
-def _first_row(uri: str, read: Reader, open_file: Open, max_bytes: int) -> bytes | Status | None:
+def _first_rows(
+    uri: str, read: Reader, open_file: Open, max_bytes: int
+) -> Sequence[bytes | Status]:
+    """The first row of a file and, if it is in memory then, the second."""
     with open_file(uri) as file:
         start = next(blocks(file, uri), b"")
     if b"\n" not in start and has_bare_return(start.rstrip(b"\r\n")):
-        return start[: start.rindex(b"\r") + 1]  # the file may be one large line
+        return [start[: start.rindex(b"\r") + 1]]  # the file may be one large line
     found = read(Span(uri), open_file, max_bytes)
-    return next((part.rows[0] for part in found if part.rows), None)
-
-
-def _checked_names(uri: str, row: bytes) -> tuple[str, ...]:
-    texts: list[str] = []
-    try:
-        texts = _texts(row)
-    except UnicodeDecodeError as error:
-        problem = f"invalid UTF-8: byte 0x{row[error.start]:02x} at column {error.start + 1}"
-        hint = "save the file as UTF-8"
-        if row.startswith(_GZIP):
-            problem, hint = "it is compressed with gzip", "give the file a name that ends in .gz"
-    except CsvError as error:
-        problem, hint = f"{error}; if a name holds a line break, set --csv_multiline=true", _NEEDED
-        if has_bare_return(row):
-            problem, hint = _RETURNS
-    else:
-        problem, hint = _RETURNS if has_bare_return(row) else _problem(texts)
-    if problem:
-        raise SourceError(f"{uri}: the first row is not a header: {problem}", hint)
-    return _named(texts)
-
-
-def _problem(texts: Sequence[str]) -> tuple[str, str]:
-    """The problem of names for columns, and what to do; empty if there is none."""
-    if not any(texts):
-        return "all names are empty", _NEEDED
-    twice = [text for text, count in Counter(filter(None, texts)).items() if count > 1]
-    if not twice:
-        return "", ""
-    numbers = [str(number) for number, text in enumerate(texts, start=1) if text == twice[0]]
-    columns = f"{', '.join(numbers[:-1])} and {numbers[-1]}"
-    more = f", and {len(twice) - 1} more like it" if len(twice) > 1 else ""
-    return (
-        f"{quote(twice[0])} is the name of columns {columns}{more}",
-        "rename all but one of them",
-    )
-
-
-def _texts(row: bytes) -> list[str]:
-    """Names as jobs have them: without blanks around commas."""
-    cells = split_cells(row.decode("utf-8"))
-    return [cell.text if cell.quoted else cell.text.strip(" \t") for cell in cells]
-
-
-def _named(texts: Sequence[str]) -> tuple[str, ...]:
-    """The names of columns; those without a name in the header get one.
-
-    pandas leaves out the name of an index; spreadsheets end rows with commas.
-
-    Example:
-        >>> _named(["", "x", "column_1", ""])
-        ('column_1_', 'x', 'column_1', 'column_4')
-    """
-    taken, names = set(texts), []
-    for number, text in enumerate(texts, start=1):
-        name = text or f"column_{number}"
-        while not text and name in taken:
-            name += "_"
-        taken.add(name)
-        names.append(name)
-    return tuple(names)
+    return next((part.rows[:2] for part in found if part.rows), [])
 
 
 def read_csv_lines(
@@ -159,13 +103,18 @@ def read_csv_lines(
     columns: tuple[str, ...],
     open_file: Open,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
+    header: str = "auto",
+    delimiter: str = ",",
 ) -> Iterator[Rows]:
     """The lines that begin in a span, each a record, without the header.
 
     A line of more than `max_bytes` is a row with a `Status`.
     """
     found = read_lines(span, open_file, max_bytes)
-    return _without_header(found, span, columns, open_file)
+    head = _head(span, read_lines, open_file, max_bytes)
+    if header == "none":
+        return found
+    return _by_columns(found, span, columns, head, header, delimiter)
 
 
 def read_csv_records(
@@ -173,61 +122,86 @@ def read_csv_records(
     columns: tuple[str, ...],
     open_file: Open,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
+    header: str = "auto",
+    delimiter: str = ",",
 ) -> Iterator[Rows]:
     """The records of a span, which may have several lines, without the header.
 
     The file is read from its beginning. A record of more than `max_bytes` is a row with a `Status`.
     """
-    found = _records(span, open_file, max_bytes)
-    return _without_header(found, span, columns, open_file)
+    read = partial(_records, delimiter=delimiter)
+    found = read(span, open_file, max_bytes)
+    head = _head(span, read, open_file, max_bytes)
+    if header == "none":
+        return found
+    return _by_columns(found, span, columns, head, header, delimiter)
 
 
-def _without_header(
-    parts: Iterator[Rows], span: Span, columns: tuple[str, ...], open_file: Open
+def _by_columns(
+    parts: Iterator[Rows],
+    span: Span,
+    columns: tuple[str, ...],
+    head: Iterator[_Located],
+    header: str,
+    delimiter: str,
 ) -> Iterator[Rows]:
-    first = True
+    """The rows of a span without the header, with their cells in the order of the columns.
+
+    If the cells of the file cannot be matched with the columns, no row is yielded, and the span
+    of the first row has the failure.
+
+    Args:
+        parts: the rows of the span.
+        span: the span.
+        columns: the names of the columns.
+        head: the first rows of the file.
+        header: which rows are headers.
+        delimiter: what separates cells.
+    """
+    start = None
     for found in parts:
-        if first and found.rows:
-            first = False
-            if _is_header(found.rows[0], columns) and _is_blank(span, found.offsets[0], open_file):
-                found = Rows(found.rows[1:], found.offsets[1:], found.size)
+        if start is None and found.rows:
+            rows, offsets = found.rows, found.offsets
+            if span.start == 0:  # its first row is that of the file, which is not read twice
+                first, head = offsets[0], chain([(offsets[0], rows[0])], islice(head, 1, None))
+            else:
+                first, head = _peek(head)
+            start = FileStart(problem=f"its first {LONGEST_HEADER} bytes are blank lines")
+            if first < LONGEST_HEADER:
+                start = start_of_file((row for _, row in head), columns, header, delimiter)
+            if start.problem and (offsets[0] == first or first == LONGEST_HEADER):
+                message = f"{span.uri}: {start.problem}"
+                yield Rows([], [], 0, [Status(Code.INVALID_ARGUMENT, message)])
+            if offsets[0] == first and start.has_header:
+                found = Rows(rows[1:], offsets[1:], found.size)
+        if start and start.problem:
+            return
+        if start and start.order:
+            arranged = [reordered(row, start.order, delimiter) for row in found.rows]
+            found = found._replace(rows=arranged)
         yield found
 
 
-def _is_header(row: bytes | Status, columns: tuple[str, ...]) -> bool:
-    if isinstance(row, Status):
-        return False
-    try:
-        texts = _texts(row)
-    except ValueError:
-        return False
-    return any(texts) and _named(texts) == columns
+def _peek(head: Iterator[_Located]) -> tuple[int, Iterator[_Located]]:
+    """The offset of the first row of a file, and its first rows."""
+    for offset, row in head:
+        return offset, chain([(offset, row)], head)
+    return LONGEST_HEADER, head
 
 
-def _is_blank(span: Span, stop: int, open_file: Open) -> bool:
-    """Whether a row is the first of its file: only blank lines are before it.
-
-    The file is read, because blank lines may fill earlier spans.
-    """
-    if stop == 0:
-        return True
-    at = 0
-    with open_file(span.uri) as file:
-        for block in blocks(file, span.uri):
-            before = block[: stop - at]
-            if (before.removeprefix(_BOM) if at == 0 else before).strip():
-                return False
-            at += len(block)
-            if at >= stop:
-                break
-    return True
+def _head(span: Span, read: Reader, open_file: Open, max_bytes: int) -> Iterator[_Located]:
+    """The first rows of the file of a span, with their offsets; it is opened when they are read."""
+    large = span.size > LONGEST_HEADER and not is_compressed(span.uri)
+    start = Span(span.uri, 0, LONGEST_HEADER if large else None)
+    for found in read(start, open_file, max_bytes):
+        yield from zip(found.offsets, found.rows, strict=True)
 
 
-def _records(span: Span, open_file: Open, max_bytes: int) -> Iterator[Rows]:
+def _records(span: Span, open_file: Open, max_bytes: int, delimiter: str = ",") -> Iterator[Rows]:
     """The records that begin in a span."""
     bounds = Bounds(span.start, span.stop)
     with open_file(span.uri) as file:
-        for found in _whole_records(blocks(file, span.uri, bounds), max_bytes):
+        for found in _whole_records(blocks(file, span.uri, bounds), max_bytes, delimiter):
             inside = bounds.within(found.offsets)
             rows = found.rows[inside]
             if rows:
@@ -237,9 +211,9 @@ def _records(span: Span, open_file: Open, max_bytes: int) -> Iterator[Rows]:
                 return
 
 
-def _whole_records(content: Iterable[bytes], max_bytes: int) -> Iterator[Rows]:
+def _whole_records(content: Iterable[bytes], max_bytes: int, delimiter: str) -> Iterator[Rows]:
     """Joins lines until no quoted cell is open."""
-    waiting = _OpenRecord(max_bytes)
+    waiting = _OpenRecord(max_bytes, delimiter)
     for lines in split_lines(content, 0, max_bytes):
         if not lines.rows:
             yield from waiting.add_too_long(lines)
@@ -256,10 +230,11 @@ class _OpenRecord:
     They are text, with one offset for consecutive lines: a line may be a single byte.
     """
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: int, delimiter: str) -> None:
         self._runs: list[tuple[int, bytearray | None]] = []  # None is a line that is too long
         self._size = 0
         self._max_bytes = max_bytes
+        self._delimiter = delimiter
 
     def is_empty(self) -> bool:
         """Whether no record is open."""
@@ -272,7 +247,8 @@ class _OpenRecord:
             odd = line.count(b'"') % 2 == 1
             if not self._runs:
                 # By RFC 4180, an even number of quotes is closed; an odd one has one open or wrong.
-                if not odd or not leaves_open(line.removeprefix(_BOM) if offset == 0 else line):
+                text = line.removeprefix(_BOM) if offset == 0 else line
+                if not odd or not leaves_open(text, self._delimiter):
                     whole.offsets.append(offset)
                     whole.rows.append(line)
                     continue

@@ -151,6 +151,8 @@ def chunks_of_listing(source: Source, listing: Listing) -> list[Chunk]:
     if isinstance(source, SequentialSource):
         readers = source.readers_per_file
         what["max_instance_bytes"] = source.max_instance_bytes
+    if isinstance(source, Csv):
+        what |= {"csv_header": source.header, "csv_delimiter": source.delimiter}
     total = sum(file.size for file in listing.files)
     size = max(source.chunk_bytes, -(-total // MOST_CHUNKS))
     chunks = make_chunks(listing.files, size, source.splits_files, readers)
@@ -176,7 +178,14 @@ def _columns(
 ) -> tuple[str, ...]:
     """The names of the columns of the first file that has columns."""
     if isinstance(source, Csv):
-        return read_columns(files, open_file, source.multiline, source.max_instance_bytes)
+        return read_columns(
+            files,
+            open_file,
+            source.multiline,
+            source.max_instance_bytes,
+            source.header,
+            source.delimiter,
+        )
     if isinstance(source, Parquet):
         return read_parquet_columns(files, open_file)
     if isinstance(source, Avro):

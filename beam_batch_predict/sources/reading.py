@@ -41,10 +41,20 @@ MOST_FAILURES = 100
 READERS: dict[str, Reader] = {
     "jsonl": lambda span, chunk, open_file: read_lines(span, open_file, chunk.max_instance_bytes),
     "csv": lambda span, chunk, open_file: read_csv_lines(
-        span, chunk.columns, open_file, chunk.max_instance_bytes
+        span,
+        chunk.columns,
+        open_file,
+        chunk.max_instance_bytes,
+        chunk.csv_header,
+        chunk.csv_delimiter,
     ),
     "csv-multiline": lambda span, chunk, open_file: read_csv_records(
-        span, chunk.columns, open_file, chunk.max_instance_bytes
+        span,
+        chunk.columns,
+        open_file,
+        chunk.max_instance_bytes,
+        chunk.csv_header,
+        chunk.csv_delimiter,
     ),
     "tf-record": lambda span, chunk, open_file: read_records(
         span, open_file, max_bytes=chunk.max_instance_bytes
@@ -174,6 +184,7 @@ class _Buffer:
             origins=_origins_of(self._origins, start, stop),
             format=self.chunk.format,
             columns=self.chunk.columns,
+            delimiter=self.chunk.csv_delimiter,
             chunk=self.chunk.number,
             chunks=self.chunk.total,
             first_row=self._first_row + start,

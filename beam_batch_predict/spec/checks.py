@@ -13,6 +13,7 @@ from beam_batch_predict.messages import quoted
 
 __all__ = [
     "as_text",
+    "check_delimiter",
     "check_fields",
     "check_number",
     "check_positive",
@@ -77,6 +78,19 @@ def check_positive(value: int, what: str) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise InvalidArgument(f"{what}: expected a whole number from 1, found {quoted(value)}")
+
+
+def check_delimiter(value: str) -> None:
+    """Check that a value can separate the cells of CSV rows.
+
+    Raises:
+        InvalidArgument: it is not one character, or it can be part of a cell or line end.
+    """
+    is_one = isinstance(value, str) and len(value) == 1 and value.isascii()
+    if not is_one or value.isalnum() or value in ' "\r\n+-.\\':
+        raise InvalidArgument(
+            f"delimiter: expected one character such as , ; | or a tab, found {quoted(value)}"
+        )
 
 
 def check_number(value: float, what: str, most: float = math.inf) -> None:

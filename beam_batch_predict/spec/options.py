@@ -51,6 +51,8 @@ class RunOptions:
         max_failed_min_rows: the number of rows from which that limit applies.
         call_timeout_seconds: the time limit of a call of the model; 0 is no limit.
         csv_multiline: whether cells of CSV files may hold line breaks.
+        csv_header: which rows of CSV files are headers: "auto", "first_row" or "none".
+        csv_delimiter: the character between the cells of CSV files.
         readers_per_file: the maximum number of workers that share a file that cannot be split.
         bigquery_query: a SELECT to read instead of a table.
         bigquery_row_restriction: a condition in SQL for rows of a table.
@@ -75,6 +77,8 @@ class RunOptions:
     max_failed_min_rows: int = DEFAULT_MAX_FAILED_MIN_ROWS
     call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS
     csv_multiline: bool = False
+    csv_header: str = "auto"
+    csv_delimiter: str = ","
     readers_per_file: int = 1
     bigquery_query: str = ""
     bigquery_row_restriction: str = ""

@@ -16,6 +16,7 @@ from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.gcp.bigquery import BigQueryClients
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec.checks import (
+    check_delimiter,
     check_fields,
     check_positive,
     check_strings,
@@ -23,6 +24,7 @@ from beam_batch_predict.spec.checks import (
 )
 
 __all__ = [
+    "CSV_HEADERS",
     "DEFAULT_CHUNK_BYTES",
     "DEFAULT_MAX_INSTANCE_BYTES",
     "SOURCES",
@@ -43,6 +45,9 @@ DEFAULT_CHUNK_BYTES = 64 * 1024 * 1024
 
 DEFAULT_MAX_INSTANCE_BYTES = 256 * 1024 * 1024
 """The maximum size of a line, record or listed file; the row of a larger one fails."""
+
+CSV_HEADERS = ("auto", "first_row", "none")
+"""Which rows of CSV files are headers."""
 
 LIST_CHUNK_BYTES = 16 * 1024
 """Bytes of a file list in one chunk: each line names a whole file."""
@@ -142,8 +147,9 @@ class JsonLines(SequentialSource):
 class Csv(SequentialSource):
     """CSV files: one instance for each row, an array of its cells in column order.
 
-    The first row of the first file has the names of the columns. Other files can begin with the
-    same row, which is then a header too.
+    The first row of the first file has the names of the columns. Other files can begin with a
+    row of the same names in any order; their cells then go to the columns by name.
+    `header` can change this.
 
     Args:
         uris: as for `JsonLines`; `.gz`, `.bz2` and `.zst` are decompressed.
@@ -153,6 +159,14 @@ class Csv(SequentialSource):
         max_instance_bytes: the maximum size of a row; a longer row is an error, and is not kept in
             memory.
         readers_per_file: as for `SequentialSource`.
+        delimiter: the character between cells, such as ";" or a tab.
+        header: "auto": the first row of the first file, which must not look like data, and the
+            first row of any other file if it has the same names. "first_row": the first row of
+            every file. "none": no row; the columns are column_1, column_2, ….
+
+    Raises:
+        InvalidArgument: as `JsonLines` does; the header is none of these; or the delimiter is not
+            one character of ASCII that cannot be part of a number.
 
     Example:
         >>> Csv("data/*.csv").reader
@@ -162,10 +176,16 @@ class Csv(SequentialSource):
     format: ClassVar[str] = "csv"
 
     multiline: bool = False
+    header: str = dataclasses.field(default="auto", kw_only=True)
+    delimiter: str = dataclasses.field(default=",", kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_type(self.multiline, bool, "multiline")
+        if self.header not in CSV_HEADERS:
+            known = ", ".join(CSV_HEADERS)
+            raise InvalidArgument(f"header: expected one of {known}, found {quoted(self.header)}")
+        check_delimiter(self.delimiter)
 
     @property
     def reader(self) -> str:

@@ -79,7 +79,8 @@ def test_csv_to_csv(run):
 )
 def test_keys(source, text, signature, run):
     content = run(source, text, key_field="id", signature=signature)
-    assert content["predictions_0001.csv"] == b'"key","prediction"\n"a",2.0\n7,4.0\n'
+    key = b'"7"' if source is bbp.Csv else b"7"  # the key of a CSV row is a text
+    assert content["predictions_0001.csv"] == b'"key","prediction"\n"a",2.0\n%b,4.0\n' % key
     assert table(content, "errors")[0] == ["key", "error"]
     assert errors_of(content) == [("c", 3)]
 

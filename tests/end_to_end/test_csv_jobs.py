@@ -1,8 +1,11 @@
 """Jobs on CSV files, end to end through the command line's main on the local runner."""
 
+import csv
 import json
+from pathlib import Path
 
 import apache_beam as beam
+import pyarrow.parquet
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
@@ -62,7 +65,7 @@ def pair_model(tmp_path_factory):
 def run_csv(tmp_path, pair_model):
     """A function that runs a job on files and gives its record and published lines."""
 
-    def run(*contents, config=None, flags=(), exit_code=0):
+    def run(*contents, config=None, flags=(), exit_code=0, form="jsonl"):
         (tmp_path / "in").mkdir()
         for at, content in enumerate(contents):
             (tmp_path / "in" / f"{at}.csv").write_bytes(content)
@@ -74,7 +77,7 @@ def run_csv(tmp_path, pair_model):
                 "gcsSource": {"uris": [str(tmp_path / "in" / "*.csv")]},
             },
             "outputConfig": {
-                "predictionsFormat": "jsonl",
+                "predictionsFormat": form,
                 "gcsDestination": {"outputUriPrefix": str(tmp_path / "out")},
             },
         }
@@ -113,7 +116,7 @@ def test_a_spreadsheet_with_a_key(run_csv, chunk_bytes):
     assert good == [
         {"key": "A-2", "prediction": 1238.0},
         {"key": "A-4", "prediction": 15.0},
-        {"key": 7, "prediction": 3.0},
+        {"key": "007", "prediction": 3.0},
     ]
     assert counts(record) == (3, 9)
     errors = [error["error"]["message"] for error in bad]
@@ -164,9 +167,9 @@ def test_several_inputs_are_filled_by_column(run_csv):
         config={"keyField": "id"},
         flags=["--signature_name=named"],
     )
-    assert good == [{"key": 1, "prediction": 5.0}, {"key": 3, "prediction": 2.0}]
+    assert good == [{"key": "1", "prediction": 5.0}, {"key": "3", "prediction": 2.0}]
     assert bad[0]["instance"] == [None, "Eve", 3]
-    assert bad[1]["key"] == 2
+    assert bad[1]["key"] == "2"
     assert 'input "name": expected string' in bad[1]["error"]["message"]
 
 
@@ -177,6 +180,67 @@ def test_objects_fill_several_inputs(run_csv):
         flags=["--signature_name=named"],
     )
     assert good == [{"instance": {"name": "Bob", "width": 2}, "prediction": 5.0}]
+
+
+def test_later_files_are_read_by_the_names_in_their_headers(run_csv):
+    record, good, bad = run_csv(
+        b"height,weight\n170,60\n",
+        b"Weight, Height\n61,171\nweight,height\n",
+        b"height,weight,age\n172,62,30\n",
+        b"173,63\n",
+        flags=["--chunk_bytes=10"],
+    )
+    assert [line["instance"] for line in good] == [[170, 60], [171, 61], [173, 63]]
+    (repeated,) = bad
+    assert "repeats the names of the columns" in repeated["error"]["message"]
+    assert "1.csv, byte 22" in repeated["error"]["message"]
+    failure, _ = record["partialFailures"]
+    assert "2.csv: the header differs from that of the first file" in failure["message"]
+    assert counts(record) == (3, 1)
+
+
+def test_files_without_a_header_lose_no_row(run_csv):
+    _, good, bad = run_csv(b"1.5,2\n3,4\n", b"5,6\n", flags=["--csv_header=none"])
+    assert [line["instance"] for line in good] == [[1.5, 2], [3, 4], [5, 6]]
+    assert not bad
+
+
+@pytest.mark.parametrize(("option", "mark"), [(";", b";"), ("tab", b"\t"), (r"\t", b"\t")])
+def test_cells_with_another_delimiter(run_csv, option, mark):
+    contents = b"id_a_b\n007_1.50_2\n1,5_3_4\n", b"b_id_a\n6_x_5\n"
+    _, good, bad = run_csv(
+        *(content.replace(b"_", mark) for content in contents),
+        flags=[f"--csv_delimiter={option}"],
+        config={"keyField": "id"},
+    )
+    keys = [("007", 3.5), ("1,5", 7.0), ("x", 11.0)]
+    assert [(line["key"], line["prediction"]) for line in good] == keys
+    assert not bad
+
+
+def test_a_first_row_of_numbers_needs_a_choice(run_csv):
+    record, _, _ = run_csv(b"1.5,2\n3,4\n", exit_code=1)
+    message = record["error"]["message"]
+    assert '0.csv: the first row is not a header: it looks like data: "1.5", "2"' in message
+    assert "--csv_header=none" in message
+    assert "--csv_header=first_row" in message
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+def test_keys_are_the_texts_of_their_cells_in_every_format(run_csv, form):
+    keys = ["007", "7", "12E5", "1200000.0", "1.10", "+33612345678", "0E0", "0E8", "-0", "1" * 30]
+    content = "id,a,b\n" + "".join(f"{key},1,2\n" for key in keys)
+    record, good, _ = run_csv(content.encode(), config={"keyField": "id"}, form=form)
+    (path,) = Path(record["outputInfo"]["gcsOutputDirectory"]).glob("predictions_*")
+    if form == "parquet":
+        column = pyarrow.parquet.read_table(path)["key"]
+        assert column.type == pyarrow.string()
+        found = column.to_pylist()
+    elif form == "csv":
+        found = [row[0] for row in csv.reader(path.read_text().splitlines())][1:]
+    else:
+        found = [line["key"] for line in good]
+    assert found == keys
 
 
 @pytest.mark.parametrize(
@@ -193,7 +257,7 @@ def test_files_of_next_to_nothing(run_csv, content, rows):
     ("content", "config", "words"),
     [
         (b"ID,a\n1,2\n", {"keyField": "id"}, ('keyField: "id" is not a column', '"ID", "a"')),
-        (b"a;b\n1;2\n", {"includedFields": ["a"]}, ("includedFields", 'which have "a;b"')),
+        (b"a;b\n1;2\n", {"includedFields": ["a"]}, ("not a header", '--csv_delimiter=";"')),
         (b"a,b,a\n1,2,3\n", None, ("not a header", "columns 1 and 3", "rename all but one")),
         (b"a,b\r1,2\r3,4\r", None, ("not a header", "carriage return", r"`tr '\r' '\n'`")),
     ],

@@ -49,7 +49,7 @@ def check(data: bytes) -> None:
                 )
             except SourceError as error:
                 str(error).encode()
-                columns = ("a", "b")
+                columns = ("x", "y")  # no header of the seeds, whose cells would be moved
             read = read_csv_records if multiline else read_csv_lines
             rows = _read(read, columns, content, Span("a"), max_bytes)
             if multiline:

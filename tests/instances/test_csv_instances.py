@@ -23,7 +23,7 @@ Config = InstanceConfig
 OBJECT = Config(instance_type="object")
 
 
-def batch_of(*rows, columns=("a", "b"), multiline=False):
+def batch_of(*rows, columns=("a", "b"), multiline=False, delimiter=","):
     sizes = [2 if isinstance(row, Status) else len(row) + 1 for row in rows]
     offsets = [sum(sizes[:at]) for at in range(len(rows))]
     return InstanceBatch(
@@ -32,6 +32,7 @@ def batch_of(*rows, columns=("a", "b"), multiline=False):
         origins=((0, "in.csv"),),
         columns=columns,
         format="csv-multiline" if multiline else "csv",
+        delimiter=delimiter,
     )
 
 
@@ -72,6 +73,98 @@ def cell_value(text):
             found.append(batch.instances[0][1])
     assert all(same(value, found[0]) for value in found)
     return found[0]
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [
+        (("id", "x"), b"id,x"),
+        (("id", "x"), b'"ID", "X"'),
+        (("id", "x"), b"Id,X"),
+        (("column_1", "x"), b",x"),  # the name of the first column is made
+        (("column_1", "column_2"), b"column_1,column_2"),
+        (("0", "1"), b"0,1"),
+        (("2019", "x"), b"2019,x"),
+        (("größe", "名前"), "Größe,名前".encode()),
+    ],
+)
+@pytest.mark.parametrize("others", [[], [b"1,2"], [b'7,"x"'], [b"7,x"], [b"x,7"], [b'"x"y,1']])
+def test_a_row_that_repeats_the_header_is_an_error(columns, row, others):
+    batch = convert_rows(row, *others, columns=columns)
+    assert batch.statuses[0].message.startswith(
+        "the row repeats the names of the columns: it is a header, as where files were joined"
+    )
+    assert json.loads(batch.texts[0]) == row.decode()
+
+
+def test_a_row_with_the_names_in_another_order_is_an_error():
+    for others in ([], [b"1,2"], [b"x,7"]):
+        batch = convert_rows(b"x,ID", *others, columns=("id", "x"))
+        assert "the names of the columns in another order" in batch.statuses[0].message
+
+
+@pytest.mark.parametrize(
+    ("columns", "row"),
+    [
+        (("text",), b"text"),
+        (("id", "x"), b"id,y"),
+        (("id", "x"), b"id,id"),
+        (("0", "1"), b"1,0"),
+        (("0", "1"), b"0,1.0"),
+        (("column_1", "x"), b"x,x"),
+    ],
+)
+def test_a_row_with_some_names_of_columns_is_a_row(columns, row):
+    for others in ([], [row, row]):
+        assert not convert_rows(row, *others, columns=columns).statuses
+
+
+@pytest.mark.parametrize("delimiter", [";", "\t", "|"])
+@pytest.mark.parametrize(
+    ("row", "values", "text"),
+    [
+        ("1.50_2", [1.5, 2], b"[1.50,2]"),
+        ("1,5_007", ["1,5", 7], b'["1,5",7]'),
+        ('"a_b"_ "c, ""d"""', ["a_b", 'c, "d"'], None),
+        ("_x", [None, "x"], None),
+        (' 1,5 _" y "', [" 1,5 ", " y "], None),
+        ("größe_名前", ["größe", "名前"], None),
+    ],
+)
+@pytest.mark.parametrize("others", [[], ["1_2"], ["x_7"], ['"x"_"y,z"'], ['"x"y_1', "1"]])
+def test_another_delimiter_gives_the_same_values(delimiter, row, values, text, others):
+    def written(row):
+        return row.replace("_", delimiter).encode()
+
+    values = [v.replace("_", delimiter) if isinstance(v, str) else v for v in values]
+    batch = convert_rows(written(row), *map(written, others), delimiter=delimiter)
+    assert 0 not in batch.statuses
+    assert batch.instances[0] == values
+    if text:
+        shown = lines_of(batch)[0]
+        assert shown.startswith(b'{"instance": ' + text + b",") or text.startswith(b'["')
+    key = convert_rows(
+        written(row), *map(written, others), delimiter=delimiter, config=Config(key_field="b")
+    ).keys[0]
+    assert key == ("007" if values[1] == 7 else str(values[1]))
+
+
+def test_a_wrong_number_of_cells_names_another_separator():
+    for others in ([], [b"1,2"]):
+        batch = convert_rows(b"1,5;2,5", b'"x";"y"', b"1,2,3", *others)
+        messages = [batch.statuses[at].message for at in range(3)]
+        assert messages[0].startswith('expected 2 cells ("a", "b"), found 3; the cells seem to be')
+        assert messages[0].endswith(
+            'separated by ";": if those of all files are, set --csv_delimiter=";"'
+        )
+        assert messages[1].startswith("invalid CSV: there is a quote inside")
+        assert messages[1].endswith('--csv_delimiter=";"')
+        assert messages[2] == 'expected 2 cells ("a", "b"), found 3'
+
+
+def test_errors_show_the_row_as_it_is_in_the_file():
+    batch = convert_rows(b"1;2;3", b'1;"2', delimiter=";")
+    assert [json.loads(text) for text in batch.texts] == ["1;2;3", '1;"2']
 
 
 INF, NAN = math.inf, math.nan
@@ -367,7 +460,7 @@ IDS = b'"k1",1,2'
         (Config("array"), ["k1", 1, 2], None, None),
         (OBJECT, {"id": "k1", "a": 1, "b": 2}, None, None),
         (Config(key_field="id"), [1, 2], "k1", None),
-        (Config(key_field="a"), ["k1", 2], 1, None),
+        (Config(key_field="a"), ["k1", 2], "1", None),
         (Config("object", key_field="id"), {"a": 1, "b": 2}, "k1", None),
         (Config(included_fields=["b", "a"]), [2, 1], None, None),
         (Config("array", included_fields=["b", "id"]), [2, "k1"], None, None),
@@ -392,23 +485,58 @@ def test_fields_are_taken_out_of_rows_as_the_config_says(config, instance, key, 
     assert shown == ({"key": key} if key else {"instance": instance, **(attached or {})})
 
 
-@pytest.mark.parametrize(
-    ("cell", "found"), [(b"", "null"), (b"nan", "NaN"), (b"inf", "Infinity"), (b"-inf", "-Inf")]
-)
+@pytest.mark.parametrize(("cell", "found"), [(b"", "null"), (b" \t", "null")])
 def test_a_cell_that_cannot_be_a_key_is_an_error_that_shows_the_row(cell, found):
     batch = convert_rows(b"1,2", cell + b",3", b"k,4", config=Config(key_field="a"))
-    assert batch.keys == [1, None, "k"]
+    assert batch.keys == ["1", None, "k"]
     assert batch.statuses[1].message.startswith('key field "a": expected a string or a')
     assert found in batch.statuses[1].message
     assert json.loads(error_lines(batch))["instance"][1] == 3
 
 
-@pytest.mark.parametrize("key", [b"1.5", b"-7", b"12345678901234567890123", b'"x"', b"x", b'""'])
-def test_keys_are_exact(key):
-    for rows in ([key + b",1"], [key + b",1", b"other,2"], [key + b",1", b'"other",2']):
-        line = lines_of(convert_rows(*rows, config=Config(key_field="a")))[0]
-        expected = key if key != b"x" else b'"x"'
-        assert line.startswith(b'{"key": ' + expected + b",")
+KEYS = [
+    "007",
+    "7",
+    "-7",
+    "+33612345678",
+    "12E5",
+    "1200000.0",
+    "1.10",
+    "0E0",
+    "0E8",
+    "-0",
+    "1e999",
+    "12345678901234567890123",
+    "0.1234567890123456789",
+    "NaN",
+    "Inf",
+    " 7 ",
+    "9" * 5000,
+    "x",
+]
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_key_is_the_text_of_its_cell(key, at):
+    def row(cell, other):
+        return f"{cell},{other}".encode() if at == 0 else f"{other},{cell}".encode()
+
+    config = Config(key_field="ab"[at])
+    quoted_key = f'"{key}"'
+    for others in ([], [row("7", 2)], [row("x", 2)], [row('"x"', 2)], [row(",", '"open')]):
+        for cell in (key, quoted_key):
+            batch = convert_rows(row(cell, 1), row(cell, '"1,2"'), *others, config=config)
+            assert batch.keys[:2] == [key, key]
+            assert list(batch.instances[:2]) == [[1], ["1,2"]]
+            assert lines_of(batch)[0].startswith(b'{"key": "' + key.encode() + b'",')
+
+
+def test_all_keys_stay_different():
+    for non_finite in NonFinite:
+        rows = [key.encode() + b",1" for key in KEYS]
+        batch = convert_rows(*rows, config=Config(key_field="a"), non_finite=non_finite)
+        assert (list(batch.keys), batch.statuses) == (KEYS, {})
 
 
 @pytest.mark.parametrize(

@@ -109,7 +109,14 @@ def test_the_option_signature_name_is_for_jobs_that_name_none():
 
 
 @pytest.mark.parametrize(
-    "option", [{"csv_multiline": True}, {"bigquery_query": "x"}, {"bigquery_row_restriction": "x"}]
+    "option",
+    [
+        {"csv_multiline": True},
+        {"csv_header": "none"},
+        {"csv_delimiter": ";"},
+        {"bigquery_query": "x"},
+        {"bigquery_row_restriction": "x"},
+    ],
 )
 def test_options_for_what_is_never_read_are_refused(option):
     with pytest.raises(InvalidArgument, match="which AI Platform jobs do not read"):

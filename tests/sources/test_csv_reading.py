@@ -5,7 +5,7 @@ import gzip
 import io
 import sys
 import tracemalloc
-from itertools import pairwise
+from itertools import pairwise, product
 
 import pytest
 from helpers.examples import examples
@@ -45,8 +45,8 @@ def store(tmp_path):
     return write
 
 
-def columns_of(pattern, multiline=False):
-    return read_columns(files.match(pattern), open_file, multiline)
+def columns_of(pattern, multiline=False, **options):
+    return read_columns(files.match(pattern), open_file, multiline, **options)
 
 
 def placed_rows(pattern, **options):
@@ -77,7 +77,11 @@ def rows_of(pattern, **options):
         (b'id, x ,\t"y " \n', ("id", "x", "y ")),
         (b"\n\r\n  \nid,x\n1,2\n", ("id", "x")),
         ("größe,名前\n".encode(), ("größe", "名前")),
-        (b"1,2\n", ("1", "2")),
+        (b"0,1,2\n", ("0", "1", "2")),  # as pandas numbers columns
+        (b",0,1\n", ("column_1", "0", "1")),
+        (b"2019,2020\n", ("2019", "2020")),
+        (b'"1","2"\n', ("1", "2")),
+        (b"sample,400.5,401,1e3\n", ("sample", "400.5", "401", "1e3")),
         (b"only\n", ("only",)),
     ],
 )
@@ -95,6 +99,13 @@ def test_the_first_row_names_the_columns(store, content, names, multiline):
             b"y,x,,y,x,y,\n",
             '"y" is the name of columns 1, 4 and 6, and 1 more like it',
         ),
+        *(
+            (row, "it looks like data: ")
+            for row in (b"1,2", b"5", b"-1.5", b"1e5,+2", b" 7 ,8", b",3,4", b"1,0", b"0,1,3")
+        ),
+        (b"5.1,3.5,1.4,0.2,setosa", 'it looks like data: "5.1", "3.5", "1.4", "0.2", "setosa"; if'),
+        (b'0,3,"Braund, Mr.",male,22.0,1,0,7.25,,S', "--csv_header=none"),
+        (b"1,1", "if this is the header, set --csv_header=first_row"),
         (b",\n1,2\n", "all names are empty; a CSV source needs a header row"),
         (b'""\n', "all names are empty"),
         (b'id,"x\n1,2\n', "is not closed"),
@@ -211,23 +222,286 @@ def test_empty_files_have_neither_columns_nor_rows(store, multiline):
     assert rows_of(pattern, multiline=multiline) == []
 
 
-@pytest.mark.parametrize("multiline", [False, True])
-@pytest.mark.parametrize("suffix", ["", ".gz"])
-@pytest.mark.parametrize("chunk_bytes", [1, 7, 1000])
-def test_later_files_may_have_the_header_or_not(store, suffix, multiline, chunk_bytes):
+anyhow = pytest.mark.parametrize(
+    ("suffix", "options"),
+    [
+        (suffix, {"multiline": multiline, "chunk_bytes": size, "readers_per_file": readers})
+        for suffix, multiline in product(["", ".gz"], [False, True])
+        for size, readers in [(1, 1), (1, 3), (7, 1), (7, 3), (1000, 1)]
+    ],
+)
+"""How a file can be cut and read."""
+
+
+def rows_and_failures(pattern, **options):
+    """The rows of all chunks, and what failed."""
+    rows, failures = [], []
+    for chunk in plan(Csv(pattern, **options), files.match):
+        for batch in read_chunk(chunk, open_file, 3):
+            rows += batch.rows
+            failures += [status.message for status in batch.source_failures]
+    return rows, failures
+
+
+@anyhow
+def test_later_files_may_have_the_header_or_not(store, suffix, options):
     pattern = store(
         b"id,x\n1,2\n",
         b"id,x\n3,4\n",  # the same
         b'\xef\xbb\xbf"id", "x"\r\n5,6\r\n',  # the same, written in another way
         b"7,8\n9,10\n",  # none
-        b"id,y\n",  # another: data
-        b"x,id\n",
+        b"id,y\n",  # one name of two: data
+        b"x\n",
         b"id,x\n",  # nothing else
         b"\n\n id,x\n11,12\nid,x\n",  # below blank lines; and not in the first row
         suffix=suffix,
     )
-    expected = [b"1,2", b"3,4", b"5,6", b"7,8", b"9,10", b"id,y", b"x,id", b"11,12", b"id,x"]
-    assert rows_of(pattern, chunk_bytes=chunk_bytes, multiline=multiline) == expected
+    expected = [b"1,2", b"3,4", b"5,6", b"7,8", b"9,10", b"id,y", b"x", b"11,12", b"id,x"]
+    assert rows_of(pattern, **options) == expected
+
+
+@anyhow
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"weight,height,name",
+        b"Weight,HEIGHT,Name",
+        b'\xef\xbb\xbf "weight" ,height ,\tname',
+        b"\n  \n\r\nweight,height,name",
+    ],
+)
+def test_the_cells_of_a_later_file_go_to_the_columns_of_its_header(store, header, suffix, options):
+    rows = b'60,170,Bo\n"6,1",,"a ""b"""\r\n\n 7 , 8,9\n1,2\n1,2,3,4\n1,2,5" pipe\n\xff,1,2'
+    pattern = store(
+        b"height,weight,name\n1,2,3\n", header + b"\n" + rows, b"4,5,6\n", suffix=suffix
+    )
+    assert rows_of(pattern, **options) == [
+        b"1,2,3",
+        b"170,60,Bo",
+        b',"6,1","a ""b"""',
+        b" 8, 7 ,9",
+        b"1,2",  # an error each: the row is as it is in the file
+        b"1,2,3,4",
+        b'1,2,5" pipe',
+        b"\xff,1,2",
+        b"4,5,6",
+    ]
+
+
+def test_a_cell_with_a_line_break_goes_to_its_column(store):
+    pattern = store(b"a,b\n1,2\n", b'b,a\n"x\n\ny",1\n')
+    assert rows_of(pattern, multiline=True) == [b"1,2", b'1,"x\n\ny"']
+
+
+def test_names_that_differ_in_case_alone_are_compared_as_they_are(store):
+    pattern = store(b"a,A,b\n1,2,3\n", b"A,a,b\n2,1,3\n", b"B,a,A\n1,2,3\n")
+    found, (failure,) = rows_and_failures(pattern)
+    assert found == [b"1,2,3", b"1,2,3"]
+    assert '2.csv: the header differs from that of the first file: it also has "B"' in failure
+
+
+@pytest.mark.parametrize("header", [b"x,,y", b"y,x,"])
+def test_a_column_without_a_name_may_be_in_another_position(store, header):
+    cells = {b"": b"0", b"x": b"1", b"y": b"2"}
+    row = b",".join(cells[name] for name in header.split(b","))
+    assert rows_of(store(b",x,y\n0,1,2\n", header + b"\n" + row)) == [b"0,1,2"] * 2
+
+
+@anyhow
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (b"id,height,mass", 'it also has "mass"; it lacks "weight"'),
+        (b"id,height,weight,age", 'it also has "age"'),
+        (b"age,weight,height,id", 'it also has "age"'),
+        (b"ID, Height", 'it lacks "weight"'),
+        (b"id,height,weight,id", 'it has more than once "id"'),
+        (b"id,height,weight,", "it has 4 cells instead of 3"),
+        (b'Report of May\n"# made by hand, twice"\nid,height,mass', 'it also has "mass"; it'),
+    ],
+)
+def test_a_file_with_other_columns_fails_alone_and_once(store, header, words, suffix, options):
+    pattern = store(
+        b"id,height,weight\n1,2,3\n", header + b"\n4,5,6\n7,8,9\n", b"1,1,1\n", suffix=suffix
+    )
+    rows, (failure,) = rows_and_failures(pattern, **options)
+    assert rows == [b"1,2,3", b"1,1,1"]
+    assert f"1.csv{suffix}: the header differs from that of the first file: {words}" in failure
+
+
+@anyhow
+@pytest.mark.parametrize(
+    "titles", [[b"Report of May"], [b"# a, b, c", b"#"], [b"Report,"], [b'5" pipe', b"\xff"]]
+)
+def test_titles_before_a_header_are_rows_and_the_cells_go_by_name(store, titles, suffix, options):
+    header = b"\n".join([*titles, b"weight,height"])
+    pattern = store(b"height,weight\n1,2\n", header + b"\n60,170\n", suffix=suffix)
+    rows = rows_of(pattern, **options)
+    # The titles have the wrong number of cells or no value; the header is a row that fails.
+    assert rows[0] == b"1,2"
+    assert rows[-2:] == [b"height,weight", b"170,60"]
+    assert len(rows) == 3 + len(titles)
+
+
+def test_a_header_behind_data_is_a_row(store):
+    pattern = store(b"a,b\n1,2\n", b"3,4\nb,a\n5,6\n")
+    assert rows_of(pattern) == [b"1,2", b"3,4", b"b,a", b"5,6"]
+
+
+def test_numbers_as_names_in_another_order_are_doubtful(store):
+    rows, (failure,) = rows_and_failures(store(b"0,1\n5,6\n", b"1,0\n7,8\n", b"0,1\n9,9\n"))
+    assert rows == [b"5,6", b"9,9"]
+    assert '1.csv: the first row, "1", "0", has the names of the columns in another' in failure
+
+
+@anyhow
+def test_files_without_headers_have_numbered_columns_and_lose_no_row(store, suffix, options):
+    contents = [b"\n5.1,3.5\n1,2\n", b"a,b\n3,4\n", b"column_1,column_2\n", b"5.1,3.5\n"]
+    pattern = store(*contents, suffix=suffix)
+    assert columns_of(pattern, header="none") == ("column_1", "column_2")
+    found = rows_of(pattern, header="none", **options)
+    assert found == [line for content in contents for line in content.split(b"\n") if line]
+
+
+def test_without_headers_the_first_row_must_be_readable(store):
+    with pytest.raises(SourceError, match="the first row is not a header: invalid UTF-8"):
+        columns_of(store(b"1,\xff\n"), header="none")
+    assert columns_of(store(b"1,1,,\n"), header="none") == tuple(f"column_{n}" for n in range(1, 5))
+
+
+@anyhow
+def test_with_headers_in_all_files_each_first_row_is_one(store, suffix, options):
+    pattern = store(
+        b"10,20\n1,2\n", b"20,10\n4,3\n", b"5,6\n7,8\n", b'"\n9,9\n', b"10,20\n", suffix=suffix
+    )
+    rows, failures = rows_and_failures(pattern, header="first_row", **options)
+    assert rows == [b"1,2", b"3,4"]
+    one, two = failures
+    assert f'2.csv{suffix}: the first row, "5", "6", does not have the names of the columns' in one
+    assert f"3.csv{suffix}: the first row does not have the names" in two
+    assert "--csv_header=auto reads such a row as data" in one
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"a;b\n1;2\n", 'its cells seem to be separated by ";"; set --csv_delimiter=";"; if it is'),
+        (b"a;b\n1,5;2,5\n", 'separated by ";"'),
+        (b'"a";"b"\n"x";"1,5"\n', 'separated by ";"'),
+        (b"a;b", 'separated by ";"'),
+        (b"1;2\n3;4", 'separated by ";"'),
+        (b"a\tb\tc\n1\t2\t3\n", 'separated by "\\t"; set --csv_delimiter=tab; if'),
+        (b"a|b\n1|2\n", 'separated by "|"; set --csv_delimiter="|"; if'),
+        (b"sep=;\na;b\n1;2\n", 'it only names the separator ";"; remove this line from each file'),
+        (BOM + b'"sep=\t"\r\na\tb\n', "and set --csv_delimiter=tab"),
+        (b"sep=,\na,b\n1,2\n", 'it only names the separator ","'),
+    ],
+)
+@pytest.mark.parametrize("header", ["auto", "first_row", "none"])
+@pytest.mark.parametrize("multiline", [False, True])
+def test_another_separator_is_named(store, content, words, header, multiline):
+    with pytest.raises(SourceError, match="0.csv: the first row is not a header") as caught:
+        columns_of(store(content), multiline, header=header)
+    assert words in caught.value.status.message
+
+
+@pytest.mark.parametrize(
+    ("content", "options"),
+    [
+        (b"note; remark\nhello\n", {}),
+        (b'"note; remark"\na;b\n', {}),
+        (b"Hello, you\nBye, all\n", {"header": "none", "delimiter": "\t"}),
+    ],
+)
+def test_one_column_of_texts_may_have_separators(store, content, options):
+    assert len(columns_of(store(content), **options)) == 1
+
+
+DELIMITERS = [";", "\t", "|", ":", "^", "\x01"]
+
+
+@pytest.mark.parametrize("delimiter", DELIMITERS)
+@pytest.mark.parametrize("multiline", [False, True])
+@pytest.mark.parametrize("chunk_bytes", [7, 1000])
+def test_other_delimiters_separate_cells(store, delimiter, multiline, chunk_bytes):
+    def file(*rows):
+        return b"\n".join(rows).replace(b"_", delimiter.encode())
+
+    options = {"delimiter": delimiter, "multiline": multiline, "chunk_bytes": chunk_bytes}
+    pattern = store(
+        file(b"a_b", b"1,5_2", b'"x_y"_ "z"'),
+        file(b"B_A", b"3_4,5", b'"y"_"x_""y"', b"1_2_3"),
+        file(b"a_b", b"5_6"),
+    )
+    assert columns_of(pattern, delimiter=delimiter) == ("a", "b")
+    assert b"\n".join(rows_of(pattern, **options)) == file(
+        b"1,5_2", b'"x_y"_ "z"', b"4,5_3", b'"x_""y"_"y"', b"1_2_3", b"5_6"
+    )
+
+
+def test_cells_with_line_breaks_and_another_delimiter(store):
+    pattern = store(b'a;b\n1;"x\ny"\n"p\nq";2\n')
+    found = rows_of(pattern, multiline=True, delimiter=";")
+    assert found == [b'1;"x\ny"', b'"p\nq";2']
+
+
+@anyhow
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (b"height;weight", 'the cells of the header seem to be separated by ";"'),
+        (b"Weight\tHeight", "--csv_delimiter=tab"),
+        (b"height;weight;age", 'separated by ";"'),
+        (b'"height";"weight"', 'separated by ";"'),
+        (b"sep=;\nheight;weight", 'the first line only names a separator, ";": remove this line'),
+        (b"Report\nheight;weight", 'separated by ";"'),
+    ],
+)
+def test_a_later_file_with_another_separator_fails_alone(store, header, words, suffix, options):
+    pattern = store(b"height,weight\n1,2\n", header + b"\n3;4\n5;6\n", b"7,8\n", suffix=suffix)
+    rows, (failure,) = rows_and_failures(pattern, **options)
+    assert rows == [b"1,2", b"7,8"]
+    assert f"1.csv{suffix}: " in failure
+    assert words in failure
+
+
+def test_one_column_has_a_header_in_the_first_row_alone(store):
+    pattern = store(b"text\nhello\ntext", b"Text\nText\n", b"hello\ntext\n")
+    assert rows_of(pattern) == [b"hello", b"text", b"Text", b"hello", b"text"]
+
+
+def test_a_chunk_reads_no_more_than_the_start_of_its_file_for_the_header(store, monkeypatch):
+    monkeypatch.setattr(compression, "BLOCK_BYTES", 64)
+    pattern = store(b"a,b\n1,2\n", b"b,a\n" + b"1,2\n" * 1000)
+    read = []
+
+    def counting(uri):
+        file = open_file(uri)
+
+        class Counting(io.BufferedReader):
+            def read(self, size=-1):
+                data = super().read(size)
+                read.append(len(data))
+                return data
+
+        return Counting(file)
+
+    chunk = plan(Csv(pattern, chunk_bytes=400), files.match)[-2]
+    (span,) = chunk.spans
+    assert span.start > 3000
+    rows = [row for batch in read_chunk(chunk, counting, 3) for row in batch.rows]
+    assert set(rows) == {b"2,1"}
+    assert sum(read) < 400 + 4 * 64
+
+
+def test_a_file_that_begins_with_megabytes_of_blank_lines_fails(store, monkeypatch):
+    monkeypatch.setattr(csv_files, "LONGEST_HEADER", 20)
+    pattern = store(b"a,b\n1,2\n", b"\n" * 30 + b"b,a\n1,2\n3,4\n")
+    for chunk_bytes in (10, 1000):
+        rows, failures = rows_and_failures(pattern, chunk_bytes=chunk_bytes)
+        assert rows == [b"1,2"]
+        assert all("its first 20 bytes are blank lines" in failure for failure in failures)
+        assert failures
 
 
 @pytest.mark.parametrize("header", [b"id,x", b"id,x\n", BOM + b'"id","x"\r\n'])

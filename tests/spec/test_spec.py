@@ -51,6 +51,11 @@ REFUSED = [
         "excluded_fields: must be empty if included_fields is set; "
         "excluded_fields: names 'b' more than once",
     ),
+    *(
+        (lambda text=text: Csv("a", delimiter=text), "delimiter: expected one character such as")
+        for text in ("", ";;", "1", "x", '"', "\n", "\r", " ", ".", "-", "\\", "é", None)
+    ),
+    (lambda: Csv("a", header="no"), "header: expected one of auto, first_row, none, found 'no'"),
     (lambda: InstanceConfig(included_fields=[""]), "included_fields: expected a non-empty"),
     (lambda: InstanceConfig(raw_strings="no"), "raw_strings: expected True or False, found 'no'"),
     (

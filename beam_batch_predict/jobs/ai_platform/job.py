@@ -31,7 +31,13 @@ __all__ = ["REGIONS", "AiPlatformJob"]
 REGIONS = ("us-central1", "us-east1", "europe-west1", "asia-east1")
 """The regions in which the service had batch prediction."""
 
-_OF_OTHERS = ("csv_multiline", "bigquery_query", "bigquery_row_restriction")
+_OF_OTHERS = (
+    "csv_multiline",
+    "csv_header",
+    "csv_delimiter",
+    "bigquery_query",
+    "bigquery_row_restriction",
+)
 """Options for inputs that these jobs do not have."""
 
 _NOTES = {
@@ -127,7 +133,7 @@ installed TensorFlow.',)
             raise InvalidJob("job", wrong)
         options = options or RunOptions()
         for name in _OF_OTHERS:
-            if getattr(options, name):
+            if getattr(options, name) != getattr(RunOptions, name):
                 message = f"{name} is for CSV files or tables, which AI Platform jobs do not read"
                 raise InvalidArgument(message, "leave it out")
         given = self.prediction_input

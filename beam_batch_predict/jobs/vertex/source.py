@@ -55,7 +55,14 @@ def files_of(config: InputConfig, options: RunOptions) -> spec.FileSource:
     }
     uris = config.gcs_source.uris if config.gcs_source else ()
     if config.instances_format == "csv":
-        return spec.Csv(uris, chunk_bytes, options.csv_multiline, **shared)
+        return spec.Csv(
+            uris,
+            chunk_bytes,
+            options.csv_multiline,
+            header=options.csv_header,
+            delimiter=options.csv_delimiter,
+            **shared,
+        )
     if config.instances_format == "file-list":
         return spec.FileList(uris, min(chunk_bytes, LIST_CHUNK_BYTES), **shared)
     if config.instances_format in ("tf-record", "tf-record-gzip"):
