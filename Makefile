@@ -1,4 +1,4 @@
-# make demo and make test are all that a fresh clone needs: both set up .venv first.
+# A fresh clone needs only `make demo` and `make test`: both set up .venv first.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 VENV ?= .venv
 EMULATORS := .venv-emulators
@@ -10,26 +10,26 @@ FUZZ_SECONDS ?= 30
 TEST_PROCESSES ?= 2
 ENGINES ?= prism flink
 PYTEST = $(BIN)/python -m pytest
-# A process that is done takes tests of one that is not.
+# A process without tests left takes tests from another process.
 PARALLEL = --numprocesses $(TEST_PROCESSES) --dist worksteal
 
 .PHONY: demo test test-slow test-engines check audit fuzz bench emulators test-all-pythons lock clean
 
-demo: $(VENV)/ready  ## Run a real job on sample data and show what came of it.
+demo: $(VENV)/ready  ## Run a real job on sample data, and show its results.
 	$(BIN)/beam-batch-predict run examples/penguins/job.json | $(BIN)/python examples/show_results.py -
 
-test: $(VENV)/ready emulators  ## Pass the tests.
+test: $(VENV)/ready emulators  ## Run the tests, except the slow ones.
 	$(PYTEST) $(PARALLEL)
 
-test-slow: $(VENV)/ready emulators  ## The tests that take long: kills, full disks, bombs, all pairs of formats.
+test-slow: $(VENV)/ready emulators  ## Run the slow tests: kills, full disks, compressed bombs, all pairs of formats.
 	$(PYTEST) $(PARALLEL) -m "slow and not alone"
 	$(PYTEST) -m "slow and alone"
 
-test-engines: $(VENV)/ready  ## The same jobs on Beam's job service, Prism (built with Go) and Flink (Java, Maven).
+test-engines: $(VENV)/ready  ## Run the same jobs on Beam's job service, Prism (built with Go) and Flink (Java, Maven).
 	@$(BIN)/python tests/engines/get_parts.py $(ENGINES)
 	$(PYTEST) -m engines tests/engines
 
-check: $(VENV)/ready  ## Lint and types.
+check: $(VENV)/ready  ## Check lint, format and types.
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -42,14 +42,14 @@ $(AUDIT)/ready: .ci/requirements-audit.txt
 	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
-fuzz: $(VENV)/ready  ## Look for input that breaks a promise, FUZZ_SECONDS for each kind of it.
+fuzz: $(VENV)/ready  ## Look for input that breaks a guarantee, FUZZ_SECONDS for each target.
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check "atheris>=3,<4" || true
 	@PYTHONPATH=tests $(BIN)/python -m fuzz.driver --seconds $(FUZZ_SECONDS)
 
-bench: $(VENV)/ready  ## Compare the speed with a hand-written loop and with usual pipelines.
+bench: $(VENV)/ready  ## Compare the speed with a hand-written loop and with other pipelines.
 	$(BIN)/python -m benchmarks.run
 
-emulators: $(EMULATORS)/ready  ## What tests of BigQuery need beside the rest: a server on Python 3.13.
+emulators: $(EMULATORS)/ready  ## Install the emulators for the tests of Cloud Storage and BigQuery, on Python 3.13.
 
 $(EMULATORS)/ready: tests/cloud/requirements-emulators.lock
 	@for python in python3.13 $(PYENVS)/3.13.*/bin/python; do \
@@ -61,9 +61,9 @@ $(EMULATORS)/ready: tests/cloud/requirements-emulators.lock
 	    exit 0; \
 	  fi; \
 	done; \
-	echo "== Emulators: Python 3.13 is not on this machine; tests of BigQuery will be skipped"
+	echo "== Emulators: Python 3.13 is not installed; tests of BigQuery will be skipped"
 
-test-all-pythons:  ## The tests on every Python from 3.10 to 3.13 that is here (pyenv's too).
+test-all-pythons:  ## Run the tests on every installed Python from 3.10 to 3.13 (also pyenv's).
 	@for version in 3.10 3.11 3.12 3.13; do \
 	  found=; \
 	  for python in python$$version $(PYENVS)/$$version.*/bin/python; do \
@@ -72,10 +72,10 @@ test-all-pythons:  ## The tests on every Python from 3.10 to 3.13 that is here (
 	  if [ -n "$$found" ]; then \
 	    echo "== Python $$version: $$found"; \
 	    $(MAKE) test PYTHON=$$found VENV=.venv-$$version || exit 1; \
-	  else echo "== Python $$version: not on this machine, skipped"; fi; \
+	  else echo "== Python $$version: not installed, skipped"; fi; \
 	done
 
-lock:  ## Write requirements.lock and those of the image anew, for every supported Python.
+lock:  ## Write requirements.lock and the requirements of the image again, for every supported Python.
 	$(BIN)/pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.10 \
 	  --no-header --no-annotate --quiet --upgrade --output-file requirements.lock

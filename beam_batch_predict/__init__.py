@@ -6,7 +6,7 @@ gives the descriptions of work (`JsonLines`, `InstanceConfig`, `SavedModel`,
 `GcsDestination`, `BigQueryDestination`), the PTransforms that do it (`ReadInstances`,
 `ConvertInstances`, `Predict`, `WriteResults`, `BatchInstances`, `Unbatch`, `BatchPredict`) and
 the jobs of the service (`read_job`, `BatchPredictionJob`). Beam is imported when the first
-transform is asked for, TensorFlow when the first model is loaded.
+transform is used, TensorFlow when the first model is loaded.
 """
 
 from __future__ import annotations
@@ -118,12 +118,12 @@ _LATE = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is expensive to import when it is first asked for."""
+    """Import a name on its first use, because the import is slow."""
     if name not in _LATE:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f"{__name__}.{_LATE[name]}"), name)
 
 
 def __dir__() -> list[str]:
-    """All public names, imported or not."""
+    """Return all public names, imported or not."""
     return sorted({*globals(), *_LATE})

@@ -1,4 +1,4 @@
-"""The element that flows: consecutive rows of one chunk, as parallel lists.
+"""The element of the pipelines: consecutive rows of one chunk, as parallel lists.
 
 The overhead of Python is then per batch, not per row. A row that fails stays in the batch and
 gets a `Status`; later steps process the live rows only. No row is dropped or moved.
@@ -36,7 +36,7 @@ class Span(NamedTuple):
         stop: the byte after the last; None if the file is read whole. If a reader must begin at
             the start of the file, the rows are those that begin in these bytes.
         size: the size of the file when the plan was made; -1 if it is not known.
-        modified: the time of its last modification then, in seconds since 1970.
+        modified: the time of its last modification when the plan was made, in seconds since 1970.
 
     Example:
         >>> Span("in.jsonl", 0, 7).stop
@@ -55,10 +55,10 @@ class TableStream(NamedTuple):
 
     Attributes:
         name: the resource name of the stream.
-        expires: when the stream ends to exist.
-        clients: how to reach BigQuery.
-        json_fields: the columns whose strings are JSON texts, by name: True, or for a record a
-            mapping of its fields.
+        expires: the time at which the stream expires.
+        clients: makes the clients of BigQuery.
+        json_fields: the columns whose strings are JSON texts, by name: True, or for a RECORD column
+            a mapping of its fields.
     """
 
     name: str
@@ -71,13 +71,13 @@ class Chunk(NamedTuple):
     """A numbered piece of the input; one part of the output is made from it.
 
     Attributes:
-        number: from 0, in input order.
+        number: its number, from 0, in input order.
         total: the number of chunks in the plan.
         spans: the pieces of files to read, in order.
         format: the service's name of their format.
         columns: the names of the columns, if the format has the same for all files; if each
             file has its own columns, the names of those to read.
-        max_instance_bytes: the largest record or listed file; a larger one is a row error.
+        max_instance_bytes: the most bytes of a row or of a listed file; a larger one gets an error.
         stream: the stream of rows, if they are in a table; the only span has its name, for
             messages.
 
@@ -100,8 +100,8 @@ class Predictions(NamedTuple):
 
     Attributes:
         rows: positions of the rows in the batch, ascending.
-        columns: one array per output of the signature, by name; the outer dimension of
-            each is `len(rows)`.
+        columns: one array per output of the signature, by name; the outer dimension of each has
+            `len(rows)` entries.
     """
 
     rows: Sequence[int]
@@ -132,8 +132,8 @@ class InstanceBatch:
             already.
         texts: the JSON text of each instance, if it exists already.
         keys: the key of each row; None for a row without one.
-        keyed_by_user: whether the pipeline gave the keys beside the rows; otherwise they come
-            from a field.
+        keyed_by_user: whether the pipeline gave the keys together with the rows; otherwise they
+            come from a field.
         attached: the excluded fields of each row that the output carries: a list, or
             `ArrowRows`.
         statuses: why a row failed, by position; `location` has its location.
@@ -188,5 +188,5 @@ class InstanceBatch:
         return f"{self.origins[file][1]}, {self.unit} {self.offsets[position]}"
 
     def failing(self, failures: Iterable[tuple[int, Status]]) -> dict[int, Status]:
-        """The batch's statuses with new failures."""
+        """Return the batch's statuses together with new failures."""
         return {**self.statuses, **dict(failures)}

@@ -25,27 +25,26 @@ from typing import Any, NamedTuple, TypeVar
 from beam_batch_predict.errors import Cancelled
 
 __all__ = [
-    "JobGoesOn",
+    "JobContinues",
     "at_end",
     "call",
     "check",
-    "elsewhere",
+    "running_remotely",
     "end",
     "exit_at_once_while",
     "exit_code",
     "handle_signals",
-    "handing_over",
-    "leave_behind",
+    "submitting",
     "on_signals",
     "stopping",
-    "was_asked",
+    "received_signal",
 ]
 
 SECONDS_TO_STOP = 5.0
 """The time that work has to stop by itself; `docker stop` waits 10 seconds."""
 
 _SECONDS_OF_ONE = 1.0
-"""Signals within this time count as one: a shell's Ctrl-C can arrive twice, also from a parent."""
+"""Signals within this time count as one: the shell and a parent process can both send Ctrl-C."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -54,8 +53,8 @@ _logger = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 
-class JobGoesOn(Exception):
-    """This process ends; its job continues in another process or service."""
+class JobContinues(Exception):
+    """The end of this process, while its job continues in another process or service."""
 
 
 class _Outcome(NamedTuple):
@@ -64,18 +63,18 @@ class _Outcome(NamedTuple):
 
 
 class _State:
-    """The state of this process: registered callbacks, and the signal that was received."""
+    """The state of this process: registered callbacks, and the received signal."""
 
     def __init__(self) -> None:
-        self.heard: signal.Signals | None = None
-        self.when = 0.0
-        self.heard_first: Callable[[], object] | None = None
-        self.news: SimpleQueue[_Outcome | None] | None = None
+        self.received: signal.Signals | None = None
+        self.received_at = 0.0
+        self.on_first: Callable[[], object] | None = None
+        self.results: SimpleQueue[_Outcome | None] | None = None
         self.callbacks: list[Callable[[], object]] = []
-        self.elsewhere = False
-        self.handing_over = False
-        self.left_behind = False
-        self.last_things: list[Callable[[], object]] = []
+        self.is_remote = False
+        self.submitting = False
+        self.must_exit = False
+        self.exit_callbacks: list[Callable[[], object]] = []
         self.lock = threading.Lock()
 
 
@@ -99,7 +98,7 @@ def on_signals(show: Callable[[str], object] = _logger.warning) -> Iterator[None
         yield
         return
     _state = _State()
-    _state.news = SimpleQueue()
+    _state.results = SimpleQueue()
     _state.callbacks.append(
         lambda: show("stopping; finished work is kept. A second signal ends the program at once.")
     )
@@ -109,46 +108,46 @@ def on_signals(show: Callable[[str], object] = _logger.warning) -> Iterator[None
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        if not _state.left_behind:  # threads that still run must still see the flag
+        if not _state.must_exit:  # threads that still run must still see the flag
             _state = _State()
 
 
-def handle_signals(heard: Callable[[], object] | None = None) -> dict[signal.Signals, Any]:
+def handle_signals(on_first: Callable[[], object] | None = None) -> dict[signal.Signals, Any]:
     """Install the signal handlers that set the flag.
 
     Args:
-        heard: called by the handler of the first signal, before the flag is set.
+        on_first: called by the handler of the first signal, before the flag is set.
 
     Returns:
         The handlers that were installed before.
     """
-    _state.heard_first = heard
+    _state.on_first = on_first
     before: dict[signal.Signals, Any] = {}
     for number in _SIGNALS:
         handler = signal.getsignal(number)
         if handler is not None and handler is not signal.SIG_IGN:
             before[number] = handler
-            signal.signal(number, _hear)
+            signal.signal(number, _handle)
     return before
 
 
-def _hear(number: int, _: FrameType | None) -> None:
-    """Handle a signal, without any lock: this same thread may hold it."""
+def _handle(number: int, _: FrameType | None) -> None:
+    """Handle a signal, without the lock: the interrupted code may hold it."""
     now = time.monotonic()
-    if _state.heard is None:
-        if _state.heard_first is not None:
-            _state.heard_first()
-        _state.heard, _state.when = signal.Signals(number), now
-        if _state.news is not None:
-            _state.news.put(None)
-    elif now - _state.when > _SECONDS_OF_ONE:
+    if _state.received is None:
+        if _state.on_first is not None:
+            _state.on_first()
+        _state.received, _state.received_at = signal.Signals(number), now
+        if _state.results is not None:
+            _state.results.put(None)
+    elif now - _state.received_at > _SECONDS_OF_ONE:
         signal.signal(number, signal.SIG_DFL)
         os.kill(os.getpid(), number)
 
 
-def was_asked() -> signal.Signals | None:
-    """Return the signal that told the process to stop, if there was one."""
-    return _state.heard
+def received_signal() -> signal.Signals | None:
+    """Return the signal that the process received, or None."""
+    return _state.received
 
 
 def check() -> None:
@@ -157,12 +156,12 @@ def check() -> None:
     Raises:
         Cancelled: it received one.
     """
-    if _state.heard is not None:
+    if _state.received is not None:
         raise _cancelled()
 
 
 def _cancelled() -> Cancelled:
-    name = _state.heard.name if _state.heard else "a signal"
+    name = _state.received.name if _state.received else "a signal"
     return Cancelled(f"cancelled by {name}", "--resume continues from the finished chunks")
 
 
@@ -173,21 +172,21 @@ def call(work: Callable[[], Result]) -> Result:
         work: polls `check()`.
 
     Returns:
-        The result of `work`, also if a signal came but the work ended all the same.
+        The result of `work`, also if a signal was received before the work ended.
 
     Raises:
-        Cancelled: a signal came.
-        JobGoesOn: a signal came, and the job runs in another process or service.
+        Cancelled: a signal stopped the work.
+        JobContinues: a signal was received, and the job runs in another process or service.
     """
-    news = _state.news
-    if news is None:
+    results = _state.results
+    if results is None:
         return work()
     check()
-    threading.Thread(target=_work, args=(work, news), name="work", daemon=True).start()
-    outcome = news.get()
+    threading.Thread(target=_work, args=(work, results), name="work", daemon=True).start()
+    outcome = results.get()
     if outcome is None:
-        outcome = _stop(news)
-    if outcome is None or (outcome.error is not None and _state.heard is not None):
+        outcome = _stop(results)
+    if outcome is None or (outcome.error is not None and _state.received is not None):
         raise _cancelled() from (outcome and outcome.error)
     if outcome.error is not None:
         raise outcome.error
@@ -195,22 +194,22 @@ def call(work: Callable[[], Result]) -> Result:
     return result
 
 
-def _work(work: Callable[[], object], news: SimpleQueue[_Outcome | None]) -> None:
+def _work(work: Callable[[], object], results: SimpleQueue[_Outcome | None]) -> None:
     try:
         outcome = _Outcome(work(), None)
     except BaseException as error:
         outcome = _Outcome(None, error)
-    news.put(outcome)
+    results.put(outcome)
 
 
-def _stop(news: SimpleQueue[_Outcome | None]) -> _Outcome | None:
+def _stop(results: SimpleQueue[_Outcome | None]) -> _Outcome | None:
     """Call the callbacks and wait for the end of the work; None if it does not end."""
     with _state.lock:
-        if _state.elsewhere:
-            _state.left_behind = True
-            raise JobGoesOn(
+        if _state.is_remote:
+            _state.must_exit = True
+            raise JobContinues(
                 "the job was being submitted: check whether it runs, and cancel it in the runner"
-                if _state.handing_over
+                if _state.submitting
                 else "the job continues without this command and writes its job resource itself; "
                 "cancel it in the runner"
             )
@@ -220,15 +219,15 @@ def _stop(news: SimpleQueue[_Outcome | None]) -> _Outcome | None:
         except Exception:
             _logger.debug("not stopped", exc_info=True)
     try:
-        return news.get(timeout=SECONDS_TO_STOP)
+        return results.get(timeout=SECONDS_TO_STOP)
     except Empty:
-        _state.left_behind = True
+        _state.must_exit = True
         return None
 
 
 @contextlib.contextmanager
 def stopping(callback: Callable[[], object]) -> Iterator[None]:
-    """Call a function when a signal comes, until the block ends.
+    """Call a function when a signal is received, until the block ends.
 
     Args:
         callback: called in the main thread; its exceptions are ignored.
@@ -241,48 +240,43 @@ def stopping(callback: Callable[[], object]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def elsewhere() -> Iterator[None]:
-    """Mark that the job runs elsewhere: a signal ends the waiting, not the job.
+def running_remotely() -> Iterator[None]:
+    """Mark that the job runs remotely: a signal ends the waiting, not the job.
 
     Raises:
-        Cancelled: a signal came before.
+        Cancelled: a signal was received before.
     """
     with _state.lock:
         check()
-        _state.elsewhere = True
+        _state.is_remote = True
     try:
         yield
     finally:
-        _state.elsewhere = False
+        _state.is_remote = False
 
 
 @contextlib.contextmanager
-def handing_over() -> Iterator[None]:
-    """Mark that the job is being submitted, so it may or may not run already."""
-    _state.handing_over = True
+def submitting() -> Iterator[None]:
+    """Mark that the job is being submitted, so that it may already run."""
+    _state.submitting = True
     try:
         yield
     finally:
-        _state.handing_over = False
+        _state.submitting = False
 
 
 def exit_code() -> int | None:
     """Return the exit code of a process that a signal stopped, or None."""
-    return None if _state.heard is None else 128 + _state.heard
-
-
-def leave_behind() -> None:
-    """Make `end` end the process, even if threads still run."""
-    _state.left_behind = True
+    return None if _state.received is None else 128 + _state.received
 
 
 def at_end(callback: Callable[[], object]) -> None:
     """Call a function before `end` ends the process, which skips `atexit`."""
-    _state.last_things.append(callback)
+    _state.exit_callbacks.append(callback)
 
 
 def exit_at_once_while(is_running: Callable[[], object]) -> None:
-    """Have `end` exit at once if some work, which cannot be stopped, still runs.
+    """Make `end` exit at once if work that cannot be stopped still runs.
 
     Native code that computes while the interpreter shuts down may crash the process.
 
@@ -297,8 +291,8 @@ def end(code: int) -> int:
 
     The interpreter would wait for the threads, or destroy objects that they use.
     """
-    if _state.left_behind or any(is_running() for is_running in _unfinished):
-        for callback in _state.last_things:
+    if _state.must_exit or any(is_running() for is_running in _unfinished):
+        for callback in _state.exit_callbacks:
             with contextlib.suppress(Exception):
                 callback()
         sys.stdout.flush()

@@ -1,4 +1,4 @@
-"""Every exception that the library raises on purpose.
+"""The exceptions of the library.
 
     BatchPredictError
     ├── InvalidArgument (also a ValueError)   a call or an option is wrong
@@ -8,7 +8,7 @@
     ├── DestinationError                      an output cannot be written or published
     │   └── TakenOver                         another process has resumed the run
     ├── LostRowsError                         row accounting failed: nothing is published
-    ├── RunFailed                             a run failed, and its job resource says why
+    ├── RunFailed                             a run failed, and its job resource has the error
     └── Cancelled                             the run was cancelled
 
 A row that fails raises no exception: its batch has a `Status` for it.
@@ -63,7 +63,7 @@ class BatchPredictError(Exception):
 
 
 class InvalidArgument(BatchPredictError, ValueError):
-    """An argument or an option has a value that cannot work."""
+    """An argument or an option with a value that cannot work."""
 
     code = Code.INVALID_ARGUMENT
 
@@ -79,11 +79,11 @@ class Violation(NamedTuple):
 
 
 MOST_VIOLATIONS = 100
-"""In one message: a file can have one for each of its lines."""
+"""The maximum number of violations in a message: a file can have one on each line."""
 
 
 class InvalidJob(InvalidArgument):
-    """A job file breaks the rules of its service; `violations` lists each breach."""
+    """A job file that breaks the rules of its service; `violations` lists them."""
 
     def __init__(self, where: str, violations: Sequence[Violation]) -> None:
         shown = [str(violation) for violation in violations[:MOST_VIOLATIONS]]
@@ -99,25 +99,27 @@ class InvalidJob(InvalidArgument):
 
 
 class SourceError(BatchPredictError):
-    """An input matches nothing, or cannot be read at all."""
+    """An input that matches nothing, or cannot be read at all."""
 
     code = Code.NOT_FOUND
 
 
 class ModelError(BatchPredictError):
-    """The model cannot be loaded, or does not have what the job needs."""
+    """A model that cannot be loaded, or that lacks a signature the job needs."""
 
     code = Code.FAILED_PRECONDITION
 
 
 class DestinationError(BatchPredictError):
-    """The destination already exists, or cannot be written."""
+    """A destination that already exists, or that cannot be written."""
 
     code = Code.FAILED_PRECONDITION
 
 
 class TakenOver(DestinationError):
-    """Another process has resumed the run and owns its parts and job resource.
+    """A run that another process has resumed.
+
+    That process now owns the parts and the job resource of the run.
 
     Example:
         >>> TakenOver("another process has resumed the run in out/run").code.name
@@ -126,13 +128,13 @@ class TakenOver(DestinationError):
 
 
 class LostRowsError(BatchPredictError):
-    """The parts of a run do not account for all input rows: nothing is published."""
+    """A run whose parts do not account for all input rows: nothing is published."""
 
     code = Code.DATA_LOSS
 
 
 class RunFailed(BatchPredictError):
-    """A run failed, and its job resource already says so.
+    """A failed run whose job resource already has the error.
 
     Too many of its rows failed, or none of its inputs could be read.
 
@@ -145,7 +147,7 @@ class RunFailed(BatchPredictError):
 
 
 class Cancelled(BatchPredictError):
-    """The run was cancelled, by a signal to its process or in the runner."""
+    """A run that was cancelled, by a signal to its process or in the runner."""
 
     code = Code.CANCELLED
 

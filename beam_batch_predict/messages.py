@@ -1,4 +1,4 @@
-"""Texts for people: redaction, quoting, shortening, and suggestions."""
+"""Text for users: redaction, quoting, shortening, and suggestions."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _VARYING = re.compile(
 
 @functools.lru_cache(maxsize=1024)  # the same few texts are frequent
 def generalized(text: str) -> str:
-    """Replace the parts of a message that differ from row to row: quoted texts, numbers.
+    """Replace the parts of a message that vary by row: quoted texts, numbers.
 
     Example:
         >>> generalized("Incompatible shapes: [2] vs. [3, 4] in node 'Add'")
@@ -133,7 +133,7 @@ def show_location(location: Location) -> str:
 
 
 def quoted(value: object) -> str:
-    r"""Quote a value for a message: control characters as escapes, long values shortened.
+    r"""Quote a value for a message: escape control characters, shorten long values.
 
     Example:
         >>> quoted("x\x1b[2J"), quoted("x" * 200)[-4:], quoted(1.5)
@@ -161,7 +161,7 @@ def nearest(word: str, known: Iterable[str], most: int = 1) -> list[str]:
 def did_you_mean(
     word: str, known: Iterable[str], show: Callable[[str], str] = quoted, most: int = 1
 ) -> str:
-    """Return a question for the message about an unknown word; empty if none is similar.
+    """Return a suggestion for an unknown word; empty if no known word is similar.
 
     Args:
         word: the unknown word.

@@ -39,7 +39,7 @@ CALL_CODES = frozenset(
 """Codes of transient errors of gRPC calls that can be repeated."""
 
 ERROR_CODES = frozenset({Code.ABORTED, Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE})
-"""Codes of our own transient errors; INTERNAL is our code of unknown causes."""
+"""Codes of our own transient errors. INTERNAL is not one: it is our code of unknown causes."""
 
 ERRNOS = frozenset(
     {
@@ -49,8 +49,8 @@ ERRNOS = frozenset(
         errno.ETIMEDOUT,
     }
 )
-"""Numbers of transient `OSError`s: those of networks, also below a mounted directory. Not those of
-full or broken disks, of missing files or of missing permissions."""
+"""Numbers of transient `OSError`s: network errors, also those of mounted directories. Errors of
+full or broken disks, missing files and missing permissions are not transient."""
 
 JOB_REASONS = frozenset(
     {
@@ -89,7 +89,7 @@ def is_transient(error: BaseException) -> bool:
 
 def retried(
     call: Callable[[], Result],
-    passes: Callable[[Exception], bool],
+    should_retry: Callable[[Exception], bool],
     *,
     attempts: int,
     first_wait: float,
@@ -99,7 +99,7 @@ def retried(
 
     Args:
         call: the function.
-        passes: whether an error is transient, such as `is_transient`.
+        should_retry: returns whether an error is transient, such as `is_transient`.
         attempts: the maximum number of calls.
         first_wait: seconds before the second call; they double for each further call.
         longest_wait: the maximum number of seconds between two calls.
@@ -123,7 +123,7 @@ def retried(
         try:
             return call()
         except Exception as error:
-            if not passes(error):
+            if not should_retry(error):
                 raise
             _logger.warning("%s (attempt %d of %d)", error, attempt, attempts)
         time.sleep(seconds)
@@ -131,9 +131,9 @@ def retried(
 
 
 def waits(first: float, longest: float) -> Iterator[float]:
-    """Yield the seconds to wait before each new attempt: doubled each time, up to a limit.
+    """Yield the seconds before each new attempt: doubled each time, up to a limit.
 
-    Each wait is a random share, from half to all, of that time, so that many workers do not retry
+    Each wait is a random part of that time, at least half of it, so that many workers do not retry
     at the same time.
     """
     seconds = min(first, longest)

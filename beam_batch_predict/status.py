@@ -1,4 +1,4 @@
-"""What happened to a row: `google.rpc.Status`, the one status type of the library.
+"""The status of a row: `google.rpc.Status`, the one status type of the library.
 
 Source: https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto and
 `status.proto` beside it. Job resources, errors files and partial failures use it.
@@ -79,5 +79,5 @@ class Status:
         return Status, (self.code, self.message, self.cause)
 
     def to_json(self) -> dict[str, int | str]:
-        """The JSON form of the status: `{"code": …, "message": …}`."""
+        """Return the JSON form of the status: `{"code": …, "message": …}`."""
         return {"code": int(self.code), "message": self.message}

@@ -31,7 +31,7 @@ class Run:
 
     Attributes:
         contestant: the contestant.
-        rows: how many rows the long run had.
+        rows: the number of rows of the long run.
         startup: the cost of `TINY_ROWS` rows.
         full: the cost of `rows` rows.
     """
@@ -67,7 +67,7 @@ class Arena:
         cache: the generated inputs and models.
         file_format: the format of the comparison.
         echo: whether the outputs have the instances instead of keys.
-        batch_size: how many rows one call of the model takes.
+        batch_size: the number of rows in one call of the model.
         timeout: seconds after which a contestant is killed.
         emulators: the servers with the tables; None if there are only files.
         to_table: whether the output is a table instead of files.

@@ -63,7 +63,7 @@ def check(directory: Path, rows: int, expected: Path, echo: bool = False) -> Non
 
     Args:
         directory: the directory of the `predictions*.jsonl` files.
-        rows: how many rows the input has.
+        rows: the number of rows of the input.
         expected: a file with a sample of the rows and their right predictions.
         echo: whether lines have the instance instead of the key.
 

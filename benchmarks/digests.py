@@ -94,8 +94,8 @@ def digests(directory: Path, jobs: Iterable[Job], texts: Path | None = None) -> 
             found[job.name] = {**done.facts, "files": _digested(job, done.texts, texts)}
             rows = done.facts.get("manifest", {}).get("rows", "")
             seconds = time.monotonic() - start
-            told = f"{seconds:6.1f} s  {at + 1}/{len(jobs)} {job.name}"
-            print(f"{told}: {done.facts['exit']} {rows}", file=sys.stderr, flush=True)
+            progress = f"{seconds:6.1f} s  {at + 1}/{len(jobs)} {job.name}"
+            print(f"{progress}: {done.facts['exit']} {rows}", file=sys.stderr, flush=True)
     return found
 
 
@@ -111,14 +111,14 @@ def _digested(job: Job, found: Mapping[str, bytes], kept_in: Path | None) -> dic
 
 def differences(a: dict[str, Any], b: dict[str, Any]) -> list[str]:
     """List the differences, with a line for each job and each part of it."""
-    said = []
+    found = []
     for name in sorted(a.keys() | b.keys()):
         ours, theirs = a.get(name), b.get(name)
         if ours is None or theirs is None:
-            said.append(f"{name}: only in the {'second' if ours is None else 'first'}")
+            found.append(f"{name}: only in the {'second' if ours is None else 'first'}")
         else:
-            said += [f"{name}: {line}" for line in _differing(ours, theirs)]
-    return said
+            found += [f"{name}: {line}" for line in _differing(ours, theirs)]
+    return found
 
 
 def _differing(a: Any, b: Any, at: str = "") -> Iterator[str]:
@@ -133,12 +133,12 @@ def _differing(a: Any, b: Any, at: str = "") -> Iterator[str]:
 
 
 def _compare(a: dict[str, Any], b: dict[str, Any]) -> int:
-    said = differences(a, b)
-    for line in said:
+    found = differences(a, b)
+    for line in found:
         print(line)
-    jobs = {line.partition(": ")[0] for line in said}
+    jobs = {line.partition(": ")[0] for line in found}
     print(f"{len(jobs)} of {len(a.keys() | b.keys())} jobs differ", file=sys.stderr)
-    return int(bool(said))
+    return int(bool(found))
 
 
 if __name__ == "__main__":

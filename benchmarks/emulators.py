@@ -1,7 +1,7 @@
 """The emulators of BigQuery and Cloud Storage for a comparison on tables.
 
 They are the emulators of the tests (`tests/cloud/emulators`; `make emulators` installs them),
-started once for all contestants. `cpu` gives their CPU time, which is not a contestant's cost.
+started once for all contestants. `cpu` returns their CPU time, which is no cost of a contestant.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def running(stream_rows: int = STREAM_ROWS) -> Iterator[Emulators]:
     """Start both emulators empty, and stop them at the end.
 
     Args:
-        stream_rows: how many rows a read stream has.
+        stream_rows: the number of rows of a read stream.
 
     Raises:
         BenchmarkError: an emulator is not installed.

@@ -153,13 +153,13 @@ def _cloud() -> Iterator[str]:
     with storage_running() as environment:
         os.environ.update(environment)
         importlib.import_module("emulators.content_ids")  # needed for batch requests
-        _ask("/storage/v1/b", json.dumps({"name": BUCKET}).encode(), "application/json")
+        _post("/storage/v1/b", json.dumps({"name": BUCKET}).encode(), "application/json")
         yield f"gs://{BUCKET}/scale"
 
 
 def _publish(count: int, directory: str) -> None:
     from beam_batch_predict.runs.finish import finish_run
-    from beam_batch_predict.runs.record import Run, fresh_time
+    from beam_batch_predict.runs.run import Run, fresh_time
     from beam_batch_predict.sinks.parts.metadata import read_parts
     from beam_batch_predict.sinks.publish.files import remove_parts
     from beam_batch_predict.spec import OutputSettings
@@ -226,10 +226,10 @@ def _put_locally(path: str, content: bytes) -> None:
 def _put_remotely(uri: str, content: bytes) -> None:
     bucket, _, name = uri.removeprefix("gs://").partition("/")
     path = f"/upload/storage/v1/b/{bucket}/o?uploadType=media&name={quote(name, safe='')}"
-    _ask(path, content, "application/octet-stream")
+    _post(path, content, "application/octet-stream")
 
 
-def _ask(path: str, content: bytes, kind: str) -> None:
+def _post(path: str, content: bytes, kind: str) -> None:
     """Send a POST to the emulator, without the client whose cost is measured."""
     server = urlsplit(os.environ["STORAGE_EMULATOR_HOST"]).netloc
     with contextlib.closing(http.client.HTTPConnection(server)) as connection:

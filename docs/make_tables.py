@@ -132,8 +132,8 @@ def rooms() -> str:
     blocks = [
         "**The core**, modules that every room may import\n",
         _rooms_table("", rules["CORE"], "may import"),
-        "**The rooms**, from the ground up\n",
-        _rooms_table("", allowed, "may import, beside the core"),
+        "**The rooms**, from the lowest to the highest\n",
+        _rooms_table("", allowed, "may import, in addition to the core"),
     ]
     for room, inner in inside.items():
         blocks.append(f"**Inside `{room}/`**\n")

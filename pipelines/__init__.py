@@ -1,1 +1,1 @@
-"""Pipelines to start: the mains of templates."""
+"""Main programs of pipelines, for templates."""

@@ -1,10 +1,10 @@
-"""The main of a flex template, and of Beam users: `python -m pipelines.batch_predict`.
+"""The main program of a flex template, also for Beam users.
 
     python -m pipelines.batch_predict --job=JOB.json [any option of Beam]
     python -m pipelines.batch_predict --instances_format=csv --input_uris=… [any option of Beam]
 
-is `beam-batch-predict run` in the form in which Beam pipelines are started. It returns as soon
-as the graph is written where the launcher of a template starts it.
+is `beam-batch-predict run` in the form in which Beam pipelines are started. If the launcher of a
+template starts it, it returns as soon as the graph is written.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from beam_batch_predict.cli.job_flags import FIELDS
 from beam_batch_predict.cli.options import OPTIONS, add_options
 
 IMAGE = "BEAM_BATCH_PREDICT_IMAGE"
-"""The environment variable by which a template's image knows its own name."""
+"""The environment variable with the name of the template's image."""
 
 _IMAGE_FLAGS = ("--sdk_container_image", "--worker_harness_container_image")
 
@@ -28,12 +28,12 @@ def main(argv: Sequence[str] | None = None, environment: Mapping[str, str] = os.
     """Run the job that `--job` names, or that flags describe field by field.
 
     Args:
-        argv: the arguments; by default those of the process. One with an empty value counts as
-            not given: so forms and scripts send what was left open.
-        environment: of the process.
+        argv: the arguments; by default those of the process. An argument with an
+            empty value counts as not given, because forms and scripts send empty fields.
+        environment: the environment variables.
 
     Returns:
-        The exit code, as the command line has it.
+        The exit code of the command line.
     """
     given = [a for a in (sys.argv[1:] if argv is None else argv) if not _is_empty(a)]
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None, environment: Mapping[str, str] = os.
 
 
 def _is_empty(argument: str) -> bool:
-    """Whether an argument is `--name=` with nothing behind it.
+    """Whether an argument is `--name=` without a value.
 
     Example:
         >>> [_is_empty(argument) for argument in ("--key=", "--key=a=", "--key", "a=")]
@@ -61,7 +61,7 @@ def _is_empty(argument: str) -> bool:
 
 
 def _image(flags: Sequence[str], environment: Mapping[str, str]) -> list[str]:
-    """The flag that makes workers of the image that this runs in, where it is one of a template."""
+    """Return the flag that starts workers from this image, if it is a template's."""
     image = environment.get(IMAGE, "")
     names = {f"--{flag.partition('=')[0][2:].replace('-', '_')}" for flag in flags}
     named = not names.isdisjoint(_IMAGE_FLAGS)
@@ -71,14 +71,14 @@ def _image(flags: Sequence[str], environment: Mapping[str, str]) -> list[str]:
 def _help_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m pipelines.batch_predict",
-        description="Run a batch prediction job: that of a job file, or one whose fields are given "
-        "here. Every option of Apache Beam is taken too.",
+        description="Run a batch prediction job from a job file, or from the flags for job fields."
+        " The command also accepts every option of Apache Beam.",
         allow_abbrev=False,
     )
     parser.add_argument(
         "--job",
         metavar="JOB.json",
-        help="the job file, a local path or a URI; or else the fields of a job below",
+        help="the job file: a local path or a URI; the flags for job fields can replace the file",
     )
     add_options(parser, [*(field.option for field in FIELDS), *OPTIONS])
     return parser

@@ -22,7 +22,7 @@ hypothesis.settings.load_profile("tests")
 
 
 def pytest_configure():
-    """Let tests send SIGINT: a shell that starts them in the background has it ignored."""
+    """Handle SIGINT: a shell that starts tests in the background makes them ignore it."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -34,7 +34,7 @@ def test_a_batch_that_does_not_know_where_it_is_from_says_nothing():
     assert batch.failing([(1, BAD)]) == {1: BAD}
 
 
-def test_failed_rows_are_not_live_and_keep_their_place():
+def test_failed_rows_are_not_live_and_keep_their_position():
     batch = InstanceBatch([b"a", b"b", b"c"], offsets=[0, 2, 4], origins=((0, "in"),))
     assert list(batch.live) == [0, 1, 2]
     failed = dataclasses.replace(batch, statuses=batch.failing([(1, BAD)]))

@@ -76,7 +76,9 @@ def errors_file(directory, form, message, code=3):
 
 
 @pytest.mark.parametrize("form", ["jsonl", "csv", "parquet", "tfrecord"])
-def test_of_errors_the_code_and_the_place_count_and_not_the_words(form, tmp_path, monkeypatch):
+def test_the_digest_of_an_error_has_its_code_and_location_but_not_its_message(
+    form, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     plain = errors_file(tmp_path / "a", form, 'found "é\\" (a, b) (in/a.jsonl, byte 7)')
     assert errors_file(tmp_path / "b", form, "other words (in/a.jsonl, byte 7)") == plain

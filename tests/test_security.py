@@ -29,7 +29,7 @@ from beam_batch_predict.gcp.bigquery import BigQueryClients, sql_name
 from beam_batch_predict.gcp.errors import google_errors
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.messages import redacted
-from beam_batch_predict.runs.record import Run
+from beam_batch_predict.runs.run import Run
 from beam_batch_predict.sinks.formats.bigquery_names import acceptable, dataset_of_run
 from beam_batch_predict.sinks.naming import output_directory, temporary_directory
 from beam_batch_predict.sinks.parts.metadata import read_parts, write_part_metadata
@@ -156,7 +156,7 @@ def _calls(path):
             yield ast.unparse(node.func), [keyword.arg for keyword in node.keywords]
 
 
-def test_the_library_evaluates_no_text_and_unpickles_in_one_place():
+def test_the_library_evaluates_no_text_and_unpickles_in_one_module():
     found = set()
     for path in (ROOT / "beam_batch_predict").rglob("*.py"):
         for name, keywords in _calls(path):
@@ -200,7 +200,7 @@ def victim(tmp_path):
 
 
 @pytest.mark.parametrize("target", ["victim", "nowhere", "."])
-def test_a_link_in_place_of_a_run_is_not_taken_for_a_new_directory(tmp_path, victim, target):
+def test_a_link_instead_of_a_run_is_no_new_directory(tmp_path, victim, target):
     run = tmp_path / "run"
     run.symlink_to(tmp_path / target)
     before = sorted(tmp_path.iterdir())
@@ -424,7 +424,7 @@ def test_what_google_says_loses_its_secrets_on_the_way_into_a_status(kind):
 def test_a_job_record_has_no_secrets_in_its_messages():
     failure = Status(Code.INTERNAL, "GET https://u:hunter2@h/?upload_id=hunter3 fails")
     outcome = Outcome("out", TIME, error=failure, partial_failures=(failure,))
-    record = read_job(json.dumps(JOB)).record(outcome).decode()
+    record = read_job(json.dumps(JOB)).render(outcome).decode()
     assert "https://…@h/?upload_id=… fails" in record
     assert "hunter" not in record
 

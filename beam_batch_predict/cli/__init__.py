@@ -1,4 +1,4 @@
-"""The command line: arguments, flags, exit codes, and what is printed."""
+"""The command line: arguments, flags, exit codes, and printed text."""
 
 from beam_batch_predict.cli.app import main
 

@@ -50,7 +50,7 @@ _COMMANDS_OF_JOBS = {
     "submit": "write commas between input paths, and quote a pattern of local files: the shell "
     "replaces it by their names",
 }
-"""Commands that take one job, and what to do about more."""
+"""Commands that accept one job, and the hint if there are more."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -80,7 +80,7 @@ def _main(argv: Sequence[str]) -> int:
         parser.parse_args(given)  # ends the process: with help, with the version, or with an error
     command, *given = given
     if command == "submit":
-        gcloud_flags.check_taken(given)
+        gcloud_flags.check_accepted(given)
     found = separate(command, given)
     if command in _COMMANDS_OF_JOBS and len(found.words) > 1:
         raise InvalidArgument(f"unknown argument {found.words[1]}", _COMMANDS_OF_JOBS[command])
@@ -102,7 +102,7 @@ def _main(argv: Sequence[str]) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="beam-batch-predict",
-        description="Batch prediction jobs of Vertex AI and AI Platform on Apache Beam.",
+        description="Run batch prediction jobs of Vertex AI and AI Platform on Apache Beam.",
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
@@ -122,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         "job",
         nargs="?",
         metavar="JOB.json",
-        help="the job file, a local path or a URI; instead of it, the fields of a job below",
+        help="the job file: a local path or a URI; the flags for job fields can replace the file",
     )
     add_options(run, [*(field.option for field in FIELDS), *OPTIONS, DRY_RUN])
     submit = commands.add_parser(
@@ -137,12 +137,12 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser(
         "verify",
         help="compare published files with the manifest of their run",
-        description="Check that the directory of a run has all published files, unchanged.",
+        description="Check that all published files of a run exist and are unchanged.",
         epilog="Exit code 0: all files exist and are unchanged; 1: otherwise.",
         allow_abbrev=False,
     )
     verify.add_argument(
-        "directory", metavar="DIR", help="the directory of a run, a local path or a URI"
+        "directory", metavar="DIR", help="the directory of a run: a local path or a URI"
     )
     add_models_parser(commands)
     return parser

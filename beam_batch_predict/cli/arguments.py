@@ -1,6 +1,6 @@
 """Arguments of the command line before argparse sees them.
 
-argparse knows an option in one spelling only, and takes the word after an unknown option for the
+argparse knows an option in one spelling only, and reads the word after an unknown option as the
 job file. This module separates options from words, and our options from those of Beam.
 """
 
@@ -22,7 +22,7 @@ __all__ = ["Separated", "Takes", "flags_of", "separate"]
 
 
 class Takes(enum.Enum):
-    """What a flag takes: a value; true, false or nothing, which is true; or nothing."""
+    """The value after a flag: any; true, false or nothing (true); or nothing."""
 
     VALUE = "a value"
     BOOLEAN = "true or false"
@@ -33,9 +33,9 @@ class Separated(NamedTuple):
     """The arguments of a command.
 
     Attributes:
-        ours: what argparse gets: words, and options as it knows them, each with its value in one
-            piece.
-        words: those arguments that are no options, such as the job file.
+        ours: the arguments for argparse: words, and options as it knows them, each with its value
+            in one piece.
+        words: the arguments that are not options, such as the job file.
         beam_flags: all other options, each with its value in one piece.
     """
 
@@ -48,7 +48,7 @@ _WITH_BEAM_FLAGS = ("run", "submit")
 
 
 def flags_of(command: str) -> dict[str, Takes]:
-    """The flags of a command, without Beam's and without help.
+    """Return the flags of a command, without Beam's and without help.
 
     Example:
         >>> flags_of("models")["--model_registry"].name
@@ -76,8 +76,9 @@ def _flags(options: Iterable[Option]) -> dict[str, Takes]:
 def separate(command: str, arguments: Sequence[str]) -> Separated:
     """Separate words, our options and Beam's options.
 
-    Dashes and underscores in the name of an option are the same. Importing Beam takes seconds, so
-    Beam is asked which options need a value only where that matters, as in `--runner X JOB.json`.
+    Dashes and underscores in the name of an option are the same. Beam's options that need a value
+    are looked up only if necessary, as in `--runner X JOB.json`, because importing Beam takes
+    seconds.
 
     Args:
         command: the command.
@@ -131,7 +132,7 @@ def _is_value(word: str, takes: Takes) -> bool:
 def _takes_next(
     flag: str, word: str, words: Sequence[str], arguments: Sequence[str], known: Iterable[str]
 ) -> bool:
-    """Whether the word behind an option that is not ours is its value.
+    """Whether the word after an option that is not ours is its value.
 
     Raises:
         InvalidArgument: the option is unknown; or only the runner knows it, and the word can be
@@ -148,6 +149,6 @@ def _takes_next(
     if not words:
         raise InvalidArgument(
             f"{flag} is not an option of Beam, so {word} can be its value or the job",
-            f"write {flag}={word}, or write the option behind the job",
+            f"write {flag}={word}, or write the option after the job",
         )
     return True

@@ -18,7 +18,7 @@ __all__ = [
     "Flag",
     "add_submit_flags",
     "beam_flags_of",
-    "check_taken",
+    "check_accepted",
     "given_flags",
     "notes_of",
     "without_words_of_gcloud",
@@ -59,7 +59,7 @@ _UNUSED_NOTE = (
 )
 
 FLAGS = (
-    Flag("model", "The model, by its name.", "MODEL", "predictionInput.modelName"),
+    Flag("model", "The name of the model.", "MODEL", "predictionInput.modelName"),
     Flag(
         "version",
         "The version of the model. Default: the default version.",
@@ -68,7 +68,7 @@ FLAGS = (
     ),
     Flag(
         "model-dir",
-        "Instead of --model, the directory of a SavedModel.",
+        "The directory of a SavedModel, instead of --model.",
         "DIR",
         "predictionInput.uri",
     ),
@@ -111,7 +111,7 @@ FLAGS = (
     ),
     Flag(
         "runtime-version",
-        "Kept in the job; the model runs with the installed TensorFlow.",
+        "Accepted and kept in the job. The model runs with the installed TensorFlow.",
         "VERSION",
         "predictionInput.runtimeVersion",
     ),
@@ -130,11 +130,12 @@ FLAGS = (
     ),
     Flag(
         "project",
-        "The project of the model's name, and the project that Google bills. Default: that of the "
-        "environment variable CLOUDSDK_CORE_PROJECT or GOOGLE_CLOUD_PROJECT, or else local.",
+        "The project of the model's name, and the project that Google bills. Default: the value "
+        "of the environment variable CLOUDSDK_CORE_PROJECT or GOOGLE_CLOUD_PROJECT; if neither is "
+        "set, local.",
         "PROJECT",
     ),
-    Flag("format", "The format of the printed job; only json.", "FORMAT"),
+    Flag("format", "The format of the printed job. The only value is json.", "FORMAT"),
     Flag("impersonate-service-account", "Beam's option with this name.", "ACCOUNT"),
     *(Flag(name, "Accepted, not used.", metavar) for name, metavar in _UNUSED.items()),
 )
@@ -146,7 +147,7 @@ _REFUSED = {
     "flags-file": "write its flags on the command line",
     "flatten": "the job is printed as JSON; jq can select parts of it",
 }
-"""Flags of gcloud that are refused, because without them a script gets other output."""
+"""Flags of gcloud that are refused, because a script would get another output than it expects."""
 
 _SUBMIT = ["jobs", "submit", "prediction"]
 _GROUPS = ("ai-platform", "ml-engine")
@@ -155,7 +156,7 @@ _GROUPS = ("ai-platform", "ml-engine")
 def without_words_of_gcloud(arguments: Sequence[str]) -> list[str]:
     """Replace `ai-platform jobs submit prediction …` by `submit …`.
 
-    So only the first word of a script changes.
+    Scripts for gcloud then need only another first word.
 
     Raises:
         InvalidArgument: it is another command of gcloud.
@@ -178,11 +179,11 @@ def without_words_of_gcloud(arguments: Sequence[str]) -> list[str]:
     return ["submit", *given[at + 4 :]]
 
 
-def check_taken(arguments: Sequence[str]) -> None:
+def check_accepted(arguments: Sequence[str]) -> None:
     """Refuse flags of gcloud that have no meaning here.
 
     Raises:
-        InvalidArgument: there is one.
+        InvalidArgument: there is such a flag.
     """
     for argument in arguments:
         name = argument.partition("=")[0].replace("_", "-").removeprefix("--")
@@ -194,15 +195,15 @@ def add_submit_flags(parser: argparse.ArgumentParser) -> None:
     """Add a job's name, the flags of gcloud and the options of a run to a parser."""
     parser.add_argument("job_name", metavar="JOB_NAME", help="letters, digits and underscores")
     for flag in FLAGS:
-        how: dict[str, Any] = {"dest": _destination(flag.name), "help": flag.help}
+        keywords: dict[str, Any] = {"dest": _destination(flag.name), "help": flag.help}
         if flag.name == "labels":
-            how["action"] = "append"
+            keywords["action"] = "append"
         if flag.metavar:
-            how["metavar"] = flag.metavar
+            keywords["metavar"] = flag.metavar
         else:
-            how["action"] = "store_true"
+            keywords["action"] = "store_true"
         short = ["-q"] if flag.name == "quiet" else []
-        parser.add_argument(*short, f"--{flag.name}", **how)
+        parser.add_argument(*short, f"--{flag.name}", **keywords)
     add_options(parser, SUBMIT_OPTIONS)
 
 

@@ -25,8 +25,8 @@ def job_of(
     """Make the job of a command line.
 
     Args:
-        arguments: of a parser with `add_submit_flags`.
-        environment: of the process.
+        arguments: the arguments of a parser with `add_submit_flags`.
+        environment: the environment variables.
 
     Raises:
         InvalidJob: something is wrong with the job; each violation has the name of its flag.
@@ -40,8 +40,8 @@ def job_of(
     except InvalidJob as error:
         flagged = [_by_flag(violation) for violation in error.violations]
         # A mistake in a flag is not reported again for the field that it sets.
-        said = {violation.path for violation in wrong}
-        wrong += of_labels + [violation for violation in flagged if violation.path not in said]
+        reported = {violation.path for violation in wrong}
+        wrong += of_labels + [violation for violation in flagged if violation.path not in reported]
         raise InvalidJob("the command line", wrong) from None
     if wrong or of_labels:
         raise InvalidJob("the command line", wrong + of_labels)
@@ -54,7 +54,7 @@ def _contradictions(given: Mapping[str, Any]) -> Iterator[Violation]:
         message = f"expected exactly one of --model and --model-dir, found {found}"
         yield Violation("--model", message)
     elif "version" in given and "model-dir" in given:
-        yield Violation("--version", "goes with --model, not with --model-dir")
+        yield Violation("--version", "only for --model, not for --model-dir")
     if "data-format" not in given:
         yield Violation("--data-format", f"required: one of {', '.join(_FORMATS)}")
     elif _format(given["data-format"]) not in _FORMATS:

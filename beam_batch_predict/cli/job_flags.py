@@ -107,8 +107,9 @@ FIELDS = (
     JobField(
         _field(
             "input_uris",
-            help="The input files, separated by commas. Wildcards: * within a directory, ** across "
-            "directories. If names have commas: ^;^ in front, and semicolons as separators.",
+            help="The input files, separated by commas. Wildcards: * within a directory, ** "
+            "across directories. If a name contains a comma, begin the list with ^;^ and separate "
+            "the names with semicolons.",
             metavar="URI,…",
             group=INPUT,
             label="Input files",
@@ -150,8 +151,9 @@ FIELDS = (
     JobField(
         _field(
             "key_field",
-            help="The field or column of the input that identifies a row. It is not sent to the "
-            'model, and each prediction has its value as "key" instead of the whole row.',
+            help="The field or column of the input that identifies a row. The model does not get "
+            'this field. Each prediction has the value of the field as "key" instead of the whole '
+            "row.",
             metavar="NAME",
             group=INSTANCES,
             label="Key field",
@@ -174,8 +176,8 @@ FIELDS = (
     JobField(
         _field(
             "excluded_fields",
-            help="The fields or columns that are not sent to the model, separated by commas. Not "
-            "together with included fields.",
+            help="The fields or columns that are not sent to the model, separated by commas. A "
+            "job can have included fields or excluded fields, but not both.",
             metavar="NAME,…",
             group=INSTANCES,
             label="Excluded fields",
@@ -200,9 +202,9 @@ FIELDS = (
     JobField(
         _field(
             "model",
-            help="Instead of the directory, the name of the model, with or without @VERSION or "
-            "@ALIAS: in the directory of models, or projects/P/locations/L/models/ID in Vertex "
-            "AI's Model Registry.",
+            help="The name of the model, instead of its directory: a name in the directory of "
+            "models, or projects/P/locations/L/models/ID in Vertex AI's Model Registry. The name "
+            "can end with @VERSION or @ALIAS.",
             metavar="NAME",
             group=MODEL,
             label="Model name",
@@ -213,7 +215,8 @@ FIELDS = (
     JobField(
         _field(
             "model_parameters",
-            help="A JSON object: values for further inputs of the model, the same for all rows.",
+            help="A JSON object with values for additional inputs of the model. All rows get the "
+            "same values.",
             metavar="JSON",
             group=MODEL,
             label="Model parameters",
@@ -306,8 +309,8 @@ FIELDS = (
     JobField(
         _field(
             "accelerator_type",
-            help="The GPU of each worker. It needs the template's image for GPUs and a machine "
-            "type that can have the GPU. Default: no GPU.",
+            help="The GPU of each worker. Workers then need the template's image for GPUs and a "
+            "machine type that supports the GPU. Default: no GPU.",
             metavar="TYPE",
             group=RUN,
             label="GPU",

@@ -18,7 +18,7 @@ from beam_batch_predict.jobs import Job, read_job
 
 __all__ = ["check_one_way", "given_fields", "job_from_fields"]
 
-WHERE = "what the parameters ask for"
+WHERE = "the job given by flags"
 """The name of the job in messages."""
 
 _BY_NAME = {field.option.name: field for field in FIELDS}
@@ -88,7 +88,7 @@ def job_from_fields(given: Mapping[str, str]) -> Job:
         ...     job_from_fields({"input_table": "p.d.t", "model_uri": "model", "batch_size": "x"})
         ... except InvalidJob as error:
         ...     print(error)
-        what the parameters ask for is not a valid job:
+        the job given by flags is not a valid job:
           --output_uri_prefix: required: exactly one of --output_uri_prefix and --output_table
           --batch_size: expected a whole number of 32 bits, found the string 'x'
     """
@@ -103,9 +103,9 @@ def job_from_fields(given: Mapping[str, str]) -> Job:
     try:
         job = read_job(document, WHERE)
     except InvalidJob as error:
-        said = {violation.path for violation in wrong}
+        reported = {violation.path for violation in wrong}
         flagged = filter(None, map(_by_flag, error.violations))
-        wrong += [violation for violation in flagged if violation.path not in said]
+        wrong += [violation for violation in flagged if violation.path not in reported]
         if not wrong:
             raise
     if wrong:
@@ -139,7 +139,7 @@ def _contradictions(given: Mapping[str, str]) -> Iterator[Violation]:
 
 
 def _by_flag(violation: Violation) -> Violation | None:
-    """Return the violation with the flag instead of the field; None if that is reported."""
+    """Return the violation with its flag as the path; None if already reported."""
     message = _NAMES.sub(lambda found: _FLAGS[found[1]], violation.message)
     for name, field in _BY_NAME.items():
         if violation.path == field.path or violation.path.startswith(

@@ -37,15 +37,15 @@ _KNOWN_WARNINGS = (
 
 
 def keep_log_record(record: logging.LogRecord) -> bool:
-    """Whether a log record has news for the user; a filter of log handlers."""
-    if cancellation.was_asked() or _is_reported_elsewhere(record):
+    """Whether to show a log record to the user; a filter of log handlers."""
+    if cancellation.received_signal() or _is_reported_elsewhere(record):
         return False
     return not any(text in record.getMessage() for text in _KNOWN_WARNINGS)
 
 
 def _is_reported_elsewhere(record: logging.LogRecord) -> bool:
-    """Whether it is the traceback of an error whose message the job resource has."""
-    text = record.getMessage()  # that of a worker contains the traceback
+    """Whether a log record is a traceback whose error is in the job resource."""
+    text = record.getMessage()  # the message of a worker contains the traceback
     if record.exc_info and record.exc_info[1] is not None:
         text = f"Traceback\n{type(record.exc_info[1]).__name__}: {record.exc_info[1]}"
     # Beam makes a RuntimeError of an error that it cannot copy.

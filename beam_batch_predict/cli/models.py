@@ -23,8 +23,8 @@ def add_models_parser(commands: Any) -> None:
     """Add the parser of the command."""
     models = commands.add_parser(
         "models",
-        help="list the models of a registry, or describe one",
-        description="List the models of a registry, or describe one.",
+        help="list the models of a directory of models, or describe a model",
+        description="List the models of a directory of models, or describe a model.",
         allow_abbrev=False,
     )
     actions = models.add_subparsers(dest="action", required=True, metavar="ACTION")
@@ -36,9 +36,9 @@ def add_models_parser(commands: Any) -> None:
     )
     describe = actions.add_parser(
         "describe",
-        help="show the signatures of a model, and an instance for each",
-        description="Show the signatures of a model, and an instance for each. The model is not "
-        "loaded.",
+        help="show the signatures of a model, with an example instance for each signature",
+        description="Show the signatures of a model, with an example instance for each signature. "
+        "The model is not loaded.",
         allow_abbrev=False,
     )
     describe.add_argument(
@@ -62,7 +62,7 @@ def run_models(arguments: argparse.Namespace) -> int:
     """Run the command.
 
     Args:
-        arguments: from its parser.
+        arguments: the arguments of its parser.
 
     Returns:
         The exit code.

@@ -107,8 +107,8 @@ OPTIONS = (
     _option(
         "resume",
         _boolean,
-        "Whether to resume the newest unfinished run of this job in its directory, without "
-        "repeating finished chunks.",
+        "Whether to resume the newest unfinished run of this job, in the directory of that run, "
+        "without repeating finished chunks.",
         "true|false",
         example="true",
     ),
@@ -124,7 +124,7 @@ OPTIONS = (
     _option(
         "chunk_bytes",
         _positive,
-        "Bytes of input in one chunk: a unit of work, with one output file.",
+        "The bytes of input in one chunk. A chunk is a unit of work, with one output file.",
         "BYTES",
         label="Bytes of a chunk",
         example="16777216",
@@ -134,7 +134,7 @@ OPTIONS = (
         "non_finite",
         NonFinite,
         'How NaN and infinities are written: "string" (NaN, Infinity, -Infinity, as in Protocol '
-        'Buffers), "null", or "error": the row fails.',
+        'Buffers) or "null". With "error", the row fails.',
         "string|null|error",
         OUTPUT,
         "NaN and infinities",
@@ -144,19 +144,19 @@ OPTIONS = (
     _option(
         "max_instance_bytes",
         _positive,
-        "The maximum size of a line, a record, or a file of a file list; the row of a larger one "
-        "fails.",
+        "The maximum size of a line, a record, or a file of a file list. The row of a larger line,"
+        " record or file fails.",
         "BYTES",
         INSTANCES,
-        "Most bytes of an instance",
+        "Maximum bytes of an instance",
         example="1048576",
         regex=_WHOLE,
     ),
     _option(
         "max_failed_fraction",
         _fraction,
-        "The job fails, and publishes no predictions, if a larger fraction of its rows fails; 1 is "
-        "no limit.",
+        "The job fails, and publishes no predictions, if a larger fraction of its rows fails. 1 "
+        "means no limit.",
         "FRACTION",
         FAILURES,
         "Share of rows that may fail",
@@ -166,28 +166,29 @@ OPTIONS = (
     _option(
         "max_failed_min_rows",
         _positive,
-        "The number of rows from which --max_failed_fraction applies.",
+        "The limit --max_failed_fraction applies only if a job has at least this number of rows.",
         "ROWS",
         FAILURES,
-        "Rows before the share counts",
+        "Minimum rows for this limit",
         example="1000",
         regex=_WHOLE,
     ),
     _option(
         "call_timeout_seconds",
         _seconds,
-        "The time limit of a call of the model, after which its rows fail; 0 is no limit.",
+        "The time limit of a call of the model. If a call takes longer, its rows fail. 0 means no "
+        "limit.",
         "SECONDS",
         FAILURES,
-        "Seconds that a call may take",
+        "Time limit of a call, in seconds",
         example="60",
         regex=_DECIMAL,
     ),
     _option(
         "csv_multiline",
         _boolean,
-        "Whether cells of CSV files can have line breaks; then one worker reads each file, or as "
-        "many as --readers_per_file.",
+        "Whether cells of CSV files can have line breaks. If true, one worker reads each file, or "
+        "as many workers as --readers_per_file.",
         "true|false",
         INPUT,
         "Line breaks in CSV cells",
@@ -196,10 +197,10 @@ OPTIONS = (
     _option(
         "readers_per_file",
         _positive,
-        "The maximum number of workers that share a file that cannot be split: a compressed "
-        "file, a TFRecord file, or a CSV file with --csv_multiline. Each reads the file from its "
-        "beginning to the end of its own share, of about --chunk_bytes or more, which becomes one "
-        "output file.",
+        "The maximum number of workers that share a file that cannot be split: a compressed file, "
+        "a TFRecord file, or a CSV file with --csv_multiline. Each worker reads the file from the "
+        "beginning to the end of its own share. A share has about --chunk_bytes or more, and "
+        "gives one output file.",
         "READERS",
         INPUT,
         "Workers that share a file",
@@ -209,8 +210,8 @@ OPTIONS = (
     _option(
         "bigquery_query",
         str,
-        "A SELECT whose rows are read instead of those of the input table. Tables without a "
-        "dataset are in the dataset of that table.",
+        "A SELECT statement. Its rows are read instead of the rows of the input table. Table "
+        "names without a dataset refer to the dataset of the input table.",
         "SQL",
         INPUT,
         "BigQuery query",
@@ -219,7 +220,7 @@ OPTIONS = (
     _option(
         "bigquery_row_restriction",
         str,
-        "A condition in SQL, as after WHERE: other rows of the table are not read.",
+        "A condition in SQL, as after WHERE. Only matching rows of the table are read.",
         "SQL",
         INPUT,
         "BigQuery row restriction",
@@ -239,9 +240,10 @@ OPTIONS = (
     _option(
         "model_copies",
         ModelCopies,
-        'What loads a copy of the model: each worker "process", or one process of each "machine", '
-        'whose threads share it, for models that are too large for several copies; "auto" is '
-        '"machine" on Dataflow machines with GPUs, and "process" elsewhere.',
+        'How many copies of the model are loaded. "process": one in each worker process. '
+        '"machine": one on each machine, which threads share, for models that are too large for '
+        'several copies. "auto": like "machine" on Dataflow machines with GPUs, otherwise like '
+        '"process".',
         "auto|process|machine",
         MODEL,
         "Copies of the model",
@@ -255,12 +257,12 @@ OPTIONS = (
     _option(
         "key",
         _key,
-        'What each prediction has as "key", for models that return none: "location", the file and '
-        'offset of its row, as in.jsonl:1024; or, in jobs of AI Platform, "field:NAME", that field '
-        "of the row, which the model does not get.",
+        'The "key" of each prediction, for models that return no key. "location" is the file and '
+        'offset of the row, such as in.jsonl:1024. "field:NAME", only for jobs of AI Platform, is '
+        "the value of that field, which the model does not get.",
         "location|field:NAME",
         INSTANCES,
-        "Key that is no field",
+        "Key of each prediction",
         example="location",
         regex="location|field:.+",
     ),
@@ -271,14 +273,14 @@ DRY_RUN = Option(
     "dry-run",
     _boolean,
     False,
-    "Whether to start nothing, and only to print the job, and on standard error the options of its "
-    "runner.",
+    "Whether to print the job, and on standard error the options of its runner, without starting "
+    "anything.",
     "true|false",
 )
 
 
 def _parsed(option: Option, text: str) -> Any:
-    """Parse the value of an option, or raise with what was expected."""
+    """Parse the value of an option, or raise an error with the expected form."""
     try:
         return option.parse(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""A finished job of any service in a few lines for people."""
+"""A finished job of any service as a few lines of text."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ __all__ = ["summary"]
 _ROWS = re.compile(r"\d+ rows? failed: ")
 
 
-def summary(record: bytes) -> str:
-    """Summarize how a job ended, how many rows it had, and where its results are.
+def summary(job_resource: bytes) -> str:
+    """Summarize the state of a job, its numbers of rows, and its destination.
 
     Args:
-        record: the job's resource as JSON, of Vertex AI or of AI Platform Prediction.
+        job_resource: the job resource as JSON, of Vertex AI or of AI Platform Prediction.
 
     Example:
         >>> print(summary(b'{"state": "JOB_STATE_SUCCEEDED", "outputInfo": '
@@ -29,7 +29,7 @@ def summary(record: bytes) -> str:
         FAILED: no such model
         gs://b/out
     """
-    job = json.loads(record)
+    job = json.loads(job_resource)
     lines = _of_ai_platform(job) if "predictionOutput" in job else _of_vertex(job)
     if "endTime" not in job:  # submitted to a runner that continues without this process
         lines[:1] = [job["state"]]

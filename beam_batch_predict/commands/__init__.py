@@ -1,1 +1,1 @@
-"""One module for each verb: a plain function that returns a value."""
+"""Commands as plain functions that return a value, one module for each."""

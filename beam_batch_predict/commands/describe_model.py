@@ -20,10 +20,10 @@ from beam_batch_predict.registry.resolved import ResolvedModel, registry_directo
 __all__ = ["DescribedModel", "Example", "describe_model", "example_of"]
 
 _MOST_CHARACTERS = 400
-"""Length of an example for people, above which its arrays are shortened."""
+"""The length of an example in text, above which its arrays are shortened."""
 
 MOST_VALUES = 10_000_000
-"""Most values of an instance that is made as an example."""
+"""The maximum number of values in an example instance."""
 
 _SHOWN_ITEMS = 3
 
@@ -32,9 +32,9 @@ class Example(NamedTuple):
     """An example instance of a signature.
 
     Attributes:
-        instance: a value of JSON that fits the signature, with placeholders of the right types.
+        instance: a JSON value that fits the signature, with placeholders of the right types.
         parameters: `modelParameters` for the inputs that no instance can fill.
-        problem: why there is no instance; empty where there is one.
+        problem: why there is no instance; empty if there is one.
     """
 
     instance: Any = None
@@ -50,7 +50,7 @@ class DescribedModel(NamedTuple):
     info: SavedModelInfo
 
     def to_json(self) -> dict[str, Any]:
-        """Return the description as values of JSON."""
+        """Return the description as JSON values."""
         named = {"uri": self.uri}
         if self.resolved is not None:
             named = {"name": self.resolved.name, "version": self.resolved.version, **named}
@@ -62,7 +62,7 @@ class DescribedModel(NamedTuple):
         }
 
     def to_text(self) -> str:
-        """Return the description as lines for people."""
+        """Return the description as lines of text."""
         title = self.uri
         if self.resolved is not None:
             title = f"{self.resolved.name}@{self.resolved.version}: {self.uri}"
@@ -79,7 +79,7 @@ def describe_model(target: str, registry: str = "") -> DescribedModel:
     """Look up a model and read its signatures, without loading it.
 
     Args:
-        target: a name, as `registry.lookup.resolve` takes it, or the directory of a SavedModel.
+        target: a name that `registry.lookup.resolve` accepts, or the directory of a SavedModel.
             Without a slash it is a name if there is a registry, else a directory if it is one.
         registry: the directory of models.
 
@@ -102,7 +102,7 @@ def _is_directory(target: str, registry: str) -> bool:
 def example_of(signature: Signature) -> Example:
     """Make an instance that fits a signature.
 
-    Unknown sizes are one. An input without a batch dimension is a parameter.
+    Unknown sizes become 1. An input without a batch dimension is a parameter.
 
     Example:
         >>> x = TensorInfo("x", "float32", (None, 2))

@@ -11,22 +11,22 @@ from typing import NamedTuple
 from beam_batch_predict.jobs import AiPlatformJob, Job
 from beam_batch_predict.spec.options import RunOptions
 
-__all__ = ["Shown", "show_run"]
+__all__ = ["DryRun", "show_run"]
 
 
-class Shown(NamedTuple):
+class DryRun(NamedTuple):
     """The result of a dry run.
 
     Attributes:
         job: the job resource as JSON text.
-        lines: for people: notes, and each option of Beam with its source.
+        lines: notes, and each option of Beam with its source, as lines of text.
     """
 
     job: bytes
     lines: tuple[str, ...]
 
 
-def show_run(job: Job, options: RunOptions, beam_flags: Sequence[str]) -> Shown:
+def show_run(job: Job, options: RunOptions, beam_flags: Sequence[str]) -> DryRun:
     """Return the job and the options that a run would have.
 
     Args:
@@ -46,14 +46,14 @@ def show_run(job: Job, options: RunOptions, beam_flags: Sequence[str]) -> Shown:
     spec = None if _names_model(job) else job.to_spec(options)
     notes, lines = list(job.notes), list[str]()
     if beam_flags:  # without flags it is the local runner with its defaults
-        from beam_batch_predict.runners.job_options import plan_options
+        from beam_batch_predict.runners.job_options import runner_options
 
-        planned = plan_options(job.resources, beam_flags, options.model_copies)
-        notes += planned.notes
-        if spec is not None and (note := planned.engine().check_reach(spec)):
+        runner = runner_options(job.resources, beam_flags, options.model_copies)
+        notes += runner.notes
+        if spec is not None and (note := runner.engine().check_reach(spec)):
             notes.append(note)
-        lines += planned.lines()
-    return Shown(job.to_json_bytes(), (*(f"note: {note}" for note in notes), *lines))
+        lines += runner.lines()
+    return DryRun(job.to_json_bytes(), (*(f"note: {note}" for note in notes), *lines))
 
 
 def _names_model(job: Job) -> bool:

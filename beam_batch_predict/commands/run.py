@@ -21,16 +21,16 @@ from beam_batch_predict.retries import ERROR_CODES
 from beam_batch_predict.runners.dataflow.submission import NotSubmitted
 from beam_batch_predict.runners.engine import Engine
 from beam_batch_predict.runners.errors import status_of_pipeline_error
-from beam_batch_predict.runners.job_options import plan_options
+from beam_batch_predict.runners.job_options import runner_options
 from beam_batch_predict.runs.claim import claim_run, resume_run
 from beam_batch_predict.runs.external_job import write_external_job
 from beam_batch_predict.runs.lock import locked
 from beam_batch_predict.runs.manifest import read_manifest
 from beam_batch_predict.runs.plan import plan_run
 from beam_batch_predict.runs.progress import chunks_done, showing_progress
-from beam_batch_predict.runs.record import Run
+from beam_batch_predict.runs.run import Run
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, summary_lines
-from beam_batch_predict.sinks.naming import JOB_RECORD, is_temporary
+from beam_batch_predict.sinks.naming import JOB_RESOURCE, is_temporary
 from beam_batch_predict.sinks.publish.bigquery_tables import prepare_tables
 from beam_batch_predict.sinks.publish.files import (
     has_publication,
@@ -47,10 +47,10 @@ __all__ = ["Finished", "run_job"]
 _logger = logging.getLogger(__name__)
 
 MOST_ATTEMPTS = 3
-"""Attempts of a local run, one after the other, in which no chunk was finished."""
+"""The maximum number of successive attempts of a local run that finish no chunk."""
 
 WAIT_SECONDS = 1.0
-"""Seconds before the second attempt; four times as long before each of the next."""
+"""Seconds before the second attempt; each later wait is four times as long."""
 
 
 class Finished(NamedTuple):
@@ -60,7 +60,8 @@ class Finished(NamedTuple):
         job: the job resource as JSON text.
         state: the state in the job resource.
         failed: whether the job failed, or continues without this process.
-        causes: why rows failed, in lines for people, if the job resource has no field for it.
+        causes: the causes of failed rows, as lines of text, if the job resource has no field for
+            them.
     """
 
     job: bytes
@@ -83,7 +84,7 @@ def run_job(
         job: the job.
         options: the options of the run.
         beam_flags: Beam's own options, as on a command line.
-        show: takes lines about the progress of the run.
+        show: shows a line about the progress of the run.
 
     Raises:
         InvalidArgument: an option is wrong, or there is no run to resume, or its results would
@@ -91,10 +92,10 @@ def run_job(
         DestinationError: no output directory can be made; nothing was started.
         TakenOver: another process has resumed the run.
     """
-    planned = plan_options(job.resources, beam_flags, options.model_copies)
-    for note in planned.notes:
+    runner = runner_options(job.resources, beam_flags, options.model_copies)
+    for note in runner.notes:
         show(f"note: {note}")
-    engine = planned.engine()
+    engine = runner.engine()
     spec = job.to_spec(options)
     if engine.project:
         spec = spec.paid_by(engine.project)
@@ -121,18 +122,18 @@ class _Launcher:
 
     def finish(self) -> Finished:
         """Run the job to its end, and return its job resource, also of a job that fails."""
-        run, goes_on = self._run, False
+        run, continues = self._run, False
         with locked(run.parts_directory):
             if run.resumed:
                 _reset_outcome(run)
             try:
                 cancellation.call(self._work)
-                text = files.read_file(files.join(run.directory, JOB_RECORD))
+                text = files.read_file(files.join(run.directory, JOB_RESOURCE))
                 _remove_temporary(run)
-            except cancellation.JobGoesOn as news:
-                goes_on = True
-                self._show(str(news))
-                text = files.read_file(files.join(run.directory, JOB_RECORD))
+            except cancellation.JobContinues as end:
+                continues = True
+                self._show(str(end))
+                text = files.read_file(files.join(run.directory, JOB_RESOURCE))
             except Exception as error:
                 _logger.debug("the job failed", exc_info=True)
                 text = _record_failure(self._run, error)  # of the latest attempt
@@ -141,7 +142,7 @@ class _Launcher:
         job = json.loads(text)
         causes = () if "partialFailures" in job else _causes_in(run.directory)
         state = RunState.of(job)
-        return Finished(text, state, goes_on or state.has_failed, causes)
+        return Finished(text, state, continues or state.has_failed, causes)
 
     def _work(self) -> None:
         try:
@@ -157,7 +158,7 @@ class _Launcher:
                 if not self._run.resumed:  # a new run may use the same directory
                     remove_parts(self._run.parts_directory)
                 raise
-        del model  # held until here: workers in this process find it loaded
+        del model  # kept until here, so that workers in this process share it
 
     def _preflight(self) -> tuple[int, object]:
         """Check all that can be checked before any worker starts.
@@ -174,7 +175,7 @@ class _Launcher:
             )
         if run.tables is not None and not run.resumed:
             prepare_tables(run.tables, run.directory)
-            # Workers elsewhere check again: they may act as an account with other rights.
+            # Remote workers check again: their account may have other permissions.
             self._run = dataclasses.replace(run, prepared=self._engine.is_local)
         return len(chunks), self._check_model(self._spec.model)
 
@@ -182,7 +183,7 @@ class _Launcher:
         """Load the model if workers share this process' memory; else only check its files.
 
         Raises:
-            ModelError: there is no model, or it cannot be called as the job asks.
+            ModelError: there is no model, or it lacks the signature that the job needs.
         """
         if self._engine.workers_in_process:
             return load_model(model)
@@ -226,14 +227,14 @@ class _Launcher:
         state = self._run.state()
         if not (state is RunState.UNKNOWN or state.has_ended):
             raise BatchPredictError(
-                f"the runner's job has ended, but the state in {JOB_RECORD} is {state.value}: this "
-                f"machine does not see what workers have written to {self._run.directory}",
+                f"the runner's job has ended, but the state in {JOB_RESOURCE} is {state.value}: "
+                f"this machine cannot read what workers have written to {self._run.directory}",
                 "write to a directory that this machine and all workers reach, such as gs://bucket/…",
             )
 
 
 def _causes_in(directory: str) -> tuple[str, ...]:
-    """Read from the manifest of a run why rows failed; empty where there is no manifest."""
+    """Read the causes of failed rows from the manifest; empty if there is none."""
     try:
         groups = read_manifest(directory)["errors"]
     except (OSError, ValueError, StorageUnavailable):
@@ -242,7 +243,7 @@ def _causes_in(directory: str) -> tuple[str, ...]:
 
 
 def _remove_temporary(run: Run) -> None:
-    """Remove the directory of a job whose results are tables, if no option named its place."""
+    """Remove the directory of a run with tables, if no option names a directory."""
     above = os.path.dirname(run.directory)
     if run.tables is not None and is_temporary(above):
         files.delete([above])
@@ -256,19 +257,19 @@ def _reset_outcome(run: Run) -> None:
 
 
 def _record_failure(run: Run, error: Exception) -> bytes:
-    """Record why the run failed, unless the worker that failed has done so.
+    """Write the error of a run to its job resource, unless a worker has written it.
 
     Raises:
         TakenOver: another process has resumed the run and owns its job resource.
     """
     run.check_attempt()
     with contextlib.suppress(OSError, ValueError, StorageUnavailable):
-        text = files.read_file(files.join(run.directory, JOB_RECORD))
+        text = files.read_file(files.join(run.directory, JOB_RESOURCE))
         if RunState.of(json.loads(text)).has_ended:
             return text
     failure = run.failure(status_of_pipeline_error(error))
     try:
         return run.write(failure)
     except (OSError, StorageUnavailable) as unwritten:
-        _logger.error("cannot write %s in %s: %s", JOB_RECORD, run.directory, unwritten)
+        _logger.error("cannot write %s in %s: %s", JOB_RESOURCE, run.directory, unwritten)
         return run.render(failure)

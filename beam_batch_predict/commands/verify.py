@@ -11,8 +11,8 @@ from beam_batch_predict import files
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.runs.manifest import read_manifest
-from beam_batch_predict.runs.record import read_record
-from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, Naming, naming_of
+from beam_batch_predict.runs.run import read_job_resource
+from beam_batch_predict.sinks.naming import JOB_RESOURCE, MANIFEST, Naming, naming_of
 from beam_batch_predict.spec import FileNames, RunState
 from beam_batch_predict.status import Code
 
@@ -40,12 +40,12 @@ class Verified(NamedTuple):
 
 
 def verify(directory: str) -> Verified:
-    """Compare the files of a directory with the manifest of the run that published them.
+    """Compare the files of a directory with the manifest of their run.
 
     All bytes are read: a file with the same digest is the file that the run wrote.
 
     Args:
-        directory: of a run, a path or a URI.
+        directory: the directory of a run, as a path or URI.
 
     Returns:
         What is wrong, if anything, and what was checked.
@@ -69,17 +69,17 @@ no manifest.json and no job.json
 
 
 def _verified(directory: str) -> Verified:
-    record = _record_in(directory)
+    job = _job_in(directory)
     try:
         manifest = read_manifest(directory)
     except FileNotFoundError:
-        if record is None:
+        if job is None:
             raise SourceError(
                 f"{directory} is not the directory of a run: it has no {MANIFEST} and no "
-                f"{JOB_RECORD}",
+                f"{JOB_RESOURCE}",
                 "name the directory itself, as in out/prediction-model-2026-01-02T03:04:05.678Z",
             ) from None
-        return Verified((f"there is no {MANIFEST}: the run {_state(record)}",))
+        return Verified((f"there is no {MANIFEST}: the run {_state(job)}",))
     except ValueError as error:
         return Verified((str(error),))
     listed = [file for file in manifest["files"] if "name" in file]
@@ -87,7 +87,7 @@ def _verified(directory: str) -> Verified:
         found = pool.map(lambda file: _fault_of(directory, file), listed)
         wrong = [fault for fault in found if fault]
     wrong += _unlisted(directory, {file["name"] for file in listed})
-    wrong += _contradictions(manifest, record)
+    wrong += _contradictions(manifest, job)
     return Verified(
         tuple(wrong),
         len(listed),
@@ -97,17 +97,17 @@ def _verified(directory: str) -> Verified:
     )
 
 
-def _record_in(directory: str) -> Mapping[str, Any] | None:
+def _job_in(directory: str) -> Mapping[str, Any] | None:
     try:
-        return read_record(directory)
+        return read_job_resource(directory)
     except FileNotFoundError:
         return None
     except ValueError:
         return {}
 
 
-def _state(record: Mapping[str, Any]) -> str:
-    return f"is {record.get('state') or 'in no known state'}"
+def _state(job: Mapping[str, Any]) -> str:
+    return f"is {job.get('state') or 'in no known state'}"
 
 
 def _fault_of(directory: str, listed: Mapping[str, Any]) -> str:
@@ -120,23 +120,23 @@ def _fault_of(directory: str, listed: Mapping[str, Any]) -> str:
     except FileNotFoundError:
         return f"{name} is missing"
     if size != listed["bytes"]:
-        return f"{name} has {size} bytes, and had {listed['bytes']}"
+        return f"{name} has {size} bytes, expected {listed['bytes']}"
     if sha256 != listed["sha256"]:
-        return f"{name} was changed: it still has {size} bytes, but not those that were written"
+        return f"{name} was changed: it still has {size} bytes, but another content"
     return ""
 
 
 def _unlisted(directory: str, names: set[str]) -> Iterator[str]:
-    """Yield a text for each file that has the name of a published file and is not listed."""
+    """Yield a text for each file with the name of a published file but not listed."""
     for pattern in _naming(names).patterns:
         for file in files.match_in(directory, pattern):
             name = file.uri.rpartition("/")[2]
             if name not in names:
-                yield f"{name} is not of this run"
+                yield f"{name} does not belong to this run"
 
 
 def _naming(names: set[str]) -> Naming:
-    """Return how the run names its files: files with other names may be the user's."""
+    """Return the naming scheme of the run: files with other names may be the user's."""
     found = [naming for naming in map(naming_of, FileNames) if _any_match(names, naming.patterns)]
     return found[0] if found else naming_of(FileNames.NUMBERED)
 
@@ -145,16 +145,16 @@ def _any_match(names: set[str], patterns: Sequence[str]) -> bool:
     return any(fnmatch.filter(names, pattern) for pattern in patterns)
 
 
-def _contradictions(manifest: Mapping[str, Any], record: Mapping[str, Any] | None) -> Iterator[str]:
+def _contradictions(manifest: Mapping[str, Any], job: Mapping[str, Any] | None) -> Iterator[str]:
     rows = manifest["rows"]
     published = sum(file["rows"] for file in manifest["files"])
     if rows["read"] != published:
         yield f"{rows['read']} rows were read, and {published} are in the files"
     if "job" not in manifest:  # of a pipeline without a job
         return
-    if record is None:
-        yield f"{JOB_RECORD} is missing"
-    elif RunState.of(record) is not RunState.SUCCEEDED:
-        yield f"{JOB_RECORD}: the run {_state(record)}"
-    elif record != manifest["job"]:
-        yield f"{JOB_RECORD} was changed"
+    if job is None:
+        yield f"{JOB_RESOURCE} is missing"
+    elif RunState.of(job) is not RunState.SUCCEEDED:
+        yield f"{JOB_RESOURCE}: the run {_state(job)}"
+    elif job != manifest["job"]:
+        yield f"{JOB_RESOURCE} was changed"

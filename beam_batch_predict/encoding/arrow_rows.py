@@ -1,7 +1,7 @@
 """Rows of a table as a sequence of JSON values, with Arrow columns beneath.
 
-Steps that support columns use those, without a Python object for each cell. For all other code
-it is a sequence, whose values are made on first access.
+Steps that support columns use the columns, without a Python object for each cell. For all other
+code this is a sequence, whose values are made on first access.
 """
 
 from __future__ import annotations
@@ -53,7 +53,10 @@ class ArrowRows(Sequence[Any]):
         return tuple(self.table.schema.names)
 
     def values(self) -> list[Any]:
-        """All rows as objects or arrays, made once. The caller must not change them."""
+        """Return all rows as objects or arrays, made once.
+
+        The caller must not change them.
+        """
         if self._values is None:
             self._values = self._make_values()
         return self._values
@@ -68,7 +71,7 @@ class ArrowRows(Sequence[Any]):
         return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
     def column(self, name: str) -> list[Any]:
-        """The JSON values of a column.
+        """Return the JSON values of a column.
 
         Raises:
             KeyError: there is no column of that name.
@@ -76,7 +79,7 @@ class ArrowRows(Sequence[Any]):
         return json_values(self.table.column(name))
 
     def select(self, names: Sequence[str], as_arrays: bool = False) -> ArrowRows:
-        """Some columns, in this order.
+        """Return some columns, in the given order.
 
         Raises:
             KeyError: there is no column of a name.
@@ -84,13 +87,16 @@ class ArrowRows(Sequence[Any]):
         return ArrowRows(self.table.select(list(names)), as_arrays)
 
     def take(self, rows: Sequence[int]) -> ArrowRows:
-        """Some rows, in this order."""
+        """Return some rows, in the given order."""
         if isinstance(rows, range) and rows.step == 1:
             return self[rows.start : rows.stop]
         return ArrowRows(self.table.take(pa.array(rows, pa.int64())), self.as_arrays)
 
     def joins(self, other: Any) -> bool:
-        """Whether the rows of another sequence can be appended, and are not too large."""
+        """Return whether the rows of another sequence can be appended.
+
+        The joined rows must not be too large.
+        """
         return (
             isinstance(other, ArrowRows)
             and other.as_arrays == self.as_arrays
@@ -99,7 +105,7 @@ class ArrowRows(Sequence[Any]):
         )
 
     def pieces(self, non_finite: NonFinite = NonFinite.STRING) -> list[Piece]:
-        r"""The JSON text of each row, in pieces.
+        r"""Return the JSON text of each row, in pieces.
 
         Args:
             non_finite: NULL writes null for NaN and infinities, STRING their names.
@@ -120,7 +126,7 @@ class ArrowRows(Sequence[Any]):
         return [*pieces, closing]
 
     def column_pieces(self, name: str, non_finite: NonFinite = NonFinite.STRING) -> list[Piece]:
-        """The JSON text of each value of a column, in pieces.
+        """Return the JSON text of each value of a column, in pieces.
 
         Raises:
             KeyError: there is no column of that name.
@@ -168,7 +174,7 @@ class ArrowRows(Sequence[Any]):
         return f"ArrowRows({len(self)} rows of {', '.join(map(quote, self.names))})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Arrow pickles a slice with the whole table; its stream format has the slice only.
+        # Arrow pickles a slice with the whole table; its stream format contains only the slice.
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, self.table.schema) as stream:
             stream.write_batch(self.table)
@@ -180,12 +186,15 @@ def _unpickled(stream: bytes, as_arrays: bool) -> ArrowRows:
 
 
 def _kind(array: pa.Array) -> Any:
-    """A value that adjacent columns of one matrix share; unique for other columns."""
+    """Return a value that adjacent columns of one matrix share.
+
+    It is unique for other columns.
+    """
     return array.type if _is_numeric(array) and not array.null_count else object()
 
 
 def _is_numeric(array: pa.Array) -> bool:
-    """Whether an array has numbers that the writer of predictions supports."""
+    """Return whether an array has numbers that the writer of predictions supports."""
     kind = array.type
     return bool(pa.types.is_integer(kind) or pa.types.is_float32(kind) or pa.types.is_float64(kind))
 
@@ -206,7 +215,7 @@ def _block_pieces(
 
 
 def _number_pieces(numbers: NDArray[Any], non_finite: NonFinite) -> list[Piece]:
-    """The JSON texts of numbers, rows in the outer dimension."""
+    """Return the JSON texts of numbers, rows in the outer dimension."""
     texts: list[bytes]
     opening, texts, closing = output_pieces("", numbers, non_finite)  # type: ignore[assignment]
     if numbers.dtype == np.float32:
@@ -218,7 +227,7 @@ def _number_pieces(numbers: NDArray[Any], non_finite: NonFinite) -> list[Piece]:
 
 
 def _with_exponent(numbers: NDArray[np.float32]) -> list[int]:
-    """The rows with a float32 that JSON writers give an exponent before a float64."""
+    """Return the rows with a float32 that has an exponent in JSON, unlike as float64."""
     sizes = np.abs(numbers)
     usual = ((sizes > 1e-5) & (sizes < 1e13)) | (sizes == 0) | ~np.isfinite(sizes)
     rows: list[int] = np.flatnonzero(~usual.reshape(len(numbers), -1).all(axis=1)).tolist()

@@ -1,7 +1,7 @@
 """Arrow arrays as JSON values, by the table in `json_values`, column by column.
 
-Python's dates end with the year 9999 and have microseconds at best. Arrow's do not, so their
-texts are made from the integers.
+Python's dates end with the year 9999 and are exact to a microsecond. Arrow's dates are not limited
+in this way, so their texts are made from the integers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["decimals_as_floats", "json_values", "plain_array", "rectangular"]
 
 
 def json_values(array: pa.Array) -> list[Any]:
-    """The JSON value of each cell of an array.
+    """Return the JSON value of each cell of an array.
 
     Args:
         array: an array of any type that Parquet files or BigQuery tables have.
@@ -44,7 +44,7 @@ def json_values(array: pa.Array) -> list[Any]:
 
 
 def plain_array(array: pa.Array) -> pa.Array:
-    """The same values in the plain encoding: no dictionary, run-end or view.
+    """Return the same values in the plain encoding: no dictionary, run-end or view.
 
     Example:
         >>> plain_array(pa.array(["a", "b", "a"]).dictionary_encode()).type
@@ -72,7 +72,7 @@ def plain_array(array: pa.Array) -> pa.Array:
 
 
 def rectangular(array: pa.Array) -> tuple[list[int], pa.Array] | None:
-    """The shape and the items of lists that have one length at each level.
+    """Return the shape and the items of lists that have one length at each level.
 
     Returns:
         The shape, rows first, and a plain array; None if there is a null, a list or the
@@ -98,7 +98,7 @@ def rectangular(array: pa.Array) -> tuple[list[int], pa.Array] | None:
 
 
 def decimals_as_floats(array: pa.Array) -> pa.Array:
-    """An array of decimals as the nearest floats.
+    """Return an array of decimals as the nearest floats.
 
     Arrow's own cast (25.0) sometimes gives an adjacent float.
 
@@ -131,7 +131,7 @@ def _short_floats(array: pa.Array) -> list[Any]:
 def _strings(array: pa.Array) -> list[Any]:
     try:
         values: list[Any] = array.to_numpy(zero_copy_only=False).tolist()
-    except (UnicodeDecodeError, pa.ArrowException):  # Arrow does not validate on reading
+    except (UnicodeDecodeError, pa.ArrowException):  # Arrow reads strings without validation
         return [_text(value or b"") for value in array.cast(pa.large_binary()).to_pylist()]
     return values
 
@@ -175,7 +175,7 @@ def _datetime_texts(ticks: pa.Array, unit: str) -> list[str]:
 
 
 def _short_fraction(text: str) -> str:
-    """A fraction of six digits; none if it is zero, nine if necessary."""
+    """Return a fraction of six digits; none if it is zero, nine if necessary."""
     whole, _, fraction = text.partition(".")
     if not fraction.strip("0"):
         return whole
@@ -192,7 +192,7 @@ def _intervals(array: pa.Array) -> list[Any]:
 
 
 def _interval(months: int, days: int, nanoseconds: int) -> str:
-    """An interval in GoogleSQL's format: `[sign]Y-M [sign]D [sign]H:M:S[.F]`."""
+    """Return an interval in GoogleSQL's format: `[sign]Y-M [sign]D [sign]H:M:S[.F]`."""
     years, months_left = divmod(abs(months), 12)
     seconds, fraction = divmod(abs(nanoseconds), 10**9)
     minutes, seconds = divmod(seconds, 60)
@@ -210,7 +210,7 @@ def _json_texts(array: pa.Array) -> list[Any]:
 
 
 def _json_text(text: str | None) -> Any:
-    """The value of a JSON text; the text itself if it is not valid JSON."""
+    """Return the value of a JSON text; the text itself if it is not valid JSON."""
     try:
         return None if text is None else loads(text.encode())
     except NotJson:

@@ -1,7 +1,7 @@
 """CSV text to cells: the text of each cell, and whether it is quoted.
 
-Source: RFC 4180. Rules of our own, where it has none: blanks around a quoted cell are not part
-of it, and a quote inside an unquoted cell is an error.
+Source: RFC 4180. It does not define two cases, for which the rules are ours: blanks around a
+quoted cell are not part of it, and a quote inside an unquoted cell is an error.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _misplaced_quote(row: str, position: int) -> str:
         quote = row.index('"', position) + 1
         return f"the quote at character {quote} is not closed"
     return (
-        f"a quote stands inside the cell at character {position + 1}: put the cell in quotes, "
+        f"there is a quote inside the cell at character {position + 1}: put the cell in quotes, "
         'and write "" for each quote in it'
     )
 

@@ -1,6 +1,6 @@
 """Columns of JSON texts in pieces: texts that all rows share, and columns.
 
-The texts of rows are joined at the very end: until then a column takes one call.
+The texts of rows are joined at the end; each earlier step is one call per column.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _BRACKETS: dict[type, tuple[bytes, bytes]] = {
 
 
 def column_pieces(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRING) -> list[Piece]:
-    """The JSON texts of a column of values, in pieces.
+    """Return the JSON texts of a column of values, in pieces.
 
     Columns of one type are written in one call and split, if the result is certainly the same
     as the text of each value alone.
@@ -49,14 +49,14 @@ def column_pieces(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRIN
     except TypeError:  # such as an integer beyond 64 bits
         text = None
     # Without backslashes no string contains a quote. Strings may contain brackets, so the number
-    # of parts is checked: if it is right, every match is a border between values.
+    # of parts is checked: if it is right, every match is a separator of values.
     if kind is None or text is None or (kind is str and b"\\" in text):
         return [[dumps(value, non_finite) for value in values]]
     opening, closing = _BRACKETS[kind]
     texts = text[1 + len(opening) : -1 - len(closing)].split(closing + b"," + opening)
     if len(texts) != len(values):
         return [[dumps(value, non_finite) for value in values]]
-    if kind is not str and b"null" in text:  # which may be a NaN or an infinity
+    if kind is not str and b"null" in text:  # it may be a NaN or an infinity
         inside = slice(len(opening), -len(closing) or None)
         pairs = zip(texts, values, strict=True)
         texts = [dumps(v, non_finite)[inside] if b"null" in text else text for text, v in pairs]
@@ -64,19 +64,22 @@ def column_pieces(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRIN
 
 
 def _common_type(values: Sequence[Any]) -> type | None:
-    """The common type of values, with one type for scalars; None if there is none."""
+    """Return the common type of values, with one type for scalars.
+
+    The result is None if there is none.
+    """
     types = set(map(type, values))
     if types and types <= _SCALARS:
         return float
     if len(types) != 1 or not types <= _BRACKETS.keys():
         return None
     if types == {list} and values[0] and type(values[0][0]) is list:
-        return None  # borders inside a row would look like those between rows
+        return None  # separators inside a row would look like those between rows
     return types.pop()
 
 
 def join_rows(pieces: Sequence[Piece]) -> list[bytes]:
-    """The text of each row, from its pieces. At least one piece is a column.
+    """Return the text of each row, from its pieces. At least one piece is a column.
 
     Example:
         >>> join_rows([b"<", [b"1", b"2"], b">"])
@@ -86,7 +89,7 @@ def join_rows(pieces: Sequence[Piece]) -> list[bytes]:
 
 
 def join_lines(pieces: Sequence[Piece]) -> bytes:
-    """The texts of all rows, joined.
+    """Return the texts of all rows, joined.
 
     Example:
         >>> join_lines([b"<", [b"1", b"2"], b">"])

@@ -34,7 +34,7 @@ __all__ = [
     "quote",
     "read",
     "type_name",
-    "words_for",
+    "fallback_text",
 ]
 
 _NAMES = {math.inf: "Infinity", -math.inf: "-Infinity"}
@@ -66,11 +66,11 @@ class NonFiniteValue(ValueError):
 
 
 decode = msgspec.json.Decoder().decode
-"""The value of one strict JSON text: the fast part of `read`."""
+"""Reads the value of one strict JSON text: the fast part of `read`."""
 
 
 def loads(text: bytes) -> Any:
-    """The value of one JSON text.
+    """Return the value of one JSON text.
 
     If an object repeats a name, the last value is used, as in most JSON readers. The
     tokens NaN, Infinity and -Infinity are read as numbers.
@@ -86,7 +86,7 @@ def loads(text: bytes) -> Any:
 
 
 def read(text: bytes) -> tuple[Any, bool]:
-    """The value of one JSON text, and whether the text is strict JSON, without NaN.
+    """Return the value of one JSON text, and whether it is strict JSON, without NaN.
 
     Raises:
         NotJson: for the same reasons as `loads`.
@@ -104,7 +104,7 @@ def read(text: bytes) -> tuple[Any, bool]:
 
 
 def _read_leniently(text: bytes) -> Any:
-    """The value of a text that msgspec refuses, or an error with a readable reason."""
+    """Return the value of a text that msgspec refuses, or raise a readable error."""
     try:
         decoded = text.decode("utf-8")
         value = json.loads(decoded, parse_float=_finite)
@@ -140,7 +140,7 @@ def _finite(text: str) -> float:
 
 
 def may_be_deep(text: bytes) -> bool:
-    """Whether the value of a text may be nested deeper than what is always read.
+    """Return whether the value of a text may exceed the depth that is always read.
 
     Example:
         >>> may_be_deep(b"[" * 254 + b"]" * 254), may_be_deep(b"[" * 255 + b"]" * 255)
@@ -150,7 +150,7 @@ def may_be_deep(text: bytes) -> bool:
 
 
 def is_deep(value: Any) -> bool:
-    """Whether a value is nested deeper than what is always read and written.
+    """Return whether a value exceeds the depth that is always read and written.
 
     Example:
         >>> is_deep([[]]), is_deep(loads(b"[" * 254 + b"]" * 254))
@@ -170,7 +170,7 @@ def _holders(values: Iterable[Any]) -> list[Any]:
 
 
 def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:
-    """The JSON text of a value: compact, UTF-8, always valid JSON.
+    """Return the JSON text of a value: compact, UTF-8, always valid JSON.
 
     Besides JSON's types it supports NumPy scalars and arrays, bytes (`{"b64": …}`) and tuples.
 
@@ -181,7 +181,7 @@ def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:
     Raises:
         NonFiniteValue: there is one, and the policy is ERROR.
         TypeError: a part of the value has no form in JSON.
-        RecursionError: it is nested much deeper than what is read.
+        RecursionError: it is nested much deeper than any value that `loads` returns.
 
     Example:
         >>> dumps({"x": float("nan"), "y": 2**64})
@@ -215,7 +215,7 @@ def _plain(value: Any, non_finite: NonFinite) -> Any:
         return {"b64": base64.b64encode(value).decode("ascii")}
     if hasattr(value, "tolist"):  # NumPy's, without importing it
         plain = value.tolist()
-        if type(plain) is not type(value):  # that of a longdouble is a longdouble
+        if type(plain) is not type(value):  # `item` of a longdouble returns a longdouble
             return _plain(plain, non_finite)
     raise TypeError(f"JSON has no form for a {type(value).__name__}")
 
@@ -228,7 +228,9 @@ def _non_finite(value: float, policy: NonFinite) -> str | None:
 
 
 def echo_text(text: bytes) -> bytes:
-    """A text that is not JSON as a JSON value: a string, or `{"b64": …}` if not UTF-8.
+    """Return a text that is not JSON as a JSON value.
+
+    It is a string, or `{"b64": …}` if the text is not UTF-8.
 
     Example:
         >>> echo_text(b"not json")
@@ -240,11 +242,11 @@ def echo_text(text: bytes) -> bytes:
         return dumps(text)
 
 
-def words_for(value: Any) -> str:
-    """A text for a value that has no form in JSON, and whose row has failed.
+def fallback_text(value: Any) -> str:
+    """Return the text of a value that JSON cannot represent, for the error of its row.
 
     Example:
-        >>> words_for({1})
+        >>> fallback_text({1})
         '{1}'
     """
     try:
@@ -264,7 +266,7 @@ def type_name(value: Any) -> str:
 
 
 def quote(name: str) -> str:
-    """A name as messages show it.
+    """Return a name as messages show it.
 
     Example:
         >>> quote("x")
@@ -274,7 +276,7 @@ def quote(name: str) -> str:
 
 
 def preview(value: Any) -> str:
-    """A value as messages show it: the start of its text, and its type.
+    """Return a value as messages show it: the start of its text, and its type.
 
     Example:
         >>> preview("five"), preview(None)

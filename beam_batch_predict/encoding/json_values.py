@@ -1,4 +1,4 @@
-"""JSON values of typed formats: one table for Avro, Parquet, BigQuery.
+"""JSON values of typed formats: one table for Avro, Parquet and BigQuery.
 
 | type | JSON |
 |---|---|
@@ -17,8 +17,8 @@
 | map | an object; an array of `{"key": …, "value": …}` if keys are not strings |
 | list, array | an array |
 
-Source: the service's table of BigQuery types. It has no bytes, durations, UUIDs and maps: those
-rules are ours.
+Source: the service's table of BigQuery types. It does not contain bytes, durations, UUIDs and maps;
+the rules for these are ours.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def json_value(value: Any) -> Any:
 
 
 def shortest_floats(array: NDArray[Any]) -> list[float]:
-    """Floats of 16 or 32 bits as the shortest numbers that read back to the same.
+    """Convert floats of 16 or 32 bits to the shortest numbers that read back the same.
 
     Example:
         >>> shortest_floats(np.array([0.1, 2.0], dtype=np.float32))
@@ -75,7 +75,7 @@ def shortest_floats(array: NDArray[Any]) -> list[float]:
     """
     if array.dtype == np.float32:
         text = orjson.dumps(np.ascontiguousarray(array), option=orjson.OPT_SERIALIZE_NUMPY)
-        if b"null" not in text:  # which orjson writes for NaN and infinities
+        if b"null" not in text:  # orjson writes null for NaN and infinities
             return orjson.loads(text)  # type: ignore[no-any-return]
     return array.astype(np.str_).astype(np.float64).tolist()  # type: ignore[no-any-return]
 
@@ -95,7 +95,7 @@ def _duration(value: datetime.timedelta) -> str:
 
 
 def duration_text(ticks: int, digits: int) -> str:
-    """A duration in the JSON format of Protocol Buffers.
+    """Return a duration in the JSON format of Protocol Buffers.
 
     Args:
         ticks: the length of the duration.

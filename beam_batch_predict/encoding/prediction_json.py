@@ -37,7 +37,7 @@ Columns = Mapping[str, NDArray[Any]]
 
 
 def row_values(columns: Columns) -> list[Any]:
-    """The prediction of each row as a Python value.
+    """Return the prediction of each row as a Python value.
 
     Example:
         >>> row_values({"y": np.array([1.5, 2.5])})
@@ -50,7 +50,7 @@ def row_values(columns: Columns) -> list[Any]:
 
 
 def row_pieces(columns: Columns, non_finite: NonFinite = NonFinite.STRING) -> list[Piece]:
-    """The prediction of each row as JSON text, in pieces.
+    """Return the prediction of each row as JSON text, in pieces.
 
     Args:
         columns: one array per output, rows in the outer dimension.
@@ -67,7 +67,7 @@ def row_pieces(columns: Columns, non_finite: NonFinite = NonFinite.STRING) -> li
 
 
 def non_finite_rows(columns: Columns) -> dict[int, str]:
-    """The rows with a NaN or an infinity, and the output that has it.
+    """Return the rows with a NaN or an infinity, and the output that has it.
 
     Example:
         >>> non_finite_rows({"y": np.array([1.0, np.inf])})
@@ -83,23 +83,23 @@ def non_finite_rows(columns: Columns) -> dict[int, str]:
 
 
 def is_float(array: NDArray[Any]) -> bool:
-    """Whether an array holds floats, of any kind."""
+    """Return whether an array holds floats, of any kind."""
     return array.dtype.kind == "f" or array.dtype == ml_dtypes.bfloat16
 
 
 def is_string(array: NDArray[Any]) -> bool:
-    """Whether an array holds strings."""
+    """Return whether an array holds strings."""
     return array.dtype.kind in "OSU"
 
 
 def output_values(name: str, array: NDArray[Any]) -> list[Any]:
-    """The values of one output, row by row; the name `…_bytes` means bytes."""
+    """Return the values of one output, row by row; the name `…_bytes` means bytes."""
     values: list[Any] = array.tolist()
     return [_strings(name, value) for value in values] if is_string(array) else values
 
 
 def output_pieces(name: str, array: NDArray[Any], non_finite: NonFinite) -> list[Piece]:
-    """The JSON texts of one output, row by row, in pieces."""
+    """Return the JSON texts of one output, row by row, in pieces."""
     if is_string(array):
         return column_pieces(output_values(name, array))
     if array.dtype == ml_dtypes.bfloat16:
@@ -116,8 +116,8 @@ def output_pieces(name: str, array: NDArray[Any], non_finite: NonFinite) -> list
 def _number_pieces(array: NDArray[Any]) -> tuple[bytes, list[bytes], bytes]:
     """Write the whole array as one text, and split it between the rows.
 
-    Two rows are separated by as many brackets as the array has inner dimensions; inside a row
-    there are fewer.
+    Two rows are separated by as many brackets as the array has inner dimensions;
+    separators inside a row have fewer.
     """
     native = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     text = orjson.dumps(native, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 __all__ = ["DTYPES", "HIGHEST_RANK", "TensorInfo"]
 
 HIGHEST_RANK = 63
-"""The highest rank of a row: with the batch dimension it is 64, NumPy's limit."""
+"""The highest rank of a row: with the batch dimension the rank is 64, NumPy's limit."""
 
 DTYPES: dict[str, np.dtype[Any]] = {
     name: np.dtype(name)

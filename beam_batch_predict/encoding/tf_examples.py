@@ -34,7 +34,7 @@ class FeatureFilter(NamedTuple):
     kept: bool
 
     def passes(self, name: str) -> bool:
-        """Whether the model gets a feature.
+        """Return whether the model gets a feature.
 
         Example:
             >>> FeatureFilter(frozenset({"id"}), kept=False).passes("x")
@@ -43,7 +43,7 @@ class FeatureFilter(NamedTuple):
         return (name in self.names) is self.kept
 
     def unsent(self, features: Iterable[str]) -> list[str]:
-        """The names of those of an Example's features that the model does not get."""
+        """Return the names of those of an Example's features that the model does not get."""
         if self.kept:
             return [name for name in features if name not in self.names]
         return [name for name in self.names if name in features]
@@ -51,7 +51,7 @@ class FeatureFilter(NamedTuple):
 
 @lru_cache(maxsize=1)
 def example_class() -> Any:
-    """The class of tf.train.Example."""
+    """Return the class of tf.train.Example."""
     # TensorFlow takes seconds to import, and jobs without Examples do not need it here.
     from tensorflow.core.example.example_pb2 import Example
 
@@ -61,11 +61,11 @@ def example_class() -> Any:
 def filter_examples(
     records: Sequence[bytes], sent: FeatureFilter
 ) -> tuple[list[bytes], dict[int, str]]:
-    """Serialized Examples without the features that are not sent.
+    """Return serialized Examples without the features that are not sent.
 
     Returns:
-        The Examples, and the errors of records that are not Examples, by position. In place of
-        such a record there is an empty one.
+        The Examples, and the errors of records that are not Examples, by position. An empty Example
+        replaces such a record.
     """
     parse = example_class().FromString
     filtered: list[bytes] = []
@@ -86,7 +86,7 @@ def filter_examples(
 
 @lru_cache(maxsize=1)
 def can_decode_examples() -> bool:
-    """Whether tfx_bsl is installed; it does not support Python 3.10."""
+    """Return whether tfx_bsl is installed; it does not support Python 3.10."""
     try:
         import tfx_bsl.coders.example_coder  # noqa: F401
     except ImportError:
@@ -95,7 +95,7 @@ def can_decode_examples() -> bool:
 
 
 def decode_examples(records: Sequence[bytes]) -> pa.RecordBatch | None:
-    """All features of serialized Examples as Arrow columns of lists.
+    """Return all features of serialized Examples as Arrow columns of lists.
 
     A feature that is missing or has no kind is null.
 

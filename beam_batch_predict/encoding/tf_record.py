@@ -22,7 +22,7 @@ TAIL = struct.Struct("<I")
 
 
 def framed(records: Sequence[bytes]) -> bytes:
-    """The bytes of records in a file.
+    """Return the bytes of records in a file.
 
     Example:
         >>> framed([b"hi"]).hex()
@@ -34,7 +34,7 @@ def framed(records: Sequence[bytes]) -> bytes:
 
 
 def masked(crcs: NDArray[np.uint32]) -> NDArray[np.uint32]:
-    """Checksums in the masked form that the format stores, modulo 2 ** 32."""
+    """Return checksums in the masked form that the format stores, modulo 2 ** 32."""
     return ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(0xA282EAD8)
 
 

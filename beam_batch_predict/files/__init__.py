@@ -1,8 +1,8 @@
 """Files on any file system: match, read, write whole, rename, claim.
 
-A path without a scheme is local; `gs://`, `s3://`, `hdfs://` and the like go where Beam
-sends them. Every failure is an `OSError` with the path in it. Only a transient failure of
-storage that lasts longer than all retries is a `StorageUnavailable`.
+A path without a scheme is local; Beam's FileSystems access `gs://`, `s3://`, `hdfs://` and others.
+Every failure is an `OSError` with the path in it. Only a transient failure of storage that lasts
+longer than all retries is a `StorageUnavailable`.
 """
 
 from beam_batch_predict.files.errors import StorageUnavailable

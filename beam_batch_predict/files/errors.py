@@ -21,11 +21,11 @@ from beam_batch_predict.status import Code
 __all__ = ["StorageUnavailable", "as_os_error", "error_of_code", "retry_call"]
 
 ATTEMPTS = 4
-"""Calls of storage at most. Each may retry for two minutes inside Google's client."""
+"""The most attempts of a call of storage. Each may retry for two minutes inside Google's client."""
 
 FIRST_WAIT = 1.0
 LONGEST_WAIT = 30.0
-"""Seconds before storage is called again: see `retries.retried`."""
+"""Seconds to wait before a retry: see `retries.retried`."""
 
 Result = TypeVar("Result")
 
@@ -39,7 +39,7 @@ _HTTP_ERRORS: dict[int, tuple[type[OSError], int, str]] = {
 
 _CONNECTION_ERRORS = (
     requests.RequestException,
-    urllib3.exceptions.HTTPError,  # while a body is read, as it comes
+    urllib3.exceptions.HTTPError,  # raised while the body of a response is read
     http.client.HTTPException,
     RetryError,
     TransportError,
@@ -77,7 +77,7 @@ def as_os_error(uri: str) -> Iterator[None]:
     except (OSError, BatchPredictError):
         raise
     except Exception as error:
-        # The error of a refused upload has no code; the response in it has one.
+        # The error of a refused upload has no code, but its response has one.
         response = getattr(error, "response", None)
         code = getattr(response, "status_code", getattr(error, "code", None))
         if not isinstance(code, int):
@@ -86,15 +86,15 @@ def as_os_error(uri: str) -> Iterator[None]:
 
 
 def retry_call(uri: str, call: Callable[[], Result]) -> Result:
-    """Call storage, again after each transient failure, and return the result.
+    """Call storage, retry after each transient failure, and return the result.
 
     Args:
-        uri: the file that the call is about.
-        call: the call; it may be made twice.
+        uri: the file that the call reads or writes.
+        call: the call; it may be made several times.
 
     Raises:
         OSError: the call failed; see `as_os_error`.
-        StorageUnavailable: the last attempt had a transient failure, too.
+        StorageUnavailable: all attempts had transient failures.
     """
 
     def once() -> Result:
@@ -113,7 +113,7 @@ def retry_call(uri: str, call: Callable[[], Result]) -> Result:
 
 
 def error_of_code(code: int, uri: str, message: str = "") -> OSError | StorageUnavailable:
-    """The error of an HTTP code.
+    """Return the error of an HTTP code.
 
     Example:
         >>> error_of_code(403, "gs://bucket/a.jsonl")
@@ -135,7 +135,7 @@ def _message(error: Exception) -> str:
 
 
 def _of_beam(error: BeamIOError, uri: str) -> OSError | StorageUnavailable:
-    """The text of an error of Beam: each path with its cause, which may be an HTTP code."""
+    """Describe an error of Beam: each path with its cause, which may be an HTTP code."""
     causes: dict[Any, Any] = error.exception_details or {}
     if len(causes) == 1:
         [(path, cause)] = causes.items()

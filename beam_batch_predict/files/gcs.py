@@ -50,7 +50,7 @@ UPLOAD_PIECE_BYTES = 16 * 1024 * 1024
 
 
 def is_cloud_storage(uri: str) -> bool:
-    """Whether a URI names an object of Cloud Storage.
+    """Return whether a URI names an object of Cloud Storage.
 
     Example:
         >>> is_cloud_storage("gs://bucket/a"), is_cloud_storage("s3://bucket/a")
@@ -60,7 +60,7 @@ def is_cloud_storage(uri: str) -> bool:
 
 
 def blob_of(uri: str) -> Any:
-    """The client's handle of an object; no request is sent."""
+    """Return the client's handle of an object; no request is sent."""
     return _blob(_client(uri), uri)
 
 
@@ -79,7 +79,7 @@ def upload(uri: str, file: BinaryIO) -> None:
 
 
 def read(uri: str) -> bytes:
-    """The content of an object, by one request."""
+    """Return the content of an object, by one request."""
 
     def download() -> bytes:
         content: bytes = blob_of(uri).download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
@@ -89,13 +89,13 @@ def read(uri: str) -> bytes:
 
 
 def create_exclusively(uri: str, content: bytes) -> bool:
-    """Create an object; False if one with other content exists."""
+    """Create an object; return False if one with other content exists."""
 
     def create() -> bool:
         try:
             _upload(uri, io.BytesIO(content), if_generation_match=0)
         except PreconditionFailed:
-            # It may be of this call: a request that is sent again finds the object of the first.
+            # A retry of the request finds the object that the first attempt created.
             found: bytes = blob_of(uri).download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
             return found == content
         return True
@@ -104,7 +104,7 @@ def create_exclusively(uri: str, content: bytes) -> bool:
 
 
 def rename(sources: Sequence[str], destinations: Sequence[str], replace: bool = True) -> None:
-    """Rename objects, in batch requests: all are copied, then those are deleted that were.
+    """Rename objects, in batch requests: copy all, then delete the sources that were copied.
 
     Args:
         sources: existing objects.
@@ -138,7 +138,10 @@ class _Pair(NamedTuple):
 
 
 def _client(uri: str) -> Any:
-    """The client that Beam makes, one for each thread, with connections of its own."""
+    """Return the client that Beam makes.
+
+    Each thread has its own, with own connections.
+    """
     system = FileSystems.get_filesystem(uri)
     settings = (system._pipeline_options, *map(os.environ.get, _VARIABLES))
     if getattr(_made, "settings", None) != settings:
@@ -210,12 +213,12 @@ def _raise(errors: Sequence[Exception]) -> None:
 
 
 def _send(client: Any, names: Sequence[str], requests: Sequence[Callable[[], Any]]) -> list[Any]:
-    """Send requests as one batch, those with transient failures again.
+    """Send requests as one batch; send those with transient failures again.
 
     Args:
-        client: sends them.
+        client: the client that sends them.
         names: the objects, for errors.
-        requests: each makes one request.
+        requests: functions that each make one request.
 
     Returns:
         The last response to each request: after all retries, some may still be failures.
@@ -278,7 +281,7 @@ def _copying(client: Any, pair: _Pair, replace: bool) -> Callable[[], Any]:
 
 
 def _is_settled(client: Any, pair: _Pair) -> bool:
-    """Whether the destination exists and has the size and checksum of the source."""
+    """Return whether the destination has the size and checksum of the source."""
     source, destination = (
         blob.bucket.get_blob(blob.name, retry=DEFAULT_RETRY)
         for blob in (_blob(client, uri) for uri in pair)

@@ -18,9 +18,10 @@ class File(NamedTuple):
     """A file that a pattern matched.
 
     Attributes:
-        uri: of the file.
-        size: in bytes.
-        modified: when, in seconds since 1970; 0 where the file system does not report it.
+        uri: the URI of the file.
+        size: the number of bytes.
+        modified: the time of its last modification, in seconds since 1970; 0 where the file system
+            does not report it.
     """
 
     uri: str
@@ -29,7 +30,7 @@ class File(NamedTuple):
 
 
 def match(pattern: str) -> list[File]:
-    """The files that a path, URI or glob names, sorted by URI.
+    """Return the files that a path, URI or glob names, sorted by URI.
 
     If a file has the pattern itself as its name, that file is the only match. Directories do
     not match. As in shells, a wildcard after the last `/` matches no name that begins with a
@@ -42,7 +43,7 @@ def match(pattern: str) -> list[File]:
 
 
 def _is_hidden(uri: str, pattern: str) -> bool:
-    """Whether a dot hides a file from the wildcards of a pattern.
+    """Return whether a dot hides a file from the wildcards of a pattern.
 
     Example:
         >>> _is_hidden("d/.crc", "d/*"), _is_hidden("d/.crc", "d/.*"), _is_hidden("d/.crc", "d/.crc")
@@ -52,7 +53,7 @@ def _is_hidden(uri: str, pattern: str) -> bool:
     if uri == pattern or last.startswith(".") or not _has_wildcard(last):
         return False
     inside = uri.removeprefix(folder + slash)
-    # After a folder without wildcards, all names are those that `**` matched.
+    # If the folder has no wildcards, `**` matched all the names that are left.
     names = inside.split("/") if inside != uri or not folder else [uri.rpartition("/")[2]]
     return any(name.startswith(".") for name in names)
 
@@ -62,7 +63,7 @@ def _has_wildcard(pattern: str) -> bool:
 
 
 def _match_all(pattern: str) -> list[File]:
-    """The files that a pattern matches, hidden ones included."""
+    """Return the files that a pattern matches, hidden ones included."""
     local = is_local(pattern)
     if not pattern or (local and not pattern.endswith("/") and os.path.isdir(pattern)):
         return []
@@ -83,7 +84,7 @@ def _file(metadata: FileMetadata, uri: str) -> File:
 
 
 def match_in(directory: str, pattern: str) -> list[File]:
-    """The files in a directory that match a pattern, hidden or not.
+    """Return the files in a directory that match a pattern, hidden or not.
 
     The name of the directory is not part of the pattern: Beam cannot quote all characters.
     """
@@ -93,5 +94,5 @@ def match_in(directory: str, pattern: str) -> list[File]:
 
 
 def exists(uri: str) -> bool:
-    """Whether a file (or a local directory) exists."""
+    """Return whether a file (or a local directory) exists."""
     return bool(retry_call(uri, lambda: FileSystems.exists(uri)))

@@ -1,4 +1,4 @@
-"""Renaming and deleting of files."""
+"""Renaming and deletion of files."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _rename_local(source: str, destination: str) -> None:
 
 
 def _is_settled(source: str, destination: str) -> bool:
-    """Whether the destination exists and has the content of the source.
+    """Return whether the destination exists and has the content of the source.
 
     Raises:
         FileExistsError: it has other content.
@@ -104,7 +104,7 @@ def delete(uris: Iterable[str]) -> None:
 
 
 def _delete_local(path: str) -> None:
-    """Delete a path as a name: Beam would take it as a pattern."""
+    """Delete the path of exactly this name: Beam would treat it as a pattern."""
     with suppress(FileNotFoundError):
         if os.path.isdir(path) and not os.path.islink(path):
             shutil.rmtree(path)

@@ -8,7 +8,7 @@ __all__ = ["is_local", "join"]
 
 
 def is_local(uri: str) -> bool:
-    """Whether a URI is a path on this machine.
+    """Return whether a URI is a path on this machine.
 
     Example:
         >>> is_local("data/in.jsonl"), is_local("gs://bucket/in.jsonl")
@@ -18,7 +18,7 @@ def is_local(uri: str) -> bool:
 
 
 def join(directory: str, name: str) -> str:
-    """The URI of a name in a directory.
+    """Return the URI of a name in a directory.
 
     Example:
         >>> join("out/", "job.json")

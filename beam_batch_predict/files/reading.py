@@ -33,26 +33,25 @@ DIGEST_BYTES = 1024 * 1024
 """Bytes read at a time to make a digest."""
 
 BUFFER_BYTES = 128 * 1024
-"""Bytes of a file that are read ahead."""
+"""Bytes of a file that are read in advance."""
 
 OBJECT_BUFFER_BYTES = 16 * 1024 * 1024
-"""The same for an object, each piece of which is a request."""
+"""The same for an object, for which each read is a request."""
 
 Result = TypeVar("Result")
 
 
 def open_file(uri: str, expected: File | None = None, may_grow: bool = False) -> BinaryIO:
-    """A file's bytes as they are stored, without any decompression.
+    """Open a file to read its bytes as they are stored, without decompression.
 
     Args:
-        uri: of the file.
-        expected: the file as it was found before.
-        may_grow: whether a local file may have become longer since, as a log to which lines
-            are added.
+        uri: the URI of the file.
+        expected: the file as it was listed; None to open any version.
+        may_grow: whether a local file may have become longer since, for example a log file.
 
     Raises:
-        OSError: it cannot be opened, or has changed. Reading raises the same, also where the
-            file changes while it is read.
+        OSError: it cannot be opened, or has changed. Reading raises the same, also if the file
+            changes while it is read.
         StorageUnavailable: storage does not answer in all attempts.
     """
     if is_cloud_storage(uri):
@@ -65,10 +64,10 @@ def open_file(uri: str, expected: File | None = None, may_grow: bool = False) ->
 
 
 def read_file(uri: str) -> bytes:
-    """Read all of a file that fits in memory; an object with one request, not two.
+    """Read all of a file that fits in memory, an object with a single request.
 
     Raises:
-        OSError, StorageUnavailable: as `open_file` and reading do.
+        OSError, StorageUnavailable: see `open_file`.
     """
     if is_cloud_storage(uri):
         return gcs.read(uri)
@@ -77,10 +76,10 @@ def read_file(uri: str) -> bytes:
 
 
 def digest(uri: str) -> tuple[int, str]:
-    """Read a file for its number of bytes and their SHA-256 in hexadecimal.
+    """Read a file, and return its number of bytes and their SHA-256 in hexadecimal.
 
     Raises:
-        OSError, StorageUnavailable: as `open_file` and reading do.
+        OSError, StorageUnavailable: see `open_file`.
     """
     made, size = hashlib.sha256(), 0
     with open_file(uri) as file:
@@ -91,7 +90,7 @@ def digest(uri: str) -> tuple[int, str]:
 
 
 def _buffered(reader: _Reader, expected: File | None, size: int) -> BinaryIO:
-    if expected is not None and not reader.is_as(expected):
+    if expected is not None and not reader.is_version_of(expected):
         reader.close()
         raise _changed(reader.uri, "after the job was planned")
     return cast(BinaryIO, io.BufferedReader(reader, size))
@@ -106,8 +105,8 @@ class _Reader(io.RawIOBase):
     """Reads one version of a file from any position.
 
     Attributes:
-        uri: of the file.
-        size: how many bytes there must be; -1 where this is not known.
+        uri: the URI of the file.
+        size: the expected number of bytes; -1 where it is not known.
     """
 
     uri: str
@@ -115,8 +114,8 @@ class _Reader(io.RawIOBase):
     _at = 0
 
     @abstractmethod
-    def is_as(self, found: File) -> bool:
-        """Whether this is the version of the file that was listed."""
+    def is_version_of(self, found: File) -> bool:
+        """Return whether this is the version of the file that was listed."""
 
     def tell(self) -> int:
         return self._at
@@ -146,7 +145,7 @@ class _ObjectReader(_Reader):
         blob.reload(retry=DEFAULT_RETRY)
         return blob
 
-    def is_as(self, found: File) -> bool:
+    def is_version_of(self, found: File) -> bool:
         # Other metadata may have changed since; an object created before is the same.
         created = self._blob.time_created
         is_later = created and found.modified and created.timestamp() > found.modified
@@ -171,7 +170,7 @@ class _ObjectReader(_Reader):
                 end=stop - 1,
                 if_generation_match=self._blob.generation,
                 raw_download=True,
-                checksum=None,  # only known for whole objects
+                checksum=None,  # known for whole objects only
                 retry=DEFAULT_RETRY,
             )
             return fetched
@@ -261,7 +260,7 @@ class _FileReader(_Reader):
             self._file.close()
 
 
-def _open_at_once(path: str, flags: int) -> int:
+def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
@@ -270,7 +269,7 @@ class _LocalReader(_FileReader):
 
     def _open(self) -> None:
         # Opening a named pipe waits for a writer, perhaps forever.
-        self._file = io.FileIO(self.uri, opener=_open_at_once)
+        self._file = io.FileIO(self.uri, opener=_open_without_waiting)
         found = os.fstat(self._file.fileno())
         if not stat.S_ISREG(found.st_mode):
             self._file.close()
@@ -283,7 +282,7 @@ class _LocalReader(_FileReader):
         count: int = self._file.readinto(buffer)
         return count
 
-    def is_as(self, found: File) -> bool:
+    def is_version_of(self, found: File) -> bool:
         return self.size == found.size and found.modified in (0.0, self._modified)
 
 
@@ -293,7 +292,7 @@ class _BeamReader(_FileReader):
     def _open(self) -> None:
         self._file = FileSystems.open(self.uri, compression_type=CompressionTypes.UNCOMPRESSED)
         self.size, self._version = -1, None
-        with suppress(Exception):  # it is not needed to read
+        with suppress(Exception):  # reading does not need it
             found = FileSystems.get_filesystem(self.uri).metadata(self.uri)
             self.size = found.size_in_bytes
             self._version = File(self.uri, self.size, found.last_updated_in_seconds or 0.0)
@@ -303,7 +302,7 @@ class _BeamReader(_FileReader):
         buffer[: len(content)] = content
         return len(content)
 
-    def is_as(self, found: File) -> bool:
+    def is_version_of(self, found: File) -> bool:
         known = self._version
         if known is None:
             return True

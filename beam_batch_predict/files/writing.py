@@ -45,8 +45,8 @@ class NewFile(io.RawIOBase):
         uri: its name; `commit` replaces an existing file.
 
     Attributes:
-        uri: of the file.
-        size: how many bytes were written.
+        uri: the URI of the file.
+        size: the number of bytes written so far.
     """
 
     def __init__(self, uri: str) -> None:
@@ -69,7 +69,7 @@ class NewFile(io.RawIOBase):
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
-        """Add to an error which disk has it, and what the disk is used for."""
+        """Add to an error of the local disk the purpose and the location of its files."""
         try:
             with as_os_error(self.uri):
                 yield
@@ -97,7 +97,7 @@ class NewFile(io.RawIOBase):
         return len(content)
 
     def tell(self) -> int:
-        """How many bytes were written."""
+        """Return the number of bytes written so far."""
         return self.size
 
     def writable(self) -> bool:
@@ -105,7 +105,7 @@ class NewFile(io.RawIOBase):
         return True
 
     def close(self) -> None:
-        """End writing; the file stays invisible."""
+        """End writing; the file remains invisible."""
         if self.closed:
             return
         super().close()
@@ -176,7 +176,7 @@ def create_exclusively(uri: str, content: bytes) -> bool:
     create a file at the same instant may both succeed.
 
     Args:
-        uri: of the file.
+        uri: the URI of the file.
         content: identifies this process, or this run.
 
     Returns:
@@ -199,11 +199,11 @@ def create_exclusively(uri: str, content: bytes) -> bool:
 
 
 def remove_asides(directory: str, names: Iterable[str]) -> None:
-    """Remove temporary files that killed processes have left beside files.
+    """Remove the temporary files that killed processes have left next to files.
 
     Args:
-        directory: of the files; no process may be writing them.
-        names: of the files.
+        directory: the directory of the files; no process may be writing them.
+        names: the names of the files.
     """
     for name in names:
         found = (file.uri for file in match_in(directory, f"{name}.*.tmp"))
@@ -211,15 +211,15 @@ def remove_asides(directory: str, names: Iterable[str]) -> None:
 
 
 def claim_directory(uri: str, name: str = "", content: bytes = b"") -> bool:
-    """Create a directory for one run; False where it exists already.
+    """Create a directory for one run; return False if it exists already.
 
     Object stores have no directories: there, a directory exists if any file is in it, and the
     first file in it is the claim. Without `name`, two runs may get the same directory.
 
     Args:
-        uri: of the directory.
-        name: of the first file in it.
-        content: of that file; identifies this run.
+        uri: the URI of the directory.
+        name: the name of the first file in it.
+        content: the content of that file; it identifies this run.
     """
     if is_local(uri):
         os.makedirs(os.path.dirname(os.path.abspath(uri)), exist_ok=True)

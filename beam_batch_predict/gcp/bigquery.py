@@ -155,7 +155,7 @@ def _insecure_client(address: str) -> BigQueryReadClient:
     )
 
     options = [
-        ("grpc.max_receive_message_length", -1),  # as Google's own channels have it
+        ("grpc.max_receive_message_length", -1),  # no limit, as in Google's own channels
         ("grpc.use_local_subchannel_pool", 1),  # a client that is closed keeps no connection
     ]
     channel = grpc.insecure_channel(address, options=options)
@@ -164,7 +164,7 @@ def _insecure_client(address: str) -> BigQueryReadClient:
 
 
 def sql_name(name: str) -> str:
-    r"""Quote the name of a table or a column for a query, with all special signs escaped.
+    r"""Quote the name of a table or column for a query, with escapes if necessary.
 
     Source: https://cloud.google.com/bigquery/docs/reference/standard-sql/lexical#quoted_identifiers
 

@@ -1,9 +1,9 @@
 """Rows of tables (Parquet, Avro) to instances: arrays of their cells, or objects.
 
-Rows in Arrow columns stay columns: a key or a field is a column of its own, and only keys are
-read value by value. Rows that are values are converted one by one, by the same rules.
+Rows in Arrow columns remain columns: a key or a field is a separate column, and only keys are read
+value by value. Rows that are values are converted one by one, by the same rules.
 
-Source: `InstanceConfig`, whose rules for BigQuery these are.
+Source: the rules of `InstanceConfig` for BigQuery.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def convert_tables(
 
     Returns:
         The batch with `instances`, `keys` and `attached`, in columns if `rows` are; `columns`
-        has the names of the sent columns. The output shows a failed row as an instance too: the
+        has the names of the sent columns. A failed row also has an instance, for the output: the
         row without the columns that are not sent.
     """
     if isinstance(batch.rows, ArrowRows):
@@ -70,7 +70,7 @@ def convert_tables(
 
 
 def _has(names: Sequence[str], sent: Sequence[str], config: InstanceConfig) -> bool:
-    """Whether rows with these columns have the key and all sent columns."""
+    """Return whether rows with these columns have the key and all sent columns."""
     key = {config.key_field} if config.key_field else set()
     return key.union(sent) <= set(names)
 
@@ -94,7 +94,7 @@ def _convert_columns(
         keys=keys,
         attached=rows.select(attached) if config.attached_fields else None,
         columns=names,
-        statuses=batch.failing(reversed(failures)),  # of two failures of a row the first one wins
+        statuses=batch.failing(reversed(failures)),  # a row with two failures keeps the first
     )
 
 
@@ -127,7 +127,10 @@ def _convert_records(
 
 
 def _keys(keys: list[Any], config: InstanceConfig, failures: _Failures) -> list[Any]:
-    """The keys; for an invalid one None, and its error is appended to the failures."""
+    """Return the keys.
+
+    An invalid key is None, and its error is appended to the failures.
+    """
     field = config.key_field or ""
     if set(map(type, keys)) <= {str, int}:
         return keys
@@ -141,7 +144,7 @@ def _keys(keys: list[Any], config: InstanceConfig, failures: _Failures) -> list[
 
 
 def _non_finite(rows: ArrowRows) -> _Failures:
-    """Errors of the rows with a NaN or an infinity, for which JSON has no number."""
+    """Return the errors of rows with a NaN or an infinity, which JSON cannot hold."""
     suspects = np.zeros(len(rows), dtype=np.bool_)
     for column in map(plain_array, rows.table.columns):
         if pa.types.is_floating(column.type):
@@ -154,7 +157,7 @@ def _non_finite(rows: ArrowRows) -> _Failures:
 
 
 def _not_json(value: Any) -> Status | None:
-    """The error of a value with a NaN or an infinity; None for any other value."""
+    """Return the error of a value with a NaN or an infinity; None for any other value."""
     try:
         json_text.dumps(value, NonFinite.ERROR)
     except json_text.NonFiniteValue as error:
@@ -203,7 +206,7 @@ def _convert_rows(
 
 
 def _planned(instance: Instance, columns: Sequence[str], row: Mapping[str, Any]) -> Instance:
-    """An instance with the sent columns of the first file, in their order.
+    """Return an instance with the sent columns of the first file, in their order.
 
     Raises:
         RowError: the row lacks one of them.

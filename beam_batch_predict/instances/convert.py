@@ -54,24 +54,24 @@ def convert(
     converter = _CONVERTERS[batch.format]
     if config.raw_strings and converter is convert_records:
         converter = convert_text_records
-    of_service = _of_service(config)
+    field_rules = _field_rules(config)
     if takes_string and _stay_raw(batch, config):
-        parsed = converter(batch, of_service, non_finite) if config.key_field else None
+        parsed = converter(batch, field_rules, non_finite) if config.key_field else None
         converted = convert_raw(batch, parsed)
     else:
-        converted = converter(batch, of_service, non_finite)
+        converted = converter(batch, field_rules, non_finite)
     if config.location_as_key:
         converted = dataclasses.replace(converted, keys=location_keys(batch))
     return converted
 
 
 def _stay_raw(batch: InstanceBatch, config: InstanceConfig) -> bool:
-    """Whether a model with one string input gets the rows unparsed, with all fields."""
+    """Return whether a model with one string input gets the rows unparsed."""
     some = config.included_fields or config.excluded_fields
     return config.raw_strings and batch.format in RAW_FORMATS and not some
 
 
 @lru_cache(maxsize=16)
-def _of_service(config: InstanceConfig) -> InstanceConfig:
-    """The part of a config that is about the fields of rows."""
+def _field_rules(config: InstanceConfig) -> InstanceConfig:
+    """Return the part of a config that is about the fields of rows."""
     return dataclasses.replace(config, location_as_key=False, raw_strings=False)

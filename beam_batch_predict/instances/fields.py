@@ -38,7 +38,7 @@ _MOST_NAMES = 20
 class RowError(Exception):
     """A row that cannot become an instance; `status` has the reason.
 
-    `key` and `attached` are those of the row, if they were found before the error.
+    `key` and `attached` belong to the row, if they were found before the error.
     """
 
     def __init__(self, message: str, cause: str = "") -> None:
@@ -205,7 +205,7 @@ def missing_error(what: str, found: str) -> RowError:
 
     Args:
         what: the missing field.
-        found: a text that lists the fields of the row.
+        found: a text with the fields of the row.
 
     Example:
         >>> missing_error('column "x"', 'the row has "y"').status.cause
@@ -278,7 +278,7 @@ def with_rows(
     Args:
         batch: the batch.
         config: how a row becomes an instance.
-        converted: for each row its instance, the JSON text of that, and an error or None.
+        converted: for each row its instance, the JSON text of the instance, and an error or None.
     """
     made: list[Instance] = []
     texts: list[bytes] = []

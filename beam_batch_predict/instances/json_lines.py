@@ -56,7 +56,7 @@ def convert_json_lines(
 
 
 def _is_reencoded(config: InstanceConfig) -> bool:
-    """Whether the output echoes an instance that differs from the text of the line."""
+    """Return whether the output has instances that differ from the text of the line."""
     return not config.key_field and bool(config.included_fields or config.excluded_fields)
 
 

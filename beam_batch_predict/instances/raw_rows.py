@@ -30,8 +30,8 @@ def convert_raw(batch: InstanceBatch, parsed: InstanceBatch | None) -> InstanceB
 
     Args:
         batch: rows are lines or records, or a `Status` for one that could not be read.
-        parsed: the same rows parsed, for their keys and for errors in them; None where no field
-            is the key. The key stays in the row too.
+        parsed: the same rows parsed, for their keys and for errors in them; None if no field is the
+            key. The row that is sent still contains the key.
 
     Returns:
         The batch with the rows for `instances`.
@@ -47,7 +47,7 @@ def convert_raw(batch: InstanceBatch, parsed: InstanceBatch | None) -> InstanceB
     return dataclasses.replace(
         batch,
         instances=rows,
-        # The output shows a record by its bytes, without a text here.
+        # The output shows the bytes of a TFRecord record; no text is needed.
         texts=_Echoes(rows) if batch.format == "jsonl" else None,
         keys=keys,
         statuses=statuses,
@@ -55,7 +55,7 @@ def convert_raw(batch: InstanceBatch, parsed: InstanceBatch | None) -> InstanceB
 
 
 class _Echoes(Sequence[bytes]):
-    """JSON texts of unparsed lines, made on access: mostly for lines that fail."""
+    """JSON texts of unparsed lines, made on access: mostly lines that fail need them."""
 
     def __init__(self, rows: Sequence[bytes]) -> None:
         self._rows = rows
@@ -96,14 +96,14 @@ def convert_text_records(
     return _merged(
         batch,
         [
-            (texts, convert_json_lines(_taken(batch, texts), config, non_finite)),
-            (rest, convert_records(_taken(batch, rest), config, non_finite)),
+            (texts, convert_json_lines(_selected(batch, texts), config, non_finite)),
+            (rest, convert_records(_selected(batch, rest), config, non_finite)),
         ],
     )
 
 
 def _is_text(row: bytes | Status) -> bool:
-    """Whether a record is a JSON text, or begins as one and is invalid."""
+    """Return whether a record is a JSON text, or begins as one and is invalid."""
     if isinstance(row, Status):
         return False
     try:
@@ -113,8 +113,8 @@ def _is_text(row: bytes | Status) -> bool:
         return row[:1] in (b"{", b"[") or row in (b"NaN", b"Infinity", b"-Infinity")
 
 
-def _taken(batch: InstanceBatch, positions: Sequence[int]) -> InstanceBatch:
-    """Some rows of a batch, without their locations."""
+def _selected(batch: InstanceBatch, positions: Sequence[int]) -> InstanceBatch:
+    """Make a batch of some rows of a batch, without their locations."""
     return InstanceBatch([batch.rows[at] for at in positions], format=batch.format)
 
 

@@ -1,9 +1,9 @@
 """TFRecord records to instances: bytes, or parts of a tf.train.Example.
 
-Without a key field, included or excluded fields, the model gets the bytes of the record, as it
-would get those of `{"b64": …}`. With such a field, the record is an Example: its features are the
-fields, and the model gets an Example of the features that are sent (source: `InstanceConfig`,
-whose fields apply to TfRecord).
+Without a key field, included or excluded fields, the model gets the bytes of the record, as with an
+instance `{"b64": …}`. With such a field, the record is an Example: its features are the fields, and
+the model gets an Example of the features that are sent (source: `InstanceConfig`, whose fields
+apply to TfRecord).
 
 A batch is decoded as a table or, if a row may be invalid, row by row, with the same values.
 """
@@ -63,12 +63,12 @@ def convert_records(
 
 
 def _texts(records: Iterable[bytes]) -> list[bytes]:
-    """The JSON texts of records in the output."""
+    """Return the JSON texts of records in the output."""
     return [b'{"b64":"%b"}' % b2a_base64(record, newline=False) for record in records]
 
 
 def _unread(rows: Sequence[bytes | Status]) -> list[tuple[int, Status]]:
-    """The statuses of records that could not be read, by position."""
+    """Return the statuses of records that could not be read, by position."""
     if set(map(type, rows)) <= {bytes}:
         return []
     return [(position, row) for position, row in enumerate(rows) if isinstance(row, Status)]
@@ -88,7 +88,7 @@ def _convert_together(
     """Convert all rows at once; return None if a row may be invalid.
 
     If the output has keys, it does not show the Examples: they stay unfiltered, and the batch has
-    the filter beside them.
+    the filter in addition.
     """
     table = None if _unread(batch.rows) else decode_examples(batch.rows)
     if table is None or not _have_all(table, config):
@@ -114,7 +114,7 @@ def _convert_together(
 
 
 def _have_all(table: pa.RecordBatch, config: InstanceConfig) -> bool:
-    """Whether all rows have the features that the config names."""
+    """Return whether all rows have the features that the config names."""
     key = [config.key_field] if config.key_field else []
     named = {*key, *config.included_fields, *config.attached_fields}
     return named <= set(table.schema.names) and not any(
@@ -123,7 +123,7 @@ def _have_all(table: pa.RecordBatch, config: InstanceConfig) -> bool:
 
 
 def _key_values(column: pa.Array) -> list[Any] | None:
-    """The keys of rows; None if one of them may be invalid."""
+    """Return the keys of rows; None if one of them may be invalid."""
     if (_lengths(column) != 1).any():
         return None
     values = _values(column)
@@ -134,7 +134,7 @@ def _key_values(column: pa.Array) -> list[Any] | None:
 
 
 def _row_values(column: pa.Array) -> list[Any]:
-    """The JSON value of a feature in each row: null, a value, or an array of several."""
+    """Return the JSON values of a feature: null, a value, or an array for each row."""
     values, lengths = _values(column), _lengths(column)
     if (lengths == 1).all():
         return values
@@ -144,17 +144,17 @@ def _row_values(column: pa.Array) -> list[Any]:
 
 
 def _alone(values: list[Any]) -> Any:
-    """The JSON value of a list: null if it is empty, its only value, or an array."""
+    """Return the JSON value of a list: null if empty, its only value, or an array."""
     return values if len(values) > 1 else values[0] if values else None
 
 
 def _lengths(column: pa.Array) -> NDArray[np.int64]:
-    """The number of values in each row."""
+    """Return the number of values in each row."""
     return np.diff(np.asarray(column.offsets))
 
 
 def _values(column: pa.Array) -> list[Any]:
-    """The values of all rows, row after row."""
+    """Return the values of all rows, row after row."""
     values: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
     if values.dtype.kind == "f":
         return shortest_floats(values)
@@ -178,7 +178,7 @@ def _convert_rows(
             made.append(Instance(None, b"", {}))
             continue
         try:
-            made.append(_take_apart(row, config, sent))
+            made.append(_instance_of(row, config, sent))
         except RowError as error:
             made.append(Instance(error.key, row, error.attached))
             failures.append((position, error.status))
@@ -191,7 +191,7 @@ def _convert_rows(
     )
 
 
-def _take_apart(record: bytes, config: InstanceConfig, sent: FeatureFilter) -> Instance:
+def _instance_of(record: bytes, config: InstanceConfig, sent: FeatureFilter) -> Instance:
     example = example_class()()
     try:
         example.ParseFromString(record)
@@ -230,7 +230,7 @@ def _count(values: Sequence[Any] | None) -> str:
 
 
 def _value(feature: Any) -> Any:
-    """The JSON value of a feature: null, a value, or an array of several."""
+    """Return the JSON value of a feature: null, a value, or an array of several."""
     kind = feature.WhichOneof("kind")
     values: Sequence[Any] = getattr(feature, kind).value if kind else []
     if kind == "float_list":  # 0.1, not 0.10000000149011612

@@ -1,4 +1,4 @@
-"""The job resources of the services, and how they are read.
+"""The job resources of the services, and their readers.
 
 Each service has a folder: `vertex` for Vertex AI, `ai_platform` for AI Platform Prediction.
 Nothing here needs Beam, TensorFlow or a client of Google Cloud.

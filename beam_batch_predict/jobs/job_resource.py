@@ -24,12 +24,12 @@ AnyJob = TypeVar("AnyJob", bound="JobResource")
 
 
 class JobResource(Resource, abc.ABC):
-    """A job of a service; it is a `spec.JobRecord`.
+    """A job of a service, as a `spec.JobRenderer`.
 
     Attributes:
         output_only: the attributes that the service fills, ignored in a job to run.
-        output_kept: the reasons why some of them stay in a job to run, by name.
-        ignored_as: the text of notes on the others.
+        output_kept: the reasons why some of these attributes stay in a job to run, by name.
+        ignored_as: the text of the notes on ignored attributes.
     """
 
     output_only: ClassVar[frozenset[str]] = frozenset()
@@ -105,10 +105,10 @@ class JobResource(Resource, abc.ABC):
         job._resolved = resolve(name, registry=model_registry)
         return job
 
-    def record(self, outcome: Outcome) -> bytes:
-        """Return the whole resource as indented JSON, with the output-only fields of a run.
+    def render(self, outcome: Outcome) -> bytes:
+        """Return the resource as indented JSON, with the output-only fields of a run.
 
-        Those of an earlier run are left out.
+        The output-only fields of an earlier run are left out.
 
         Args:
             outcome: the outcome of the run so far.

@@ -1,4 +1,4 @@
-"""Reading of a job file of any service, which its fields identify."""
+"""Reading of a job file of any service; the fields identify the service."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The base of all types in a job, whose reading reports all mistakes at once.
+"""The base of all types in a job: reading, with all mistakes in one report.
 
 A resource is read in two steps, so that a mistake in one field does not hide another mistake.
 First, `read_resource` reads all valid values and returns the paths of the others. Then rules
@@ -90,7 +90,7 @@ class Resource(BaseModel):
         renamed: dict[Any, Any] = {}
         for key, value in data.items():
             name, field = cls.field_of_key(key) or (key, None)
-            # Null is a value only for fields that take any JSON value.
+            # Null is a value only for fields that accept any JSON value.
             if value is None and field and field.annotation is not _ANY_VALUE:
                 continue
             # If a field has both names, the snake_case one stays, as an unknown field.
@@ -201,7 +201,7 @@ def _canonical(cls: type[Resource], location: Location) -> tuple[Location, Any]:
 
 
 def _bare(annotation: Any) -> Any:
-    """`X` for `X | None` and for `Annotated[X, …]`."""
+    """Return `X` for `X | None` and for `Annotated[X, …]`."""
     while get_origin(annotation) in (Union, types.UnionType, Annotated):
         annotation = get_args(annotation)[0]
     return annotation

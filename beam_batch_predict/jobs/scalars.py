@@ -244,7 +244,7 @@ class ProtoEnum(enum.IntEnum):
     def __get_pydantic_core_schema__(
         cls, source: type[Any], handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        """Tell pydantic to read with `read` and to write the member's name."""
+        """Make pydantic read with `read` and write the member's name."""
         return core_schema.no_info_plain_validator_function(
             cls.read,
             serialization=core_schema.plain_serializer_function_ser_schema(

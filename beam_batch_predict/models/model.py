@@ -15,7 +15,7 @@ __all__ = ["Model"]
 
 
 class Model(Protocol):
-    """A model of any kind: it takes columns and returns columns."""
+    """A model of any kind: it accepts columns and returns columns."""
 
     @property
     def signature(self) -> Signature:

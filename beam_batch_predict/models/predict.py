@@ -34,8 +34,8 @@ def predict_batch(
         settings: how the model is called.
 
     Returns:
-        The batch with `predictions` and `outputs`; rows that do not fit the signature or the
-        memory, or on which the model fails, have a status instead.
+        The batch with `predictions` and `outputs`; a row that does not fit the signature or into
+        memory, or on which the model fails, has a status instead of a prediction.
 
     Raises:
         InvalidArgument: the rows have not been converted to instances.
@@ -66,7 +66,7 @@ def predict_batch(
 
 
 def _tensors_in_memory(batch: InstanceBatch, model: Model) -> Tensors | None:
-    """The tensors of the live rows; None if they do not fit in memory."""
+    """Return the tensors of the live rows; None if they do not fit in memory."""
     try:
         return _tensors(batch, model)
     except MemoryError:
@@ -112,7 +112,7 @@ def _tensors(batch: InstanceBatch, model: Model) -> Tensors:
 
 
 def _whole_examples(batch: InstanceBatch, sent: FeatureFilter, model: Model) -> Tensors:
-    """Filtered Examples, serialized again, as values of the signature's only input."""
+    """Return the filtered Examples, serialized again, as values of the only input."""
     instances, unread = filter_examples(batch.instances, sent)
     rows = [row for row in batch.live if row not in unread] if unread else batch.live
     found = to_tensors(instances, rows, model.signature.inputs, model.to_array)
@@ -121,7 +121,10 @@ def _whole_examples(batch: InstanceBatch, sent: FeatureFilter, model: Model) -> 
 
 
 def _examples(batch: InstanceBatch, inputs: Sequence[TensorInfo]) -> Sequence[int]:
-    """The live rows that are serialized Examples; a listed file is not, but a value."""
+    """Return the live rows that are serialized Examples.
+
+    The content of a listed file is a value.
+    """
     if batch.format == "file-list" or not takes_examples(inputs):
         return []
     if isinstance(batch.instances, ArrowRows):  # bytes in columns are values

@@ -33,7 +33,7 @@ class Signature(NamedTuple):
         sizes = {tensor.shape[0] for tensor in self.inputs if tensor.shape} - {None}
         return sizes.pop() if sizes else None
 
-    def beside(self, parameters: Collection[str]) -> Signature:
+    def without_parameters(self, parameters: Collection[str]) -> Signature:
         """The signature without the inputs that have the same value in every call.
 
         Raises:
@@ -53,9 +53,9 @@ class Signature(NamedTuple):
         """Refuse a signature that cannot predict row by row.
 
         Raises:
-            ModelError: an input or output has no batch dimension, or a dtype that JSON
-                has no values for; two inputs have different fixed batch dimensions; the outer
-                dimension of an output is fixed, but not by the inputs.
+            ModelError: an input or output has no batch dimension, or a dtype that JSON cannot
+                represent; two inputs have different fixed batch dimensions; the outer dimension
+                of an output is fixed, but not by the inputs.
         """
         sizes = {size for tensor in self.inputs for size in (tensor.shape or ())[:1] if size}
         problems = [
@@ -79,7 +79,7 @@ def check_named(name: str, names: Iterable[str]) -> None:
     """Check that a model has a signature.
 
     Raises:
-        ModelError: it does not; the message lists the signatures it has.
+        ModelError: it does not have it; the message lists its signatures.
     """
     found = sorted(names)
     if name not in found:

@@ -73,7 +73,7 @@ class RegisteredModel(NamedTuple):
         known = {version.number for version in self.versions}
         pinned = {DEFAULT: self.pins.default, **self.pins.aliases}
         lost = [
-            f"{PINS_FILE}: {name} is version {number}, which is not there"
+            f"{PINS_FILE}: {name} is version {number}, which does not exist"
             for name, number in pinned.items()
             if number is not None and number not in known and number not in self.broken
         ]
@@ -106,7 +106,7 @@ class RegisteredModel(NamedTuple):
         )
 
     def _number(self, wanted: str) -> int | None:
-        """Return the number of a version by its number or alias, even if it does not exist."""
+        """Return a version's number from its number or alias, even if it is missing."""
         if wanted in ("", DEFAULT):
             if self.default is None:
                 raise InvalidArgument(f"model {quoted(self.name)}: {self._no_version()}")
@@ -133,7 +133,7 @@ def find_model(registry: str, name: str) -> RegisteredModel:
     """Find a model by the name of its directory.
 
     Args:
-        registry: the directory of models, a local path or a URI.
+        registry: the directory of models, as a local path or a URI.
         name: one part of a path, as `parse_model_name` gives it.
 
     Raises:
@@ -206,12 +206,12 @@ def _model(name: str, uri: str, tree: _Tree) -> RegisteredModel:
     for number, names in sorted(numbered.items()):
         if len(names) > 1:
             shown = " and ".join(names)
-            broken[number] = f"version {number} is there twice, in {shown} of {uri}; remove one"
+            broken[number] = f"version {number} has two directories, {shown} in {uri}; remove one"
         elif any(file in tree[names[0]] for file in MODEL_FILES):
             versions.append(Version(number, files.join(uri, names[0])))
         else:
             where = files.join(uri, names[0])
-            broken[number] = f"version {number} is not whole: {where} holds no saved_model.pb"
+            broken[number] = f"version {number} is not complete: {where} has no saved_model.pb"
     pins = Pins()
     if PINS_FILE in tree:
         pins = _read_pins(files.join(uri, PINS_FILE))
@@ -271,13 +271,13 @@ def _tree_of_names(names: Iterator[str], depth: int) -> _Tree:
     tree: _Tree = {}
     for name in names:
         *folders, last = name.split("/", depth)
-        here = tree
+        parent = tree
         for folder in folders:
-            inside = here.get(folder)
+            child = parent.get(folder)
             # An object can have the same name as a folder.
-            here[folder] = inside = {} if inside is None else inside
-            here = inside
+            parent[folder] = child = {} if child is None else child
+            parent = child
         # Some tools mark a folder by an object whose name ends with a slash.
         if last and len(folders) < depth:
-            here.setdefault(last, None)
+            parent.setdefault(last, None)
     return tree

@@ -123,11 +123,11 @@ def _parts(name: str) -> tuple[str, str, str, str]:
 
 
 def _problem(text: str) -> str:
-    """Say why a text cannot be one part of a path or of a name; empty if it can."""
+    """Return why a text cannot be one part of a path or name; empty if it can."""
     if not text:
         return "it is empty"
     if text in (".", ".."):
-        return "it stands for another directory"
+        return "it refers to another directory"
     if any(sign in text for sign in "/\\@"):
         return "it contains /, \\ or @"
     if not text.isprintable():

@@ -83,7 +83,7 @@ def _entries(node: yaml.Node, where: str, expected: str) -> Iterator[tuple[str, 
         if not isinstance(key, yaml.ScalarNode):
             raise _wrong(key, where, f"expected {expected}")
         if key.value in seen:
-            raise _wrong(key, where, f"{quoted(key.value)} is there twice")
+            raise _wrong(key, where, f"{quoted(key.value)} is given twice")
         seen.add(key.value)
         yield key.value, value
 

@@ -40,9 +40,9 @@ _MOST_LISTED = 1000
 _SOURCES = {
     "AUTOML": "it was trained by AutoML, which keeps its files; export it as a SavedModel",
     "BQML": "it is a model of BigQuery ML; export it with EXPORT MODEL",
-    "MODEL_GARDEN": "it is a model of Model Garden, whose files Google does not give out",
-    "GENIE": "it is a tuned model of Google's, whose files Google does not give out",
-    "MARKETPLACE": "it is a model of the Marketplace, whose files the publisher does not give out",
+    "MODEL_GARDEN": "it is a model of Model Garden, whose files are not available",
+    "GENIE": "it is a tuned Google model, whose files are not available",
+    "MARKETPLACE": "it is a model of the Marketplace, whose files are not available",
 }
 
 
@@ -100,8 +100,8 @@ def _directory(model: Model, name: str) -> str:
         )
     if image and not is_prebuilt_tensorflow(image):
         raise ModelError(
-            f"the model {name} is served by the container {quoted(image)}, which is none of "
-            "Google's prebuilt TensorFlow images, and other containers are not supported yet",
+            f"the model {name} is served by the container {quoted(image)}, which is not one "
+            "of Google's prebuilt TensorFlow images, and other containers are not supported yet",
             f"if {uri} is a SavedModel that can run without the container, use it as "
             "unmanagedContainerModel.artifactUri",
         )

@@ -6,16 +6,16 @@ from typing import NamedTuple
 
 from beam_batch_predict.errors import Violation
 
-__all__ = ["DerivedOptions", "PlannedOption"]
+__all__ = ["DerivedOptions", "DerivedOption"]
 
 
-class PlannedOption(NamedTuple):
+class DerivedOption(NamedTuple):
     """An option that no flag gave.
 
     Attributes:
-        name: of the flag of Beam, without dashes.
-        value: as on a command line.
-        source: where it comes from, such as a field of the job.
+        name: the name of Beam's flag, without dashes.
+        value: the value, as on a command line.
+        source: the origin of the value, such as a field of the job.
     """
 
     name: str
@@ -27,7 +27,7 @@ class PlannedOption(NamedTuple):
         """The option as on a command line.
 
         Example:
-            >>> PlannedOption("num_workers", "2", "…").flag
+            >>> DerivedOption("num_workers", "2", "…").flag
             '--num_workers=2'
         """
         return f"--{self.name}={self.value}"
@@ -38,10 +38,10 @@ class DerivedOptions(NamedTuple):
 
     Attributes:
         options: options that no flag gave.
-        notes: fields and flags that are not followed, and what happens instead.
-        violations: what cannot work.
+        notes: notes on fields and flags that are not used.
+        violations: the violations of rules.
     """
 
-    options: tuple[PlannedOption, ...] = ()
+    options: tuple[DerivedOption, ...] = ()
     notes: tuple[str, ...] = ()
     violations: tuple[Violation, ...] = ()

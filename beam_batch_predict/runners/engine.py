@@ -1,4 +1,4 @@
-"""Base of all engines: a runner with its options, and what a run must know of it."""
+"""Base of all engines: a runner, its options and its properties."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ State = Callable[[], RunState]
 
 
 class Engine:
-    """A runner with its options: how a pipeline is submitted to it, and waited for.
+    """A runner with its options, which runs pipelines and waits for their end.
 
     Args:
         options: Beam's options, which name the runner.
@@ -42,9 +42,9 @@ class Engine:
         is_local: whether all workers are this process or its children.
         runs_here: whether the work ends with this process, which has the workers or the engine.
         workers_in_process: whether workers are threads of this process, and share its memory.
-        workers_have_account: whether workers act as another account than this process.
+        workers_have_account: whether workers use another account than this process.
         workers_lack_package: whether workers start without this package.
-        project: Google Cloud's project that pays, if the options name one.
+        project: the Google Cloud project that is billed, if the options name one.
     """
 
     is_local = runs_here = workers_in_process = False
@@ -60,9 +60,9 @@ class Engine:
         """Derive the options that the flags leave open.
 
         Args:
-            resources: what the job asks for.
-            given: values that flags give, by attribute of Beam's options.
-            copies: of the model.
+            resources: the requests of the job.
+            given: the values of flags, by attribute of Beam's options.
+            copies: the copies of the model.
         """
         return DerivedOptions()
 
@@ -70,7 +70,7 @@ class Engine:
         """Check that workers can reach the inputs, the model and the destination.
 
         Returns:
-            A note on paths that may not exist for workers; empty where there are none.
+            A note on paths that may not exist for workers; empty if there are none.
 
         Raises:
             InvalidArgument: workers cannot reach a path.
@@ -91,17 +91,17 @@ class Engine:
         Args:
             pipeline: from `make_pipeline`.
             state: returns the state that the run's job resource has now.
-            keep_job: takes the id of the job that does the run, where a service has one.
-            show: takes a line of text.
+            keep_job: stores the id of the service's job, if there is one.
+            show: shows a line of text.
 
         Returns:
-            False where there is nothing to wait for: only the pipeline's graph was written.
+            False if only the pipeline's graph was written, so that no job runs.
 
         Raises:
             Cancelled: the job was cancelled.
-            JobGoesOn: this process ends before the job.
+            JobContinues: this process ends before the job.
         """
-        with contextlib.nullcontext() if self.runs_here else cancellation.elsewhere():
+        with contextlib.nullcontext() if self.runs_here else cancellation.running_remotely():
             result = self._submit(pipeline, show)
             with cancellation.stopping(result.cancel):
                 return self._wait(result, state, keep_job, show)
@@ -110,7 +110,7 @@ class Engine:
         with contextlib.ExitStack() as stack:
             if self.workers_lack_package:
                 stack.enter_context(staged_for_workers(pipeline.options, show))
-            stack.enter_context(cancellation.handing_over())
+            stack.enter_context(cancellation.submitting())
             return pipeline.run()
 
     def _wait(self, result: Any, state: State, keep_job: Show, show: Show) -> bool:

@@ -14,8 +14,8 @@ __all__ = ["status_of_pipeline_error"]
 def status_of_pipeline_error(error: BaseException) -> Status:
     r"""Return the status of a pipeline that failed.
 
-    Runners pass on a worker's exception as the text of its traceback. The last lines of that text
-    are the exception's.
+    Runners pass on a worker's exception as the text of its traceback, whose last lines have the
+    message of the exception.
 
     Example:
         >>> text = "Traceback …\n  …\nbeam_batch_predict.errors.ModelError: no such model"

@@ -1,7 +1,7 @@
-"""All options of a job's runner: given flags, and those that the job implies.
+"""All options of a job's runner: given flags, and options that the job implies.
 
-Which runner it is decides what follows: machines, accounts and labels go to Dataflow; how many
-copies of a model there are is up to each runner's own options.
+The runner decides which options the job implies. Dataflow gets machines, accounts and labels. For
+the copies of a model, each runner has options of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.runners.dataflow.engine import DataflowEngine
-from beam_batch_predict.runners.derived_options import PlannedOption
+from beam_batch_predict.runners.derived_options import DerivedOption
 from beam_batch_predict.runners.engine import Engine
 from beam_batch_predict.runners.local import LocalEngine
 from beam_batch_predict.runners.names import DATAFLOW, LOCAL, runner_name
@@ -22,7 +22,7 @@ from beam_batch_predict.runners.portable import PortableEngine
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 
-__all__ = ["RunnerOptions", "make_engine", "plan_options"]
+__all__ = ["RunnerOptions", "make_engine", "runner_options"]
 
 GIVEN = "given"
 
@@ -32,12 +32,12 @@ class RunnerOptions(NamedTuple):
 
     Attributes:
         given: flags of the command line, in their order.
-        derived: options beside them.
-        notes: fields and flags that are not followed, and what happens instead.
+        derived: further options, from the job.
+        notes: notes on fields and flags that are not used.
     """
 
     given: tuple[str, ...]
-    derived: tuple[PlannedOption, ...]
+    derived: tuple[DerivedOption, ...]
     notes: tuple[str, ...]
 
     @property
@@ -50,10 +50,10 @@ class RunnerOptions(NamedTuple):
         return make_engine(self.flags)
 
     def lines(self) -> Iterator[str]:
-        r"""Yield each option with its source, for people.
+        r"""Yield each option with its source, as lines of text.
 
         Example:
-            >>> option = PlannedOption("service_account_email", "a@b", "serviceAccount")
+            >>> option = DerivedOption("service_account_email", "a@b", "serviceAccount")
             >>> print(*RunnerOptions(("--region=us-east1",), (option,), ()).lines(), sep="\n")
             --region=us-east1            given
             --service_account_email=a@b  from serviceAccount
@@ -75,24 +75,24 @@ def _in_one_piece(flags: Sequence[str]) -> Iterator[str]:
         yield flag
 
 
-def plan_options(
+def runner_options(
     resources: Resources,
     flags: Sequence[str],
     copies: ModelCopies = ModelCopies.AUTO,
 ) -> RunnerOptions:
-    """Plan all options of a job's runner.
+    """Return all options of a job's runner.
 
     Args:
-        resources: what the job asks for.
-        flags: of Beam, as on a command line.
-        copies: of the model.
+        resources: the requests of the job.
+        flags: flags of Beam, as on a command line.
+        copies: the copies of the model.
 
     Raises:
-        InvalidArgument: a flag is not known or has a value that it cannot have, one that is
-            required is missing, or flags and the job contradict each other.
+        InvalidArgument: a flag is unknown or has a wrong value, a required flag is missing, or
+            flags and the job contradict each other.
 
     Example:
-        >>> plan_options(Resources(), ["--direct_num_workers=2"], ModelCopies.MACHINE).flags
+        >>> runner_options(Resources(), ["--direct_num_workers=2"], ModelCopies.MACHINE).flags
         ['--direct_num_workers=2', '--direct_running_mode=multi_threading']
     """
     given = flags_given(flags)

@@ -24,7 +24,7 @@ from beam_batch_predict.status import Code
 __all__ = ["start_in_any_thread", "lost_connection_named"]
 
 SECONDS_TO_ANSWER = 5.0
-"""Seconds for a job service to answer, before a line says that the launcher waits for it."""
+"""Seconds after which a line reports that the launcher waits for the job service."""
 
 _logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _logger = logging.getLogger(__name__)
 def start_in_any_thread(runner: PipelineRunner) -> PipelineRunner:
     """Return the runner, changed so that it may start a job server in any thread.
 
-    A job service that does not answer is an error that names its address.
+    If the job service does not answer, the error has its address.
     """
     make = getattr(runner, "default_job_server", None)
     if make is not None:
@@ -44,7 +44,7 @@ def start_in_any_thread(runner: PipelineRunner) -> PipelineRunner:
 
 
 def _connect(connect: Callable[[PipelineOptions], Any], options: PipelineOptions) -> Any:
-    """Connect; Beam itself waits without a message, and its error has no text."""
+    """Connect to the job service, with the messages that Beam does not give."""
     endpoint = options.view_as(PortableOptions).job_endpoint
     seconds = options.view_as(PortableOptions).job_server_timeout
     if endpoint and endpoint != "embed" and not _answers(endpoint, min(seconds, SECONDS_TO_ANSWER)):
@@ -77,7 +77,7 @@ class _Unreachable(BatchPredictError):
 
 @contextlib.contextmanager
 def lost_connection_named() -> Iterator[None]:
-    """Convert the error of a lost connection to the job service that the block waits for.
+    """Convert the error of a lost connection to the job service, in the block.
 
     Raises:
         BatchPredictError: the connection is lost.

@@ -1,7 +1,8 @@
-"""The local engine: its worker processes stop in time; their death is an error.
+"""The local engine, whose worker processes stop on signals.
 
-Beam starts its own worker processes through a shell, which does not pass signals on. The death of
-one shows as "Channel closed prematurely.", or not at all as long as another one is busy.
+Beam starts its own worker processes through a shell, which does not pass signals on. If one
+ends early, Beam reports "Channel closed prematurely.", or nothing while another one is busy. Here
+the end of a worker process is an error of the run.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ from google.protobuf import json_format, text_format  # type: ignore[import-unty
 from beam_batch_predict import cancellation
 from beam_batch_predict.errors import BatchPredictError, Violation
 from beam_batch_predict.messages import redacted
-from beam_batch_predict.runners.derived_options import DerivedOptions, PlannedOption
+from beam_batch_predict.runners.derived_options import DerivedOption, DerivedOptions
 from beam_batch_predict.runners.engine import Engine, Given
 from beam_batch_predict.runners.worker_main import PARENT
 from beam_batch_predict.spec.options import ModelCopies
@@ -69,28 +70,28 @@ class LocalEngine(Engine):
         self.workers_in_process = mode != "multi_processing"
 
     def derive(self, resources: Resources, given: Given, copies: ModelCopies) -> DerivedOptions:
-        """Derive what several workers are: processes, unless the flags or the copies say threads.
+        """Derive whether several workers are processes, which is the default, or threads.
 
         In Beam's own default mode they are threads that share one core.
         """
         mode, chosen = given.get("direct_running_mode"), f"--model_copies={copies.value}"
         if mode == "multi_processing" and copies is ModelCopies.MACHINE:
-            message = f"several processes, and {chosen} wants one; leave out one of them"
+            message = f"several processes contradict {chosen}; leave out one of them"
             wrong = Violation(f"--direct_running_mode={mode}", message)
             return DerivedOptions(violations=(wrong,))
         workers = given.get("direct_num_workers", 1)
         if mode or workers == 1:
             return DerivedOptions()
         origin = f"--direct_num_workers={workers}"
-        option = PlannedOption("direct_running_mode", "multi_processing", origin)
+        option = DerivedOption("direct_running_mode", "multi_processing", origin)
         if copies is ModelCopies.MACHINE:
             option = option._replace(value="multi_threading", source=chosen)
         return DerivedOptions((option,))
 
     def make_runner(self) -> LocalRunner:
-        """Make the runner; its worker processes get the options too.
+        """Make the runner, whose worker processes get the pipeline options too.
 
-        Beam's own leaves them out, and file systems read their options there.
+        Beam's own runner does not pass them on, but file systems in workers read their options.
         """
         encoded = JobServiceHandle.encode_pipeline_options(self.options.get_all_options())
         info = beam_provision_api_pb2.ProvisionInfo(pipeline_options=encoded)
@@ -106,29 +107,29 @@ class LocalRunner(fn_runner.FnApiRunner):
         Raises:
             BatchPredictError: a worker process ended before the pipeline did.
         """
-        crew = _Crew()
+        workers = _Workers()
         for environment in pipeline_proto.components.environments.values():
             if environment.urn == python_urns.SUBPROCESS_SDK:
-                environment.urn, environment.payload = _URN, crew.name.encode()
-        with crew:
+                environment.urn, environment.payload = _URN, workers.name.encode()
+        with workers:
             return super().run_via_runner_api(pipeline_proto, options)
 
 
 class _WorkerLost(BatchPredictError):
-    """A worker process ended before its work was done."""
+    """A worker process that ended before its work was done."""
 
     code = Code.ABORTED
 
 
-class _Crew:
+class _Workers:
     """The worker processes of one pipeline."""
 
-    of_name: dict[str, _Crew] = {}
+    of_name: dict[str, _Workers] = {}
 
     def __init__(self) -> None:
         self.name = uuid.uuid4().hex
-        self.members: list[_WorkerProcess] = []
-        self.loss: _WorkerLost | None = None
+        self.workers: list[_WorkerProcess] = []
+        self.error: _WorkerLost | None = None
         self._over = contextlib.ExitStack()
 
     def __enter__(self) -> None:
@@ -138,21 +139,21 @@ class _Crew:
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         self._over.close()
-        if error is not None and self.loss is not None:
-            raise self.loss from error
+        if error is not None and self.error is not None:
+            raise self.error from error
 
     def stop(self) -> None:
-        """Ask all workers to stop at the next batch."""
-        for member in self.members:
-            member.process.send_signal(cancellation.was_asked() or signal.SIGTERM)
+        """Signal all workers to stop at the next batch."""
+        for worker in self.workers:
+            worker.process.send_signal(cancellation.received_signal() or signal.SIGTERM)
 
-    def lost(self, code: int) -> None:
-        """Fail all that Beam waits for, because one worker has ended."""
-        if self.loss is None:
-            self.loss = _WorkerLost(f"a worker process ended: {_how(code)}", _hint(code))
+    def fail_all(self, code: int) -> None:
+        """Fail all open requests of Beam, because one worker has ended."""
+        if self.error is None:
+            self.error = _WorkerLost(f"a worker process ended: {_how(code)}", _hint(code))
             self.stop()
-        for member in self.members:
-            member.fail(str(self.loss))
+        for worker in self.workers:
+            worker.fail(str(self.error))
 
 
 def _how(code: int) -> str:
@@ -178,13 +179,13 @@ def _hint(code: int) -> str:
 
 @WorkerHandler.register_environment(_URN, bytes)
 class _WorkerProcess(GrpcWorkerHandler):
-    """A worker process, as the runner sees it."""
+    """A worker process, with the connections of the runner to it."""
 
     process: subprocess.Popen[bytes]
 
-    def __init__(self, crew: bytes, state: Any, provision_info: Any, grpc_server: Any) -> None:
+    def __init__(self, workers: bytes, state: Any, provision_info: Any, grpc_server: Any) -> None:
         super().__init__(state, provision_info, grpc_server)
-        self._crew = _Crew.of_name[crew.decode()]
+        self._workers = _Workers.of_name[workers.decode()]
         self._logs = grpc.server(ThreadPoolExecutor(1, "worker-logs"))
         self._closing = threading.Event()
         self._watch = threading.Thread(target=self._watch_process, name="worker", daemon=True)
@@ -213,14 +214,14 @@ class _WorkerProcess(GrpcWorkerHandler):
                 PARENT: str(os.getpid()),
             },
         )
-        self._crew.members.append(self)
+        self._workers.workers.append(self)
         self._watch.start()
 
     def _watch_process(self) -> None:
         code = self.process.wait()
         while not self._closing.is_set():
-            self._crew.lost(code)
-            # Beam may start to wait for this worker later, and gives no notice of that.
+            self._workers.fail_all(code)
+            # Beam may start to wait for this worker later, without a notice.
             self._closing.wait(0.1)
 
     def fail(self, message: str) -> None:
@@ -233,9 +234,9 @@ class _WorkerProcess(GrpcWorkerHandler):
         """Close the connections, which ends the process; kill it if it stays busy."""
         code = self.process.poll()
         if code is not None:  # Beam may see a connection break before the process has ended here
-            self._crew.lost(code)
+            self._workers.fail_all(code)
         self._closing.set()
-        if self._crew.loss is not None or cancellation.was_asked():
+        if self._workers.error is not None or cancellation.received_signal():
             until = time.monotonic() + _SECONDS_TO_END
             while self._is_busy() and time.monotonic() < until:
                 time.sleep(0.02)
@@ -244,8 +245,8 @@ class _WorkerProcess(GrpcWorkerHandler):
         try:
             self.control_conn.close()
             self.data_conn.close()
-        except Exception:  # both raise where the other end is gone
-            if self._crew.loss is None and not cancellation.was_asked():
+        except Exception:  # both raise if the other end is closed
+            if self._workers.error is None and not cancellation.received_signal():
                 raise
         finally:
             self.stop_worker()

@@ -22,13 +22,13 @@ _BEAMS = {path.rpartition(".")[2].lower(): path for path in StandardOptions.ALL_
 _REFUSED = {
     "daskrunner": "the runner drops what a step outputs at the end of a bundle, without an error",
 }
-"""Runners that lose rows, and why."""
+"""Runners that lose rows, with the reasons."""
 
 LOCAL = frozenset({"", "local", "directrunner", "fnapirunner", "switchingdirectrunner"})
 """Names of the runner on this machine.
 
-It is Beam's FnApiRunner: `DirectRunner` of Beam 2.77 picks an engine by looking at the pipeline
-and the network, and may try to download one.
+It is Beam's FnApiRunner: `DirectRunner` of Beam 2.77 chooses an engine by the pipeline and the
+network, and may try to download one.
 """
 
 _LOCAL_CLASSES = LOCAL | {"localrunner", "bundlebaseddirectrunner", "prismrunner"}

@@ -1,4 +1,4 @@
-"""Flags of Beam, as on a command line: known flags, and the values they give."""
+"""Flags of Beam, as on a command line: their names and values."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ __all__ = ["flags_given", "in_beams_spelling", "takes_value"]
 
 
 def flags_given(flags: Sequence[str], known: Iterable[str] = ()) -> dict[str, Any]:
-    """Return the values of Beam's options that flags give, and refuse misspelt flags.
+    """Return the values of Beam's options from flags, and refuse misspelt flags.
 
-    Beam itself ignores flags that it does not know. Runners behind a job server have
-    flags that only the server knows: for those any flag is accepted.
+    Beam itself ignores flags that it does not know. Runners behind a job server
+    have flags that only the server knows, so that any flag is accepted for them.
 
     Args:
         flags: as on a command line.
-        known: flags of the caller, which a misspelt flag may be meant for.
+        known: flags of the caller, as suggestions for misspelt flags.
 
     Returns:
-        The values by the attributes of Beam's options.
+        The values, by attribute of Beam's options.
 
     Raises:
-        InvalidArgument: a flag is not known or has a value that it cannot have, or the runner
-            does not exist or loses rows.
+        InvalidArgument: a flag is unknown or has a wrong value, or the runner does not exist or
+            loses rows.
 
     Example:
         >>> flags_given(["--worker_machine_type", "n2", "--experiments=a,b", "--experiment=c"])
@@ -94,7 +94,7 @@ def _beam_parser() -> _Parser:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that raises where argparse ends the process, and skips repeated flags."""
+    """A parser that raises errors, without an exit, and skips repeated flags."""
 
     def error(self, message: str) -> Any:
         raise InvalidArgument(message)

@@ -11,7 +11,7 @@ from apache_beam.options.pipeline_options import (
 )
 
 from beam_batch_predict.errors import Violation
-from beam_batch_predict.runners.derived_options import DerivedOptions, PlannedOption
+from beam_batch_predict.runners.derived_options import DerivedOption, DerivedOptions
 from beam_batch_predict.runners.engine import Engine, Given
 from beam_batch_predict.runners.names import WITH_JOB_SERVERS, runner_name
 from beam_batch_predict.runners.reachability import note_on_paths
@@ -24,7 +24,7 @@ __all__ = ["PortableEngine"]
 
 
 class PortableEngine(Engine):
-    """Any runner but the local one and Dataflow's."""
+    """Any runner except the local one and Dataflow's."""
 
     def __init__(self, options: PipelineOptions) -> None:
         super().__init__(options)
@@ -48,15 +48,15 @@ class PortableEngine(Engine):
             return DerivedOptions()
         chosen = f"--model_copies={copies.value}"
         if "sdk_worker_parallelism" not in given:
-            return DerivedOptions((PlannedOption("sdk_worker_parallelism", "1", chosen),))
+            return DerivedOptions((DerivedOption("sdk_worker_parallelism", "1", chosen),))
         if str(self._parallelism) == "1":
             return DerivedOptions()
-        message = f"several processes on a worker, and {chosen} wants one; leave out one of them"
+        message = f"several processes on a worker contradict {chosen}; leave out one of them"
         wrong = Violation(f"--sdk_worker_parallelism={self._parallelism}", message)
         return DerivedOptions(violations=(wrong,))
 
     def check_reach(self, spec: BatchPredictSpec) -> str:
-        """Note paths of this machine: workers may share its directories, or run on it."""
+        """Return a note on paths of this machine, which workers may share."""
         return "" if self.runs_here else note_on_paths(spec)
 
 

@@ -13,23 +13,23 @@ __all__ = ["note_on_paths", "refuse_local_paths"]
 
 _MOST_SHOWN = 3
 _MOST_NAMED = 10
-"""Paths in a note, and in an error."""
+"""The maximum number of paths in an error; `_MOST_SHOWN` is that of a note."""
 
 
 def note_on_paths(spec: BatchPredictSpec) -> str:
-    """Name the paths of a run that workers must see as this machine does.
+    """Return a note on the local paths of a run, which all workers must share.
 
-    Workers of a cluster may share directories with this machine, or be on it.
+    Workers of a cluster may share directories with this machine, or run on it.
 
     Returns:
-        The note; empty where there are no such paths.
+        The note; empty if there are no such paths.
 
     Example:
         >>> from beam_batch_predict.spec import JsonLines, SavedModel
         >>> spec = BatchPredictSpec(
         ...     JsonLines("gs://b/in"), SavedModel("gs://b/model"), GcsDestination("/data/out"))
         >>> note_on_paths(spec)
-        'workers on other machines must see what is here at these paths: /data/out'
+        'workers on other machines must share the files of this machine at: /data/out'
         >>> spec = BatchPredictSpec(
         ...     JsonLines("gs://b/in"), SavedModel("gs://b/model"), GcsDestination("out"))
         >>> note_on_paths(spec).partition(": ")[2]
@@ -43,7 +43,7 @@ def note_on_paths(spec: BatchPredictSpec) -> str:
         shown += f" and {len(local) - _MOST_SHOWN} more"
     if not all(map(os.path.isabs, local)):
         shown += " (relative paths start at the directory in which a worker was started)"
-    return f"workers on other machines must see what is here at these paths: {shown}"
+    return f"workers on other machines must share the files of this machine at: {shown}"
 
 
 def _uris(spec: BatchPredictSpec) -> Iterator[str]:
@@ -56,10 +56,10 @@ def _uris(spec: BatchPredictSpec) -> Iterator[str]:
 
 
 def refuse_local_paths(spec: BatchPredictSpec) -> None:
-    """Refuse paths of this machine for workers that are elsewhere.
+    """Refuse paths of this machine for remote workers.
 
-    Such workers have directories of their own under the same names, in which the results of a
-    run would be lost.
+    Such workers have their own directories with the same names, in which the results of a run
+    would be lost.
 
     Raises:
         InvalidArgument: inputs, model or results are on this machine.
@@ -70,7 +70,7 @@ def refuse_local_paths(spec: BatchPredictSpec) -> None:
         ...     JsonLines("gs://b/in"), SavedModel("model"), GcsDestination("gs://b/out"))
         >>> refuse_local_paths(spec)
         Traceback (most recent call last):
-        beam_batch_predict.errors.InvalidArgument: workers of Dataflow do not reach this machine:
+        beam_batch_predict.errors.InvalidArgument: workers of Dataflow cannot access this machine:
           the model is at model
           hint: use gs://bucket/… for all of them
     """
@@ -83,6 +83,6 @@ def refuse_local_paths(spec: BatchPredictSpec) -> None:
     if found:
         more = f"\n  and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
         raise InvalidArgument(
-            "workers of Dataflow do not reach this machine:" + "".join(found[:_MOST_NAMED]) + more,
+            "workers of Dataflow cannot access this machine:" + "".join(found[:_MOST_NAMED]) + more,
             "use gs://bucket/… for all of them",
         )

@@ -2,7 +2,8 @@
 
 Such workers have Beam, but neither this package nor TensorFlow. The launcher stages its own
 installed package as a wheel. Before the first work, pip installs the wheel on the worker, and its
-requirements from PyPI in the versions of the launcher. Workers would have to build an sdist.
+requirements from PyPI in the versions of the launcher. A source
+distribution would have to be built on each worker.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ PACKAGE = "beam_batch_predict"
 DISTRIBUTION = "beam-batch-predict"
 
 _DIRECTORY = pathlib.Path(__file__).parents[1]
-"""Of the package."""
+"""The directory of the package."""
 
 _NAMED = re.compile(r"(^|[\s/])beam[-_.]batch[-_.]predict(?!\w|[-_][a-z])", re.IGNORECASE)
 _OF_EXTRA = re.compile(r";.*\bextra\s*==")
@@ -52,11 +53,11 @@ _logger = logging.getLogger(__name__)
 def staged_for_workers(
     options: PipelineOptions, show: Callable[[str], object] = _logger.info
 ) -> Iterator[None]:
-    """Have workers install this package, inside the block in which the pipeline is submitted.
+    """Make workers install this package, in a block that submits the pipeline.
 
     Args:
-        options: of the pipeline.
-        show: takes a line of text.
+        options: the options of the pipeline.
+        show: shows a line of text.
 
     Raises:
         InvalidArgument: the package cannot be packed.
@@ -112,14 +113,14 @@ def _without_warning_of(wheel: str) -> Iterator[None]:
     """Suppress Beam's warning that a wheel may not fit the workers: this one fits all."""
     stager = logging.getLogger("apache_beam.runners.portability.stager")
 
-    def is_news(record: logging.LogRecord) -> bool:
+    def is_other(record: logging.LogRecord) -> bool:
         return not (wheel in record.getMessage() and record.levelno == logging.WARNING)
 
-    stager.addFilter(is_news)
+    stager.addFilter(is_other)
     try:
         yield
     finally:
-        stager.removeFilter(is_news)
+        stager.removeFilter(is_other)
 
 
 def make_wheel(directory: str) -> str:
@@ -130,7 +131,7 @@ def make_wheel(directory: str) -> str:
     packs the same bytes.
 
     Args:
-        directory: where to make the wheel.
+        directory: the directory of the wheel.
 
     Returns:
         The path of the wheel.
@@ -204,7 +205,7 @@ def _metadata(distribution: metadata.Distribution) -> bytes:
 
 
 def _pinned(text: str) -> Requirement:
-    """Pin a requirement to the version that is installed here: workers must compute the same.
+    """Pin a requirement to the installed version, so that workers compute the same.
 
     Example:
         >>> _pinned("packaging[x]>=1; python_version >= '3'").specifier == SpecifierSet(
@@ -230,9 +231,9 @@ def _requirements(distribution: metadata.Distribution) -> list[str]:
     if sys.version_info >= (3, 11) and project.is_file():
         import tomllib
 
-        said = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {})
-        if said.get("name") == DISTRIBUTION:
-            found: list[str] = said["dependencies"]
+        table = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {})
+        if table.get("name") == DISTRIBUTION:
+            found: list[str] = table["dependencies"]
             return found
     return [each for each in distribution.requires or () if not _OF_EXTRA.search(each)]
 

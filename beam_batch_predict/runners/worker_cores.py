@@ -1,7 +1,7 @@
-"""TensorFlow's threads, where several worker processes share a machine.
+"""TensorFlow's threads if several worker processes share a machine.
 
-By default each process uses all cores: 32 processes on 32 cores have 1024 threads. Where a process
-is alone, TensorFlow's default stays. Variables that are set in the environment always stay.
+By default each process uses all cores: 32 processes on 32 cores have 1024 threads. A process that
+is alone keeps TensorFlow's default. Variables that are set in the environment are not changed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _ONE_PROCESS = "no_use_multiple_sdk_containers"
 def share_cores() -> None:
     """Limit TensorFlow to this process' share of the cores.
 
-    Call it before TensorFlow first computes. It sets something only in a worker process, which has
+    Call it before TensorFlow first computes. It has an effect only in a worker process, which has
     the options of its pipeline.
     """
     cores = _cores()
@@ -36,10 +36,10 @@ def share_cores() -> None:
 
 
 def processes_beside(options: Mapping[str, Any], cores: int) -> int:
-    """Return how many worker processes share a machine, by the options of a pipeline.
+    """Return the number of worker processes on a machine, from pipeline options.
 
     Args:
-        options: as workers get them, by the attributes of Beam's options.
+        options: the pipeline options as workers get them, by attribute of Beam's options.
         cores: the cores of the machine.
 
     Example:

@@ -1,7 +1,7 @@
 """A worker process of the local runner.
 
-It is Beam's own, except for how it ends: when the process that started it ends in any way, and on
-a signal at the next batch instead of in the middle of a file.
+It is Beam's own worker process with another end: it ends together with the process that started
+it, and after a signal it ends at the next batch instead of in the middle of a file.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def _end_with(parent: int) -> None:
-    """Have this process killed when its parent ends. Linux only; others end within a minute."""
+    """Kill this process when its parent ends: on Linux; elsewhere it ends in a minute."""
     libc = ctypes.CDLL(None)
     if hasattr(libc, "prctl"):
         libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -62,7 +62,7 @@ class _WithoutTracebacks(io.TextIOBase):
 
 
 def _silence_stderr() -> None:
-    """Drop later messages: Beam's about a worker that stops are not useful."""
+    """Drop later messages, in which Beam only reports that the worker stops."""
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
 

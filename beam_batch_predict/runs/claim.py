@@ -1,4 +1,4 @@
-"""Claim of the directory of a new run; the directory of a run to resume."""
+"""The claim of a new run's directory, and the search for a run to resume."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from collections.abc import Callable
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.runs.external_job import read_external_job
 from beam_batch_predict.runs.location import OutputLocation
-from beam_batch_predict.runs.output_path import take_output_path
-from beam_batch_predict.runs.record import Run, now
+from beam_batch_predict.runs.output_path import claim_output_path
 from beam_batch_predict.runs.resume import check_resumable, find_unfinished
+from beam_batch_predict.runs.run import Run, now
 from beam_batch_predict.sinks.naming import output_directory, shared_directory
 from beam_batch_predict.spec import BatchPredictSpec, GcsDestination
 
@@ -22,8 +22,8 @@ def claim_run(spec: BatchPredictSpec, work_prefix: str = "") -> Run:
     """Claim a directory that no other run has, named after a time to the millisecond.
 
     Args:
-        spec: what to run.
-        work_prefix: where the run's directory goes if its results are tables.
+        spec: the batch prediction to run.
+        work_prefix: the parent of the run's directory if its results are tables.
 
     Raises:
         DestinationError: the directory cannot be made, or belongs to the run of another job.
@@ -34,7 +34,7 @@ def claim_run(spec: BatchPredictSpec, work_prefix: str = "") -> Run:
     try:
         if not _has_own_directory(spec):
             run = _run_at(spec, shared_directory(prefix), time)
-            take_output_path(run)
+            claim_output_path(run)
             return run
         while True:
             directory = output_directory(prefix, spec.model.display_name, time)
@@ -55,13 +55,13 @@ def resume_run(
     show: Callable[[str], None],
     work_prefix: str = "",
 ) -> Run:
-    """Find the run to resume; check that its results will be what they would have been.
+    """Find the run to resume, and check that its results will not change.
 
     Args:
-        spec: what to run.
-        display_name: of the job.
-        show: takes lines about the run.
-        work_prefix: where the run's directory is if its results are tables.
+        spec: the batch prediction to run.
+        display_name: the display name of the job.
+        show: shows a line about the run.
+        work_prefix: the parent of the run's directory if its results are tables.
 
     Raises:
         InvalidArgument: there is no such run, or its inputs, model or options have changed.
@@ -71,14 +71,14 @@ def resume_run(
     for difference in check_resumable(unfinished, spec):
         show(f"note: the software has changed since the run began: {difference}")
     show(f"resuming the run in {unfinished.directory}")
-    run = _run_at(spec, unfinished.directory, unfinished.create_time).again(unfinished.run)
+    run = _run_at(spec, unfinished.directory, unfinished.create_time).again(unfinished.name)
     if job := read_external_job(run.parts_directory):
         show(f"note: Dataflow job {job} was submitted for this run; cancel it if it still runs")
     return run
 
 
 def _prefix_and_field(spec: BatchPredictSpec, work_prefix: str) -> tuple[str, str]:
-    """Return what the directories of runs are in, and the field or flag that sets it."""
+    """Return the parent directory of runs, and the field or flag that sets it."""
     if isinstance(spec.destination, GcsDestination):
         prefix, own = spec.destination.output_uri_prefix, spec.destination.own_directory
         return prefix, "outputConfig.gcsDestination.outputUriPrefix" if own else "the output path"

@@ -14,7 +14,9 @@ from beam_batch_predict.status import Code, Status
 __all__ = ["EARLY_CHUNKS", "FailureLimit", "Tally"]
 
 EARLY_CHUNKS = 3
-"""Whole chunks that a worker must finish before it stops a run: rows often fail file by file."""
+"""Complete chunks that a worker must finish before it stops a run.
+
+Fewer are not enough, because failed rows are often in one file."""
 
 
 class FailureLimit(NamedTuple):
@@ -33,7 +35,7 @@ class FailureLimit(NamedTuple):
         return rows >= self.min_rows and failed > self.fraction * rows
 
     def status(self, rows: int, failed: int, so_far: bool = False) -> Status:
-        """The error of a run that has exceeded the limit."""
+        """Return the error of a run that has exceeded the limit."""
         which = f"all {rows} rows" if failed == rows else f"{failed} of {rows} rows"
         when = " seen so far" if so_far else ""
         return Status(
@@ -57,7 +59,7 @@ class Tally:
         self.rows = self.failed = self.chunks = 0
 
     def exceeds(self, limit: FailureLimit, rows: int, failed: int) -> bool:
-        """Add a chunk; return whether enough chunks now show that the run will exceed the limit."""
+        """Add a chunk, and return whether the chunks show that the run will fail."""
         self.rows += rows
         self.failed += failed
         self.chunks += 1

@@ -19,13 +19,13 @@ __all__ = ["differences", "model_files", "settings_of", "software_versions"]
 _PACKAGES = ("beam-batch-predict", "apache-beam", "tensorflow", "numpy", "pyarrow")
 
 _NOT_RESULTS = frozenset({"clients", "query_job_id"})
-"""How a table is accessed, and the id of a query's job: they do not change results."""
+"""Fields that do not change results: the access to a table, and the id of a query's job."""
 
 MOST_MODEL_FILES = 10_000
 
 
 def settings_of(spec: BatchPredictSpec) -> dict[str, Any]:
-    """Return the settings that the results depend on, by name, as values of JSON.
+    """Return the settings that the results depend on, by name, as JSON values.
 
     Example:
         >>> from beam_batch_predict.spec import GcsDestination, JsonLines, SavedModel
@@ -63,7 +63,7 @@ def _fields(described: Any) -> dict[str, Any]:
 
 
 def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
-    """Describe what differs between two settings or versions, a text for each.
+    """Describe the differences between two settings or versions, each in a text.
 
     Example:
         >>> differences({"a": {"b": 1}}, {"a": {"b": 2}})
@@ -96,7 +96,7 @@ def software_versions() -> dict[str, str]:
 
 
 def model_files(uri: str) -> tuple[File, ...]:
-    """List the files of a model; none where that fails, since loading will raise the error."""
+    """List the files of a model; none if that fails, because loading raises the error."""
     try:
         found = files.match_in(uri, "**")
     except (OSError, ValueError, files.StorageUnavailable):

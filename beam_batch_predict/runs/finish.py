@@ -10,7 +10,7 @@ from beam_batch_predict.errors import RunFailed
 from beam_batch_predict.runs.failure_limit import FailureLimit
 from beam_batch_predict.runs.manifest import manifest_of, write_manifest
 from beam_batch_predict.runs.plan_file import read_plan
-from beam_batch_predict.runs.record import Run, now
+from beam_batch_predict.runs.run import Run, now
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, as_statuses, merge_groups
 from beam_batch_predict.sinks.parts.accounting import check_parts, complete_chunks
 from beam_batch_predict.sinks.parts.metadata import read_parts
@@ -28,7 +28,7 @@ MOST_PARTIAL_FAILURES = 20
 
 def finish_run(
     parts: Iterable[Part],
-    record: Run,
+    run: Run,
     output: OutputSettings,
     limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
     start: datetime.datetime | None = None,
@@ -42,11 +42,11 @@ def finish_run(
 
     Args:
         parts: all parts that this attempt has written.
-        record: the run.
+        run: the run.
         output: the content and the names of the files.
-        limit: how many rows may fail.
-        start: when the run began.
-        planned_input: whether the run's input had a plan.
+        limit: the limit on failed rows.
+        start: the time when the run began.
+        planned_input: whether the run's input had a chunk plan.
         changed: inputs that have changed since the plan was made.
 
     Returns:
@@ -60,32 +60,32 @@ def finish_run(
             error. Error records are copied to the output directory, predictions are not
             published, and the parts are kept.
     """
-    with record.recording_failure():
-        record.check_attempt()
-        complete = check_parts(_with_earlier(list(parts), record, planned_input), planned_input)
+    with run.recording_failure():
+        run.check_attempt()
+        complete = check_parts(_with_earlier(list(parts), run, planned_input), planned_input)
         unread = [*(f for part in complete for f in part.source_failures), *changed]
         groups = merge_groups(part.error_groups for part in complete)
-        outcome = _outcome(complete, unread, groups, record, start)
+        outcome = _outcome(complete, unread, groups, run, start)
         error = _verdict(complete, unread, limit)
         if error is not None:
-            _fail(complete, record, output, outcome, error)
-        if record.tables is not None:
-            published = load_tables(complete, record.tables, record.run)
+            _fail(complete, run, output, outcome, error)
+        if run.tables is not None:
+            published = load_tables(complete, run.tables, run.name)
         else:
-            directories = record.directory, record.parts_directory
+            directories = run.directory, run.parts_directory
             published = publish(complete, *directories, output)
-        if record.tables is None or record.job is not None:  # else nothing else is in there
-            plan = read_plan(record.parts_directory)
-            job = record.render(outcome)
-            manifest = manifest_of(complete, published, groups, record.run, plan, job)
-            write_manifest(manifest, record.directory)
-        record.check_attempt()
-        record.write(outcome)
+        if run.tables is None or run.job is not None:  # otherwise the directory has only the parts
+            plan = read_plan(run.parts_directory)
+            job = run.render(outcome)
+            manifest = manifest_of(complete, published, groups, run.name, plan, job)
+            write_manifest(manifest, run.directory)
+        run.check_attempt()
+        run.write(outcome)
     return published
 
 
 def fail_run(
-    record: Run,
+    run: Run,
     output: OutputSettings,
     error: Status,
     start: datetime.datetime | None = None,
@@ -96,32 +96,32 @@ def fail_run(
         RunFailed: always, after the job resource is written.
         TakenOver: another process has resumed the run.
     """
-    with record.recording_failure():
-        record.check_attempt()
-        parts = sorted(read_parts(record.parts_directory))
+    with run.recording_failure():
+        run.check_attempt()
+        parts = sorted(read_parts(run.parts_directory))
         groups = merge_groups(part.error_groups for part in parts)
         unread = [failure for part in parts for failure in part.source_failures]
-        outcome = _outcome(parts, unread, groups, record, start)
+        outcome = _outcome(parts, unread, groups, run, start)
         unknown = dataclasses.replace(outcome, incomplete_count=-1)
-        _fail(parts, record, output, unknown, error)
+        _fail(parts, run, output, unknown, error)
 
 
-def _with_earlier(parts: list[Part], record: Run, planned_input: bool) -> list[Part]:
-    """Return all parts of a run: of this attempt, and of chunks that earlier attempts did."""
-    if not (planned_input and record.resumed):
+def _with_earlier(parts: list[Part], run: Run, planned_input: bool) -> list[Part]:
+    """Return the parts of this attempt, and of chunks that earlier attempts did."""
+    if not (planned_input and run.resumed):
         return parts
-    return parts + read_parts(record.parts_directory, without=complete_chunks(parts))
+    return parts + read_parts(run.parts_directory, without=complete_chunks(parts))
 
 
 def _fail(
     parts: Sequence[Part],
-    record: Run,
+    run: Run,
     output: OutputSettings,
     outcome: Outcome,
     error: Status,
 ) -> None:
-    show_errors_of_failure(parts, record.directory, output)
-    record.write(dataclasses.replace(outcome, error=error))
+    show_errors_of_failure(parts, run.directory, output)
+    run.write(dataclasses.replace(outcome, error=error))
     failed = RunFailed(error.message)
     failed.code = error.code
     raise failed
@@ -131,14 +131,14 @@ def _outcome(
     parts: Sequence[Part],
     unread: Sequence[Status],
     groups: Sequence[ErrorGroup],
-    record: Run,
+    run: Run,
     start: datetime.datetime | None,
 ) -> Outcome:
-    """Return the outcome of a run, as far as there are parts."""
+    """Return the outcome of a run from the parts that exist."""
     rows = sum(part.rows for part in parts)
     failed = sum(part.failed for part in parts)
     end = now()
-    return record.outcome(
+    return run.outcome(
         start_time=start or end,
         end_time=end,
         successful_count=rows - failed,
@@ -151,7 +151,7 @@ def _outcome(
 
 
 def _verdict(parts: Sequence[Part], unread: Sequence[Status], limit: FailureLimit) -> Status | None:
-    """Return the error of a run that reached its end, if the run is a failure all the same."""
+    """Return the error of a run that reached its end but has failed, or None."""
     rows = sum(part.rows for part in parts)
     failed = sum(part.failed for part in parts)
     if limit.is_exceeded(rows, failed):

@@ -1,6 +1,6 @@
 """Lock on a run whose directory is on this machine: one launcher at a time.
 
-On other file systems the later of two launchers takes over: see `Run.check_attempt`.
+On other file systems the later of two launchers owns the run: see `Run.check_attempt`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ __all__ = ["in_use", "is_locked", "locked"]
 
 @contextlib.contextmanager
 def locked(parts_directory: str) -> Iterator[None]:
-    """Lock a run until the block ends; the kernel releases the lock of a process that dies.
+    """Lock a run until the block ends.
+
+    The kernel releases the lock of a process that dies.
 
     Raises:
         InvalidArgument: another process has the lock.
@@ -38,7 +40,7 @@ def locked(parts_directory: str) -> Iterator[None]:
 
 
 def is_locked(parts_directory: str) -> bool:
-    """Whether another process has the lock of a run; False where locks cannot show it."""
+    """Whether another process has the lock of a run; False if there are no locks."""
     if not files.is_local(parts_directory):
         return False
     try:

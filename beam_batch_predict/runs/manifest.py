@@ -1,7 +1,7 @@
 """The manifest of a run: published files, inputs, software and settings.
 
 It is the file `manifest.json` beside the outputs, written before the job resource gets the state
-SUCCEEDED. Its `digest` is of all other fields.
+SUCCEEDED. Its `digest` is the digest of all other fields.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = ["manifest_of", "read_manifest", "write_manifest"]
 FORMAT = 1
 
 MOST_INPUTS = 10_000
-"""Inputs that are listed; the digest covers all of them."""
+"""The maximum number of listed inputs; the digest covers all of them."""
 
 
 def manifest_of(
@@ -39,12 +39,12 @@ def manifest_of(
     """Make the manifest of a run.
 
     Args:
-        parts: complete and in order.
-        published: what became of them.
-        groups: of the failed rows, by cause.
-        run: its name.
-        plan: of the run; None for a pipeline of the user's own.
-        job: the final job resource; empty where there is no job.
+        parts: the complete parts, in order.
+        published: the published files or tables.
+        groups: the failed rows, grouped by cause.
+        run: the name of the run.
+        plan: the plan of the run; None for a user's own pipeline.
+        job: the final job resource; empty if there is no job.
     """
     locations = _locations(parts)
     rows = sum(part.rows for part in parts)
@@ -106,7 +106,7 @@ def _file(published: PublishedFile, locations: Mapping[int, Sequence[str]]) -> d
 def write_manifest(manifest: Mapping[str, Any], directory: str) -> None:
     """Write a manifest, with its digest."""
     text = json.dumps({**manifest, "digest": _digest(manifest)}, indent=1, ensure_ascii=False)
-    # Bytes of a name that are no characters stay escapes of JSON.
+    # Bytes of a file name that are not valid UTF-8 are written as JSON escapes.
     content = text.encode("utf-8", "backslashreplace") + b"\n"
     files.write_file(files.join(directory, MANIFEST), content)
 

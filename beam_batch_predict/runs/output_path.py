@@ -1,7 +1,7 @@
-"""Output paths: directories that a run publishes in without having made them.
+"""Output paths: existing directories in which a run publishes.
 
-Such a directory may hold anything but results of another run. A run claims it by creating its
-job resource there, which only one run can.
+Such a directory can contain any files except results of another run. A run claims it by creating
+its job resource there, which only one run can do.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError
-from beam_batch_predict.runs.record import Run
-from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, PARTS, naming_of
+from beam_batch_predict.runs.run import Run
+from beam_batch_predict.sinks.naming import JOB_RESOURCE, MANIFEST, PARTS, naming_of
 from beam_batch_predict.spec import RunState
 
-__all__ = ["take_output_path"]
+__all__ = ["claim_output_path"]
 
 _OTHERS = (
     "name an output path without results, or remove all files of that run; use --resume for an "
@@ -28,10 +28,10 @@ _ALONE = (
 )
 
 
-def take_output_path(run: Run) -> None:
+def claim_output_path(run: Run) -> None:
     """Claim the output path for a run; a second call for the same run does nothing.
 
-    The job resource of a job that failed before it had a plan, and left nothing else, is replaced.
+    The job resource of an earlier job is replaced if that job failed before it wrote anything else.
 
     Raises:
         DestinationError: another run has published there, or may do so.
@@ -44,10 +44,10 @@ def take_output_path(run: Run) -> None:
     parts = files.join(run.directory, PARTS)
     if files.match_in(parts, "**"):
         raise _refused(run, parts, _OTHERS)
-    uri = files.join(run.directory, JOB_RECORD)
+    uri = files.join(run.directory, JOB_RESOURCE)
     present = _read(uri)
     if present and present != run.render(run.pending()):
-        if not _is_over(present):
+        if not _has_ended(present):
             raise _refused(run, uri, _ALONE)
         files.delete([uri])
     if not run.claim():
@@ -66,7 +66,7 @@ def _read(uri: str) -> bytes:
         return b""
 
 
-def _is_over(content: bytes) -> bool:
+def _has_ended(content: bytes) -> bool:
     try:
         job: Any = json.loads(content)
     except ValueError:

@@ -12,11 +12,11 @@ from beam_batch_predict.errors import InvalidArgument, SourceError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.instances.fields import check_columns, sent_names
 from beam_batch_predict.runs.fingerprint import model_files, settings_of, software_versions
-from beam_batch_predict.runs.output_path import take_output_path
+from beam_batch_predict.runs.output_path import claim_output_path
 from beam_batch_predict.runs.plan_file import RunPlan, read_plan, write_plan
-from beam_batch_predict.runs.record import Run
+from beam_batch_predict.runs.run import Run
 from beam_batch_predict.sinks.formats.bigquery_names import refuse_clashes
-from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
+from beam_batch_predict.sinks.naming import JOB_RESOURCE, PARTS
 from beam_batch_predict.sinks.parts.accounting import complete_chunks
 from beam_batch_predict.sinks.parts.metadata import intact_parts, read_parts, remove_part_metadata
 from beam_batch_predict.sinks.publish.bigquery_tables import prepare_tables
@@ -34,7 +34,7 @@ __all__ = ["begin_run", "changed_inputs", "chunks_of", "pending_chunks", "plan_r
 
 
 def begin_run(run: Run) -> datetime.datetime:
-    """Record that a run, or its resumed attempt, has begun; return when.
+    """Begin a run or a resumed attempt, and return its start time.
 
     Raises:
         DestinationError: another run has published in the directory, or tables cannot be made.
@@ -46,17 +46,19 @@ def begin_run(run: Run) -> datetime.datetime:
         elif run.own_directory:
             refuse_published(run.directory, run.file_names)
         else:
-            take_output_path(run)
+            claim_output_path(run)
     run.begin_attempt()
     return run.running()
 
 
 def chunks_of(source: Source, config: InstanceConfig = InstanceConfig()) -> list[Chunk]:  # noqa: B008 - frozen
-    """Plan the chunks of a source: at least one, so that a run without parts has lost rows.
+    """Plan the chunks of a source.
+
+    There is at least one, so that missing parts are always detected.
 
     Raises:
         SourceError: inputs cannot be found, or lack a header.
-        InvalidArgument: the config names what the inputs have no column for.
+        InvalidArgument: the config names a column that the inputs do not have.
     """
     return _chunks(source, _list(source, config))
 
@@ -74,17 +76,17 @@ def _chunks(source: Source, listing: Listing) -> list[Chunk]:
 
 
 def _needed_columns(columns: tuple[str, ...], config: InstanceConfig) -> tuple[str, ...]:
-    """Return the columns to read, in the order that all of the input has."""
+    """Return the columns to read, in the order of the input."""
     kept = {config.key_field, *config.attached_fields, *sent_names(columns, config)}
     return tuple(name for name in columns if name in kept)
 
 
 def plan_run(spec: BatchPredictSpec, run: Run) -> list[Chunk]:
-    """Return the chunks of a run by the plan in its directory, which is made if there is none.
+    """Return the chunks of a run from its plan, which is made if there is none.
 
     Raises:
         SourceError: inputs cannot be found, or lack a header.
-        InvalidArgument: the config names what the inputs have no column for, two columns cannot
+        InvalidArgument: the config names a column that the inputs do not have, two columns cannot
             both be columns of a table, or files that the run writes are among the inputs.
         ValueError: the plan in the directory was written by another release.
     """
@@ -115,7 +117,7 @@ def _refuse_own_files(listing: Listing, run: Run) -> None:
     Raises:
         InvalidArgument: an input pattern matches files of the output directory.
     """
-    job = _absolute(files.join(run.directory, JOB_RECORD))
+    job = _absolute(files.join(run.directory, JOB_RESOURCE))
     parts = _absolute(files.join(run.directory, PARTS)) + "/"
     for file in listing.files:
         uri = _absolute(file.uri)
@@ -131,10 +133,10 @@ def _absolute(uri: str) -> str:
 
 
 def pending_chunks(spec: BatchPredictSpec, run: Run) -> Iterator[Chunk]:
-    """Return the chunks of a run that this attempt has to do.
+    """Return the chunks of a run that are not finished.
 
-    A chunk is done if all of its rows are in undamaged parts. A chunk with a file that could not
-    be read is done again.
+    A chunk is finished if all of its rows are in undamaged parts. A chunk with a file that could
+    not be read is processed again.
     """
     chunks = plan_run(spec, run)
     done: set[int] = set()

@@ -18,7 +18,7 @@ from beam_batch_predict.files import File
 __all__ = ["RunPlan", "digest_of_files", "read_plan", "write_plan"]
 
 FORMAT = 3
-"""Of all files in the directory of parts; a run with another format cannot be resumed."""
+"""The format of all files in the directory of parts. Runs with other formats cannot be resumed."""
 
 _NAME = "run.plan"
 
@@ -27,11 +27,11 @@ class RunPlan(NamedTuple):
     """The plan of a run.
 
     Attributes:
-        settings: the settings that the results depend on, by name, as values of JSON.
-        versions: of the software, by name.
+        settings: the settings that the results depend on, by name, as JSON values.
+        versions: the versions of the software, by name.
         model: the files of the model.
-        chunks: how many.
-        listing: what to read, without the files, as from `Listing.to_json`.
+        chunks: the number of chunks.
+        listing: the input without its files, as `Listing.to_json` returns it.
         inputs: the files to read, in their order.
     """
 
@@ -44,7 +44,7 @@ class RunPlan(NamedTuple):
 
 
 def write_plan(plan: RunPlan, directory: str) -> None:
-    """Write a plan into the directory of a run's parts; replace one that is there."""
+    """Write a plan into the directory of a run's parts, or replace it."""
     head = {**plan._asdict(), "inputs": len(plan.inputs), "format": FORMAT}
     text = io.BytesIO()
     for value in (head, *plan.inputs):
@@ -53,10 +53,10 @@ def write_plan(plan: RunPlan, directory: str) -> None:
 
 
 def read_plan(directory: str) -> RunPlan | None:
-    """Read the plan in the directory of a run's parts; None where there is none.
+    """Read the plan in the directory of a run's parts; None if there is none.
 
     Raises:
-        ValueError: the plan is not whole, or another release has written it.
+        ValueError: the plan is not complete, or another release has written it.
     """
     uri = files.join(directory, _NAME)
     if not files.exists(uri):

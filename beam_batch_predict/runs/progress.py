@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 from beam_batch_predict import files
 from beam_batch_predict.files.errors import StorageUnavailable
-from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS
+from beam_batch_predict.sinks.naming import JOB_RESOURCE, PARTS
 from beam_batch_predict.sinks.parts.metadata import chunk_of_metadata
 
 __all__ = ["chunks_done", "showing_progress"]
@@ -22,7 +22,7 @@ SECONDS_BETWEEN = 10.0
 LONGEST_BETWEEN = 300.0
 
 SECONDS_TO_BEGIN = 120.0
-"""Time for workers to start, before a line says that none has."""
+"""The time after which a line reports that no worker has started."""
 
 
 def chunks_done(directory: str) -> int:
@@ -39,16 +39,16 @@ def showing_progress(
     seconds: float = SECONDS_BETWEEN,
     to_begin: float = SECONDS_TO_BEGIN,
 ) -> Iterator[None]:
-    """Show how many chunks are done, again and again until the block ends.
+    """Show the number of finished chunks regularly, until the block ends.
 
     The longer the block takes, the more time passes between two lines.
 
     Args:
         directory: the run's output directory.
-        chunks: how many chunks there are.
-        show: takes a line of text.
+        chunks: the number of chunks.
+        show: shows a line of text.
         seconds: time between the first lines.
-        to_begin: seconds for workers to start, before a line says that none has started.
+        to_begin: seconds after which a line reports that no worker has started.
     """
     stop = threading.Event()
     start = time.monotonic()
@@ -56,13 +56,13 @@ def showing_progress(
     def work() -> None:
         listing, warned = 0.0, False
         while not stop.wait(_pause(seconds, time.monotonic() - start, listing)):
-            asked = time.monotonic()
+            before = time.monotonic()
             try:
                 done = chunks_done(directory)
             except (OSError, StorageUnavailable):
                 continue  # the job does not depend on this listing
             finally:
-                listing = time.monotonic() - asked
+                listing = time.monotonic() - before
             elapsed = time.monotonic() - start
             show(f"{done} of {chunks} chunks done after {elapsed:.0f} s")
             if not (done or warned) and elapsed >= to_begin and not _has_begun(directory):
@@ -87,10 +87,10 @@ _NOT_BEGUN = (
 def _has_begun(directory: str) -> bool:
     """Whether `job.json` has a `startTime`, which the first worker writes."""
     try:
-        with files.open_file(files.join(directory, JOB_RECORD)) as file:
+        with files.open_file(files.join(directory, JOB_RESOURCE)) as file:
             return "startTime" in json.loads(file.read())
     except (OSError, ValueError, StorageUnavailable):
-        return True  # not known, so there is nothing to warn of
+        return True  # not known, so no warning
 
 
 def _pause(seconds: float, elapsed: float, listing: float) -> float:

@@ -1,4 +1,4 @@
-"""Resume of a run: which run it is, and whether its results would be the same."""
+"""The search for a run to resume, and the check that its results stay the same."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from beam_batch_predict.runs.fingerprint import (
 )
 from beam_batch_predict.runs.lock import in_use, is_locked
 from beam_batch_predict.runs.plan_file import RunPlan, read_plan
-from beam_batch_predict.runs.record import read_record
+from beam_batch_predict.runs.run import read_job_resource
 from beam_batch_predict.sinks.naming import (
-    JOB_RECORD,
+    JOB_RESOURCE,
     PARTS,
     run_pattern,
     shared_directory,
@@ -41,43 +41,43 @@ class Unfinished(NamedTuple):
     """A run that did not reach its end.
 
     Attributes:
-        directory: of the run.
-        create_time: of its job.
-        run: the name of its directory of parts.
+        directory: the directory of the run.
+        create_time: the creation time of its job.
+        name: the name of its directory of parts.
     """
 
     directory: str
     create_time: datetime.datetime
-    run: str
+    name: str
 
     @property
     def parts_directory(self) -> str:
         """The directory of its parts."""
-        return files.join(files.join(self.directory, PARTS), self.run)
+        return files.join(files.join(self.directory, PARTS), self.name)
 
 
 def find_unfinished(prefix: str, spec: BatchPredictSpec, display_name: str) -> Unfinished:
     """Find the newest unfinished run of a job that no other process works on.
 
     Args:
-        prefix: what the directories of the job's runs are in, or the directory of its only run.
-        spec: of the job.
-        display_name: of the job; runs of jobs with other names are ignored.
+        prefix: the parent directory of the job's runs, or the directory of its only run.
+        spec: the spec of the job.
+        display_name: the display name of the job; runs of jobs with other names are ignored.
 
     Raises:
         InvalidArgument: there is none, or another process works on each of them.
     """
     busy = ""
     for directory, create_time in _directories(prefix, spec):
-        record = _record_in(directory)
-        if record is None or record.get("displayName", record.get("jobId")) != display_name:
+        job = _job_in(directory)
+        if job is None or job.get("displayName", job.get("jobId")) != display_name:
             continue
-        if RunState.of(record) is RunState.SUCCEEDED:
+        if RunState.of(job) is RunState.SUCCEEDED:
             continue
-        run = _run_in(directory)
-        if not run:
+        name = _run_in(directory)
+        if not name:
             continue
-        unfinished = Unfinished(directory, create_time, run)
+        unfinished = Unfinished(directory, create_time, name)
         if not is_locked(unfinished.parts_directory):
             return unfinished
         busy = busy or unfinished.parts_directory
@@ -91,38 +91,38 @@ def find_unfinished(prefix: str, spec: BatchPredictSpec, display_name: str) -> U
 
 
 def _directories(prefix: str, spec: BatchPredictSpec) -> list[tuple[str, datetime.datetime]]:
-    """Return the directories of runs with the model's name and their times, newest first."""
+    """Return the run directories with the model's name and times, newest first."""
     if isinstance(spec.destination, GcsDestination) and not spec.destination.own_directory:
         directory = shared_directory(prefix)
-        time = _create_time(_record_in(directory) or {})
+        time = _create_time(_job_in(directory) or {})
         return [(directory, time)] if time else []
-    pattern = files.join(run_pattern(spec.model.display_name), JOB_RECORD)
+    pattern = files.join(run_pattern(spec.model.display_name), JOB_RESOURCE)
     directories = (file.uri.rpartition("/")[0] for file in files.match_in(prefix, pattern))
     found = []
     for directory in directories:
-        with contextlib.suppress(ValueError):  # not of a run, though its name is similar
+        with contextlib.suppress(ValueError):  # not the directory of a run, but with a similar name
             found.append((directory, time_of_directory(directory)))
     return sorted(found, key=itemgetter(1), reverse=True)
 
 
-def _create_time(record: Mapping[str, Any]) -> datetime.datetime | None:
-    """Return the time at which a job was made, from its resource."""
+def _create_time(job: Mapping[str, Any]) -> datetime.datetime | None:
+    """Return the creation time of a job, from its resource."""
     try:
-        time = datetime.datetime.fromisoformat(str(record.get("createTime")).replace("Z", "+00:00"))
+        time = datetime.datetime.fromisoformat(str(job.get("createTime")).replace("Z", "+00:00"))
     except ValueError:
         return None
     return time if time.tzinfo else time.replace(tzinfo=datetime.timezone.utc)
 
 
-def _record_in(directory: str) -> dict[str, Any] | None:
+def _job_in(directory: str) -> dict[str, Any] | None:
     try:
-        return read_record(directory)
+        return read_job_resource(directory)
     except (OSError, ValueError):
         return None
 
 
 def _run_in(directory: str) -> str:
-    """Return the name of the run whose plan is in a directory; empty where there is none."""
+    """Return the name of the run whose plan is in a directory; empty if none is."""
     found = files.match_in(directory, f"{PARTS}/*/run.plan")
     return found[0].uri.split("/")[-2] if found else ""
 
@@ -131,7 +131,7 @@ def check_resumable(unfinished: Unfinished, spec: BatchPredictSpec) -> list[str]
     """Check that a resumed run gives the results that the run would have given.
 
     Returns:
-        Differences that are allowed, in sentences.
+        The allowed differences, as texts.
 
     Raises:
         InvalidArgument: the inputs, the model or the options are not those of the run; the
@@ -142,7 +142,7 @@ def check_resumable(unfinished: Unfinished, spec: BatchPredictSpec) -> list[str]
     except ValueError as error:
         raise _refused(unfinished, [str(error)]) from error
     if plan is None:
-        raise _refused(unfinished, ["its plan is gone"])
+        raise _refused(unfinished, ["its plan is missing"])
     if has_publication(unfinished.parts_directory):
         return []  # all rows are done: changes of the inputs no longer matter
     reasons = [
@@ -174,14 +174,14 @@ def _changes(what: str, before: Sequence[File], after: Sequence[File]) -> list[s
     """Describe the changes of files, a few of them by name."""
     found = list(_each_change(what, before, after))
     more = len(found) - _MOST_NAMED
-    return found[:_MOST_NAMED] + ([f"and {more} more like that"] if more > 0 else [])
+    return found[:_MOST_NAMED] + ([f"and {more} more"] if more > 0 else [])
 
 
 def _each_change(what: str, before: Sequence[File], after: Sequence[File]) -> Iterator[str]:
     old, new = ({file.uri: file for file in side} for side in (before, after))
     for uri, file in old.items():
         if uri not in new:
-            yield f"{what} {uri} is gone"
+            yield f"{what} {uri} is missing"
         elif new[uri] != file:
             sizes = f"from {file.size} to {new[uri].size} bytes"
             yield f"{what} {uri} was changed" + (
@@ -196,5 +196,5 @@ def _refused(unfinished: Unfinished, reasons: Sequence[str]) -> InvalidArgument:
     lines = "".join(f"\n  {reason}" for reason in reasons)
     return InvalidArgument(
         f"cannot resume the run in {unfinished.directory}:{lines}",
-        "restore what the run began with, or start the job without --resume",
+        "restore the inputs, the model and the options, or start the job without --resume",
     )

@@ -19,7 +19,7 @@ from beam_batch_predict import files
 from beam_batch_predict.spec import FileNames
 
 __all__ = [
-    "JOB_RECORD",
+    "JOB_RESOURCE",
     "MANIFEST",
     "PARTS",
     "Naming",
@@ -34,17 +34,17 @@ __all__ = [
     "time_of_directory",
 ]
 
-JOB_RECORD = "job.json"
+JOB_RESOURCE = "job.json"
 
 MANIFEST = "manifest.json"
 
 PARTS = "_parts"
-"""Where unpublished parts are. Readers of directories skip names with an underscore."""
+"""The directory of unpublished parts. Readers of directories skip names with an underscore."""
 
 _TEMPORARY = "beam-batch-predict-"
 
 _LONGEST_NAME = 128
-"""Bytes of a model's name. Most file systems take names of 255 bytes."""
+"""The most bytes of a model's name. Most file systems allow names of 255 bytes."""
 
 _UNUSUAL = re.compile(r"[^\w.-]+")
 
@@ -53,7 +53,7 @@ def output_directory(prefix: str, display_name: str, create_time: datetime.datet
     """The directory of one run.
 
     Characters of the model's name other than letters, digits, `_`, `.` and `-` become `_`, and
-    a long name is cut. So any model name makes one name of a directory.
+    a long name is cut. So any model name gives the name of one directory.
 
     Example:
         >>> time = datetime.datetime(2026, 1, 2, 3, 4, 5, 678000, datetime.timezone.utc)
@@ -82,7 +82,7 @@ def run_pattern(display_name: str) -> str:
 
 
 def time_of_directory(directory: str) -> datetime.datetime:
-    """When the job was created whose run has this directory.
+    """The creation time of the job whose run has this directory.
 
     Raises:
         ValueError: it is not the directory of a run.
@@ -122,16 +122,16 @@ class Naming(Protocol):
     """
 
     patterns: tuple[str, ...]
-    """Of the names of published files; no other file has such a name."""
+    """Patterns of the names of published files; no other file has such a name."""
 
     error_patterns: tuple[str, ...]
-    """Of the names of errors files."""
+    """Patterns of the names of errors files."""
 
     header: str
-    """The CSV file of the names of the columns; empty where each file has them itself."""
+    """The name of the CSV file with the names of the columns; empty if each file has them."""
 
     stats: str
-    """The file that counts errors; empty where there is none."""
+    """The name of the file that counts errors; empty if there is none."""
 
     def predictions(self, extension: str, count: int) -> list[str]:
         """The names of `count` files of predictions."""
@@ -140,7 +140,7 @@ class Naming(Protocol):
         """The names of `count` files of errors."""
 
     def errors_of_failure(self, extension: str, chunk: int, chunks: int, first_row: int) -> str:
-        """The name of the errors of a part of a run that publishes nothing."""
+        """The name of the errors file of a part of a run that publishes nothing."""
 
 
 class NumberedNames:
@@ -164,7 +164,7 @@ class NumberedNames:
         return self._numbered("errors", extension, count)
 
     def errors_of_failure(self, extension: str, chunk: int, chunks: int, first_row: int) -> str:
-        """The name of the errors of a part: numbered by its chunk.
+        """The name of the errors file of a part, with the number of its chunk.
 
         Example:
             >>> NumberedNames().errors_of_failure("jsonl", 4, 9, 0)
@@ -203,7 +203,7 @@ class ShardedNames:
         return self._numbered("prediction.errors", extension, count)
 
     def errors_of_failure(self, extension: str, chunk: int, chunks: int, first_row: int) -> str:
-        """The name of the errors of a part: numbered by its chunk, of all chunks there are.
+        """The name of the errors file of a part, with the number of its chunk and of all chunks.
 
         Example:
             >>> ShardedNames().errors_of_failure("jsonl", 4, 9, 0)
@@ -233,7 +233,7 @@ _NAMINGS: dict[FileNames, Naming] = {
 
 
 def naming_of(names: FileNames) -> Naming:
-    """The naming of files.
+    """The names of this kind.
 
     Example:
         >>> naming_of(FileNames.NUMBERED).predictions("csv", 1)

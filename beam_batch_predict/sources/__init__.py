@@ -1,1 +1,1 @@
-"""The plan of chunks, and chunks to batches of rows."""
+"""The chunk plan, and chunks to batches of rows."""

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 __all__ = ["TableSession", "json_fields", "open_session", "session_chunks"]
 
 MAX_STREAMS = 1000
-"""Streams that BigQuery makes at most without a requested minimum."""
+"""The most streams that BigQuery makes without a requested minimum."""
 
 PLAN_SECONDS = 120
 """Seconds of retries for a service that does not answer; Google's clients retry for 600."""
@@ -54,10 +54,10 @@ class TableSession(NamedTuple):
 
     Attributes:
         shown: the name of the table in messages.
-        expires: when the session expires.
+        expires: the time at which the session expires.
         streams: the resource names of the read streams.
         columns: the names of the columns to read, in their order.
-        json_fields: as in `TableStream`.
+        json_fields: see `TableStream`.
     """
 
     shown: str
@@ -67,12 +67,12 @@ class TableSession(NamedTuple):
     json_fields: Mapping[str, Any]
 
     def to_json(self) -> dict[str, Any]:
-        """The session as values of JSON."""
+        """Return the session as a JSON object."""
         return {**self._asdict(), "expires": self.expires.isoformat()}
 
     @staticmethod
     def from_json(value: Mapping[str, Any]) -> TableSession:
-        """The session of such values."""
+        """Return the session that has this JSON form."""
         return TableSession(
             value["shown"],
             datetime.datetime.fromisoformat(value["expires"]),
@@ -102,13 +102,16 @@ def open_session(source: BigQuery, select: Select) -> TableSession:
     texts = json_fields(field for field in found.table.schema if field.name in found.columns)
     streams = tuple(stream.name for stream in session.streams)
     expires = session.expire_time
-    # Google's own subclass of datetime has no isoformat with a zone.
+    # `isoformat` of Google's subclass of datetime omits the time zone.
     expires = datetime.datetime.fromtimestamp(expires.timestamp(), datetime.timezone.utc)
     return TableSession(found.shown, expires, streams, tuple(found.columns), texts)
 
 
 def session_chunks(source: BigQuery, session: TableSession) -> list[Chunk]:
-    """The chunks of a session, one for each stream; for an empty table one without rows."""
+    """Return the chunks of a session, one for each stream.
+
+    An empty table has one chunk without rows.
+    """
     common: dict[str, Any] = {"format": "bigquery", "columns": session.columns}
     total = len(session.streams)
     return [
@@ -127,9 +130,9 @@ class _Found(NamedTuple):
     """A table that can be read.
 
     Attributes:
-        table: as the REST API describes it.
+        table: its description by the REST API.
         shown: its name in messages.
-        columns: to read.
+        columns: the columns to read.
         row_restriction: a filter that is not applied yet.
     """
 
@@ -140,7 +143,7 @@ class _Found(NamedTuple):
 
 
 def json_fields(fields: Iterable[SchemaField]) -> dict[str, Any]:
-    """The fields with JSON values: by name True, or for a record the same of its fields.
+    """Return the fields with JSON values: by name True, or a mapping for a RECORD.
 
     Example:
         >>> from google.cloud.bigquery import SchemaField
@@ -155,7 +158,7 @@ def json_fields(fields: Iterable[SchemaField]) -> dict[str, Any]:
 
 
 def _found(client: Client, source: BigQuery, select: Select) -> _Found:
-    """The table to read, if necessary made by a query."""
+    """Find the table to read, or let a query make it."""
     if source.query:
         return _queried(client, source, select)
     shown = f"bq://{source.table}"
@@ -210,7 +213,7 @@ def _queried(client: Client, source: BigQuery, select: Select) -> _Found:
         raise _refused(f"the query: expected a SELECT, found {plan.statement_type}")
     if plan.schema:
         select(tuple(field.name for field in plan.schema))  # a dry run, which costs nothing
-    # An existing job is found by its location only.
+    # An existing job can be found only with its location.
     job = _run_query(client, source, source.query, "the query", location or plan.location)
     shown = f"query job {job.project}:{job.location}.{job.job_id}"
     table = _result_of(client, job, shown)
@@ -218,7 +221,10 @@ def _queried(client: Client, source: BigQuery, select: Select) -> _Found:
 
 
 def _location(client: Client, source: BigQuery) -> str | None:
-    """The location of the query's default dataset; None without permission to read it."""
+    """Return the location of the query's default dataset.
+
+    The result is None without permission to read it.
+    """
     from google.api_core.exceptions import Forbidden
 
     project, dataset, _ = source.parts
@@ -316,7 +322,7 @@ def _make_session(project: str, source: BigQuery, found: _Found) -> ReadSession:
 
 
 def _stream_count(table: Table, chunk_bytes: int) -> int:
-    """How many streams to request, by the size of all columns of the table."""
+    """Return how many streams to request, by the size of all columns of the table."""
     buffered = table.streaming_buffer.estimated_bytes if table.streaming_buffer else 0
     size = (table.num_bytes or 0) + (buffered or 0)
     return min(max(-(-size // chunk_bytes), 1), MAX_STREAMS)

@@ -31,25 +31,25 @@ ROWS_AT_ONCE = 4096
 """Rows of a message that are yielded together."""
 
 BYTES_AT_ONCE = 4 * 1024 * 1024
-"""Bytes of the same; a single row may have more."""
+"""Bytes of a message that are yielded together; a single row may have more."""
 
 MOST_FAILURES = 6
-"""Consecutive failures, without a message between them."""
+"""The most consecutive failures without a message between them."""
 
 FIRST_WAIT = 0.2
 LONGEST_WAIT = 30.0
 """Seconds before reading resumes: see `retries.waits`."""
 
 CONNECT_SECONDS = 600
-"""Seconds that Google's client retries a service that does not answer, as with REST."""
+"""Seconds for which Google's client retries if the service does not answer, as with REST."""
 
 
 def read_stream(span: Span, chunk: Chunk) -> Iterator[Rows]:
-    """The rows of a chunk that is a read stream.
+    """Yield the rows of a chunk that is a read stream.
 
     Args:
-        span: has the name of the stream for messages.
-        chunk: has the stream, and the columns in their order.
+        span: the span with the name of the stream, for messages.
+        chunk: the chunk with the stream, and the columns in their order.
 
     Raises:
         SourceError: the stream cannot be read, or not to its end; its session has expired.
@@ -68,12 +68,12 @@ def rows_of(
     json_fields: Mapping[str, Any],
     first_row: int = 0,
 ) -> Iterator[Rows]:
-    """The rows of a message, some at a time.
+    """Yield the rows of a message, some at a time.
 
     Args:
-        batch: as BigQuery sends it.
+        batch: the message, as BigQuery sends it.
         columns: the names of the columns, in their order.
-        json_fields: as in `TableStream`.
+        json_fields: see `TableStream`.
         first_row: the number of the first row.
     """
     arrays = [
@@ -93,7 +93,7 @@ def rows_of(
 
 
 def _batches(shown: str, stream: TableStream) -> Iterator[pa.RecordBatch]:
-    """The messages of a stream, each once."""
+    """Yield the messages of a stream, each once."""
     with google_errors(f"{shown} cannot be read", SourceError):
         client = stream.clients.storage()
     with client:
@@ -103,7 +103,7 @@ def _batches(shown: str, stream: TableStream) -> Iterator[pa.RecordBatch]:
 def _resumed(
     shown: str, stream: TableStream, client: BigQueryReadClient
 ) -> Iterator[pa.RecordBatch]:
-    """The messages of a stream, each once, also over broken connections.
+    """Yield the messages of a stream, each once, also if connections break.
 
     Google's client resumes after a broken connection or if the service was not available. This
     function resumes at the same row after other transient faults.
@@ -144,10 +144,10 @@ def _schema(reply: Any) -> pa.Schema:
 
 
 def _record_batch(shown: str, reply: Any, schema: pa.Schema) -> pa.RecordBatch:
-    """The rows of a message, decompressed.
+    """Return the rows of a message, decompressed.
 
     Raises:
-        SourceError: they are not the rows that BigQuery announced.
+        SourceError: the message does not contain the rows that BigQuery announced.
     """
     data = reply.arrow_record_batch.serialized_record_batch
     try:
@@ -179,7 +179,7 @@ def _expired(shown: str, stream: TableStream, error: Exception) -> SourceError:
 
 
 def _marked(array: pa.Array, kind: Any) -> pa.Array:
-    """An array whose JSON texts have the type of JSON."""
+    """Return an array whose JSON texts have the type of JSON."""
     null = array.is_null() if array.null_count else None
     if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
         return type(array).from_arrays(array.offsets, _marked(array.values, kind), mask=null)

@@ -3,9 +3,8 @@
 A file that is cut short must not read as a shorter file: rows would be lost silently.
 Beam's `CompressedFile` and zstandard's `stream_reader` read a truncated stream to its last
 block and stop; `BZ2File` ignores a damaged second stream; `GzipFile` loses the content before
-a fault. So this module uses the decompressors of the libraries, frame by frame.
-
-They lose the content before a fault in the same piece of `PRESSED_BYTES`.
+a fault. So this module uses the decompressors of the libraries, frame by frame. These lose the
+content before a fault only in the same piece of `PRESSED_BYTES`.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ PRESSED_BYTES = 1024
 """Compressed bytes per step. Those of zstd may expand 32,768 times.
 
 Those of gzip expand 1,032 times; those of bzip2 a million times, so its output is taken in
-pieces. The chunk of a row in a shared file depends on this number (`Bounds`): with another value
-a resumed run would have other chunks.
+pieces. If several chunks share a file, the chunk of a row depends on this number (`Bounds`): with
+another value a resumed run would have other chunks.
 """
 
 READ_ERRORS = (OSError, EOFError, zlib.error, zstandard.ZstdError)
@@ -35,7 +34,7 @@ READ_ERRORS = (OSError, EOFError, zlib.error, zstandard.ZstdError)
 
 
 def is_compressed(uri: str) -> bool:
-    """Whether a file is compressed, by its extension.
+    """Return whether a file is compressed, by its extension.
 
     Example:
         >>> is_compressed("gs://bucket/in.jsonl.gz"), is_compressed("in.jsonl")
@@ -89,25 +88,25 @@ class Bounds:
             raise EOFError(f"the file has become shorter: it had {self.stop} bytes or more")
 
     def is_behind(self, offset: int) -> bool:
-        """Whether content at an offset, known or next, is after the bounds."""
+        """Return whether content at this offset is certainly after the bounds."""
         return self.end is not None and offset >= self.end
 
     def within(self, offsets: Sequence[int]) -> slice:
-        """The slice of ascending offsets of known content that are inside the bounds."""
+        """Return the slice of the ascending offsets that are inside the bounds."""
         count = len(offsets)
         first = count if self.first is None else bisect_left(offsets, self.first)
         return slice(first, count if self.end is None else bisect_left(offsets, self.end))
 
 
 def blocks(file: BinaryIO, uri: str, bounds: Bounds | None = None) -> Iterator[bytes]:
-    """The content of a file from its position, decompressed as its extension says.
+    """Yield the content of a file from its position, decompressed by its extension.
 
-    Content before a fault is yielded before the error is raised.
+    The content before a fault is yielded before the error is raised.
 
     Args:
         file: the file, with `seek`; `read(n)` returns n bytes except at its end.
         uri: its name.
-        bounds: of a range of the file; set before its content is yielded.
+        bounds: the bounds of a range of the file; set before its content is yielded.
 
     Raises:
         OSError, EOFError, zlib.error, zstandard.ZstdError: see `READ_ERRORS`; the file
@@ -148,12 +147,12 @@ def _gzip_member() -> _Frame:
 
 
 def _at_once(frame: _Frame, data: bytes) -> Iterator[bytes]:
-    """The content that further bytes produce."""
+    """Yield the content that further bytes produce."""
     yield frame.decompress(data)
 
 
 def _in_pieces(frame: Any, data: bytes) -> Iterator[bytes]:
-    """The same, of a decompressor with a limit for its output."""
+    """Yield the same for a decompressor with a limit for its output."""
     yield frame.decompress(data, BLOCK_BYTES)
     while not (frame.needs_input or frame.eof):
         yield frame.decompress(b"", BLOCK_BYTES)
@@ -163,9 +162,9 @@ class _Kind(NamedTuple):
     """A kind of compression.
 
     Attributes:
-        name: of its program.
-        new_frame: begins a frame.
-        feed: decompresses bytes in a frame.
+        name: the name of its program.
+        new_frame: makes the decompressor of a frame.
+        feed: decompresses bytes of a frame.
         padding: bytes that may follow any frame.
     """
 
@@ -186,7 +185,7 @@ def _kind_of(uri: str) -> _Kind | None:
 
 
 def _frames(file: BinaryIO, kind: _Kind, bounds: Bounds) -> Iterator[bytes]:
-    """The content of all frames."""
+    """Yield the content of all frames."""
     frame, whole = None, 0
     at, total = file.tell(), 0
     for block in _read(file, PRESSED_BYTES):
@@ -204,7 +203,7 @@ def _frames(file: BinaryIO, kind: _Kind, bounds: Bounds) -> Iterator[bytes]:
             rest = frame.unused_data if frame.eof else b""
             frame, whole = (None, whole + 1) if frame.eof else (frame, whole)
     bounds.check_end(at)
-    # No plan has an empty file, so a file without a frame is cut.
+    # A plan has no empty files, so a file without a frame is cut.
     if frame or not whole:
         raise EOFError(
             "compressed file ended before the end-of-stream marker was reached: "
@@ -213,7 +212,7 @@ def _frames(file: BinaryIO, kind: _Kind, bounds: Bounds) -> Iterator[bytes]:
 
 
 def _together(parts: Iterator[bytes]) -> Iterator[bytes]:
-    """The same bytes in fewer parts, up to a block each; an error is raised after them."""
+    """Yield the same bytes in fewer parts, each at most a block; raise an error after them."""
     waiting: list[bytes] = []
     size = 0
     try:
@@ -237,7 +236,10 @@ def _cut(content: bytes) -> Iterator[bytes]:
 
 
 def _damage(kind: str, error: Exception, nothing: bool) -> str:
-    """The problem of a file, and what to do; `nothing` if none of it could be read."""
+    """Return the problem of a file, and advice.
+
+    `nothing` means that none of it could be read.
+    """
     if "requires too much memory" in str(error):  # zstd's, of a window beyond 128 MiB
         return f"{error}: compress the file again, without --long or --ultra"
     if nothing:

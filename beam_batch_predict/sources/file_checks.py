@@ -17,13 +17,15 @@ _KINDS = (
 )
 
 _OF_THE_SYSTEM = ("/proc/", "/sys/")
-"""Directories of files that are views of the kernel; reading some waits forever."""
+"""Directories whose files the kernel makes; reading some of these waits forever."""
 
 
 def special_file_problem(uri: str) -> str:
-    """Why a local file is not a file of data; empty if it may be one, or does not exist.
+    """Return why a local file is not a file of data.
 
-    Pipes and devices may give bytes without end, or never any. Links are followed.
+    The result is empty if it may be one, or does not exist.
+
+    Reading a pipe or a device may never end, or may wait forever. Links are followed.
 
     Example:
         >>> special_file_problem("/dev/zero")
@@ -40,5 +42,5 @@ def special_file_problem(uri: str) -> str:
         return ""
     kind = next((name for is_kind, name in _KINDS if is_kind(mode)), "")
     if path.startswith(_OF_THE_SYSTEM):
-        kind = kind or "a view of the system"
+        kind = kind or "a file that the kernel makes"
     return f"it is {kind}, not a file of data" if kind else ""

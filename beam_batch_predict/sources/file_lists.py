@@ -25,13 +25,13 @@ FILES_AT_ONCE = 16
 """Files read at the same time, to wait for storage once for all of them."""
 
 BYTES_AT_ONCE = 4 * 1024 * 1024
-"""Bytes of a file that are read in advance; the rest of a larger file is read in its turn."""
+"""Bytes of a file that are read in advance; the rest is read when the file is yielded."""
 
 BYTES_TOGETHER = 4 * 1024 * 1024
 """Files are yielded when they have this many bytes together, or are `FILES_AT_ONCE`."""
 
 LONGEST_NAME = 64 * 1024
-"""Bytes of a line; no file system has such long names."""
+"""The most bytes of a line; no file system has such long names."""
 
 _LONGEST_REASON = 1000
 
@@ -49,7 +49,7 @@ _TOO_LONG = Status(
 
 
 class ListedFile(NamedTuple):
-    """A file of a list: its URI, and its content or the reason why it has none."""
+    """A file of a list: its URI, and its content or the reason why it was not read."""
 
     uri: str
     content: bytes | Status
@@ -69,15 +69,14 @@ Open = Callable[[str], BinaryIO]
 def read_listed_files(
     span: Span, open_file: Open, max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
 ) -> Iterator[Rows]:
-    """The files whose lines begin in a span, in the order of the list.
+    """Yield the files whose lines begin in a span, in the order of the list.
 
     A file that cannot be read, a pipe, a device, and a file of more than `max_bytes` is a row
     with a `Status`, as is a line of more than `LONGEST_NAME`; the others are read. At most
     `FILES_AT_ONCE` are read at a time, each up to `BYTES_AT_ONCE`, except the next to yield.
 
     Raises:
-        OSError, EOFError, zlib.error, zstandard.ZstdError: the list cannot be read, or not to its
-            end.
+        OSError, EOFError, zlib.error, zstandard.ZstdError: the list cannot be read to its end.
     """
     with ThreadPoolExecutor(FILES_AT_ONCE, "listed-files") as pool:
         for lines in read_lines(span, open_file, LONGEST_NAME):
@@ -100,7 +99,7 @@ def _together(files: Iterator[ListedFile], offsets: Sequence[int]) -> Iterator[R
 def _in_order(
     pool: ThreadPoolExecutor, lines: Sequence[Any], open_file: Open, max_bytes: int
 ) -> Iterator[ListedFile]:
-    """The files of some lines; while one is waited for, the next are read."""
+    """Yield the files of some lines; read the next files at the same time."""
     begun: deque[Future[_Begun]] = deque()
     try:
         for line in lines:
@@ -149,7 +148,7 @@ def _begin(line: bytes | Status, open_file: Open, max_bytes: int) -> _Begun:
 
 
 def _end(begun: _Begun, max_bytes: int) -> ListedFile:
-    """A file with the rest of its content."""
+    """Return a file with the rest of its content."""
     content = begun.content
     if begun.file is not None and isinstance(content, bytes):
         try:
@@ -162,7 +161,7 @@ def _end(begun: _Begun, max_bytes: int) -> ListedFile:
 
 
 def _read(file: BinaryIO, size: int) -> bytes:
-    """Read bytes of a file, fewer only at its end: one call may return fewer."""
+    """Read bytes of a file, fewer only at its end: a single call of `read` may return fewer."""
     parts: list[bytes] = []
     while size and (part := file.read(size)):
         parts.append(part)
@@ -178,7 +177,7 @@ def _within_limit(content: bytes, max_bytes: int) -> bytes | Status:
 
 
 def _status(error: Exception) -> Status:
-    """Why a file could not be read."""
+    """Return why a file could not be read."""
     if isinstance(error, FileNotFoundError):
         return Status(Code.NOT_FOUND, "there is no such file")
     if isinstance(error, PermissionError):
@@ -194,7 +193,7 @@ def _status(error: Exception) -> Status:
 
 
 def _unquoted(text: str) -> str:
-    """The URI in a line, which may be a quoted CSV cell.
+    """Return the URI in a line, which may be a quoted CSV cell.
 
     Example:
         >>> _unquoted('"gs://bucket/a.jpg"')

@@ -1,4 +1,4 @@
-"""The columns of self-describing files: those of the first readable file."""
+"""Columns of self-describing files: those of the first readable file."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from beam_batch_predict.sources.compression import READ_ERRORS
 __all__ = ["first_columns"]
 
 MOST_FILES = 20
-"""Files that are tried: if none of them can be read, the job is wrong, not a file."""
+"""The most files that are tried: if none of them can be read, the job is wrong, not a file."""
 
 
 def first_columns(files: Iterable[File], read: Callable[[str], Sequence[str]]) -> tuple[str, ...]:
-    """The names of the columns of the first file that can be read.
+    """Return the names of the columns of the first file that can be read.
 
     A damaged file does not fail the job, even if it is the first: reading reports it. Empty
     files have no columns.
@@ -25,7 +25,7 @@ def first_columns(files: Iterable[File], read: Callable[[str], Sequence[str]]) -
         read: returns the columns of a file.
 
     Raises:
-        SourceError: none of the first files can be read; it has the error of the first.
+        SourceError: none of the first files can be read; the message has the error of the first.
     """
     first: SourceError | None = None
     tried = 0

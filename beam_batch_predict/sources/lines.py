@@ -27,9 +27,9 @@ class Lines(NamedTuple):
 
     Attributes:
         rows: the lines; none for one line that is too long to be kept.
-        offsets: of the first byte of each.
+        offsets: the offset of the first byte of each line.
         returns: whether a line may have a carriage return.
-        quotes: number of quotes in a line that is too long.
+        quotes: the number of quotes in a line that is too long.
     """
 
     rows: list[bytes]
@@ -43,24 +43,23 @@ def read_lines(
     open_file: Callable[[str], BinaryIO],
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
 ) -> Iterator[Rows]:
-    """The lines that begin in a span, without line ends; blank lines are not rows.
+    """Yield the lines that begin in a span, without line ends; blank lines are not rows.
 
     Lines end with LF or CRLF; the last may have no end. A UTF-8 byte order mark at the
     start of the file is left out.
 
     Args:
-        span: the byte range; `stop=None` reads to the end of the file. A file is decompressed
-            as its extension says, from its beginning, and offsets count decompressed bytes.
+        span: the byte range; `stop=None` reads to the end of the file. A file with the extension of
+            a compression is decompressed from its beginning, and offsets count decompressed bytes.
         open_file: opens a URI for reading bytes, with `seek`.
-        max_bytes: of a line, without its LF. A longer one is a row with a `Status`; it is not
-            kept in memory, and not read to its end if that is in another span.
+        max_bytes: the most bytes of a line without its LF. A longer one is a row with a `Status`;
+            it is not kept in memory, and not read to its end if the end is in another span.
 
     Yields:
-        The lines of about a megabyte at a time.
+        Lines of about a megabyte at a time.
 
     Raises:
-        OSError, EOFError, zlib.error, zstandard.ZstdError: the file cannot be read, or not to its
-            end.
+        OSError, EOFError, zlib.error, zstandard.ZstdError: the file cannot be read to its end.
     """
     with open_file(span.uri) as file:
         if span.stop is None:
@@ -72,7 +71,7 @@ def read_lines(
 
 
 def too_long(offset: int, max_bytes: int) -> Rows:
-    """The row of a line that is too long, at an offset."""
+    """Make the row of a line that is too long, at an offset."""
     message = (
         f"the line is longer than the {max_bytes} bytes that --max_instance_bytes allows; "
         "each instance must be on a line of its own, which ends with LF or CRLF"
@@ -91,9 +90,10 @@ def split_lines(
     Args:
         content: the blocks.
         at: the offset of the first byte.
-        max_bytes: of a line; a longer one is yielded alone, with an offset and no row.
-        keeps_blank: whether to keep all blank lines, or only some: a small compressed file may
-            have thousands of millions of them.
+        max_bytes: the most bytes of a line; a longer one is yielded alone, with an offset and no
+            row.
+        keeps_blank: whether to keep all blank lines; otherwise most are dropped, because a small
+            compressed file may have billions of them.
 
     Example:
         >>> [lines.rows for lines in split_lines([b"a\nb", b"c\n"], 10)]
@@ -131,12 +131,12 @@ def split_lines(
 
 
 class _Unfinished:
-    """A line whose end is not read yet.
+    """A line whose end has not been read yet.
 
     Attributes:
-        parts: of the line; None once it is too long.
-        size: in bytes.
-        quotes: their number, if it is too long.
+        parts: the parts of the line; None once it is too long.
+        size: the number of its bytes.
+        quotes: the number of its quotes, if it is too long.
         returns: whether it has a carriage return.
     """
 
@@ -159,7 +159,7 @@ class _Unfinished:
 
 
 def _without_too_long(lines: Lines, max_bytes: int) -> Iterator[Lines]:
-    """The same lines, with each that is too long alone."""
+    """Yield the same lines, each line that is too long alone."""
     rows, offsets, returns, _ = lines
     long = [at for at, row in enumerate(rows) if len(row) > max_bytes]
     for before, at in pairwise([-1, *long, len(rows)]):
@@ -170,14 +170,14 @@ def _without_too_long(lines: Lines, max_bytes: int) -> Iterator[Lines]:
 
 
 def _lines_of_range(file: BinaryIO, span: Span, max_bytes: int) -> Iterator[Lines]:
-    """Lines whose first byte is in a span, or in the content of the span."""
+    """Yield the lines whose first byte is in a span, or in the content of the span."""
     bounds = Bounds(span.start, span.stop)
     at = 0 if is_compressed(span.uri) else max(span.start - 1, 0)
     file.seek(at)
     content: Iterable[bytes] = blocks(file, span.uri, bounds)
     if span.start > 0 and is_compressed(span.uri):
-        content, at = _behind(iter(content), bounds)
-    content = _reaching(content, at, bounds, max_bytes)
+        content, at = _from_bounds(iter(content), bounds)
+    content = _up_to_bounds(content, at, bounds, max_bytes)
     if span.start > 0 and bounds.first != 0:
         content, at = _skip_line(iter(content), at, bounds)
     for lines in split_lines(content, at, max_bytes, keeps_blank=False):
@@ -189,8 +189,8 @@ def _lines_of_range(file: BinaryIO, span: Span, max_bytes: int) -> Iterator[Line
             return
 
 
-def _behind(content: Iterator[bytes], bounds: Bounds) -> tuple[Iterable[bytes], int]:
-    """The content from the byte before the bounds, and its offset."""
+def _from_bounds(content: Iterator[bytes], bounds: Bounds) -> tuple[Iterable[bytes], int]:
+    """Return the content from the byte before the bounds, and its offset."""
     at, before = 0, b""
     for block in content:
         first = bounds.first
@@ -203,8 +203,10 @@ def _behind(content: Iterator[bytes], bounds: Bounds) -> tuple[Iterable[bytes], 
     return (), at
 
 
-def _reaching(content: Iterable[bytes], at: int, bounds: Bounds, max_bytes: int) -> Iterator[bytes]:
-    """The same blocks, up to the end of the last line that begins inside, or its limit."""
+def _up_to_bounds(
+    content: Iterable[bytes], at: int, bounds: Bounds, max_bytes: int
+) -> Iterator[bytes]:
+    """Yield the same blocks, up to the end of the last line that begins inside, or its limit."""
     for block in content:
         at += len(block)
         yield block
@@ -213,7 +215,10 @@ def _reaching(content: Iterable[bytes], at: int, bounds: Bounds, max_bytes: int)
 
 
 def _skip_line(content: Iterator[bytes], at: int, bounds: Bounds) -> tuple[Iterable[bytes], int]:
-    """The content after the first line end, and its offset; nothing after the bounds."""
+    """Return the content after the first line end, and its offset.
+
+    There is no content after the bounds.
+    """
     for block in content:
         end = block.find(b"\n")
         at += len(block) if end < 0 else end + 1
@@ -225,7 +230,7 @@ def _skip_line(content: Iterator[bytes], at: int, bounds: Bounds) -> tuple[Itera
 
 
 def as_rows(lines: Lines) -> Rows:
-    """Lines as rows, without final carriage returns, byte order mark and blank lines."""
+    """Make rows of lines, without final carriage returns, byte order mark and blank lines."""
     rows, offsets, returns, _ = lines
     size = offsets[-1] - offsets[0] + len(rows[-1]) if rows else 0
     if offsets and offsets[0] == 0 and rows[0].startswith(_BOM):

@@ -51,10 +51,10 @@ __all__ = [
 ]
 
 FILES_PER_CHUNK = 256
-"""Small files in one chunk, at most: opening them must not be most of the work."""
+"""The most files in one chunk: opening small files must not be most of the work."""
 
 MOST_CHUNKS = 200_000
-"""Chunks of a plan, about: the plan is in memory, so larger inputs have larger chunks."""
+"""About the most chunks of a plan: it is in memory, so larger inputs have larger chunks."""
 
 LISTED_AT_ONCE = 8
 """Patterns that are listed at the same time."""
@@ -70,7 +70,7 @@ class Listing(NamedTuple):
     """The content of a source when it was listed; the chunk plan is made from it.
 
     Attributes:
-        files: in input order.
+        files: the files, in input order.
         columns: the chunks' `columns`.
         session: the read session of a table, which has no files.
     """
@@ -80,13 +80,13 @@ class Listing(NamedTuple):
     session: TableSession | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """Columns and session as values of JSON, without the files."""
+        """The columns and the session as a JSON object, without the files."""
         session = None if self.session is None else self.session.to_json()
         return {"columns": list(self.columns), "session": session}
 
     @staticmethod
     def from_json(value: Mapping[str, Any], files: Iterable[File]) -> Listing:
-        """The listing of such values and the files."""
+        """The listing of such an object and the files."""
         session = value["session"] and TableSession.from_json(value["session"])
         return Listing(tuple(files), tuple(value["columns"]), session)
 
@@ -100,13 +100,13 @@ def plan(
     """List a source and return its chunks, in input order.
 
     Args:
-        source: what to read.
+        source: the source to read.
         match: lists the files that a pattern matches.
         open_file: opens a URI for reading bytes.
-        select: as in `list_source`.
+        select: see `list_source`.
 
     Raises:
-        SourceError: as `list_source` does.
+        SourceError: see `list_source`.
     """
     return chunks_of_listing(source, list_source(source, match, open_file, select))
 
@@ -120,16 +120,16 @@ def list_source(
     """List a source.
 
     Args:
-        source: what to read.
+        source: the source to read.
         match: lists the files that a pattern matches.
         open_file: opens a URI for reading bytes.
-        select: makes the chunks' `columns` from the names of all columns: for a source that
-            selects columns, those to read in their order. It may raise.
+        select: makes the chunks' `columns` from the names of all columns; of a source that selects
+            columns, these are the columns to read, in their order. It may raise.
 
     Raises:
-        SourceError: a pattern matches nothing, or cannot be listed; or the first file that
-            is not empty lacks the header that the format needs, or no file has the schema;
-            or a table cannot be read.
+        SourceError: a pattern matches nothing, or cannot be listed; the first file that is not
+            empty lacks the header that the format needs; no file has a schema; or a table cannot be
+            read.
     """
     if isinstance(source, BigQuery):
         return Listing(session=open_session(source, select))
@@ -165,7 +165,7 @@ def chunks_of_listing(source: Source, listing: Listing) -> list[Chunk]:
 
 
 def _match_data(match: Callable[[str], list[File]]) -> Callable[[str], list[File]]:
-    """Leave out files of Parquet datasets without data, unless named in full."""
+    """Leave out the files of Parquet datasets without data, unless the pattern is their name."""
 
     def matched(pattern: str) -> list[File]:
         named = os.path.basename(pattern)
@@ -246,10 +246,10 @@ def make_chunks(
     Empty files hold no rows and are in no chunk.
 
     Args:
-        files: in input order.
-        chunk_bytes: bytes of a chunk.
+        files: the files, in input order.
+        chunk_bytes: the bytes of a chunk.
         splits_files: whether a reader can begin anywhere in a file that is not compressed.
-        readers_per_file: ranges at most of a file in which a reader cannot.
+        readers_per_file: the most ranges of a file in which a reader cannot begin anywhere.
 
     Example:
         >>> chunks = make_chunks([File("a", 10), File("b", 3)], 8)
@@ -264,7 +264,7 @@ def make_chunks(
 def _spans(
     files: Iterable[File], chunk_bytes: int, splits_files: bool, readers_per_file: int
 ) -> Iterator[tuple[Span, int]]:
-    """Pieces of files, each with its size in bytes."""
+    """Yield the pieces of files, each with its size in bytes."""
     for file in files:
         known = (file.size, file.modified) if file.modified else ()
         length = chunk_bytes
@@ -282,7 +282,7 @@ def _spans(
 
 
 def _group(spans: Iterable[tuple[Span, int]], chunk_bytes: int) -> Iterator[list[Span]]:
-    """Consecutive pieces that together fill a chunk."""
+    """Yield groups of consecutive pieces that together fill a chunk."""
     group: list[Span] = []
     filled = 0
     for span, size in spans:

@@ -23,20 +23,20 @@ from beam_batch_predict.status import Code, Status
 __all__ = ["is_decompressed", "read_chunk"]
 
 ROWS_PER_BATCH = 1024
-"""Rows of a batch, about: enough to make the cost of an element negligible."""
+"""The approximate rows of a batch: enough to make the cost of an element negligible."""
 
 BYTES_PER_BATCH = 4 * 1024 * 1024
-"""Rows are large if a full batch has more bytes; batches then have as few as possible."""
+"""Rows are large if a full batch has more bytes; batches then have as few rows as possible."""
 
 
 MOST_BYTES = 256 * 1024 * 1024
-"""Bytes of a batch: the model gets larger rows in calls of fewer rows than `batch_size`."""
+"""The most bytes of a batch: calls for larger rows have fewer rows than `batch_size`."""
 
 Reader = Callable[[Span, Chunk, Callable[[str], BinaryIO]], Iterator[Rows]]
 """Yields the rows of a span of a chunk; the function opens files."""
 
 MOST_FAILURES = 100
-"""Failures kept for one chunk: a file may have thousands; a job resource shows 20."""
+"""The most failures kept for one chunk: a file may have thousands; a job resource shows 20."""
 
 READERS: dict[str, Reader] = {
     "jsonl": lambda span, chunk, open_file: read_lines(span, open_file, chunk.max_instance_bytes),
@@ -62,19 +62,19 @@ READERS: dict[str, Reader] = {
 """The reader of each format."""
 
 _UNITS = {"parquet": "row", "bigquery": "row"}
-"""What offsets count, if not bytes."""
+"""The unit of offsets, by format, if it is not the byte."""
 
 
 def read_chunk(
     chunk: Chunk, open_file: Callable[[str], BinaryIO], batch_size: int
 ) -> Iterator[InstanceBatch]:
-    """The batches of a chunk.
+    """Yield the batches of a chunk.
 
-    A file that cannot be read, or not to its end, is noted in `source_failures` of the
-    next batch. The rows before the fault and the other files of the chunk are read.
+    A file that cannot be read to its end is noted in `source_failures` of the next batch.
+    The rows before the fault and the other files of the chunk are read.
 
     Args:
-        chunk: what to read.
+        chunk: the chunk to read.
         open_file: opens a URI for reading bytes.
         batch_size: every batch except the last has a multiple of it, or if that is more than
             `MOST_BYTES`, as many rows as fit.
@@ -114,7 +114,7 @@ def _failure(span: Span, error: Exception, decompressed: bool) -> Status:
 
 
 class _Buffer:
-    """Rows that are read and not yet in a batch, perhaps of several files."""
+    """Rows that have been read and are not yet in a batch, perhaps of several files."""
 
     def __init__(self, chunk: Chunk, batch_size: int) -> None:
         self.chunk = chunk
@@ -188,7 +188,7 @@ class _Buffer:
 
 
 def _joined(rows: Any, more: Any) -> Any | None:
-    """Two sequences of rows as one; None if they cannot be in one batch."""
+    """Join two sequences of rows; return None if they cannot be in one batch."""
     if not len(rows):
         return more
     if isinstance(rows, ArrowRows):
@@ -203,7 +203,7 @@ def _joined(rows: Any, more: Any) -> Any | None:
 
 def _fields(rows: Iterable[Any]) -> tuple[str, ...] | None:
     """The names in rows that are objects of one schema; None for other rows."""
-    # The first row decides for text; a row that could not be read is not an object either.
+    # The first row shows whether rows are text; a row that could not be read is no object either.
     for row in rows:
         if not isinstance(row, Status):
             return tuple(row) if isinstance(row, dict) else None

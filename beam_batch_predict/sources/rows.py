@@ -16,9 +16,9 @@ class Rows(NamedTuple):
     Attributes:
         rows: the rows, a list or `ArrowRows`; in a list, a row that could not be read is a
             `Status`.
-        offsets: of each row in the file: a byte, the number of the row in formats that count
-            rows, or text that begins with one of these.
-        size: how many bytes they have together, about.
+        offsets: the offset of each row in the file: a byte, the number of the row in formats that
+            count rows, or a text that begins with one of these.
+        size: the approximate number of bytes of all rows.
         failures: pieces of the file that could not be read, and after which reading continues.
     """
 

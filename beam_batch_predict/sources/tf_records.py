@@ -21,7 +21,7 @@ __all__ = ["read_records"]
 _AROUND = HEAD.size + TAIL.size
 
 _MOST_HEADS = 4096
-"""Valid heads to remember: a record of a known length costs only a look-up."""
+"""The most valid heads to remember: a record of a known length costs only a look-up."""
 
 _GZIP = b"\x1f\x8b"
 
@@ -33,9 +33,9 @@ class _Cut(NamedTuple):
 
     Attributes:
         found: the records.
-        used: how many bytes they have; more than there are if a record that is too large
-            ends later.
-        missing: how many more bytes the next record needs, at least.
+        used: the number of their bytes; more than there are if a record that is too large ends
+            later.
+        missing: the least number of further bytes that the next record needs.
         damaged: whether the length of the next record is damaged.
     """
 
@@ -51,7 +51,7 @@ def read_records(
     gzip: bool = False,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
 ) -> Iterator[Rows]:
-    """The records of a span; offsets count decompressed bytes.
+    """Yield the records of a span; offsets count decompressed bytes.
 
     Only the heads of earlier records locate a record, so the file is read from its beginning.
 
@@ -62,8 +62,8 @@ def read_records(
     Args:
         span: the file, or some of its bytes.
         open_file: opens a URI for reading bytes.
-        gzip: whether the file is compressed, whatever its extension.
-        max_bytes: of a record.
+        gzip: whether the file is compressed; its extension does not matter.
+        max_bytes: the most bytes of a record.
 
     Raises:
         OSError, EOFError, zlib.error, zstandard.ZstdError: the file is damaged, cut
@@ -81,7 +81,7 @@ def read_records(
 
 
 def _records(content: Iterator[bytes], max_bytes: int, bounds: Bounds) -> Iterator[Rows]:
-    """The records in a file's content, whatever the borders between blocks."""
+    """Yield the records in a file's content, whatever the borders between blocks."""
     waiting: list[bytes] = []  # the beginning of a record, from byte `at` on
     at = skip = missing = 0
     heads: dict[bytes, int] = {}
@@ -118,9 +118,9 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int, bound
     Args:
         content: the bytes; a record begins with the first.
         at: their offset in the file.
-        heads: lengths by head, of heads that are known to be valid.
-        max_bytes: of a record.
-        bounds: records outside are skipped.
+        heads: the lengths of records by their heads, of heads that are known to be valid.
+        max_bytes: the most bytes of a record.
+        bounds: the bounds outside of which records are skipped.
     """
     starts: list[int] = []
     position, end, head_size, around = 0, len(content), HEAD.size, _AROUND
@@ -152,7 +152,7 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int, bound
 
 
 def _valid_length(head: bytes) -> int | None:
-    """The length in a head; None if it does not match its checksum."""
+    """Return the length in a head; None if it does not match its checksum."""
     length, expected = HEAD.unpack(head)
     crc = np.array([google_crc32c.value(head[:8])], dtype=np.uint32)
     return int(length) if int(masked(crc)[0]) == expected else None
@@ -161,7 +161,9 @@ def _valid_length(head: bytes) -> int | None:
 def _checked(
     content: bytes, starts: Sequence[int], stops: Sequence[int], too_large: Mapping[int, Status]
 ) -> Rows:
-    """The data of records between positions; a `Status` for one that is too large.
+    """Return the data of records between positions.
+
+    A record that is too large is a `Status`.
 
     The last record may end after the content if it is too large.
     """

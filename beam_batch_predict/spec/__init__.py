@@ -1,4 +1,4 @@
-"""The neutral description of the work: what to read, predict and write.
+"""The neutral description of the work: the input, the model and the output.
 
 Every job file becomes one `BatchPredictSpec`. The steps of the pipeline know the service of the
 job only through these values. Nothing in this folder imports Beam or TensorFlow, so that
@@ -28,7 +28,7 @@ from beam_batch_predict.spec.options import (
     row_key,
 )
 from beam_batch_predict.spec.outcome import (
-    JobRecord,
+    JobRenderer,
     Outcome,
     RunState,
 )
@@ -87,7 +87,7 @@ __all__ = [
     "FileSource",
     "GcsDestination",
     "InstanceConfig",
-    "JobRecord",
+    "JobRenderer",
     "JsonLines",
     "ModelCopies",
     "NonFinite",

@@ -12,7 +12,7 @@ from beam_batch_predict.spec.checks import (
 )
 from beam_batch_predict.spec.instance_config import InstanceConfig, check_applicable
 from beam_batch_predict.spec.model import SavedModel
-from beam_batch_predict.spec.outcome import JobRecord
+from beam_batch_predict.spec.outcome import JobRenderer
 from beam_batch_predict.spec.output import (
     BigQueryDestination,
     Destination,
@@ -43,7 +43,7 @@ DEFAULT_MAX_FAILED_FRACTION = 0.5
 """A job fails if more than this fraction of its rows fails."""
 
 DEFAULT_MAX_FAILED_MIN_ROWS = 100
-"""The limit does not apply to fewer rows: these say little about a job, and cost little."""
+"""The limit does not apply to fewer rows: a few failed rows do not show that the job is wrong."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,9 +51,9 @@ class BatchPredictSpec:
     """One batch prediction.
 
     Args:
-        source: what to read.
+        source: the input.
         model: the model to call.
-        destination: where to write.
+        destination: the destination.
         instances: how rows become instances.
         predictions_format: the format of the output files; for tables it is "bigquery".
         batch_size: the number of rows in one call of the model.
@@ -62,7 +62,7 @@ class BatchPredictSpec:
         max_failed_fraction: the run fails if a larger fraction of its rows fails; 1 is no limit.
         max_failed_min_rows: the number of rows from which that limit applies.
         call_timeout_seconds: the time limit of a call of the model; 0 is no limit.
-        job: the job of this run, which writes its own job resource.
+        job: the job of this run, which renders the job resource.
 
     Raises:
         InvalidArgument: a value cannot work.
@@ -86,7 +86,7 @@ class BatchPredictSpec:
     max_failed_fraction: float = DEFAULT_MAX_FAILED_FRACTION
     max_failed_min_rows: int = DEFAULT_MAX_FAILED_MIN_ROWS
     call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS
-    job: JobRecord | None = None
+    job: JobRenderer | None = None
 
     def __post_init__(self) -> None:
         check_type(self.source, Source, "source")
@@ -94,7 +94,7 @@ class BatchPredictSpec:
         check_type(self.destination, (GcsDestination, BigQueryDestination), "destination")
         check_type(self.instances, InstanceConfig, "instances")
         check_type(self.record_shape, RecordShape, "record_shape")
-        _ = self.predict_settings  # which checks them
+        _ = self.predict_settings  # checks the values
         check_number(self.max_failed_fraction, "max_failed_fraction", 1)
         check_positive(self.max_failed_min_rows, "max_failed_min_rows")
         if isinstance(self.destination, BigQueryDestination):
@@ -111,11 +111,11 @@ class BatchPredictSpec:
 
     @property
     def predict_settings(self) -> PredictSettings:
-        """How the model is called."""
+        """The settings of the calls of the model."""
         return PredictSettings(self.batch_size, self.non_finite, self.call_timeout_seconds)
 
     def paid_by(self, project: str) -> BatchPredictSpec:
-        """Return the same, with a project to bill for BigQuery if its clients have none.
+        """Return a copy with a project to bill for BigQuery, if its clients have none.
 
         Example:
             >>> from beam_batch_predict.spec import BigQuery, GcsDestination

@@ -74,7 +74,7 @@ def check_type(value: Any, expected: type | tuple[type, ...], what: str) -> None
     """Refuse a value of another type.
 
     Args:
-        value: of an argument.
+        value: the value of an argument.
         expected: the type, or the types, that the argument may have.
         what: the name of the argument.
 

@@ -1,4 +1,4 @@
-"""How a row becomes an instance: the service's `InstanceConfig`."""
+"""The conversion of a row to an instance: the service's `InstanceConfig`."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ RESERVED_FIELDS = frozenset({"instance", "key", "prediction", "error", "explanat
 
 @dataclasses.dataclass(frozen=True)
 class InstanceConfig:
-    """How a row of the input becomes the instance that the model gets.
+    """The conversion of a row of the input to the instance that the model gets.
 
     The rules are those of Vertex AI's `InstanceConfig`.
 
     Args:
-        instance_type: "object", "array", or None: as in the row.
+        instance_type: "object" or "array"; None for the type that the row has.
         key_field: the field whose value identifies the row. It is not sent to the
             model, and the output has it instead of the instance.
-        included_fields: only these fields are sent to the model, in this order if
+        included_fields: the only fields that are sent to the model, in this order if
             the instance is an array.
-        excluded_fields: these fields are not sent to the model; without a `key_field` they are
+        excluded_fields: the fields that are not sent to the model; without a `key_field` they are
             attached to the output.
-        location_as_key: the location of a row is its key: `in.jsonl:1024`, its file and the
+        location_as_key: whether the location of a row is its key: `in.jsonl:1024`, its file and the
             offset in bytes (or the row number) at which it begins. The model gets the whole row.
-        raw_strings: a signature whose only input is a string gets unparsed rows: the text of a
-            line, the bytes of a record. For other signatures, lines and records with JSON text
+        raw_strings: whether a signature whose only input is a string gets unparsed rows: the text
+            of a line, the bytes of a record. For other signatures, lines and records with JSON text
             are parsed. A `key_field` is read from the row and stays in it. Rows are also parsed
             if fields are included or excluded.
 

@@ -24,7 +24,7 @@ _LOCATION, _FIELD = "location", "field:"
 
 
 class ModelCopies(enum.Enum):
-    """What has its own copy of a model: each process, or each machine.
+    """The owner of each copy of a model: a process or a machine.
 
     Example:
         >>> ModelCopies("machine").name
@@ -42,20 +42,20 @@ class RunOptions:
 
     Attributes:
         resume: whether to resume the newest unfinished run of the job.
-        signature_name: the signature to call, where the job names none.
-        chunk_bytes: bytes of input behind one output file.
+        signature_name: the signature to call, if the job names none.
+        chunk_bytes: bytes of input in one chunk, which becomes one output file.
         non_finite: how NaN and infinities are written.
-        max_instance_bytes: of a line or a record, or of a file of a file list.
+        max_instance_bytes: the maximum size of a line, a record, or a file of a file list.
         max_failed_fraction: the run fails if a larger fraction of its rows fails; 1 is no limit.
         max_failed_min_rows: the number of rows from which that limit applies.
-        call_timeout_seconds: the longest time of one call of the model; 0 is no limit.
+        call_timeout_seconds: the time limit of a call of the model; 0 is no limit.
         csv_multiline: whether cells of CSV files may hold line breaks.
-        readers_per_file: the most workers that share a file that cannot be split.
+        readers_per_file: the maximum number of workers that share a file that cannot be split.
         bigquery_query: a SELECT to read instead of a table.
         bigquery_row_restriction: a condition in SQL for rows of a table.
         model_registry: the directory in which models are looked up by name.
-        model_copies: what loads a copy of the model.
-        key: the "key" of each prediction: "location", that of its row, or "field:NAME".
+        model_copies: whether each process or each machine has a copy of the model.
+        key: the "key" of each prediction: "location" for the location of its row, or "field:NAME".
 
     Example:
         >>> RunOptions(chunk_bytes=1 << 20).signature_name
@@ -91,7 +91,7 @@ class RunOptions:
 
 
 class RowKey(NamedTuple):
-    """What the key of a row is; rows have none if neither is set.
+    """The source of the key of a row; rows have no key if neither is set.
 
     Attributes:
         key_field: the field of the row that is its key.

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["JobRecord", "Outcome", "RunState"]
+__all__ = ["JobRenderer", "Outcome", "RunState"]
 
 
 class RunState(enum.Enum):
@@ -53,7 +53,7 @@ class Outcome:
     Attributes:
         output_directory: the directory of `job.json`, and of predictions and errors in files.
         create_time: when the job was created.
-        start_time: when the first worker began; None if none did.
+        start_time: when the first worker began; None if no worker has begun.
         end_time: when the run ended; None while it runs.
         successful_count: rows with a prediction.
         failed_count: rows with an error.
@@ -94,8 +94,8 @@ class Outcome:
         return RunState.PENDING if self.start_time is None else RunState.RUNNING
 
 
-class JobRecord(Protocol):
-    """The part of a job resource that a run needs."""
+class JobRenderer(Protocol):
+    """A job that can render its job resource, which is all that a run needs of it."""
 
-    def record(self, outcome: Outcome) -> bytes:
-        """Return the whole resource as JSON, with output-only fields from `outcome`."""
+    def render(self, outcome: Outcome) -> bytes:
+        """Return the job resource as JSON, with output-only fields from `outcome`."""

@@ -1,4 +1,4 @@
-"""The output of a batch prediction: where records go, and what they look like."""
+"""The output of a batch prediction: destinations, formats and names of files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def check_predictions_format(value: str) -> str:
 
 
 class NonFinite(enum.Enum):
-    """How NaN and infinities are written, which are not JSON numbers.
+    """The output form of NaN and infinities, which are not JSON numbers.
 
     `STRING` follows the JSON mapping of Protocol Buffers: "NaN", "Infinity", "-Infinity".
     `NULL` writes null. `ERROR` makes the row a failed row.
@@ -89,12 +89,12 @@ class FileNames(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class OutputSettings:
-    """What output files hold, and what their names are.
+    """The content and the names of output files.
 
     Args:
         format: one of `PREDICTIONS_FORMATS`, or "bigquery" for tables.
-        shape: what a record of a prediction is.
-        file_names: how published files are called; tables do not use it.
+        shape: the shape of output records.
+        file_names: the naming scheme of published files; not used for tables.
         non_finite: how NaN and infinities are written.
 
     Raises:
@@ -113,15 +113,16 @@ class OutputSettings:
     def __post_init__(self) -> None:
         if self.format == "bigquery" and self.shape is not RecordShape.ECHO:
             raise InvalidArgument(
-                "record_shape: the tables of BigQuery show what predictions are of",
+                "record_shape: BigQuery tables can only have the shape ECHO",
                 "leave it out, or write files",
             )
 
     @property
     def in_records(self) -> NonFinite:
-        """How records show NaN and infinities: STRING or NULL.
+        """The form of NaN and infinities in records: STRING or NULL.
 
-        ERROR fails rows by their predictions; their records show the input as STRING does.
+        With ERROR, a row fails if its prediction has one; the input in error records then has the
+        form of STRING.
         """
         return NonFinite.STRING if self.non_finite is NonFinite.ERROR else self.non_finite
 
@@ -207,7 +208,7 @@ Destination: TypeAlias = "GcsDestination | BigQueryDestination"
 
 
 def file_names_of(destination: Destination) -> FileNames:
-    """How the files of a destination are called; tables have none.
+    """Return the naming scheme of the files of a destination.
 
     Example:
         >>> file_names_of(BigQueryDestination("bq://my-project"))

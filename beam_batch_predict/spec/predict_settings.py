@@ -1,4 +1,4 @@
-"""How a model is called: the settings of prediction as one value."""
+"""The settings of prediction as one value."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from beam_batch_predict.spec.output import NonFinite
 __all__ = ["DEFAULT_BATCH_SIZE", "DEFAULT_CALL_TIMEOUT_SECONDS", "PredictSettings"]
 
 DEFAULT_BATCH_SIZE = 64
-"""`manualBatchTuningParameters.batchSize` where a job sets none (Vertex AI's default)."""
+"""`manualBatchTuningParameters.batchSize` if a job sets none (Vertex AI's default)."""
 
 DEFAULT_CALL_TIMEOUT_SECONDS = 600.0
-"""Ten minutes for one call of the model: as long as the service gives a container."""
+"""Ten minutes for one call of the model, the limit of the service for a container."""
 
 
 @dataclasses.dataclass(frozen=True)
 class PredictSettings:
-    """How a model is called, and which of its predictions fail.
+    """The settings of the calls of a model, and of failed predictions.
 
     Args:
         batch_size: the number of rows in a call, at most.

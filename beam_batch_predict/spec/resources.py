@@ -12,7 +12,7 @@ __all__ = ["Requested", "Resources", "requested", "project_and_location"]
 T = TypeVar("T")
 
 _PROJECT_ID = re.compile(r"[a-z][-a-z0-9:.]+[a-z0-9]")
-_NOWHERE = ("", "local", "global")
+_PLACEHOLDERS = ("", "local", "global")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,11 +31,11 @@ class Resources:
         job_name: the name that the user gave the job, any text.
         project: an id of a project of Google Cloud.
         region: the region of the job, such as us-central1.
-        machine_type: of Compute Engine.
-        accelerator_type: by the name of its service, such as NVIDIA_TESLA_T4.
-        accelerator_count: of each machine.
-        workers_at_start: machines, from 1.
-        workers_at_most: machines, from 1.
+        machine_type: a machine type of Compute Engine.
+        accelerator_type: a type of accelerator, by its name in the service, as NVIDIA_TESLA_T4.
+        accelerator_count: the number of accelerators of each machine.
+        workers_at_start: the number of machines at the start, from 1.
+        workers_at_most: the maximum number of machines, from 1.
         default_workers_at_most: the value if `workers_at_most` is None.
         service_account: the account of the workers.
         kms_key: `projects/P/locations/L/keyRings/R/cryptoKeys/K`.
@@ -75,10 +75,11 @@ def project_and_location(
 ) -> tuple[Requested[str] | None, Requested[str] | None]:
     """Return the project and the location in the name of a resource.
 
-    Each is None if it is not a real one. A project number is no project: Beam accepts only ids.
+    Each is None if it is missing or a placeholder. A project number counts as missing, because Beam
+    accepts only ids.
 
     Args:
-        name: such as `projects/P/locations/L/models/M`, or `projects/P/models/M`.
+        name: a name such as `projects/P/locations/L/models/M` or `projects/P/models/M`.
         field: the field with the name.
 
     Example:
@@ -91,8 +92,8 @@ def project_and_location(
     if not match:
         return None, None
     project, location = match[1], match[2] or ""
-    is_id = project not in _NOWHERE and _PROJECT_ID.fullmatch(project)
+    is_id = project not in _PLACEHOLDERS and _PROJECT_ID.fullmatch(project)
     return (
         Requested(project, field) if is_id else None,
-        None if location in _NOWHERE else Requested(location, field),
+        None if location in _PLACEHOLDERS else Requested(location, field),
     )

@@ -1,4 +1,4 @@
-"""Descriptions of what to read: one class for each `instancesFormat`.
+"""Descriptions of inputs: one class for each `instancesFormat`.
 
 Source of the formats: `InputConfig` and `InstanceConfig` of Vertex AI's REST reference;
 Avro and Parquet are ours.
@@ -39,7 +39,7 @@ DEFAULT_MAX_INSTANCE_BYTES = 256 * 1024 * 1024
 """The maximum size of a line, record or listed file; the row of a larger one fails."""
 
 LIST_CHUNK_BYTES = 16 * 1024
-"""Bytes of a file list in one chunk: each line stands for a whole file."""
+"""Bytes of a file list in one chunk: each line names a whole file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,10 +113,11 @@ class JsonLines(SequentialSource):
 
     Args:
         uris: local paths or URIs of any file system that Beam knows, with wildcards.
-            Read in this order, the matches of one pattern by name. A file that matches
-            twice is read once.
+            They are read in this order, the matches of one pattern by name. A file that
+            matches twice is read once.
         chunk_bytes: bytes of input in one chunk, which becomes one output file.
-        max_instance_bytes: a longer line is an error, and is not kept in memory.
+        max_instance_bytes: the maximum size of a line; a longer line is an error, and is not kept
+            in memory.
         readers_per_file: as for `SequentialSource`.
 
     Raises:
@@ -146,9 +147,10 @@ class Csv(SequentialSource):
     Args:
         uris: as for `JsonLines`; `.gz`, `.bz2` and `.zst` are decompressed.
         chunk_bytes: as for `JsonLines`.
-        multiline: cells can have line breaks. Files are then read from their beginning: in the
-            middle of a file it is not known whether a quote is open.
-        max_instance_bytes: a longer row is an error, and is not kept in memory.
+        multiline: whether cells can have line breaks. Files are then read from their beginning: in
+            the middle of a file it is not known whether a quote is open.
+        max_instance_bytes: the maximum size of a row; a longer row is an error, and is not kept in
+            memory.
         readers_per_file: as for `SequentialSource`.
 
     Example:
@@ -178,14 +180,15 @@ class Csv(SequentialSource):
 
 @dataclasses.dataclass(frozen=True)
 class TfRecord(SequentialSource):
-    """TFRecord files: one instance for each record; each file is read from its beginning.
+    """TFRecord files: one instance for each record; files are read from the start.
 
     Args:
         uris: as for `JsonLines`.
-        chunk_bytes: files are combined until they have this many bytes.
+        chunk_bytes: bytes of input in one chunk; smaller files are combined.
         gzip: whether files are compressed with gzip, independent of their names. Files ending
             in `.gz`, `.bz2` and `.zst` are always decompressed.
-        max_instance_bytes: a longer record is an error, and is not kept in memory.
+        max_instance_bytes: the maximum size of a record; a longer record is an error, and is not
+            kept in memory.
         readers_per_file: as for `SequentialSource`.
 
     Example:
@@ -220,7 +223,8 @@ class FileList(SequentialSource):
     Args:
         uris: the lists, as for `JsonLines`: text files with a URI in each line.
         chunk_bytes: bytes of a list in one chunk; a few hundred files by default.
-        max_instance_bytes: a larger file is an error, and is not kept in memory.
+        max_instance_bytes: the maximum size of a file; a larger file is an error, and is not kept
+            in memory.
         readers_per_file: as for `SequentialSource`, for compressed lists.
 
     Example:
@@ -240,7 +244,7 @@ class FileList(SequentialSource):
 
 @dataclasses.dataclass(frozen=True)
 class Avro(FileSource):
-    """Avro files: one instance for each record, an array of its fields in schema order.
+    """Avro files: one instance for each record, an array of fields in schema order.
 
     Args:
         uris: as for `JsonLines`.
@@ -282,7 +286,7 @@ class Parquet(FileSource):
 
 _TABLE = re.compile(
     r"(?:bq://)?(?P<project>[A-Za-z0-9_.:-]+)\.(?P<dataset>\w+)\."
-    # In ASCII `-` and `_`, and the signs of partitions, moments and wildcards.
+    # In ASCII only `-`, `_`, and the signs of partitions, snapshots and wildcards.
     r"(?P<table>(?:[ \w$@*-]|[^\x00-\x9f])+)"
 )
 
@@ -291,8 +295,8 @@ _TABLE = re.compile(
 class BigQuery(Source):
     """Rows of a BigQuery table: one instance for each row, an array of its cells.
 
-    A table is read through the BigQuery Storage Read API, as it is at one moment. What the API
-    cannot read (views, external tables) is read by a query.
+    A table is read through the BigQuery Storage Read API, as it was at one moment. Views and
+    external tables, which the API cannot read, are read by a query.
 
     Args:
         table: "project.dataset.table", with or without "bq://" before it.
@@ -341,7 +345,7 @@ class BigQuery(Source):
             raise InvalidArgument("snapshot_time: expected a time with a time zone")
         if self.query:
             raise InvalidArgument(
-                "snapshot_time does not go with a query",
+                "snapshot_time cannot be combined with a query",
                 "write FOR SYSTEM_TIME AS OF after each table in the query",
             )
 

@@ -16,7 +16,7 @@ from beam_batch_predict.messages import quoted
 from beam_batch_predict.runs.failure_limit import FailureLimit
 from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import begin_run, pending_chunks
-from beam_batch_predict.runs.record import Run, fresh_time
+from beam_batch_predict.runs.run import Run, fresh_time
 from beam_batch_predict.spec import BatchPredictSpec
 from beam_batch_predict.transforms.checks import check_begin
 from beam_batch_predict.transforms.convert import ConvertInstances
@@ -36,8 +36,8 @@ class BatchPredict(beam.PTransform):
             spec, or a job resource (anything with `to_spec()`, such as
             `BatchPredictionJob`).
         run: private: the run, if a launcher has claimed its directory or resumes it. By default
-            a new run gets a directory of its own under the destination, or, where that is in
-            BigQuery, under Beam's `--temp_location`.
+            a new run gets its own directory under the destination, or, if the results are tables,
+            under Beam's `--temp_location`.
 
     Returns:
         A PCollection of the published files or tables: (uri, rows) of each.
@@ -62,33 +62,33 @@ class BatchPredict(beam.PTransform):
         self.directory = run.directory if run else self._location.directory()
 
     def expand(self, begin: PBegin) -> PCollection[Any]:
-        """Begin the record, then read, convert, predict and write."""
+        """Begin the run, then read, convert, predict and write."""
         check_begin(begin, "BatchPredict")
         spec = self.spec
         directory = self.directory or self._location.directory(work_prefix_of(begin.pipeline))
-        record = self._run or self._location.run_in(directory, spec.job)
+        run = self._run or self._location.run_in(directory, spec.job)
         limit = FailureLimit(spec.max_failed_fraction, spec.max_failed_min_rows)
-        start = begin | "Run" >> beam.Create([record]) | "Begin" >> beam.Map(begin_run)
+        start = begin | "Run" >> beam.Create([run]) | "Begin" >> beam.Map(begin_run)
         return (
             start
-            | "Plan" >> beam.FlatMap(_plan, spec, record)
+            | "Plan" >> beam.FlatMap(_plan, spec, run)
             | "Read" >> ReadChunks(spec.batch_size)
-            | ConvertInstances(spec.instances, spec.non_finite, model=spec.model, record=record)
+            | ConvertInstances(spec.instances, spec.non_finite, model=spec.model, run=run)
             | Predict(
                 spec.model,
                 spec.batch_size,
                 spec.non_finite,
                 call_timeout_seconds=spec.call_timeout_seconds,
-                record=record,
+                run=run,
             )
-            | "WriteResults" >> WriteRun(record, spec.output, limit, spec.source, start)
+            | "WriteResults" >> WriteRun(run, spec.output, limit, spec.source, start)
         )
 
 
-def _plan(_: datetime.datetime, spec: BatchPredictSpec, record: Run) -> Iterator[Any]:
-    with record.recording_failure():
+def _plan(_: datetime.datetime, spec: BatchPredictSpec, run: Run) -> Iterator[Any]:
+    with run.recording_failure():
         cancellation.check()
-        yield from pending_chunks(spec, record)
+        yield from pending_chunks(spec, run)
 
 
 def _spec_of(job: Any) -> BatchPredictSpec:
@@ -106,7 +106,7 @@ def _spec_of(job: Any) -> BatchPredictSpec:
 
 
 def _is_json(text: str) -> bool:
-    """Whether a string is a job file's text rather than the name of the file."""
+    """Whether a string is the text of a job file, not its name."""
     return text.lstrip("\ufeff \t\r\n")[:1] in ("{", "[", "")
 
 

@@ -58,7 +58,7 @@ _EXAMPLES = {
 
 
 def as_model(value: Any) -> SavedModel:
-    """A model, or the directory of one, as a model.
+    """Return a model, made from its directory if necessary.
 
     Raises:
         InvalidArgument: the value is neither.
@@ -77,7 +77,7 @@ def as_model(value: Any) -> SavedModel:
 
 
 def as_destination(value: Any) -> Destination:
-    """A destination, or the path or URI of one, as a destination.
+    """Return a destination, made from its path or URI if necessary.
 
     Raises:
         InvalidArgument: the value is neither.
@@ -108,34 +108,34 @@ def check_batches(value: Any, transform: str) -> None:
     """Refuse an input that cannot be a PCollection of batches.
 
     Raises:
-        InvalidArgument: it is not.
+        InvalidArgument: the input is something else.
     """
     if not isinstance(value, PCollection) or not _may_be_batch(value.element_type):
         raise _misused(transform, "a PCollection of InstanceBatch", _named(value))
 
 
 def check_rows(value: Any, transform: str) -> None:
-    """Refuse an input that is not a PCollection, or one of batches.
+    """Refuse an input that is not a PCollection, or that is a PCollection of batches.
 
     Raises:
-        InvalidArgument: it is not.
+        InvalidArgument: the input is refused.
     """
     if not isinstance(value, PCollection) or value.element_type is InstanceBatch:
         raise _misused(transform, "a PCollection of rows", _named(value))
 
 
 def check_row(element: Any, transform: str) -> None:
-    """Refuse an element of a PCollection of rows that is a batch.
+    """Refuse a batch in a PCollection of rows.
 
     Raises:
-        InvalidArgument: it is.
+        InvalidArgument: the element is a batch.
     """
     if isinstance(element, InstanceBatch):
         raise _misused(transform, "a PCollection of rows", "an element of type InstanceBatch")
 
 
 def as_batch(element: Any, transform: str) -> InstanceBatch:
-    """An element of a PCollection of batches.
+    """Return an element that is a batch.
 
     Raises:
         InvalidArgument: it is not a batch.
@@ -147,7 +147,7 @@ def as_batch(element: Any, transform: str) -> InstanceBatch:
 
 
 def as_predicted(element: Any, transform: str) -> InstanceBatch:
-    """An element of a PCollection of predicted batches.
+    """Return an element that is a predicted batch.
 
     Raises:
         InvalidArgument: it is not a batch, or `Predict` has not processed it.
@@ -155,7 +155,7 @@ def as_predicted(element: Any, transform: str) -> InstanceBatch:
     batch = as_batch(element, transform)
     if len(batch.live) and not batch.predictions and not batch.outputs:
         raise InvalidArgument(
-            f"{transform} takes predicted batches, and this one has no predictions",
+            f"{transform} expects predicted batches, and this one has no predictions",
             f"put Predict before {transform}",
         )
     return batch
@@ -180,5 +180,5 @@ def _named(value: Any) -> str:
 
 
 def _misused(transform: str, expected: str, found: str) -> InvalidArgument:
-    message = f"{transform} takes {expected}, found {found}"
+    message = f"{transform} expects {expected}, found {found}"
     return InvalidArgument(message, f"write {_EXAMPLES[transform]}")

@@ -16,7 +16,7 @@ _BYTES_PER_ROW = 256
 
 
 class InstanceBatchCoder(coders.Coder):
-    """Pickles batches; estimates their size."""
+    """Coder that pickles batches and estimates their size."""
 
     def encode(self, value: InstanceBatch) -> bytes:
         """Encode the batch."""
@@ -30,11 +30,11 @@ class InstanceBatchCoder(coders.Coder):
         return batch
 
     def estimate_size(self, value: InstanceBatch) -> int:
-        """The approximate size of the batch in bytes."""
+        """Return the approximate size of the batch in bytes."""
         return _BYTES_PER_ROW * len(value)
 
     def is_deterministic(self) -> bool:
-        """False: batches are not keys."""
+        """Return False, because batches are not keys."""
         return False
 
 

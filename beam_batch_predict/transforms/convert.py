@@ -1,4 +1,4 @@
-"""Rows to instances."""
+"""Conversion of rows to instances."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.models.inputs.examples import takes_examples
 from beam_batch_predict.models.saved_model.loaded_model import check_model
-from beam_batch_predict.runs.record import Run
+from beam_batch_predict.runs.run import Run
 from beam_batch_predict.spec import (
     InstanceConfig,
     NonFinite,
@@ -40,7 +40,7 @@ class ConvertInstances(beam.PTransform):
     Raises:
         InvalidArgument: an argument has the wrong type, or the model is missing; or the input is
             not a PCollection of batches.
-        ModelError: when the pipeline runs, and the signature cannot be read.
+        ModelError: when the pipeline runs, if the signature cannot be read.
 
     Example:
         >>> ConvertInstances(InstanceConfig(key_field="id")).config.key_field
@@ -53,7 +53,7 @@ class ConvertInstances(beam.PTransform):
         non_finite: NonFinite = NonFinite.STRING,
         *,
         model: SavedModel | str | os.PathLike[str] | None = None,
-        record: Run | None = None,
+        run: Run | None = None,
     ) -> None:
         super().__init__()
         check_type(config, InstanceConfig, "config")
@@ -61,7 +61,7 @@ class ConvertInstances(beam.PTransform):
         self.config = config
         self.non_finite = non_finite
         self.model = None if model is None else as_model(model)
-        self._record = record
+        self._run = run
         if config.raw_strings and self.model is None:
             raise InvalidArgument(
                 "model: raw_strings depends on the signature of the model, and no model is given",
@@ -72,13 +72,13 @@ class ConvertInstances(beam.PTransform):
         """Convert each batch."""
         check_batches(batches, "ConvertInstances")
         model = self.model if self.config.raw_strings else None
-        guard = self._record.recording_failure if self._record else nullcontext
+        guard = self._run.recording_failure if self._run else nullcontext
         rows = ConvertRows(self.config, self.non_finite, model, guard)
         return batches | "Convert" >> beam.ParDo(rows).with_output_types(InstanceBatch)
 
 
 class ConvertRows(beam.DoFn):
-    """Converts the rows of batches; reads the signature if raw strings need it.
+    """A DoFn that converts rows, and reads the signature if raw strings need it.
 
     Args:
         config: how a row becomes an instance.
@@ -101,7 +101,7 @@ class ConvertRows(beam.DoFn):
         self._takes_string = False
 
     def setup(self) -> None:
-        """Read the signature: here, because the launcher may have no access to the model."""
+        """Read the signature on the worker: the launcher may lack access to the model."""
         if self._model is not None:
             with self._record_failure():
                 self._takes_string = not takes_examples(check_model(self._model).inputs)
@@ -112,6 +112,6 @@ class ConvertRows(beam.DoFn):
         if len(batch.instances):
             raise InvalidArgument(
                 "the rows of this batch are instances already",
-                "leave ConvertInstances out; BatchInstances takes (key, row) for rows with keys",
+                "leave ConvertInstances out; BatchInstances accepts (key, row) for rows with keys",
             )
         yield convert(batch, self._config, self._non_finite, takes_string=self._takes_string)

@@ -29,7 +29,7 @@ NAMESPACE = "beam_batch_predict"
 
 
 class _Handler(ModelHandler[Any, Any, ModelCaller]):
-    """What both handlers share: the model behind its caller, and counters."""
+    """The base of both handlers: the model, its caller and counters."""
 
     def __init__(
         self,
@@ -67,18 +67,18 @@ class _Handler(ModelHandler[Any, Any, ModelCaller]):
         return predicted
 
     def get_num_bytes(self, batch: Sequence[Any]) -> int:
-        """Not measured: Beam's default pickles every batch to measure it."""
+        """Return a constant, because Beam's default pickles every batch to measure it."""
         return 0
 
     def get_metrics_namespace(self) -> str:
-        """The namespace of RunInference's own metrics."""
+        """Return the namespace of RunInference's own metrics."""
         return NAMESPACE
 
 
 class SavedModelHandler(_Handler):
     """A SavedModel in Beam's own `RunInference`, for rows or batches.
 
-    A row is an instance of JSON's types, or a NumPy array. Its result is a `PredictionResult`
+    A row is an instance with JSON types, or a NumPy array. Its result is a `PredictionResult`
     whose `inference` is the prediction, or the `Status` of a row that failed: a bad row never
     fails the rows beside it. The result of an `InstanceBatch` is the predicted `InstanceBatch`.
 
@@ -118,7 +118,7 @@ class SavedModelHandler(_Handler):
         if len(batches) == len(batch):
             return [self._predict(element, model, self._settings) for element in batches]
         if batches:
-            raise InvalidArgument("RunInference takes rows or InstanceBatches, found both")
+            raise InvalidArgument("RunInference expects rows or InstanceBatches, found both")
         settings = dataclasses.replace(self._settings, batch_size=len(batch))
         predicted = self._predict(InstanceBatch(batch, instances=batch), model, settings)
         results: dict[int, Any] = dict(predicted.statuses)
@@ -140,11 +140,11 @@ def _check_batching(given: Mapping[str, Any]) -> None:
 
 
 class BatchModelHandler(_Handler):
-    """A model in `Predict`: each element is a batch already.
+    """A model in `Predict`, where each element is a batch.
 
     Args:
         model: the model.
-        settings: how it is called.
+        settings: the settings of its calls.
         record_failure: makes a context in which the model is loaded.
     """
 
@@ -166,5 +166,5 @@ class BatchModelHandler(_Handler):
         return [self._predict(as_batch(batch, "Predict"), model, self._settings)]
 
     def should_skip_batching(self) -> bool:
-        """Elements are batches."""
+        """Return True, because elements are batches."""
         return True

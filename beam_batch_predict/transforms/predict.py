@@ -1,4 +1,4 @@
-"""Instances to predictions."""
+"""Prediction of instances by a model."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from apache_beam.ml.inference.base import RunInference
 from apache_beam.pvalue import PCollection
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.runs.record import Run
+from beam_batch_predict.runs.run import Run
 from beam_batch_predict.spec import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_CALL_TIMEOUT_SECONDS,
@@ -30,7 +30,7 @@ class Predict(beam.PTransform):
 
     Args:
         model: the model, or the path or URI of its directory.
-        batch_size: the most rows in a call of the model.
+        batch_size: the maximum number of rows in a call of the model.
         non_finite: ERROR fails a row whose prediction has a NaN or an infinity.
         call_timeout_seconds: the time limit of a call of the model; the rows of a call that
             exceeds it fail. 0 is no limit.
@@ -38,7 +38,7 @@ class Predict(beam.PTransform):
     Raises:
         InvalidArgument: an argument has the wrong type or is out of range, or the input is not
             a PCollection of batches.
-        ModelError: when the pipeline runs, and the model cannot be loaded.
+        ModelError: when the pipeline runs, if the model cannot be loaded.
 
     Example:
         >>> Predict("models/penguins", batch_size=512).settings.batch_size
@@ -52,16 +52,16 @@ class Predict(beam.PTransform):
         non_finite: NonFinite = NonFinite.STRING,
         *,
         call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS,
-        record: Run | None = None,
+        run: Run | None = None,
     ) -> None:
         super().__init__()
         self.model = as_model(model)
         self.settings = PredictSettings(batch_size, non_finite, call_timeout_seconds)
-        self._record = record
+        self._run = run
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[InstanceBatch]:
         """Run inference on each batch."""
         check_batches(batches, "Predict")
-        guard = self._record.recording_failure if self._record else nullcontext
+        guard = self._run.recording_failure if self._run else nullcontext
         handler = BatchModelHandler(self.model, self.settings, guard)
         return batches | "RunInference" >> RunInference(handler).with_output_types(InstanceBatch)

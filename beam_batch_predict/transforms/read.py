@@ -31,12 +31,12 @@ class ReadInstances(beam.PTransform):
 
     Args:
         source: the input.
-        batch_size: the number of rows in a batch is a multiple of it, except in a chunk's last.
+        batch_size: a number of rows; each batch has a multiple of it, except the last of a chunk.
 
     Raises:
         InvalidArgument: an argument has the wrong type or is out of range, or the input is a
             PCollection.
-        SourceError: when the pipeline runs, and a pattern matches nothing.
+        SourceError: when the pipeline runs, if a pattern matches nothing.
 
     Example:
         >>> from beam_batch_predict.spec import JsonLines
@@ -53,7 +53,7 @@ class ReadInstances(beam.PTransform):
         check_batch_size(self.batch_size)
 
     def expand(self, begin: PBegin) -> PCollection[InstanceBatch]:
-        """Plan, spread the chunks over the workers, read them."""
+        """Plan the chunks, spread them over the workers, and read them."""
         check_begin(begin, "ReadInstances")
         return (
             begin
@@ -68,7 +68,7 @@ class ReadChunks(beam.PTransform):
     """Read the chunks of a plan into batches, on all workers.
 
     Args:
-        batch_size: the number of rows in a batch is a multiple of it, except in a chunk's last.
+        batch_size: a number of rows; each batch has a multiple of it, except the last of a chunk.
     """
 
     batch_size: int
@@ -77,7 +77,7 @@ class ReadChunks(beam.PTransform):
         super().__init__()
 
     def expand(self, chunks: PCollection[Any]) -> PCollection[InstanceBatch]:
-        """Spread the chunks over the workers, read them."""
+        """Spread the chunks over the workers, and read them."""
         return (
             chunks
             | "SpreadChunks" >> beam.Reshuffle()

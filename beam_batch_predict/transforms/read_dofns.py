@@ -17,7 +17,7 @@ __all__ = ["ReadChunk"]
 
 
 class ReadChunk(beam.DoFn):
-    """Reads a chunk into batches."""
+    """A DoFn that reads a chunk into batches."""
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
@@ -34,7 +34,7 @@ class ReadChunk(beam.DoFn):
 
 
 def _opener_of(chunk: Chunk) -> Callable[[str], BinaryIO]:
-    """Make a function that opens files of a chunk unchanged since the plan."""
+    """Make a function that opens files of a chunk, if unchanged since the plan."""
     planned = {span.uri: span for span in chunk.spans if span.size >= 0}
 
     def open_planned(uri: str) -> BinaryIO:

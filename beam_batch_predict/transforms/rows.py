@@ -1,4 +1,4 @@
-"""Rows to batches and back, for pipelines of rows."""
+"""Conversion of rows to batches and back, for pipelines of rows."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class _Rows(NamedTuple):
 
 
 class BatchRows(beam.DoFn):
-    """Groups rows, with or without keys, into batches of one window each."""
+    """A DoFn that groups rows, with or without keys, into batches of one window."""
 
     def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
@@ -36,7 +36,7 @@ class BatchRows(beam.DoFn):
         self._waiting: dict[Any, _Rows] = {}
 
     def start_bundle(self) -> None:
-        """Begin without rows."""
+        """Start without rows."""
         self._waiting = {}
 
     def process(self, element: Any, window: Any = beam.DoFn.WindowParam) -> Iterator[Any]:
@@ -65,7 +65,7 @@ class BatchRows(beam.DoFn):
 
 
 class UnbatchRows(beam.DoFn):
-    """Splits batches into records, on two outputs."""
+    """A DoFn that splits batches into records, on two outputs."""
 
     def process(self, element: Any) -> Iterator[Any]:
         """Split one batch."""
@@ -83,12 +83,12 @@ def _beside_key(batch: InstanceBatch, row: int, record: dict[str, Any]) -> Any:
 class BatchInstances(beam.PTransform):
     """Group rows into batches, for `Predict` in a pipeline that has rows already.
 
-    A row is an instance of JSON's types (dict, list, string, number, boolean), bytes, or
+    A row is an instance with JSON types (dict, list, string, number, boolean), bytes, or
     a NumPy array. An element that is a tuple of two is a key and a row; `Unbatch` returns the
     key with the row's prediction or error.
 
     Args:
-        batch_size: rows in a batch; the last of a bundle may have fewer.
+        batch_size: the number of rows in a batch; the last batch of a bundle can have fewer.
 
     Example:
         >>> BatchInstances(batch_size=32).batch_size
@@ -149,7 +149,7 @@ class UnbatchedRows(NamedTuple):
             InvalidArgument: the transform is not `Flatten`.
         """
         if isinstance(getattr(transform, "transform", transform), beam.Flatten):
-            return NotImplemented  # `Flatten` takes the tuple itself
+            return NotImplemented  # `Flatten` accepts the tuple itself
         raise InvalidArgument(
             "Unbatch gives two PCollections, and a transform was applied to both at once",
             "apply it to .predictions, to .errors, or to each of them",

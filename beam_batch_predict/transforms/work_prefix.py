@@ -16,7 +16,7 @@ __all__ = ["work_prefix", "work_prefix_of"]
 
 
 def work_prefix(options: PipelineOptions, is_local: bool) -> str:
-    """The directory for a run's parts and job resource when its results are tables.
+    """Return the directory for parts and job resource if the results are tables.
 
     Args:
         options: the options of the pipeline.
@@ -41,7 +41,7 @@ def work_prefix(options: PipelineOptions, is_local: bool) -> str:
 
 
 def work_prefix_of(pipeline: beam.Pipeline) -> str:
-    """The same directory, for a pipeline.
+    """Return the same directory for a pipeline.
 
     Raises:
         InvalidArgument: there is no `--temp_location`, and workers are not on this machine.

@@ -15,7 +15,7 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.runs.failure_limit import FailureLimit
 from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import begin_run
-from beam_batch_predict.runs.record import Run, fresh_time
+from beam_batch_predict.runs.run import Run, fresh_time
 from beam_batch_predict.sinks.naming import is_temporary
 from beam_batch_predict.spec import (
     Destination,
@@ -41,7 +41,7 @@ class WriteResults(beam.PTransform):
     `predictions_0001.jsonl` and so on, and `errors_0001.jsonl` and so on if rows failed. With the
     format "csv" the names end in `.csv`, and each file begins with the same header; with "parquet"
     they end in `.parquet`, and columns are typed; with "tf-record" they end in `.tfrecord`, and
-    records are tf.train.Examples. The files appear when all rows are written, each of them whole.
+    records are tf.train.Examples. Complete files appear when all rows are written.
 
     `GcsDestination(own_directory=False)` puts the files of a single run directly under the
     prefix; `file_names=FileNames.SHARDED` names them `prediction.results-00000-of-00006`.
@@ -95,55 +95,54 @@ class WriteResults(beam.PTransform):
         check_type(create_time, (datetime.datetime, type(None)), "create_time")
         check_type(record_shape, RecordShape, "record_shape")
         self.predictions_format = check_predictions_format(predictions_format)
-        self._place = OutputLocation(destination, model_display_name, create_time or fresh_time())
-        if self._place.tables is not None:
+        time = create_time or fresh_time()
+        self._location = OutputLocation(destination, model_display_name, time)
+        if self._location.tables is not None:
             self.predictions_format = "bigquery"
         self._output = OutputSettings(
             self.predictions_format, record_shape, file_names_of(destination), non_finite
         )
-        self.directory = self._place.directory()
+        self.directory = self._location.directory()
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
         """Write parts, then publish them."""
         check_batches(batches, "WriteResults")
-        directory = self.directory or self._place.directory(work_prefix_of(batches.pipeline))
-        record = self._place.run_in(directory)
-        return batches | "WriteRun" >> WriteRun(record, self._output)
+        directory = self.directory or self._location.directory(work_prefix_of(batches.pipeline))
+        run = self._location.run_in(directory)
+        return batches | "WriteRun" >> WriteRun(run, self._output)
 
 
 class WriteRun(beam.PTransform):
     """Write parts, publish them, and finish the job resource.
 
     Args:
-        record: the run.
-        output: what the files hold, and what their names are.
-        limit: the limit of failed rows.
+        run: the run.
+        output: the content and the names of the files.
+        limit: the limit on failed rows.
         source: the source that the run reads by a chunk plan; None if there is no plan.
         start: a singleton with the time when the run began; None if no step has begun it.
     """
 
     def __init__(
         self,
-        record: Run,
+        run: Run,
         output: OutputSettings,
         limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
         source: Source | None = None,
         start: PCollection[datetime.datetime] | None = None,
     ) -> None:
         super().__init__()
-        self._record = record
-        self._write = WriteParts(record, output, limit)
-        self._finish = FinishRun(record, output, limit, source)
+        self._run = run
+        self._write = WriteParts(run, output, limit)
+        self._finish = FinishRun(run, output, limit, source)
         self._start = start
 
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
-        """Write, finish, clean up."""
+        """Write the parts, finish the run, and clean up."""
         once = batches.pipeline | "Once" >> beam.Create([None])
         start = begun = AsSingleton(self._start) if self._start else None
-        if start is None and not (self._record.tables is None and self._record.own_directory):
-            prepared = once | "Prepare" >> beam.Map(
-                lambda _, record: begin_run(record), self._record
-            )
+        if start is None and not (self._run.tables is None and self._run.own_directory):
+            prepared = once | "Prepare" >> beam.Map(lambda _, run: begin_run(run), self._run)
             begun = AsSingleton(prepared)
         parts = (
             batches
@@ -151,19 +150,19 @@ class WriteRun(beam.PTransform):
             | "WriteParts" >> beam.ParDo(self._write, begun)
         )
         published = once | "Finish" >> beam.ParDo(self._finish, AsIter(parts), start)
-        # The step of a side input is done: Beam does not retry it after this step.
+        # Beam does not retry the step of a side input after this step.
         _ = once | "CleanUp" >> beam.Map(
             clean_up,
             AsIter(published),
-            parts_directory=self._record.parts_directory,
+            parts_directory=self._run.parts_directory,
             directories=self._temporary(),
         )
         return published
 
     def _temporary(self) -> list[str]:
-        """The temporary directories of a run whose results are tables, innermost first."""
-        directory = self._record.directory
-        if self._record.tables is None or not files.is_local(directory):
+        """Return the temporary directories of a run with tables, innermost first."""
+        directory = self._run.directory
+        if self._run.tables is None or not files.is_local(directory):
             return []
         above = os.path.dirname(directory)
         return [directory, above] if is_temporary(above) else [directory]

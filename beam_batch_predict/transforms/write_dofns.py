@@ -18,7 +18,7 @@ from beam_batch_predict import cancellation
 from beam_batch_predict.runs.failure_limit import FailureLimit, Tally
 from beam_batch_predict.runs.finish import fail_run, finish_run
 from beam_batch_predict.runs.plan import changed_inputs
-from beam_batch_predict.runs.record import Run
+from beam_batch_predict.runs.run import Run
 from beam_batch_predict.sinks.parts.metadata import write_part_metadata
 from beam_batch_predict.sinks.parts.part import Part, PartWriter
 from beam_batch_predict.sinks.publish.files import PublishedFile, remove_parts
@@ -28,19 +28,19 @@ from beam_batch_predict.transforms.checks import as_predicted
 __all__ = ["FinishRun", "WriteParts", "clean_up"]
 
 OPEN_PARTS = 64
-"""The most parts that a bundle keeps open, if a runner mixes batches of many chunks."""
+"""The maximum number of open parts in a bundle, if a runner mixes batches of many chunks."""
 
 
 class WriteParts(beam.DoFn):
-    """Writes batches to parts, one per chunk if its batches arrive in order."""
+    """A DoFn that writes batches to parts, one per chunk if batches are in order."""
 
     def __init__(
         self,
-        record: Run,
+        run: Run,
         output: OutputSettings = OutputSettings(),  # noqa: B008 - frozen
         limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
     ) -> None:
-        self._record = record
+        self._run = run
         self._output = output
         self._limit = limit
         self._open: OrderedDict[int, PartWriter] = OrderedDict()
@@ -69,7 +69,7 @@ class WriteParts(beam.DoFn):
             yield self._commit(writer)
             writer = None
         if writer is None:
-            directory = self._record.parts_directory
+            directory = self._run.parts_directory
             writer = PartWriter(directory, batch, self._output, self._since)
             self._since = time.perf_counter()
         self._open[number] = writer
@@ -98,7 +98,7 @@ class WriteParts(beam.DoFn):
         except BaseException:
             writer.abandon()
             raise
-        write_part_metadata(part, self._record.parts_directory)
+        write_part_metadata(part, self._run.parts_directory)
         return part
 
     def _check_limit(self, part: Part, begun: Any) -> None:
@@ -106,20 +106,20 @@ class WriteParts(beam.DoFn):
         if self._tally.exceeds(self._limit, part.rows, part.failed):
             error = self._limit.status(self._tally.rows, self._tally.failed, so_far=True)
             start = begun if isinstance(begun, datetime.datetime) else None
-            fail_run(self._record, self._output, error, start)
+            fail_run(self._run, self._output, error, start)
 
 
 class FinishRun(beam.DoFn):
-    """Publishes all parts of a run, and finishes its job resource."""
+    """A DoFn that publishes all parts of a run and finishes its job resource."""
 
     def __init__(
         self,
-        record: Run,
+        run: Run,
         output: OutputSettings,
         limit: FailureLimit = FailureLimit(),  # noqa: B008 - frozen
         source: Source | None = None,
     ) -> None:
-        self._record = record
+        self._run = run
         self._output = output
         self._limit = limit
         self._source = source
@@ -130,8 +130,8 @@ class FinishRun(beam.DoFn):
         """Finish the run."""
         cancellation.check()
         planned = self._source is not None
-        changed = changed_inputs(self._source, self._record) if self._source else []
-        return finish_run(parts, self._record, self._output, self._limit, start, planned, changed)
+        changed = changed_inputs(self._source, self._run) if self._source else []
+        return finish_run(parts, self._run, self._output, self._limit, start, planned, changed)
 
 
 def clean_up(

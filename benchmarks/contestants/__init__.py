@@ -31,7 +31,7 @@ class Contestant:
         slow: whether it runs on fewer rows.
         echoes: whether it supports `--echo`.
         example_model: whether it loads the model that takes serialized Examples.
-        checkout: for `ours`, another checkout whose package runs.
+        checkout: another checkout whose package runs, for `ours`.
     """
 
     name: str

@@ -40,7 +40,7 @@ def _record(keyed: tuple[str, Any]) -> dict[str, Any]:
     return {"key": key, "prediction": result.inference.tolist()}
 
 
-def _in_beams_words(table: str) -> str:
+def _beam_table(table: str) -> str:
     """Return the name of a table in Beam's form: `project:dataset.table`."""
     return table.removeprefix("bq://").replace(".", ":", 1)
 
@@ -52,7 +52,7 @@ def build(pipeline: beam.Pipeline, flags: Flags) -> None:
         pipeline
         | "Read"
         >> ReadFromBigQuery(
-            table=_in_beams_words(flags.input),
+            table=_beam_table(flags.input),
             method=ReadFromBigQuery.Method.DIRECT_READ,
             use_native_datetime=True,
         )
@@ -62,7 +62,7 @@ def build(pipeline: beam.Pipeline, flags: Flags) -> None:
     )
     if flags.output_table:
         _ = records | "Write" >> WriteToBigQuery(
-            _in_beams_words(flags.output_table),
+            _beam_table(flags.output_table),
             schema=SCHEMA,
             method=WriteToBigQuery.Method.FILE_LOADS,
             write_disposition=beam.io.BigQueryDisposition.WRITE_EMPTY,

@@ -20,7 +20,7 @@ class Flags:
         output: an existing, empty directory.
         output_table: the table to create instead of files: `bq://…`; "" for files.
         temp_location: the directory for the files of Beam's load jobs.
-        batch_size: how many rows one call of the model takes.
+        batch_size: the number of rows in one call of the model.
         echo: whether the output has the instances, like that of a job without keyField.
         checkout: the directory of the package that `ours` runs; "" for the one next to it.
     """

@@ -1,7 +1,7 @@
 """tfx_bsl's model handler in Beam's `RunInference`, on serialized Examples.
 
 `tfx_bsl.public.beam.RunInference` ignores the batch size. The handler from `CreateModelHandler`
-uses it, and is otherwise the same code.
+uses the batch size, and is otherwise the same code.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ class Job:
 
     Attributes:
         name: the name of the job and of its digests.
-        source: the directory of its input under `in`, or `bigquery` and `bigquery-wide`.
-        body: its resource, without the destination.
+        source: the directory of its input under `in`, or `bigquery` or `bigquery-wide`.
+        body: its job resource, without the destination.
         flags: the flags of the command line.
         runs: more flags for each of its runs; the output of the last run is digested.
     """
@@ -231,7 +231,7 @@ def _settings() -> Iterator[Job]:
 
 
 def _location_key() -> str:
-    """The flag for locations as keys, in the words of the package under test."""
+    """Return the flag for locations as keys, by the name in the package under test."""
     from beam_batch_predict import InstanceConfig
 
     return f"--key={'location' if hasattr(InstanceConfig, 'location_as_key') else 'place'}"

@@ -1,7 +1,7 @@
 """The output of a job as text, which is equal if two commits do the same.
 
 For text formats, this is the bytes; for tables and records, the types and values; for errors, the
-code and the location, but not the words.
+code and the location, but not the message.
 """
 
 from __future__ import annotations

@@ -205,7 +205,7 @@ def test_an_invalid_job_lists_what_is_wrong(text, words, tmp_path):
     assert "Traceback" not in done.stderr
 
 
-def test_every_violation_is_told(job_file, run_here):
+def test_every_violation_is_reported(job_file, run_here):
     path = job_file()
     job = json.loads(path.read_text())
     del job["displayName"], job["outputConfig"]
@@ -241,7 +241,7 @@ def test_a_value_of_beam_before_the_job_file(job_file):
 
 
 @pytest.mark.parametrize("flag", ["--resume", "--resume=true"])
-def test_nothing_to_go_on_with(flag, job_file, tmp_path, run_here):
+def test_nothing_to_resume(flag, job_file, tmp_path, run_here):
     done = run_here(flag, job_file())
     assert (done.returncode, done.stdout) == (2, "")
     assert "no unfinished run of 'tiny'" in done.stderr

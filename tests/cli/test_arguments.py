@@ -261,7 +261,7 @@ def test_a_dry_run_that_is_neither_true_nor_false_is_refused(shell, value):
 # -- the version --
 
 
-def test_the_version_is_told_without_beam():
+def test_the_version_is_printed_without_beam():
     code = (
         "import sys; from beam_batch_predict import cli\n"
         "try: cli.main(['--version'])\n"

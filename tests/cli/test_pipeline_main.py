@@ -164,7 +164,7 @@ def test_a_list_has_the_entries_that_went_into_it(wanted):
 
 @pytest.mark.parametrize("name", [f.option.name for f in FIELDS])
 @pytest.mark.parametrize("value", ['"', "a\nb", "--x", "{", "$(x)", ",,", "^", "\x00", "é" * 9999])
-def test_whatever_stands_in_a_field_is_kept_or_refused_by_its_name(name, value):
+def test_any_value_of_a_field_is_kept_or_refused_by_its_name(name, value):
     fields = {**LEAST, name: value}
     for one, other in (("input_uris", "input_table"), ("model_uri", "model")):
         if name == other:
@@ -185,7 +185,7 @@ def test_whatever_stands_in_a_field_is_kept_or_refused_by_its_name(name, value):
 # -- what is wrong with fields --
 
 
-def test_everything_that_is_wrong_is_said_at_once_and_of_the_flags():
+def test_all_mistakes_are_reported_at_once_by_flag():
     wrong = complaints(
         {
             "instances_format": "jsnol",
@@ -247,7 +247,7 @@ def test_names_in_quotes_are_the_users_own():
 
 
 @pytest.mark.parametrize("format_", ["jsonl", "bigquery"])
-def test_a_format_that_does_not_fit_the_place_names_the_place_that_it_needs(format_):
+def test_a_format_that_does_not_fit_the_destination_names_the_destination_that_it_needs(format_):
     table = format_ == "jsonl"
     fields = {**LEAST, "instances_format": format_}
     if table:
@@ -355,7 +355,7 @@ def test_a_value_that_an_option_does_not_take_is_refused_with_one_that_it_does(
     assert message in capfd.readouterr().err
 
 
-def test_a_parameter_that_nobody_knows_is_refused(main):
+def test_an_unknown_parameter_is_refused(main):
     code, _, err = main(*flags(LEAST), "--wingspan=5")
     assert code == 2
     assert "unknown option --wingspan" in err

@@ -218,7 +218,7 @@ def test_labels(flags, labels, body_of):
     assert body_of(f"{LEAST} {flags}")["labels"] == labels
 
 
-def test_all_that_is_wrong_is_said_at_once_by_the_names_of_flags(complaints_of):
+def test_all_mistakes_are_reported_at_once_by_the_names_of_flags(complaints_of):
     err = complaints_of(
         "beam-batch-predict submit 1job --model m --model-dir d --input-paths gs://*/a "
         "--data-format parquet --batch-size x --max-worker-count 0 --labels a,B=c --format yaml"
@@ -244,7 +244,7 @@ def test_all_that_is_wrong_is_said_at_once_by_the_names_of_flags(complaints_of):
     ("flags", "words"),
     [
         ("", "--model: expected exactly one of --model and --model-dir, found none"),
-        ("--model-dir d --version 1", "--version: goes with --model, not with --model-dir"),
+        ("--model-dir d --version 1", "--version: only for --model, not for --model-dir"),
         ("--version 1", "--model: expected exactly one of --model and --model-dir, found none"),
         ("--model a/b", "--model: expected projects/PROJECT/models/MODEL"),
     ],

@@ -1,25 +1,25 @@
-"""Cloud Storage and BigQuery on this machine: real clients and sockets, emulators behind them.
+"""Cloud Storage and BigQuery on this machine: real clients and sockets, with emulators.
 
-A server starts when the first test asks for it, and is gone when the tests are, however
-they end. Its log is in pytest's temporary directory. What tests ask for:
+A server starts when the first test needs it, and ends with the tests, even if these are killed. Its
+log is in pytest's temporary directory. The fixtures for tests:
 
-- `bucket`: the name of an empty bucket. `storage_client` and `contents` look into it.
+- `bucket`: the name of an empty bucket. `storage_client` and `contents` read it.
 - `dataset`: the id of an empty dataset of the project `test-project`; `bigquery_client`
-  makes and reads its tables, and loads from `gs://` where a `bucket` is there too.
+  makes and reads its tables, and loads from `gs://` if the test also uses `bucket`.
 - `bigquery_read_client`: a client of the Storage Read API. A read stream has 250 rows, so
-  that small tables have several. `bigquery_server` says where both APIs listen: `.rest`,
-  `.grpc` (an insecure channel).
+  that small tables have several. `bigquery_server` has the addresses of both APIs: `.rest`, `.grpc`
+  (an insecure channel).
 - `cloud_flags`: Beam's options for a job; `two_workers`: those for two worker processes.
-- `put`, `model`, `job`, `run`: a job of which everything is in the bucket, and its run.
-- `faults`: breaks some of the requests that Cloud Storage gets, by rule. `impatient` makes
-  clients give up on them after moments instead of minutes.
+- `put`, `model`, `job`, `run`: a job whose files are all in the bucket, and its run.
+- `faults`: breaks some of the requests that Cloud Storage gets, by rule. `impatient` makes clients
+  give up after seconds instead of minutes.
 
 The variables that Google's clients and ours read (`STORAGE_EMULATOR_HOST`,
 `BIGQUERY_EMULATOR_HOST`, `BIGQUERY_STORAGE_EMULATOR_HOST`, credentials, project) are set
 during such a test only, and for its worker processes.
 
-`make emulators` installs what is needed. A test whose server is not installed is skipped,
-and fails where BBP_REQUIRE_EMULATORS is set.
+`make emulators` installs the servers. A test whose server is not installed is skipped, or fails if
+BBP_REQUIRE_EMULATORS is set.
 """
 
 import contextlib
@@ -42,7 +42,7 @@ def server_directory(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def started():
-    """A function that starts a server, until the tests end; without it, they are skipped."""
+    """Return a function that starts a server until the tests end; skip if it is not installed."""
     with contextlib.ExitStack() as stack:
 
         def start(server):
@@ -69,7 +69,7 @@ def bigquery_server(started, server_directory, storage_server):
 
 @pytest.fixture
 def storage(storage_server, server_directory, monkeypatch):
-    """The environment of a test that uses Cloud Storage."""
+    """Set the environment of a test that uses Cloud Storage."""
     import emulators.content_ids  # noqa: F401
 
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", storage_server)
@@ -81,7 +81,7 @@ def storage(storage_server, server_directory, monkeypatch):
 
 @pytest.fixture
 def faults(bucket, storage_server, monkeypatch):
-    """Between Cloud Storage and the code that is tested; `bucket` and `contents` go past it."""
+    """A proxy between the tested code and Cloud Storage; `bucket` and `contents` bypass it."""
     with faulty.serving(storage_server) as broken:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", broken.url)
         yield broken
@@ -89,7 +89,7 @@ def faults(bucket, storage_server, monkeypatch):
 
 @pytest.fixture
 def impatient(monkeypatch):
-    """All waiting is short, and every request has a limit of time."""
+    """Make all waits short, and give every request a time limit."""
     from apache_beam.io.gcp.gcsio_retry import DEFAULT_RETRY_WITH_THROTTLING_COUNTER
     from google.cloud.storage.retry import DEFAULT_RETRY
     from requests.adapters import HTTPAdapter
@@ -107,7 +107,7 @@ def impatient(monkeypatch):
     send = HTTPAdapter.send
 
     def send_shortly(self, request, **options):
-        assert options.get("timeout"), f"{request.method} {request.url} may last for ever"
+        assert options.get("timeout"), f"{request.method} {request.url} has no timeout"
         return send(self, request, **options | {"timeout": 0.4})
 
     monkeypatch.setattr(HTTPAdapter, "send", send_shortly)
@@ -115,7 +115,7 @@ def impatient(monkeypatch):
 
 @pytest.fixture
 def bigquery(storage, bigquery_server, monkeypatch):
-    """The environment of a test that uses BigQuery."""
+    """Set the environment of a test that uses BigQuery."""
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", bigquery_server.rest)
     monkeypatch.setenv("BIGQUERY_STORAGE_EMULATOR_HOST", bigquery_server.grpc)
 
@@ -137,7 +137,7 @@ def bucket(storage_client):
 
 @pytest.fixture
 def contents(storage_client, bucket):
-    """A function that gives the objects of the bucket under a prefix: bytes by name."""
+    """Return a function that reads the objects of the bucket under a prefix: bytes by name."""
 
     def read(prefix=""):
         found = storage_client.list_blobs(bucket, prefix=prefix)
@@ -159,7 +159,7 @@ def dataset(bigquery_client):
     name = f"test_{uuid.uuid4().hex[:12]}"
     bigquery_client.create_dataset(name)
     yield name
-    # Each request to the emulator takes longer, the more tables there are.
+    # With more tables, each request to the emulator takes longer.
     bigquery_client.delete_dataset(name, delete_contents=True, not_found_ok=True)
 
 
@@ -192,7 +192,7 @@ def two_workers():
 
 @pytest.fixture
 def put(storage_client, bucket):
-    """A function that makes objects of names and contents."""
+    """Return a function that makes objects of names and contents."""
 
     def make(objects):
         for name, content in objects.items():
@@ -203,7 +203,7 @@ def put(storage_client, bucket):
 
 @pytest.fixture
 def model(put, tiny_model):
-    """A function that puts a model into the bucket, and gives its URI."""
+    """Return a function that puts a model into the bucket, and returns its URI."""
 
     def upload(name="models/a model #[1]", extra=()):
         below = Path(tiny_model)
@@ -217,7 +217,7 @@ def model(put, tiny_model):
 
 @pytest.fixture
 def job(bucket, model):
-    """A function that describes a job."""
+    """Return a function that makes the body of a job."""
 
     def describe(source="jsonl", uris=("in/**.x",), output="jsonl", signature="", **changes):
         return {
@@ -239,7 +239,7 @@ def job(bucket, model):
 
 @pytest.fixture
 def run(put, bucket, cloud_flags, contents):
-    """A function that runs a job; gives its record, and the published objects by name."""
+    """Return a function that runs a job: job resource, and published objects by name."""
 
     def run_job(description, *flags, exit_code=0):
         put({"job.json": json.dumps(description)})

@@ -24,7 +24,7 @@ from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import DestinationError, LostRowsError
 from beam_batch_predict.runs import finish
 from beam_batch_predict.runs.finish import finish_run
-from beam_batch_predict.runs.record import Run
+from beam_batch_predict.runs.run import Run
 from beam_batch_predict.sinks.parts.accounting import check_parts
 from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish import bigquery
@@ -417,7 +417,7 @@ def test_a_dataset_that_is_not_there_is_refused(directory):
 
 
 @pytest.mark.parametrize("request_line", [r"POST .*/jobs", r"POST .*/tables", r"GET .*/datasets/"])
-def test_what_we_may_not_do_is_told_with_the_roles_that_may(
+def test_missing_permissions_are_reported_with_the_roles_that_have_them(
     tables, broken, names, directory, request_line
 ):
     faults, clients = broken
@@ -560,7 +560,7 @@ def test_a_job_that_cannot_write_fails_before_it_looks_at_its_model(run, tmp_pat
         (["--runner=DataflowRunner"], "--temp_location: required"),
     ],
 )
-def test_workers_elsewhere_need_a_place_for_parts(run, flags, words):
+def test_remote_workers_need_a_directory_for_parts(run, flags, words):
     record, shown = run("bq://test-project.d.out", *flags, exit_code=2)
     assert record is None
     assert words in shown
@@ -634,7 +634,7 @@ def test_more_files_than_a_load_job_takes_are_loaded_by_several(
 
 
 @pytest.mark.parametrize("published", ["parts", "loads", "copies"])
-def test_a_run_that_broke_off_makes_the_tables_when_it_is_gone_on_with(
+def test_a_run_that_broke_off_makes_the_tables_when_it_is_resumed(
     published, run, dataset, names, rows, contents, cloud_flags, breaking_off, monkeypatch
 ):
     uri = f"bq://test-project.{dataset}.out"

@@ -275,7 +275,7 @@ def test_fields_that_are_not_sent_are_beside_the_prediction(outcome_of, source, 
 
 
 @from_each("bigquery", "avro", "parquet", "csv", "jsonl")
-def test_a_key_is_there_in_place_of_the_instance(outcome_of, source, destination):
+def test_a_key_replaces_the_instance_in_the_table(outcome_of, source, destination):
     config = {"instanceType": "object", "keyField": "id", "includedFields": ["x"]}
     if source == "csv":
         config = {"instanceType": "object", "keyField": "id", "excludedFields": ["note"]}

@@ -195,7 +195,7 @@ def test_a_table_without_columns_is_refused(bigquery_client, dataset):
         ({"query": "SELECT 1", "table": "no.such"}, "where the query looks for tables, cannot", 5),
     ],
 )
-def test_what_cannot_be_read_is_told_before_any_worker_starts(
+def test_a_table_that_cannot_be_read_is_reported_before_any_worker_starts(
     table, dataset, bigquery_client, changes, message, code
 ):
     if "table" in changes:
@@ -214,7 +214,7 @@ def test_fields_that_are_no_columns_are_refused_with_those_there_are(table):
         chunks_of(source(table), InstanceConfig(key_field="zz"))
 
 
-def test_a_table_that_may_not_be_read_is_told_with_the_service_s_text(table, bigquery_server):
+def test_a_table_that_may_not_be_read_is_reported_with_the_services_text(table, bigquery_server):
     with faulty.serving(bigquery_server.rest) as broken:
         broken.fail("GET .*/tables/numbers", 403)
         clients = BigQueryClients(rest_endpoint=broken.url)
@@ -423,7 +423,7 @@ def test_a_run_that_broke_off_goes_on_with_the_streams_that_it_has(
     assert sorted(row["key"] for row in rows) == sorted(f"r{n}" for n in range(ROWS))
 
 
-def test_a_session_that_has_ended_is_not_gone_on_with(table, run, breaking_off, capfd):
+def test_a_run_whose_session_has_ended_is_not_resumed(table, run, breaking_off, capfd):
     with breaking_off(1):
         directory, _ = run(table, exit_code=1, includedFields=["x"])
     [path] = Path(directory).glob("_parts/*/run.plan")
@@ -435,7 +435,7 @@ def test_a_session_that_has_ended_is_not_gone_on_with(table, run, breaking_off, 
     assert "a session of BigQuery that ended at 2026-01-01 00:00:00 UTC" in capfd.readouterr().err
 
 
-def test_a_run_says_until_when_it_can_be_gone_on_with(table, run, capfd, monkeypatch):
+def test_a_run_prints_until_when_it_can_be_resumed(table, run, capfd, monkeypatch):
     shown = []
     monkeypatch.setattr(app, "_show", shown.append)
     run(table, includedFields=["x"])

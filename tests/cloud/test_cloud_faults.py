@@ -106,7 +106,7 @@ def test_a_job_gets_on_with_storage_that_takes_its_time_for_each_request(inputs,
         ),
     ],
 )
-def test_a_job_that_storage_keeps_from_its_end_says_where_and_leaves_no_row_twice(
+def test_a_job_that_storage_stops_at_its_end_names_the_uri_and_repeats_no_row(
     inputs, job, run, faults, impatient, pattern, fault, words
 ):
     description = job()
@@ -219,7 +219,7 @@ def test_an_upload_whose_session_is_gone_begins_anew(
     assert faults.count("POST /upload") == 2
 
 
-def test_a_bucket_that_is_missing_is_told(bucket, faults, small_chunks):
+def test_a_missing_bucket_is_reported(bucket, faults, small_chunks):
     for size in (1, CHUNK * 2):
         file = files.NewFile(f"gs://{bucket}-missing/x")
         file.write(b"x" * size)
@@ -261,9 +261,7 @@ def test_reading_goes_on_where_it_was_broken_off(
         assert file.read() == content[5:]
 
 
-def test_an_object_that_is_replaced_while_it_is_read_is_not_read_on(
-    put, bucket, faults, impatient, monkeypatch
-):
+def test_reading_stops_if_the_object_is_replaced(put, bucket, faults, impatient, monkeypatch):
     monkeypatch.setattr("beam_batch_predict.files.reading.OBJECT_BUFFER_BYTES", 4096)
     put({"x": b"1" * 10_000})
     with files.open_file(f"gs://{bucket}/x") as file:

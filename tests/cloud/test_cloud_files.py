@@ -118,7 +118,7 @@ def test_a_new_file_is_seen_when_it_is_committed_and_not_before(bucket, contents
     assert contents() == {"out/new": large + b"end"}
 
 
-def test_a_local_disk_that_is_full_is_told_and_nothing_is_uploaded(bucket, contents, monkeypatch):
+def test_a_full_local_disk_is_reported_and_nothing_is_uploaded(bucket, contents, monkeypatch):
     file = files.NewFile(f"gs://{bucket}/new")
     file._file.close()
     with suppress(OSError), open("/dev/full", "wb") as full:
@@ -198,7 +198,7 @@ def test_what_fails_for_a_time_is_sent_again_and_nothing_else(parts, contents, f
 
 
 @pytest.mark.parametrize("replace", [True, False])
-def test_a_move_that_stopped_half_way_goes_on(parts, contents, faults, replace):
+def test_a_move_that_stopped_half_way_is_continued(parts, contents, faults, replace):
     faults.fail(r"copyTo.*out%2F1\d\d\b", 403)
     faults.fail(r"DELETE .*parts%2F[2-4]\d\b", 403)
     faults.lose(r"copyTo.*out%2F33\b")
@@ -212,7 +212,7 @@ def test_a_move_that_stopped_half_way_goes_on(parts, contents, faults, replace):
     assert contents() == {f"out/{i}": f"parts/{i}".encode() for i in range(150)}
 
 
-def test_a_move_may_be_done_again_but_replaces_nobody_elses_object(parts, put, contents, faults):
+def test_a_move_may_be_repeated_but_replaces_no_object_of_another_run(parts, put, contents, faults):
     sources, names = parts
     files.rename(sources[:5], names[:5], replace=False)
     files.rename(sources, names, replace=False)

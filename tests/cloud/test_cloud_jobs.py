@@ -177,7 +177,7 @@ def test_a_model_that_cannot_be_copied_whole_is_not_used(
     assert not list(tmp_path.glob("beam-batch-predict-model-*"))
 
 
-def test_a_model_that_is_not_there_is_said_so(put, job, run, bucket):
+def test_a_missing_model_is_reported(put, job, run, bucket):
     put({"in/a.x": jsonl(range(3))})
     model = {"artifactUri": f"gs://{bucket}/models/none"}
     record, _ = run(job(unmanagedContainerModel=model), exit_code=1)
@@ -230,7 +230,7 @@ def test_a_publication_that_fails_keeps_the_parts_and_says_why(put, job, run, fa
     assert parts
 
 
-def test_an_output_that_may_not_be_written_is_said_so_before_the_run(
+def test_an_output_that_may_not_be_written_is_reported_before_the_run(
     job, put, bucket, cloud_flags, faults, capfd
 ):
     put({"in/a.x": jsonl(range(10)), "job.json": json.dumps(job())})
@@ -241,7 +241,7 @@ def test_an_output_that_may_not_be_written_is_said_so_before_the_run(
     assert f"gs://{bucket}/out" in shown
 
 
-def test_a_run_in_a_bucket_that_broke_off_is_gone_on_with(
+def test_a_run_in_a_bucket_that_broke_off_is_resumed(
     put, job, run, contents, breaking_off, storage_client, bucket
 ):
     put({name: jsonl(range(at * 10, at * 10 + 10)) + b"oops\n" for at, name in enumerate(NAMES)})

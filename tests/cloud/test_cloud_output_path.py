@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from beam_batch_predict.errors import DestinationError
-from beam_batch_predict.runs.output_path import take_output_path
-from beam_batch_predict.runs.record import Run
+from beam_batch_predict.runs.output_path import claim_output_path
+from beam_batch_predict.runs.run import Run
 from beam_batch_predict.spec import FileNames
 
 
@@ -19,7 +19,7 @@ class Job:
 
     name: str
 
-    def record(self, outcome):
+    def render(self, outcome):
         state = "FAILED" if outcome.error else "QUEUED"
         made = outcome.create_time.isoformat()
         return json.dumps({"jobId": self.name, "state": state, "createTime": made}).encode()
@@ -53,7 +53,7 @@ def test_of_many_that_come_together_one_gets_the_path(record_of, contents):
 
     def take(record):
         try:
-            take_output_path(record)
+            claim_output_path(record)
         except DestinationError:
             return False
         return True
@@ -67,21 +67,21 @@ def test_of_many_that_come_together_one_gets_the_path(record_of, contents):
 
 def test_a_run_keeps_its_path_and_no_other_gets_it(record_of, contents):
     first, second = record_of("first"), record_of("second")
-    take_output_path(first)
-    take_output_path(first)
+    claim_output_path(first)
+    claim_output_path(first)
     with pytest.raises(DestinationError, match=r"/job\.json exists already"):
-        take_output_path(second)
+        claim_output_path(second)
     first.begin_attempt()
     first.running()
-    take_output_path(first)
+    claim_output_path(first)
     with pytest.raises(DestinationError, match=r"/_parts exists already"):
-        take_output_path(second)
+        claim_output_path(second)
 
 
 def test_a_job_that_failed_before_it_began_gives_way(record_of, contents):
     first, second = record_of("first"), record_of("second")
-    take_output_path(first)
+    claim_output_path(first)
     first.failed(DestinationError("no").status)
-    take_output_path(second)
+    claim_output_path(second)
     (content,) = contents("").values()
     assert json.loads(content)["jobId"] == "second"

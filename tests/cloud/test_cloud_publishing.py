@@ -10,7 +10,7 @@ import pytest
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.runs.finish import finish_run
-from beam_batch_predict.runs.record import Run
+from beam_batch_predict.runs.run import Run
 from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish.files import remove_parts
 from beam_batch_predict.spec import OutputSettings
@@ -75,7 +75,7 @@ def finish(directory):
     created = datetime.datetime.now(datetime.timezone.utc)
 
     def finish_parts(parts, run="one"):
-        return finish_run(parts, Run(directory, created, run=run), OutputSettings())
+        return finish_run(parts, Run(directory, created, name=run), OutputSettings())
 
     return finish_parts
 

@@ -34,7 +34,7 @@ def test_versions_are_found_among_objects(registry, put, bucket):
     put({"models [1]/m/versions.yaml": "aliases: {stable: 9}"})
     resolved = resolve("m", registry=uri)
     assert (resolved.uri, resolved.version) == (f"{uri}/m/10", "10")
-    assert "version 11 is not whole" in resolved.notes[0]
+    assert "version 11 is not complete" in resolved.notes[0]
     assert resolve("m@stable", registry=f"{uri}/").uri == f"{uri}/m/9"
     listed = list_models(uri)
     assert [model.name for model in listed] == ["m", "mm"]

@@ -44,7 +44,7 @@ def shell(tmp_path, capfd, monkeypatch):
     return run
 
 
-def test_the_job_is_the_result_and_options_are_told(shell, tmp_path):
+def test_the_job_is_the_result_and_options_are_logged(shell, tmp_path):
     code, out, err = shell(f"run --dry-run JOB --runner DataflowRunner {PLACE} --num_workers 2")
     assert code == 0, err
     assert json.loads(out) == JOB
@@ -80,7 +80,7 @@ def test_spellings(line, shell):
 def test_paths_that_workers_elsewhere_must_see_are_named(shell):
     model = {"unmanagedContainerModel": {"artifactUri": "/data/model"}}
     _, _, err = shell("run JOB --dry-run --runner=FlinkRunner --flink_master=host:8081", **model)
-    note = "note: workers on other machines must see what is here at these paths: /data/model"
+    note = "note: workers on other machines must share the files of this machine at: /data/model"
     assert note in err.splitlines()
     _, _, err = shell("run JOB --dry-run --runner=FlinkRunner", **model)
     assert "workers on other machines" not in err

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import beam_batch_predict as bbp
 from beam_batch_predict.batch import Chunk, InstanceBatch, Predictions, Span
-from beam_batch_predict.runs.record import Run, now
+from beam_batch_predict.runs.run import Run, now
 from beam_batch_predict.spec import OutputSettings
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.transforms.read_dofns import ReadChunk

@@ -50,7 +50,7 @@ CHANGES = {
     ),
     "a file gone": ("predictions_0002.jsonl", Path.unlink, "predictions_0002.jsonl is missing"),
     "a file too many": (
-        "predictions_0099.jsonl", Path.touch, "predictions_0099.jsonl is not of this run",
+        "predictions_0099.jsonl", Path.touch, "predictions_0099.jsonl does not belong to this run",
     ),
     "no manifest": ("manifest.json", Path.unlink, "there is no manifest.json"),
     "a cut manifest": (

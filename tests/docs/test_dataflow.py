@@ -98,7 +98,7 @@ def test_commands_are_taken(command, capfd):
 
 
 @pytest.mark.usefixtures("job_file")
-def test_what_a_dry_run_is_said_to_print_is_what_it_prints(capfd):
+def test_a_dry_run_prints_what_the_page_shows(capfd):
     (command,) = (command for command in COMMANDS if "--max_num_workers" in command)
     (printed,) = re.findall(r"```text\n(.*?)```", PAGE, re.DOTALL)
     assert cli.main(shlex.split(command)[1:]) == 0

@@ -290,7 +290,7 @@ class TestShowResults:
         assert max(map(len, rows)) == 60
         assert rows[-1].endswith("…")
 
-    def test_shows_a_line_that_is_no_error_line_as_it_stands(self):
+    def test_shows_a_line_that_is_no_error_line_unchanged(self):
         assert show_results.describe_error("('message', 16)", 160) == "('message', 16)"
         assert show_results.describe_error('{"key": 1}', 160) == '{"key": 1}'
         assert show_results.describe_error("[1]", 160) == "[1]"

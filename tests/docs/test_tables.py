@@ -41,7 +41,7 @@ def test_every_format_has_its_cells(tables):
     assert all(cell.strip() for line in lines for cell in line)
 
 
-def test_a_page_keeps_all_that_stands_around_its_tables(generator, tables):
+def test_a_page_keeps_the_text_around_its_tables(generator, tables):
     made = generator.page(f"# A\n\n{generator.BEGIN}\nold\n{generator.END}\n\n# B\n")
     assert made == f"# A\n\n{generator.BEGIN}\n\n{tables}\n{generator.END}\n\n# B\n"
     assert generator.page(made) == made

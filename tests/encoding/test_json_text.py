@@ -15,11 +15,11 @@ from beam_batch_predict.encoding.json_text import (
     NotJson,
     dumps,
     echo_text,
+    fallback_text,
     loads,
     preview,
     quote,
     read,
-    words_for,
 )
 from beam_batch_predict.spec import NonFinite
 
@@ -101,7 +101,7 @@ def test_values_too_deep_to_be_written_have_words():
     for value, words in ((deep, "an array"), (endless, "[[...]]")):
         with pytest.raises(RecursionError):
             dumps(value)
-        assert words_for(value) == words
+        assert fallback_text(value) == words
 
 
 READABLE = st.recursive(

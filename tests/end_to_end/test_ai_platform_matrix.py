@@ -19,7 +19,7 @@ from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.runs.finish import finish_run
 from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import chunks_of
-from beam_batch_predict.runs.record import now
+from beam_batch_predict.runs.run import now
 from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish.files import remove_parts
 from beam_batch_predict.sources.reading import read_chunk

@@ -123,7 +123,7 @@ def test_excluded_fields_stand_in_the_output_as_json(run, write):
     assert predictions[2]["instance"] == {"x": [2.0, 0.1], "word": "w2"}
 
 
-def test_a_row_that_the_model_refuses_names_its_place(run, write):
+def test_the_error_of_a_row_that_the_model_refuses_has_its_location(run, write):
     rows = floats(0, 100)
     rows[61]["b"] = None
     path = write("in.avro", FLOATS, rows)

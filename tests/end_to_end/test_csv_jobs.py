@@ -125,7 +125,7 @@ def test_a_spreadsheet_with_a_key(run_csv, chunk_bytes):
             "invalid UTF-8: byte 0xe9",
             "expected 7 cells",
             'key field "sample id": expected a string or a number, found null',
-            "a quote stands inside the cell",
+            "there is a quote inside the cell",
             "--csv_multiline=true",
             "--csv_multiline=true",
             'key field "sample id": expected a string or a number, found null',

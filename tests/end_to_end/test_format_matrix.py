@@ -357,8 +357,8 @@ def refused_fields(form, kind, config):
     if form == "jsonl" and kind == "array":
         excluded = {
             "excludedFields": (
-                "does not go with instanceType array: only includedFields says in which order",
-                "name there what to send instead",
+                "cannot be combined with instanceType array, because the fields of a 'jsonl' line",
+                "list the fields to send in includedFields",
             )
         }
         return {

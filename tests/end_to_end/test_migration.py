@@ -128,7 +128,7 @@ def test_a_body_that_the_services_own_sample_makes_runs(checkout, enter):
     assert record["predictionOutput"]["errorCount"] == "16"
 
 
-def test_the_function_of_the_guide_takes_the_place_of_gcloud(checkout):
+def test_the_function_of_the_guide_replaces_gcloud(checkout):
     (function,) = (block for block in blocks("sh") if block.startswith("gcloud() {"))
     line = f"{SUBMIT} j --model m --input-paths a --output-path b --data-format text --dry-run"
     programs = checkout / "programs"

@@ -130,7 +130,7 @@ def test_excluded_fields_stand_in_the_output(run, write):
     }
 
 
-def test_rows_that_do_not_fit_are_errors_told_by_row(run, write):
+def test_rows_that_do_not_fit_are_errors_with_their_row(run, write):
     path = write("in.parquet", pa.table({"a": [1.0, None, 3.0], "b": [1.0, 2.0, 3.0]}))
     predictions, errors, record = run("in.parquet")
     assert [line["prediction"] for line in predictions] == [11.0, 33.0]
@@ -151,7 +151,7 @@ def test_a_file_that_lacks_a_column_has_errors_for_its_rows(run, write):
     ] * 2
 
 
-def test_a_damaged_row_group_is_told_and_the_others_are_predicted(run, write):
+def test_a_damaged_row_group_is_reported_and_the_others_are_predicted(run, write):
     plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
     path = write("in.parquet", pairs(0, 30), row_group_size=10, write_page_checksum=True, **plain)
     content = bytearray(path.read_bytes())

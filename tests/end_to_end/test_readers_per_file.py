@@ -122,14 +122,14 @@ def test_a_resumed_run_reads_only_the_shares_that_are_left(
     assert published(left) == published(whole["outputInfo"]["gcsOutputDirectory"])
 
 
-def test_a_run_is_not_gone_on_with_by_another_number_of_readers(run, breaking_off):
+def test_a_run_is_not_resumed_with_another_number_of_readers(run, breaking_off):
     with breaking_off(2):
         run(readers_per_file=7)
     with pytest.raises(InvalidArgument, match="readers_per_file is 3, and was 7"):
         run(readers_per_file=3, resume=True)
 
 
-def test_rows_have_the_same_places_whoever_reads_them(run, rows_of):
+def test_rows_have_the_same_locations_with_any_reader(run, rows_of):
     whole = run(out="whole", key="location")
     shared = run(out="shared", key="location", readers_per_file=4)
     assert rows_of(shared) == rows_of(whole)

@@ -129,7 +129,7 @@ def test_an_example_keeps_its_features_and_gets_those_of_the_prediction(run, mod
     assert parsed["prediction_"].numpy().tolist() == [b"mine", b""]
 
 
-def test_a_key_stands_in_place_of_the_features(run, model):
+def test_a_key_replaces_the_features(run, model):
     rows = [example(x=[float(n), 0.0], id=[n]) for n in range(3)]
     found = examples(run(bbp.TfRecord, rows, model=model, key_field="id"))
     assert [row["key"] for row in found] == [[0], [1], [2]]

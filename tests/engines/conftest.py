@@ -1,7 +1,7 @@
-"""What tests of other engines share: the jobs, and what the local runner makes of them.
+"""Fixtures for tests of other engines: the jobs, and their results on the local runner.
 
-`make test-engines` gets the engines and runs these tests; a test whose engine cannot be had is
-skipped with the reason.
+`make test-engines` gets the engines and runs these tests; a test whose engine is missing is skipped
+with the reason.
 """
 
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +19,7 @@ __all__ = ["fault_job", "given", "nothing_is_lost", "undisturbed"]
 
 @pytest.fixture(scope="session", params=ENGINES)
 def engine(request, tmp_path_factory):
-    """An engine with its workers; skipped where it cannot be had."""
+    """Start an engine with its workers; skip the test if the engine is missing."""
     servers = Servers(tmp_path_factory.mktemp("servers"))
     try:
         yield Started(request.param, servers)
@@ -31,7 +31,7 @@ def engine(request, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def inputs(tmp_path_factory):
-    """The model and the inputs of all jobs."""
+    """Make the model and the inputs of all jobs."""
     directory = tmp_path_factory.mktemp("given")
     directory.chmod(0o755)
     return make_given(directory)
@@ -39,7 +39,7 @@ def inputs(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def run_all(tmp_path_factory, inputs):
-    """A function that runs the jobs with some flags: what each has printed and left, by format."""
+    """Return a function that runs the jobs with some flags: process and results, by format."""
 
     def run_jobs(*flags, formats=tuple(FORMATS)):
         directory = tmp_path_factory.mktemp("jobs")
@@ -50,7 +50,7 @@ def run_all(tmp_path_factory, inputs):
             assert done.returncode == 0, done.stderr
             return done, results_in(path.parent / "out")
 
-        with ThreadPoolExecutor(2) as pool:  # as many as there are cores and slots
+        with ThreadPoolExecutor(2) as pool:  # the number of cores and slots
             return dict(zip(formats, pool.map(run_one, formats), strict=True))
 
     return run_jobs
@@ -58,5 +58,5 @@ def run_all(tmp_path_factory, inputs):
 
 @pytest.fixture(scope="session")
 def local(run_all):
-    """What the local runner makes of the jobs."""
+    """Run the jobs on the local runner, and return their results."""
     return run_all()

@@ -1,8 +1,8 @@
-"""Gets what the tests of other engines need, into `.engines/`; `make test-engines` calls it.
+"""Download of the engines for the tests into `.engines/`; `make test-engines` calls it.
 
-A part that is there is left alone. One that cannot be had is named with the reason, and its
-tests are skipped. Two can be brought along instead, by environment variables: BBP_PRISM, the
-program, and BBP_FLINK_JOB_SERVER_JAR, a job server of Beam for Flink.
+A part that exists is not downloaded again. For a part that is missing, the script prints the
+reason, and the tests of the part are skipped. Two parts may be given by environment variables:
+BBP_PRISM, the program, and BBP_FLINK_JOB_SERVER_JAR, a job server of Beam for Flink.
 """
 
 import os
@@ -19,35 +19,35 @@ PARTS = ROOT / ".engines"
 OLDER = ROOT / "tests" / "engines" / "flink" / "pom.xml"
 
 FLINK = "1.20"
-"""Of the job server of our version of Beam."""
+"""Version of Flink of the job server of our version of Beam."""
 
 OPENED = ("io", "lang", "lang.reflect", "net", "nio", "text", "time", "util", "util.concurrent")
-"""Packages of Java that Flink looks into."""
+"""Packages of Java that Flink accesses by reflection."""
 
 _SECONDS = 900
 
 
 class Missing(Exception):
-    """A part cannot be had; says why."""
+    """A part is missing; the message has the reason."""
 
 
 def prism():
-    """The program Prism, and what it is.
+    """Return the program Prism, and a description.
 
     Raises:
-        Missing: it is not there.
+        Missing: it is not installed.
     """
     return _part("prism", "BBP_PRISM")
 
 
 def flink_job_server():
-    """The jar of a job server for Flink, which has Flink in it too; and what it is.
+    """Return the jar of a job server for Flink, which also contains Flink, and a description.
 
     Raises:
-        Missing: it is not there, or Java is not.
+        Missing: the jar or Java is not installed.
     """
     if shutil.which("java") is None:
-        raise Missing("Java is not on this machine")
+        raise Missing("Java is not installed")
     return _part("flink-job-server.jar", "BBP_FLINK_JOB_SERVER_JAR")
 
 
@@ -63,7 +63,7 @@ def _part(name, variable):
 
 
 def _get(name, *ways):
-    """Try the ways to get a part until one succeeds, and write down what it is or why not."""
+    """Try the ways to get a part until one succeeds, and write its description or the reason."""
     path = PARTS / name
     if not path.exists():
         PARTS.mkdir(exist_ok=True)
@@ -96,7 +96,7 @@ def _get_job_server(path):
 
 
 def _assemble_job_server(path):
-    """A jar that only names others, on a class path of which Maven has all parts."""
+    """Make a jar that only names other jars, on a class path that Maven has downloaded."""
     listed = path.with_suffix(".path")
     _maven("--file", OLDER, "dependency:build-classpath", f"-Dmdep.outputFile={listed}")
     jars = listed.read_text().strip().split(os.pathsep)
@@ -114,7 +114,7 @@ def _assemble_job_server(path):
 
 
 def _entry(named):
-    """A line of a manifest, folded: at most 72 bytes each."""
+    """Return an entry of a manifest in lines of at most 72 bytes."""
     line = ": ".join(named)
     rest = [line[at : at + 69] for at in range(69, len(line), 69)]
     return "\r\n ".join([line[:69], *rest]) + "\r\n"
@@ -126,7 +126,7 @@ def _maven(*arguments):
 
 def _run(command, **environment):
     if shutil.which(command[0]) is None:
-        raise Missing(f"{command[0]} is not on this machine")
+        raise Missing(f"{command[0]} is not installed")
     try:
         done = subprocess.run(
             list(map(str, command)),
@@ -140,13 +140,13 @@ def _run(command, **environment):
     except subprocess.TimeoutExpired:
         raise Missing(f"{command[0]} took longer than {_SECONDS} s") from None
     if done.returncode:
-        lines = [line for line in done.stdout.splitlines() if line.strip()] or ["it said nothing"]
+        lines = [line for line in done.stdout.splitlines() if line.strip()] or ["no output"]
         errors = [line for line in lines if "[ERROR]" in line] or lines[-1:]
         raise Missing(f"{command[0]} failed: {errors[0][:300]}")
 
 
 def main(wanted):
-    """Get the parts of the engines that are named, and say what there is."""
+    """Get the parts of the named engines, and print a description of each."""
     if "prism" in wanted:
         _get("prism", _build_prism)
     if "flink" in wanted:

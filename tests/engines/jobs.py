@@ -17,18 +17,18 @@ from helpers.processes import ended, finish
 ROOT = Path(__file__).resolve().parents[2]
 
 FILES, ROWS = 3, 40
-"""Input files of each format, and rows in each."""
+"""The number of input files of each format, and of rows in each."""
 
 FLAGS = ("--chunk_bytes=600",)
 
 
 def is_bad(row):
-    """Whether the model has no prediction for a row."""
+    """Return whether the model has no prediction for a row."""
     return row % 13 == 4
 
 
 def rows_of(file):
-    """The rows of a file; x of those that fail is missing."""
+    """Return the rows of a file; rows without x fail."""
     numbers = range(file * ROWS, (file + 1) * ROWS)
     return [
         {"id": f"row-{n}", "x": None if is_bad(n) else n / 4, "y": -n if n % 2 else n}
@@ -37,7 +37,7 @@ def rows_of(file):
 
 
 def save_model(path):
-    """A SavedModel with outputs of several types, for columns, records and strings."""
+    """Save a SavedModel with outputs of several types, for columns, records and strings."""
     import tensorflow as tf
 
     def values(x, y):
@@ -121,7 +121,7 @@ def _records(path, rows):
 def _list(path, rows):
     listed = [path.with_name(row["id"]) for row in rows]
     for each, row in zip(listed, rows, strict=True):
-        if row["x"] is not None:  # what is listed and not there fails
+        if row["x"] is not None:  # a listed file that does not exist fails
             each.write_text("x" * row["y"])
     path.write_text("".join(f"{each}\n" for each in listed))
 
@@ -138,12 +138,12 @@ class Format(NamedTuple):
     """A format of input, and the job on it.
 
     Attributes:
-        writers: by ending; files are of each in turn.
+        writers: functions by file extension; the files use them in turn.
         predictions: the format of the output.
-        signature: the one that the job calls.
-        config: of the instances.
-        service: "" for a job of Vertex AI, or the dataFormat of one of AI Platform.
-        flags: of the command line.
+        signature: the signature that the job calls.
+        config: the instanceConfig.
+        service: "" for a job of Vertex AI, or the dataFormat of a job of AI Platform.
+        flags: the flags of the command line.
     """
 
     writers: dict
@@ -180,7 +180,7 @@ FORMATS = {
 
 
 class Given(NamedTuple):
-    """What all jobs begin with: the model, and a directory of inputs for each format."""
+    """The inputs of all jobs: the model, and a directory of files for each format."""
 
     model: Path
     inputs: Path
@@ -200,7 +200,7 @@ def make_given(directory):
 
 
 def write_job(name, given, directory):
-    """Write the job on a format, and say where it is; its results will be beside it, in `out`."""
+    """Write the job for a format, and return its path; its results will be next to it, in `out`."""
     form = FORMATS[name]
     files = [path for path in (given.inputs / name).iterdir() if path.name[0].isdigit()]
     inputs, out = sorted(map(str, files)), str(directory / "out")
@@ -234,19 +234,19 @@ def write_job(name, given, directory):
 
 
 def flags_of(name):
-    """Of the command line, for the job on a format."""
+    """Return the flags of the command line for the job for a format."""
     form = FORMATS[name]
     signature = () if form.service else (f"--signature_name={form.signature}",)
     return (*FLAGS, *signature, *form.flags)
 
 
 def command_line(path, *flags):
-    """The command that runs a job file."""
+    """Return the command that runs a job file."""
     return [sys.executable, "-m", "beam_batch_predict", "run", str(path), *flags]
 
 
 def run(path, *flags, seconds=180):
-    """Run a job file in a process of its own, to its end; what it printed."""
+    """Run a job file in a separate process to its end, and return the finished process."""
     shell = {name: text for name, text in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     process = subprocess.Popen(
         command_line(path, *flags),

@@ -1,4 +1,4 @@
-"""What runs leave, as far as it is the same on every engine."""
+"""Results of runs that are the same on every engine."""
 
 import json
 from pathlib import Path
@@ -8,12 +8,12 @@ TIMES = ("createTime", "startTime", "endTime", "updateTime")
 
 
 class Results(NamedTuple):
-    """What a run has left.
+    """The results of a run.
 
     Attributes:
         files: the published files, bytes by name.
-        record: the job's record, without names, times and places.
-        manifest: the run's manifest, without these too.
+        record: the job resource, without names, times and directories.
+        manifest: the run's manifest, without the same values.
     """
 
     files: dict
@@ -22,7 +22,7 @@ class Results(NamedTuple):
 
 
 def results_in(directory):
-    """What is in the only run's directory below a directory, or in it."""
+    """Read the results of the only run in a directory or below it."""
     (directory,) = {path.parent for path in Path(directory).glob("**/job.json")}
     files = {path.name: path.read_bytes() for path in directory.iterdir() if path.is_file()}
     record = _same_anywhere(json.loads(files.pop("job.json")), directory)
@@ -33,9 +33,9 @@ def results_in(directory):
 
 def _same_anywhere(found, directory):
     text = json.dumps(found)
-    for place in (directory, directory.parent):
-        text = text.replace(str(place), "OUT")
-    if directory.name.startswith("prediction-"):  # and a time
+    for path in (directory, directory.parent):
+        text = text.replace(str(path), "OUT")
+    if directory.name.startswith("prediction-"):  # the name contains a time
         text = text.replace(directory.name, "RUN")
     found = json.loads(text)
     for each in (found, found.get("job", {})):

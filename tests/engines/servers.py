@@ -1,4 +1,4 @@
-"""Engines, each of processes of its own, with external workers from a pool."""
+"""Engines in separate processes, with external workers from a pool."""
 
 import json
 import urllib.error
@@ -17,23 +17,23 @@ class LocalJobService(JobService):
     """Beam's own job service: runs pipelines in its own process."""
 
     killed = "lost the connection to the job service"
-    ends_what_is_cancelled = False  # it says so, and lets it go on
+    ends_what_is_cancelled = False  # it reports the end, but the job continues
 
     @classmethod
     def check(cls):
-        """Nothing is missing: it comes with Beam."""
+        """Do nothing: it is a part of Beam."""
 
     @property
     def runs(self):
-        """The process that runs pipelines."""
+        """Return the process that runs pipelines."""
         return self.process
 
     def restart(self, servers):
-        """Have another."""
+        """Start another one."""
         self.__init__(servers)
 
     def cancel(self):
-        """Cancel what runs."""
+        """Cancel all running jobs."""
         cancel_at(self.endpoint)
 
 
@@ -53,7 +53,7 @@ class Prism(LocalJobService):
 
     @classmethod
     def check(cls):
-        """Raise Missing where it is not there."""
+        """Raise Missing if it is not installed."""
         get_parts.prism()
 
 
@@ -96,22 +96,22 @@ class Flink:
 
     @classmethod
     def check(cls):
-        """Raise Missing where it is not there."""
+        """Raise Missing if it is not installed."""
         get_parts.flink_job_server()
 
     def start_workers(self):
-        """Start the process with the two slots, and wait for these."""
+        """Start the process with the two slots, and wait for the slots."""
         self.runs = self._java("taskmanager", "taskexecutor.TaskManagerRunner")
         wait_for(self._has_slots, self.runs)
 
     def restart(self, _):
-        """Have another in place of the process with the slots."""
+        """Start another process with the slots."""
         self.start_workers()
 
     def _has_slots(self):
         try:
-            return self.ask("/overview")["slots-available"] == 2
-        except urllib.error.HTTPError:  # it listens before it can say
+            return self.request("/overview")["slots-available"] == 2
+        except urllib.error.HTTPError:  # it listens before it can answer
             return False
 
     def _java(self, name, main):
@@ -119,22 +119,22 @@ class Flink:
         command = ("java", *memory, *OPENED, "-cp", self._jar, f"org.apache.flink.runtime.{main}")
         return self._servers.start(name, [*command, "--configDir", self.configuration])
 
-    def ask(self, path, method="GET"):
-        """What the cluster answers."""
+    def request(self, path, method="GET"):
+        """Send a request to the cluster, and return its answer."""
         request = urllib.request.Request(f"http://{self.master}{path}", method=method)
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.load(answer)
 
     def cancel(self):
-        """Cancel what runs, as its own web page does."""
-        for job in self.ask("/jobs")["jobs"]:
+        """Cancel all running jobs, as Flink's web page does."""
+        for job in self.request("/jobs")["jobs"]:
             if job["status"] == "RUNNING":
-                self.ask(f"/jobs/{job['id']}?mode=cancel", "PATCH")
+                self.request(f"/jobs/{job['id']}?mode=cancel", "PATCH")
 
 
 SETTINGS = {
     "classloader.check-leaked-classloader": "false",
-    # What comes with a job is on the path of the cluster too.
+    # The classes of a job are also on the class path of the cluster.
     "classloader.resolve-order": "parent-first",
     "heartbeat.interval": "1000",
     "heartbeat.timeout": "10000",
@@ -156,7 +156,7 @@ SETTINGS = {
     "taskmanager.memory.task.off-heap.size": "0m",
     "taskmanager.numberOfTaskSlots": "2",
 }
-"""Of the cluster. Memory is what Flink's start scripts would make of `process.size`."""
+"""Settings of the cluster. Its memory is what Flink's start scripts make of `process.size`."""
 
 ENGINES = {"job service": LocalJobService, "prism": Prism, "flink": Flink}
 
@@ -172,7 +172,7 @@ class Started:
 
     @property
     def flags(self):
-        """Run a job on it, with workers of the pool."""
+        """Return the flags that run a job on it, with workers of the pool."""
         return (*self.engine.flags, *self.pool.flags)
 
     def kill(self):
@@ -181,7 +181,7 @@ class Started:
         self.engine.runs.wait()
 
     def restart(self):
-        """Have another in its place."""
+        """Start another process that runs pipelines."""
         self.engine.restart(self.servers)
 
 

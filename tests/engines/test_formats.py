@@ -50,7 +50,9 @@ def test_an_engine_publishes_the_same_bytes(form, local, there):
 @pytest.mark.parametrize("form", FORMATS)
 def test_an_engine_says_what_the_local_runner_says(form, local, there):
     note, *said = [line for line in said_by(there[form][0]) if not PROGRESS.fullmatch(line)]
-    assert note.startswith("note: workers on other machines must see what is here at these paths: ")
+    assert note.startswith(
+        "note: workers on other machines must share the files of this machine at: "
+    )
     assert said == [line for line in said_by(local[form][0]) if not PROGRESS.fullmatch(line)]
 
 

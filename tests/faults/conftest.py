@@ -1,4 +1,4 @@
-"""What tests of faults share: a model, undisturbed results, and what must hold after a fault."""
+"""Fixtures for tests of faults: a model, undisturbed results, and a check after a fault."""
 
 import json
 
@@ -14,7 +14,7 @@ collect_ignore = ["injected"]
 def given(tmp_path_factory):
     """Rows, and a SavedModel: y is twice x.
 
-    It waits where a row is `stop_at`, until the file `gate` is there.
+    At a row that is `stop_at`, the model waits until the file `gate` exists.
     """
     import tensorflow as tf
 
@@ -46,13 +46,13 @@ def given(tmp_path_factory):
 
 @pytest.fixture
 def fault_job(tmp_path, given):
-    """A function that makes a job."""
+    """Return a function that makes a job."""
     return lambda **how: Job(tmp_path, given, **how)
 
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory, given):
-    """What a run without a fault publishes; it has been counted row by row."""
+    """Return the published files of a run without a fault, in which each row is counted."""
     job = Job(tmp_path_factory.mktemp("undisturbed"), given)
     assert job.run_here()["state"] == "JOB_STATE_SUCCEEDED"
     found = published_in(job.only_directory)
@@ -69,7 +69,7 @@ def undisturbed(tmp_path_factory, given):
 
 @pytest.fixture
 def nothing_is_lost(undisturbed):
-    """A function that checks the only run of a job: complete, as if there had been no fault."""
+    """Return a function that checks the only run of a job: complete, like a run without a fault."""
 
     def check(job):
         directory = job.only_directory

@@ -1,4 +1,4 @@
-"""A job to disturb, on disk and in processes, and what must be so afterwards."""
+"""Jobs for faults, on disk and in processes, and readers of what they leave."""
 
 import json
 import os
@@ -21,12 +21,12 @@ CHUNK_BYTES = 500
 
 
 def is_bad(row):
-    """Whether the model has no prediction for a row."""
+    """Return whether the model has no prediction for a row."""
     return row % 23 == 7
 
 
 class Given(NamedTuple):
-    """What all jobs begin with: the paths of the model and of the rows."""
+    """The inputs of all jobs: the paths of the model and of the rows."""
 
     model: str
     rows: str
@@ -61,19 +61,19 @@ class Job:
         self.path.write_text(json.dumps(self.description))
 
     def run_here(self, **options):
-        """Run it in this process; the record."""
+        """Run it in this process, and return the job resource."""
         job = read_job(self.path.read_bytes())
         options = RunOptions(**{"chunk_bytes": CHUNK_BYTES, **options})
         return json.loads(run_job(job, options, []).job)
 
     def command(self, *flags):
-        """Its command line."""
+        """Return its command line."""
         chunks = f"--chunk_bytes={CHUNK_BYTES}"
         return [sys.executable, "-m", "beam_batch_predict", "run", str(self.path), chunks, *flags]
 
     def start(self, *flags, fault=None, before=(), **environment):
-        """Start it in a process of its own, perhaps with a fault; the process."""
-        # A user's shell, which knows nothing of how loud these tests want TensorFlow to be.
+        """Start it in a separate process, perhaps with a fault, and return the process."""
+        # As in a user's shell, without the log level of TensorFlow of these tests.
         shell = {
             name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"
         }
@@ -94,7 +94,7 @@ class Job:
         )
 
     def run(self, *flags, **how):
-        """Run it in a process of its own, to its end; what it printed."""
+        """Run it in a separate process to its end, and return what it printed."""
         with ended(self.start(*flags, **how)) as process:
             return finish(process)
 
@@ -103,40 +103,40 @@ class Job:
         wait_for((self.marks / "reached").exists, process)
 
     def let_go(self):
-        """Let what waits go on."""
+        """Let a waiting process continue."""
         (self.marks / "go").touch()
         self.gate.touch()
 
     @property
     def only_directory(self):
-        """The directory of the run: there is but one."""
+        """Return the directory of the only run."""
         (directory,) = self.out.iterdir()
         return directory
 
     @property
     def state(self):
-        """What the record of the only run says."""
+        """Return the state in the job resource of the only run."""
         return json.loads((self.only_directory / "job.json").read_text())["state"]
 
     @property
     def parts(self):
-        """Unfinished business: all that is below `_parts`."""
+        """Return all files and directories below `_parts`."""
         return sorted(path.name for path in self.only_directory.glob("_parts/*/*"))
 
 
 def members(session):
-    """The processes of a session that are alive."""
+    """Return the processes of a session that are alive."""
     found = subprocess.run(["ps", "-o", "stat=,args=", "-s", str(session)], stdout=subprocess.PIPE)
     return [line for line in found.stdout.decode().splitlines() if not line.startswith("Z")]
 
 
 def strangers_in(directory, published):
-    """What is in the directory of a run that has ended, and is not known to belong there."""
+    """Return the unexpected names in the directory of a run that has ended."""
     known = {*published, "job.json", "manifest.json"}
     return sorted({path.name for path in directory.iterdir()} - known)
 
 
 def published_in(directory):
-    """The published files: bytes by name."""
+    """Return the published files: bytes by name."""
     kinds = ("errors_*", "predictions_*")
     return {path.name: path.read_bytes() for kind in kinds for path in directory.glob(kind)}

@@ -33,7 +33,7 @@ def failing_after(monkeypatch):
 
 
 @pytest.mark.parametrize("after", [1, 18])
-def test_a_bundle_that_fails_behind_its_part_is_gone_on_with(
+def test_a_bundle_that_fails_after_its_part_is_resumed(
     after, fault_job, failing_after, nothing_is_lost
 ):
     job = fault_job()

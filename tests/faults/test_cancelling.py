@@ -1,4 +1,4 @@
-"""Signals: heard at once, obeyed where it is safe, and none of a library's business."""
+"""Signals: handled at once, followed where stopping is safe, not handled by a library."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ def shown():
     lines = []
     with cancellation.on_signals(lines.append):
         yield lines
-        cancellation._state.left_behind = False
+        cancellation._state.must_exit = False
 
 
 def send(number=signal.SIGTERM):
@@ -79,16 +79,16 @@ def test_work_does_not_begin_behind_a_signal(shown):
     assert begun == []
 
 
-def test_work_that_does_not_look_is_left_behind(shown, monkeypatch):
+def test_work_that_does_not_look_is_must_exit(shown, monkeypatch):
     monkeypatch.setattr(cancellation, "SECONDS_TO_STOP", 0.01)
     stuck = threading.Event()
     with pytest.raises(Cancelled):
         cancellation.call(lambda: send() or stuck.wait())
-    assert cancellation._state.left_behind
+    assert cancellation._state.must_exit
     stuck.set()
 
 
-def test_all_who_want_to_know_are_told(shown):
+def test_all_callbacks_are_called(shown):
     told = []
 
     def work():
@@ -104,11 +104,11 @@ def test_work_elsewhere_is_not_waited_for_and_not_stopped(shown):
     told, end = [], threading.Event()
 
     def work():
-        with cancellation.stopping(lambda: told.append(1)), cancellation.elsewhere():
+        with cancellation.stopping(lambda: told.append(1)), cancellation.running_remotely():
             send()
             end.wait()
 
-    with pytest.raises(cancellation.JobGoesOn, match="continues without this command"):
+    with pytest.raises(cancellation.JobContinues, match="continues without this command"):
         cancellation.call(work)
     end.set()
     assert (told, shown) == ([], [])
@@ -117,9 +117,9 @@ def test_work_elsewhere_is_not_waited_for_and_not_stopped(shown):
 def test_work_is_not_sent_elsewhere_behind_a_signal(shown):
     def work():
         send()
-        while cancellation.was_asked() is None:
+        while cancellation.received_signal() is None:
             pass
-        with cancellation.elsewhere():
+        with cancellation.running_remotely():
             pytest.fail("it was")
 
     with pytest.raises(Cancelled):

@@ -109,7 +109,7 @@ def state_in(directory):
         return ""
 
 
-def test_a_run_that_died_at_a_change_is_gone_on_with(changes, at_each):
+def test_a_run_that_ended_at_a_change_is_resumed(changes, at_each):
     at_each(some_of(changes, 0), what="die")
 
 
@@ -120,7 +120,7 @@ def test_a_change_that_fails_loses_nothing(changes, at_each):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(BLOCKS))
-def test_a_run_that_died_at_any_change_is_gone_on_with(block, changes, at_each):
+def test_a_run_that_ended_at_any_change_is_resumed(block, changes, at_each):
     at_each(block_of(changes, block), what="die")
 
 

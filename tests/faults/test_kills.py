@@ -23,7 +23,7 @@ def resumed(job, *flags):
     return done
 
 
-def test_a_run_that_is_killed_is_gone_on_with(fault_job, nothing_is_lost):
+def test_a_killed_run_is_resumed(fault_job, nothing_is_lost):
     job = fault_job()
     killed = job.run(fault={**AFTER_PARTS, "what": "kill"})
     assert killed.returncode == -signal.SIGKILL
@@ -67,7 +67,7 @@ def test_a_run_that_is_killed_at_any_point(point, flags, fault_job, nothing_is_l
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM])
-def test_a_run_that_is_asked_to_stop_stops_and_is_gone_on_with(number, fault_job, nothing_is_lost):
+def test_a_run_stops_on_a_signal_and_is_resumed(number, fault_job, nothing_is_lost):
     stopped_in_order(number, (), fault_job(), nothing_is_lost)
 
 
@@ -75,7 +75,9 @@ def test_a_run_that_is_asked_to_stop_stops_and_is_gone_on_with(number, fault_job
 @pytest.mark.parametrize("flags", [(), (PROCESSES,)], ids=["one worker", "processes"])
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("group", [False, True])
-def test_a_run_with_workers_that_is_asked_to_stop(number, flags, group, fault_job, nothing_is_lost):
+def test_a_run_with_workers_that_gets_a_signal_stops(
+    number, flags, group, fault_job, nothing_is_lost
+):
     stopped_in_order(number, flags, fault_job(), nothing_is_lost, group)
 
 
@@ -113,7 +115,7 @@ def stopped_in_order(number, flags, job, nothing_is_lost, group=False):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [(), (PROCESSES,)], ids=["one worker", "processes"])
-def test_a_model_that_hangs_does_not_keep_a_run_from_stopping(flags, fault_job, nothing_is_lost):
+def test_a_run_stops_while_its_model_hangs(flags, fault_job, nothing_is_lost):
     job = fault_job(stop_at=1500.0)
     process = job.start(*flags)
     with ended(process):
@@ -151,7 +153,7 @@ def test_a_second_signal_ends_the_process_at_once(number, fault_job, nothing_is_
 
 
 @pytest.mark.slow
-def test_a_signal_that_was_to_be_ignored_is(fault_job, nothing_is_lost):
+def test_a_signal_that_the_process_ignores_has_no_effect(fault_job, nothing_is_lost):
     job = fault_job()
     nohup = ["sh", "-c", 'trap "" INT; exec "$@"', "sh"]
     process = job.start(fault={**AFTER_PARTS, "what": "hold"}, before=nohup)
@@ -164,7 +166,7 @@ def test_a_signal_that_was_to_be_ignored_is(fault_job, nothing_is_lost):
 
 
 @pytest.mark.slow
-def test_publishing_that_has_begun_comes_to_its_end(fault_job, nothing_is_lost):
+def test_a_signal_during_publication_does_not_stop_it(fault_job, nothing_is_lost):
     job = fault_job()
     at = {"pattern": r"/predictions_\d*\.jsonl$", "event": "os.link", "at": 9}
     process = job.start(fault={**at, "what": "hold"})

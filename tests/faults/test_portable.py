@@ -63,7 +63,7 @@ def test_a_worker_of_a_portable_runner_that_is_killed(at, fault_job, service, no
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_job_of_a_runner_elsewhere_goes_on_without_the_command(
+def test_a_job_on_another_engine_continues_without_the_command(
     number, fault_job, service, nothing_is_lost
 ):
     job = fault_job()

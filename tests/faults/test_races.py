@@ -27,7 +27,7 @@ def clock(tmp_path_factory):
     return {"LD_PRELOAD": str(library)}
 
 
-def test_a_run_that_another_process_works_on_is_not_gone_on_with(fault_job, nothing_is_lost):
+def test_a_run_of_another_process_is_not_resumed(fault_job, nothing_is_lost):
     job = fault_job()
     with ended(job.start(fault=HELD)) as first:
         job.reached(first)
@@ -41,7 +41,7 @@ def test_a_run_that_another_process_works_on_is_not_gone_on_with(fault_job, noth
 
 
 @pytest.mark.slow
-def test_of_many_that_go_on_with_a_run_one_does(fault_job, nothing_is_lost):
+def test_one_of_several_resuming_processes_resumes_a_run(fault_job, nothing_is_lost):
     job = fault_job()
     assert job.run(fault={**HELD, "what": "kill"}).returncode == -signal.SIGKILL
     with contextlib.ExitStack() as stack:
@@ -56,7 +56,7 @@ def test_of_many_that_go_on_with_a_run_one_does(fault_job, nothing_is_lost):
 
 
 @pytest.mark.slow
-def test_a_run_begun_anew_beside_one_that_was_killed(fault_job, undisturbed, nothing_is_lost):
+def test_a_new_run_during_the_resume_of_a_killed_run(fault_job, undisturbed, nothing_is_lost):
     job = fault_job()
     assert job.run(fault={**HELD, "what": "kill"}).returncode == -signal.SIGKILL
     killed = job.only_directory
@@ -71,7 +71,7 @@ def test_a_run_begun_anew_beside_one_that_was_killed(fault_job, undisturbed, not
 
 
 @pytest.mark.slow
-def test_runs_at_the_same_millisecond_have_directories_of_their_own(fault_job, undisturbed, clock):
+def test_runs_in_the_same_millisecond_have_different_directories(fault_job, undisturbed, clock):
     job, how = fault_job(), {**clock, "CLOCK_STANDS_AT": "1800000000"}
     with contextlib.ExitStack() as stack:
         started = [stack.enter_context(ended(job.start(**how))) for _ in range(3)]
@@ -91,7 +91,7 @@ def test_a_clock_that_jumps(fault_job, nothing_is_lost, clock):
 
 
 @pytest.mark.slow
-def test_a_run_gone_on_with_before_it_began(fault_job, nothing_is_lost, clock):
+def test_a_run_that_is_resumed_before_its_start_time(fault_job, nothing_is_lost, clock):
     """The clock was put back by years between the run and its end."""
     job = fault_job()
     assert job.run(fault={**HELD, "what": "kill"}).returncode == -signal.SIGKILL
@@ -101,7 +101,7 @@ def test_a_run_gone_on_with_before_it_began(fault_job, nothing_is_lost, clock):
 
 
 @pytest.mark.slow
-def test_a_destination_that_exists_is_not_written_over(fault_job, nothing_is_lost):
+def test_an_existing_destination_is_not_overwritten(fault_job, nothing_is_lost):
     job = fault_job()
     with ended(job.start(fault=HELD)) as process:
         job.reached(process)

@@ -29,7 +29,7 @@ def shared_job(tmp_path, given):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [(), ("--direct_num_workers=2",)], ids=["one worker", "two"])
-def test_readers_of_a_file_that_are_killed_are_gone_on_with(flags, shared_job):
+def test_a_run_whose_readers_of_a_file_are_killed_is_resumed(flags, shared_job):
     whole = shared_job("whole")
     assert whole.run_here(readers_per_file=READERS)["state"] == "JOB_STATE_SUCCEEDED"
     expected = published_in(whole.only_directory)

@@ -65,7 +65,7 @@ def failed(done, *words):
     return record
 
 
-def test_a_disk_that_is_full_and_then_is_not(fault_job, nothing_is_lost):
+def test_a_full_disk_that_gets_space_again(fault_job, nothing_is_lost):
     job = fault_job()
     with small_disk(job.out, "160k") as resize:
         failed(job.run(), "No space left on device")
@@ -93,7 +93,7 @@ def test_a_disk_of_any_size(size, fault_job, nothing_is_lost):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [(), (PROCESSES,)], ids=["one worker", "processes"])
-def test_permission_that_is_lost_half_way(flags, fault_job, nothing_is_lost):
+def test_permission_that_is_lost_during_the_run(flags, fault_job, nothing_is_lost):
     job = fault_job()
     with ended(job.start(*flags, fault=HELD, before=as_anybody())) as process:
         job.reached(process)
@@ -125,7 +125,7 @@ def test_permission_that_is_lost_for_all_of_the_directory(fault_job, nothing_is_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [(), (PROCESSES,)], ids=["one worker", "processes"])
-def test_inputs_and_a_model_that_can_only_be_read(flags, fault_job, given, nothing_is_lost):
+def test_read_only_inputs_and_a_read_only_model(flags, fault_job, given, nothing_is_lost):
     job = fault_job()
     inputs = os.path.dirname(given.rows)
     with read_only(given.model, os.path.join(given.model, "variables"), inputs):
@@ -135,7 +135,7 @@ def test_inputs_and_a_model_that_can_only_be_read(flags, fault_job, given, nothi
 
 @pytest.mark.slow
 @pytest.mark.parametrize("flags", [(), (PROCESSES,)], ids=["one worker", "processes"])
-def test_a_directory_for_temporary_files_that_is_full(flags, fault_job, nothing_is_lost, tmp_path):
+def test_a_full_directory_for_temporary_files(flags, fault_job, nothing_is_lost, tmp_path):
     job, full = fault_job(), tmp_path / "full"
     with small_disk(full, "16k"):
         with contextlib.suppress(OSError), (full / "fill").open("wb", 0) as fill:
@@ -147,7 +147,7 @@ def test_a_directory_for_temporary_files_that_is_full(flags, fault_job, nothing_
 
 
 @pytest.mark.slow
-def test_an_input_that_vanishes_half_way_is_told(fault_job, given):
+def test_an_input_that_disappears_during_the_run_is_reported(fault_job, given):
     """Rows that nobody can read are not lost in silence."""
     job = fault_job()
     rows = job.directory / "rows.jsonl"

@@ -77,7 +77,7 @@ def test_an_outage_is_no_damaged_file_and_travels_between_processes():
     [ServiceUnavailable("no"), OSError(errno.ESTALE, "stale"), ConnectionResetError("gone")],
     ids=repr,
 )
-def test_what_passes_is_asked_again_and_what_does_not_pass_says_what_to_do(error, monkeypatch):
+def test_transient_errors_are_retried_and_lasting_ones_give_advice(error, monkeypatch):
     monkeypatch.setattr(file_errors, "FIRST_WAIT", 0.001)
     failures = [error] * 3
 
@@ -93,7 +93,7 @@ def test_what_passes_is_asked_again_and_what_does_not_pass_says_what_to_do(error
     assert len(failures) == 5
 
 
-def test_a_refusal_is_asked_once():
+def test_a_refusal_is_not_retried():
     failures = [Forbidden("no"), "unused"]
     with pytest.raises(PermissionError, match=URI):
         retry_call(URI, lambda: (_ for _ in ()).throw(failures.pop(0)))

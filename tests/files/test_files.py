@@ -154,7 +154,7 @@ def test_one_of_many_racing_runs_claims_a_directory(tmp_path):
     assert (tmp_path / "deep" / "out").is_dir()
 
 
-def test_a_directory_cannot_be_claimed_where_a_file_stands(here):
+def test_a_directory_cannot_be_claimed_where_a_file_exists(here):
     put("out")
     assert not files.claim_directory("out")
     with pytest.raises(OSError, match="out"):
@@ -231,7 +231,7 @@ def test_attempts_that_rename_at_the_same_time_all_succeed(here):
         assert os.listdir(f"parts/{turn}") == []
 
 
-def test_renaming_replaces_what_stands_at_the_destination(here):
+def test_renaming_replaces_a_file_at_the_destination(here):
     put("a", "b", "c")
     files.rename(["a", "b"], ["c", "d"])
     assert sorted(os.listdir()) == ["c", "d"]
@@ -381,7 +381,7 @@ def test_reading_that_never_goes_on_says_where_and_what_to_do(unsteady, monkeypa
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.EACCES])
-def test_a_broken_disk_or_a_refusal_is_asked_once(unsteady, monkeypatch, number):
+def test_errors_of_the_disk_and_refusals_are_not_retried(unsteady, monkeypatch, number):
     uri = unsteady(CONTENT)
     monkeypatch.setattr(Unsteady, "every", 1)
     monkeypatch.setattr(Unsteady, "error", number)

@@ -1,12 +1,11 @@
-"""Runs fuzz targets with Atheris, a coverage-guided fuzzer for Python.
+"""Runs of fuzz targets with Atheris, a coverage-guided fuzzer for Python.
 
-    python -m fuzz.driver --seconds 30            every target, for so long each
+    python -m fuzz.driver --seconds 30            every target, 30 seconds each
     python -m fuzz.driver --seconds 600 json      one of them
 
-Inputs that reached new code are kept under build/fuzz, and taken up again. An input that
-breaks a promise is written there too, and the exit code is 1. Where Atheris is not
-installed (`pip install atheris`; it exists for Linux and some versions of Python), nothing
-is run.
+Inputs that reached new code are kept under build/fuzz, and used again. An input that
+breaks a promise is written there too, and the exit code is 1. If Atheris is not installed (`pip
+install atheris`; it exists for Linux and some versions of Python), nothing is run.
 """
 
 from __future__ import annotations
@@ -28,17 +27,17 @@ LINES_OF_A_FAILURE = 40
 
 
 def targets() -> list[str]:
-    """The names of all targets."""
+    """Return the names of all targets."""
     return sorted(path.stem.removeprefix("fuzz_") for path in HERE.glob("fuzz_*.py"))
 
 
 def load(name: str):
-    """The module of a target."""
+    """Return the module of a target."""
     return importlib.import_module(f"fuzz.fuzz_{name}")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Fuzz the targets that are named, or all."""
+    """Fuzz the named targets, or all."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(targets()))
     parser.add_argument("--seconds", type=int, default=30, help="for each target (30)")
@@ -51,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     failed = []
     for name in options.names or targets():
-        # A process each: the fuzzer ends its own.
+        # One process per target: the fuzzer ends its process.
         command = [sys.executable, "-m", "fuzz.driver", "--only", name]
         ended = subprocess.run(
             [*command, "--seconds", str(options.seconds)],

@@ -55,7 +55,7 @@ SCHEMAS = [
 HOSTILE = [
     *(0, -1, -2, 1, 63, 64, -64, 2**31 - 1, -(2**31), 2**31, 2**62, 2**63 - 1, -(2**63)),
 ]
-"""Counts, sizes and indexes that a hostile writer puts anywhere."""
+"""Counts, sizes and indexes that a hostile file may contain anywhere."""
 
 
 def _long(value):
@@ -96,7 +96,7 @@ SEEDS = [
 
 
 def check(data: bytes) -> None:
-    """Read a file, or one of blocks with any number of rows in any bytes."""
+    """Read a file, or a file with blocks of any number of rows in any bytes."""
     choices = Choices(data)
     built, border = choices.number(0, 1), choices.number(0, 255)
     content = _built(choices) if built else choices.rest
@@ -122,7 +122,7 @@ def check(data: bytes) -> None:
 
 
 def _built(choices):
-    """A file of one schema; of each block the count, what is hostile in it, and the bytes."""
+    """Make a file of one schema, with blocks of any counts, hostile numbers and bytes."""
     schema, codec = choices.one_of(SCHEMAS), choices.one_of([b"null", b"deflate"])
     content = _header(schema, codec)
     for _ in range(choices.number(0, 5)):
@@ -153,7 +153,7 @@ def _read(content, spans):
 
 
 def _check_against_fastavro(content, rows):
-    """Where every byte is told of, fastavro finds the same, if it reads the file at all."""
+    """Check that fastavro reads the same values, if it can read the file."""
     found = []
     try:
         for row in fastavro.reader(io.BytesIO(content)):
@@ -164,7 +164,7 @@ def _check_against_fastavro(content, rows):
         return
     assert len(found) == len(rows), content
     if "float" in str(fastavro.reader(io.BytesIO(content)).writer_schema):
-        return  # shortened here, and not there
+        return  # the library shortens floats, fastavro does not
     try:
         assert rows == [dumps(json_value(row)) for row in found], content
     except (OverflowError, ValueError):

@@ -24,7 +24,7 @@ SEEDS = [
 
 
 def check(data: bytes) -> None:
-    """Read bytes as if their file's name said that they are compressed."""
+    """Read bytes of a file that has the extension of a compression."""
     choices = Choices(data)
     kind = choices.one_of(KINDS)
     stored, content = choices.rest, bytearray()

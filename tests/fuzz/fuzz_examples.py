@@ -1,4 +1,4 @@
-"""tf.train.Examples: a record is what it is alone, whatever stands beside it."""
+"""tf.train.Examples: the result of a record does not depend on the other records."""
 
 import math
 
@@ -15,7 +15,7 @@ from beam_batch_predict.status import Code, Status
 from fuzz.choices import Choices
 from fuzz.rows import outcomes
 
-pytest.importorskip("tfx_bsl", reason="tfx-bsl is not on Python 3.10")
+pytest.importorskip("tfx_bsl", reason="tfx-bsl does not support Python 3.10")
 
 CONFIGS = [
     InstanceConfig(),
@@ -90,24 +90,24 @@ def check(data: bytes) -> None:
 
 def _check_instances(records, config):
     batch = InstanceBatch(records, format="tf-record")
-    found = _told(batch, config)
+    found = _outcomes(batch, config)
     assert len(found) == len(records)
     for at, record in enumerate(records):
-        alone = _told(InstanceBatch([record], format="tf-record"), config)
+        alone = _outcomes(InstanceBatch([record], format="tf-record"), config)
         assert alone == [found[at]], record
-        by_rows = _told(InstanceBatch([record, UNREAD], format="tf-record"), config)
+        by_rows = _outcomes(InstanceBatch([record, UNREAD], format="tf-record"), config)
         assert by_rows[:1] == alone, record
 
 
-def _told(batch, config):
-    """What the model gets and what the output shows."""
+def _outcomes(batch, config):
+    """Return what the model gets and what the output shows, for each record."""
     made = convert_records(batch, config)
     sent = list(made.instances)
     if made.sent_features:
         sent = filter_examples(sent, made.sent_features)[0]
     rows = outcomes(made, NonFinite.STRING)
     shown = not config.key_field
-    # With a key nobody sees the instance, nor what would be sent of a row that failed.
+    # With a key, neither the instance nor the features of a failed row are visible.
     return [
         (status, key, attached, *((b"", b"") if status else (bytes(one), shown and text)))
         for one, (_, text, key, attached, status) in zip(sent, rows, strict=True)
@@ -125,7 +125,7 @@ def _check_tensors(records, inputs):
 
 
 def _tensors(records, inputs):
-    """Of each row its arrays, or why it has none."""
+    """Return for each row its arrays, or the reason why it has none."""
     tensors = examples_to_tensors(records, range(len(records)), inputs)
     found = dict(tensors.failures)
     for batch in tensors.batches:
@@ -147,7 +147,7 @@ def _same(one, other):
 
 
 def _check_values(record, inputs, arrays):
-    """The values are those that protobuf finds."""
+    """Check that protobuf decodes the same values."""
     features = example_class().FromString(record).features.feature
     for tensor in inputs:
         feature = features[tensor.name]

@@ -1,4 +1,4 @@
-"""Lists of files: a row for each line, whatever it says."""
+"""Lists of files: a row for each line, with any content."""
 
 import io
 from unittest.mock import patch
@@ -22,7 +22,7 @@ SEEDS = [
 
 
 def check(data: bytes) -> None:
-    """Read a list, with files that are small, large, missing or broken by their names."""
+    """Read a list; the name of a file decides whether it is small, large, missing or broken."""
     choices = Choices(data)
     max_bytes = choices.number(1, 40)
     content = choices.rest

@@ -1,4 +1,4 @@
-"""Job files: a job or a list of what is wrong, that any terminal can show."""
+"""Job files: a job, or a list of its mistakes that any terminal can show."""
 
 import json
 from pathlib import Path
@@ -38,7 +38,7 @@ SEEDS = [
 ]
 
 MESSAGE_BYTES = 1000
-"""Of a message, for each mistake and for all around them."""
+"""The most characters of a message, for each mistake and for the rest."""
 
 
 def check(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""JSON lines: each row by itself, valid JSON out, values as Python's own reader has them."""
+"""JSON lines: independent rows, valid JSON as output, the values of Python's own reader."""
 
 import json
 from contextlib import suppress
@@ -51,7 +51,7 @@ def _check_value(row: bytes) -> None:
     except NotJson:
         with suppress(orjson.JSONDecodeError):
             orjson.loads(row)
-            assert row.count(b"[") + row.count(b"{") > 254, "refused what is JSON"
+            assert row.count(b"[") + row.count(b"{") > 254, "refused valid JSON"
         return
     assert is_json or b"NaN" in row or b"Infinity" in row
     assert _same(value, json.loads(row))
@@ -61,7 +61,7 @@ def _check_value(row: bytes) -> None:
 
 
 def _same(a, b):
-    """Whether values are equal, and of equal types."""
+    """Return whether values are equal, and of equal types."""
     stack = [(a, b)]
     while stack:
         a, b = stack.pop()

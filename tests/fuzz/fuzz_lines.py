@@ -1,4 +1,4 @@
-"""Lines: each once, wherever spans and blocks end and however long they may be."""
+"""Lines: each line once, for any ends of spans and blocks and any limit of length."""
 
 from itertools import pairwise
 from unittest.mock import patch
@@ -19,7 +19,7 @@ SEEDS = [
 
 
 def check(data: bytes) -> None:
-    """Spans that tile a file give the rows of the whole file, and those are as expected."""
+    """Check that the spans of a file give the rows of the whole file, and that these are right."""
     choices = Choices(data)
     max_bytes, block = choices.number(1, 40), choices.number(1, 60)
     cut = [choices.number(0, 255) for _ in range(choices.number(0, 4))]

@@ -1,4 +1,4 @@
-"""Names of outputs: one directory in that of the user, whatever a model is called."""
+"""Names of outputs: one directory in the user's directory, for any name of a model."""
 
 import datetime
 import os.path
@@ -17,7 +17,7 @@ TIME = datetime.datetime(2026, 1, 2, 3, 4, 5, 678000, datetime.timezone.utc)
 
 
 def check(data: bytes) -> None:
-    """Give a model any name."""
+    """Name a model with any text."""
     for name in (data.decode("utf-8", "replace"), data.decode("utf-8", "surrogateescape")):
         found = output_directory("/out", name, TIME)
         assert os.path.normpath(found) == found

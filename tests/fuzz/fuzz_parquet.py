@@ -1,4 +1,4 @@
-"""Parquet files: no more rows than there are, each in one span, and pyarrow's values."""
+"""Parquet files: no extra rows, each row in one span, and pyarrow's values."""
 
 import datetime
 import io
@@ -18,7 +18,7 @@ from fuzz.choices import Choices
 from fuzz.rows import opener
 
 MOST_ROWS = 200_000
-"""A footer may say any number of rows, and null columns have them: not for a fuzzer."""
+"""The most rows: a damaged footer may declare any number of rows for null columns."""
 
 MOMENT = datetime.datetime(2020, 1, 2, 3, 4, 5)
 TABLES = [
@@ -68,7 +68,7 @@ SEEDS = [
 
 
 def check(data: bytes) -> None:
-    """Read a file of which some bytes are others, as a whole and in two spans."""
+    """Read a file with some changed bytes, as a whole and in two spans."""
     choices = Choices(data)
     border = choices.number(0, 255)
     edits = [[choices.number(0, 255) for _ in range(3)] for _ in range(choices.number(0, 3))]

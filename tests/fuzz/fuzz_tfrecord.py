@@ -1,4 +1,4 @@
-"""TFRecord files: a second, plainer reader of the same bytes finds the same records."""
+"""TFRecord files: a second, simpler reader of the same bytes finds the same records."""
 
 import gzip
 import struct
@@ -16,7 +16,7 @@ from fuzz.choices import Choices
 from fuzz.rows import opener
 
 LENGTHS = [0, 1, 15, 16, 17, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 17, 2**64 - 1]
-"""What a hostile writer says of a record, with a sound checksum."""
+"""Lengths that a hostile file may declare for a record, with a valid checksum."""
 
 SEEDS = [
     b"\x40\x20\x00\x00" + framed([b"", b"one", b"x" * 70, b"two"]),
@@ -27,7 +27,7 @@ SEEDS = [
 
 
 def check(data: bytes) -> None:
-    """Read a file, or one made of records of which some have a wrong frame."""
+    """Read a file, or a file of records of which some have a wrong frame."""
     choices = Choices(data)
     max_bytes, block = choices.number(0, 100), choices.number(1, 60)
     packed, forged = choices.number(0, 1), choices.number(0, 12)
@@ -50,7 +50,7 @@ def check(data: bytes) -> None:
         try:
             content = gzip.decompress(content)
         except Exception:
-            return  # what comes before the damage, which gzip does not tell
+            return  # Python's gzip does not return the content before the damage
     expected, whole = _records(content, max_bytes)
     found = list(zip(offsets, map(_plain, rows), strict=True))
     if packed and "compressed" in failure:  # zlib checks more than Python's gzip
@@ -66,7 +66,7 @@ def _plain(row):
 
 
 def _forged(choices):
-    """Records one behind the other; the first byte of each says what is wrong with it."""
+    """Make a file of records; the first byte of each decides which part of it is wrong."""
     found = b""
     while choices.rest:
         fault, size = choices.number(0, 255), choices.number(0, 40)
@@ -89,7 +89,7 @@ def _tail(data):
 
 
 def _records(content, max_bytes):
-    """The records by their offsets, and whether there is nothing behind them."""
+    """Return the records by their offsets, and whether there are no bytes after them."""
     at, found = 0, []
     while at < len(content):
         head = content[at : at + 12]

@@ -1,4 +1,4 @@
-"""What targets of text formats share: files in memory, and what became of each row."""
+"""Functions for targets of text formats: files in memory, and the outcome of each row."""
 
 import io
 
@@ -19,12 +19,12 @@ NON_FINITE = list(NonFinite)
 
 
 def opener(content):
-    """Opens a file in memory, whatever its name is."""
+    """Opens a file in memory under any name."""
     return lambda uri: io.BytesIO(content)
 
 
 def outcomes(batch, non_finite):
-    """All that is known of each row of a batch, as values that can be compared."""
+    """Return all data of each row of a batch, as values that can be compared."""
     shown = NonFinite.STRING if non_finite is NonFinite.ERROR else non_finite
     return [
         (

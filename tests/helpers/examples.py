@@ -1,11 +1,11 @@
-"""How many examples Hypothesis tries."""
+"""The number of examples that Hypothesis tries."""
 
 import os
 
 IN_FULL = bool(os.environ.get("BBP_ALL_EXAMPLES"))
-"""Set by `.ci/run`; without it, a run answers sooner."""
+"""Set by `.ci/run`; without it, tests are faster."""
 
 
 def examples(count):
-    """All of so many examples where `.ci/run` runs the tests, else a fifth, but not below 100."""
+    """Return this number of examples for `.ci/run`, otherwise a fifth, but at least 100."""
     return count if IN_FULL else min(count, max(100, count // 5))

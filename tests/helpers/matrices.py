@@ -6,9 +6,9 @@ import pytest
 
 
 def sliced(cells, together=2):
-    """Cells of a matrix for `parametrize`; those outside the slice are slow.
+    """Return the cells of a matrix for `parametrize`; those outside the slice are slow.
 
-    Any `together` values that meet in some cell of the matrix meet in one of the slice too.
+    If a cell of the matrix contains some `together` values, a cell of the slice contains them too.
 
     Args:
         cells: tuples of values.

@@ -28,7 +28,7 @@ def wait_for(condition, process=None, seconds=120):
     """Wait until a condition is true, and fail if the process ends before that."""
     until = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < until, "it did not come to that"
+        assert time.monotonic() < until, "the condition did not become true"
         if process is not None and process.poll() is not None:
             assert condition(), process.communicate()
             return

@@ -180,12 +180,12 @@ def test_cells_have_the_values_of_the_table(text, value):
         (b"1,2,", 'expected 2 cells ("a", "b"), found 3'),
         (b'1,"2",""', 'expected 2 cells ("a", "b"), found 3'),
         (b"1;2", 'expected 2 cells ("a", "b"), found 1'),
-        (b'1,5" pipe', "a quote stands inside the cell at character 3"),
-        (b'"a"b,2', "a quote stands inside the cell at character 1"),
-        (b'"a" "b",2', "a quote stands inside the cell at character 1"),
-        (b'{"x": 1},2', "a quote stands inside the cell at character 1"),
+        (b'1,5" pipe', "there is a quote inside the cell at character 3"),
+        (b'"a"b,2', "there is a quote inside the cell at character 1"),
+        (b'"a" "b",2', "there is a quote inside the cell at character 1"),
+        (b'{"x": 1},2', "there is a quote inside the cell at character 1"),
         (b'1,"a', "the quote at character 3 is not closed; if cells hold line breaks, set"),
-        (b'b",2', "a quote stands inside the cell at character 1"),
+        (b'b",2', "there is a quote inside the cell at character 1"),
         (b'1,"a""', "the quote at character 3 is not closed"),
         (b"1,2\r3,4", "found 3; a carriage return stands outside quotes: if it ends lines"),
         (b'1,"2"\r"3",4', "end them with LF or CRLF"),
@@ -194,7 +194,7 @@ def test_cells_have_the_values_of_the_table(text, value):
     ],
 )
 @pytest.mark.parametrize("other", [b'"3","4"', b"3,4", b"x,4"])
-def test_a_wrong_row_fails_alone_and_is_told_with_its_place(row, words, other):
+def test_a_wrong_row_fails_alone_and_is_reported_with_its_location(row, words, other):
     batch = convert_rows(other, row, other)
     (status,) = batch.statuses.values()
     assert list(batch.statuses) == [1]

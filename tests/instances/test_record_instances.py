@@ -93,7 +93,7 @@ def test_records_are_sent_as_they_are_and_shown_in_base64():
     assert (batch.keys, batch.attached, batch.statuses) == (None, None, {})
 
 
-def test_records_that_could_not_be_read_keep_their_place():
+def test_records_that_could_not_be_read_keep_their_position():
     batch = convert(batch_of(b"a", DAMAGED, b"b"), InstanceConfig())
     assert batch.instances == [b"a", b"", b"b"]
     assert batch.statuses == {1: DAMAGED}

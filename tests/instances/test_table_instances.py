@@ -172,7 +172,7 @@ def test_columns_that_a_file_lacks_fail_each_of_its_rows(config, words):
         assert [record["instance"] for _, record in error_records(batch)] == [["a", 1], ["b", 2]]
 
 
-def test_rows_that_could_not_be_read_keep_their_places():
+def test_rows_that_could_not_be_read_keep_their_positions():
     lost = Status(Code.DATA_LOSS, "the block is damaged")
     batch = convert_values([{"x": 1}, lost, {"x": 3}])
     assert (batch.live, batch.columns) == ([0, 2], ("x",))

@@ -1,4 +1,4 @@
-"""Jobs to start from, and a way to change single fields of them."""
+"""Fixtures for jobs: minimal jobs, and a way to change single fields of them."""
 
 import copy
 from collections.abc import Callable, Mapping
@@ -24,7 +24,7 @@ LEAVE_OUT = object()
 
 @pytest.fixture
 def changed() -> Callable[..., dict[str, Any]]:
-    """A function from `{"inputConfig.instancesFormat": value}` to a changed minimal job."""
+    """Return a function from `{"inputConfig.instancesFormat": value}` to a changed minimal job."""
 
     def change(changes: Mapping[str, Any] = {}) -> dict[str, Any]:  # noqa: B006
         job = copy.deepcopy(MINIMAL)
@@ -44,13 +44,13 @@ def changed() -> Callable[..., dict[str, Any]]:
 
 @pytest.fixture
 def leave_out() -> object:
-    """The value that takes a field out of the job."""
+    """Return the value that removes a field from the job."""
     return LEAVE_OUT
 
 
 @pytest.fixture
 def mistakes() -> Callable[[Any], list[tuple[str, str]]]:
-    """A function from a job to what `read_job` finds wrong with it."""
+    """Return a function from a job to the mistakes that `read_job` finds in it."""
 
     def find(source: Any) -> list[tuple[str, str]]:
         try:

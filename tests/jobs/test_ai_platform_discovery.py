@@ -152,7 +152,7 @@ def test_records_fit_the_document_and_can_be_run_again(changes):
             "labels": {"team": "x"},
         }
     )
-    record = json.loads(job.record(spec.Outcome(**(OUTCOME | changes))))
+    record = json.loads(job.render(spec.Outcome(**(OUTCOME | changes))))
     assert fits(record, {"$ref": "GoogleCloudMlV1__Job"})
     assert parse_ai_platform_job(record).to_json() == record
     again = read_job(record)

@@ -32,7 +32,7 @@ def the_only(source):
     return violation
 
 
-def test_the_kind_of_a_job_is_told_by_its_fields():
+def test_the_fields_of_a_job_decide_its_kind():
     assert isinstance(read_job(body()), AiPlatformJob)
     assert isinstance(read_job(json.dumps(body())), AiPlatformJob)
     vertex = {
@@ -55,7 +55,7 @@ def test_fields_of_two_services_are_refused_by_name():
 
 
 @pytest.mark.parametrize("document", [{}, {"labels": {}}, {"what": 1}, {"state": "FAILED"}])
-def test_a_document_of_neither_service_is_told_what_is_expected(document):
+def test_the_error_of_a_document_of_neither_service_names_the_expected_fields(document):
     path, message = found(document)[0]
     assert path == ""
     assert message.startswith("expected a BatchPredictionJob of Vertex AI (displayName")
@@ -71,12 +71,12 @@ def test_a_misspelt_job_is_still_known_for_what_it_is():
     )
 
 
-def test_text_that_is_no_json_is_refused_with_its_place():
+def test_text_that_is_no_json_is_refused_with_its_position():
     assert the_only('{"jobId": }')[1].endswith("expected value at line 1 column 11")
     assert "an object, found the string" in the_only('"jobId"')[1]
 
 
-def test_all_mistakes_are_said_at_once_each_with_its_path():
+def test_all_mistakes_are_reported_at_once_each_with_its_path():
     wrong = body(
         {"jobId": "1a", "labels": {"Team": "a"}},
         dataFormat="CSV",

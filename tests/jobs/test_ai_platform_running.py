@@ -195,12 +195,12 @@ def test_fields_that_change_nothing_are_noted(changes, start, words):
 def test_labels_are_kept_and_noted():
     job = read_job(body({"labels": {"team": "x"}}))
     assert any(note.startswith("labels: kept in the job resource") for note in job.notes)
-    assert json.loads(job.record(spec.Outcome("gs://b/out", CREATED)))["labels"] == {"team": "x"}
+    assert json.loads(job.render(spec.Outcome("gs://b/out", CREATED)))["labels"] == {"team": "x"}
 
 
 def record_of(job=None, **how):
     job = job or read_job(body())
-    return json.loads(job.record(spec.Outcome("gs://b/out", CREATED, **how)))
+    return json.loads(job.render(spec.Outcome("gs://b/out", CREATED, **how)))
 
 
 def test_the_record_of_a_job_that_succeeded():
@@ -253,7 +253,7 @@ def test_rows_that_failed_are_no_error_of_the_job():
     assert record["predictionOutput"]["errorCount"] == "5"
 
 
-def test_inputs_that_could_not_be_read_are_said_in_a_job_that_succeeded():
+def test_inputs_that_could_not_be_read_are_reported_in_a_job_that_succeeded():
     unread = (Status(Code.DATA_LOSS, "gs://b/in/a.gz: cut off"),)
     record = record_of(
         start_time=STARTED, end_time=ENDED, incomplete_count=-1, partial_failures=unread
@@ -282,7 +282,7 @@ def test_the_record_of_a_finished_job_can_be_run_again():
     finished = record_of(start_time=STARTED, end_time=ENDED, successful_count=1)
     again = read_job(finished)
     later = datetime.timedelta(days=1)
-    record = json.loads(again.record(spec.Outcome("gs://b/out", CREATED + later)))
+    record = json.loads(again.render(spec.Outcome("gs://b/out", CREATED + later)))
     assert record["state"] == "QUEUED"
     assert "endTime" not in record
     assert record["etag"] != finished["etag"]

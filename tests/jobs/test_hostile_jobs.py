@@ -110,7 +110,7 @@ def test_a_hostile_key_is_shown_in_short_lines(key):
         ('"' + "9" * 100_000 + '"', "999…'"),
     ],
 )
-def test_a_hostile_number_is_refused_by_its_place(number, words):
+def test_a_hostile_number_is_refused_with_its_path(number, words):
     text = json.dumps(with_value(("manualBatchTuningParameters", "batchSize"), "@"))
     found = outcome(text.replace('"@"', number))
     assert words in found
@@ -132,7 +132,7 @@ def test_a_hundred_thousand_uris_are_read():
     assert list(job.to_spec().source.uris) == uris
 
 
-def test_many_keys_of_which_some_are_given_twice_are_told_apart_quickly():
+def test_many_keys_of_which_some_are_repeated_are_distinguished_quickly():
     """Each key against each other would be 10,000,000,000 comparisons."""
     pairs = ",".join(f'"k{number}": "v"' for number in range(100_000))
     found = outcome(f'{{"labels": {{{pairs}, "k7": "w"}}}}')
@@ -172,7 +172,7 @@ def test_megabytes_of_garbage_are_refused_in_a_line():
     ],
     ids=lambda uri: uri[:12],
 )
-def test_a_pattern_whose_matching_could_take_for_ever_is_refused(uri):
+def test_a_pattern_that_takes_forever_to_match_is_refused(uri):
     found = outcome(json.dumps(with_value(("inputConfig", "gcsSource", "uris"), ["in", uri])))
     assert "inputConfig.gcsSource.uris[1]: " in found
     assert "wildcards" in found

@@ -87,7 +87,7 @@ def test_no_accelerator_is_none():
     assert found.accelerator_type is None
 
 
-def test_the_place_of_a_finished_job_goes_before_that_of_its_model():
+def test_the_location_of_a_finished_job_has_priority_over_that_of_its_model():
     job = {
         "name": "projects/p-1/locations/us-east1/batchPredictionJobs/1",
         "model": "projects/p-2/locations/us-west1/models/5",

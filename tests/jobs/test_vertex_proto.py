@@ -221,7 +221,7 @@ def test_the_record_of_a_run_is_read_by_google(changed):
         worker_seconds=90.0,
     )
     job = read_job(changed({"labels": {"a": "b"}, "modelParameters": {"x": [1.5, None]}}))
-    record = aiplatform_v1.BatchPredictionJob.from_json(job.record(outcome))
+    record = aiplatform_v1.BatchPredictionJob.from_json(job.render(outcome))
     assert record.display_name == "penguins"
     assert record.state.name == JobState.JOB_STATE_FAILED.name
     assert record.completion_stats.successful_count == 2**53 + 1

@@ -95,7 +95,7 @@ def test_a_job_can_be_sent_to_a_worker(changed):
         ("[" * 200 + "]" * 200, "expected an object, found a list"),
     ],
 )
-def test_text_that_is_no_json_object_is_refused_with_its_place(text, words, mistakes):
+def test_text_that_is_no_json_object_is_refused_with_its_position(text, words, mistakes):
     ((path, message),) = mistakes(text)
     assert path == ""
     assert words in message

@@ -168,7 +168,7 @@ def test_the_record_of_a_finished_run_has_every_output_only_field(changed):
         partial_failures=(Status(Code.NOT_FOUND, "no such file"),),
         worker_seconds=5400.0,
     )
-    record = json.loads(read_job(changed({"labels": {"équipe": "a"}})).record(outcome))
+    record = json.loads(read_job(changed({"labels": {"équipe": "a"}})).render(outcome))
     assert record == {
         **changed({"labels": {"équipe": "a"}}),
         "name": "projects/local/locations/local/batchPredictionJobs/1714564800250000",
@@ -189,7 +189,7 @@ def test_the_record_of_a_finished_run_has_every_output_only_field(changed):
 
 
 def test_the_record_is_indented_utf_8_in_the_order_of_the_reference(changed):
-    text = read_job(changed({"labels": {"équipe": "a"}})).record(spec.Outcome("out", CREATED))
+    text = read_job(changed({"labels": {"équipe": "a"}})).render(spec.Outcome("out", CREATED))
     assert text.endswith(b"}\n")
     assert '    "équipe": "a"\n' in text.decode()
     assert list(json.loads(text)) == [
@@ -223,7 +223,7 @@ def test_the_record_is_indented_utf_8_in_the_order_of_the_reference(changed):
     ],
 )
 def test_the_state_follows_from_the_outcome(outcome, state, updated, changed):
-    record = json.loads(read_job(changed()).record(spec.Outcome("out", CREATED, **outcome)))
+    record = json.loads(read_job(changed()).render(spec.Outcome("out", CREATED, **outcome)))
     assert record["state"] == f"JOB_STATE_{state}"
     assert record["updateTime"] == updated
     assert ("error" in record) == (state in ("FAILED", "CANCELLED"))
@@ -234,7 +234,7 @@ def test_the_state_follows_from_the_outcome(outcome, state, updated, changed):
 def test_a_record_holds_at_most_twenty_partial_failures(changed):
     failures = tuple(Status(Code.NOT_FOUND, str(n)) for n in range(25))
     outcome = spec.Outcome("out", CREATED, partial_failures=failures)
-    record = json.loads(read_job(changed()).record(outcome))
+    record = json.loads(read_job(changed()).render(outcome))
     assert [each["message"] for each in record["partialFailures"]] == list(map(str, range(20)))
 
 
@@ -248,15 +248,15 @@ def test_a_record_can_be_run_again_and_keeps_nothing_of_the_first_run(changed):
         partial_failures=(Status(Code.NOT_FOUND, "x"),),
         error=Status(Code.INTERNAL, "x"),
     )
-    second = read_job(first.record(failed))
+    second = read_job(first.render(failed))
     assert second.to_spec().source == first.to_spec().source
     outcome = spec.Outcome("out/2", ENDED)
-    assert second.record(outcome) == first.record(outcome)
+    assert second.render(outcome) == first.render(outcome)
 
 
 def test_a_record_keeps_the_project_and_location_of_an_earlier_name(changed):
     job = read_job(changed({"name": "projects/p/locations/us-central1/batchPredictionJobs/7"}))
-    record = json.loads(job.record(spec.Outcome("out", CREATED)))
+    record = json.loads(job.render(spec.Outcome("out", CREATED)))
     assert record["name"] == (
         "projects/p/locations/us-central1/batchPredictionJobs/1714564800250000"
     )
@@ -266,9 +266,9 @@ def test_times_without_a_zone_and_of_other_zones_are_written_in_utc(changed):
     naive = spec.Outcome("out", CREATED.replace(tzinfo=None))
     zone = datetime.timezone(datetime.timedelta(hours=5, minutes=30))
     elsewhere = spec.Outcome("out", CREATED.astimezone(zone))
-    expected = read_job(changed()).record(spec.Outcome("out", CREATED))
-    assert read_job(changed()).record(naive) == expected
-    assert read_job(changed()).record(elsewhere) == expected
+    expected = read_job(changed()).render(spec.Outcome("out", CREATED))
+    assert read_job(changed()).render(naive) == expected
+    assert read_job(changed()).render(elsewhere) == expected
 
 
 @pytest.mark.parametrize(
@@ -290,7 +290,7 @@ def test_tables_are_the_destination_of_a_job(name, location, changed, leave_out)
     assert made.destination == spec.BigQueryDestination("bq://p.d", location)
     assert made.predictions_format == "bigquery"
     outcome = spec.Outcome("gs://b/tmp/run", CREATED, dataset="p.d", table="predictions_1")
-    assert json.loads(job.record(outcome))["outputInfo"] == {
+    assert json.loads(job.render(outcome))["outputInfo"] == {
         "bigqueryOutputDataset": "bq://p.d",
         "bigqueryOutputTable": "predictions_1",
     }

@@ -1,4 +1,4 @@
-"""Small real SavedModels, exported once a session: one module with many signatures."""
+"""Fixtures for small SavedModels, exported once a session: a module with many signatures."""
 
 import os
 
@@ -19,7 +19,7 @@ DTYPES = (
 
 
 def _signatures(tf, vocabulary):
-    """A module and its signatures, each named for what it does."""
+    """Return a module and its signatures, each named for its behaviour."""
     module = tf.Module()
     module.weights = tf.Variable([10.0, 20.0])
     table = tf.lookup.StaticVocabularyTable(
@@ -86,7 +86,7 @@ def _signatures(tf, vocabulary):
 
 @pytest.fixture(scope="session")
 def model_uri(tmp_path_factory):
-    """A SavedModel with all the signatures."""
+    """Export a SavedModel with all the signatures."""
     import tensorflow as tf
 
     directory = tmp_path_factory.mktemp("saved-model")
@@ -95,13 +95,13 @@ def model_uri(tmp_path_factory):
     module, signatures = _signatures(tf, str(vocabulary))
     uri = str(directory / "many")
     tf.saved_model.save(module, uri, signatures=signatures)
-    vocabulary.unlink()  # what a worker does not have either
+    vocabulary.unlink()  # a worker does not have it either
     return uri
 
 
 @pytest.fixture(scope="session")
 def tf1_uri(tmp_path_factory):
-    """A model of TensorFlow 1, whose input names are crossed with its graph's order."""
+    """Export a model of TensorFlow 1 whose input names are in another order than in its graph."""
     import tensorflow as tf
 
     uri = str(tmp_path_factory.mktemp("tf1") / "model")
@@ -118,7 +118,7 @@ def tf1_uri(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def load(model_uri):
-    """A function from a signature's name and parameters to the loaded model's caller."""
+    """Return a function from a signature's name and parameters to the loaded model's caller."""
     held = {}
 
     def load_signature(name, **parameters):
@@ -132,7 +132,7 @@ def load(model_uri):
 
 @pytest.fixture
 def objects():
-    """A function from values to an array of objects, as TensorFlow gives strings."""
+    """Return a function from values to an array of objects, the form of TensorFlow's strings."""
 
     def make(values):
         array = np.empty(len(values), dtype=object)

@@ -214,7 +214,7 @@ def test_a_feature_without_a_kind_is_what_tensorflow_takes_it_for():
     assert [values[row]["x"] for row in range(3)] == ragged.to_list() == [[], [1, 2, 3], []]
 
 
-def test_a_feature_without_a_kind_and_one_that_is_missing_are_told_apart():
+def test_a_feature_without_a_kind_and_a_missing_one_are_distinguished():
     inputs = [TensorInfo(name, "int64", (None, None)) for name in "xy"]
     inputs.append(TensorInfo("z", "int64", (None,)))
     records = [
@@ -297,7 +297,7 @@ def test_a_list_cannot_fill_two_unknown_dimensions():
     }
 
 
-def test_a_list_that_does_not_divide_into_rows_is_said_to_be_so():
+def test_the_error_of_a_list_that_does_not_divide_into_rows_has_its_length():
     _, failures = convert([example(x=[1.0] * 5)], x_of("float32", None, 2))
     assert failures == {0: 'input "x": expected a multiple of 2 values for shape [?, 2], found 5'}
 

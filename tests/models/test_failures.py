@@ -118,7 +118,7 @@ FRAMES = "".join(f'  File "/build/a{at}.py", line {at}, in f\n\n' for at in rang
         ("Detected at node x", "Detected at node x"),
     ],
 )
-def test_only_the_cause_is_told(text, cause):
+def test_only_the_cause_is_reported(text, cause):
     assert status_of(RuntimeError(text)).message == f"the model failed: {cause}"
 
 

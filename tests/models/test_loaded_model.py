@@ -47,7 +47,7 @@ def test_an_unknown_signature_lists_those_there_are(model_uri):
     assert "--signature_name" in error.hint
 
 
-def test_an_output_without_rows_is_told(model_uri):
+def test_an_output_without_rows_is_reported(model_uri):
     message = refusal(model_uri, "summed").message
     assert "output 'y' is a scalar without a batch dimension" in message
 
@@ -58,7 +58,7 @@ def test_an_input_without_rows_asks_for_a_parameter(model_uri):
     assert "modelParameters" in message
 
 
-def test_an_unknown_parameter_is_told(model_uri):
+def test_an_unknown_parameter_is_reported(model_uri):
     assert refusal(model_uri, "scaled", factor=2, fctor=2).message.endswith(
         "modelParameters has 'fctor', but signature 'scaled' has the inputs 'factor', 'x'"
     )
@@ -78,7 +78,7 @@ def test_an_unknown_parameter_is_told(model_uri):
         ("scaled", {"factor": 2, "x": 1}, "no input that a row could fill"),
     ],
 )
-def test_a_parameter_that_does_not_fit_is_told(model_uri, signature, parameters, problem):
+def test_a_parameter_that_does_not_fit_is_reported(model_uri, signature, parameters, problem):
     assert problem in refusal(model_uri, signature, **parameters).message
 
 

@@ -22,7 +22,7 @@ def refusal(uri, signature_name="picky"):
     return caught.value
 
 
-def test_no_directory_is_told(tmp_path):
+def test_a_missing_directory_is_reported(tmp_path):
     error = refusal(tmp_path / "nowhere")
     assert error.message == (
         f"there is no SavedModel at {tmp_path}/nowhere: it holds no saved_model.pb"
@@ -30,7 +30,7 @@ def test_no_directory_is_told(tmp_path):
     assert error.hint == "name the directory of a TensorFlow SavedModel"
 
 
-def test_an_empty_directory_is_told(tmp_path):
+def test_an_empty_directory_is_reported(tmp_path):
     assert refusal(tmp_path).message.endswith("holds no saved_model.pb")
 
 
@@ -58,19 +58,19 @@ def test_of_many_versions_the_last_are_listed(tmp_path):
     )
 
 
-def test_an_unknown_file_system_is_told():
+def test_an_unknown_file_system_is_reported():
     assert "nosuch://models/x cannot be read" in refusal("nosuch://models/x").message
 
 
 @pytest.mark.parametrize("content", [b"junk", b""])
-def test_a_corrupt_model_is_told(tmp_path, content):
+def test_a_corrupt_model_is_reported(tmp_path, content):
     (tmp_path / "saved_model.pb").write_bytes(content)
     error = refusal(tmp_path)
     assert f"the model at {tmp_path} cannot be loaded: " in error.message
     assert error.hint.startswith("its saved_model.pb is damaged or not a SavedModel")
 
 
-def test_missing_variables_are_told(model_uri, tmp_path):
+def test_missing_variables_are_reported(model_uri, tmp_path):
     uri = tmp_path / "model"
     shutil.copytree(model_uri, uri)
     shutil.rmtree(uri / "variables")
@@ -85,7 +85,7 @@ def described(uri):
     return saved_model_pb2.SavedModel.FromString(pathlib.Path(uri, "saved_model.pb").read_bytes())
 
 
-def test_a_graph_that_tensorflow_refuses_is_told_with_its_reason(tf1_uri, tmp_path):
+def test_a_graph_that_tensorflow_refuses_is_reported_with_the_reason(tf1_uri, tmp_path):
     import tensorflow as tf
 
     uri = tmp_path / "model"
@@ -104,7 +104,7 @@ def test_a_graph_that_tensorflow_refuses_is_told_with_its_reason(tf1_uri, tmp_pa
     description.meta_graphs[0].meta_info_def.tags[:] = ["eval"]
     (uri / "saved_model.pb").write_bytes(description.SerializeToString())
     assert refusal(uri).hint == (
-        "it was not exported for serving: its tags are eval; use a model that was"
+        "it was not exported for serving: its tags are eval; export it for serving"
     )
 
 
@@ -200,7 +200,7 @@ def test_a_model_with_slots_is_read_only(slots_uri, monkeypatch, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_missing_variables_of_a_model_with_slots_are_told(slots_uri, tmp_path):
+def test_missing_variables_of_a_model_with_slots_are_reported(slots_uri, tmp_path):
     uri = tmp_path / "model"
     shutil.copytree(slots_uri, uri)
     shutil.rmtree(uri / "variables")
@@ -255,7 +255,7 @@ def importing_a_tensorflow(directory, code, level):
 
 
 @pytest.mark.parametrize(("level", "shown"), [("0", b"noise done"), ("3", b"done")])
-def test_tensorflow_is_imported_silently_where_that_is_asked_for(tmp_path, level, shown):
+def test_tensorflow_is_imported_silently_if_requested(tmp_path, level, shown):
     assert importing_a_tensorflow(tmp_path, "", level).stderr == shown
 
 

@@ -50,7 +50,7 @@ def test_tensors_too_large_for_memory_are_made_in_parts(load, small_memory, most
     assert [found[at] for at in (0, 1, 3, 5, 7, 8, 9)] == [0, 2, 6, 10, 14, 16, 18]
 
 
-def test_a_row_whose_tensors_are_too_large_fails_alone_and_in_its_place(load, small_memory):
+def test_a_row_whose_tensors_are_too_large_fails_alone_and_in_order(load, small_memory):
     small_memory(1000, too_big=5)
     batch = InstanceBatch(list(range(8)), instances=range(8))
     found = outcomes(predict_batch(batch, load("picky")))

@@ -126,7 +126,7 @@ def test_rows_that_failed_before_are_not_sent_and_keep_their_status(load):
     assert outcomes(predict_batch(batch, load("picky"))) == [2, earlier, 6]
 
 
-def test_a_failure_of_the_model_is_told_with_its_place(load):
+def test_a_failure_of_the_model_is_reported_with_its_location(load):
     batch = InstanceBatch(
         [b"1", b"-1"], instances=[1, -1], offsets=[0, 2], origins=((0, "in.jsonl"),)
     )
@@ -136,7 +136,7 @@ def test_a_failure_of_the_model_is_told_with_its_place(load):
     assert record["error"]["message"] == f"{predicted.statuses[1].message} (in.jsonl, byte 2)"
 
 
-def test_rows_of_several_shapes_come_back_in_their_places(load):
+def test_rows_of_several_shapes_are_returned_in_order(load):
     instances = [[1, 2], 3, [4, 5, 6], "bad", [7, 8], 9]
     found = outcomes(predict_batch(InstanceBatch(instances, instances=instances), load("any_rank")))
     assert [*found[:3], *found[4:]] == [[2, 3], 4, [5, 6, 7], [8, 9], 10]

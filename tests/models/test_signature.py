@@ -51,7 +51,7 @@ def test_a_signature_that_cannot_predict_rows_is_refused(inputs, outputs, proble
     assert problem in caught.value.message
 
 
-def test_all_problems_are_told_at_once():
+def test_all_problems_are_reported_at_once():
     with pytest.raises(ModelError, match=r"'x' is a scalar.*'y' is string_ref") as caught:
         Signature("s", (X._replace(shape=()),), (Y._replace(dtype="string_ref"),)).check()
     assert caught.value.message.count(";") == 2  # one of them before the remedy

@@ -317,7 +317,7 @@ def test_several_inputs_take_objects_with_exactly_their_names():
     assert inputs_of(good, X, y) == (inputs, {})
 
 
-def test_only_the_rows_asked_for_are_taken():
+def test_only_the_requested_rows_are_converted():
     tensors = to_tensors([1, "bad", 3, "skipped"], [0, 1, 2], [X])
     assert tensors.batches[0].rows == [0, 2]
     assert [row for row, _ in tensors.failures] == [1]

@@ -1,8 +1,11 @@
 """Calls that do not return: their rows fail, the rows beside them do not, and nothing hangs."""
 
+import signal
 import subprocess
 import sys
 import threading
+import time
+import weakref
 from contextlib import nullcontext
 
 import numpy as np
@@ -142,7 +145,7 @@ def test_calls_before_and_behind_a_hanging_one_are_not_made_again(caller):
     assert slow.calls == 3 + 2
 
 
-def test_tensorflow_ends_the_loop_that_nobody_waits_for(caller):
+def test_tensorflow_ends_the_loop_of_an_abandoned_call(caller):
     timeouts._abandoned.clear()
     predicted(caller("looping"), [POISON])
     (helper,) = timeouts._abandoned
@@ -287,6 +290,20 @@ def test_an_idle_thread_keeps_no_rows(caller):
     assert timeouts._idle[-1] is helper
 
 
+def test_an_idle_thread_keeps_no_array():
+    def steps(column):
+        yield timeouts.Step(TensorBatch([0], {"x": column}), 1)
+
+    column = np.zeros(3)
+    kept = weakref.ref(column)
+    timeouts.run(steps(column), lambda step, call: call(step.rows.inputs), Answering(), 60)
+    del column
+    deadline = time.monotonic() + 10
+    while kept() is not None and time.monotonic() < deadline:
+        time.sleep(0.01)  # the thread becomes idle after the work has ended
+    assert kept() is None
+
+
 def test_what_breaks_the_work_itself_is_raised_where_it_is_waited_for(caller):
     class Interrupted(BaseException):
         pass
@@ -297,6 +314,65 @@ def test_what_breaks_the_work_itself_is_raised_where_it_is_waited_for(caller):
 
     with pytest.raises(Interrupted):
         predicted(ModelCaller(Broken(caller("looping").model, 1)), [1.0], limit=60)
+
+
+class Answering:
+    """A model that returns what it gets, at once or when it is cancelled."""
+
+    def __init__(self, waits=False):
+        self.cancelled = threading.Event()
+        self.waits = waits
+
+    def call(self, inputs):
+        if self.waits:
+            self.cancelled.wait(20)
+        return inputs
+
+    def cancellable(self):
+        return nullcontext(self.cancelled.set)
+
+
+def answers(model, limit, between=0.0):
+    """Run two calls with time between them, and return their answers."""
+    found = []
+
+    def steps():
+        for number in range(2):
+            step = TensorBatch([number], {"x": np.array([number])})
+            found.append((yield timeouts.Step(step, 1)))
+            time.sleep(between)
+
+    timeouts.run(steps(), lambda step, call: call(step.rows.inputs), model, limit)
+    return found
+
+
+def test_time_between_calls_does_not_count():
+    found = answers(Answering(), limit=0.2, between=0.5)
+    assert [answer["x"].tolist() for answer in found] == [[0], [1]]
+
+
+def test_a_limit_may_be_longer_than_a_lock_can_wait():
+    found = answers(Answering(), limit=2 * threading.TIMEOUT_MAX)
+    assert [answer["x"].tolist() for answer in found] == [[0], [1]]
+
+
+def test_an_interrupted_wait_cancels_the_call():
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(*_):
+        raise Interrupted
+
+    model = Answering(waits=True)
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+        with pytest.raises(Interrupted):
+            answers(model, limit=60)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert model.cancelled.is_set()
 
 
 def test_threads_share_a_caller(caller):

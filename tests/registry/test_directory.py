@@ -83,16 +83,16 @@ def test_a_version_that_is_not_whole_is_passed_over_with_a_note(registry):
     resolved = resolve("m", registry=directory)
     assert resolved.version == "1"
     [note] = resolved.notes
-    assert "version 2 is not whole" in note
+    assert "version 2 is not complete" in note
     assert resolve("m@1", registry=directory).notes == ()
-    with pytest.raises(ModelError, match=r"version 2 is not whole: .*m/2 holds no saved_model.pb"):
+    with pytest.raises(ModelError, match=r"version 2 is not complete: .*m/2 has no saved_model.pb"):
         resolve("m@2", registry=directory)
 
 
 def test_of_two_directories_for_a_version_none_is_taken(registry):
     directory = registry(versions("7", "007", "6"))
     assert found("m", directory) == ("m/6", "6")
-    with pytest.raises(ModelError, match="version 7 is there twice, in 007 and 7"):
+    with pytest.raises(ModelError, match="version 7 has two directories, 007 and 7"):
         resolve("m@7", registry=directory)
 
 
@@ -166,7 +166,7 @@ def test_a_model_without_versions_says_what_is_missing(registry):
         resolve("m", registry=directory)
     with pytest.raises(InvalidArgument, match=r"whole is a SavedModel without versions; move"):
         resolve("whole", registry=directory)
-    with pytest.raises(InvalidArgument, match="version 1 is not whole"):
+    with pytest.raises(InvalidArgument, match="version 1 is not complete"):
         resolve("half", registry=directory)
 
 
@@ -191,7 +191,9 @@ def test_a_registry_that_cannot_be_read_says_so(registry):
     directory = registry({**versions("1"), "m/versions.yaml": ""})
     os.remove(f"{directory}/m/versions.yaml")
     os.mkfifo(f"{directory}/m/versions.yaml")
-    with pytest.raises(ModelError, match="cannot be read at .*/m/versions.yaml: it is not a regular"):
+    with pytest.raises(
+        ModelError, match="cannot be read at .*/m/versions.yaml: it is not a regular"
+    ):
         resolve("m", registry=directory)
 
 
@@ -213,8 +215,8 @@ def test_all_models_are_listed_with_what_is_wrong_with_them(registry):
     assert list(models) == ["a", "b", "broken", "direct"]
     assert [version.number for version in models["b"].versions] == [1, 2]
     assert models["b"].default == 1
-    assert "gone is version 3, which is not there" in " ".join(models["b"].notes())
-    assert "version 2 is not whole" in " ".join(models["a"].notes())
+    assert "gone is version 3, which does not exist" in " ".join(models["b"].notes())
+    assert "version 2 is not complete" in " ".join(models["a"].notes())
     assert "versions.yaml, line 1" in " ".join(models["broken"].notes())
     assert "is a SavedModel" in " ".join(models["direct"].notes())
 
@@ -248,8 +250,8 @@ def test_pins_are_read_as_they_are_written(text, pins):
         ("default: 0x10", "found '0x10'"),
         ("default:", "found ''"),
         ("default: [1]", "expected the number of a version"),
-        ("default: 1\ndefault: 2", "line 2: 'default' is there twice"),
-        ("aliases: {a: 1, a: 2}", "'a' is there twice"),
+        ("default: 1\ndefault: 2", "line 2: 'default' is given twice"),
+        ("aliases: {a: 1, a: 2}", "'a' is given twice"),
         ("aliases: [a]", "expected versions by name"),
         ("aliases: {2: 1}", "'2' cannot be an alias"),
         ("aliases: {default: 1}", "'default' cannot be an alias"),
@@ -320,7 +322,7 @@ def test_a_job_runs_on_a_model_by_name_and_records_the_version(
     assert cli.main(["run", path, f"--model_registry={directory}"]) == 0
     said = capfd.readouterr()
     assert f"note: model: twice@2 is {directory}/twice/2.\n" in said.err
-    assert "note: model: version 3 is not whole" in said.err
+    assert "note: model: version 3 is not complete" in said.err
     record = json.loads(said.out)
     assert record["modelVersionId"] == "2"
     assert record["model"] == "projects/p/locations/europe-west4/models/twice"

@@ -265,7 +265,7 @@ def test_a_list_for_people(registry, capfd):
         "irises    3        3",
         "penguins  12       12, 1     stable=1",
     ]
-    assert "note: irises: version 4 is not whole" in said.err
+    assert "note: irises: version 4 is not complete" in said.err
 
 
 def test_a_list_for_programs(registry, capfd, monkeypatch):
@@ -314,10 +314,10 @@ def test_a_name_is_no_directory_where_there_is_a_registry(registry, tmp_path, mo
         (["list", "--model_registry=/nowhere/at/all"], "no model registry at /nowhere/at/all"),
         (["describe", "penguins"], "no model registry is set"),
         (["describe", ".."], "there is no SavedModel at .."),
-        (["describe", "projects/p/models/.."], "it stands for another directory"),
+        (["describe", "projects/p/models/.."], "it refers to another directory"),
     ],
 )
-def test_what_is_not_there_is_said_so(arguments, words, capfd):
+def test_a_missing_model_or_directory_is_reported(arguments, words, capfd):
     assert cli.main(["models", *arguments]) in (1, 2)
     said = capfd.readouterr()
     assert words in said.err

@@ -128,7 +128,7 @@ def test_a_version_is_found_by_number_and_alias(vertex, suffix, uri):
     assert resolve(f"{PARENT}/models/m{suffix}").uri == f"gs://b/{uri}"
 
 
-def test_a_directory_of_models_is_asked_in_place_of_the_service(vertex, tmp_path):
+def test_a_directory_of_models_replaces_the_service(vertex, tmp_path):
     (tmp_path / "m" / "4").mkdir(parents=True)
     (tmp_path / "m" / "4" / "saved_model.pb").write_text("")
     assert resolve(f"{PARENT}/models/m", registry=str(tmp_path)).uri == f"{tmp_path}/m/4"
@@ -186,7 +186,7 @@ def test_a_missing_permission_is_named(vertex):
     assert "aiplatform.models.get" in text
 
 
-def test_a_service_that_fails_for_a_time_is_asked_again(vertex):
+def test_a_service_that_fails_for_a_time_is_called_again(vertex):
     vertex.add("m", artifact_uri="gs://b/m")
     vertex.failures = [(grpc.StatusCode.UNAVAILABLE, "try again")]
     assert resolve(f"{PARENT}/models/m").uri == "gs://b/m"

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runners.job_options import plan_options
+from beam_batch_predict.runners.job_options import runner_options
 from beam_batch_predict.runners.pipeline_options import flags_given
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Requested, Resources, requested
@@ -29,13 +29,13 @@ RESOURCES = Resources(machine_type=MACHINE, labels={"team": "birds", "stage": "t
 
 def refusal(*flags, resources=RESOURCES, copies=ModelCopies.AUTO):
     with pytest.raises(InvalidArgument) as caught:
-        plan_options(resources, flags, copies)
+        runner_options(resources, flags, copies)
     return str(caught.value)
 
 
 def made(*flags, resources=RESOURCES, copies=ModelCopies.AUTO):
     """Beam's options in the end."""
-    return plan_options(resources, flags, copies).engine().options
+    return runner_options(resources, flags, copies).engine().options
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def made(*flags, resources=RESOURCES, copies=ModelCopies.AUTO):
     ],
 )
 def test_any_spelling_of_a_flag_wins_over_the_field(flags):
-    planned = plan_options(RESOURCES, [*DATAFLOW, *flags])
+    planned = runner_options(RESOURCES, [*DATAFLOW, *flags])
     assert "--machine_type=n2-standard-8 overrides" in planned.notes[0]
     assert not any(option.name == "machine_type" for option in planned.derived)
     options = made(*DATAFLOW, *flags).view_as(WorkerOptions)
@@ -66,7 +66,7 @@ def test_any_spelling_of_a_flag_wins_over_the_field(flags):
     ],
 )
 def test_any_spelling_of_a_label_wins_over_its_key(flags):
-    planned = plan_options(RESOURCES, [*DATAFLOW, *flags])
+    planned = runner_options(RESOURCES, [*DATAFLOW, *flags])
     assert planned.notes == ("--labels=team=fish overrides labels.team (birds)",)
     assert [option.value for option in planned.derived if option.name == "labels"] == ["stage=test"]
 
@@ -90,7 +90,7 @@ def test_options_by_the_names_of_attributes():
     assert flags_given([]) == {}
 
 
-def test_all_that_is_wrong_is_said_at_once():
+def test_all_mistakes_of_options_are_reported_at_once():
     text = refusal("--runner=DataflowRunner", "--num_workers=3", "--max_num_workers=2")
     for start in ("--project: required", "--region: required", "--temp_location: required"):
         assert f"\n  {start}" in text
@@ -104,9 +104,9 @@ def test_flags_that_beam_does_not_take_are_refused(flag):
 
 
 def test_only_dataflow_gets_what_the_job_asks_for():
-    assert plan_options(RESOURCES, []) == ((), (), ())
+    assert runner_options(RESOURCES, []) == ((), (), ())
     for runner in ("FlinkRunner", "PortableRunner", "local"):
-        assert plan_options(RESOURCES, [f"--runner={runner}"]).derived == ()
+        assert runner_options(RESOURCES, [f"--runner={runner}"]).derived == ()
 
 
 def test_the_region_of_gclouds_configuration(monkeypatch):
@@ -154,7 +154,7 @@ def test_whatever_a_job_says_arrives_as_it_is_or_is_refused(
         labels=labels,
     )
     try:
-        planned = plan_options(resources, DATAFLOW)
+        planned = runner_options(resources, DATAFLOW)
     except InvalidArgument:
         return
     found = flags_given(planned.flags)
@@ -189,7 +189,7 @@ def test_local_workers_are_processes_or_threads(flags, copies, mode):
     assert made(*flags, copies=copies).view_as(DirectOptions).direct_running_mode == mode
 
 
-def test_local_processes_that_are_asked_for_contradict_one_copy():
+def test_requested_local_processes_contradict_one_copy():
     flags = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
     text = refusal(*flags, copies=ModelCopies.MACHINE)
     assert "--direct_running_mode=multi_processing" in text
@@ -199,17 +199,17 @@ def test_local_processes_that_are_asked_for_contradict_one_copy():
 @pytest.mark.parametrize("runner", ["PortableRunner", "FlinkRunner", "SparkRunner"])
 def test_portable_runners_have_one_process_per_worker(runner):
     flags = [f"--runner={runner}"]
-    (option,) = plan_options(RESOURCES, flags, ModelCopies.MACHINE).derived
+    (option,) = runner_options(RESOURCES, flags, ModelCopies.MACHINE).derived
     assert option.flag == "--sdk_worker_parallelism=1"
-    assert plan_options(RESOURCES, flags, ModelCopies.PROCESS).derived == ()
+    assert runner_options(RESOURCES, flags, ModelCopies.PROCESS).derived == ()
     flags.append("--sdk_worker_parallelism=1")
-    assert plan_options(RESOURCES, flags, ModelCopies.MACHINE).derived == ()
+    assert runner_options(RESOURCES, flags, ModelCopies.MACHINE).derived == ()
     options = made(*flags, copies=ModelCopies.MACHINE).view_as(PortableOptions)
     assert str(options.sdk_worker_parallelism) == "1"
 
 
 @pytest.mark.parametrize("number", ["0", "4"])
-def test_several_processes_that_are_asked_for_contradict_one_copy(number):
+def test_several_requested_processes_contradict_one_copy(number):
     flags = ["--runner=FlinkRunner", f"--sdk_worker_parallelism={number}"]
     text = refusal(*flags, copies=ModelCopies.MACHINE)
     assert f"--sdk_worker_parallelism={number}" in text
@@ -219,9 +219,9 @@ def test_several_processes_that_are_asked_for_contradict_one_copy(number):
 # What people see
 
 
-def test_each_option_is_told_with_its_source():
+def test_each_option_is_reported_with_its_source():
     flags = [*DATAFLOW, "--experiments", "a", "--no_use_public_ips"]
-    lines = [line.split("  ", 1) for line in plan_options(RESOURCES, flags).lines()]
+    lines = [line.split("  ", 1) for line in runner_options(RESOURCES, flags).lines()]
     told = {flag.strip(): source.strip() for flag, source in lines}
     assert told == {
         **dict.fromkeys([*DATAFLOW, "--experiments a", "--no_use_public_ips"], "given"),

@@ -10,7 +10,7 @@ from apache_beam.runners.portability.flink_runner import FlinkRunner
 from apache_beam.runners.portability.portable_runner import JobServiceHandle, PortableRunner
 
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
-from beam_batch_predict.runners.job_options import make_engine, plan_options
+from beam_batch_predict.runners.job_options import make_engine, runner_options
 from beam_batch_predict.runners.local import LocalRunner
 from beam_batch_predict.runners.pipeline_options import flags_given, takes_value
 from beam_batch_predict.spec.resources import Resources
@@ -73,14 +73,14 @@ def test_options_have_their_values():
     ],
 )
 def test_several_local_workers_are_processes_unless_a_mode_is_named(flags, mode):
-    engine = plan_options(Resources(), flags).engine()
+    engine = runner_options(Resources(), flags).engine()
     assert engine.options.view_as(DirectOptions).direct_running_mode == mode
     if engine.is_local:
         assert engine.workers_in_process is (mode != "multi_processing")
 
 
 def test_each_of_several_workers_is_a_process(tmp_path):
-    engine = plan_options(Resources(), ["--direct_num_workers=2"]).engine()
+    engine = runner_options(Resources(), ["--direct_num_workers=2"]).engine()
     assert not engine.options.view_as(SetupOptions).save_main_session
     directory = str(tmp_path)
     with engine.make_pipeline() as pipeline:
@@ -97,7 +97,7 @@ def test_each_of_several_workers_is_a_process(tmp_path):
 
 def test_a_worker_process_that_cannot_start_is_an_error(monkeypatch):
     monkeypatch.setattr("beam_batch_predict.runners.local._COMMAND", ["false"])
-    engine = plan_options(Resources(), ["--direct_num_workers=2"]).engine()
+    engine = runner_options(Resources(), ["--direct_num_workers=2"]).engine()
     with (
         pytest.raises(BatchPredictError, match="a worker process ended: exit code 1"),
         engine.make_pipeline() as pipeline,

@@ -78,7 +78,7 @@ def test_what_the_environment_says_stays(shares):
     assert shares(LOCAL, 16, TF_NUM_INTRAOP_THREADS="7") == ("7", "4")
 
 
-def test_tensorflow_does_as_it_is_told(tiny_model):
+def test_tensorflow_uses_the_configured_threads(tiny_model):
     code = (
         "import os; from beam_batch_predict.runners import worker_cores; "
         "from apache_beam.options.value_provider import RuntimeValueProvider; "

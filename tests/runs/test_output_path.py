@@ -35,7 +35,7 @@ class Job:
             source = dataclasses.replace(source, chunk_bytes=options.chunk_bytes)
         return dataclasses.replace(self.spec, source=source, job=self)
 
-    def record(self, outcome):
+    def render(self, outcome):
         state = "RUNNING" if outcome.start_time else "QUEUED"
         if outcome.end_time:
             state = "FAILED" if outcome.error else "SUCCEEDED"
@@ -304,7 +304,7 @@ def test_a_run_killed_while_it_published_only_publishes_the_rest(
     assert verify(str(out)).wrong == ()
 
 
-def test_a_run_of_another_job_is_not_gone_on_with(run, out, breaking_off):
+def test_a_run_of_another_job_is_not_resumed(run, out, breaking_off):
     with breaking_off(1):
         run()
     with pytest.raises(InvalidArgument, match="no unfinished run of 'another'"):

@@ -47,7 +47,7 @@ def test_lines_are_shown_while_the_block_runs_and_not_after(tmp_path):
     ("record", "warned"),
     [({"state": "JOB_STATE_PENDING"}, True), ({"startTime": "2026-01-01T00:00:00Z"}, False)],
 )
-def test_a_run_that_no_worker_begins_is_told_once(record, warned, tmp_path):
+def test_a_run_that_no_worker_begins_is_reported_once(record, warned, tmp_path):
     (tmp_path / "job.json").write_text(json.dumps(record))
     lines = []
     with showing_progress(str(tmp_path), 4, lines.append, seconds=0.01, to_begin=0):

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from beam_batch_predict.runs.record import now
 
 from beam_batch_predict.commands import run as run_command
 from beam_batch_predict.commands.verify import verify
@@ -14,9 +15,16 @@ from beam_batch_predict.errors import InvalidArgument, TakenOver
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runs import finish
+from beam_batch_predict.runs.resume import Unfinished, check_resumable
 from beam_batch_predict.sinks.parts import metadata
 from beam_batch_predict.sinks.publish import files as publish_files
-from beam_batch_predict.spec import RunOptions
+from beam_batch_predict.spec import (
+    BatchPredictSpec,
+    GcsDestination,
+    JsonLines,
+    RunOptions,
+    SavedModel,
+)
 from beam_batch_predict.transforms import read_dofns, write_dofns
 
 ROWS = "".join("oops\n" if n % 17 == 5 else f"{n}.5\n" for n in range(200))
@@ -101,7 +109,7 @@ def test_every_point_at_which_a_run_breaks_off_ends_the_same(run, break_off, pub
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone", "flipped"])
-def test_a_part_that_is_not_what_it_was_is_done_again(damage, run, break_off, published, caplog):
+def test_a_part_that_has_changed_is_made_again(damage, run, break_off, published, caplog):
     whole = published(run(out="whole")["outputInfo"]["gcsOutputDirectory"])
     left = break_off(parts=3)
     path = sorted(left.glob("_parts/*/*.predictions"))[1]
@@ -139,11 +147,12 @@ def test_a_run_killed_while_it_published_only_publishes_the_rest(
     assert verify(str(left)).wrong == ()
 
 
-def test_a_run_killed_behind_its_publication_gets_its_record(run, published, monkeypatch):
+def test_a_run_killed_behind_its_publication_gets_its_record(run, published, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         patch.setattr(finish, "write_manifest", lambda *_: 1 / 0)
         left = Path(run()["outputInfo"]["gcsOutputDirectory"])
     before = published(left)
+    (tmp_path / "in2.jsonl").write_text("1\n")  # new inputs no longer matter
     assert run(resume=True)["state"] == "JOB_STATE_SUCCEEDED"
     assert published(left) == before
     assert verify(str(left)).wrong == ()
@@ -156,10 +165,18 @@ def test_inputs_that_have_changed_are_named(run, break_off, tmp_path):
     with pytest.raises(InvalidArgument) as raised:
         run(resume=True)
     text = str(raised.value)
+    assert " more like that" not in text
     size = len(ROWS)
     assert f"input {tmp_path}/in.jsonl was changed, from {size} to {size + 2} bytes" in text
     assert f"input {tmp_path}/in2.jsonl is new" in text
     assert "without --resume" in text
+    for number in range(3, 8):
+        (tmp_path / f"in{number}.jsonl").write_text("1\n")
+    with pytest.raises(InvalidArgument) as raised:
+        run(resume=True)
+    changes = [line for line in str(raised.value).splitlines() if line.startswith("  ")]
+    assert changes[4].endswith("/in5.jsonl is new")
+    assert changes[5] == "  and 2 more like that"
 
 
 def test_an_input_of_the_same_size_that_is_newer_has_changed(run, break_off, tmp_path):
@@ -178,6 +195,26 @@ def test_options_that_have_changed_are_named(run, break_off):
         run(resume=True, signature_name="total")
     # What changes no result may change.
     assert run(resume=True, max_failed_fraction=0.9)["state"] == "JOB_STATE_SUCCEEDED"
+
+
+def test_software_that_has_changed_is_named_and_the_run_resumed(run, break_off):
+    (plan,) = break_off().glob("**/run.plan")
+    first, *inputs = plan.read_text().splitlines(True)
+    head = json.loads(first)
+    head["versions"]["python"] = "2.7"
+    plan.write_text("".join([json.dumps(head) + "\n", *inputs]))
+    lines = []
+    assert run(resume=True, show=lines.append)["state"] == "JOB_STATE_SUCCEEDED"
+    (line,) = [line for line in lines if line.startswith("note: the software has changed")]
+    assert ": python is " in line
+    assert line.endswith('and was "2.7"')
+
+
+def test_a_run_whose_plan_is_gone_is_refused(tmp_path):
+    spec = BatchPredictSpec(JsonLines("in.jsonl"), SavedModel("m"), GcsDestination(str(tmp_path)))
+    unfinished = Unfinished(str(tmp_path / "out"), now(), "run")
+    with pytest.raises(InvalidArgument, match=rf"the run in {tmp_path}/out:\n  its plan is gone"):
+        check_resumable(unfinished, spec)
 
 
 def test_a_run_of_a_release_that_keeps_it_otherwise_is_refused(run, break_off):
@@ -239,6 +276,11 @@ def test_a_run_that_works_is_passed_over_for_one_that_broke_off(run, break_off):
     (parts,) = newer.glob("_parts/*")
     with open(parts / "lock", "ab") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        (others,) = older.glob("_parts/*")
+        with open(others / "lock", "ab") as both:
+            fcntl.flock(both, fcntl.LOCK_EX)
+            with pytest.raises(InvalidArgument, match=f"works on the run in {newer}\n"):
+                run(resume=True)
         assert run(resume=True)["outputInfo"]["gcsOutputDirectory"] == str(older)
         with pytest.raises(InvalidArgument) as raised:
             run(resume=True)

@@ -1,4 +1,4 @@
-"""Batches with outcomes, made by hand."""
+"""Fixtures for batches with outcomes, made by hand."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from beam_batch_predict.status import Code, Status
 
 @pytest.fixture
 def predicted():
-    """A function that makes a batch: rows are numbered through, those in `bad` failed."""
+    """Return a function that makes a batch: rows have numbers, those in `bad` failed."""
 
     def make(count, *, first_row=0, chunk=0, chunks=1, last=False, bad=()):
         numbers = [chunk * 1000 + first_row + at for at in range(count)]

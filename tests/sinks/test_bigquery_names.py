@@ -89,6 +89,6 @@ def test_projects_may_be_of_a_domain():
 @pytest.mark.parametrize(
     "uri", ["bq://", "bq://p/d", "gs://b/o", "p.d.t.x", "p..t", "p.d-e", "p.d.`t", "p.d.t$2024"]
 )
-def test_other_places_are_refused(uri):
+def test_other_destinations_are_refused(uri):
     with pytest.raises(InvalidArgument, match="output_uri"):
         BigQueryDestination(uri)

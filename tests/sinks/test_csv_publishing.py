@@ -8,7 +8,7 @@ from helpers import batches
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from beam_batch_predict.runs.record import Run, now
+from beam_batch_predict.runs.run import Run, now
 from beam_batch_predict.sinks.columns import layout
 from beam_batch_predict.sinks.parts import final_files
 from beam_batch_predict.spec import OutputSettings

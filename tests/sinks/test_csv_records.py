@@ -95,7 +95,7 @@ def test_a_row_that_does_not_have_the_columns_is_one_cell_behind_them():
     assert json.loads(second["error"]) == FAILED.to_json()
 
 
-def test_a_key_stands_in_place_of_the_instance():
+def test_a_key_replaces_the_instance():
     batch = converted([b'{"id": "a", "x": 1}', b'{"id": 7, "x": 1}'], key_field="id")
     assert predictions(batch) == '"key","prediction"\n"a",1.5\n7,1.5\n'
 

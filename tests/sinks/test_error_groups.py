@@ -123,7 +123,7 @@ def test_words_are_not_taken_for_values(text):
     assert generalized(text) == text
 
 
-def test_a_batch_of_several_files_tells_the_first_place_in_the_right_one():
+def test_a_batch_of_several_files_has_the_first_location_in_the_right_one():
     batch = InstanceBatch(
         [b""] * 4, origins=((0, "a"), (1, "empty"), (1, "b")), offsets=[5, 0, 7, 9]
     )
@@ -140,13 +140,13 @@ def test_a_batch_of_several_files_tells_the_first_place_in_the_right_one():
     )
 
 
-def test_rows_without_a_place_are_grouped_too():
+def test_rows_without_a_location_are_grouped_too():
     statuses = {row: Status(Code.INTERNAL, f"row {row} broke", "it broke") for row in range(3)}
     (group,) = groups_of(InstanceBatch([1, 2, 3], statuses=statuses))
     assert group == ErrorGroup(Code.INTERNAL, "it broke", 3, "", "row 0 broke")
 
 
-def test_the_place_is_taken_off_an_example_exactly_once():
+def test_a_message_that_ends_like_a_location_is_kept():
     (group,) = groups_of(failed_batch(["odd (in.jsonl, byte 0)"] * 2))
     assert (group.count, group.example) == (2, "odd (in.jsonl, byte 0)")
 

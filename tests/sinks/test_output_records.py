@@ -17,7 +17,7 @@ from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.commands.verify import verify
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.runs.record import Run, now
+from beam_batch_predict.runs.run import Run, now
 from beam_batch_predict.sinks.columns import layout
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup
 from beam_batch_predict.sinks.error_summary.stats import stats_lines
@@ -49,13 +49,13 @@ def test_a_record_is_an_object_of_the_outputs_also_where_there_is_but_one():
     assert outputs(columns) == '{"a": [1,2], "b \\"": "text"}\n'
 
 
-def test_a_key_stands_before_the_outputs():
+def test_a_key_is_before_the_outputs():
     assert (
         outputs({"y": np.array([2, 3])}, ["a", 7]) == '{"key": "a", "y": 2}\n{"key": 7, "y": 3}\n'
     )
 
 
-def test_bytes_are_told_by_the_name_of_their_output():
+def test_the_name_of_an_output_decides_whether_it_is_bytes():
     columns = {"t": np.array([b"a"], object), "t_bytes": np.array([b"a"], object)}
     assert outputs(columns) == '{"t": "a", "t_bytes": {"b64":"YQ=="}}\n'
 

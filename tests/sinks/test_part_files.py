@@ -80,6 +80,9 @@ def test_failures_of_sources_are_handed_on(tmp_path, predicted):
     gone = Status(Code.NOT_FOUND, "gone")
     batch = dataclasses.replace(predicted(1, last=True), source_failures=(gone,))
     assert write(tmp_path, batch).source_failures == (gone,)
+    cut = Status(Code.DATA_LOSS, "cut")
+    more = dataclasses.replace(predicted(1, first_row=1, last=True), source_failures=(cut,))
+    assert write(tmp_path, batch, more).source_failures == (gone, cut)
 
 
 @pytest.mark.parametrize(

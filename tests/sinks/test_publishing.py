@@ -11,12 +11,12 @@ import pytest
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError, LostRowsError
 from beam_batch_predict.runs.finish import finish_run
-from beam_batch_predict.runs.record import Run, fresh_time, now
+from beam_batch_predict.runs.run import Run, fresh_time, now
 from beam_batch_predict.sinks.naming import naming_of
 from beam_batch_predict.sinks.parts.accounting import check_parts
 from beam_batch_predict.sinks.parts.part import PartWriter
 from beam_batch_predict.sinks.publish import files as publish_files
-from beam_batch_predict.sinks.publish.files import publish, remove_parts
+from beam_batch_predict.sinks.publish.files import publish, remove_parts, show_errors_of_failure
 from beam_batch_predict.spec import FileNames, OutputSettings
 
 
@@ -86,7 +86,7 @@ def test_fragments_of_a_chunk_give_the_bytes_of_the_whole(
 def test_a_chunk_that_is_missing_is_a_loss(lost, part):
     parts = three_chunks(part)
     del parts[lost]
-    with pytest.raises(LostRowsError, match=r"of 3 chunks 1 left no part"):
+    with pytest.raises(LostRowsError, match=r"1 of 3 chunks have no part"):
         check_parts(parts)
 
 
@@ -113,7 +113,7 @@ def test_no_part_of_a_plan_is_a_loss():
 
 
 def test_a_loss_publishes_nothing(tmp_path, part, published):
-    record = Run(str(tmp_path), now(), run="run")
+    record = Run(str(tmp_path), now(), name="run")
     with pytest.raises(LostRowsError):
         finish_run(three_chunks(part)[1:], record, OutputSettings())
     assert published(tmp_path) == {}
@@ -175,7 +175,7 @@ def test_a_publication_that_broke_off_goes_on(
 
 
 def test_a_publication_done_twice_is_the_same(tmp_path, parts_directory, part, published):
-    record = Run(str(tmp_path), now(), run="run")
+    record = Run(str(tmp_path), now(), name="run")
     parts = three_chunks(part)
     first = finish_run(parts, record, OutputSettings())
     before = published(tmp_path)
@@ -203,6 +203,25 @@ def test_two_publications_at_the_same_time_both_succeed(tmp_path, parts_director
     assert len(published(tmp_path)) == 80
 
 
+def test_files_that_another_worker_of_the_run_publishes_meanwhile_are_its_own(
+    tmp_path, parts_directory, part, published, monkeypatch
+):
+    parts = check_parts(three_chunks(part))
+    refuse = publish_files.refuse_published
+    found = []
+
+    def late(directory, names):
+        monkeypatch.setattr(publish_files, "refuse_published", refuse)
+        found.append(publish(parts, str(tmp_path), parts_directory, OutputSettings()))
+        refuse(directory, names)
+
+    monkeypatch.setattr(publish_files, "refuse_published", late)
+    found.append(publish(parts, str(tmp_path), parts_directory, OutputSettings()))
+    assert len(found) == 2
+    assert found[0] == found[1]
+    assert len(published(tmp_path)) == 4
+
+
 def test_a_part_that_is_gone_is_an_error(tmp_path, parts_directory, part):
     parts = check_parts(three_chunks(part))
     Path(parts[1].predictions.uri).unlink()
@@ -216,14 +235,33 @@ def test_files_of_another_run_are_not_overwritten(kind, tmp_path, part, publishe
     (tmp_path / "job.json").write_bytes(b"theirs too")
 
     class Job:
-        def record(self, outcome):
+        def render(self, outcome):
             return b"{}"
 
-    record = Run(str(tmp_path), now(), Job(), run="run")
+    record = Run(str(tmp_path), now(), Job(), name="run")
     with pytest.raises(DestinationError, match="another run has published"):
         finish_run(three_chunks(part), record, OutputSettings())
     assert published(tmp_path) == {f"{kind}_0001.jsonl": b"theirs"}
     assert (tmp_path / "job.json").read_bytes() == b"theirs too"
+
+
+def test_errors_of_a_failure_are_copied_whole(tmp_path, part, published):
+    parts = [part(2, chunk=0, chunks=2, last=True), part(9, chunk=1, chunks=2, last=True, bad=[4])]
+    errors = Path(parts[1].errors.uri)
+    errors.write_bytes(errors.read_bytes() * 40_000)
+    assert errors.stat().st_size > 2 * 1024 * 1024
+    show_errors_of_failure(parts, str(tmp_path), OutputSettings())
+    assert published(tmp_path) == {"errors_0002.jsonl": errors.read_bytes()}
+
+
+def test_a_copy_of_errors_that_breaks_off_leaves_nothing(tmp_path, part):
+    failed = part(2, last=True, bad=[1])
+    unreadable = failed.errors._replace(uri="/proc/self/mem")  # it opens; reading it fails
+    with pytest.raises(OSError, match="Input/output error"):
+        show_errors_of_failure(
+            [failed._replace(errors=unreadable)], str(tmp_path), OutputSettings()
+        )
+    assert [path.name for path in tmp_path.iterdir()] == ["_parts"]
 
 
 def test_names_sort_in_order_beyond_9999():
@@ -238,7 +276,7 @@ def test_names_sort_in_order_beyond_9999():
 def test_a_directory_may_have_characters_of_patterns(name, tmp_path, predicted, published):
     (tmp_path / "a1").mkdir()
     (tmp_path / "a1" / "predictions_0001.jsonl").write_bytes(b"of a neighbour")
-    record = Run(str(tmp_path / name), now(), run="run")
+    record = Run(str(tmp_path / name), now(), name="run")
     batch = predicted(2, last=True)
     directory = str(tmp_path / name / "_parts" / "run")
     writer = PartWriter(directory, batch, OutputSettings(), time.perf_counter())
@@ -247,7 +285,7 @@ def test_a_directory_may_have_characters_of_patterns(name, tmp_path, predicted, 
     finish_run(parts, record, OutputSettings())
     assert list(published(tmp_path / name)) == ["predictions_0001.jsonl"]
     with pytest.raises(DestinationError):
-        finish_run(parts, dataclasses.replace(record, run="another"), OutputSettings())
+        finish_run(parts, dataclasses.replace(record, name="another"), OutputSettings())
     remove_parts(directory)
     assert not (tmp_path / name / "_parts" / "run").exists()
 

@@ -38,7 +38,7 @@ def test_an_instance_is_echoed_as_it_was_written():
     )
 
 
-def test_a_key_stands_in_place_of_the_instance():
+def test_a_key_replaces_the_instance():
     batch = converted([b'{"id": "a", "x": 1}', b'{"id": 7, "x": 1}'], key_field="id")
     assert prediction_lines(batch) == (
         b'{"key": "a", "prediction": 1.5}\n{"key": 7, "prediction": 1.5}\n'

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from beam_batch_predict.batch import Predictions
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import LostRowsError
-from beam_batch_predict.runs.record import Run, now
+from beam_batch_predict.runs.run import Run, now
 from beam_batch_predict.sinks.columns import layout
 from beam_batch_predict.sinks.formats import parquet, tf_record
 from beam_batch_predict.sinks.formats.parquet import ParquetRecords

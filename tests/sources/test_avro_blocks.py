@@ -233,7 +233,7 @@ def test_a_truncated_file_keeps_the_blocks_before():
             assert [f"in.avro, byte {block}: " in message for message in failures] == [True]
 
 
-def test_a_file_shorter_than_planned_is_told():
+def test_a_file_shorter_than_planned_is_reported():
     content = written(rows_of(6))
     border = list(fastavro.block_reader(io.BytesIO(content)))[-1].offset
     rows, _, failures = read(content[:border], 0, len(content))
@@ -345,7 +345,7 @@ def test_a_bomb_is_not_inflated(codec, monkeypatch):
 
 
 @pytest.mark.parametrize("codec", OURS)
-def test_any_byte_damaged_is_told_or_changes_no_count(codec):
+def test_any_damaged_byte_is_reported_or_changes_no_count(codec):
     """Data under no checksum may change; rows are not lost or doubled without a word."""
     rows = rows_of(6)
     content = written(rows, per_block=2, codec=codec)
@@ -368,7 +368,7 @@ def test_garbage_behind_a_header(garbage):
 
 
 @pytest.mark.parametrize("depth", [10, 200, 400, 600, 900, 990])
-def test_deep_schemas_are_read_or_told(depth):
+def test_deep_schemas_are_read_or_reported(depth):
     schema = b'{"type": "array", "items": ' * depth + b'"int"' + b"}" * depth
     rows, _, failures = read(by_hand((1, b"\0"), schema=schema))
     assert rows == [[]] or failures == ["the schema is nested too deep"]

@@ -296,7 +296,7 @@ def test_many_names_for_one_type_take_no_time():
         (logical("string", "uuid"), "no uuid", "badly formed"),
     ],
 )
-def test_a_value_that_cannot_be_told_fails_its_row_only(kind, bad, reason):
+def test_a_value_without_json_fails_its_row_only(kind, bad, reason):
     good = {"int": 1, "long": 1, "string": str(uuid.UUID(int=7))}[kind["type"]]
     bare = record(a="float", when=["null", kind["type"]], z=kind["type"])
     rows = [{"a": 0.1, "when": good, "z": good} for _ in range(5)]

@@ -195,7 +195,7 @@ def test_each_stream_is_a_chunk_that_travels(planned, service):
     assert pickle.loads(pickle.dumps(chunks)) == chunks
 
 
-def test_a_session_is_asked_for_what_is_needed_and_no_more(planned, service):
+def test_a_session_has_the_needed_columns_and_no_others(planned, service):
     when = datetime.datetime(2026, 5, 1, tzinfo=datetime.timezone.utc)
     config = InstanceConfig(key_field="r", included_fields=["a"])
     chunks = planned(config=config, row_restriction="a > 1", snapshot_time=when, chunk_bytes=300)
@@ -356,9 +356,7 @@ DISABLED = (
         ((grpc.StatusCode.FAILED_PRECONDITION, "quota"), 9, ""),
     ],
 )
-def test_a_session_that_is_refused_is_told_with_google_s_text(
-    planned, service, refusal, code, hint
-):
+def test_a_refused_session_is_reported_with_googles_text(planned, service, refusal, code, hint):
     service.refusal = refusal
     with pytest.raises(SourceError) as raised:
         planned(row_restriction="a >")
@@ -375,7 +373,7 @@ def test_a_session_that_is_refused_is_told_with_google_s_text(
         ((400, "x"), 3),
     ],
 )
-def test_a_table_that_is_refused_is_told_with_google_s_text(planned, service, reply, code):
+def test_a_refused_table_is_reported_with_googles_text(planned, service, reply, code):
     service.replies[f"GET {TABLE}"] = reply
     with pytest.raises(SourceError) as raised:
         planned()
@@ -396,7 +394,7 @@ def test_a_field_that_is_no_column_costs_no_query(planned, service):
     assert job["configuration"]["dryRun"] is True
 
 
-def test_without_credentials_it_is_said_how_to_get_some(tmp_path, monkeypatch):
+def test_without_credentials_the_error_names_the_command_to_get_them(tmp_path, monkeypatch):
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "missing.json"))
     monkeypatch.delenv("BIGQUERY_EMULATOR_HOST", raising=False)
     with pytest.raises(SourceError, match="bq://p.d.t cannot be read: File .* was not") as raised:
@@ -490,7 +488,7 @@ def test_a_query_without_a_project_is_refused(monkeypatch):
         chunks_of(BigQuery(query="SELECT 1", clients=clients))
 
 
-def test_a_service_that_is_not_there_is_told_in_time(service, monkeypatch):
+def test_a_service_that_does_not_exist_is_reported_in_time(service, monkeypatch):
     monkeypatch.setattr(planning, "PLAN_SECONDS", 0.1)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

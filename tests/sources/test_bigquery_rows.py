@@ -243,7 +243,7 @@ def test_faults_that_do_not_pass_end_the_work_and_name_the_row(server):
         (grpc.StatusCode.FAILED_PRECONDITION, Code.FAILED_PRECONDITION),
     ],
 )
-def test_what_is_refused_is_not_asked_again(server, code, ours):
+def test_a_refusal_of_bigquery_is_not_retried(server, code, ours):
     server.faults = [(0, code, "BigQuery Storage API has not been used in project 7 before")] * 9
     server.batches = numbers([1])
     with pytest.raises(SourceError, match="has not been used in project 7 before") as raised:
@@ -253,7 +253,7 @@ def test_what_is_refused_is_not_asked_again(server, code, ours):
     assert "\n" not in str(raised.value)  # runners hand on the last line alone
 
 
-def test_an_expired_session_is_told_from_other_faults(server):
+def test_an_expired_session_is_distinguished_from_other_faults(server):
     server.faults = [(0, grpc.StatusCode.NOT_FOUND, "session not found")]
     server.batches = numbers([1])
     earlier = datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.timezone.utc)
@@ -266,7 +266,7 @@ def test_an_expired_session_is_told_from_other_faults(server):
     assert raised.value.code is Code.DEADLINE_EXCEEDED
 
 
-def test_a_session_that_is_served_longer_than_it_said_is_read(server):
+def test_a_session_that_is_served_after_its_expiry_is_read(server):
     server.batches = numbers([1])
     earlier = datetime.datetime(2024, 5, 1, 12, tzinfo=datetime.timezone.utc)
     assert read(chunk_of(server, expires=earlier))[0] == [{"x": 0}]
@@ -282,7 +282,7 @@ def test_a_message_with_another_number_of_rows_than_it_says_is_refused(server):
 def test_a_message_that_is_no_arrow_batch_is_refused(server, monkeypatch):
     server.batches = numbers([1])
     monkeypatch.setitem(globals(), "message", lambda *_: b"\xff" * 64)
-    with pytest.raises(SourceError, match="stream 3: BigQuery sent no valid Arrow batch"):
+    with pytest.raises(SourceError, match="stream 3: BigQuery sent data that is not an Arrow"):
         read(chunk_of(server))
 
 

@@ -198,7 +198,7 @@ def test_storage_that_may_answer_later_gives_no_other_columns():
 
 
 @pytest.mark.parametrize("damaged", ["0", "1"])
-def test_a_damaged_file_is_a_failure_wherever_it_stands(tmp_path, damaged):
+def test_a_damaged_file_is_a_failure_at_any_position(tmp_path, damaged):
     good = tmp_path / ("1" if damaged == "0" else "0")
     pq.write_table(pa.table({"x": [1], "y": [2]}), good)
     (tmp_path / damaged).write_bytes(b"PAR1 and nothing else")
@@ -210,7 +210,7 @@ def test_a_damaged_file_is_a_failure_wherever_it_stands(tmp_path, damaged):
     assert str(tmp_path / damaged) in failure.message
 
 
-def test_a_petabyte_has_no_more_chunks_than_fit_into_memory(monkeypatch):
+def test_the_chunk_plan_of_a_petabyte_fits_into_memory(monkeypatch):
     monkeypatch.setattr(planning, "MOST_CHUNKS", 100)
     source = JsonLines("in", chunk_bytes=1000)
     listing = planning.Listing((File("a", 10**15), File("b", 5)))

@@ -56,7 +56,7 @@ def check_batches(batches, batch_size):
     block=st.integers(5, 200),
     chunk_bytes=st.integers(1, 300),
 )
-def test_rows_come_once_in_order_and_know_their_place(
+def test_rows_are_read_once_in_order_with_their_location(
     counts, batch_size, rows_per_batch, block, chunk_bytes, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(reading, "ROWS_PER_BATCH", rows_per_batch)
@@ -137,6 +137,17 @@ def test_a_file_that_vanished_is_a_failure_and_the_rest_goes_on(tmp_path):
     assert rows == [b"1", b"2", b"5", b"6"]
 
 
+def test_the_bytes_of_a_compressed_file_are_those_that_are_stored(tmp_path):
+    uri = str(tmp_path / "gone.jsonl.gz")
+    (batch,) = read_chunk(Chunk(0, 1, (Span(uri, 20, 40),)), open_file, 1)
+    assert batch.source_failures == (
+        Status(
+            Code.NOT_FOUND,
+            f"{uri}, bytes 20 to 40 as they are stored: cannot be read: No such file or directory",
+        ),
+    )
+
+
 def test_a_dangling_link_is_a_failure_and_the_rest_goes_on(tmp_path):
     def dangle(uri):
         os.remove(uri)
@@ -157,7 +168,7 @@ def test_a_file_that_became_a_directory_is_a_failure_and_the_rest_goes_on(tmp_pa
     assert rows == [b"1", b"2", b"5", b"6"]
 
 
-def test_a_file_that_may_not_be_read_is_said_to_be_so(tmp_path):
+def test_a_file_that_may_not_be_read_is_reported(tmp_path):
     def refuse(uri):
         if uri.endswith("1.jsonl"):
             raise PermissionError(13, "Permission denied", uri)
@@ -183,7 +194,7 @@ def test_a_failure_of_the_last_file_is_in_the_last_batch(tmp_path):
     assert [len(batch.source_failures) for batch in batches] == [0, 1]
 
 
-def test_of_a_chunk_with_many_faults_the_first_hundred_are_told(tmp_path):
+def test_of_a_chunk_with_many_faults_the_first_hundred_are_reported(tmp_path):
     (tmp_path / "good.jsonl").write_bytes(b"1\n2\n")
     gone = [Span(str(tmp_path / f"gone-{number}")) for number in range(150)]
     chunk = Chunk(0, 1, (*gone, Span(str(tmp_path / "good.jsonl"))))

@@ -101,7 +101,7 @@ def test_a_file_cut_anywhere_keeps_whole_rows_and_is_a_failure(stored, kind):
     "garbage",
     [b"{}\n", b"\x1f\x8b\x08\xff garbage", b"BZh9 garbage", b"\x28\xb5\x2f\xfd\xff?", b"\0"],
 )
-def test_garbage_in_place_of_compressed_data_is_a_failure(stored, kind, garbage):
+def test_garbage_instead_of_compressed_data_is_a_failure(stored, kind, garbage):
     rows, _, failures = read(stored(kind, garbage))
     assert rows == []
     assert [failure.code for failure in failures] == [Code.DATA_LOSS]

@@ -98,7 +98,7 @@ def test_the_first_row_names_the_columns(store, content, names, multiline):
         (b",\n1,2\n", "all names are empty; a CSV source needs a header row"),
         (b'""\n', "all names are empty"),
         (b'id,"x\n1,2\n', "is not closed"),
-        (b'id,x"y\n', "a quote stands inside the cell"),
+        (b'id,x"y\n', "there is a quote inside the cell"),
         (b"id,caf\xe9\n", "invalid UTF-8: byte 0xe9 at column 7; save the file as UTF-8"),
         ("id,x\n".encode("utf-16"), "invalid UTF-8"),
         ("id,x\r\n1,2\r\n".encode("utf-16"), "column 1; save the file as UTF-8"),
@@ -171,7 +171,7 @@ def test_a_later_file_of_one_line_is_a_row_and_never_a_header(store, multiline):
         (b"column_3,x,", ("column_3", "x", "column_3_")),
     ],
 )
-def test_a_column_without_a_name_gets_one_by_its_place(store, header, names):
+def test_a_column_without_a_name_gets_one_by_its_number(store, header, names):
     row = b",".join([b"1"] * len(names))
     nothing = b"," * (len(names) - 1)
     pattern = store(
@@ -357,7 +357,7 @@ def test_a_wrong_quote_spoils_its_own_line_alone(store, bad):
     assert rows_of(pattern, multiline=True) == [bad, *lines]
 
 
-def test_a_quote_that_nobody_closes_takes_no_more_memory_than_a_record_may(store, monkeypatch):
+def test_an_unclosed_quote_needs_no_more_memory_than_the_limit_of_a_row(store, monkeypatch):
     monkeypatch.setattr(csv_files, "LONGEST_RECORD", 1000)
     monkeypatch.setattr(compression, "BLOCK_BYTES", 64)
     lines = [b"%d,x" % number for number in range(1000)]
@@ -391,7 +391,7 @@ def test_a_line_leaves_a_cell_open_if_a_quote_can_still_close_it(line):
     assert leaves_open(line.encode()) == (not is_valid(line) and is_valid(line + '"'))
 
 
-def test_millions_of_quotes_are_told_apart_quickly():
+def test_millions_of_quotes_are_parsed_quickly():
     cell = '"' + '""' * 5_000_000
     with pytest.raises(CsvError, match="character 3 is not closed"):
         split_cells("1," + cell)
@@ -440,7 +440,7 @@ def test_a_row_that_is_too_long_fails_alone(store, content, lines, records, bloc
     assert found == (lines if records is None else records)
 
 
-def test_lines_behind_a_quote_that_nobody_closes_are_kept_as_their_bytes(tmp_path, monkeypatch):
+def test_lines_after_a_quote_that_is_not_closed_are_kept_as_bytes(tmp_path, monkeypatch):
     """Lines of a byte each wait for the quote, which never comes."""
     monkeypatch.setattr(csv_files, "LONGEST_RECORD", 400_000)
     monkeypatch.setattr(csv_files, "_PIECE", 4096)

@@ -310,15 +310,15 @@ def test_a_list_that_vanished_is_a_failure_of_the_chunk(tmp_path):
     assert [failure.code for failure in batch.source_failures] == [Code.NOT_FOUND]
 
 
-def test_pipes_and_devices_are_row_errors_and_never_waited_for(listed, stored, tmp_path):
+def test_pipes_and_devices_are_row_errors_without_a_wait(listed, stored, tmp_path):
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to("/dev/zero")
     odd = {
         str(tmp_path / "pipe"): "a named pipe",
         "/dev/zero": "a device",
         str(tmp_path / "link"): "a device",
-        "/proc/self/mem": "a view of the system",
-        "/proc/self/environ": "a view of the system",
+        "/proc/self/mem": "a file that the kernel makes",
+        "/proc/self/environ": "a file that the kernel makes",
     }
     good = stored("good", b"1")
     rows, _ = read(listed(*odd, good))
@@ -351,7 +351,7 @@ def test_a_link_is_read_and_one_to_itself_is_a_row_error(listed, stored, tmp_pat
         "%2e",
     ],
 )
-def test_names_of_no_file_are_row_errors_of_bounded_length(listed, stored, name):
+def test_invalid_file_names_are_row_errors_of_bounded_length(listed, stored, name):
     good = stored("good", b"1")
     rows, _ = read(listed(name, good))
     assert rows[0][0] == name

@@ -49,7 +49,7 @@ def test_indexes_that_the_schema_has_are_its_values():
 
 
 @pytest.mark.parametrize("more", [long(2**62), long(-(2**63)) + long(1), b"\0"])
-def test_bytes_behind_rows_without_bytes_are_no_count_of_more(more):
+def test_bytes_after_rows_without_bytes_are_not_a_count_of_rows(more):
     rows, _, failures = read(file_of("null", (2, more), (1, b"")))
     assert rows == [None]
     assert f"the block and its 2 rows are lost: its {len(more)} bytes are not 2 rows" in failures[0]
@@ -68,7 +68,7 @@ def test_records_of_records_of_nulls_are_counted(monkeypatch):
 
 
 @pytest.mark.parametrize("levels", [90, 150, 400, 5000])
-def test_records_of_records_by_name_end_no_process(levels):
+def test_deep_records_by_name_crash_no_process(levels):
     """fastavro's compiled reader knows no limit."""
     kinds = [["null", record("int", name="T0")]]
     kinds += [["null", record(f"T{at - 1}", name=f"T{at}")] for at in range(1, levels)]
@@ -131,7 +131,7 @@ def test_a_row_that_is_too_deep_loses_its_block():
     assert "its 5 rows are lost: it cannot be decoded: nested too deep" in failures[0]
 
 
-def test_values_that_cannot_be_told_fail_alone_in_a_large_block(small_pieces):
+def test_values_without_json_fail_alone_in_a_large_block(small_pieces):
     date = {"type": "int", "logicalType": "date"}
     data = (b"\x02" + b"\x00") * 60 + b"\x02" + long(10**8) + (b"\x02" + b"\x00") * 10
     rows, _, failures = read(file_of(record("int", date), (71, data)))
@@ -140,14 +140,14 @@ def test_values_that_cannot_be_told_fail_alone_in_a_large_block(small_pieces):
     assert rows[60].message.startswith('field "f1": ')
 
 
-def test_many_fields_of_which_none_can_be_told_take_no_time():
+def test_many_fields_without_json_are_read_quickly():
     date = {"type": "int", "logicalType": "date"}
     data = (b"\0" * 2999 + long(2**31 - 1)) * 20
     rows, _, _ = read(file_of(record(*[date] * 3000), (20, data)))
     assert [row.message.partition(":")[0] for row in rows] == ['field "f2999"'] * 20
 
 
-def test_a_deflate_block_with_another_behind_it_is_told():
+def test_a_deflate_block_followed_by_another_is_reported():
     packed = zlib.compressobj(wbits=-15)
     packed = packed.compress(b"\x02") + packed.flush()
     inner = SYNC + long(1) + long(len(packed)) + packed

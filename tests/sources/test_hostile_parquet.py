@@ -45,7 +45,7 @@ def nested(levels, repeated=False):
 
 @pytest.mark.parametrize("repeated", [False, True])
 @pytest.mark.parametrize("levels", [30, 90, 110, 290, 310, 20_000])
-def test_deep_schemas_are_read_or_told_and_end_no_process(levels, repeated):
+def test_deep_schemas_are_read_or_reported_and_crash_no_process(levels, repeated):
     rows, _, (failure,) = read(nested(levels, repeated))
     assert rows == []
     if levels > 300:
@@ -54,7 +54,7 @@ def test_deep_schemas_are_read_or_told_and_end_no_process(levels, repeated):
         assert "nested deeper than the 100 levels that are allowed" in failure.message
 
 
-def test_rows_that_only_the_footer_has_are_told():
+def test_rows_that_only_the_footer_has_are_reported():
     rows, _, (failure,) = read(without_rows([element(b"root", 1), element(b"x")]))
     assert rows == []
     assert "the footer counts 1000000000 rows more than its row groups have" in failure.message
@@ -106,7 +106,7 @@ def test_long_texts_of_a_dictionary_are_decoded_a_few_at_a_time(wrap, monkeypatc
     assert 0 < max(sizes) <= 100_000
 
 
-def test_a_row_larger_than_is_taken_fails_alone(monkeypatch):
+def test_a_row_above_the_size_limit_fails_alone(monkeypatch):
     monkeypatch.setattr(bounds, "BYTES_DECODED", 10_000)
     monkeypatch.setattr("beam_batch_predict.sources.parquet.files.LARGEST_ROW", 50_000)
     texts = pa.array(["short", "y" * 60_000])
@@ -158,7 +158,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 
 @pytest.mark.slow
-def test_a_few_bytes_that_are_16_gb_of_text_are_read_in_little_memory():
+def test_a_few_bytes_that_expand_to_16_gb_of_text_need_little_memory():
     ran = subprocess.run([sys.executable, "-c", BOMB], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-2000:]
     assert int(ran.stdout) < 1024 * 1024  # KiB

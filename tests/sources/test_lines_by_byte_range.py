@@ -167,7 +167,7 @@ def outcomes(path, start, stop, max_bytes):
 @example(content=b"x" * 11 + b"\n1", borders=[5, 11, 12], block=3, limit=10)
 @example(content=b"x" * 10 + b"\r\n1", borders=[10], block=100, limit=10)
 @example(content=b"\n" * 40 + b"1", borders=[7], block=8, limit=30)
-def test_a_line_that_is_too_long_is_one_row_with_its_place_wherever_spans_end(
+def test_a_line_that_is_too_long_is_one_row_with_its_location_for_all_spans(
     content, borders, block, limit, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(compression, "BLOCK_BYTES", block)

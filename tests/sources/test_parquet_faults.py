@@ -133,7 +133,7 @@ def varint(number):
     return bytes([number & 0x7F | 0x80, number >> 7])
 
 
-def test_row_groups_that_end_early_are_told():
+def test_row_groups_that_end_early_are_reported():
     content = with_row_count(content_of(numbers(5000), **PLAIN), of_file=False, count=6000)
     rows, _, (failure, *_) = read(content)
     assert len(rows) == 5000
@@ -142,7 +142,7 @@ def test_row_groups_that_end_early_are_told():
     )
 
 
-def test_row_groups_with_more_rows_than_they_say_are_told():
+def test_row_groups_with_more_rows_than_declared_are_reported():
     content = with_row_count(content_of(numbers(5000), **PLAIN), of_file=False, count=4000)
     rows, offsets, (failure,) = read(content)
     assert [row["n"] for row in rows] == offsets == list(range(4000))
@@ -152,7 +152,7 @@ def test_row_groups_with_more_rows_than_they_say_are_told():
 
 
 @pytest.mark.parametrize("stop", [None, 100])
-def test_rows_that_are_in_no_row_group_are_told(stop):
+def test_rows_that_are_in_no_row_group_are_reported(stop):
     content = with_row_count(content_of(numbers(5000), **PLAIN), of_file=True, count=5001)
     rows, _, (failure,) = read(content, stop=stop)
     assert len(rows) == 5000

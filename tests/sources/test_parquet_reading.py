@@ -71,7 +71,7 @@ def test_rows_are_objects_of_columns_and_numbered_through_the_file():
     assert (offsets, failures) == (list(range(60)), [])
 
 
-def test_chunks_of_files_tell_places_by_row(tmp_path):
+def test_locations_in_chunks_of_files_are_row_numbers(tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).write_bytes(content_of(TABLE[:7], TABLE[7:]))
     spans = (Span(str(tmp_path / "a")), Span(str(tmp_path / "b")))
@@ -201,7 +201,7 @@ def test_columns_are_read_in_the_order_of_the_plan():
     assert rows == TABLE.select(["n", "id"]).to_pylist()
 
 
-def test_a_column_that_is_asked_for_twice_is_read_once():
+def test_a_column_that_is_named_twice_is_read_once():
     assert read(content_of(TABLE[:1]), columns=("id", "id"))[0] == [{"id": "user 0"}]
 
 
@@ -219,7 +219,7 @@ def test_names_with_dots_are_no_paths():
     assert read(content, columns=("", "a.b", "a"))[0] == [{"": 4, "a.b": 3, "a": {"b": 1, "c": 2}}]
 
 
-def test_the_index_that_pandas_adds_is_read_only_where_it_is_asked_for():
+def test_the_index_that_pandas_adds_is_read_only_if_it_is_named():
     table = pa.table({"x": [1, 2], "city": ["A", "B"], "__index_level_0__": [5, 7]})
     content = content_of(table)
     assert read(content)[0] == [{"x": 1, "city": "A"}, {"x": 2, "city": "B"}]

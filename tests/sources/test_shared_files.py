@@ -286,7 +286,7 @@ def planned(directory, source, sizes, **how):
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_file_is_shared_by_as_many_as_are_asked_for(name, tmp_path, monkeypatch):
+def test_a_file_is_shared_by_the_requested_number_of_readers(name, tmp_path, monkeypatch):
     monkeypatch.setattr(compression, "is_compressed", lambda uri: True)
     sizes, last = {name: 1000}, name[-1]
     spans = [[(last, 0, 334)], [(last, 334, 668)], [(last, 668, 1000)]]

@@ -102,7 +102,7 @@ def test_every_file_that_is_copied_is_there_and_sent_to_docker():
             assert (ROOT / line[1:]).exists(), line
 
 
-def test_the_launcher_is_told_of_the_main_and_of_nothing_to_install():
+def test_the_launcher_gets_the_main_and_installs_nothing():
     variables = dict(line.partition("=")[::2] for line in of("ENV"))
     (workdir,) = of("WORKDIR")
     main = variables["FLEX_TEMPLATE_PYTHON_PY_FILE"]
@@ -263,7 +263,7 @@ def test_the_script_builds_the_image_and_then_stages_the_template(spying):
     )
 
 
-def test_the_script_builds_with_docker_where_it_is_told_to(spying):
+def test_the_script_builds_with_docker_if_requested(spying):
     built, pushed, staged = spying(*WANTED, "--docker")
     assert built == (
         f"docker build --file=templates/Dockerfile --build-arg=IMAGE={IMAGE} "

@@ -190,7 +190,9 @@ def test_plain_rows_are_refused_when_the_pipeline_is_built(name, rows):
     elements, hint = ROWS[rows]
     found = beam.Pipeline() | beam.Create(elements)
     for label, each in (("First", found), ("Second", found | beam.Map(lambda row: row))):
-        with refused(f"{name} takes a PCollection of InstanceBatch, found a PCollection of {hint}"):
+        with refused(
+            f"{name} expects a PCollection of InstanceBatch, found a PCollection of {hint}"
+        ):
             _ = each | label >> TAKE_BATCHES[name]()
 
 
@@ -204,11 +206,11 @@ def test_the_message_names_the_step_that_is_missing(name):
 def test_what_is_no_collection_is_refused_when_the_pipeline_is_built(name):
     p = beam.Pipeline()
     one, other = (p | label >> beam.Create([1]) for label in "ab")
-    with refused(f"{name} takes a PCollection of InstanceBatch, found the pipeline itself"):
+    with refused(f"{name} expects a PCollection of InstanceBatch, found the pipeline itself"):
         _ = p | TAKE_BATCHES[name]()
-    with refused(f"{name} takes a PCollection of InstanceBatch, found an object of type tuple"):
+    with refused(f"{name} expects a PCollection of InstanceBatch, found an object of type tuple"):
         _ = (one, other) | "Two" >> TAKE_BATCHES[name]()
-    with refused(f"{name} takes a PCollection of InstanceBatch, found a PCollection of int"):
+    with refused(f"{name} expects a PCollection of InstanceBatch, found a PCollection of int"):
         _ = [1, 2] | "List" >> TAKE_BATCHES[name]()
 
 
@@ -221,7 +223,7 @@ def test_rows_of_an_unknown_type_are_refused_by_the_worker(name, pipeline, tiny_
     }
     p = pipeline()
     _ = hidden(p) | transforms[name]()
-    message = f"{name} takes a PCollection of InstanceBatch, found an element of type dict"
+    message = f"{name} expects a PCollection of InstanceBatch, found an element of type dict"
     with pytest.raises(Exception, match=message) as raised:
         p.run()
     assert "AttributeError" not in str(raised.value)
@@ -275,10 +277,10 @@ def test_steps_between_do_not_make_batches_wrong(step):
 def test_batches_are_no_rows():
     batches = beam.Pipeline() | beam.Create([1.0]) | "First" >> bbp.BatchInstances()
     with refused(
-        "BatchInstances takes a PCollection of rows, found a PCollection of InstanceBatch"
+        "BatchInstances expects a PCollection of rows, found a PCollection of InstanceBatch"
     ):
         _ = batches | bbp.BatchInstances()
-    with refused("BatchInstances takes a PCollection of rows, found the pipeline itself"):
+    with refused("BatchInstances expects a PCollection of rows, found the pipeline itself"):
         _ = beam.Pipeline() | bbp.BatchInstances()
 
 
@@ -286,7 +288,7 @@ def test_batches_of_an_unknown_type_are_no_rows_either(pipeline):
     p = pipeline()
     _ = hidden(p, [bbp.InstanceBatch([1.0])]) | bbp.BatchInstances()
     with pytest.raises(
-        Exception, match="BatchInstances takes a PCollection of rows, found an elem"
+        Exception, match="BatchInstances expects a PCollection of rows, found an elem"
     ):
         p.run()
 
@@ -295,7 +297,7 @@ def test_rows_and_batches_in_one_collection_are_refused(pipeline, tiny_model):
     p = pipeline()
     both = hidden(p, [1.0, bbp.InstanceBatch([1.0], instances=[1.0])])
     _ = both | RunInference(bbp.SavedModelHandler(tiny_model, min_batch_size=2, max_batch_size=2))
-    with pytest.raises(Exception, match="takes rows or InstanceBatches, found both"):
+    with pytest.raises(Exception, match="expects rows or InstanceBatches, found both"):
         p.run()
 
 
@@ -307,7 +309,7 @@ def test_what_begins_a_pipeline_takes_no_rows(name, tmp_path):
         "BatchPredict": lambda: bbp.BatchPredict(job),
     }
     rows = beam.Pipeline() | beam.Create([1.0])
-    with refused(f"{name} takes the pipeline itself, found a PCollection of float"):
+    with refused(f"{name} expects the pipeline itself, found a PCollection of float"):
         _ = rows | first[name]()
 
 

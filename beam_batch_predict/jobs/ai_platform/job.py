@@ -43,7 +43,7 @@ _NOTES = {
 
 
 class AiPlatformJob(AiPlatformJobFields, JobResource):
-    """A batch prediction job of AI Platform Prediction; it is a `spec.JobRecord`.
+    """A batch prediction job of AI Platform Prediction, as a `spec.JobRenderer`.
 
     `read` makes a job to run, without output-only fields. `to_spec` checks the rules of a job made
     in another way, by `parse` or by calling the class.
@@ -77,7 +77,7 @@ class AiPlatformJob(AiPlatformJobFields, JobResource):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on fields that are used in another way than by the service, and on the model.
+        """Notes on fields that are not used as by the service, and on the model.
 
         Example:
             >>> AiPlatformJob(prediction_input=PredictionInput(runtime_version="2.11")).notes
@@ -114,7 +114,8 @@ installed TensorFlow.',)
         """Describe the work of the job for the pipeline.
 
         Args:
-            options: of the run. Without a `key`, a prediction is only what the model returns.
+            options: the options of the run. Without a `key`, a prediction is only what the model
+                returns.
 
         Raises:
             InvalidJob: the job breaks a rule.

@@ -40,7 +40,7 @@ _WRITTEN = ("prediction.", "job.json", "manifest.json")
 
 
 def breaches(job: AiPlatformJobFields, broken: Collection[str] = ()) -> list[Violation]:
-    """Find violations of the rules of AI Platform Prediction, and unsupported requests.
+    """Find violations of AI Platform Prediction's rules, and unsupported requests.
 
     Args:
         job: the job, without the values that could not be read.
@@ -124,7 +124,7 @@ def _path_problem(path: str) -> str:
 
 
 def _own_output(path: str, given: PredictionInput) -> str:
-    """Say that a pattern matches files that the job itself writes; empty if not."""
+    """Return the problem of a pattern that matches files of the job; empty if none."""
     if not path.endswith("*") or not given.output_path:
         return ""
     folder, _, start = path[:-1].rpartition("/")

@@ -42,10 +42,10 @@ _SERVICE_FORMATS = {
 }
 """For each field of `instanceConfig`, the formats to which the service applies it.
 
-Source: `InstanceConfig`. Of instanceType it says "Does not apply to csv, file-list, tf-record,
-or tf-record-gzip"; of keyField "The input must be JSONL with objects at each line, CSV,
-BigQuery or TfRecord"; of includedFields and excludedFields "The input must be JSONL with
-objects at each line, BigQuery or TfRecord".
+Source: `InstanceConfig`: instanceType "Does not apply to csv, file-list, tf-record, or
+tf-record-gzip"; keyField "The input must be JSONL with objects at each line, CSV, BigQuery or
+TfRecord"; includedFields and excludedFields "The input must be JSONL with objects at each line,
+BigQuery or TfRecord".
 """
 
 _ATTRIBUTE = re.compile(rf"(?<!')\b(?:{'|'.join(InstanceConfig.model_fields)})\b")
@@ -94,12 +94,13 @@ def _array_order(job: BatchPredictionJobFields, broken: Collection[str]) -> Iter
         return
     if config.included_fields or "instanceConfig.includedFields" in broken:
         return
-    order = "only includedFields says in which order the fields of a 'jsonl' line become an array"
+    order = "because the fields of a 'jsonl' line have no order"
     if config.excluded_fields:
-        message = f"does not go with instanceType array: {order}; name there what to send instead"
-        yield Violation("instanceConfig.excludedFields", message)
+        message = f"cannot be combined with instanceType array, {order}"
+        hint = "list the fields to send in includedFields"
+        yield Violation("instanceConfig.excludedFields", f"{message}; {hint}")
     elif config.key_field:
-        message = f"required for keyField with instanceType array: {order}"
+        message = f"required for keyField with instanceType array, {order}"
         yield Violation("instanceConfig.includedFields", message)
 
 

@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 
 class BatchPredictionJob(BatchPredictionJobFields, JobResource):
-    """A batch prediction job of Vertex AI; it is a `spec.JobRecord`.
+    """A batch prediction job of Vertex AI, as a `spec.JobRenderer`.
 
     `read` makes a job to run, without output-only fields. `to_spec` checks the rules of a job made
     in another way, by `parse` or by calling the class.
@@ -81,7 +81,7 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Notes on fields that are used in another way than by the service, and on the model.
+        """Notes on fields that are not used as by the service, and on the model.
 
         Example:
             >>> BatchPredictionJob(service_account="a@b").notes
@@ -111,8 +111,8 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
         """Describe the work of the job for the pipeline.
 
         Args:
-            options: of the run. Their `key` can only be "location" here; a field that is the key
-                is named in `instanceConfig.keyField`.
+            options: the options of the run. Their `key` can only be "location" here; a field that
+                is the key is named in `instanceConfig.keyField`.
 
         Raises:
             InvalidJob: the job breaks a rule, or is not supported by this release.

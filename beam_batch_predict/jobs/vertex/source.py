@@ -14,7 +14,7 @@ __all__ = ["files_of", "table_of"]
 
 
 def table_of(config: InputConfig, options: RunOptions) -> spec.BigQuery | None:
-    """Return the input table of a job, with a checked `inputUri`; None if it reads files.
+    """Return the input table of a job with a valid `inputUri`; None for files.
 
     Args:
         config: the input of the job.

@@ -1,7 +1,7 @@
 """The types in a Vertex AI batch prediction job.
 
-Source: REST reference of projects.locations.batchPredictionJobs, and for what it only
-links to (MachineSpec, ModelContainerSpec, Probe, …) the protos of `google.cloud.aiplatform.v1`.
+Source: REST reference of projects.locations.batchPredictionJobs. For the types to which it only
+links (MachineSpec, ModelContainerSpec, Probe, …): the protos of `google.cloud.aiplatform.v1`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class AcceleratorType(ProtoEnum):
 
 
 class ReservationAffinityType(ProtoEnum):
-    """Whether machines come from a reservation. Source: `reservation_affinity.proto`."""
+    """The use of a machine reservation. Source: `reservation_affinity.proto`."""
 
     TYPE_UNSPECIFIED = 0
     NO_RESERVATION = 1
@@ -230,7 +230,7 @@ class InputConfig(Resource):
 
 
 class InstanceConfig(Resource):
-    """How input rows become the instances that the model gets."""
+    """The conversion of input rows to the instances that the model gets."""
 
     instance_type: Text | None = None
     key_field: Text | None = None
@@ -328,7 +328,7 @@ class ResourcesConsumed(Resource):
 
 
 class CompletionStats(Resource):
-    """Output only: the numbers of instances that succeeded, failed or were not attempted."""
+    """Output only: numbers of successful, failed and not attempted instances."""
 
     successful_count: Int64 | None = None
     failed_count: Int64 | None = None

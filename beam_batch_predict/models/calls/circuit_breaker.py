@@ -27,8 +27,10 @@ class RetryPolicy(NamedTuple):
 
 
 DOWN_AFTER = 16
-"""Consecutive unavailable calls after which the model counts as down. Halving a batch down to
-one row takes fewer calls, so a single row that causes such errors is found before."""
+"""Consecutive unavailable calls after which the model counts as down.
+
+Halving a batch down to one row needs fewer calls, so a single row that causes such errors is found
+earlier."""
 
 STARVED_AFTER = 32
 """Consecutive single rows that do not fit in memory, after which memory counts as full."""
@@ -37,7 +39,7 @@ STUCK_AFTER = 4
 """Consecutive calls that do not return, after which the model counts as stuck."""
 
 HANGS = 16
-"""Calls that may hang before all rows of a hanging call fail, without a search for the cause."""
+"""Calls that may hang; after that, all rows of a call that hangs fail without a search."""
 
 SUCCESSES_PER_HANG = 1000
 """Successful calls that allow one more call to hang."""
@@ -72,7 +74,7 @@ class CircuitBreaker:
 
     @property
     def is_down(self) -> bool:
-        """Whether so many consecutive calls were unavailable that retries are pointless."""
+        """Whether too many consecutive calls were unavailable for a retry to be useful."""
         return self._unavailable >= DOWN_AFTER
 
     @property
@@ -91,11 +93,14 @@ class CircuitBreaker:
         return not self.is_stuck and self._hangs_left >= 1
 
     def skips_call(self) -> bool:
-        """Whether to skip this call of a stuck model; it is called at growing intervals."""
+        """Return whether to skip this call of a stuck model.
+
+        It is called at growing intervals.
+        """
         if not self.is_stuck:
             return False
         self._skipped += 1
-        return self._skipped & (self._skipped - 1) != 0  # called at powers of two
+        return self._skipped & (self._skipped - 1) != 0  # the model is called at powers of two
 
     def answered(self) -> None:
         """Note that a call returned: it succeeded, or failed because of its rows."""

@@ -43,7 +43,7 @@ _ENDS = (
     *("Errors may have originated from an input operation", "Input Source operations connected"),
     "Traceback (most recent call last):",
 )
-"""Beginnings of the first line after the cause."""
+"""Possible beginnings of the first line after the cause."""
 
 _COUNT = re.compile(r"\d+ root error\(s\) found\.")
 _FIRST = re.compile(r"\(0\) (?:[A-Z][A-Z_]+: *)?")
@@ -52,7 +52,7 @@ _INLINE_ENDS = ("[[{{", "[[node ", "[Op:")
 
 
 class OutputError(Exception):
-    """The outputs do not have one entry per row: no single row is the cause, all fail."""
+    """The outputs do not have one entry per row: no single row is the cause, so all rows fail."""
 
     error_code = Code.INTERNAL
 
@@ -100,7 +100,7 @@ def failure_of(error: Exception) -> Failure:
 
 
 def is_transient(error: Exception) -> bool:
-    """Whether a retry of the same call may succeed.
+    """Return whether a retry of the same call may succeed.
 
     Example:
         >>> is_transient(ConnectionResetError()), is_transient(ValueError())
@@ -110,7 +110,7 @@ def is_transient(error: Exception) -> bool:
 
 
 def status_of(error: BaseException) -> Status:
-    """The status of a row on which the model failed.
+    """Return the status of a row on which the model failed.
 
     TensorFlow's errors have a canonical code. Of their text only the cause is kept, without
     the nodes and stack traces of the graph.

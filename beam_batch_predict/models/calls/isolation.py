@@ -30,7 +30,7 @@ from beam_batch_predict.status import Code, Status
 __all__ = ["ModelCaller", "Results"]
 
 HOPELESS_AFTER = 32
-"""Single rows that must fail, before any call succeeds, for the model to count as broken."""
+"""Single rows that must fail before any call succeeds; then the model counts as broken."""
 
 
 class Results(NamedTuple):
@@ -71,7 +71,7 @@ class ModelCaller:
 
         Args:
             batches: rows of one shape each.
-            settings: the rows in a call, at most, and its time limit.
+            settings: the most rows in a call, and its time limit.
         """
         results = Results([], [])
         steps = self._steps(batches, settings.batch_size, results)
@@ -199,7 +199,7 @@ class ModelCaller:
     def _one_by_one(self, batch: TensorBatch, status: Status, results: Results) -> Steps:
         """Find the rows on which calls hang, within the budget for hanging calls.
 
-        The order is random: if the budget ends early, the rows left are not all from one end.
+        The order is random: if the budget ends early, the remaining rows are not all from one end.
         """
         failed = len(results.failures)
         rows = random.Random(self.calls).sample(range(len(batch.rows)), len(batch.rows))

@@ -1,4 +1,4 @@
-"""Calls of a model under a time limit, whatever the model does in them.
+"""Calls of a model under a time limit, even if the model never returns.
 
 A thread cannot be stopped from outside, so calls are made in helper threads. When a call exceeds
 the limit, the waiting thread abandons its helper and continues with a new one. The abandoned
@@ -59,7 +59,7 @@ Steps = Generator[Step, Answer, None]
 """Yields the next call and receives the answer to it. Several threads may run it in turn."""
 
 Call = Callable[[Columns], Columns]
-"""A call of the model: it takes columns and returns columns."""
+"""A call of the model: it accepts columns and returns columns."""
 
 Attempt = Callable[[Step, Call], Answer]
 """Makes a step, with retries; returns a failure instead of raising what the call raises."""
@@ -88,7 +88,7 @@ def run(steps: Steps, attempt: Attempt, callee: Callee, limit: float) -> None:
     """
     work = _Work(steps, attempt)
     if not limit:
-        work.go_on(callee.call)
+        work.run_steps(callee.call)
         return
     while True:
         turn = _Turn(work, callee)
@@ -115,7 +115,7 @@ class _Work:
         self._attempt = attempt
         self.answer: Answer | None = None
 
-    def go_on(self, call: Call) -> None:
+    def run_steps(self, call: Call) -> None:
         """Make the remaining steps."""
         while True:
             try:
@@ -131,7 +131,7 @@ class _TakenAway(BaseException):
 
 
 class _Turn:
-    """A helper's turn at the work, which ends when the work does or is taken away."""
+    """A helper's turn at the work; it ends with the work, or when the work is taken away."""
 
     def __init__(self, work: _Work, callee: Callee) -> None:
         self._work = work
@@ -148,7 +148,7 @@ class _Turn:
         """Make the remaining steps, in the helper's thread."""
         try:
             with self._callee.cancellable() as self._cancel:
-                self._work.go_on(self._timed)
+                self._work.run_steps(self._timed)
         except _TakenAway:
             pass
         except BaseException as error:  # the waiting thread raises it
@@ -231,9 +231,9 @@ def _abandon(helper: _Helper, turn: _Turn, limit: float) -> None:
 
 
 def _still_running() -> int:
-    """How many abandoned calls still run."""
+    """The number of abandoned calls that still run."""
     for helper in [helper for helper in _abandoned if not helper.is_alive()]:
-        with contextlib.suppress(ValueError):  # another thread was quicker
+        with contextlib.suppress(ValueError):  # another thread has removed it
             _abandoned.remove(helper)
     return len(_abandoned)
 

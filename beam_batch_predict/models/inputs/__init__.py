@@ -1,1 +1,1 @@
-"""From instances to tensors."""
+"""Instances to tensors."""

@@ -50,7 +50,7 @@ class _Column(NamedTuple):
     """The values of one input for some rows, row after row.
 
     Attributes:
-        values: in the dtype of the input.
+        values: the values, in the dtype of the input.
         starts: the position of each row's first value.
         lengths: the number of values of each row.
     """
@@ -65,7 +65,7 @@ _Failures = dict[int, Status | None]
 
 
 def takes_examples(inputs: Sequence[TensorInfo]) -> bool:
-    """Whether a signature takes bytes as Examples, not as values of its only input.
+    """Return whether bytes are Examples for a signature, not values of its only input.
 
     Example:
         >>> takes_examples([TensorInfo("x", "string", (None,))])
@@ -86,9 +86,9 @@ def examples_to_tensors(
     """Turn serialized Examples into one array per input, rows in the outer dimension.
 
     A feature's list of values is a row of the input's shape, in row-major order; one
-    dimension may be unknown. A feature without a kind, which some tools write for a missing
-    value, has no values. Rows of different shapes go in separate batches. Features that are not
-    inputs are ignored.
+    dimension may be unknown. A feature without a kind has no values; some tools write it for a
+    missing value. Rows of different shapes go in separate batches. Features that are not inputs are
+    ignored.
 
     Args:
         records: an Example for each row.
@@ -126,12 +126,12 @@ def examples_to_tensors(
 
 
 def _others(count: int, failures: _Failures) -> NDArray[np.int64]:
-    """The positions of the rows that have not failed."""
+    """Return the positions of the rows that have not failed."""
     return np.delete(np.arange(count), list(failures)) if failures else np.arange(count)
 
 
 def _are_of_kinds(features: pa.RecordBatch, inputs: Sequence[TensorInfo]) -> bool:
-    """Whether all inputs are among the features, with values of their kind."""
+    """Return whether all inputs are among the features, with values of their kind."""
     types = dict(zip(features.schema.names, features.schema.types, strict=True))
     return all(types.get(tensor.name) == _ARROW_TYPES[tensor.kind] for tensor in inputs)
 
@@ -167,7 +167,7 @@ def _undecodable(
 
 
 def _decoder(inputs: Sequence[TensorInfo]) -> Callable[[Sequence[bytes]], Any]:
-    """A function from Examples to an Arrow record batch, or None if one is invalid."""
+    """Return a function from Examples to a record batch, or None if one is invalid."""
     try:
         return examples_decoder(tuple((tensor.name, _KINDS[tensor.kind]) for tensor in inputs))
     except ImportError as error:
@@ -181,7 +181,7 @@ def _decoder(inputs: Sequence[TensorInfo]) -> Callable[[Sequence[bytes]], Any]:
 def _reader(
     records: Sequence[bytes], looked_at: NDArray[np.int64]
 ) -> Callable[[int], Mapping[str, Any]]:
-    """A function from the position of a decoded row to the features of its Example."""
+    """Return a function from the position of a decoded row to its Example's features."""
 
     @cache
     def read(row: int) -> Mapping[str, Any]:
@@ -195,7 +195,7 @@ def _reader(
 def _column(
     decoded: Any, tensor: TensorInfo, features_of: Callable[[int], Mapping[str, Any]]
 ) -> tuple[_Column, _Failures]:
-    """The values of an input, and the rows that do not fit it."""
+    """Return the values of an input, and the rows that do not fit it."""
     arrow = decoded.column(decoded.schema.get_field_index(tensor.name))
     offsets = np.asarray(arrow.offsets)
     starts, lengths = offsets[:-1], np.diff(offsets)
@@ -215,7 +215,7 @@ def _column(
 
 
 def _fits(lengths: NDArray[np.int64], tensor: TensorInfo) -> NDArray[np.bool_]:
-    """Whether rows with so many values can have the shape of the input."""
+    """Return whether rows with so many values can have the shape of the input."""
     shape = tensor.row_shape
     if shape is None:
         return np.ones(len(lengths), dtype=bool)
@@ -230,12 +230,12 @@ def _fits(lengths: NDArray[np.int64], tensor: TensorInfo) -> NDArray[np.bool_]:
 
 
 def _may_be_empty(tensor: TensorInfo) -> bool:
-    """Whether a row without values can have the shape of the input."""
+    """Return whether a row without values can have the shape of the input."""
     return bool(_fits(np.zeros(1, dtype=np.int64), tensor)[0])
 
 
 def _known(shape: Sequence[int | None]) -> tuple[int, int]:
-    """The product of the known dimensions, and the number of unknown ones."""
+    """Return the product of the known dimensions, and the number of unknown ones."""
     return prod(size for size in shape if size is not None), sum(size is None for size in shape)
 
 
@@ -259,7 +259,7 @@ def _convert(values: NDArray[Any], tensor: TensorInfo) -> tuple[NDArray[Any], ND
 
 
 def _bounds(dtype: np.dtype[Any]) -> tuple[int, int]:
-    """The range of a dtype, within that of int64."""
+    """Return the range of a dtype, within that of int64."""
     return int(np.iinfo(dtype).min), min(int(np.iinfo(dtype).max), 2**63 - 1)
 
 
@@ -309,7 +309,7 @@ def _batch(
 
 
 def _array(column: _Column, members: NDArray[np.int64], tensor: TensorInfo) -> NDArray[Any]:
-    """The values of rows of one length, in the shape of the input."""
+    """Return the values of rows of one length, in the shape of the input."""
     length = int(column.lengths[members[0]])
     shape = _row_shape(tensor, length)
     if len(column.values) == length * len(members):  # all values belong to these rows
@@ -320,7 +320,7 @@ def _array(column: _Column, members: NDArray[np.int64], tensor: TensorInfo) -> N
 
 
 def _row_shape(tensor: TensorInfo, length: int) -> tuple[int, ...]:
-    """The shape of a row with so many values.
+    """Return the shape of a row with so many values.
 
     Example:
         >>> _row_shape(TensorInfo("x", "float32", (None, None, 2)), 6)
@@ -365,7 +365,7 @@ def _unfit(tensor: TensorInfo, value: Any, at: int, length: int) -> Status:
 
 
 def _explain(record: bytes, inputs: Sequence[TensorInfo], sent: FeatureFilter | None) -> Status:
-    """Why a record cannot be decoded: the features it should have, and those it has."""
+    """Explain why a record cannot be decoded, with the features it needs and has."""
     try:
         if sent:
             (record,), _ = filter_examples([record], sent)

@@ -183,7 +183,7 @@ def _leaf(value: Any, tensor: TensorInfo, path: str) -> Any:
 
 
 def as_bytes(value: Any) -> bytes:
-    """The bytes of a string value: text as UTF-8, or the content of `{"b64": …}`.
+    """The bytes of a string value: the UTF-8 of a text, or the content of `{"b64": …}`.
 
     Raises:
         RowMisfit: the value is neither, or is not valid base64.

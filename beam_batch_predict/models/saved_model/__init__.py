@@ -1,1 +1,1 @@
-"""The kind of model that is a TensorFlow SavedModel."""
+"""Models that are TensorFlow SavedModels."""

@@ -187,7 +187,7 @@ def _tune_collector() -> None:
     gc.collect()
     gc.freeze()
     young, *older = gc.get_threshold()
-    if young:  # 0 where the user has turned the collector off
+    if young:  # 0 if the user has turned the collector off
         gc.set_threshold(max(young, OBJECTS_BETWEEN_COLLECTIONS), *older)
 
 
@@ -219,7 +219,7 @@ def _with_signature(model: SavedModel, root: Any) -> LoadedModel:
 
 def _split(whole: Signature, values: Mapping[str, Any]) -> tuple[Signature, dict[str, _Parameter]]:
     """Split a signature into the part that rows fill and the parameters."""
-    signature = whole.beside(values)
+    signature = whole.without_parameters(values)
     signature.check()
     parameters = {
         tensor.name: _parameter(tensor, values[tensor.name])

@@ -146,7 +146,7 @@ def _without_warnings_of_slots(logger: logging.Logger) -> Iterator[None]:
 
 
 def _hint(directory: str) -> str:
-    """A hint for a directory whose SavedModel does not load."""
+    """The cause and the remedy if the SavedModel in a directory does not load."""
     import tensorflow as tf
 
     description = _describe(directory)
@@ -158,7 +158,7 @@ def _hint(directory: str) -> str:
     info = description.meta_graphs[0].meta_info_def
     if "serve" not in info.tags:
         tags = ", ".join(sorted(info.tags)) or "none"
-        return f"it was not exported for serving: its tags are {tags}; use a model that was"
+        return f"it was not exported for serving: its tags are {tags}; export it for serving"
     return (
         f"the model was written by TensorFlow {info.tensorflow_version or '(unknown version)'}, "
         f"and this is TensorFlow {tf.__version__}: export it again with this version"

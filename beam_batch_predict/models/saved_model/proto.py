@@ -153,7 +153,7 @@ def _tensor(name: str, tensor: Any) -> TensorInfo:
 
 @lru_cache(maxsize=1)
 def _saved_model_class() -> Any:
-    """The class of the message SavedModel, with the fields that are read here."""
+    """Return the class of the message SavedModel, with the fields that are read here."""
     package = "beam_batch_predict.saved_model"
     file = descriptor_pb2.FileDescriptorProto(
         name=f"{package}.proto", package=package, syntax="proto3"

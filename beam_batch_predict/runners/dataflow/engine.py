@@ -7,7 +7,7 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions, WorkerOptions
 
-from beam_batch_predict.runners.dataflow.options import dataflow_options, is_stand_in
+from beam_batch_predict.runners.dataflow.options import dataflow_options, is_emulator
 from beam_batch_predict.runners.dataflow.submission import submitting
 from beam_batch_predict.runners.dataflow.waiting import wait_for_dataflow
 from beam_batch_predict.runners.derived_options import DerivedOptions
@@ -22,6 +22,8 @@ __all__ = ["DataflowEngine"]
 
 
 class DataflowEngine(Engine):
+    """The engine of Dataflow, a service that runs a job on its own machines."""
+
     """Dataflow."""
 
     workers_have_account = True
@@ -32,12 +34,12 @@ class DataflowEngine(Engine):
         self.workers_lack_package = not (images or brings_package(options))
 
     def derive(self, resources: Resources, given: Given, copies: ModelCopies) -> DerivedOptions:
-        """Derive all that the job asks of Dataflow."""
+        """Derive the options for the machines, accounts and labels of the job."""
         return dataflow_options(resources, given, copies, default_region=_default_region)
 
     def check_reach(self, spec: BatchPredictSpec) -> str:
         """Refuse paths of this machine."""
-        if not is_stand_in(self.options.view_as(GoogleCloudOptions).dataflow_endpoint):
+        if not is_emulator(self.options.view_as(GoogleCloudOptions).dataflow_endpoint):
             refuse_local_paths(spec)
         return ""
 

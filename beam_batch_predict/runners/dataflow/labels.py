@@ -19,7 +19,7 @@ from beam_batch_predict.spec.labels import label_violations
 __all__ = ["MAX_JOB_NAME", "check_labels", "is_job_name", "job_name", "labels_in"]
 
 MAX_JOB_NAME = 63
-"""Limit on names that are made here. The API allows 1024, and labels with the name only 63."""
+"""Limit on names that are made here. The API allows 1024 characters, but labels only 63."""
 
 MAX_LABEL = 63
 MAX_LABEL_BYTES = 128
@@ -46,7 +46,7 @@ def job_name(name: str, time: datetime.datetime | None = None, salt: str = "") -
     Args:
         name: any text.
         time: the time in the name; by default now, in UTC.
-        salt: tells jobs of one second apart; by default random.
+        salt: the end of the name, which distinguishes jobs of one second; random by default.
 
     Example:
         >>> job_name("Pingüinos, 2. Versuch 🐧", datetime.datetime(2026, 5, 1, 12, 30), "a1b2")
@@ -86,11 +86,11 @@ def labels_in(text: str) -> dict[str, str]:
 
 
 def check_labels(labels: Mapping[str, str], flagged: Collection[str]) -> Iterator[Violation]:
-    """Yield what Dataflow would refuse; other services accept more.
+    """Yield a violation for each label that Dataflow would refuse.
 
     Args:
         labels: values by key.
-        flagged: keys of labels that flags gave.
+        flagged: the keys of labels from flags.
 
     Example:
         >>> print(*check_labels({"_a": "b"}, {}))

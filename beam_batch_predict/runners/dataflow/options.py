@@ -26,7 +26,7 @@ from beam_batch_predict.runners.derived_options import DerivedOptions
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 
-__all__ = ["dataflow_options", "is_stand_in"]
+__all__ = ["dataflow_options", "is_emulator"]
 
 _REGION = re.compile(r"[a-z]+(-[a-z]+)+[0-9]+")
 _KMS_KEY = re.compile(r"projects/[^/]+/locations/(?P<location>[^/]+)/keyRings/[^/]+/cryptoKeys/.+")
@@ -44,10 +44,10 @@ def dataflow_options(
     """Derive the options of a Dataflow job.
 
     Args:
-        resources: what the job asks for.
-        given: values of the flags of Beam that were given, by attribute of Beam's options.
-        copies: of the model.
-        default_region: called where neither a flag nor the job names a region.
+        resources: the requests of the job.
+        given: the values of the given flags of Beam, by attribute of Beam's options.
+        copies: the copies of the model.
+        default_region: called if neither a flag nor the job names a region.
         new_name: makes a name of a Dataflow job from the job's own name.
 
     Example:
@@ -55,89 +55,89 @@ def dataflow_options(
         >>> machine = Requested("n1-standard-4", "dedicatedResources.machineSpec.machineType")
         >>> given = {"project": "p-1", "region": "us-east1", "temp_location": "gs://bucket/tmp"}
         >>> dataflow_options(Resources(machine_type=machine), given).options[-1]
-        PlannedOption(name='machine_type', value='n1-standard-4', \
+        DerivedOption(name='machine_type', value='n1-standard-4', \
 source='dedicatedResources.machineSpec.machineType')
         >>> dataflow_options(Resources(machine_type=machine), given | {"machine_type": "n2"}).notes
         ('--machine_type=n2 overrides dedicatedResources.machineSpec.machineType (n1-standard-4)',)
     """
-    plan = OptionBuilder(resources, given, copies)
-    _location(plan, default_region)
-    _name(plan, new_name)
-    machines.machines(plan)
-    machines.workers(plan)
-    machines.models(plan)
-    _accounts(plan)
-    _labels(plan)
-    return DerivedOptions(tuple(plan.options), tuple(plan.notes), tuple(plan.wrong))
+    builder = OptionBuilder(resources, given, copies)
+    _location(builder, default_region)
+    _name(builder, new_name)
+    machines.machines(builder)
+    machines.workers(builder)
+    machines.models(builder)
+    _accounts(builder)
+    _labels(builder)
+    return DerivedOptions(tuple(builder.options), tuple(builder.notes), tuple(builder.wrong))
 
 
-def _location(plan: OptionBuilder, default_region: Callable[[], str | None]) -> None:
-    """Choose the project, the region, and where files are staged."""
-    plan.take("project", plan.resources.project, tell=False)
-    _region(plan, default_region)
-    values = plan.values
+def _location(builder: OptionBuilder, default_region: Callable[[], str | None]) -> None:
+    """Choose the project, the region, and the directories of staged files."""
+    builder.use("project", builder.resources.project, note=False)
+    _region(builder, default_region)
+    values = builder.values
     if "project" not in values:
-        message = "required: the id of the project that the job of Dataflow is in, and is paid by"
-        plan.refuse("--project", message)
+        message = "required: the id of the project in which the Dataflow job runs and is billed"
+        builder.refuse("--project", message)
     elif str(values["project"]).isdigit():
         message = f"expected the id of a project, found the number {values['project']}"
-        plan.refuse("--project", message)
-    _directories(plan)
+        builder.refuse("--project", message)
+    _directories(builder)
     zones = [name for name in ("worker_region", "worker_zone", "zone") if name in values]
     if len(zones) > 1:
-        shown = " and ".join(map(plan.shown, zones))
-        plan.refuse(shown, "only one can be set; leave out the other")
+        shown = " and ".join(map(builder.shown, zones))
+        builder.refuse(shown, "only one can be set; leave out the other")
 
 
-def _region(plan: OptionBuilder, default_region: Callable[[], str | None]) -> None:
-    plan.take("region", plan.resources.region)
-    if "region" not in plan.values:
+def _region(builder: OptionBuilder, default_region: Callable[[], str | None]) -> None:
+    builder.use("region", builder.resources.region)
+    if "region" not in builder.values:
         found = default_region()
         if found:
-            plan.put("region", found, "the configuration of gcloud")
-    region = plan.values.get("region")
+            builder.put("region", found, "the configuration of gcloud")
+    region = builder.values.get("region")
     if region is None:
-        message = "required: where the job is to run, such as us-central1"
-        plan.refuse("--region", message)
+        message = "required: the region of the job, such as us-central1"
+        builder.refuse("--region", message)
     elif not _REGION.fullmatch(region):
         message = f"expected a region such as us-central1, found {quoted(region)}; set --region"
-        plan.refuse(plan.named("region"), message)
+        builder.refuse(builder.named("region"), message)
 
 
-def _directories(plan: OptionBuilder) -> None:
-    values = plan.values
+def _directories(builder: OptionBuilder) -> None:
+    values = builder.values
     if "temp_location" not in values and "staging_location" in values:
-        plan.put("temp_location", values["staging_location"], "--staging_location")
+        builder.put("temp_location", values["staging_location"], "--staging_location")
     if "temp_location" not in values:
-        message = "required: a directory gs://bucket/… for what Dataflow needs to run the job"
-        plan.refuse("--temp_location", message)
-    if is_stand_in(values.get("dataflow_endpoint")):
+        message = "required: a directory gs://bucket/… for files that Dataflow needs to run the job"
+        builder.refuse("--temp_location", message)
+    if is_emulator(values.get("dataflow_endpoint")):
         return
     for name in ("temp_location", "staging_location"):
         found = values.get(name)
-        if found and name not in plan.origins and not _GCS.fullmatch(found):
-            plan.refuse(f"--{name}", f"expected gs://bucket/directory, found {quoted(found)}")
+        if found and name not in builder.origins and not _GCS.fullmatch(found):
+            builder.refuse(f"--{name}", f"expected gs://bucket/directory, found {quoted(found)}")
 
 
-def _name(plan: OptionBuilder, new_name: Callable[[str], str]) -> None:
+def _name(builder: OptionBuilder, new_name: Callable[[str], str]) -> None:
     """Choose the name of the job."""
-    found, wanted = plan.values.get("job_name"), plan.resources.job_name
+    found, wanted = builder.values.get("job_name"), builder.resources.job_name
     if found is None:
         if wanted:
-            plan.put("job_name", new_name(wanted.value), wanted.field)
+            builder.put("job_name", new_name(wanted.value), wanted.field)
     elif not is_job_name(found):
         message = (
             "expected lowercase letters, digits and dashes, a letter first and no dash last; "
             f"found {quoted(found)}"
         )
-        plan.refuse("--job_name", message)
+        builder.refuse("--job_name", message)
 
 
-def _accounts(plan: OptionBuilder) -> None:
+def _accounts(builder: OptionBuilder) -> None:
     """Choose the account of the workers and the encryption key."""
-    plan.take("service_account_email", plan.resources.service_account)
-    plan.take("dataflow_kms_key", plan.resources.kms_key)
-    key, region = plan.values.get("dataflow_kms_key"), plan.values.get("region")
+    builder.use("service_account_email", builder.resources.service_account)
+    builder.use("dataflow_kms_key", builder.resources.kms_key)
+    key, region = builder.values.get("dataflow_kms_key"), builder.values.get("region")
     if key is None:
         return
     match = _KMS_KEY.fullmatch(key)
@@ -145,35 +145,35 @@ def _accounts(plan: OptionBuilder) -> None:
         message = (
             f"expected projects/P/locations/L/keyRings/R/cryptoKeys/K, found {quoted(str(key))}"
         )
-        plan.refuse(plan.named("dataflow_kms_key"), message)
+        builder.refuse(builder.named("dataflow_kms_key"), message)
     elif region and match["location"] != region:
         message = (
-            f"the key is in {match['location']}, but the job runs in {plan.shown('region')}; "
+            f"the key is in {match['location']}, but the job runs in {builder.shown('region')}; "
             "Dataflow accepts only keys of the job's own region: name one with --dataflow_kms_key, "
             "or change the region"
         )
-        plan.refuse(plan.shown("dataflow_kms_key"), message)
+        builder.refuse(builder.shown("dataflow_kms_key"), message)
 
 
-def _labels(plan: OptionBuilder) -> None:
+def _labels(builder: OptionBuilder) -> None:
     """Merge the labels of the job and those that flags give."""
     given: dict[str, str] = {}
-    for text in plan.entries("labels"):
+    for text in builder.entries("labels"):
         try:
             given |= labels_in(text)
         except ValueError:
             message = f"expected KEY=VALUE or {{'KEY': 'VALUE', …}}, found {quoted(text)}"
-            plan.refuse("--labels", message)
-    for key, value in plan.resources.labels.items():
+            builder.refuse("--labels", message)
+    for key, value in builder.resources.labels.items():
         if key not in given:
-            plan.add("labels", f"{key}={value}", show_location(("labels", key)))
+            builder.add("labels", f"{key}={value}", show_location(("labels", key)))
         elif given[key] != value:
-            plan.notes.append(
+            builder.notes.append(
                 f"--labels={key}={given[key]} overrides {show_location(('labels', key))} ({value})"
             )
-    plan.wrong += check_labels({**plan.resources.labels, **given}, given)
+    builder.wrong += check_labels({**builder.resources.labels, **given}, given)
 
 
-def is_stand_in(endpoint: str | None) -> bool:
-    """Whether an endpoint is a stand-in for the service: Beam checks no locations for it either."""
+def is_emulator(endpoint: str | None) -> bool:
+    """Whether an endpoint is an emulator, for which Beam does not check paths either."""
     return re.match(r"https?://localhost\b", endpoint or "") is not None

@@ -30,7 +30,7 @@ _REQUEST = re.compile(r"^(?:\d{3} )?(?:GET|POST|PUT) https?://\S+: ")
 
 
 class NotSubmitted(BatchPredictError):
-    """Dataflow has not accepted a job: nothing runs.
+    """A job that Dataflow has not accepted: nothing runs.
 
     Example:
         >>> NotSubmitted("no such project", code=Code.NOT_FOUND).status
@@ -48,7 +48,7 @@ def submitting() -> Iterator[None]:
 
     Raises:
         NotSubmitted: the job's files cannot be staged, or Dataflow refuses the job.
-        BatchPredictError: Dataflow has not confirmed the job, which may run or not.
+        BatchPredictError: Dataflow has not confirmed the job, which may already run.
     """
     try:
         with short_client_logs():
@@ -87,7 +87,7 @@ def _refusal(error: Exception) -> NotSubmitted | None:
 
 
 def _unclear(error: Exception) -> BatchPredictError:
-    """Make the error for a request whose answer does not show whether the job was created."""
+    """Make the error for an answer that does not show whether a job was created."""
     unclear = BatchPredictError(
         f"Dataflow has not confirmed the job: {service_message(error)}",
         "check whether the job runs there; if it does not, use --resume",
@@ -115,7 +115,7 @@ def _no_credentials(error: Exception) -> NotSubmitted:
 
 @contextlib.contextmanager
 def short_client_logs() -> Iterator[None]:
-    """Have Beam's client log errors once and without tracebacks, inside the block."""
+    """Make Beam's client log errors once and without tracebacks, inside the block."""
     filters = {
         "apache_beam.utils.retry": _without_traceback,
         "apache_beam.runners.dataflow.internal.apiclient": _is_not_raised_as_well,

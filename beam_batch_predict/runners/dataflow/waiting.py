@@ -1,8 +1,8 @@
 """Waiting for the end of a Dataflow job.
 
-Beam's own waiting stops at the first poll that fails, and waits most of a minute for the reason of
-a failure, which the run's own job resource may have already. This module keeps polling, shows the
-messages of the service, and fails only for jobs that have failed.
+Beam's own `wait_until_finish` stops at the first poll that fails. After a failure it waits most of
+a minute for the reason, which the run's job resource may already have. This module continues to
+poll, shows the messages of the service, and fails only for jobs that have failed.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SECONDS_WITHOUT_ANSWER = 1800.0
 """Seconds without a successful poll, before this command ends."""
 
 _IN_SERVICE = re.compile(r"\s*\n\s*passed through:\s*\n.*", re.DOTALL)
-"""Lines of the service behind the traceback of a worker's error."""
+"""Lines of the service after the traceback of a worker's error."""
 
 _logger = logging.getLogger(__name__)
 
@@ -50,15 +50,15 @@ def wait_for_dataflow(
     """Wait for the end of a job, and show its states and messages.
 
     Args:
-        result: of the pipeline.
-        options: of the pipeline.
+        result: the result of the pipeline.
+        options: the options of the pipeline.
         run_state: returns the state that the run's own job resource has now.
-        show: takes a line of text.
+        show: shows a line of text.
 
     Raises:
         BatchPredictError: the job failed, for the reason that the service gives.
         Cancelled: the job was cancelled in Dataflow.
-        JobGoesOn: no poll has succeeded for a long time.
+        JobContinues: no poll has succeeded for a long time.
     """
     cloud = options.view_as(GoogleCloudOptions)
     job = result.job_id()
@@ -69,7 +69,7 @@ def wait_for_dataflow(
     )
     messages = _Messages(result, show)
     with short_client_logs():
-        state = _Watch(result, messages, run_state, show).to_the_end()
+        state = _Poller(result, messages, run_state, show).to_the_end()
         if state == PipelineState.FAILED:
             _wait_for_reason(messages, run_state)
     if state == PipelineState.CANCELLED:
@@ -88,8 +88,8 @@ def _failure(state: str, reason: Status | None) -> BatchPredictError:
     return error
 
 
-class _Watch:
-    """Polls the state of a job until it ends."""
+class _Poller:
+    """A poller of the state of a job, until the job ends."""
 
     def __init__(
         self,
@@ -101,40 +101,40 @@ class _Watch:
         self._result, self._messages = result, messages
         self._run_state, self._show = run_state, show
         self._state = PipelineState.UNKNOWN
-        self._answered = time.monotonic()
-        self._trouble = ""
+        self._last_answer = time.monotonic()
+        self._last_error = ""
 
     def to_the_end(self) -> str:
         """Poll until the job has ended, and return its last state."""
         wait = FIRST_WAIT
         while True:
             try:
-                self._look()
+                self._poll()
             except Exception as error:
                 if self._run_state() is RunState.SUCCEEDED:
                     return str(PipelineState.DONE)
-                self._no_answer(error)
+                self._handle_failed_poll(error)
             if PipelineState.is_terminal(self._state):
                 return str(self._state)
             time.sleep(wait)
             wait = min(2 * wait, LONGEST_WAIT)
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         state = self._result.state
-        self._answered, self._trouble = time.monotonic(), ""
+        self._last_answer, self._last_error = time.monotonic(), ""
         if state != self._state:
             self._state = state
             self._show(f"the Dataflow job is {state}")
         with contextlib.suppress(Exception):  # the next poll reads the messages again
             self._messages.read()
 
-    def _no_answer(self, error: Exception) -> None:
-        trouble = service_message(error)
-        if trouble != self._trouble:
-            self._trouble = trouble
-            self._show(f"cannot read the job's state from Dataflow; retrying: {trouble}")
-        if time.monotonic() - self._answered > SECONDS_WITHOUT_ANSWER:
-            raise cancellation.JobGoesOn(
+    def _handle_failed_poll(self, error: Exception) -> None:
+        text = service_message(error)
+        if text != self._last_error:
+            self._last_error = text
+            self._show(f"cannot read the job's state from Dataflow; retrying: {text}")
+        if time.monotonic() - self._last_answer > SECONDS_WITHOUT_ANSWER:
+            raise cancellation.JobContinues(
                 "cannot read the job's state from Dataflow for "
                 f"{SECONDS_WITHOUT_ANSWER / 60:.0f} minutes: the job continues without this "
                 "command, and its workers write job.json"
@@ -142,7 +142,7 @@ class _Watch:
 
 
 def _wait_for_reason(messages: _Messages, run_state: Callable[[], RunState]) -> None:
-    """Wait until the service gives the reason of a failure, or the job resource has it."""
+    """Wait until the service or the job resource has the reason of a failure."""
     end = time.monotonic() + SECONDS_FOR_REASON
     while messages.reason is None and run_state() is not RunState.FAILED and time.monotonic() < end:
         time.sleep(FIRST_WAIT)
@@ -162,7 +162,7 @@ class _Messages:
         self.reason: Status | None = None
 
     def read(self) -> None:
-        """Show new messages; keep the error that explains most."""
+        """Show new messages, and keep the most specific error."""
         page: str | None = None
         while page is None or page:
             found, page = self._client.list_messages(
@@ -182,7 +182,7 @@ class _Messages:
             return
         status = _status(text)
         is_error = message.message_importance.name == "JOB_MESSAGE_ERROR"
-        if status.message not in self._shown:  # four attempts may report the same
+        if status.message not in self._shown:  # all attempts may report the same
             self._shown.add(status.message)
             self._show(f"Dataflow, {'error' if is_error else 'warning'}: {status.message}")
         if is_error and (rank := _rank(text)) >= self._rank:
@@ -190,7 +190,7 @@ class _Messages:
 
 
 def _rank(text: str) -> int:
-    """Rank an error by how much it explains: a worker's error most."""
+    """Rank an error by how specific it is: a worker's error has the highest rank."""
     if "Traceback" in text:
         return 1
     return -1 if "work item was attempted" in text else 0

@@ -1,4 +1,4 @@
-"""Rows of a batch that go into an output file."""
+"""Rows of a batch that are written to an output file."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class FailedRows(NamedTuple):
 
     Attributes:
         rows: their positions.
-        codes: of their statuses.
-        messages: of their statuses, each with the location of its row.
+        codes: the codes of their statuses.
+        messages: the messages of their statuses, each with the location of its row.
     """
 
     rows: list[int]
@@ -35,7 +35,7 @@ class FailedRows(NamedTuple):
 
 
 def failed_rows(batch: InstanceBatch) -> FailedRows:
-    """The rows of a batch that failed, with what error records show of each.
+    """The rows of a batch that failed, with the code and message of their error records.
 
     Example:
         >>> from beam_batch_predict.status import Code, Status
@@ -54,7 +54,7 @@ def failed_rows(batch: InstanceBatch) -> FailedRows:
 
 
 def take(column: Sequence[Any] | None, rows: Sequence[int]) -> Any:
-    """Some rows of a column, which is the column itself where they are all of it."""
+    """Select rows of a column; return the column itself if they are all of its rows."""
     if column is None or (len(rows) == len(column) and isinstance(column, (list, ArrowRows))):
         return column
     if isinstance(column, ArrowRows):

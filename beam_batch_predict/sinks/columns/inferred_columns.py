@@ -1,6 +1,6 @@
 """Columns of JSON values as Arrow arrays of the types that the values need.
 
-Arrow's own inference takes a boolean after a number for a number, and text beside bytes for
+Arrow's own inference treats a boolean after a number as a number, and text together with bytes as
 bytes. It has no limit of depth, and ends the process if a value contains itself.
 """
 
@@ -41,7 +41,7 @@ _LEAVES = (
 
 
 def of_values(values: Sequence[Any], nulls: bool = False) -> Typed:
-    """JSON values, bytes, tuples or NumPy values, with the type that holds them.
+    """Convert JSON values, bytes, tuples or NumPy values to an array of a type that holds them.
 
     Args:
         values: the values.
@@ -61,10 +61,10 @@ def of_values(values: Sequence[Any], nulls: bool = False) -> Typed:
 
 
 def _inferred(values: Sequence[Any]) -> Typed:
-    """Values with the type that they need.
+    """Convert values to the type that they need.
 
     Raises:
-        Conflict: it is a string.
+        Conflict: this type is a string.
     """
     kinds = set(map(type, values)) - {type(None)}
     if not kinds:
@@ -139,7 +139,7 @@ def _is_field_name(name: Any) -> bool:
 
 
 def _plain_value(value: Any) -> Any:
-    """A value of Python or NumPy as JSON has it."""
+    """Convert a value of Python or NumPy to a JSON value."""
     if isinstance(value, dict):
         data = b64_data(value)
         return value if data is None else data

@@ -1,7 +1,7 @@
 """Columns that identify a row: its key, or its instance and fields.
 
-The columns are the same for every format that has columns. The values are as JSON has them,
-or an Arrow array where the instances are columnar.
+The columns are the same for every format that has columns. The values are JSON values, or an Arrow
+array if the instances are columnar.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ InstanceColumns: TypeAlias = "dict[Column, Sequence[Any] | pa.Array]"
 """The values of each column, row by row; None for a row that does not have it."""
 
 _MOST_FIELDS = 1_000
-"""An instance with more fields is one cell."""
+"""The most fields of an instance; one with more fields is a single cell."""
 
 
 def prediction_identity(
     batch: InstanceBatch, rows: Sequence[int], shape: RecordShape = RecordShape.ECHO
 ) -> InstanceColumns:
-    """The columns that identify predicted rows, before the predictions.
+    """Return the columns that identify predicted rows, before the predictions.
 
     Without rows: the columns that they would have, as far as these are known.
     """
@@ -48,7 +48,10 @@ def prediction_identity(
 
 
 def _expected_identity(batch: InstanceBatch) -> InstanceColumns:
-    """The columns that rows of a batch would have, as far as they are known; no values."""
+    """Return the columns that rows of a batch would have, as far as they are known.
+
+    They have no values.
+    """
     if batch.keys is not None:
         return {KEY_COLUMN: []}
     if isinstance(batch.instances, ArrowRows):
@@ -57,7 +60,7 @@ def _expected_identity(batch: InstanceBatch) -> InstanceColumns:
 
 
 def identity_columns(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColumns:
-    """The columns that identify some rows of a batch."""
+    """Return the columns that identify some rows of a batch."""
     keys = take(batch.keys, rows)
     if keys is None:
         return _unkeyed(batch, rows)
@@ -75,7 +78,7 @@ def _unkeyed(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColumns:
 
 
 def _spread(values: Any, shown: Sequence[int], rows: Sequence[int]) -> Any:
-    """The values of some rows, None for the others."""
+    """Return the values of some rows, None for the others."""
     if isinstance(values, pa.Array):
         at = {row: position for position, row in enumerate(shown)}
         return values.take(pa.array([at.get(row) for row in rows], pa.int64()))
@@ -94,7 +97,7 @@ def _instance_columns(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColu
     nothing: InstanceColumns = {Column(FIELD, name): [None] * len(rows) for name in batch.columns}
     found = nothing | _dict_columns(FIELD, [named or {} for named in fields])
     if None in fields:
-        shown = zip(_shown(batch, rows, instances), fields, strict=True)
+        shown = zip(_output_values(batch, rows, instances), fields, strict=True)
         found[INSTANCE_COLUMN] = [value if named is None else None for value, named in shown]
     return found
 
@@ -106,7 +109,7 @@ def _arrow_columns(role: int, rows: ArrowRows) -> InstanceColumns:
 def _columns_of(
     instances: Sequence[Any], names: tuple[str, ...]
 ) -> dict[str, Sequence[Any]] | None:
-    """The instances as columns, if all of them have the same: the usual case."""
+    """Return the instances as columns, if all of them have the same: the usual case."""
     types = set(map(type, instances))
     if types == {dict}:
         shapes = list(map(tuple, instances))
@@ -120,18 +123,20 @@ def _columns_of(
 
 
 def _fields_of(instance: Any, names: tuple[str, ...]) -> Mapping[str, Any] | None:
-    """The fields of one instance, or None where it is one cell."""
+    """Return the fields of one instance, or None if it is one cell."""
     if isinstance(instance, list) and names and len(instance) == len(names):
         return dict(zip(names, instance, strict=True))
     if not isinstance(instance, dict) or not 0 < len(instance) <= _MOST_FIELDS:
         return None
-    if instance.keys() == {"b64"}:  # bytes, as JSON has them
+    if instance.keys() == {"b64"}:  # bytes in JSON
         return None
     return instance if all(isinstance(name, str) for name in instance) else None
 
 
-def _shown(batch: InstanceBatch, rows: Sequence[int], instances: Sequence[Any]) -> Sequence[Any]:
-    """What the output shows of bytes: input records as they are, else their JSON text."""
+def _output_values(
+    batch: InstanceBatch, rows: Sequence[int], instances: Sequence[Any]
+) -> Sequence[Any]:
+    """Return instances for the output: records of bytes, and other bytes as JSON text."""
     if batch.texts is None:
         return instances
     records = batch.format.startswith("tf-record")

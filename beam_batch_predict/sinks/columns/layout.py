@@ -44,13 +44,13 @@ __all__ = [
 ]
 
 KEY, FIELD, INSTANCE, ATTACHED, OUTCOME = range(5)
-"""What a column holds; also the order of columns in a row."""
+"""The roles of columns; also the order of columns in a row."""
 
 MOST_COLUMNS = 20_000
-"""Rows that each add fields would make files grow with the square of the rows."""
+"""The most columns: if each row adds fields, a file grows with the square of the rows."""
 
 BLOCK_BYTES = 1024 * 1024
-"""Bytes held at a time of a file that is written again."""
+"""Bytes in memory at a time of a file that is written again."""
 
 
 class OwnType(Protocol):
@@ -64,12 +64,12 @@ ColumnType: TypeAlias = "pa.DataType | OwnType"
 
 
 class Column(NamedTuple):
-    """A column: what it holds, and the name that the data or the format give it.
+    """A column: its role, and the name that the data or the format give it.
 
     Attributes:
-        role: what it holds.
+        role: one of the roles above.
         name: its name, before clashes are resolved.
-        type: of its values, if the format has types.
+        type: the type of its values, if the format has types.
 
     Example:
         >>> Column(FIELD, "mass").name
@@ -123,7 +123,7 @@ class Rows(NamedTuple):
 
     Attributes:
         layout: the columns that they need; without rows, those that rows would need.
-        content: makes the rows as the writer of their format takes them, for a schema that
+        content: makes the rows in the form that the writer of their format needs, for a schema that
             has these columns; None without rows.
     """
 
@@ -135,10 +135,10 @@ class RowWriter(Protocol):
     """Writes one file."""
 
     def write(self, rows: Rows) -> None:
-        """Add some rows, whose columns the file's schema has."""
+        """Add some rows; the file's schema must have their columns."""
 
     def close(self) -> None:
-        """Write the rest. The file itself stays open."""
+        """Write the rest. The file itself remains open."""
 
 
 class RecordFormat(Protocol):
@@ -148,7 +148,7 @@ class RecordFormat(Protocol):
     """
 
     extension: str
-    """Of the published files."""
+    """The extension of the published files."""
 
     def predictions(self, batch: InstanceBatch) -> Rows:
         """The rows that were predicted, in row order."""
@@ -157,7 +157,7 @@ class RecordFormat(Protocol):
         """The rows that failed, in row order."""
 
     def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
-        """The schema of a file; `taken` are columns whose names no other may have."""
+        """The schema of a file; `taken` has columns whose names no other column may have."""
 
     def empty(self, layout: Layout) -> Layout:
         """The layout of a predictions file without rows, if batches have this layout."""
@@ -169,14 +169,14 @@ class RecordFormat(Protocol):
         """Begin a file."""
 
     def header(self, schema: Schema) -> bytes:
-        """The file of the names of the columns; empty where files have these themselves."""
+        """The content of a file with the names of the columns; empty if each file has the names."""
 
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
-        """The rows of a file that was written with a schema, some at a time."""
+        """Yield the rows of a file that was written with a schema, some at a time."""
 
 
 class BytesWriter:
-    """A file of some first bytes and then the bytes of rows."""
+    """A writer of a file with some first bytes and then the bytes of rows."""
 
     def __init__(self, file: BinaryIO, schema: Schema, beginning: bytes = b"") -> None:
         self._file = file
@@ -194,7 +194,7 @@ class BytesWriter:
 
 
 def blocks(file: BinaryIO) -> Iterator[bytes]:
-    """The bytes of a file, some at a time."""
+    """Yield the bytes of a file, some at a time."""
     while block := file.read(BLOCK_BYTES):
         yield block
 
@@ -202,12 +202,12 @@ def blocks(file: BinaryIO) -> Iterator[bytes]:
 def column_names(layout: Layout, used: Iterable[str]) -> tuple[str, ...]:
     """The names of columns in a file.
 
-    A column of the data gets `_` at the end of its name, perhaps several times, as long as the
-    name is reserved in the output or taken by an earlier column.
+    The name of a column of the data gets `_` at its end as long as the name is reserved in the
+    output or an earlier column has it.
 
     Args:
         layout: the columns.
-        used: names that outcomes have, besides those of `layout`.
+        used: the names of outcomes that are not in `layout`.
 
     Example:
         >>> column_names((Column(FIELD, "error"), Column(OUTCOME, "error")), ["error"])
@@ -237,7 +237,7 @@ def check_columns(count: int) -> None:
     """Refuse more than `MOST_COLUMNS` columns.
 
     Raises:
-        DestinationError: there are more.
+        DestinationError: there are more columns.
     """
     if count > MOST_COLUMNS:
         raise DestinationError(

@@ -1,8 +1,8 @@
 """Arrow arrays of the column types, and casts from one type to another.
 
-`retyped` makes an array of the type that it needs among other values, whatever types it has
-had in between. Arrow's cast of a whole list or struct does nearly that, but gives broken arrays
-if null becomes a list (25.0).
+The result of `retyped` depends only on the values and the last type, not on the types between.
+Arrow's own cast of a whole list or struct does nearly the same, but makes invalid arrays if null
+becomes a list (25.0).
 """
 
 from __future__ import annotations
@@ -68,19 +68,22 @@ def retyped(array: pa.Array, old: pa.DataType, new: pa.DataType) -> pa.Array:
 
 
 def parts_of(array: pa.Array) -> list[pa.Array]:
-    """The items of lists, those of null left out, or the fields of structs; none of a leaf."""
+    """Return the items of lists without those of null, or the fields of structs.
+
+    A leaf has none.
+    """
     if is_list(array.type) or pa.types.is_large_list(array.type):
         return [array.flatten()]
     return list(array.flatten()) if is_struct(array.type) else []
 
 
 def with_parts(array: pa.Array, parts: Sequence[pa.Array], names: Sequence[str] = ()) -> pa.Array:
-    """The same lists with other items, or the same structs with other fields.
+    """Return the same lists with other items, or the same structs with other fields.
 
     Args:
         array: the lists or structs.
         parts: the items, or the fields.
-        names: of the fields; those of the array, where they are not given.
+        names: the names of the fields; without them, those of the array.
     """
     if not is_struct(array.type):
         lengths = np.asarray(pc.list_value_length(array).fill_null(0), dtype=np.int64)
@@ -92,13 +95,13 @@ def with_parts(array: pa.Array, parts: Sequence[pa.Array], names: Sequence[str] 
 
 
 def list_array(lengths: NDArray[np.int64], items: pa.Array, null: pa.Array) -> pa.Array:
-    """Lists of so many items each."""
+    """Make an array of lists with these numbers of items."""
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
     return pa.ListArray.from_arrays(offsets, items, mask=null)
 
 
 def finite(array: pa.Array) -> pa.Array:
-    """The same values, with null for NaN and infinities at any depth."""
+    """Return the same values, with null for NaN and infinities at any depth."""
     if pa.types.is_floating(array.type):
         return pc.if_else(pc.is_finite(array), array, None)
     parts = parts_of(array)

@@ -29,7 +29,7 @@ __all__ = ["of_arrow", "of_output"]
 
 
 def of_arrow(array: pa.Array, nulls: bool = False) -> Typed:
-    """A column of a columnar source, as it is.
+    """Convert a column of a columnar source, with the same type if possible.
 
     Example:
         >>> of_arrow(pa.array([1], pa.int16())).type
@@ -43,14 +43,14 @@ def of_arrow(array: pa.Array, nulls: bool = False) -> Typed:
 
 
 def of_output(name: str, array: NDArray[Any], nulls: bool = False) -> Typed:
-    """An output of a model; rows are in the outer dimension.
+    """Return an output of a model; rows are in the outer dimension.
 
     Example:
         >>> of_output("y", np.array([[1.5, 2]], dtype=np.float32)).array.to_pylist()
         [[1.5, 2.0]]
     """
     of = array_type(name, array.dtype, array.ndim - 1)
-    if of == STRING and array.ndim > 1:  # more dimensions than types have
+    if of == STRING and array.ndim > 1:  # more dimensions than a type may have levels
         return Typed(STRING, texts(output_values(name, array), nulls))
     made = _flat(name, array, nulls)
     for axis in range(array.ndim - 1, 0, -1):
@@ -61,7 +61,7 @@ def of_output(name: str, array: NDArray[Any], nulls: bool = False) -> Typed:
 
 
 def _flat(name: str, array: NDArray[Any], nulls: bool) -> pa.Array:
-    """All numbers or strings of an output."""
+    """Return all numbers or strings of an output, in one dimension."""
     flat = array.reshape(-1)
     if not is_string(array):
         if array_type(name, array.dtype, 0) == FLOAT:
@@ -79,7 +79,7 @@ def _flat(name: str, array: NDArray[Any], nulls: bool) -> pa.Array:
 
 
 def _plain(array: pa.Array) -> pa.Array:
-    """The same values in one of the types that columns have.
+    """Return the same values in one of the types that columns have.
 
     Raises:
         Conflict: none of them holds the values.

@@ -61,7 +61,7 @@ class TypedRows(NamedTuple):
     Attributes:
         layout: their columns.
         arrays: the values of each column.
-        num_rows: how many rows there are.
+        num_rows: the number of rows.
     """
 
     layout: Layout
@@ -69,7 +69,7 @@ class TypedRows(NamedTuple):
     num_rows: int
 
     def arranged(self, layout: Layout) -> list[pa.Array]:
-        """The columns of a layout that has all of these, and of their types or wider ones."""
+        """Return the arrays for a layout with all of these columns, in wider types."""
         known = {(c.role, c.name): (c, a) for c, a in zip(self.layout, self.arrays, strict=True)}
         nothing = (Column(OUTCOME, "", NULL), pa.nulls(self.num_rows))
         found = [known.get((column.role, column.name), nothing) for column in layout]
@@ -82,12 +82,12 @@ class TypedRows(NamedTuple):
 def predicted_typed_rows(
     batch: InstanceBatch, nulls: bool, shape: RecordShape = RecordShape.ECHO
 ) -> TypedRows:
-    """The rows of a batch that were predicted, in row order.
+    """Return the rows of a batch that were predicted, in row order.
 
     Args:
         batch: the batch.
         nulls: whether NaN and infinities are null.
-        shape: of the records.
+        shape: the shape of the records.
     """
     groups, rows = predicted_rows(batch)
     identity = _typed_identity(prediction_identity(batch, rows, shape), nulls)
@@ -95,7 +95,7 @@ def predicted_typed_rows(
 
 
 def failed_typed_rows(batch: InstanceBatch, nulls: bool) -> TypedRows:
-    """The rows of a batch that failed, in row order."""
+    """Return the rows of a batch that failed, in row order."""
     if not batch.statuses:
         return TypedRows((), (), 0)
     rows, codes, messages = failed_rows(batch)
@@ -107,7 +107,10 @@ def failed_typed_rows(batch: InstanceBatch, nulls: bool) -> TypedRows:
 
 
 def typed_schema(layout: Layout, taken: Layout, shape: RecordShape) -> Schema:
-    """The columns with their names; in `RecordShape.ECHO` several outputs are one column."""
+    """Return the columns with their names.
+
+    In `RecordShape.ECHO` several outputs are one column.
+    """
     if shape is RecordShape.OUTPUTS:
         outcomes = [column.name for column in taken if column.role == OUTCOME]
         return Schema(layout, column_names(layout, outcomes))
@@ -118,7 +121,7 @@ def typed_schema(layout: Layout, taken: Layout, shape: RecordShape) -> Schema:
 
 
 def empty_layout(layout: Layout, shape: RecordShape) -> Layout:
-    """The layout of a predictions file without rows, if batches have this layout."""
+    """Return the layout of a file without predictions, for batches of this layout."""
     if shape is RecordShape.OUTPUTS and layout:
         return layout
     roles = {column.role for column in layout}
@@ -127,7 +130,10 @@ def empty_layout(layout: Layout, shape: RecordShape) -> Layout:
 
 
 def nested(schema: Schema, arrays: Sequence[pa.Array]) -> list[pa.Array]:
-    """The columns of a layout as a file has them: several outputs perhaps as one struct."""
+    """Return the columns of a file with this layout.
+
+    Several outputs may be one struct.
+    """
     layout = schema.layout
     outputs = [column.name for column in layout if column.role == OUTCOME]
     if len(schema.names) == len(layout):
@@ -137,14 +143,14 @@ def nested(schema: Schema, arrays: Sequence[pa.Array]) -> list[pa.Array]:
 
 
 def unnested(layout: Layout, arrays: Sequence[pa.Array]) -> list[pa.Array]:
-    """The columns of a layout, from those of a file."""
+    """Return the columns of a layout, from those of a file."""
     if len(arrays) == len(layout):
         return list(arrays)
     return [*arrays[:-1], *arrays[-1].flatten()]
 
 
 def type_of(column: Column) -> pa.DataType:
-    """The type of a column of typed rows."""
+    """Return the type of a column of typed rows."""
     assert isinstance(column.type, pa.DataType)
     return column.type
 
@@ -165,7 +171,7 @@ def _typed_identity(identity: InstanceColumns, nulls: bool) -> dict[Column, Type
 def _outputs(
     batch: InstanceBatch, groups: Sequence[Predictions], nulls: bool, shape: RecordShape
 ) -> dict[Column, Typed]:
-    """A column for each output."""
+    """Return a column for each output."""
     known = {info.name: output_type(info) for info in batch.outputs}
     return {
         column: _output(name, groups, known.get(name, NULL), nulls)
@@ -174,7 +180,7 @@ def _outputs(
 
 
 def _output(name: str, groups: Sequence[Predictions], known: pa.DataType, nulls: bool) -> Typed:
-    """An output of all rows, in row order."""
+    """Return an output of all rows, in row order."""
     if not groups:
         return Typed(known, retyped(pa.nulls(0), NULL, known))
     found = [of_output(name, group.columns[name], nulls) for group in groups]

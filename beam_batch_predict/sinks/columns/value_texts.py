@@ -11,16 +11,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from beam_batch_predict.encoding.json_text import dumps, words_for
+from beam_batch_predict.encoding.json_text import dumps, fallback_text
 
 __all__ = ["LARGEST_EXACT", "b64_data", "text_of", "texts"]
 
 LARGEST_EXACT = 2**53
-"""Up to here a double holds every integer."""
+"""A double holds every integer up to this one."""
 
 
 def text_of(value: Any, nulls: bool = False) -> str | None:
-    """A JSON value in a column of strings: the same for equal values of any types.
+    """Return the text of a JSON value in a column of strings.
+
+    Equal values of any types have one text.
 
     Args:
         value: the value.
@@ -43,16 +45,19 @@ def text_of(value: Any, nulls: bool = False) -> str | None:
     except UnicodeEncodeError:
         return str(value).encode("utf-8", "backslashreplace").decode()
     except (TypeError, ValueError, RecursionError):  # not JSON: such a row has failed
-        return words_for(value).encode("utf-8", "backslashreplace").decode()
+        return fallback_text(value).encode("utf-8", "backslashreplace").decode()
 
 
 def texts(values: Sequence[Any], nulls: bool = False) -> pa.Array:
-    """The texts of a column."""
+    """Return the texts of a column."""
     return pa.array([text_of(value, nulls) for value in values], pa.string())
 
 
 def b64_data(value: dict[Any, Any]) -> bytes | None:
-    """The bytes of an object `{"b64": …}`; None if encoding them gives another text."""
+    """Return the bytes of an object `{"b64": …}`.
+
+    The result is None if encoding them gives another text.
+    """
     if value.keys() != {"b64"} or not isinstance(value["b64"], str):
         return None
     try:
@@ -68,7 +73,7 @@ def _canonical(value: Any, nulls: bool) -> Any:
             return None if nulls else value
         if not value.is_integer() or abs(value) > LARGEST_EXACT:
             return value
-        return int(value) if value or math.copysign(1, value) > 0 else value  # -0.0 stays
+        return int(value) if value or math.copysign(1, value) > 0 else value  # -0.0 remains
     if isinstance(value, dict):
         items = {str(name): _canonical(item, nulls) for name, item in value.items()}
         return {name: items[name] for name in sorted(items) if items[name] is not None}

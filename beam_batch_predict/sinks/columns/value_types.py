@@ -3,21 +3,21 @@
 | values | type |
 |---|---|
 | null, or none | that of the other values |
-| integers of 64 bits | int64; of Arrow or of an output: their own width |
+| integers of 64 bits | int64; in Arrow columns and outputs, their own width |
 | integers up to 2**53 and floats | double |
 | larger integers and floats; integers beyond 64 bits | string |
 | `{"b64": …}`, bytes | binary |
-| arrays | a list of what holds the items of all |
-| objects | a struct with the fields of all, up to 1,000 in all and 16 levels deep |
-| anything else that differs | string |
+| arrays | a list of a type that holds the items of all |
+| objects | a struct with the fields of all, at most 1,000 fields and 16 levels |
+| values of different types otherwise | string |
 
 A string column of mixed values has strings as they are, and the JSON text of other values. In
 it whole numbers have no fraction, names are sorted and null fields are left out, so the text
 does not depend on the types that the values had in earlier batches.
 
 Types are those of Arrow. The exception is `SMALL_INT`, at any depth: the array has int64
-there. `pa.unify_schemas` unifies otherwise: it makes uint64 and int64 an int64, text and bytes
-binary, microseconds and nanoseconds nanoseconds, whose values may then not fit.
+there. `pa.unify_schemas` has other rules: it unifies uint64 and int64 to int64, text and bytes to
+binary, microseconds and nanoseconds to nanoseconds, although some values may not fit.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ NULL, STRING, BINARY = pa.null(), pa.string(), pa.binary()
 INT64, FLOAT, DOUBLE = pa.int64(), pa.float32(), pa.float64()
 
 SMALL_INT = pa.decimal64(16, 0)
-"""Integers up to 2**53, which a double holds. No column is of this type of Arrow's itself."""
+"""Integers up to 2**53, which a double holds. No array has this type of Arrow."""
 
 MOST_FIELDS = 1_000
-"""Of a struct, with all that is inside it."""
+"""The most fields of a struct, nested ones included."""
 
 _DEEPEST = 16
 
@@ -72,7 +72,7 @@ class Conflict(ValueError):
 
 
 def unified(one: pa.DataType, other: pa.DataType) -> pa.DataType:
-    """The type that holds the values of two types, whatever the order of unifications.
+    """Return the type that holds the values of two types; their order does not matter.
 
     Example:
         >>> unified(SMALL_INT, DOUBLE), unified(INT64, DOUBLE)
@@ -85,7 +85,7 @@ def unified(one: pa.DataType, other: pa.DataType) -> pa.DataType:
 
 
 def checked(of: pa.DataType) -> pa.DataType:
-    """The same type.
+    """Return the same type.
 
     Raises:
         Conflict: it is too large or too deep.
@@ -102,24 +102,27 @@ def _leaves(of: pa.DataType, depth: int) -> int:
 
 
 def inner_types(of: pa.DataType) -> list[pa.DataType]:
-    """The type of the items of a list, those of the fields of a struct; none of a leaf."""
+    """Return the type of the items of a list, or the types of the fields of a struct.
+
+    A leaf has none.
+    """
     return [of.field(at).type for at in range(of.num_fields)]
 
 
 def names_of(of: pa.DataType) -> tuple[str, ...]:
-    """The names of the fields of a struct; none of another type."""
+    """Return the names of the fields of a struct; none of another type."""
     return tuple(field.name for field in of) if is_struct(of) else ()
 
 
 def with_inner(of: pa.DataType, types: Sequence[pa.DataType]) -> pa.DataType:
-    """A list or a struct with other types in it."""
+    """Return a list or a struct with other types in it."""
     if is_list(of):
         return pa.list_(types[0])
     return pa.struct(list(zip(names_of(of), types, strict=True)))
 
 
 def arrow_type(of: pa.DataType) -> pa.DataType:
-    """The type of an array.
+    """Return the type of an array.
 
     Example:
         >>> arrow_type(pa.list_(SMALL_INT))
@@ -131,7 +134,9 @@ def arrow_type(of: pa.DataType) -> pa.DataType:
 
 
 def output_type(info: TensorInfo) -> pa.DataType:
-    """The type of an output, as far as the signature says; float16 and bfloat16 become float.
+    """Return the type of an output, by the signature.
+
+    The types float16 and bfloat16 become float.
 
     Example:
         >>> output_type(TensorInfo("y", "float16", (None, 2)))
@@ -143,7 +148,10 @@ def output_type(info: TensorInfo) -> pa.DataType:
 
 
 def array_type(name: str, dtype: np.dtype[Any], rank: int) -> pa.DataType:
-    """The type of the rows of an output; its name says whether strings are bytes."""
+    """Return the type of the rows of an output.
+
+    Its name says whether strings are bytes.
+    """
     if dtype.kind in "OSU":
         of = BINARY if name.endswith("_bytes") else STRING
     elif dtype.kind in "fV":
@@ -187,5 +195,5 @@ def _unified_numbers(*both: pa.DataType) -> pa.DataType:
 
 
 def _is_small(of: pa.DataType) -> bool:
-    """Whether it is integers, all of which a double can hold."""
+    """Return whether the type is of integers all of which a double can hold."""
     return bool(of == SMALL_INT or (pa.types.is_integer(of) and of.bit_width < 64))

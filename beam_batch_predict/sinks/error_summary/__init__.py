@@ -1,1 +1,1 @@
-"""Why rows failed, in groups by cause."""
+"""Summary of the errors of rows, in groups by cause."""

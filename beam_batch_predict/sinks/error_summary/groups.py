@@ -1,6 +1,6 @@
-"""Errors grouped by cause: why rows failed, how many, and where the first one is.
+"""Errors grouped by cause: cause, number of rows, and location of the first row.
 
-A million rows can fail for one reason; one line can say so. Each `Status` has its cause.
+A million rows can fail for one reason, which needs only one line. Each `Status` has its cause.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OTHER_CAUSES = "other causes"
 MOST_GROUPS = 100
 
 _MOST_COUNTED = 1000
-"""Groups kept while rows are counted, so that a large one may begin late."""
+"""The most groups kept while rows are counted, so that a large group may begin late."""
 
 _Key: TypeAlias = tuple[Code, str]
 
@@ -45,10 +45,10 @@ class ErrorGroup:
     All texts are valid Unicode on one line, without control characters and known secrets.
 
     Attributes:
-        code: of the rows' statuses.
-        cause: their message, without what differs between rows.
-        count: how many rows.
-        first: the location of the first of them; empty where it is not known.
+        code: the code of the rows' statuses.
+        cause: their message, without the parts that differ between rows.
+        count: the number of rows.
+        first: the location of the first row; empty if it is not known.
         example: the message of the first row.
     """
 
@@ -59,7 +59,7 @@ class ErrorGroup:
     example: str
 
     def to_json(self) -> dict[str, int | str]:
-        """The JSON form.
+        """Return the JSON form.
 
         Example:
             >>> ErrorGroup(Code.NOT_FOUND, "gone", 2, "a, byte 0", "gone").to_json()
@@ -69,7 +69,7 @@ class ErrorGroup:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> ErrorGroup:
-        """The group that has this JSON form."""
+        """Return the group that has this JSON form."""
         return cls(
             Code(value["code"]), value["cause"], value["count"], value["first"], value["example"]
         )
@@ -104,7 +104,10 @@ class ErrorGroups:
             self._counts[key] += 1
 
     def groups(self) -> tuple[ErrorGroup, ...]:
-        """The largest groups, and one of the others for each code; about in row order."""
+        """Return the largest groups, and one of the others for each code.
+
+        They are approximately in row order.
+        """
         return _counted(*_folded(self._firsts, self._counts))
 
     def _begin(self, key: _Key, batch: InstanceBatch, row: int) -> None:
@@ -114,17 +117,17 @@ class ErrorGroups:
         first, example = batch.location(row), batch.statuses[row].message
         self._firsts[key] = ErrorGroup(
             code=key[0],
-            cause=_shown(key[1], _LONGEST_CAUSE),
+            cause=_printable(key[1], _LONGEST_CAUSE),
             count=0,
-            first=_shown(first, _LONGEST_EXAMPLE),
-            example=_shown(example, _LONGEST_EXAMPLE),
+            first=_printable(first, _LONGEST_EXAMPLE),
+            example=_printable(example, _LONGEST_EXAMPLE),
         )
 
 
 def merge_groups(parts: Iterable[Iterable[ErrorGroup]]) -> tuple[ErrorGroup, ...]:
-    """The groups of several parts of the input, as one.
+    """Return the groups of several parts of the input, as one.
 
-    Other counts may be too low by the rows that are under `OTHER_CAUSES`.
+    The count of a cause may be too low, because some of its rows may count under `OTHER_CAUSES`.
 
     Args:
         parts: the groups of each, in input order. Another order gives the same counts and
@@ -151,7 +154,7 @@ def merge_groups(parts: Iterable[Iterable[ErrorGroup]]) -> tuple[ErrorGroup, ...
 def _folded(
     firsts: Mapping[_Key, ErrorGroup], counts: Mapping[_Key, int]
 ) -> tuple[dict[_Key, ErrorGroup], Counter[_Key]]:
-    """The largest groups, and for each code one of the others."""
+    """Return the largest groups, and for each code one of the others."""
     named = sorted((-counts[key], *key) for key in firsts if key[1] != OTHER_CAUSES)
     kept = {(code, cause) for _, code, cause in named[:MOST_GROUPS]}
     groups: dict[_Key, ErrorGroup] = {}
@@ -171,11 +174,11 @@ def _counted(
 
 
 def summary_lines(groups: Sequence[ErrorGroup], most: int = 5) -> list[str]:
-    """The largest groups as text, a line each.
+    """Describe the largest groups, one line each.
 
     Args:
-        groups: as `merge_groups` gives them.
-        most: how many lines.
+        groups: the result of `merge_groups`.
+        most: the most lines.
 
     Example:
         >>> group = ErrorGroup(Code.NOT_FOUND, "no file N", 1204, "list.txt, byte 53", "no file 7")
@@ -195,11 +198,11 @@ def summary_lines(groups: Sequence[ErrorGroup], most: int = 5) -> list[str]:
 
 
 def as_statuses(groups: Sequence[ErrorGroup], most: int = 20) -> list[Status]:
-    """The largest groups as entries of `partialFailures` in a job resource.
+    """Return the largest groups as entries of `partialFailures` in a job resource.
 
     Args:
-        groups: as `merge_groups` gives them.
-        most: how many entries.
+        groups: the result of `merge_groups`.
+        most: the most entries.
 
     Example:
         >>> group = ErrorGroup(Code.NOT_FOUND, "no file N", 2, "list.txt, byte 53", "no file 7")
@@ -223,7 +226,7 @@ def as_statuses(groups: Sequence[ErrorGroup], most: int = 20) -> list[Status]:
 def _largest(
     groups: Sequence[ErrorGroup], most: int
 ) -> tuple[Sequence[ErrorGroup], Sequence[ErrorGroup]]:
-    """The groups with their own line, and the others: none, or at least two."""
+    """Return the groups with their own line, and the others: none, or at least two."""
     shown = len(groups) if len(groups) <= most else most - 1
     return groups[:shown], groups[shown:]
 
@@ -233,7 +236,7 @@ def _first(group: ErrorGroup, longest: int) -> str:
     return ": ".join(shortened(text, longest) for text in (group.first, example) if text)
 
 
-def _shown(text: str, longest: int) -> str:
-    """A text of any length and content, printable and shortened."""
-    # Twice the length, because a secret is recognized by what follows it.
+def _printable(text: str, longest: int) -> str:
+    """Make a text of any length and content printable and short."""
+    # Twice the length, because a secret may be recognized only by the text after it.
     return shortened(printable(redacted(text[: 2 * longest])), longest)

@@ -1,7 +1,7 @@
 """The file that counts errors by message, as AI Platform writes it.
 
-Source of the form: Beam's text of a tuple, `('<message>', <count>)`, one a line. It counts
-instances; AI Platform counted batches, whatever their size.
+Source of the format: Beam's text of a tuple, `('<message>', <count>)`, one a line. The file counts
+instances; AI Platform counted batches of any size.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ __all__ = ["stats_lines"]
 
 
 def stats_lines(groups: Sequence[ErrorGroup]) -> bytes:
-    r"""A line for each cause, the most frequent first.
+    r"""Return a line for each cause, the most frequent first.
 
-    A cause of one row has the message of the row; another is without the values in which
-    rows differ.
+    The line of a cause has the message of its only row; for several rows, the values that differ
+    between rows are left out.
 
     Args:
-        groups: of `merge_groups`.
+        groups: the result of `merge_groups`.
 
     Example:
         >>> from beam_batch_predict.status import Code

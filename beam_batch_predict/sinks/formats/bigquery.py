@@ -37,7 +37,7 @@ _RESERVED = RESERVED_FIELDS | {ERRORS_COLUMN.name}
 
 
 class BigQueryRecords(ParquetRecords):
-    """Parquet in the types and with the names that BigQuery has.
+    """Parquet with the types and the names of BigQuery.
 
     Example:
         >>> BigQueryRecords().schema((Column(1, "mass (g)"), PREDICTION_COLUMN)).names
@@ -89,7 +89,7 @@ class BigQueryRecords(ParquetRecords):
         return [named(array, of, acceptably=True) for array, of in columns]
 
     def typed(self, batch: pa.RecordBatch, layout: Layout) -> TypedRows:
-        """Rows read from a file, as they were before they were written."""
+        """Convert rows that were read from a file to the rows that were written."""
         columns = zip(batch.columns, _types(layout), strict=True)
         arrays = [named(array, of, acceptably=False) for array, of in columns]
         return super().typed(pa.RecordBatch.from_arrays(arrays, batch.schema.names), layout)

@@ -29,13 +29,13 @@ RESERVED_PREFIXES = (
     *("_table_", "_file_", "_partition", "_row_timestamp", "__root__", "_colidentifier"),
     *("_change_sequence_number", "_change_type", "_change_timestamp"),
 )
-"""Prefixes that names of columns must not have, in any case of letters."""
+"""Prefixes that names of columns must not have, in upper or lower case."""
 
 _UNUSUAL = re.compile(r"[^A-Za-z0-9_]")
 
 
 def time_stamp(time: datetime.datetime) -> str:
-    """A time in a form for names.
+    """Return a time in a form for names.
 
     Example:
         >>> utc = datetime.timezone.utc
@@ -47,7 +47,7 @@ def time_stamp(time: datetime.datetime) -> str:
 
 
 def dataset_of_run(display_name: str, time: datetime.datetime) -> str:
-    """The dataset that a run creates.
+    """Return the dataset that a run creates.
 
     Example:
         >>> utc = datetime.timezone.utc
@@ -60,7 +60,7 @@ def dataset_of_run(display_name: str, time: datetime.datetime) -> str:
 
 
 def acceptable(name: str) -> str:
-    """A name that BigQuery accepts for a column.
+    """Return a name that BigQuery accepts for a column.
 
     Characters other than English letters, digits and `_` become `_`. A name that is empty, or
     begins with a digit or a reserved prefix, gets `_` in front. It is cut after 300
@@ -77,7 +77,9 @@ def acceptable(name: str) -> str:
 
 
 def free_name(name: str, taken: Iterable[str]) -> str:
-    """An accepted name that differs from others in more than case, by `_` at its end.
+    """Return an accepted name that differs from others in more than case.
+
+    If necessary, it gets `_` at its end.
 
     Args:
         name: any name.
@@ -92,7 +94,7 @@ def free_name(name: str, taken: Iterable[str]) -> str:
 
 
 def acceptable_names(names: Sequence[str]) -> tuple[str, ...]:
-    """Accepted names, which differ in more than case.
+    """Return accepted names, which differ in more than case.
 
     Example:
         >>> acceptable_names(["a b", "A_b", "c"])

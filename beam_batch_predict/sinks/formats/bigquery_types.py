@@ -4,13 +4,13 @@
 |---|---|
 | integers, of 64 bits with a sign at most; uint64 | INT64; NUMERIC |
 | float, double | FLOAT64 |
-| decimals of at most 29 digits before the point and 9 behind; 38 and 38 | NUMERIC; BIGNUMERIC |
-| timestamps of a zone, without one; dates; times | TIMESTAMP, DATETIME; DATE; TIME |
+| decimals of at most 29 digits before the point and 9 after it; 38 and 38 | NUMERIC; BIGNUMERIC |
+| timestamps with a time zone, without one; dates; times | TIMESTAMP, DATETIME; DATE; TIME |
 | lists | REPEATED, where items are neither lists nor null |
 | structs | STRUCT, to 15 levels |
 | all else | STRING: the text of its JSON value |
 
-Single values may be outside what BigQuery can hold: nanoseconds, years outside of 1 to 9999,
+BigQuery cannot hold some values: nanoseconds, years outside of 1 to 9999,
 null in a list. A column with such a value is a STRING, too.
 
 Source: https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-parquet#type_conversions;
@@ -51,7 +51,7 @@ __all__ = [
 ]
 
 DEEPEST = 15
-"""Levels of STRUCT."""
+"""The most levels of STRUCT."""
 
 NUMERIC = pa.decimal128(38, 9)
 BIGNUMERIC = pa.decimal256(76, 38)
@@ -61,7 +61,7 @@ _DAY = 86_400
 
 
 def suited_rows(rows: TypedRows) -> TypedRows:
-    """Rows whose columns have types of BigQuery."""
+    """Return rows whose columns have types of BigQuery."""
     columns = zip(rows.layout, rows.arrays, strict=True)
     typed = [suited(type_of(column), array) for column, array in columns]
     layout = tuple(column.of(found.type) for column, found in zip(rows.layout, typed, strict=True))
@@ -69,12 +69,12 @@ def suited_rows(rows: TypedRows) -> TypedRows:
 
 
 def suited(of: pa.DataType, array: pa.Array, depth: int = 0) -> Typed:
-    """A column in a type of BigQuery.
+    """Convert a column to a type of BigQuery.
 
     Args:
         of: its type.
         array: its values.
-        depth: in how many structs it is.
+        depth: the number of structs that contain it.
 
     Example:
         >>> suited(pa.list_(pa.int64()), pa.array([[1, None]])).array.to_pylist()
@@ -141,7 +141,7 @@ def _micros(array: pa.Array, to: pa.DataType) -> Typed:
 
 
 def _decimals(array: pa.Array) -> Typed:
-    """Decimals in the type of BigQuery that keeps all digits: Arrow's casts lose none."""
+    """Convert decimals to the type of BigQuery that keeps all digits; Arrow's casts lose none."""
     whole, fraction = array.type.precision - array.type.scale, array.type.scale
     if 0 <= fraction <= 9 and whole <= 29:
         return _cast(array, NUMERIC)
@@ -151,7 +151,7 @@ def _decimals(array: pa.Array) -> Typed:
 
 
 def _within(ticks: pa.Array, per_day: int) -> bool:
-    """Whether moments are in the years from 1 to 9999."""
+    """Return whether all times are in the years from 1 to 9999."""
     ends = pc.min_max(ticks).as_py()
     if ends["min"] is None:
         return True
@@ -175,7 +175,7 @@ _KINDS: dict[pa.DataType, str] = {
 
 
 def fields_of(schema: Schema) -> list[dict[str, Any]]:
-    """The schema of a table, as BigQuery's REST API has it."""
+    """Return the schema of a table, in the form of BigQuery's REST API."""
     identity = [type_of(column) for column in schema.layout if column.role != OUTCOME]
     outcomes = [column for column in schema.layout if column.role == OUTCOME]
     types = [*identity, type_of_outcomes(outcomes)] if outcomes else identity
@@ -183,7 +183,7 @@ def fields_of(schema: Schema) -> list[dict[str, Any]]:
 
 
 def type_of_outcomes(outcomes: Sequence[Column]) -> pa.DataType:
-    """The type of the one column of outcomes in a file: several are a struct."""
+    """Return the type of the one column of outcomes in a file: several are a struct."""
     if len(outcomes) == 1:
         return type_of(outcomes[0])
     return pa.struct([(column.name, type_of(column)) for column in outcomes])
@@ -201,12 +201,12 @@ def _field(name: str, of: pa.DataType, mode: str = "NULLABLE") -> dict[str, Any]
 
 
 def count_fields(fields: list[dict[str, Any]]) -> int:
-    """How many columns a table has, with those inside of others."""
+    """Return the number of columns of a table, nested ones included."""
     return sum(1 + count_fields(field.get("fields", [])) for field in fields)
 
 
 def named(array: pa.Array, of: pa.DataType, acceptably: bool) -> pa.Array:
-    """The same values, with names of struct fields as in BigQuery or as in the data.
+    """Return the same values, with BigQuery's or the data's names of struct fields.
 
     Args:
         array: the values.

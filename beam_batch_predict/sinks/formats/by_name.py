@@ -1,4 +1,4 @@
-"""The formats in which predictions and errors can be written: one table."""
+"""Table of the formats in which predictions and errors can be written."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class RecordFormats(NamedTuple):
 
 
 def record_formats(output: OutputSettings) -> RecordFormats:
-    """The formats of what a run writes.
+    """Return the formats of the files that a run writes.
 
-    AI Platform, whose file names are sharded, wrote no errors of single rows. Beside sharded
-    predictions of any format, they are JSON Lines.
+    AI Platform, whose file names are sharded, wrote no errors of single rows. With sharded
+    file names, errors are JSON Lines, whatever the format of the predictions.
 
     Example:
         >>> [form.extension for form in record_formats(OutputSettings("csv"))]

@@ -53,10 +53,10 @@ _CELLS = re.compile(rb'("[^"]*(?:""[^"]*)*"|[^",\n]*)[,\n]')
 
 
 class CsvRecords:
-    r"""CSV with the header in each file, or if file names are sharded in its own file.
+    r"""CSV with the header in each file, or, if file names are sharded, in a separate file.
 
     Args:
-        output: the shape of the records, their numbers, and the names of the files.
+        output: the shape of the records, the form of numbers, and the names of the files.
 
     Example:
         >>> CsvRecords().schema((Column(1, "error"), Column(4, "error"))).names
@@ -106,19 +106,19 @@ class CsvRecords:
         return union(layout, rest, [PREDICTION_COLUMN])
 
     def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
-        """Whether it is one file, with the same header."""
+        """Whether there is one file, with the same header."""
         return list(written) == [schema]
 
     def writer(self, file: BinaryIO, schema: Schema) -> BytesWriter:
-        """Begin a file: with the header, unless that is apart."""
+        """Begin a file, with the header unless that is a separate file."""
         return BytesWriter(file, schema, b"" if self._header_apart else _header(schema))
 
     def header(self, schema: Schema) -> bytes:
-        """The file of the header, if that is apart."""
+        """The content of the separate file of the header, if there is one."""
         return _header(schema) if self._header_apart else b""
 
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
-        """The rows after the header."""
+        """Yield the rows after the header."""
         if not self._header_apart:
             file.read(len(_header(schema)))
         for block in _whole_rows(blocks(file)):
@@ -158,7 +158,7 @@ def _header(schema: Schema) -> bytes:
 
 
 def _rearranged(block: bytes, old: Layout, schema: Schema) -> bytes:
-    """Rows of one layout in another that has all its columns and more."""
+    """Yield rows of one layout in another that has all its columns and more."""
     if old == schema.layout:
         return block
     at = {column: position for position, column in enumerate(old)}
@@ -168,7 +168,7 @@ def _rearranged(block: bytes, old: Layout, schema: Schema) -> bytes:
 
 
 def _whole_rows(text: Iterable[bytes]) -> Iterator[bytes]:
-    """The same text in blocks of whole rows."""
+    """Yield the same text in blocks of whole rows."""
     left = b""
     for block in text:
         left += block

@@ -15,7 +15,7 @@ import orjson
 from numpy.typing import NDArray
 
 from beam_batch_predict.encoding.json_columns import Piece, column_pieces
-from beam_batch_predict.encoding.json_text import dumps, words_for
+from beam_batch_predict.encoding.json_text import dumps, fallback_text
 from beam_batch_predict.encoding.prediction_json import (
     is_float,
     is_string,
@@ -30,7 +30,7 @@ _NUMBERS = frozenset({int, float, bool})
 
 
 def value_cells(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRING) -> list[Piece]:
-    """The cells of a column of values, in pieces.
+    """Return the cells of a column of values, in pieces.
 
     Example:
         >>> value_cells([1, 2.5, "a", None, [1, "b"]])
@@ -54,7 +54,9 @@ def value_cells(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRING)
 def array_cells(
     name: str, array: NDArray[Any], non_finite: NonFinite = NonFinite.STRING
 ) -> list[Piece]:
-    """The cells of an output of the model, in pieces; rows are in the outer dimension.
+    """Return the cells of an output of the model, in pieces.
+
+    Rows are in the outer dimension.
 
     Example:
         >>> array_cells("y", np.array([0.5, np.nan], dtype=np.float32))
@@ -71,7 +73,7 @@ def array_cells(
 
 
 def quoted(text: bytes) -> bytes:
-    """A text as a cell.
+    """Convert a text to a quoted cell.
 
     Example:
         >>> quoted(b'say "a", b')
@@ -87,7 +89,7 @@ def _doubled(piece: Piece) -> Piece:
 
 
 def _bare(texts: Sequence[bytes]) -> list[bytes]:
-    """Numbers in JSON to cells: names without quotes, nothing for null."""
+    """Convert numbers in JSON to cells: names without quotes, nothing for null."""
     return [b"" if text == b"null" else text.strip(b'"') for text in texts]
 
 
@@ -102,6 +104,6 @@ def _cell(value: Any, non_finite: NonFinite) -> bytes:
         return _bare([dumps(value, non_finite)])[0]
     try:
         text = dumps(value, non_finite)
-    except (TypeError, ValueError, RecursionError):  # its text in Python: such a row has failed
-        return quoted(words_for(value).encode("utf-8", "backslashreplace"))
+    except (TypeError, ValueError, RecursionError):  # JSON cannot hold it: the row has failed
+        return quoted(fallback_text(value).encode("utf-8", "backslashreplace"))
     return text if isinstance(value, (bool, int, float)) else quoted(text)

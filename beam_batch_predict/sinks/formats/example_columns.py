@@ -19,11 +19,11 @@ from beam_batch_predict.sinks.formats.example_encoding import Values
 __all__ = ["example_columns", "is_example"]
 
 _TAG = 0x0A
-"""Of an Example's only field."""
+"""The tag of an Example's only field."""
 
 
 def is_example(data: Any) -> bool:
-    r"""Whether a value is bytes of an Example with features, and nothing else.
+    r"""Return whether a value is bytes of an Example with features, and nothing else.
 
     Example:
         >>> is_example(b"\x0a\x00"), is_example(b"text")
@@ -38,7 +38,7 @@ def is_example(data: Any) -> bool:
 
 
 def _is_one_field(data: bytes) -> bool:
-    """Whether the length after the tag is that of the rest."""
+    """Return whether the length after the tag is the length of the rest."""
     length = shift = 0
     for at in range(1, min(len(data), 11)):
         length |= (data[at] & 0x7F) << shift
@@ -49,7 +49,9 @@ def _is_one_field(data: bytes) -> bool:
 
 
 def example_columns(records: Sequence[bytes]) -> dict[str, Values]:
-    """The values of each feature of Examples, row by row; None where a row has none.
+    """Return the values of each feature of Examples, row by row.
+
+    A row without the feature has None.
 
     Args:
         records: Examples; `is_example` is true for each.

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 __all__ = ["Values", "encoded_examples"]
 
 Values: TypeAlias = "Sequence[list[Any] | None] | NDArray[Any]"
-"""The values of a feature, row by row; None for a row without it. Or a matrix of them."""
+"""The values of a feature, row by row, None for a row without it; or a matrix of the values."""
 
 _FIRST, _SECOND = b"\x0a", b"\x12"
 """Tags of the fields 1 and 2, with a length after them."""
@@ -26,12 +26,12 @@ _LIST_TAGS = {"bytes_list": b"\x0a", "float_list": b"\x12", "int64_list": b"\x1a
 
 
 def encoded_examples(columns: Iterable[tuple[str, str, Values]], count: int) -> list[bytes]:
-    r"""Serialized Examples.
+    r"""Return serialized Examples.
 
     Args:
         columns: the name of each feature, its kind of list, and values that fit: bytes,
             numbers, or integers of 64 bits.
-        count: how many Examples.
+        count: the number of Examples.
 
     Example:
         >>> encoded_examples([("x", "int64_list", [[1, 2], None])], 2)
@@ -44,7 +44,10 @@ def encoded_examples(columns: Iterable[tuple[str, str, Values]], count: int) -> 
 
 
 def _entries(name: bytes, kind: str, values: Values) -> list[bytes]:
-    """The entry of a feature in the map of each row; empty for a row without it."""
+    """Return the entry of a feature in the map of each row.
+
+    The entry of a row without the feature is empty.
+    """
     key, tag = _FIRST + _sized(name), _LIST_TAGS[kind]
     if kind == "float_list":
         return _float_entries(key, tag, values)
@@ -77,7 +80,10 @@ def _float_entries(key: bytes, tag: bytes, values: Values) -> list[bytes]:
 
 
 def _float_head(key: bytes, tag: bytes, size: int) -> bytes:
-    """An entry for so many bytes of floats, without the floats."""
+    """Return the start of an entry for this number of bytes of floats.
+
+    The floats follow.
+    """
     return _entry(key, tag, _FIRST + _sized(b"\0" * size))[:-size] if size else b""
 
 

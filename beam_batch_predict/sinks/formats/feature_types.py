@@ -3,15 +3,15 @@
 | values | feature |
 |---|---|
 | integers of 64 bits, booleans (0 and 1) | `int64_list` |
-| floats, and integers up to 2**24 beside them | `float_list`: 32 bits, so doubles are rounded |
+| floats, and integers up to 2**24 among them | `float_list`: 32 bits, so doubles are rounded |
 | strings (UTF-8), bytes | `bytes_list` |
 | arrays | all their values one after the other, the last dimension first |
 | objects, arrays with objects or null inside | `bytes_list`: JSON text |
-| larger integers beside floats, `uint64` outputs, all else that differs | `bytes_list`: text |
+| larger integers among floats, `uint64` outputs, other mixed types | `bytes_list`: text |
 | null, an empty array | no feature |
 
-The kind is the same in all records of a run. A number in a column of text is written as a
-list of numbers would hold it.
+The kind is the same in all records of a run. A number in a column of text has the digits that it
+would have in a list of numbers.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from beam_batch_predict.encoding.arrow_values import json_values
-from beam_batch_predict.encoding.json_text import dumps, words_for
+from beam_batch_predict.encoding.json_text import dumps, fallback_text
 from beam_batch_predict.encoding.prediction_json import is_float, is_string
 from beam_batch_predict.sinks.columns.value_texts import b64_data
 from beam_batch_predict.sinks.formats.example_encoding import Values
@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 _LARGEST_EXACT = 2**24
-"""Up to here a float of 32 bits holds every integer."""
+"""A float of 32 bits holds every integer up to this one."""
 
 _INT64 = range(-(2**63), 2**63)
 
@@ -70,7 +70,7 @@ class FeatureKind(NamedTuple):
     texts: bool = False
 
     def unify(self, other: FeatureKind) -> FeatureKind:
-        """The kind of a column that has the values of both."""
+        """Return the kind of a column that has the values of both."""
         return FeatureKind(*(a or b for a, b in zip(self, other, strict=True)))
 
     @property
@@ -91,7 +91,7 @@ class Feature(NamedTuple):
 
 
 def of_values(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRING) -> Feature:
-    """JSON values as a feature.
+    """Return JSON values as a feature.
 
     Example:
         >>> of_values([1, [2, 3], None, []]).values
@@ -108,7 +108,7 @@ def of_values(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRING) -
 
 
 def of_arrow(array: pa.Array, non_finite: NonFinite = NonFinite.STRING) -> Feature:
-    """A column of a columnar source as a feature."""
+    """Return a column of a columnar source as a feature."""
     if pa.types.is_float64(array.type) and not array.null_count:
         numbers = array.to_numpy()
         if non_finite is not NonFinite.NULL or np.isfinite(numbers).all():
@@ -117,7 +117,7 @@ def of_arrow(array: pa.Array, non_finite: NonFinite = NonFinite.STRING) -> Featu
 
 
 def of_output(name: str, array: NDArray[Any], non_finite: NonFinite = NonFinite.STRING) -> Feature:
-    """An output of a model as a feature; rows are in the outer dimension."""
+    """Return an output of a model as a feature; rows are in the outer dimension."""
     kind = output_kind(array.dtype)
     flat = array.reshape(len(array), -1) if array.size else np.empty((len(array), 0), array.dtype)
     if not array.size or is_string(array) or kind.texts:
@@ -131,7 +131,7 @@ def of_output(name: str, array: NDArray[Any], non_finite: NonFinite = NonFinite.
 
 
 def output_kind(dtype: np.dtype[Any]) -> FeatureKind:
-    """The kind of an output.
+    """Return the kind of an output.
 
     Example:
         >>> output_kind(np.dtype("uint64")).list_name
@@ -143,7 +143,7 @@ def output_kind(dtype: np.dtype[Any]) -> FeatureKind:
 
 
 def with_kind(values: Values) -> Feature:
-    """Values with the kind that they have."""
+    """Make a feature of values with their kind."""
     if isinstance(values, np.ndarray):
         ints = values.dtype.kind == "i"
         return Feature(FeatureKind(ints, ints and _is_large(values), not ints), values)
@@ -155,12 +155,12 @@ def with_kind(values: Values) -> Feature:
 
 
 def _is_large(ints: Sequence[int] | NDArray[Any]) -> bool:
-    """Whether there is an integer that a float of 32 bits does not hold."""
+    """Return whether there is an integer that a float of 32 bits does not hold."""
     return bool(np.max(ints) > _LARGEST_EXACT or np.min(ints) < -_LARGEST_EXACT)
 
 
 def rendered(values: Values, kind: FeatureKind) -> Values:
-    """Values in the form for the list of a kind."""
+    """Convert values to the form for the list of a kind."""
     if kind.list_name != "bytes_list":
         return values
     rows = values.tolist() if isinstance(values, np.ndarray) else values
@@ -189,7 +189,7 @@ def _as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _listed(value: Any, non_finite: NonFinite) -> list[Any] | None:
-    """The values of one row."""
+    """Return the values of one row."""
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
     if value is None or (isinstance(value, (list, tuple)) and not value):
@@ -201,7 +201,7 @@ def _listed(value: Any, non_finite: NonFinite) -> list[Any] | None:
 
 
 def _flatten(value: Any, into: list[Any]) -> bool:
-    """Collect the values of nested arrays; False if anything else is in them."""
+    """Collect the values of nested arrays; return False if they contain anything else."""
     stack = [value]
     while stack:
         item = stack.pop()
@@ -240,5 +240,5 @@ _LEAVES: tuple[tuple[Any, Callable[[Any], Any]], ...] = (
 def _json(value: Any, non_finite: NonFinite) -> str | bytes:
     try:
         return dumps(value, non_finite)
-    except (TypeError, ValueError, RecursionError):  # not JSON: such a row has failed
-        return words_for(value)
+    except (TypeError, ValueError, RecursionError):  # JSON cannot hold it: the row has failed
+        return fallback_text(value)

@@ -3,7 +3,7 @@
 Source of the shapes: `OutputConfig` and `InstanceConfig` of Vertex AI's reference.
 `{"instance": …, "prediction": …}`, with a key `{"key": …, "prediction": …}`; excluded fields
 are between the two; errors have `"error": {"code", "message"}` instead of the prediction.
-In `RecordShape.OUTPUTS`, as AI Platform had it, a prediction is an object by output name,
+In `RecordShape.OUTPUTS`, the shape of AI Platform, a prediction is an object by output name,
 `{"y": …}`, with a key `{"key": …, "y": …}`.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.json_columns import Piece, column_pieces, join_lines, join_rows
-from beam_batch_predict.encoding.json_text import dumps, loads, quote, words_for
+from beam_batch_predict.encoding.json_text import dumps, fallback_text, loads, quote
 from beam_batch_predict.encoding.prediction_json import output_pieces, row_pieces, row_values
 from beam_batch_predict.sinks.columns.batch_rows import failed_rows, take
 from beam_batch_predict.sinks.columns.layout import (
@@ -66,27 +66,27 @@ class JsonLineRecords:
         return Rows((), lambda _: self.error_lines(batch))
 
     def schema(self, layout: Layout, taken: Layout = ()) -> Schema:
-        """No columns."""
+        """Return no columns: each record names its fields."""
         return Schema((), ())
 
     def empty(self, layout: Layout) -> Layout:
-        """No columns."""
+        """Return no columns: each record names its fields."""
         return ()
 
     def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
-        """Always."""
+        """Return True: there is no schema."""
         return True
 
     def writer(self, file: BinaryIO, schema: Schema) -> BytesWriter:
-        """Begin with nothing."""
+        """Begin a file without a header."""
         return BytesWriter(file, schema)
 
     def header(self, schema: Schema) -> bytes:
-        """None: each record has the names of its fields."""
+        """Return nothing: each record names its fields."""
         return b""
 
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
-        """The same text."""
+        """Yield the same text."""
         for block in blocks(file):
             yield Rows((), partial(_same, block))
 
@@ -153,7 +153,7 @@ class JsonLineRecords:
         return [*head, b', "prediction": ', *row_pieces(group.columns, self._non_finite), b"}\n"]
 
     def _identity_pieces(self, batch: InstanceBatch, rows: Sequence[int]) -> list[Piece]:
-        """What is before the prediction or the error: the key, or instance and fields."""
+        """The text before the prediction or the error: the key, or the instance and fields."""
         keys = take(batch.keys, rows)
         if keys is not None and (batch.keyed_by_user or None not in keys):
             return [b'{"key": ', *column_pieces(keys, self._non_finite)]
@@ -171,15 +171,15 @@ class JsonLineRecords:
             return instances.pieces(self._non_finite)
         try:
             return column_pieces(instances, self._non_finite)
-        except (TypeError, ValueError, RecursionError):  # one of them has no form in JSON
+        except (TypeError, ValueError, RecursionError):  # JSON cannot represent one of them
             return [[self._instance_text(instance) for instance in instances]]
 
     def _instance_text(self, instance: Any) -> bytes:
-        """An instance as JSON; of a row that failed, perhaps its text in Python as a string."""
+        """An instance as JSON; if JSON cannot represent it, its text in Python as a string."""
         try:
             return dumps(instance, self._non_finite)
         except (TypeError, ValueError, RecursionError):
-            return dumps(words_for(instance))
+            return dumps(fallback_text(instance))
 
     def _attached_pieces(self, attached: Sequence[Mapping[str, Any]] | None) -> list[Piece]:
         if attached is None:
@@ -211,7 +211,7 @@ def _same(block: bytes, schema: Schema) -> bytes:
 
 
 def prediction_records(batch: InstanceBatch) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows that were predicted as (position, record), in values of JSON."""
+    """The rows that were predicted as (position, record); records are JSON values."""
     for group in batch.predictions:
         for row, value in zip(group.rows, row_values(group.columns), strict=True):
             yield row, {**_record(batch, row), "prediction": value}

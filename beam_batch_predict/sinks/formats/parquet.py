@@ -35,7 +35,7 @@ __all__ = ["ParquetRecords"]
 
 ROW_GROUP_ROWS = 128 * 1024
 ROW_GROUP_BYTES = 32 * 1024 * 1024
-"""A row group ends with the row that reaches one of these; one group is held in memory."""
+"""A row group ends with the row that reaches one of these limits; one group is in memory."""
 
 READ_ROWS = 1024
 
@@ -71,7 +71,7 @@ class ParquetRecords:
         return empty_layout(layout, self._shape)
 
     def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
-        """Whether it is one file, with the same columns."""
+        """Whether there is one file, with the same columns."""
         return list(written) == [schema]
 
     def writer(self, file: BinaryIO, schema: Schema) -> ParquetWriter:
@@ -84,13 +84,14 @@ class ParquetRecords:
         )
 
     def header(self, schema: Schema) -> bytes:
-        """None: each file has its schema."""
+        """Return nothing: each file has its schema."""
         return b""
 
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
-        """The rows of a file."""
+        """Yield the rows of a file."""
         with pq.ParquetFile(file) as content:
-            for group in range(content.num_row_groups):  # Arrow keeps all that it reads in one call
+            # Arrow keeps in memory all that it reads in one call.
+            for group in range(content.num_row_groups):
                 for batch in content.iter_batches(READ_ROWS, row_groups=[group]):
                     yield self._rows(self.typed(batch, schema.layout))
 
@@ -100,7 +101,7 @@ class ParquetRecords:
         return nested(schema, list(map(_stored, arrays)))
 
     def typed(self, batch: pa.RecordBatch, layout: Layout) -> TypedRows:
-        """Rows read from a file, as they were before they were written."""
+        """Convert rows that were read from a file to the rows that were written."""
         arrays = zip(unnested(layout, batch.columns), layout, strict=True)
         restored = [_restored(array, arrow_type(type_of(column))) for array, column in arrays]
         return TypedRows(layout, tuple(restored), batch.num_rows)
@@ -110,7 +111,7 @@ class ParquetRecords:
 
 
 class ParquetWriter:
-    """Writes rows in groups, which end at the same rows whatever the pieces they come in."""
+    """Writes rows in groups, which do not depend on the pieces in which the rows are written."""
 
     def __init__(self, file: BinaryIO, schema: Schema, arrow: pa.Schema) -> None:
         self._schema = schema
@@ -150,7 +151,7 @@ class ParquetWriter:
 
 
 def _row_bytes(array: pa.Array) -> NDArray[np.int64]:
-    """How many bytes each value has, by the values only."""
+    """The number of bytes of each value, which depends only on the values."""
     kind = array.type
     if pa.types.is_struct(kind):
         return sum(map(_row_bytes, array.flatten()), np.ones(len(array), np.int64))
@@ -177,7 +178,7 @@ def _has_strings(of: pa.DataType) -> bool:
 
 
 def _stored(array: pa.Array) -> pa.Array:
-    """An array as it is written."""
+    """Convert an array to the types of the file."""
     if not _has_strings(array.type):
         return array
     if _is_string(array.type):
@@ -186,7 +187,7 @@ def _stored(array: pa.Array) -> pa.Array:
 
 
 def _restored(array: pa.Array, of: pa.DataType) -> pa.Array:
-    """An array as it was before it was written."""
+    """Convert an array of the file to the types that it had before."""
     if not _has_strings(of):
         return array.cast(of)
     if of == NULL:

@@ -99,7 +99,7 @@ class ExampleRecords:
         return Schema(layout, column_names(layout, used))
 
     def empty(self, layout: Layout) -> Layout:
-        """The same layout: a file without rows has no features."""
+        """Return the same layout: a file without rows has no features."""
         return layout
 
     def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
@@ -112,15 +112,15 @@ class ExampleRecords:
         )
 
     def writer(self, file: BinaryIO, schema: Schema) -> BytesWriter:
-        """Begin with nothing."""
+        """Begin a file without a header."""
         return BytesWriter(file, schema)
 
     def header(self, schema: Schema) -> bytes:
-        """None: each record has the names of its features."""
+        """Return nothing: each record names its features."""
         return b""
 
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
-        """The records of a file."""
+        """Yield the records of a file."""
         for records in _blocks_of_records(file):
             yield Rows(schema.layout, partial(_rewritten, records, schema))
 
@@ -199,12 +199,12 @@ def _records(features: _Features, count: int, schema: Schema) -> bytes:
 
 
 def _exact_key(key: Any) -> Any:
-    """A key as a feature can hold it: floats of 32 bits would make keys equal, so text."""
+    """Convert a key to text if necessary: as floats of 32 bits, different keys could be equal."""
     return dumps(key).decode() if isinstance(key, float) else key
 
 
 def _taken_apart(instances: Sequence[Any]) -> tuple[_Features, Sequence[Any]]:
-    """The features of instances that are Examples, and the instances that are not."""
+    """Separate the features of instances that are Examples from the other instances."""
     rows = [row for row, value in enumerate(instances) if is_example(value)]
     columns = example_columns([instances[row] for row in rows])
     fields = {
@@ -216,7 +216,7 @@ def _taken_apart(instances: Sequence[Any]) -> tuple[_Features, Sequence[Any]]:
 
 
 def _spread(values: Values, rows: Sequence[int], count: int) -> Values:
-    """The values of some rows, nothing for the others."""
+    """The values of some rows, no values for the others."""
     if len(rows) == count:
         return values
     listed = values.tolist() if isinstance(values, np.ndarray) else values
@@ -225,7 +225,7 @@ def _spread(values: Values, rows: Sequence[int], count: int) -> Values:
 
 
 def _blocks_of_records(file: BinaryIO) -> Iterator[list[bytes]]:
-    """The records of a file that this module wrote, some at a time."""
+    """Yield the records of a file that this module wrote, some at a time."""
     records: list[bytes] = []
     size = 0
     while head := file.read(HEAD.size):
@@ -240,7 +240,7 @@ def _blocks_of_records(file: BinaryIO) -> Iterator[list[bytes]]:
 
 
 def _rewritten(records: Sequence[bytes], old: Schema, schema: Schema) -> bytes:
-    """Records of one schema in another."""
+    """Convert records of one schema to another."""
     if ExampleRecords().fits([old], schema):
         return framed(records)
     columns = example_columns(records)

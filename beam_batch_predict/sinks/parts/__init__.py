@@ -1,1 +1,1 @@
-"""Parts: what is written for one chunk."""
+"""Parts: the files that are written for one chunk."""

@@ -1,4 +1,4 @@
-"""The check that parts contain each row of the input once."""
+"""Check that parts contain each row of the input once."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ __all__ = ["check_parts", "complete_chunks"]
 
 
 def check_parts(parts: Iterable[Part], planned_input: bool = False) -> list[Part]:
-    """The parts that make up the whole input, in its order.
+    """Return the parts that together are the whole input, in its order.
 
-    Of parts with the same rows, which retries may leave, one is taken.
+    If retries have left several parts with the same rows, one of them is used.
 
     Args:
         parts: every part that was written.
@@ -28,29 +28,29 @@ def check_parts(parts: Iterable[Part], planned_input: bool = False) -> list[Part
     planned = [part for part in given if part.chunk >= 0]
     unplanned = sorted((part for part in given if part.chunk < 0), key=lambda p: p.predictions.uri)
     if planned_input and not planned:
-        raise LostRowsError("no chunk of the input left a part; nothing was published")
-    taken: list[Part] = []
+        raise LostRowsError("no chunk of the input has a part; nothing was published")
+    chosen: list[Part] = []
     done = set()
     for number, group in _by_chunk(planned):
-        taken += _check_chunk(number, group)
+        chosen += _check_chunk(number, group)
         done.add(number)
     expected = {part.chunks for part in planned}
     if len(expected) > 1:
         raise LostRowsError(
-            f"parts of different plans came together, of {sorted(expected)} chunks; "
+            f"the parts are of different plans with {sorted(expected)} chunks; "
             "nothing was published"
         )
     if planned and done != set(range(max(expected))):
         missing = sorted(set(range(max(expected))) - done)
         raise LostRowsError(
-            f"of {max(expected)} chunks {len(missing)} left no part, such as {missing[:1]}; "
+            f"{len(missing)} of {max(expected)} chunks have no part; the first is {missing[0]}; "
             "nothing was published"
         )
-    return taken + unplanned
+    return chosen + unplanned
 
 
 def complete_chunks(parts: Iterable[Part]) -> set[int]:
-    """The chunks of which all rows are in parts."""
+    """Return the chunks all of whose rows are in parts."""
     planned = [part for part in parts if part.chunk >= 0]
     return {number for number, group in _by_chunk(planned) if _tiles(group) is not None}
 
@@ -67,17 +67,18 @@ def _check_chunk(number: int, parts: Sequence[Part]) -> list[Part]:
     if tiles is None:
         rows = sorted((part.first_row, part.first_row + part.rows) for part in parts)
         raise LostRowsError(
-            f"chunk {number} is incomplete: its parts have the rows {rows[:5]}, and those do not "
-            "follow each other to its end; nothing was published"
+            f"chunk {number} is incomplete: its parts have the rows {rows[:5]}, which have "
+            "gaps, overlap or do not reach its end; nothing was published"
         )
     return tiles
 
 
 def _tiles(parts: Iterable[Part]) -> list[Part] | None:
-    """Parts of one chunk that follow each other without gap or overlap, to its end.
+    """Return parts that cover a chunk to its end without gap or overlap.
 
-    Attempts that broke off may have left parts of any rows. Of several parts that begin at the
-    same row, this takes the longest from which others lead to the end. None if none does.
+    Attempts that broke off may have left parts of any rows. Of several parts that begin at the same
+    row, the longest is used that other parts continue to the end. None if there is no such
+    sequence.
     """
     starts: dict[int, list[Part]] = defaultdict(list)
     for part in sorted(parts, key=lambda part: (part.rows, part.last)):
@@ -86,7 +87,7 @@ def _tiles(parts: Iterable[Part]) -> list[Part] | None:
     tiles: list[Part] = []
     row = 0
     while not (tiles and tiles[-1].last):
-        # Each part is tried once: a row from which none leads on is left without parts.
+        # Each part is tried once: it is removed if no other part continues it to the end.
         if starts[row]:
             tiles.append(starts[row].pop())
             row += tiles[-1].rows

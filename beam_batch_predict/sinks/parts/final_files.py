@@ -21,11 +21,11 @@ __all__ = ["FileForm", "FinalFiles", "WholeFile", "final_files"]
 
 
 class WholeFile(NamedTuple):
-    """A file as it will be published, still in the directory of parts.
+    """A file with its final content, still in the directory of parts.
 
     Attributes:
         file: the file.
-        rows: how many it has.
+        rows: the number of its rows.
         chunk: the chunk that it was made from; -1 outside a plan.
     """
 
@@ -48,17 +48,17 @@ class FileForm(NamedTuple):
     schema: Schema
 
     def is_published(self, source: _Source) -> bool:
-        """Whether a part's file has this form, as usual; publication then only moves it."""
+        """Whether a part's file has this form; then publication only moves it."""
         return _fits(self, tuple(section.layout for section in source.sections))
 
     def empty_file(self) -> bytes:
-        """A file without rows."""
+        """The content of a file without rows."""
         content = io.BytesIO()
         self.format.writer(content, self.schema).close()
         return content.getvalue()
 
     def header(self) -> bytes:
-        """The file of the names of the columns; empty where each file has them."""
+        """The content of a file with the names of the columns; empty if each file has the names."""
         return self.format.header(self.schema)
 
 
@@ -69,7 +69,7 @@ class FinalFiles(NamedTuple):
     form: FileForm
 
     def files(self) -> list[WholeFile]:
-        """Files in that form, one a chunk, written again where parts differ from it."""
+        """Make files in that form, one for each chunk; write parts of another form again."""
         return [_whole(chunk, self.form) for chunk in _by_chunk(self.sources)]
 
 
@@ -78,7 +78,7 @@ def final_files(parts: Sequence[Part], output: OutputSettings) -> tuple[FinalFil
 
     Args:
         parts: complete and in order, as `check_parts` returns them.
-        output: what the files hold.
+        output: the settings of the files.
     """
     predictions = [
         _Source(p.chunk, p.predictions, p.rows - p.failed, p.prediction_sections) for p in parts
@@ -121,7 +121,7 @@ def _layouts(sources: Iterable[_Source]) -> Iterable[Layout]:
 
 
 def _by_chunk(sources: Iterable[_Source]) -> list[list[_Source]]:
-    """Sources with a file: those of one chunk together, each one outside a plan alone."""
+    """Group sources that have a file, by chunk; each source outside a plan is a group."""
     groups: list[list[_Source]] = []
     for source in sources:
         if source.file == NO_FILE:
@@ -134,7 +134,7 @@ def _by_chunk(sources: Iterable[_Source]) -> list[list[_Source]]:
 
 
 def _whole(sources: Sequence[_Source], form: FileForm) -> WholeFile:
-    """One file for a chunk: that of its only part, or the files of its parts as one."""
+    """Make one file of a chunk: the file of its only part, or the files of its parts as one."""
     rows = sum(source.rows for source in sources)
     first = sources[0]
     if len(sources) == 1 and form.is_published(first):

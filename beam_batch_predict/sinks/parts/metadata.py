@@ -1,6 +1,6 @@
-"""Part metadata: a file beside each part that describes it.
+"""Part metadata: a file next to each part that describes the part.
 
-`<name of the part>.part` is written when the files of the part are whole: the part is done.
+`<name of the part>.part` is written when the files of the part are whole. Then the part is done.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ _METADATA = re.compile(r"chunk-(\d+)-rows-\d+-\d+\.part")
 
 
 def chunk_of_metadata(uri: str) -> int | None:
-    """The chunk of the part whose metadata file has this name; None for another name.
+    """Return the chunk of the part whose metadata file has this name.
+
+    The result is None for another name.
 
     Example:
         >>> chunk_of_metadata("out/_parts/run/chunk-000007-rows-0-150.part")
@@ -51,7 +53,7 @@ def chunk_of_metadata(uri: str) -> int | None:
 
 
 def write_part_metadata(part: Part, directory: str) -> None:
-    """Write the metadata of a part whose files are whole, if its chunk is of a plan."""
+    """Write the metadata of a part whose files are whole, if its chunk belongs to a plan."""
     if part.chunk < 0:
         return
     files.write_file(_metadata_uri(part, directory), json.dumps(_to_json(part)).encode())
@@ -68,11 +70,11 @@ def _metadata_uri(part: Part, directory: str) -> str:
 
 
 def read_parts(directory: str, without: Iterable[int] = ()) -> list[Part]:
-    """The parts that have metadata.
+    """Return the parts that have metadata.
 
     Args:
-        directory: of the parts.
-        without: chunks to leave out.
+        directory: the directory of the parts.
+        without: the chunks to leave out.
     """
     left_out = set(without)
     uris = [
@@ -89,9 +91,9 @@ def read_parts(directory: str, without: Iterable[int] = ()) -> list[Part]:
 
 
 def intact_parts(directory: str) -> list[Part]:
-    """The parts whose files exist and have not changed; removes the metadata of the others.
+    """Return the parts whose files exist and have not changed; remove the metadata of the others.
 
-    Local files are read: a machine that crashed may have lost what it wrote last.
+    Local files are read to check this: a machine that crashed may have lost its last writes.
     """
     sizes = {file.uri: file.size for file in files.match_in(directory, "chunk-*")}
     intact = []
@@ -144,7 +146,7 @@ def _from_json(value: Mapping[str, Any], directory: str) -> Part:
 
 
 def _file_to_json(file: PartFile) -> dict[str, Any] | None:
-    """A file by its name without the directory, which may be moved."""
+    """Convert a file to JSON, without the directory, because that may be moved."""
     return {**file._asdict(), "uri": file.uri.rpartition("/")[2]} if file.uri else None
 
 

@@ -3,8 +3,8 @@
 A part is written under another name and then moved to a name made from its chunk and its
 rows only, so that a chunk processed twice leaves the same files once. Usually a part is a whole
 chunk. If a runner spreads the batches of a chunk over several bundles, each bundle writes parts
-of the consecutive rows that it gets. The part metadata comes last: a resumed run takes a part
-that has it as done.
+of the consecutive rows that it gets. The part metadata is written last: in a resumed run, a part
+with metadata is done.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class PartFile(NamedTuple):
     """A file of a part.
 
     Attributes:
-        uri: empty where there is none.
-        size: its bytes.
-        sha256: of its bytes, in hexadecimal.
+        uri: its URI; empty if there is no file.
+        size: the number of its bytes.
+        sha256: the SHA-256 of its bytes, in hexadecimal.
     """
 
     uri: str = ""
@@ -54,24 +54,24 @@ NO_FILE = PartFile()
 
 
 class Part(NamedTuple):
-    """Consecutive rows of one chunk, written.
+    """Consecutive rows of one chunk whose outcomes have been written.
 
     Attributes:
-        chunk: number of the chunk; -1 for rows outside a plan.
-        chunks: how many chunks the plan has.
-        first_row: number of the first row in the chunk.
-        rows: how many rows, predicted and failed.
+        chunk: the number of the chunk; -1 for rows outside a plan.
+        chunks: the number of chunks in the plan.
+        first_row: the number of the first row in the chunk.
+        rows: the number of rows, predicted and failed.
         last: whether the chunk ends with this part.
         predictions: the file of predictions; `NO_FILE` where no row was predicted.
         errors: the file of errors; `NO_FILE` where no row failed.
-        failed: how many of the rows failed.
-        source_failures: files that could not be read, or not to the end.
-        seconds: time that its worker took.
-        prediction_sections: the columns of the file of predictions, section by section;
-            without a file, those that it would have.
+        failed: the number of rows that failed.
+        source_failures: the files that could not be read to their end.
+        seconds: the time that its worker needed.
+        prediction_sections: the columns of the file of predictions, section by section; without a
+            file, the columns that it would have.
         error_sections: the same for the file of errors.
         error_groups: the rows that failed, by cause.
-        locations: of its first and its last row in the input; empty without rows.
+        locations: the locations of its first and last row in the input; empty without rows.
     """
 
     chunk: int
@@ -91,9 +91,9 @@ class Part(NamedTuple):
 
 
 def part_name(chunk: int, first_row: int, next_row: int) -> str:
-    """The beginning of the names of a part's files, made from its rows only.
+    """Return the beginning of the names of a part's files, made from its rows only.
 
-    It has both ends, because another attempt may get more or fewer rows of the chunk.
+    The name has both ends, because another attempt may get more or fewer rows of the chunk.
 
     Example:
         >>> part_name(7, 0, 150)
@@ -106,10 +106,10 @@ class PartWriter:
     """Writes the batches of one chunk, which come in row order.
 
     Args:
-        directory: where parts go.
-        first: the first batch, which `write` writes.
-        output: what the files hold.
-        since: when work on the part began, by `time.perf_counter()`.
+        directory: the directory of the parts.
+        first: the first batch; `write` writes it.
+        output: the settings of the files.
+        since: the time at which work on the part began, by `time.perf_counter()`.
     """
 
     def __init__(
@@ -177,7 +177,7 @@ class PartWriter:
         )
 
     def abandon(self) -> None:
-        """Remove the files: the bundle failed and will be tried again."""
+        """Remove the files: the bundle failed and will be retried."""
         self._predictions.abandon()
         self._errors.abandon()
 
@@ -195,7 +195,7 @@ def _check_outcomes(batch: InstanceBatch) -> None:
 
 
 def _is_whole(batch: InstanceBatch) -> bool:
-    """Whether consecutive ranges of rows make up the batch: the usual case."""
+    """Return whether consecutive ranges of rows cover the batch: the usual case."""
     row = 0
     for group in batch.predictions:
         if not isinstance(group.rows, range) or group.rows.start != row:
@@ -268,7 +268,7 @@ class _Table:
 
 
 def new_file(directory: str) -> NewFile:
-    """A new file of a part; `commit_file` names it."""
+    """Return a new file of a part; `commit_file` names it."""
     return NewFile(files.join(directory, uuid.uuid4().hex))
 
 

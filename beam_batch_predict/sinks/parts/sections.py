@@ -1,6 +1,6 @@
 """Sections: files inside one file, one after the other, each with its own schema.
 
-A part has one section, unless rows with more columns came while it was written.
+A part has one section, unless later rows have more columns.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Section(NamedTuple):
 
     Attributes:
         layout: their columns.
-        size: their bytes.
+        size: the number of their bytes.
     """
 
     layout: Layout
@@ -33,13 +33,13 @@ class SectionWriter:
 
     Args:
         file: the file; it is not closed.
-        record_format: how rows are written.
-        schema: of the section.
+        record_format: the format in which rows are written.
+        schema: the schema of the section.
     """
 
     def __init__(self, file: BinaryIO, record_format: RecordFormat, schema: Schema) -> None:
         self.layout = schema.layout
-        self._window = _Behind(file)
+        self._window = _AppendedFile(file)
         self._writer = record_format.writer(cast(BinaryIO, self._window), schema)
 
     def write(self, rows: Rows) -> None:
@@ -54,7 +54,7 @@ class SectionWriter:
     def abandon(self) -> None:
         """Drop the section; the file may be closed already."""
         self._window.discard()
-        with contextlib.suppress(Exception):  # as after a failed close
+        with contextlib.suppress(Exception):  # for example after a failed close
             self._writer.close()
 
     def __enter__(self) -> SectionWriter:
@@ -78,13 +78,13 @@ def copy_sections(
     """
     start = 0
     for layout, size in sections:
-        window = io.BufferedReader(_Within(file, start, size), min(max(size, 1), 2**16))
+        window = io.BufferedReader(_FileRange(file, start, size), min(max(size, 1), 2**16))
         for rows in record_format.rows(window, record_format.schema(layout)):
             to.write(rows)
         start += size
 
 
-class _Behind(io.RawIOBase):
+class _AppendedFile(io.RawIOBase):
     """The bytes added to the end of a file, as a file of its own."""
 
     def __init__(self, file: BinaryIO) -> None:
@@ -102,13 +102,13 @@ class _Behind(io.RawIOBase):
         return self._size
 
     def write(self, content: Any) -> int:
-        # Arrow passes buffers of its own; some file systems take only bytes.
+        # Arrow passes buffers of its own; some file systems accept only bytes.
         self._file.write(bytes(content))
         self._size += len(content)
         return len(content)
 
 
-class _Within(io.RawIOBase):
+class _FileRange(io.RawIOBase):
     """A range of bytes of a file, as a file of its own."""
 
     def __init__(self, file: BinaryIO, start: int, size: int) -> None:

@@ -1,8 +1,8 @@
 """Parts to tables: each part loaded once and counted, both tables made or none.
 
 Files are loaded into tables with other names, which are then copied: a copy exists whole or not
-at all. The id of a BigQuery job is made from the run and from what the job does. So a resumed
-run finds the jobs of earlier attempts, and BigQuery does none of them twice.
+at all. The id of a BigQuery job is made from the run and the task of the job. So a resumed run
+finds the jobs of earlier attempts, and BigQuery does no task twice.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ MOST_FIELDS = 10_000
 UPLOADS_AT_ONCE = 4
 
 MOST_FAILURES = 5
-"""Of one step, for transient reasons."""
+"""The most transient failures of one step."""
 
 WAIT_SECONDS = 1.0
 LONGEST_WAIT = 30.0
-"""Before the next attempt of a job: see `retries.waits`."""
+"""Seconds before the next attempt of a job: see `retries.waits`."""
 
 CODES = {
     "accessDenied": Code.PERMISSION_DENIED,
@@ -76,7 +76,7 @@ def load_tables(parts: Sequence[Part], tables: OutputTables, run: str) -> list[P
 
     Args:
         parts: complete and in order, as `check_parts` returns them.
-        tables: to make.
+        tables: the tables to make.
         run: the name of the run, which no other run has.
 
     Returns:
@@ -100,8 +100,8 @@ class _Target(NamedTuple):
     Attributes:
         final: its id.
         fields: its schema.
-        files: that are loaded into it.
-        digest: of schema and files.
+        files: the files to load into it.
+        digest: the digest of its schema and files.
     """
 
     final: str
@@ -115,7 +115,7 @@ class _Target(NamedTuple):
 
     @property
     def aside(self) -> str:
-        """The table into which files are loaded, copied when it is whole."""
+        """The table into which files are loaded; it is copied when it is whole."""
         return f"{self.final}_loading_{self.digest}"
 
 
@@ -135,7 +135,7 @@ def _target(final: str, schema: Any, kind: FinalFiles) -> _Target:
     fields = fields_of(schema)
     if count_fields(fields) > MOST_FIELDS:
         raise DestinationError(
-            f"the rows have {count_fields(fields)} fields: BigQuery takes {MOST_FIELDS}",
+            f"the rows have {count_fields(fields)} fields: BigQuery allows {MOST_FIELDS}",
             "write files, or name the fields to send with includedFields",
         )
     digest = hashlib.sha256(repr((fields, parts)).encode()).hexdigest()[:12]
@@ -151,7 +151,7 @@ class _Loader:
         self._location = self._dataset.location
 
     def is_copied(self, target: _Target) -> bool:
-        """Whether an earlier attempt has copied the table to its name."""
+        """Return whether an earlier attempt has copied the table to its name."""
         from google.api_core.exceptions import NotFound
 
         for attempt in itertools.count():
@@ -173,7 +173,7 @@ class _Loader:
                         refuse_existing(self._client, target.final)
                 for target in targets:
                     self._load_aside(target)
-                for target in reversed(targets):  # predictions last: if they exist, all does
+                for target in reversed(targets):  # predictions last: they show that both exist
                     self._copy(target)
         finally:
             for target in targets:
@@ -222,7 +222,7 @@ class _Loader:
             return self._start_load(job_id, target, [file.uri for file in batch])
 
         def is_in_table(job: LoadJob) -> bool:
-            # A table that was removed and made again has none of the rows loaded before.
+            # A table that was deleted and created again does not have the rows loaded before.
             return bool(job.created >= table.created)
 
         what = batch[0].uri if len(batch) == 1 else f"{len(batch)} files, from {batch[0].uri} on,"
@@ -269,7 +269,7 @@ class _Loader:
         table = self._client.get_table(target.final)
         changed = []
         if table.expires is not None and self._dataset.default_table_expiration_ms is None:
-            table.expires = None  # that of the loaded table
+            table.expires = None  # the copy has the schema of the loaded table
             changed.append("expires")
         if table.labels != self._tables.labels:
             table.labels = dict(self._tables.labels)
@@ -278,7 +278,7 @@ class _Loader:
             self._client.update_table(table, changed)
 
     def _configured(self, config: Config) -> Config:
-        """A configuration of a job, with the key and the labels of what it makes."""
+        """Add the key and the labels of the table to the configuration of a job."""
         config.destination_encryption_configuration = self._tables.encryption
         config.labels = dict(self._tables.labels)
         return config
@@ -291,10 +291,10 @@ class _Loader:
         is_valid: Callable[[Job], bool],
         what: str,
     ) -> Job:
-        """The job of this or an earlier attempt that has succeeded.
+        """Return the job that has succeeded, of this or an earlier attempt.
 
         Raises:
-            DestinationError: none can succeed.
+            DestinationError: no attempt can succeed.
         """
         failures, pauses = 0, waits(WAIT_SECONDS, LONGEST_WAIT)
         for attempt in itertools.count():
@@ -313,7 +313,7 @@ class _Loader:
         raise AssertionError
 
     def _started(self, job_id: str, start: Callable[[str], Job]) -> tuple[Job, bool]:
-        """A job, and whether this call started it."""
+        """Return a job, and whether this call started it."""
         from google.api_core.exceptions import Conflict, GoogleAPIError, NotFound
 
         try:
@@ -329,7 +329,7 @@ class _Loader:
             raise
 
     def _failure(self, job: Any, what: str) -> _Failure | None:
-        """Wait for a job; the reason if it fails."""
+        """Wait for a job; return the reason if it fails."""
         from google.api_core.exceptions import GoogleAPICallError
 
         try:
@@ -362,7 +362,7 @@ class _Failure(NamedTuple):
 
 
 def _batches(parts: Sequence[PublishedFile]) -> list[Sequence[PublishedFile]]:
-    """The files of each load job: many of a bucket, or one that is uploaded."""
+    """Group files for load jobs: many files of a bucket, or one file that is uploaded."""
     size = MOST_URIS if parts and is_cloud_storage(parts[0].uri) else 1
     return [parts[start : start + size] for start in range(0, len(parts), size)]
 
@@ -377,7 +377,7 @@ def _load_config(target: _Target) -> LoadJobConfig:
     )
 
     options = ParquetOptions()  # type: ignore[no-untyped-call]
-    options.enable_list_inference = True  # lists are REPEATED, not STRUCTs with a `list`
+    options.enable_list_inference = True  # lists become REPEATED, not a STRUCT with a `list`
     config = LoadJobConfig(
         source_format=SourceFormat.PARQUET,
         schema=target.fields,
@@ -390,7 +390,7 @@ def _load_config(target: _Target) -> LoadJobConfig:
 
 @contextlib.contextmanager
 def _reported(what: str) -> Iterator[None]:
-    """Log a failure to clean up, and do not raise it."""
+    """Log a failure of cleaning up instead of raising it."""
     from google.api_core.exceptions import GoogleAPIError
 
     try:

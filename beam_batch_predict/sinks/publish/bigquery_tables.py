@@ -41,18 +41,18 @@ _HINTS = {
 
 @dataclasses.dataclass(frozen=True)
 class OutputTables:
-    """Where the predictions and the errors of a run go.
+    """The tables of the predictions and the errors of a run.
 
     Attributes:
-        project: of the dataset.
-        dataset: of both tables.
+        project: the project of the dataset.
+        dataset: the dataset of both tables.
         predictions: the name of the table of predictions.
         errors: the name of the table of errors.
         new_dataset: whether the run makes the dataset.
-        location: where, if it does; BigQuery's default if empty.
-        kms_key_name: what tables are encrypted with; their dataset's key if empty.
-        labels: of the tables, and of the jobs that make them.
-        clients: how to reach BigQuery.
+        location: the location of a new dataset; BigQuery's default if empty.
+        kms_key_name: the key that encrypts the tables; the key of their dataset if empty.
+        labels: the labels of the tables, and of the jobs that make them.
+        clients: makes the clients of BigQuery.
     """
 
     project: str
@@ -67,26 +67,26 @@ class OutputTables:
 
     @property
     def dataset_id(self) -> str:
-        """The dataset, as Google's clients take it."""
+        """The name of the dataset for Google's clients."""
         return f"{self.project}.{self.dataset}"
 
     def table_id(self, name: str) -> str:
-        """A table of the dataset, as Google's clients take it."""
+        """Return the name of a table of the dataset for Google's clients."""
         return f"{self.dataset_id}.{name}"
 
     @property
     def encryption(self) -> EncryptionConfiguration | None:
-        """The key, as Google's clients take it; None for that of the dataset."""
+        """The key for Google's clients; None for the key of the dataset."""
         from google.cloud.bigquery import EncryptionConfiguration
 
         return EncryptionConfiguration(self.kms_key_name) if self.kms_key_name else None
 
     @contextlib.contextmanager
     def client(self) -> Iterator[Client]:
-        """A client, whose errors become `DestinationError`.
+        """Make a client whose errors become `DestinationError`.
 
         Raises:
-            DestinationError: an error of BigQuery, with the dataset and what to do.
+            DestinationError: an error of BigQuery, with the dataset and advice.
         """
         what = f"bq://{self.dataset_id} cannot be written"
         with google_errors(what, DestinationError, _HINTS):
@@ -98,10 +98,10 @@ class OutputTables:
 def output_tables(
     destination: BigQueryDestination, display_name: str, create_time: datetime.datetime
 ) -> OutputTables:
-    """The tables of one run.
+    """Return the tables of one run.
 
     With a project only, `predictions` and `errors` in a dataset of their own; with a dataset,
-    names that end in the time; with a table, that and `<table>_errors`, as the service names it.
+    names that end in the time; with a table, this table and `<table>_errors`, like the service.
 
     Example:
         >>> time = datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)
@@ -127,12 +127,12 @@ def output_tables(
 def prepare_tables(tables: OutputTables, directory: str) -> None:
     """Make the dataset if the run has its own, and check that the tables can be made.
 
-    A file of one row is loaded as the results will be. This checks permissions, and whether the
-    locations of the bucket and the dataset fit.
+    A file of one row is loaded in the same way as the results later. This checks permissions, and
+    whether the locations of the bucket and the dataset fit.
 
     Args:
-        tables: of the run.
-        directory: of the run, below which its parts will be.
+        tables: the tables of the run.
+        directory: the directory of the run, below which its parts will be.
 
     Raises:
         DestinationError: there is no such dataset, a table exists, or the load fails.
@@ -160,7 +160,7 @@ def refuse_existing(client: Client, table_id: str) -> None:
 
 
 def is_table(client: Client, table_id: str) -> bool:
-    """Whether a table exists."""
+    """Return whether a table exists."""
     from google.api_core.exceptions import NotFound
 
     try:
@@ -217,5 +217,5 @@ def _probe(client: Client, tables: OutputTables, dataset: Dataset, directory: st
 
 
 def expiration() -> datetime.datetime:
-    """When an intermediate table expires if it is not removed."""
+    """Return the time at which an intermediate table expires if it is not removed."""
     return datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=1)

@@ -16,7 +16,7 @@ from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.sinks.error_summary.groups import merge_groups
 from beam_batch_predict.sinks.error_summary.stats import stats_lines
 from beam_batch_predict.sinks.formats.by_name import record_formats
-from beam_batch_predict.sinks.naming import JOB_RECORD, MANIFEST, naming_of
+from beam_batch_predict.sinks.naming import JOB_RESOURCE, MANIFEST, naming_of
 from beam_batch_predict.sinks.parts.final_files import WholeFile, final_files
 from beam_batch_predict.sinks.parts.part import Part, PartFile, commit_file
 from beam_batch_predict.spec import FileNames, OutputSettings
@@ -46,10 +46,10 @@ class PublishedFile(NamedTuple):
     """A file of the output, or a table.
 
     Attributes:
-        uri: of the file.
-        rows: how many it has.
-        size: its bytes; 0 of a table.
-        sha256: of its bytes, in hexadecimal; empty of a table.
+        uri: its URI.
+        rows: the number of its rows.
+        size: the number of its bytes; 0 for a table.
+        sha256: the SHA-256 of its bytes, in hexadecimal; empty for a table.
         chunk: the chunk that it was made from; -1 if it is not of one chunk.
     """
 
@@ -73,9 +73,9 @@ def publish(
 
     Args:
         parts: complete and in order, as `check_parts` returns them.
-        directory: where the files go.
-        parts_directory: where the parts are.
-        output: what the files hold, and what their names are.
+        directory: the output directory.
+        parts_directory: the directory of the parts.
+        output: the settings of the files, with the form of their names.
 
     Returns:
         The files: predictions in order, then errors in order, then header and statistics.
@@ -101,7 +101,7 @@ _Publication = list[tuple[str, PublishedFile]]
 
 
 def _prepare(parts: Sequence[Part], parts_directory: str, output: OutputSettings) -> _Publication:
-    """The files to publish, with their names in the output directory."""
+    """Make the files to publish, and give each its name in the output directory."""
 
     def aside(name: str, content: bytes) -> WholeFile:
         return _write_aside(files.join(parts_directory, name), content)
@@ -133,7 +133,7 @@ def _to_publish(whole: WholeFile, uri: str) -> tuple[str, PublishedFile]:
 
 
 def _write_aside(uri: str, content: bytes) -> WholeFile:
-    """Write a file that is not of a chunk, beside the parts."""
+    """Write a file that belongs to no chunk into the directory of the parts."""
     file = files.NewFile(uri)
     try:
         file.write(content)
@@ -172,7 +172,7 @@ def _claim(
             f"another run publishes in {directory}",
             _ANOTHER_DIRECTORY,
         )
-    # Written before the first file moves: published files are then those of this run.
+    # Written before the first file moves: then all published files belong to this run.
     if not has_publication(parts_directory):
         try:
             refuse_published(directory, names)
@@ -216,8 +216,8 @@ def _move(sources: Sequence[str], names: Sequence[str]) -> None:
 def show_errors_of_failure(parts: Sequence[Part], directory: str, output: OutputSettings) -> None:
     """Copy the errors of a failed run, which publishes nothing else, to its output directory.
 
-    A file is numbered by its chunk, so that several workers write the same. If a chunk has
-    several parts, the names of their files have the first row, too.
+    A file is numbered by its chunk, so that several workers write the same. If a chunk has several
+    parts, the names of their files also have the first row.
     """
     naming = naming_of(output.file_names)
     extension = record_formats(output).errors.extension
@@ -242,7 +242,7 @@ def _copy(source: PartFile, destination: str) -> None:
 
 
 def remove_errors_of_failure(directory: str, names: FileNames = FileNames.NUMBERED) -> None:
-    """Remove what `show_errors_of_failure` has copied."""
+    """Remove the files that `show_errors_of_failure` has copied."""
     for pattern in naming_of(names).error_patterns:
         files.delete(file.uri for file in files.match_in(directory, pattern))
 
@@ -254,10 +254,10 @@ def remove_parts(directory: str) -> None:
             files.delete([_claim_in(directory)])
             above, _, name = _claim_in(directory).rpartition("/")
             files.remove_asides(above, [name])
-            files.remove_asides(os.path.dirname(above), [JOB_RECORD, MANIFEST])
+            files.remove_asides(os.path.dirname(above), [JOB_RESOURCE, MANIFEST])
     if files.is_local(directory):
         shutil.rmtree(directory, ignore_errors=True)
-        with contextlib.suppress(OSError):  # another run has parts beside it
+        with contextlib.suppress(OSError):  # another run has parts in this directory
             os.rmdir(os.path.dirname(directory))
         return
     try:

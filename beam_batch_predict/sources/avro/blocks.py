@@ -1,6 +1,6 @@
 """The blocks of Avro object container files, from any byte on.
 
-Source of the form: https://avro.apache.org/docs/1.11.1/specification/#object-container-files:
+Source of the format: https://avro.apache.org/docs/1.11.1/specification/#object-container-files:
 a header that ends with a sync marker of 16 bytes, then blocks: the number of rows, the
 number of bytes, these bytes, and the same marker. A block belongs to the span that has its
 first byte, which follows the previous marker.
@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 LARGEST_BLOCK = 256 * 1024 * 1024
-"""Bytes that a block may have in the file."""
+"""The most bytes of a block in the file."""
 
 _LARGEST_HEADER = 16 * 1024 * 1024
 _MAGIC = b"Obj\x01"
@@ -50,10 +50,10 @@ class Header(NamedTuple):
     """The header of a file.
 
     Attributes:
-        schema: the schema of its rows, as JSON has it.
+        schema: the schema of its rows, as a JSON value.
         codec: the compression of its blocks.
         sync: the marker after each block.
-        size: bytes of the header; the first block follows.
+        size: the number of bytes of the header; the first block follows.
     """
 
     schema: Any
@@ -67,8 +67,8 @@ class Block(NamedTuple):
 
     Attributes:
         start: its first byte in the file.
-        row_count: how many rows it has.
-        data: their bytes, compressed.
+        row_count: the number of its rows.
+        data: the compressed bytes of the rows.
     """
 
     start: int
@@ -80,7 +80,7 @@ class BrokenBlock(ValueError):
     """There is no whole block where one should begin, so the next one cannot be found.
 
     Attributes:
-        start: the offset.
+        start: the offset at which the block should begin.
     """
 
     def __init__(self, start: int, reason: str) -> None:
@@ -93,11 +93,12 @@ class Content:
 
     Args:
         pieces: the bytes.
-        at: offset of the first.
+        at: the offset of the first byte.
 
     Attributes:
-        at: offset of the next byte.
-        left: how many bytes may still be read; a size in a damaged file may be any number.
+        at: the offset of the next byte.
+        left: the number of bytes that may still be read; a size in a damaged file may be any
+            number.
     """
 
     def __init__(self, pieces: Iterator[bytes], at: int = 0) -> None:
@@ -108,10 +109,10 @@ class Content:
         self._used = 0
 
     def read(self, size: int) -> bytes:
-        """The next bytes; fewer where the file ends.
+        """Read the next bytes; fewer where the file ends.
 
         Raises:
-            ValueError: there are fewer, or more than may be read.
+            ValueError: the file has fewer bytes, or they are more than may be read.
         """
         if size > self.left:
             raise ValueError(f"{size} bytes, more than the {self.left} that are allowed")
@@ -206,7 +207,7 @@ def read_blocks(span: Span, header: Header, content: Content, file: BinaryIO) ->
 
 
 def _check_end(span: Span, content: Content) -> None:
-    """Check that the file has all bytes of a span: it may have been cut since the plan."""
+    """Check that the file has all bytes of a span: it may have been cut after the plan was made."""
     if span.stop is not None and content.has_ended() and content.at < span.stop:
         raise EOFError(f"the file has become shorter: it had {span.stop} bytes or more")
 

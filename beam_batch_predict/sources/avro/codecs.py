@@ -18,16 +18,16 @@ import zstandard
 __all__ = ["CODECS", "LARGEST_CONTENT", "decompress"]
 
 LARGEST_CONTENT = 256 * 1024 * 1024
-"""Bytes that a block may hold, decompressed."""
+"""The most bytes of a decompressed block."""
 
 _XZ_MEMORY = 2 * LARGEST_CONTENT
-"""Bytes of memory for the dictionary of xz; the highest preset needs 65 MiB."""
+"""The most bytes of memory for the dictionary of xz; the highest preset needs 65 MiB."""
 
 _MOST_BEHIND = 8
 """Bytes after compressed data that are ignored; more may be another block."""
 
 _ZSTD_BYTES = 1024
-"""Compressed bytes per step: four may expand to 128 KiB, so these to 32 MiB."""
+"""Compressed bytes per step: four bytes may expand to 128 KiB, so a step to 32 MiB."""
 
 
 def decompress(codec: str, data: bytes) -> bytes:
@@ -51,7 +51,7 @@ def _null(data: bytes) -> bytes:
 
 
 def _deflate(data: bytes) -> bytes:
-    """Deflate without zlib's header; some writers add its checksum, which is ignored."""
+    """Decompress deflate data without zlib's header; ignore the checksum that some writers add."""
     return _bounded(zlib.decompressobj(wbits=-zlib.MAX_WBITS), data)
 
 
@@ -85,7 +85,7 @@ def _bounded(inflater: _Inflater, data: bytes) -> bytes:
 
 
 def _zstandard(data: bytes) -> bytes:
-    """A frame, a few bytes at a time: zstandard has no other bound of its output."""
+    """Decompress a frame, a few bytes at a time: zstandard has no other bound of its output."""
     frame = zstandard.ZstdDecompressor().decompressobj()
     found, size = [], 0
     for start in range(0, len(data), _ZSTD_BYTES):
@@ -99,7 +99,7 @@ def _zstandard(data: bytes) -> bytes:
 
 
 def _snappy(data: bytes) -> bytes:
-    """Snappy without framing, and then the CRC-32 of the content."""
+    """Decompress Snappy without framing, followed by the CRC-32 of the content."""
     size = _snappy_size(data)
     if size > LARGEST_CONTENT:
         raise _too_large()

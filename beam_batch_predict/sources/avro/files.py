@@ -39,7 +39,9 @@ _NUMBERS = [str(number) for number in range(4096)]
 def read_avro_columns(
     files: Iterable[File], open_file: Callable[[str], BinaryIO]
 ) -> tuple[str, ...]:
-    """The names of the fields of the first file; none if its rows are not records.
+    """Return the names of the fields of the first file.
+
+    There are none if its rows are not records.
 
     Args:
         files: the files of the source, in order. A file that cannot be read is left out, also
@@ -60,15 +62,15 @@ def read_avro_columns(
 def read_avro(
     span: Span, columns: tuple[str, ...], open_file: Callable[[str], BinaryIO]
 ) -> Iterator[Rows]:
-    """The rows of the blocks that begin in a span.
+    """Yield the rows of the blocks that begin in a span.
 
-    A block whose data are damaged is noted in `failures`, and reading continues after it. If
-    no block can be found, reading ends: the rest of the span is one of the failures.
+    A block whose data are damaged is noted in `failures`, and reading continues after it. If no
+    further block can be found, reading ends, and the rest of the span is noted in `failures`.
 
     Args:
         span: the piece of a file; a whole file is decompressed as its extension says.
-        columns: the fields of the rows, in this order, as far as a record has them; empty
-            for all.
+        columns: the fields to read, in this order, without those that a record lacks; empty for
+            all.
         open_file: opens a URI for reading bytes.
 
     Raises:
@@ -78,7 +80,7 @@ def read_avro(
     with open_file(span.uri) as file:
         content = Content(blocks(file, span.uri if span.stop is None else ""))
         header, decoder = _read_start(content, columns)
-        waiting = _Waiting(span.uri)
+        waiting = _DecodedRows(span.uri)
         try:
             for block in read_blocks(span, header, content, file):
                 for _ in waiting.add(block, header.codec, decoder):
@@ -92,7 +94,7 @@ def read_avro(
 
 
 def _rest_of(span: Span) -> str:
-    """The rows of a span that are lost if no further block can be read.
+    """Return the rows of a span that are lost if no further block can be read.
 
     Example:
         >>> _rest_of(Span("a.avro", 0, 70))
@@ -104,7 +106,7 @@ def _rest_of(span: Span) -> str:
 
 
 def _read_start(content: Content, columns: tuple[str, ...] = ()) -> tuple[Header, RowDecoder]:
-    """The header of a file, and the decoder of its rows.
+    """Return the header of a file, and the decoder of its rows.
 
     Raises:
         OSError: the file cannot be read as an Avro file.
@@ -120,7 +122,7 @@ def _read_start(content: Content, columns: tuple[str, ...] = ()) -> tuple[Header
     return header, decoder
 
 
-class _Waiting:
+class _DecodedRows:
     """Rows of some blocks of a file, decoded and not yet yielded."""
 
     def __init__(self, uri: str) -> None:
@@ -134,7 +136,7 @@ class _Waiting:
         self._failures: list[Status] = []
 
     def add(self, block: Block, codec: str, decoder: RowDecoder) -> Iterator[None]:
-        """Decode a block; yield whenever there are enough rows to take."""
+        """Decode a block; yield whenever there are enough rows to yield."""
         taken = 0
         try:
             data = decompress(codec, block.data)
@@ -153,14 +155,14 @@ class _Waiting:
         self._failures.append(Status(Code.DATA_LOSS, f"{self._uri}, byte {start}: {reason}"))
 
     def take(self) -> Rows:
-        """Take the rows."""
+        """Return the rows, and keep none."""
         taken = Rows(self._rows, self._offsets, self._size, tuple(self._failures))
         self._clear()
         return taken
 
 
 def _loss(taken: int, count: int, error: Exception) -> str:
-    """The rows of a block that are lost, and why.
+    """Return the rows of a block that are lost, and why.
 
     Example:
         >>> _loss(2, 9, ValueError("it is damaged"))
@@ -174,7 +176,7 @@ def _loss(taken: int, count: int, error: Exception) -> str:
 
 
 def _offsets(start: int, first: int, stop: int) -> Iterable[str]:
-    """The offsets of some rows of a block.
+    """Return the offsets of some rows of a block.
 
     Example:
         >>> list(_offsets(96, 0, 2))

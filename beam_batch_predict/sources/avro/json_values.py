@@ -1,17 +1,17 @@
 """Avro values as JSON: logical types of our own, which fastavro reads.
 
 fastavro passes each value of a logical type, at any depth, to the function registered for the
-type. `schemas` gives such types to the values that are not JSON as they are:
+type. `schemas` gives such types to values that need a conversion to JSON:
 
 | type | JSON |
 |---|---|
 | a logical type of Avro | that of the value of fastavro, by `encoding.json_values` |
 | bytes, fixed | that of bytes, by `encoding.json_values` |
 | float, and arrays and maps of floats | the shortest numbers that read back to the same |
-| a record with values without bytes | itself; its values are counted |
+| a record with values without bytes | the same; its values are counted |
 
-A value without JSON, such as a date of the year 12000, becomes a `Status` in its row, which is
-also added to the `faults` of its type.
+A value that JSON cannot represent, such as a date of the year 12000, becomes a `Status` in its row;
+the `Status` is also added to the `faults` of its type.
 """
 
 from __future__ import annotations
@@ -57,10 +57,10 @@ class TooManyValues(Exception):  # noqa: N818 - it ends a row
 
 
 class Budget:
-    """How many values may still be made.
+    """The number of values that may still be made.
 
     Attributes:
-        left: how many.
+        left: this number.
     """
 
     left = 0
@@ -77,7 +77,7 @@ class Budget:
 
 
 def shortened(values: Sequence[float | None]) -> list[float | None]:
-    """Floats of 32 bits as the shortest numbers that read back to the same.
+    """Return floats of 32 bits as the shortest numbers that read back to the same.
 
     Example:
         >>> shortened([0.10000000149011612, None])
@@ -92,7 +92,7 @@ def shortened(values: Sequence[float | None]) -> list[float | None]:
 def shortened_lists(
     lists: Sequence[list[float | None] | None],
 ) -> list[list[float | None] | None]:
-    """Lists of floats of 32 bits, with the shortest numbers that read back to the same.
+    """Convert lists of floats of 32 bits like `shortened`.
 
     Example:
         >>> shortened_lists([[0.10000000149011612], None, []])
@@ -103,7 +103,7 @@ def shortened_lists(
 
 
 def fault_of(row: Any, of_record: bool) -> Status | None:
-    """The first fault in a row; in a record, with the name of its field.
+    """Return the first fault in a row; in a record, with the name of its field.
 
     Example:
         >>> fault_of({"n": 1, "at": [Status(Code.INVALID_ARGUMENT, "out of range")]}, True).message
@@ -126,7 +126,7 @@ def _fault_in(value: Any) -> Status | None:
 
 
 def reason_of(error: Exception) -> str:
-    """The text of an error, or the name of its type.
+    """Return the text of an error, or the name of its type.
 
     Example:
         >>> reason_of(EOFError())
@@ -140,7 +140,7 @@ def reason_of(error: Exception) -> str:
 def _with_json(
     read: Callable[[Any, Mapping[str, Any]], Any], convert: Callable[[Any], Any]
 ) -> Callable[..., Any]:
-    """A reader of fastavro's whose values are converted to JSON."""
+    """Make a reader that converts the values of one of fastavro's readers to JSON."""
 
     def read_json(value: Any, schema: Mapping[str, Any], _: Any = None) -> Any:
         try:
@@ -170,7 +170,10 @@ def _bytes(value: bytes, *_: Any) -> Any:
 
 
 def _float(value: float, *_: Any) -> float:
-    """The shortest number; for one alone this is faster than `shortest_floats`."""
+    """Return the shortest number.
+
+    For a single float this is faster than `shortest_floats`.
+    """
     try:
         return float(orjson.dumps(np.float32(value), option=orjson.OPT_SERIALIZE_NUMPY))
     except ValueError:  # NaN and infinities are null

@@ -26,14 +26,16 @@ __all__ = [
 
 
 def json_schema(schema: Any, faults: list[Status]) -> Any:
-    """A schema with the logical types of `json_values`, without defaults, aliases and remarks.
+    """Return a schema with the logical types of `json_values`.
+
+    Defaults, aliases and docs are left out.
 
     By the specification, an unknown or wrong logical type is ignored, such as a decimal
     without a precision.
 
     Args:
-        schema: the schema, as JSON has it.
-        faults: a list to which faults of values without JSON are added.
+        schema: the schema, as a JSON value.
+        faults: a list to which the faults of values that JSON cannot represent are added.
 
     Raises:
         KeyError, TypeError: the schema is wrong.
@@ -47,7 +49,7 @@ def json_schema(schema: Any, faults: list[Status]) -> Any:
     if isinstance(schema, list):
         return [json_schema(branch, faults) for branch in schema]
     if isinstance(schema, str):
-        return _shown({"type": schema}) if schema in ("bytes", "float") else schema
+        return _with_logical_type({"type": schema}) if schema in ("bytes", "float") else schema
     kind = schema["type"]
     if not isinstance(kind, str):
         return json_schema(kind, faults)
@@ -62,7 +64,7 @@ def json_schema(schema: Any, faults: list[Status]) -> Any:
         inside = "items" if kind == "array" else "values"
         item = json_schema(schema[inside], faults)
         if is_float(item):  # shortened together
-            return _shown({"type": kind, inside: bare(item)})
+            return _with_logical_type({"type": kind, inside: bare(item)})
         return {"type": kind, inside: item}
     if kind == "enum":
         return {"type": kind, **kept, "symbols": schema["symbols"]}
@@ -72,11 +74,14 @@ def json_schema(schema: Any, faults: list[Status]) -> Any:
         kept["size"] = schema["size"]
     meaning = _logical_type(schema)
     if meaning:
-        return _shown({"type": kind, **kept, **meaning, "faults": faults}, meaning["logicalType"])
-    return _shown({"type": kind, **kept}) if kind == "fixed" else json_schema(kind, faults)
+        typed = {"type": kind, **kept, **meaning, "faults": faults}
+        return _with_logical_type(typed, meaning["logicalType"])
+    return (
+        _with_logical_type({"type": kind, **kept}) if kind == "fixed" else json_schema(kind, faults)
+    )
 
 
-def _shown(schema: dict[str, Any], meaning: str = "") -> dict[str, Any]:
+def _with_logical_type(schema: dict[str, Any], meaning: str = "") -> dict[str, Any]:
     return {**schema, "logicalType": f"{SHOWN}{meaning}"}
 
 
@@ -94,7 +99,7 @@ def _logical_type(schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def kind_of(node: Any) -> str:
-    """The type of a schema: primitive, complex, or the name of a named type.
+    """Return the type of a schema: primitive, complex, or the name of a named type.
 
     Example:
         >>> kind_of("int"), kind_of(["null", "int"]), kind_of({"type": "map", "values": "int"})
@@ -106,7 +111,7 @@ def kind_of(node: Any) -> str:
 
 
 def is_float(node: Any) -> bool:
-    """Whether values are floats of 32 bits, or null.
+    """Return whether values are floats of 32 bits, or null.
 
     Example:
         >>> is_float(["null", "float"]), is_float("null"), is_float(["float", "double"])
@@ -117,13 +122,13 @@ def is_float(node: Any) -> bool:
 
 
 def is_array_of_floats(node: Any) -> bool:
-    """Whether values are arrays of floats of 32 bits, or null."""
+    """Return whether values are arrays of floats of 32 bits, or null."""
     arrays = [branch for branch in _branches(node) if branch != "null"]
     return [*map(kind_of, arrays)] == ["array"] and is_float(arrays[0]["items"])
 
 
 def bare(node: Any) -> Any:
-    """A schema whose values are as in the file, except those of records.
+    """Return a schema whose values are as in the file, except those of records.
 
     Example:
         >>> bare(["null", {"type": "float", "logicalType": "beam-batch-predict-"}])
@@ -141,8 +146,8 @@ def bare(node: Any) -> Any:
 def number_branches(record: Any) -> None:
     """Replace the lists of unions and of enum symbols by dictionaries with numbers as keys.
 
-    fastavro reads by them, too. In a list, an index below 0 counts from the end, so damaged
-    data would become values; a dictionary raises KeyError. Changes the schema itself.
+    fastavro can read by these dictionaries, too. In a list, an index below 0 counts from the end,
+    so damaged data would become values; a dictionary raises KeyError. Changes the schema itself.
 
     Args:
         record: a schema that fastavro has parsed.
@@ -166,7 +171,7 @@ def number_branches(record: Any) -> None:
 
 
 def _slots(node: Any) -> list[tuple[dict[Any, Any], Any]]:
-    """The dictionaries that hold the schemas inside a parsed schema, each with their key."""
+    """Return the dictionaries with the schemas inside a parsed schema, and their keys."""
     kind = kind_of(node)
     if kind == "union":
         return [(node, number) for number in range(len(node) - 1)]
@@ -180,14 +185,14 @@ def _inside(node: Any) -> list[Any]:
 
 
 def _branches(node: Any) -> list[Any]:
-    """The branches of a union, parsed or not; of another schema, itself."""
+    """Return the branches of a union, parsed or not; of another schema, itself."""
     if isinstance(node, list):
         return node
     return _inside(node) if kind_of(node) == "union" else [node]
 
 
 def depth(node: Any, named: Mapping[str, Any], known: dict[str, float] | None = None) -> float:
-    """How deep values are nested; infinity for a type that contains itself.
+    """Return how deep values are nested; infinity for a type that contains itself.
 
     Args:
         node: a schema after `number_branches`.
@@ -204,7 +209,7 @@ def depth(node: Any, named: Mapping[str, Any], known: dict[str, float] | None = 
     if name in known:
         return known[name]
     if name:
-        known[name] = math.inf  # until its depth is known
+        known[name] = math.inf  # as long as its depth is not known
     found = 1.0 + max([depth(inner, named, known) for inner in _inside(node)], default=0.0)
     if name:
         known[name] = found
@@ -212,7 +217,7 @@ def depth(node: Any, named: Mapping[str, Any], known: dict[str, float] | None = 
 
 
 def has_bytes(node: Any, named: Mapping[str, Any], known: dict[str, bool]) -> bool:
-    """Whether each value has at least one byte in the file.
+    """Return whether each value has at least one byte in the file.
 
     Example:
         >>> has_bytes("null", {}, {}), has_bytes({"type": "union", 0: "null"}, {}, {})
@@ -222,7 +227,7 @@ def has_bytes(node: Any, named: Mapping[str, Any], known: dict[str, bool]) -> bo
     kind = kind_of(node)
     if kind == "record":
         if node["name"] not in known:
-            known[node["name"]] = True  # until it is known
+            known[node["name"]] = True  # as long as the answer is not known
             inside = [has_bytes(inner, named, known) for inner in _inside(node)]
             known[node["name"]] = any(inside)
         return known[node["name"]]
@@ -235,7 +240,7 @@ def bound_values(root: Any, named: Mapping[str, Any], budget: Budget) -> None:
     Args:
         root: a schema after `number_branches`.
         named: its types that have names.
-        budget: counts values without bytes, except those of unions.
+        budget: the count of values without bytes, except those of unions.
 
     Raises:
         ValueError: there is an array whose items have no bytes.

@@ -38,13 +38,13 @@ from beam_batch_predict.status import Status
 __all__ = ["RowDecoder", "Undecodable"]
 
 MOST_EMPTY_ROWS = 1024 * 1024
-"""Rows that a block may have if a row has no bytes, so that its size is no bound."""
+"""The most rows of a block whose rows have no bytes, so that its size is no bound."""
 
 MOST_UNCOUNTED = 4 * 1024 * 1024
-"""Bytes of a block whose values are not counted: about 1 GiB of objects at worst."""
+"""The most bytes of a block whose values are not counted: about 1 GiB of objects at worst."""
 
 MOST_VALUES = 8 * 1024 * 1024
-"""Values that a row may have if they are counted: about 2 GiB at worst."""
+"""The most values of a row if they are counted: about 2 GiB at worst."""
 
 GROUP = 256
 """Rows that are read in one call."""
@@ -53,15 +53,15 @@ PIECE_BYTES = 1024 * 1024
 """Bytes or rows of a block that are yielded together, at least."""
 
 DEEPEST = 100
-"""Levels of values for which fastavro's compiled reader is used."""
+"""The most levels of values for which fastavro's compiled reader is used."""
 
 
 class Undecodable(ValueError):
-    """The data of a block are not its rows, or not all rows."""
+    """The data of a block cannot be decoded to all of its rows."""
 
 
 class _Counted(io.BytesIO):
-    """Bytes; each read counts against a budget, because it makes a value."""
+    """A stream of bytes; each read counts against a budget, because it makes a value."""
 
     def __init__(self, data: bytes, budget: Budget) -> None:
         super().__init__(data)
@@ -76,9 +76,9 @@ class RowDecoder:
     """Decodes the blocks of a file.
 
     Args:
-        schema: the schema of a row, as JSON has it.
-        columns: the fields that rows have, in this order, as far as the record has them;
-            empty for all.
+        schema: the schema of a row, as a JSON value.
+        columns: the fields to decode, in this order, without those that the record lacks; empty for
+            all.
 
     Attributes:
         names: the names of the fields; none if rows are not records.
@@ -119,7 +119,7 @@ class RowDecoder:
     def _parse(self, schema: Any, named: dict[str, Any]) -> Any:
         """The schema of a row; `named` gets the types that have names.
 
-        It is inside a record, because fastavro parses only records once, and not at each call.
+        The schema is inside a record, because fastavro parses other schemas again at each call.
         """
         row = {"name": "row", "type": json_schema(schema, self._faults)}
         record = {"type": "record", "name": "BeamBatchPredictRows", "fields": [row]}
@@ -130,7 +130,7 @@ class RowDecoder:
     def _select(self, root: dict[str, Any], columns: Sequence[str]) -> dict[str, Any]:
         """The schema of a row that converts only needed fields to JSON.
 
-        It does not convert floats: shortening a whole column takes a fraction of the time.
+        It does not convert floats: converting a whole column later takes a fraction of the time.
         """
         kinds = {field["name"]: field["type"] for field in root["fields"]}
         self.names = tuple(kinds)
@@ -147,8 +147,8 @@ class RowDecoder:
     def decode(self, count: int, data: bytes) -> Iterator[tuple[list[Any], int]]:
         """The rows of a block, some at a time, and about how many bytes they have.
 
-        A row with a value without JSON, such as a date of the year 12000, is a `Status`. Of a
-        block that is not large, all rows come together or none.
+        A row with a value that JSON cannot represent, such as a date of the year 12000, is a
+        `Status`. All rows of a block that is not large are yielded together, or none is.
 
         Raises:
             Undecodable: the data are not `count` rows; those before the fault in a large block
@@ -172,7 +172,7 @@ class RowDecoder:
                 stream.seek(start)
                 together //= 2
                 continue
-            except (EOFError, LookupError) as error:  # IndexError also within a number
+            except (EOFError, LookupError) as error:  # an IndexError occurs also inside a number
                 raise wrong from error
             except Exception as error:  # fastavro raises many types for damaged bytes
                 raise Undecodable(f"it cannot be decoded: {reason_of(error)}") from error
@@ -194,7 +194,7 @@ class RowDecoder:
         return [*self._read_data(stream, schema, None).values()]
 
     def _finished(self, rows: list[Any]) -> list[Any]:
-        """Rows with floats shortened, and with the wanted fields only."""
+        """The rows with their shortest floats, and with the requested fields only."""
         for shorten, names in ((shortened, self._floats), (shortened_lists, self._arrays)):
             for name in names:
                 column = shorten([row[name] for row in rows])

@@ -1,1 +1,1 @@
-"""Parquet files: row groups within bounds of memory."""
+"""Parquet files: row groups in bounded memory."""

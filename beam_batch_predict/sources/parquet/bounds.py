@@ -1,12 +1,13 @@
-"""Reads of Parquet within bounds of memory, whatever a few bytes expand to.
+"""Reads of Parquet within bounds of memory, even if a few bytes expand to many.
 
-A dictionary page has each string once, and a row refers to it by a few bits: 4096 rows of a
-string of 1 GB are a file of some KB. So a column whose dictionary may have long strings is read
-as references, which become strings for as many rows at a time as memory allows.
+A dictionary page contains each string once, and a row refers to it by a few bits: 4096 rows of a
+string of 1 GB that compresses well are a file of some KB. So a column whose dictionary may have
+long strings is read as references, which become strings for as many rows at a time as memory
+allows.
 
-The footer may be wrong, so only decoded data count. Two things have no bound: a single page
-(2 GiB), and with the encoding DELTA_BYTE_ARRAY the strings of `FEWEST_ROWS` rows that each
-repeat the one before.
+The footer may be wrong, so only the sizes of decoded data count. Two things are not bounded: a
+single page (2 GiB), and with the encoding DELTA_BYTE_ARRAY the strings of `FEWEST_ROWS` rows that
+each repeat the previous one.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ import pyarrow.parquet as pq
 __all__ = ["LARGEST_ROW", "Bounds", "bounds_of", "decoded_size", "parts"]
 
 LARGEST_ROW = 256 * 1024 * 1024
-"""Bytes that a row may have, decoded."""
+"""The most bytes of a decoded row."""
 
 BYTES_DECODED = 64 * 1024 * 1024
 """Bytes of rows that are decoded together."""
 
 SHORT = 4096
-"""Bytes of a string of which some thousand rows are decoded together."""
+"""The most bytes of a string of which some thousand rows are decoded together."""
 
 FEWEST_ROWS = 64
 _BYTES_PER_ITEM = 8
@@ -36,10 +37,10 @@ _PIECE = 64 * 1024
 
 
 class Bounds(NamedTuple):
-    """How to read a row group.
+    """The bounds of the reads of a row group.
 
     Attributes:
-        rows: to decode together.
+        rows: the number of rows to decode together.
         references: the paths of the string columns to read as references.
     """
 
@@ -50,14 +51,14 @@ class Bounds(NamedTuple):
 def bounds_of(
     file: Any, reader: pq.ParquetFile, number: int, names: Sequence[str], usual: tuple[int, int]
 ) -> Bounds:
-    """How to read a row group, by its metadata and its dictionaries.
+    """Choose how to read a row group, by its metadata and its dictionaries.
 
     Args:
         file: the file of the reader.
-        reader: of the file.
-        number: of the row group.
+        reader: the reader of the file.
+        number: the number of the row group.
         names: the columns to read.
-        usual: how many rows, and average bytes of rows, to decode together.
+        usual: the most rows, and about the most bytes of rows, to decode together.
 
     Raises:
         OSError, pa.ArrowException: the row group cannot be read.
@@ -121,7 +122,7 @@ def _with_long_strings(
     try:
         return long(names, candidates)
     except (OSError, pa.ArrowException):
-        long(names, [])  # or it is damaged
+        long(names, [])  # or the page is damaged
     found = []
     for path in candidates:
         with suppress(OSError, pa.ArrowException):  # its encoding has no dictionary
@@ -130,7 +131,7 @@ def _with_long_strings(
 
 
 def _longest(array: pa.Array) -> int:
-    """Bytes of the longest string that an array may refer to."""
+    """The bytes of the longest string that an array may refer to."""
     kind = array.type
     if pa.types.is_dictionary(kind):
         return pc.max(pc.binary_length(array.dictionary)).as_py() or 0
@@ -162,11 +163,11 @@ def _decodes(kind: pa.DataType) -> bool:
 
 
 def parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """The rows of a batch, in pieces that may be decoded together, of at least one row."""
+    """Yield the rows of a batch, in pieces of at least one row that may be decoded together."""
     for start, stop in _borders(batch, 0, batch.num_rows):
         if stop - start == batch.num_rows:
             yield batch
-        else:  # a slice of lists would be decoded with the items of all
+        else:  # a slice of lists would be decoded with the items of all lists
             yield batch.take(pa.array(range(start, stop), pa.int64()))
 
 
@@ -181,7 +182,7 @@ def _borders(batch: pa.RecordBatch, start: int, stop: int) -> Iterator[tuple[int
 
 
 def decoded_size(array: pa.Array) -> int:
-    """Bytes of the strings that an array refers to.
+    """The bytes of the strings that an array refers to.
 
     Example:
         >>> decoded_size(pa.array(["long", "x", "long"]).dictionary_encode())

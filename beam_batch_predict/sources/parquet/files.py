@@ -1,8 +1,8 @@
 """Rows of Parquet files, row group by row group, as Arrow columns.
 
-The columns of all files have the order of the first file, which the chunk plan has: rows that
-are arrays have the same order of cells, whatever the order in their own file. The location of
-a row is its number in the file, from 0.
+The columns of all files have the order of the first file, which is in the chunk plan: rows that are
+arrays have the same order of cells, even if their own file has another order. The location of a row
+is its number in the file, from 0.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from beam_batch_predict.status import Code, Status
 __all__ = ["read_parquet", "read_parquet_columns"]
 
 ROWS_AT_ONCE = 4096
-"""Rows decoded together; with more, reading is hardly faster."""
+"""Rows that are decoded together; reading more rows together is hardly faster."""
 
 BYTES_AT_ONCE = 4 * 1024 * 1024
-"""Bytes decoded together, by the footer; a single row may have more."""
+"""Bytes that are decoded together, by the footer; a single row may have more."""
 
 BYTES_OF_PAGES = 128 * 1024 * 1024
-"""Bytes of pages that are fetched in a few large reads; of larger row groups, as needed."""
+"""The most bytes of pages to fetch in a few large reads; larger row groups are read as needed."""
 
 MOST_LEVELS = 100
-"""Levels of a value; writers of JSON stop at 254."""
+"""The most levels of a value; writers of JSON support 254."""
 
 _FAULTS = (OSError, ValueError, KeyError, OverflowError, MemoryError, pa.ArrowException)
 """Errors of pyarrow for a file that is damaged, or that it cannot read."""
@@ -51,10 +51,10 @@ class _RowGroup(NamedTuple):
     """A row group as the footer describes it.
 
     Attributes:
-        number: from 0.
+        number: its number, from 0.
         first_row: the number of its first row in the file.
-        row_count: how many rows it has.
-        size: bytes of its columns, encoded and not compressed.
+        row_count: the number of its rows.
+        size: the bytes of its columns, encoded and not compressed.
     """
 
     number: int
@@ -63,14 +63,14 @@ class _RowGroup(NamedTuple):
     size: int
 
     def failure(self, uri: str, rows_read: int, problem: str) -> Status:
-        """A failure of the rows after those that have been read."""
+        """Make the failure of the rows after those that have been read."""
         first, last = self.first_row + rows_read, self.first_row + self.row_count - 1
         rows = f"row {first}" if first == last else f"rows {first} to {last}"
         return Status(Code.DATA_LOSS, f"{uri}, row group {self.number} ({rows}): {problem}")
 
 
 def read_parquet_columns(files: Iterable[File], open_file: Open) -> tuple[str, ...]:
-    """The names of the columns of the first file, without the index of pandas.
+    """Return the names of the columns of the first file, without the index of pandas.
 
     Args:
         files: the files of the source, in order. A file that cannot be read, or has a column
@@ -92,16 +92,16 @@ def read_parquet_columns(files: Iterable[File], open_file: Open) -> tuple[str, .
 
 
 def read_parquet(span: Span, columns: Sequence[str], open_file: Open) -> Iterator[Rows]:
-    """The rows of the row groups of a span.
+    """Yield the rows of the row groups of a span.
 
-    A row group belongs to one span of its file, about the one that contains it. A row group
-    that cannot be read is noted in `failures`, and the others are read. A row with invalid
+    A row group belongs to one span of its file, approximately the span that contains it. A row
+    group that cannot be read is noted in `failures`, and the others are read. A row with invalid
     values, such as text that is not UTF-8, is a `Status`.
 
     Args:
         span: the file, or a piece of it.
-        columns: the columns to read, in this order, as far as the file has them; empty
-            for all.
+        columns: the columns to read, in this order, without those that the file lacks; empty for
+            all.
         open_file: opens a URI for reading bytes.
 
     Raises:
@@ -124,7 +124,7 @@ def read_parquet(span: Span, columns: Sequence[str], open_file: Open) -> Iterato
 
 
 def _open(file: BinaryIO, uri: str, **options: Any) -> pq.ParquetFile:
-    """A reader of a file.
+    """Return a reader of a file.
 
     Raises:
         OSError: the footer of the file cannot be read.
@@ -134,17 +134,17 @@ def _open(file: BinaryIO, uri: str, **options: Any) -> pq.ParquetFile:
         return pq.ParquetFile(file, page_checksum_verification=True, **options)
     except _FAULTS as error:
         if isinstance(error, OSError) and type(error) is not OSError:
-            raise  # not about the content: the file is gone or may not be read
-        raise OSError(_why_not_opened(file, uri, error)) from error
+            raise  # not about the content: the file does not exist or may not be read
+        raise OSError(_open_problem(file, uri, error)) from error
 
 
 def _in_pieces(reader: pq.ParquetFile) -> dict[str, Any]:
-    """Options to fetch a row group in pieces, and not all of its pages at once."""
+    """Make options to fetch a row group in pieces, and not all of its pages at once."""
     size = BYTES_OF_PAGES // max(reader.metadata.num_columns, 1)
     return {"pre_buffer": False, "buffer_size": min(max(size, 64 * 1024), 8 * 1024 * 1024)}
 
 
-def _why_not_opened(file: BinaryIO, uri: str, error: Exception) -> str:
+def _open_problem(file: BinaryIO, uri: str, error: Exception) -> str:
     file.seek(0)
     head = file.read(4)
     file.seek(-min(4, file.seek(0, 2)), 2)
@@ -161,13 +161,13 @@ def _why_not_opened(file: BinaryIO, uri: str, error: Exception) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The text of an error, on one line."""
+    """Return the text of an error, on one line."""
     text = " ".join(str(error).split()) or type(error).__name__
     return f"it is encrypted, and there is no key ({text})" if "decrypt" in text else text
 
 
 def _fields(reader: pq.ParquetFile, columns: Sequence[str]) -> dict[str, pa.DataType]:
-    """The columns to read, by name, and their types without dictionaries.
+    """Return the columns to read, by name, and their types without dictionaries.
 
     Raises:
         OSError: two of them have the same name, or one has no JSON values.
@@ -190,13 +190,13 @@ def _fields(reader: pq.ParquetFile, columns: Sequence[str]) -> dict[str, pa.Data
 
 
 def _is_unnamed_index(name: str) -> bool:
-    """Whether a column is an unnamed index of pandas, by the name that pandas gives it."""
+    """Return whether a column is an unnamed index of pandas, by its name."""
     number = name.removeprefix("__index_level_").removesuffix("__")
     return name == f"__index_level_{number}__" and number.isdecimal()
 
 
 def _problem(kind: pa.DataType, levels: int = 1) -> str:
-    """Why a type has no JSON values; empty if it has."""
+    """Return why a type has no JSON values; empty if it has JSON values."""
     if levels > MOST_LEVELS:
         return f"it is nested deeper than the {MOST_LEVELS} levels that are allowed"
     if pa.types.is_struct(kind):
@@ -215,7 +215,7 @@ def _problem(kind: pa.DataType, levels: int = 1) -> str:
 
 
 def _decoded_type(kind: pa.DataType) -> pa.DataType:
-    """A type without dictionaries: a few rows would carry the values of all."""
+    """Return the type without dictionaries, which contain the values of all rows."""
     if isinstance(kind, pa.JsonType):  # text, as in files of writers other than Arrow
         return _decoded_type(kind.storage_type)
     if pa.types.is_dictionary(kind):
@@ -245,7 +245,7 @@ def _row_groups(metadata: pq.FileMetaData) -> list[_RowGroup]:
 
 
 def _within(groups: Sequence[_RowGroup], span: Span, file: BinaryIO) -> Iterator[_RowGroup]:
-    """The row groups of a span, by their offsets if all were compressed alike.
+    """Yield the row groups of a span, by their offsets if all were compressed alike.
 
     Unlike the true offsets, these ascend in any file, so each row group is in one span, and the
     spans have them in order. (pyarrow ends the process on a request for the offset of an
@@ -262,7 +262,7 @@ def _within(groups: Sequence[_RowGroup], span: Span, file: BinaryIO) -> Iterator
 
 
 class _Opened(NamedTuple):
-    """A file, a reader of it, and options for another reader."""
+    """A file, a reader of the file, and options for another reader."""
 
     file: BinaryIO
     reader: pq.ParquetFile
@@ -272,7 +272,7 @@ class _Opened(NamedTuple):
 def _read_group(
     opened: _Opened, group: _RowGroup, uri: str, fields: dict[str, pa.DataType]
 ) -> Iterator[Rows]:
-    """The rows of a row group, up to a fault."""
+    """Yield the rows of a row group, up to a fault."""
     rows_read = 0
     try:
         for batch in _batches(opened, group, list(fields)):
@@ -305,7 +305,7 @@ def _batches(opened: _Opened, group: _RowGroup, names: list[str]) -> Iterator[pa
 
 
 def _decoded(batch: pa.RecordBatch, fields: dict[str, pa.DataType]) -> pa.RecordBatch | Status:
-    """A batch with columns of some types, without the metadata of its file."""
+    """Return the batch with columns of these types, without the metadata of its file."""
     batch.validate()
     if not fields:
         return batch.select([]).replace_schema_metadata(None)
@@ -334,7 +334,7 @@ def _rows(batch: pa.RecordBatch | Status, first_row: int) -> Rows:
 
 
 def _row(batch: pa.RecordBatch) -> Any:
-    """The JSON value of a single row, or a `Status` with its problem."""
+    """Return the JSON value of a single row, or a `Status` with its problem."""
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             column.validate(full=True)

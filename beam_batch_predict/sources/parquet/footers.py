@@ -1,4 +1,4 @@
-"""A check of the depth of a Parquet schema before pyarrow builds it.
+"""Check of the depth of a Parquet schema, before pyarrow builds the schema.
 
 pyarrow builds schemas by recursion: one of 20,000 levels, in 100 KB, ends the process.
 
@@ -13,10 +13,10 @@ from typing import BinaryIO
 __all__ = ["MOST_LEVELS", "check_footer"]
 
 MOST_LEVELS = 300
-"""Levels of a schema; each list of lists has three."""
+"""The most levels of a schema; each level of a list needs three."""
 
 LARGEST_FOOTER = 256 * 1024 * 1024
-"""Bytes of a footer, which is several times as large in memory."""
+"""The most bytes of a footer, which is several times as large in memory."""
 
 _END = 8  # the size of the footer, and PAR1
 
@@ -85,7 +85,7 @@ class _Compact:
         return (value >> 1) ^ -(value & 1)
 
     def field(self, before: int) -> tuple[int, int]:
-        """The number of the next field of a struct and its type; type 0 ends the struct."""
+        """Read the number and the type of the next field of a struct; type 0 ends the struct."""
         head = self.byte()
         kind, step = head & 0x0F, head >> 4
         if not head:
@@ -93,7 +93,7 @@ class _Compact:
         return (before + step if step else self.integer()), kind
 
     def list_head(self) -> tuple[int, int]:
-        """How many items a list has, and their type."""
+        """Read the number of items of a list, and their type."""
         head = self.byte()
         count = head >> 4
         return (self.varint() if count == 15 else count), head & 0x0F
@@ -130,7 +130,7 @@ class _Compact:
 
 
 def _levels(footer: _Compact) -> int:
-    """The levels of the schema of a FileMetaData, up to the limit."""
+    """Count the levels of the schema of a FileMetaData, up to the limit."""
     number = 0
     while True:
         number, kind = footer.field(number)
@@ -140,7 +140,7 @@ def _levels(footer: _Compact) -> int:
             break
         footer.skip(kind)
     count, _ = footer.list_head()
-    left: list[int] = []  # for each open group, how many children are left
+    left: list[int] = []  # for each open group, the number of children that are left
     most = 0
     for _ in range(count):
         while left and not left[-1]:
@@ -155,7 +155,7 @@ def _levels(footer: _Compact) -> int:
 
 
 def _children(footer: _Compact) -> int:
-    """How many children the next element of a schema has."""
+    """Read the number of children of the next element of a schema."""
     number = children = 0
     while True:
         number, kind = footer.field(number)

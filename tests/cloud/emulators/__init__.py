@@ -1,1 +1,1 @@
-"""Servers that speak Google's protocols on this machine, for the tests beside this package."""
+"""Servers that emulate Google's services on this machine, for the tests of this directory."""

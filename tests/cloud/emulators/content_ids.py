@@ -1,7 +1,7 @@
-"""Makes batch requests to Cloud Storage acceptable to the emulator. Importing this is enough.
+"""Patch that makes batch requests to Cloud Storage work with the emulator, when imported.
 
 The emulator drops each part of a batch request that has no Content-ID, which Google's
-client does not send and Google's service does not need. Worker processes get this as
+client does not send and Google's service does not need. Worker processes import this by
 `--beam_plugins=emulators.content_ids`.
 """
 

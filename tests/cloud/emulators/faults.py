@@ -1,7 +1,7 @@
-"""A Cloud Storage that fails: between clients and the emulator, it breaks requests by rule.
+"""A proxy between clients and the emulator of Cloud Storage, which breaks requests by rule.
 
-It also keeps what the emulator does not: the precondition `ifGenerationMatch` of copies,
-resumable uploads and downloads, and the protocol of uploads (see `uploads`). It notes every
+It also implements features that the emulator lacks: the precondition `ifGenerationMatch` of copies,
+resumable uploads and downloads, and the protocol of uploads (see `uploads`). It records every
 request.
 """
 
@@ -34,15 +34,15 @@ class _Fault:
 
 
 class Faults:
-    """Rules, and the requests that came. Of several rules for a request, the first holds.
+    """Rules, and the received requests. The first rule that fits a request is applied.
 
-    Patterns are regular expressions for "METHOD path?query", percent-encoded. `times` is how
-    many requests fail, when `after` so many have passed.
+    Patterns are regular expressions for "METHOD path?query", percent-encoded. `times` is the number
+    of requests that fail, after `after` requests that do not.
 
     Attributes:
-        requests: a line "METHOD path?query" for each request, and for each of a batch. Behind
-            that of an upload is the object's name.
-        batches: how many batch requests came.
+        requests: a line "METHOD path?query" for each request, and for each part of a batch. The
+            line of an upload ends with the object's name.
+        batches: the number of batch requests.
     """
 
     def __init__(self, emulator):
@@ -56,11 +56,11 @@ class Faults:
         self._lock = threading.Lock()
 
     def fail(self, pattern, status, times=ALWAYS, after=0):
-        """Answer with an HTTP code, instead of doing anything."""
+        """Answer with an HTTP code, and do nothing else."""
         self._add("fail", pattern, times, after, status=status)
 
     def lose(self, pattern, times=1, after=0):
-        """Do the request, then answer with 503: the client cannot know that it was done."""
+        """Perform the request, then answer with 503, so the client does not know the result."""
         self._add("lose", pattern, times, after, status=503)
 
     def cut(self, pattern, times=1, after=0):
@@ -72,15 +72,15 @@ class Faults:
         self._add("reset", pattern, times, after)
 
     def delay(self, pattern, seconds, times=ALWAYS, after=0):
-        """Do the request after some time."""
+        """Perform the request after some time."""
         self._add("delay", pattern, times, after, seconds=seconds)
 
     def hang(self, pattern, times=1, after=0):
-        """Do not answer, ever."""
+        """Never answer."""
         self._add("hang", pattern, times, after)
 
     def halve(self, pattern, times=1, after=0):
-        """Of the bytes of an upload, take the first half, and say so."""
+        """Store only the first half of the bytes of an upload, and report this."""
         self._add("halve", pattern, times, after)
 
     def spoil(self, pattern, times=1, after=0):
@@ -95,7 +95,7 @@ class Faults:
         self._faults = []
 
     def count(self, pattern):
-        """How many requests had the pattern in their line."""
+        """Count the requests with the pattern in their line."""
         return sum(bool(re.search(pattern, line)) for line in self.requests)
 
     def next_fault(self, line):
@@ -114,7 +114,7 @@ class Faults:
 
 @contextlib.contextmanager
 def serving(emulator):
-    """Faults in front of an emulator, at `url`."""
+    """Run the proxy in front of an emulator, at `url`."""
     faults = Faults(emulator)
     handler = type("Handler", (_Handler,), {"faults": faults})
     with _Server(("127.0.0.1", 0), handler) as server:
@@ -131,7 +131,7 @@ def serving(emulator):
 
 class _Server(ThreadingHTTPServer):
     def handle_error(self, *_):
-        """Say nothing of clients that have gone."""
+        """Log nothing about clients that have disconnected."""
 
 
 class _Reply:
@@ -150,7 +150,7 @@ class _Handler(BaseHTTPRequestHandler):
     faults: Faults
 
     def log_message(self, *_):
-        """Say nothing."""
+        """Log nothing."""
 
     def _handle(self):
         line, body = f"{self.command} {self.path}", b""
@@ -191,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._forward(self.command, self.path, dict(self.headers), body)
 
     def _session(self):
-        """The name of a resumable upload; empty where the request is none of it."""
+        """Return the name of a resumable upload; empty if the request is not part of one."""
         query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
         return query.get("upload_id", [""])[0]
 
@@ -219,7 +219,7 @@ class _Handler(BaseHTTPRequestHandler):
         return content
 
     def _reset(self):
-        """End the connection as a machine does that has forgotten it."""
+        """End the connection with a TCP reset."""
         self.close_connection = True
         linger = struct.pack("ii", 1, 0)
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -253,7 +253,7 @@ class _Handler(BaseHTTPRequestHandler):
             return _Reply(response.status, response.getheaders(), response.read())
 
     def _is_refused(self, path):
-        """Whether there is an object although the request demands that there be none."""
+        """Return whether the request requires that no object exists, but there is one."""
         parts = urllib.parse.urlsplit(path)
         query = urllib.parse.parse_qs(parts.query)
         if query.get("ifGenerationMatch") != ["0"]:
@@ -268,7 +268,7 @@ class _Handler(BaseHTTPRequestHandler):
         return self._forward("GET", target, {}, None).status == 200
 
     def _is_replaced(self, path):
-        """Whether the object to download is of another generation than the request demands."""
+        """Return whether the object to download has another generation than required."""
         parts = urllib.parse.urlsplit(path)
         [wanted] = urllib.parse.parse_qs(parts.query).get("ifGenerationMatch", [""])
         if not wanted or not parts.path.startswith("/download"):
@@ -277,7 +277,7 @@ class _Handler(BaseHTTPRequestHandler):
         return json.loads(found.body).get("generation") != wanted
 
     def _batch(self, body):
-        """A batch request, one by one."""
+        """Perform the requests of a batch one by one."""
         self.faults.batches += 1
         head = f"Content-Type: {self.headers['Content-Type']}\n\n".encode()
         message = email.parser.BytesParser().parsebytes(head + body)

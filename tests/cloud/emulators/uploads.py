@@ -1,7 +1,7 @@
-"""Resumable uploads as Cloud Storage documents them, before an emulator that knows less.
+"""Resumable uploads as Cloud Storage documents them, in front of an emulator.
 
-The emulator gets an object in one piece when all of it has come. Until then, bytes that were
-sent twice are kept once, and a session answers what it has.
+The emulator gets an object in one piece when all of its bytes have arrived. Until then, bytes that
+were sent twice are stored once, and a session answers which bytes it has.
 
 Source: https://cloud.google.com/storage/docs/performing-resumable-uploads
 """
@@ -15,8 +15,8 @@ class Session:
     """An upload.
 
     Attributes:
-        content: the bytes that have come.
-        made: the reply that tells of the object; None before there is one.
+        content: the bytes that have arrived.
+        made: the reply that describes the object; None until the object exists.
     """
 
     def __init__(self):
@@ -24,15 +24,15 @@ class Session:
         self.made = None
 
     def take(self, content_range, body, forward):
-        """What becomes of a request.
+        """Store the bytes of a request.
 
         Args:
             content_range: its header.
-            body: its bytes, or as many of them as have come.
-            forward: makes the object of all bytes; gives the reply.
+            body: its bytes, or those that have arrived.
+            forward: makes the object of all bytes, and returns the reply.
 
         Returns:
-            The reply; None where there is no more to say than what has come.
+            The reply; None if the object is not complete.
         """
         if self.made is not None:
             return self.made
@@ -42,7 +42,7 @@ class Session:
         if start is not None:
             whole = len(body) == int(stop) - int(start) + 1
             known = len(self.content) - int(start)
-            assert known >= 0, "bytes are missing between what has come and what is sent"
+            assert known >= 0, "bytes are missing before the bytes of this request"
             assert total != "*" or int(stop) + 1 == int(start) or (int(stop) + 1) % QUANTUM == 0
             self.content += body[known:]
             if not whole or total == "*":
@@ -52,5 +52,5 @@ class Session:
         return self.made
 
     def headers(self):
-        """Of a reply that says how many bytes have come."""
+        """Return the headers of a reply with the number of bytes that have arrived."""
         return [("Range", f"bytes=0-{len(self.content) - 1}")] if self.content else []

@@ -1,8 +1,8 @@
-"""Faults at a chosen change of a directory, by an audit hook: no line of the library knows.
+"""Faults at a chosen change of a directory, by an audit hook, without changes of the library.
 
-Every change of the file system below a directory is counted (files made, moved, removed), and
-at one of them something happens, before the change is made. Used in this process, and in
-processes of their own by `sitecustomize.py` beside this file.
+Every change of the file system below a directory is counted (files made, moved, removed), and the
+fault happens before one of them. It is used in this process, and in separate processes by
+`sitecustomize.py` in this directory.
 """
 
 import errno
@@ -20,7 +20,7 @@ WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 
 
 class Died(BaseException):
-    """What the process would no longer have done."""
+    """The process counts as ended: it must not do this."""
 
 
 class Fault:
@@ -28,17 +28,17 @@ class Fault:
 
     Args:
         below: the directory whose changes count.
-        what: "count", to count alone; "kill", the process kills itself; "die", this and
-            every later change raises, as if there were no process any more; "fail", the change
-            raises an OSError; "hold", the change waits for the file `<marks>/go`.
+        what: "count", only count; "kill", the process kills itself; "die", this and every later
+            change raises, as if the process had ended; "fail", the change raises an OSError;
+            "hold", the change waits for the file `<marks>/go`.
         at: the number of the change, from 1.
-        pattern: which changes count: a regular expression for the path, to be found in it.
-        event: which changes count: the name of the audit event; empty for all.
-        code: of the OSError.
-        process: "main" or "worker", to fail in no other; empty for any.
-        beside: a file that must be in the same directory for a change to count.
-        marks: a directory for files that say what has happened; a fault with one happens
-            once in all processes together.
+        pattern: a regular expression; a change counts if its path contains a match.
+        event: the name of the audit event of the changes that count; empty for all.
+        code: the code of the OSError.
+        process: "main" or "worker", to fail only in it; empty for any.
+        beside: the name of a file that must be in the same directory for a change to count.
+        marks: a directory for files that record events; with it, a fault happens once in all
+            processes together.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ def _process():
 
 
 def _changed(event, arguments):
-    """The path that an event changes; None where it changes none."""
+    """Return the path that an event changes; None if it changes no path."""
     path = arguments[1] if event in ("os.rename", "os.link") else arguments[0]
     if event in ("os.remove", "os.rmdir") and arguments[1] >= 0:  # a name in an open directory
         path = os.path.join(os.readlink(f"/proc/self/fd/{arguments[1]}"), os.fsdecode(path))
@@ -132,21 +132,21 @@ def _hook(event, arguments):
 
 
 def begin(fault):
-    """Have a fault from now on."""
+    """Begin a fault."""
     global _hooked
-    if not _hooked:  # a hook cannot be taken away again
+    if not _hooked:  # a hook cannot be removed
         sys.addaudithook(_hook)
         _hooked = True
     _faults.append(fault)
 
 
 def end(fault):
-    """Have it no longer."""
+    """End the fault."""
     _faults.remove(fault)
 
 
 def begin_from_environment():
-    """Have the fault that the environment describes, as JSON."""
+    """Begin the fault that the environment describes as JSON."""
     description = os.environ.get("INJECTED_FAULT")
     if description:
         begin(Fault(**json.loads(description)))

@@ -1,4 +1,4 @@
-"""Python imports this at its start, in the processes that these tests start and in theirs."""
+"""Start of faults: Python imports this when it starts, in processes of tests and their children."""
 
 import injection
 

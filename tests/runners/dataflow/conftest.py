@@ -1,4 +1,4 @@
-"""What tests of Dataflow share: jobs, and a way to hand them over to a stand-in for it."""
+"""Fixtures for tests of Dataflow: jobs, and their submission to a stand-in for the service."""
 
 import json
 
@@ -15,7 +15,7 @@ ROWS = 40
 
 @pytest.fixture
 def no_waiting(monkeypatch):
-    """Neither the client of Dataflow nor we wait between two questions."""
+    """Remove the waits between requests, of the client of Dataflow and of the library."""
     monkeypatch.setattr(retry.Clock, "sleep", lambda *_: None)
     monkeypatch.setattr(waiting, "FIRST_WAIT", 0.001)
     monkeypatch.setattr(waiting, "LONGEST_WAIT", 0.05)
@@ -23,7 +23,7 @@ def no_waiting(monkeypatch):
 
 @pytest.fixture
 def service():
-    """A function that starts a stand-in for Dataflow; it ends with the test."""
+    """Return a function that starts a stand-in for Dataflow, which ends with the test."""
     started = []
 
     def start(*states, **how):
@@ -37,7 +37,7 @@ def service():
 
 @pytest.fixture
 def job_file(tmp_path, tiny_model):
-    """A job of Vertex AI in a file; some rows of it cannot be predicted."""
+    """Write a job file of Vertex AI with some rows that cannot be predicted."""
     rows = ["oops" if n % 7 == 3 else str(n) for n in range(ROWS)]
     (tmp_path / "in.jsonl").write_text("".join(f"{row}\n" for row in rows))
     job = {
@@ -59,7 +59,7 @@ def job_file(tmp_path, tiny_model):
 
 @pytest.fixture
 def flags(tmp_path):
-    """A function from a stand-in to Beam's flags for it."""
+    """Return a function from a stand-in to Beam's flags for it."""
     staging = tmp_path / "staging"
     staging.mkdir()
 
@@ -80,7 +80,7 @@ def flags(tmp_path):
 
 @pytest.fixture
 def run(job_file, flags, capfd):
-    """A function that runs a job here: exit code, its record or None, what was said."""
+    """Return a function that runs a job here: exit code, job resource or None, standard error."""
 
     def run_job(service, *more, job=job_file):
         capfd.readouterr()
@@ -93,5 +93,5 @@ def run(job_file, flags, capfd):
 
 @pytest.fixture
 def workers(tmp_path):
-    """Workers for a stand-in: they run its jobs in a process."""
+    """Make workers for a stand-in, which run its jobs in a process."""
     return Workers(tmp_path)

@@ -1,8 +1,8 @@
-"""What Dataflow does with a job, as far as one process can: run the pipeline that was staged.
+"""Run of a staged pipeline in one process, in place of Dataflow's containers.
 
     python run_staged.py PIPELINE.pb OPTIONS.json
 
-on Beam's local runner, whose worker is in this process, in place of the job's containers.
+Beam's local runner runs the pipeline, with its worker in this process.
 """
 
 import contextlib
@@ -23,16 +23,16 @@ def _number(text: str) -> float | int:
 
 
 def main(pipeline_file: str, options_file: str) -> None:
-    """Run to the end, or raise what the pipeline raises."""
+    """Run the pipeline to its end, or raise its error."""
     content = pathlib.Path(pipeline_file).read_bytes()
     pipeline = beam_runner_api_pb2.Pipeline.FromString(content)
     for environment in pipeline.components.environments.values():
         environment.CopyFrom(EmbeddedPythonEnvironment.default().to_runner_api(None))
-    # A number of a job's JSON has no type.
+    # Numbers in a job's JSON have no type.
     given = json.loads(pathlib.Path(options_file).read_text(), parse_float=_number)
     options = PipelineOptions.from_dictionary(given)
     for plugin in options.view_as(SetupOptions).beam_plugins or ():
-        # As a worker's main does; those are names of modules, or of classes in them.
+        # A worker's main also imports these names of modules, or of classes in them.
         with contextlib.suppress(ImportError):
             importlib.import_module(plugin)
     FnApiRunner().run_via_runner_api(pipeline, options).wait_until_finish()

@@ -1,14 +1,14 @@
-"""A stand-in for the Dataflow API (v1b3) over HTTP, which runs nothing unless it is told to.
+"""Stand-in for the Dataflow API (v1b3) over HTTP, which by default runs nothing.
 
-It takes what clients of Dataflow send, keeps it, and answers with states from a script. It
-listens on 127.0.0.1; clients of Beam speak HTTP, and stage to local directories, only where
-the endpoint is called `localhost`.
+It stores the requests of clients of Dataflow, and answers with states from a script. It listens on
+127.0.0.1; clients of Beam use HTTP, and stage to local directories, only if the endpoint is
+`localhost`.
 
     with StandIn("RUNNING", "DONE") as service:
         …  # --dataflow_endpoint=<service.url> --no_auth
         service.created_job["environment"]
 
-By hand, for a look: `python tests/runners/dataflow/stand_in.py [STATE …]`.
+To try it by hand: `python tests/runners/dataflow/stand_in.py [STATE …]`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ CANCELLED = 5
 
 
 class Request(NamedTuple):
-    """What a client sent; `body` is parsed, or None."""
+    """A request of a client; `body` is parsed, or None."""
 
     method: str
     path: str
@@ -58,7 +58,7 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """An answer out of turn."""
+    """An answer that replaces the usual one."""
 
     status: int
     body: bytes
@@ -66,7 +66,7 @@ class Answer(NamedTuple):
 
 
 def error(status: int, message: str) -> Answer:
-    """An error as Google's services write it."""
+    """Make an error in the form of Google's services."""
     what = {"code": status, "message": message, "status": _STATUS.get(status, "UNKNOWN")}
     return Answer(status, json.dumps({"error": what}).encode())
 
@@ -78,9 +78,9 @@ class StandIn:
     """The service: a context manager.
 
     Args:
-        *states: of every job, one for each time that it is looked at, without `JOB_STATE_`; the
+        *states: the states of every job, one for each request for it, without `JOB_STATE_`; the
             last remains.
-        on_create: called with the job's id and body, in a thread of its own, when one was made.
+        on_create: a function that is called with the id and the body of each new job, in a thread.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class StandIn:
 
     @property
     def url(self) -> str:
-        """Where the service is."""
+        """The URL of the service."""
         return f"http://localhost:{self._server.server_port}"
 
     @property
@@ -130,17 +130,17 @@ class StandIn:
         return body
 
     def sent(self, method: str = "", path: str = "") -> list[Request]:
-        """The requests of a method, of a path that ends so."""
+        """Return the requests of a method whose path ends with a text."""
         with self._lock:
             return [r for r in self.requests if method in ("", r.method) and r.path.endswith(path)]
 
     def fail(self, where: str, *answers: Answer) -> None:
-        """Answer the next requests so whose "METHOD path" matches the regular expression."""
+        """Set the answer of the next requests whose "METHOD path" matches a regular expression."""
         with self._lock:
             self._out_of_turn.append((where, deque(answers)))
 
     def say(self, text: str, importance: str = "ERROR") -> None:
-        """Add a message to what the service says of its jobs."""
+        """Add a message to the messages of all jobs."""
         with self._lock:
             number = len(self.messages)
             self.messages.append(
@@ -153,14 +153,14 @@ class StandIn:
             )
 
     def count(self, name: str, value: float, step: str = "", namespace: str = "") -> None:
-        """Add a counter of the user's: its committed and its tentative value."""
+        """Add a counter of the user, with its committed and its tentative value."""
         context = {"step": step, "namespace": namespace}
         for more in ({}, {"tentative": "true"}):
             named = {"origin": "user", "name": name, "context": {**context, **more}}
             self.metrics.append({"name": named, "scalar": value, "updateTime": _TIME.format(0, 0)})
 
     def go_to(self, job: str, *states: str) -> None:
-        """Give a job other states, from now on."""
+        """Replace the further states of a job."""
         with self._lock:
             self._left[job] = deque(states)
 
@@ -234,7 +234,7 @@ class StandIn:
         return _json(self.jobs[job])
 
     def _list_messages(self, query: dict[str, str]) -> Answer:
-        """Two on a page, since the time that is asked for."""
+        """List messages since the requested time, two on a page."""
         with self._lock:
             since = _nanoseconds(query.get("startTime", ""))
             found = [m for m in self.messages if _nanoseconds(m["time"]) >= since]
@@ -245,7 +245,7 @@ class StandIn:
         return _json(page)
 
     def _launch(self, found: re.Match[str], body: dict[str, Any]) -> Answer:
-        """What the launcher of a flex template is asked for: it is started, and nothing else."""
+        """Answer the launch of a flex template, of which nothing is run."""
         parameter = body.get("launchParameter") or body.get("launch_parameter") or {}
         if not parameter.get("jobName"):
             return error(400, "launchParameter.jobName: missing")
@@ -257,7 +257,7 @@ class StandIn:
 
 
 def _nanoseconds(time: str) -> tuple[str, str]:
-    """A time that can be compared, whichever digits of its fraction are written."""
+    """Convert a time to a number that can be compared, with any digits of its fraction."""
     second, _, fraction = time.rstrip("Z").partition(".")
     return second, fraction.ljust(9, "0")
 

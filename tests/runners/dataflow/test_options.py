@@ -62,7 +62,7 @@ def test_nothing_follows_from_nothing():
 # Place
 
 
-def test_all_that_is_required_is_asked_for_at_once():
+def test_all_missing_options_are_reported_at_once():
     planned = dataflow_options(Resources(), {})
     assert [found.path for found in planned.violations] == [
         "--region",
@@ -110,7 +110,7 @@ def test_one_directory_for_staging_is_enough():
     assert found == [("temp_location", "gs://bucket/s")]
 
 
-def test_one_place_of_workers_is_enough():
+def test_one_location_of_workers_is_enough():
     found = wrong(Resources(), worker_region="us-east1", worker_zone="us-east1-b")
     only(found, "--worker_region=us-east1 and --worker_zone=us-east1-b", "only one")
     assert wrong(Resources(), worker_zone="us-east1-b") == []
@@ -177,7 +177,7 @@ def test_every_accelerator_of_vertex_ai_is_handed_on_or_refused(kind):
     assert ("dataflow_service_options", expected) in options(resources)
 
 
-def test_one_accelerator_where_no_number_is_said():
+def test_one_accelerator_if_no_number_is_given():
     (found, *_) = options(asking(accelerator_type="NVIDIA_L4"))
     assert found[1] == "worker_accelerator=type:nvidia-l4;count:1;install-nvidia-driver"
 
@@ -231,7 +231,7 @@ def test_accelerators_of_flags_win(name):
     )
 
 
-def test_parts_of_a_machine_that_dataflow_does_not_have_are_told():
+def test_parts_of_a_machine_that_dataflow_does_not_have_are_reported():
     resources = dataclasses.replace(Resources(), unused=("a.tpuTopology",))
     assert notes(resources) == ("a.tpuTopology: not used on Dataflow",)
 

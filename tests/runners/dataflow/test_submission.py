@@ -95,7 +95,7 @@ def test_a_worker_says_why_a_job_failed(run, service, no_waiting):
     assert "Root cause: Work item failed." in said
 
 
-def test_a_job_fails_for_what_the_service_says_where_no_worker_has_said_more(
+def test_a_job_fails_with_the_error_of_the_service_if_no_worker_has_reported_one(
     run, service, no_waiting
 ):
     there = service("FAILED")
@@ -114,7 +114,7 @@ def test_a_job_that_fails_without_a_word(run, service, no_waiting, monkeypatch):
     assert record["error"]["message"] == "the job failed in Dataflow, which gives no reason"
 
 
-def test_the_reason_that_a_worker_has_recorded_stands(run, service, no_waiting, tmp_path):
+def test_the_reason_that_a_worker_has_recorded_is_kept(run, service, no_waiting, tmp_path):
     def record_failure(job, _):
         path = only_directory(tmp_path) / "job.json"
         record = json.loads(path.read_text())
@@ -144,7 +144,7 @@ def test_a_job_that_is_cancelled_in_the_console(run, service, no_waiting):
     assert "the Dataflow job is CANCELLING\n" in said
 
 
-def test_whoever_goes_on_with_a_run_is_told_which_job_had_it(run, service, no_waiting):
+def test_resuming_a_run_names_the_job_that_had_it(run, service, no_waiting):
     there = service("RUNNING", "CANCELLED")
     assert "was submitted for this run" not in run(there)[2]
     for count in (1, 2):
@@ -236,7 +236,7 @@ def test_a_refused_job_can_be_handed_over_again_to_the_same_output_path(
     assert len(there.sent("POST")) == 2
 
 
-def test_a_name_that_a_running_job_has_is_told(run, service, no_waiting):
+def test_a_name_that_a_running_job_has_is_reported(run, service, no_waiting):
     there = service("RUNNING")
     body = {"id": "2026-01-02_1", "name": "nightly", "clientRequestId": "another"}
     there.fail(JOBS, Answer(200, json.dumps(body).encode()))
@@ -246,7 +246,7 @@ def test_a_name_that_a_running_job_has_is_told(run, service, no_waiting):
     assert "another --job_name" in record["error"]["message"]
 
 
-def test_a_service_that_fails_for_a_time_is_asked_again(run, service, no_waiting):
+def test_a_service_that_fails_for_a_time_is_called_again(run, service, no_waiting):
     there = service("RUNNING", "CANCELLED")
     there.fail(JOBS, error(500, "later"), error(503, "later still"))
     there.fail(LOOK, error(503, "not now"), error(404, "what job?"))
@@ -259,7 +259,7 @@ def test_a_service_that_fails_for_a_time_is_asked_again(run, service, no_waiting
 
 
 @pytest.mark.parametrize("answer", [error(503, "Never today."), GARBAGE])
-def test_a_job_that_may_have_been_taken_can_be_gone_on_with(
+def test_a_job_that_may_have_been_accepted_can_be_resumed(
     answer, run, service, no_waiting, tmp_path
 ):
     there = service("CANCELLED")
@@ -273,7 +273,7 @@ def test_a_job_that_may_have_been_taken_can_be_gone_on_with(
 
 
 @pytest.mark.parametrize("answer", [error(429, "Quota exceeded"), error(401, "who?"), GARBAGE])
-def test_a_job_has_not_failed_because_nobody_says_how_it_stands(answer, run, service, no_waiting):
+def test_a_job_has_not_failed_because_its_state_cannot_be_read(answer, run, service, no_waiting):
     there = service("RUNNING", "CANCELLED")
     there.fail(LOOK, *[answer] * 20)
     code, record, said = run(there)
@@ -342,14 +342,14 @@ def test_a_signal_while_a_job_is_handed_over_leaves_open_whether_it_runs():
     end = threading.Event()
 
     def work():
-        with cancellation.elsewhere(), cancellation.handing_over():
+        with cancellation.running_remotely(), cancellation.submitting():
             os.kill(os.getpid(), signal.SIGTERM)
             end.wait()
 
     try:
         with (
             cancellation.on_signals(),
-            pytest.raises(cancellation.JobGoesOn, match="check whether it"),
+            pytest.raises(cancellation.JobContinues, match="check whether it"),
         ):
             cancellation.call(work)
     finally:

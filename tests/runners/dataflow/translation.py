@@ -1,4 +1,4 @@
-"""Jobs as Dataflow gets them: a pipeline in its portable form, looked at."""
+"""Inspection of jobs as Dataflow gets them: pipelines in their portable form."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from beam_batch_predict.runners.job_options import make_engine
 
 FLAGS = (
     "--runner=DataflowRunner",
-    "--dataflow_endpoint=http://localhost:1",  # nobody is asked
+    "--dataflow_endpoint=http://localhost:1",  # no request is sent
     "--dry_run=True",
     "--no_auth",
     "--project=my-project",
@@ -29,7 +29,7 @@ FUSABLE = frozenset({PARDO, common_urns.primitives.ASSIGN_WINDOWS.urn})
 
 
 def translate(job: Any, *flags: str) -> api.Pipeline:
-    """The pipeline of a job, as DataflowRunner makes it; nothing is sent."""
+    """Make the pipeline of a job as DataflowRunner does; nothing is sent."""
     pipeline = make_engine([*FLAGS, *flags]).make_pipeline()
     _ = pipeline | bbp.BatchPredict(job)
     found: api.Pipeline = pipeline.run().job.proto_pipeline
@@ -37,24 +37,24 @@ def translate(job: Any, *flags: str) -> api.Pipeline:
 
 
 def steps(pipeline: api.Pipeline) -> dict[str, api.PTransform]:
-    """The transforms that are not made of others, by their names."""
+    """Return the transforms that contain no others, by their names."""
     found = pipeline.components.transforms.values()
     return {each.unique_name: each for each in found if not each.subtransforms}
 
 
 def pardo(step: api.PTransform) -> api.ParDoPayload:
-    """What a ParDo is."""
+    """Return the payload of a ParDo."""
     assert step.spec.urn == PARDO
     return api.ParDoPayload.FromString(step.spec.payload)
 
 
 def fn_of(step: api.PTransform) -> Any:
-    """The DoFn of a ParDo with its arguments, unpickled as on a worker."""
+    """Return the DoFn of a ParDo with its arguments, unpickled as on a worker."""
     return pickler.loads(pardo(step).do_fn.payload)
 
 
 def chain(pipeline: api.Pipeline, first: str, last: str) -> list[api.PTransform]:
-    """The steps from one to another by their main inputs."""
+    """Return the steps from one to another by their main inputs."""
     found = steps(pipeline)
     producers = {output: each for each in found.values() for output in each.outputs.values()}
     walked = [step_called(found, last)]
@@ -67,19 +67,19 @@ def chain(pipeline: api.Pipeline, first: str, last: str) -> list[api.PTransform]
 
 
 def step_called(found: dict[str, api.PTransform], name: str) -> api.PTransform:
-    """The only step whose name ends so."""
+    """Return the only step whose name ends with a text."""
     (step,) = (each for each in found.values() if each.unique_name.endswith(name))
     return step
 
 
 def stages(pipeline: api.Pipeline) -> list[set[str]]:
-    """What Beam's own fuser makes of the pipeline: the names of steps in each stage."""
+    """Return the names of steps in each stage, as Beam's own fuser combines them."""
     _, found = FnApiRunner().create_stages(pipeline)
     return [{each.unique_name for each in stage.transforms} for stage in found]
 
 
 def display_data(pipeline: api.Pipeline) -> Iterator[bytes]:
-    """What Dataflow's page shows of the steps."""
+    """Return the display data of the steps, which Dataflow's page shows."""
     for each in pipeline.components.transforms.values():
         for item in each.display_data:
             yield item.payload

@@ -1,4 +1,4 @@
-"""Workers for a stand-in for Dataflow: processes that run what was staged."""
+"""Workers for a stand-in for Dataflow: processes that run the staged pipeline."""
 
 import json
 import os
@@ -11,7 +11,7 @@ HERE = pathlib.Path(__file__).parent
 
 
 class Workers:
-    """Run what was staged, with the package that was staged and no other."""
+    """Workers that run the staged pipeline, with only the staged package."""
 
     def __init__(self, directory, **environment):
         self._directory, self._environment = directory, environment
@@ -20,7 +20,7 @@ class Workers:
         self.said = ""
 
     def __call__(self, job, body):
-        """What the service calls when it has made a job."""
+        """Run a new job; the service calls this."""
         self.service.go_to(job, self._run(body))
 
     def _run(self, body):
@@ -38,7 +38,7 @@ class Workers:
             str(staging / "pipeline.pb"),
             options,
         ]
-        # As of workers that the service takes for dead, and that are not.
+        # Like workers that are alive although the service treats them as dead.
         running = [
             subprocess.Popen(
                 command,

@@ -20,12 +20,12 @@ from beam_batch_predict.errors import (
     status_of_error,
 )
 from beam_batch_predict.files.errors import StorageUnavailable
-from beam_batch_predict.sinks.naming import JOB_RECORD, PARTS, is_temporary
+from beam_batch_predict.sinks.naming import JOB_RESOURCE, PARTS, is_temporary
 from beam_batch_predict.sinks.publish.bigquery_tables import OutputTables
-from beam_batch_predict.spec import FileNames, JobRecord, Outcome, RunState
+from beam_batch_predict.spec import FileNames, JobRenderer, Outcome, RunState
 from beam_batch_predict.status import Status
 
-__all__ = ["Run", "fresh_time", "now", "read_record"]
+__all__ = ["Run", "fresh_time", "now", "read_job_resource"]
 
 _last = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
 _lock = threading.Lock()
@@ -41,7 +41,7 @@ def now() -> datetime.datetime:
 
 
 def fresh_time() -> datetime.datetime:
-    """Return the present time, or a little later: a millisecond that this process never had.
+    """Return the present time, or a later millisecond that no call has returned.
 
     Directories are named after it, and two runs of one pipeline must not share one.
     """
@@ -61,22 +61,22 @@ class Run:
 
     Args:
         directory: the output directory.
-        create_time: when the job was made.
+        create_time: when the job was created.
         job: renders the job resource.
         tables: the results, if they are tables rather than files in the directory.
-        run: the name of the run's directory of parts, which no other run has.
+        name: the name of the run's directory of parts, which no other run has.
         attempt: the name of the attempt.
         resumed: whether there was an attempt before this one.
-        file_names: how published files are named.
-        own_directory: whether nothing else was in the directory before.
+        file_names: the naming scheme of published files.
+        own_directory: whether the directory is for this run only.
         prepared: whether the launcher has checked the destination as workers would.
     """
 
     directory: str
     create_time: datetime.datetime
-    job: JobRecord | None = None
+    job: JobRenderer | None = None
     tables: OutputTables | None = None
-    run: str = dataclasses.field(default_factory=_new_name)
+    name: str = dataclasses.field(default_factory=_new_name)
     attempt: str = dataclasses.field(default_factory=_new_name)
     resumed: bool = False
     file_names: FileNames = FileNames.NUMBERED
@@ -85,22 +85,22 @@ class Run:
 
     @property
     def parts_directory(self) -> str:
-        """Where the run's parts are until they are published."""
-        return files.join(files.join(self.directory, PARTS), self.run)
+        """The directory of the run's parts, until they are published."""
+        return files.join(files.join(self.directory, PARTS), self.name)
 
-    def again(self, run: str = "") -> Run:
+    def again(self, name: str = "") -> Run:
         """Return another attempt, at the same run or at a run that has parts already."""
-        return dataclasses.replace(self, run=run or self.run, attempt=_new_name(), resumed=True)
+        return dataclasses.replace(self, name=name or self.name, attempt=_new_name(), resumed=True)
 
     def begin_attempt(self) -> None:
-        """Make this attempt the one that does the run, in place of those before it."""
+        """Make this attempt the current one, in place of earlier attempts."""
         files.write_file(self._attempt_file, self.attempt.encode())
 
     def check_attempt(self) -> None:
-        """Check that no later attempt does the run.
+        """Check that no later attempt has begun.
 
         Raises:
-            TakenOver: a later attempt does, and the job resource belongs to it.
+            TakenOver: a later attempt has begun and owns the job resource.
         """
         try:
             present = files.read_file(self._attempt_file).decode()
@@ -128,21 +128,21 @@ class Run:
         return Outcome(self.directory, self.create_time, **how)
 
     def write(self, outcome: Outcome) -> bytes:
-        """Write the job resource, in place of the one before it, and return it."""
-        record = self.render(outcome)
-        if not record:
+        """Write or replace the job resource, and return it."""
+        content = self.render(outcome)
+        if not content:
             return b""
-        files.write_file(files.join(self.directory, JOB_RECORD), record)
-        return record
+        files.write_file(files.join(self.directory, JOB_RESOURCE), content)
+        return content
 
     def render(self, outcome: Outcome) -> bytes:
-        """Return the job resource as text; empty where there is no job."""
-        return b"" if self.job is None else self.job.record(outcome)
+        """Return the job resource as text; empty if there is no job."""
+        return b"" if self.job is None else self.job.render(outcome)
 
     def claim(self) -> bool:
         """Make the directory, with the job resource of a job that has not begun.
 
-        A directory that is not the run's own may exist, but not with a job resource.
+        A directory that is not only for this run may exist, but without a job resource.
 
         Returns:
             False if another run has the directory.
@@ -150,40 +150,40 @@ class Run:
         if not self.own_directory:
             pending = self.render(self.pending())
             return not pending or files.create_exclusively(
-                files.join(self.directory, JOB_RECORD), pending
+                files.join(self.directory, JOB_RESOURCE), pending
             )
         above = os.path.dirname(self.directory)
         if is_temporary(above):  # other users of this machine may read its parent
             os.makedirs(above, mode=0o700, exist_ok=True)
-        return files.claim_directory(self.directory, JOB_RECORD, self.render(self.pending()))
+        return files.claim_directory(self.directory, JOB_RESOURCE, self.render(self.pending()))
 
     def pending(self) -> Outcome:
         """Return the outcome of a job that has not begun."""
         return self.outcome(incomplete_count=-1)
 
     def running(self) -> datetime.datetime:
-        """Record that the job runs, and return its start time."""
+        """Write the state RUNNING, and return the start time."""
         start = now()
         self.write(self.outcome(start_time=start, incomplete_count=-1))
         return start
 
     def failed(self, status: Status, start: datetime.datetime | None = None) -> bytes:
-        """Record that the job failed, and why, unless another attempt has succeeded meanwhile."""
+        """Write the state FAILED with its error, unless another attempt has succeeded."""
         if self.state() is RunState.SUCCEEDED:
             return b""
         return self.write(self.failure(status, start))
 
     def state(self) -> RunState:
-        """Read the state from the job resource; UNKNOWN where none can be read."""
+        """Read the state from the job resource; UNKNOWN if none can be read."""
         try:
-            return RunState.of(read_record(self.directory))
+            return RunState.of(read_job_resource(self.directory))
         except (OSError, ValueError, StorageUnavailable):
             return RunState.UNKNOWN
 
     def _start_time(self) -> datetime.datetime | None:
-        """Return the start time in the job resource; None where it has none."""
+        """Return the start time in the job resource; None if it has none."""
         try:
-            text = str(read_record(self.directory)["startTime"]).replace("Z", "+00:00")
+            text = str(read_job_resource(self.directory)["startTime"]).replace("Z", "+00:00")
             return datetime.datetime.fromisoformat(text)
         except (OSError, ValueError, KeyError, TypeError, StorageUnavailable):
             return None
@@ -195,10 +195,10 @@ class Run:
 
     @contextmanager
     def recording_failure(self) -> Iterator[None]:
-        """Record an exception of the block in the job resource, and raise it again.
+        """Write an exception of the block to the job resource, and raise it again.
 
-        A `DestinationError` is not recorded if the results are files: the directory may be another
-        run's, and so its job resource. No other run has the directory of a run with tables.
+        A `DestinationError` is not written if the results are files, because the directory and its
+        job resource may belong to another run. A run with tables always has its own directory.
         """
         try:
             yield
@@ -212,14 +212,14 @@ class Run:
             raise
 
 
-def read_record(directory: str) -> dict[str, Any]:
+def read_job_resource(directory: str) -> dict[str, Any]:
     """Read the job resource in a directory.
 
     Raises:
         OSError: there is none, or it cannot be read.
-        ValueError: it is no object of JSON.
+        ValueError: it is not a JSON object.
     """
-    record = json.loads(files.read_file(files.join(directory, JOB_RECORD)))
-    if not isinstance(record, dict):
-        raise ValueError(f"{JOB_RECORD} holds no object")
-    return record
+    job = json.loads(files.read_file(files.join(directory, JOB_RESOURCE)))
+    if not isinstance(job, dict):
+        raise ValueError(f"{JOB_RESOURCE} is not a JSON object")
+    return job
