@@ -141,7 +141,11 @@ def quoted(value: object) -> str:
     """
     if isinstance(value, str):
         return repr(shortened(value, LONGEST_SHOWN))
-    return value.__name__ if isinstance(value, type) else shortened(repr(value), LONGEST_SHOWN)
+    if isinstance(value, type):
+        return value.__name__
+    if type(value).__repr__ is object.__repr__:  # which is an address in memory
+        return f"an object of type {type(value).__name__}"
+    return shortened(repr(value), LONGEST_SHOWN)
 
 
 def nearest(word: str, known: Iterable[str], most: int = 1) -> list[str]:

@@ -16,16 +16,7 @@ from typing import TypeVar
 from beam_batch_predict.errors import BatchPredictError
 from beam_batch_predict.status import Code
 
-__all__ = [
-    "CALL_CODES",
-    "ERRNOS",
-    "ERROR_CODES",
-    "HTTP_CODES",
-    "JOB_REASONS",
-    "is_transient",
-    "retried",
-    "waits",
-]
+__all__ = ["ERROR_CODES", "HTTP_CODES", "JOB_REASONS", "is_transient", "retried", "waits"]
 
 HTTP_CODES = frozenset({408, 429, 500, 502, 503, 504})
 """HTTP status codes of transient errors."""

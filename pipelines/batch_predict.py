@@ -80,7 +80,7 @@ def _help_parser() -> argparse.ArgumentParser:
         metavar="JOB.json",
         help="the job file: a local path or a URI; the flags for job fields can replace the file",
     )
-    add_options(parser, [*(field.option for field in FIELDS), *OPTIONS])
+    add_options(parser, [*FIELDS, *OPTIONS])
     return parser
 
 

@@ -29,12 +29,10 @@ END = "<!-- end -->"
 
 JOB_FILE = Option(
     "job",
-    str,
-    "",
-    "A file with the whole job as JSON: a BatchPredictionJob of Vertex AI, or a Job of AI Platform "
-    "Prediction. Alternatively, leave it empty and fill in the fields of a job below: input format "
-    "and files (or a table), a model, and a destination.",
-    "JOB.json",
+    help="A file with the whole job as JSON: a BatchPredictionJob of Vertex AI, or a Job of AI "
+    "Platform Prediction. Alternatively, leave it empty and fill in the fields of a job below: "
+    "input format and files (or a table), a model, and a destination.",
+    metavar="JOB.json",
     group=JOB,
     label="Job file",
     example="gs://bucket/job.json",
@@ -53,13 +51,13 @@ _TYPES = {int: "NUMBER", float: "NUMBER", bool: "BOOLEAN"}
 
 def parameters() -> list[Option]:
     """List the parameters of the template, group by group."""
-    options = [JOB_FILE, *(field.option for field in FIELDS), *OPTIONS]
+    options = [JOB_FILE, *FIELDS, *OPTIONS]
     return sorted(options, key=lambda option: GROUPS.index(option.group))
 
 
 def metadata() -> dict[str, Any]:
     """Make the template's metadata, as a JSON object."""
-    parents = {field.option.name: field.parent for field in FIELDS}
+    parents = {field.name: field.parent for field in FIELDS}
     return {
         "name": "Batch prediction",
         "description": _DESCRIPTION,
@@ -122,7 +120,7 @@ def page(document: str) -> str:
 
 
 def _table() -> str:
-    paths = {field.option.name: f"`{field.path}`" for field in FIELDS} | {JOB_FILE.name: "all"}
+    paths = {field.name: f"`{field.path}`" for field in FIELDS} | {JOB_FILE.name: "all"}
     lines = ["| parameter | in a job file | for example |", "|---|---|---|"]
     for option in parameters():
         if option.name in paths:

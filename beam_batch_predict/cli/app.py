@@ -16,7 +16,7 @@ import pathlib
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from beam_batch_predict import __version__, cancellation
 from beam_batch_predict.cli import gcloud_flags
@@ -76,6 +76,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(argv: Sequence[str]) -> int:
     parser = _parser()
     given = gcloud_flags.without_words_of_gcloud(argv)
+    if given and given[0].startswith("-") and given[0] not in ("-h", "--help", "--version"):
+        flag = given[0].partition("=")[0]
+        raise InvalidArgument(
+            f"there is no command before {flag}", "write the command first, as in run JOB.json"
+        )
     if not given or given[0] not in _COMMANDS:
         parser.parse_args(given)  # ends the process: with help, with the version, or with an error
     command, *given = given
@@ -99,8 +104,20 @@ def _main(argv: Sequence[str]) -> int:
         return cancellation.end(_run_to_exit_code(arguments, beam_flags))
 
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence, without all options before it."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what is wrong.
+
+        Raises:
+            InvalidArgument: always.
+        """
+        raise InvalidArgument(message, f"see {self.prog} --help")
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="beam-batch-predict",
         description="Run batch prediction jobs of Vertex AI and AI Platform on Apache Beam.",
         allow_abbrev=False,
@@ -124,7 +141,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="JOB.json",
         help="the job file: a local path or a URI; the flags for job fields can replace the file",
     )
-    add_options(run, [*(field.option for field in FIELDS), *OPTIONS, DRY_RUN])
+    add_options(run, [*FIELDS, *OPTIONS, DRY_RUN])
     submit = commands.add_parser(
         "submit",
         help="run a job from the flags of gcloud ai-platform jobs submit prediction",
@@ -188,12 +205,12 @@ def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) 
 def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
     silence_known_warnings()
     job, notes = _job(arguments, beam_flags)
+    # Importing Beam takes seconds: --help and errors in job files must not wait for it.
+    beam_flags = _checked(arguments.command, beam_flags)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    # Importing Beam takes seconds: --help and errors in job files must not wait for it.
     from beam_batch_predict.commands.run import run_job
 
-    beam_flags = _checked(arguments.command, beam_flags)
     for handler in logging.getLogger().handlers:
         handler.addFilter(keep_log_record)
     threading.excepthook = log_thread_exception

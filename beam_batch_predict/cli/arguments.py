@@ -16,9 +16,9 @@ from beam_batch_predict.cli.gcloud_flags import FLAGS, SUBMIT_OPTIONS
 from beam_batch_predict.cli.job_flags import FIELDS
 from beam_batch_predict.cli.options import DRY_RUN, OPTIONS, Option
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.messages import did_you_mean
+from beam_batch_predict.messages import did_you_mean, quoted
 
-__all__ = ["Separated", "Takes", "flags_of", "separate"]
+__all__ = ["Takes", "flags_of", "separate"]
 
 
 class Takes(enum.Enum):
@@ -44,6 +44,8 @@ class Separated(NamedTuple):
     beam_flags: list[str]
 
 
+_VERSION = "write beam-batch-predict --version, without a command"
+
 _WITH_BEAM_FLAGS = ("run", "submit")
 
 
@@ -58,7 +60,7 @@ def flags_of(command: str) -> dict[str, Takes]:
     if command == "models":
         flags |= {"--model_registry": Takes.VALUE, "--json": Takes.NOTHING}
     elif command == "run":
-        flags |= _flags([*(field.option for field in FIELDS), *OPTIONS, DRY_RUN])
+        flags |= _flags([*FIELDS, *OPTIONS, DRY_RUN])
     elif command == "submit":
         flags |= _flags(SUBMIT_OPTIONS) | {"-q": Takes.NOTHING}
         for flag in FLAGS:
@@ -107,11 +109,15 @@ beam_flags=['--region=x'])
         flag = names.get(_folded(name))
         if flag is not None:
             takes = known.get(flag, Takes.NOTHING)
+            if takes is Takes.NOTHING and sign:
+                raise InvalidArgument(f"{name} takes no value, found {quoted(value)}")
             if word is not None and _is_value(word, takes):
                 sign, value = "=", waiting.popleft()
             elif not sign and takes is Takes.BOOLEAN:
                 sign, value = "=", "true"
             found.ours.append(f"{flag}{sign}{value}")
+        elif name == "--version":
+            raise InvalidArgument(f"{command} has no option --version", _VERSION)
         elif command in _WITH_BEAM_FLAGS:
             if word is not None and _takes_next(name, word, found.words, arguments, known):
                 sign, value = "=", waiting.popleft()

@@ -15,7 +15,6 @@ from beam_batch_predict.errors import InvalidArgument
 __all__ = [
     "FLAGS",
     "SUBMIT_OPTIONS",
-    "Flag",
     "add_submit_flags",
     "beam_flags_of",
     "check_accepted",

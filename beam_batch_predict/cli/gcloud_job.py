@@ -19,14 +19,11 @@ __all__ = ["job_of"]
 _FORMATS = {"text": "TEXT", "tf-record": "TF_RECORD", "tf-record-gzip": "TF_RECORD_GZIP"}
 
 
-def job_of(
-    arguments: argparse.Namespace, environment: Mapping[str, str] = os.environ
-) -> AiPlatformJob:
+def job_of(arguments: argparse.Namespace) -> AiPlatformJob:
     """Make the job of a command line.
 
     Args:
         arguments: the arguments of a parser with `add_submit_flags`.
-        environment: the environment variables.
 
     Raises:
         InvalidJob: something is wrong with the job; each violation has the name of its flag.
@@ -34,7 +31,7 @@ def job_of(
     given = given_flags(arguments)
     wrong = list(_contradictions(given))
     labels, of_labels = labels_of(given.get("labels", []), "--labels")
-    body = _body(arguments.job_name, given, labels, _project(given, environment))
+    body = _body(arguments.job_name, given, labels, _project(given))
     try:
         job = AiPlatformJob.read(body)
     except InvalidJob as error:
@@ -69,8 +66,8 @@ def _format(name: str) -> str:
     return name.lower().replace("_", "-")
 
 
-def _project(given: Mapping[str, Any], environment: Mapping[str, str]) -> str:
-    named = (environment.get(key) for key in ("CLOUDSDK_CORE_PROJECT", "GOOGLE_CLOUD_PROJECT"))
+def _project(given: Mapping[str, Any]) -> str:
+    named = (os.environ.get(key) for key in ("CLOUDSDK_CORE_PROJECT", "GOOGLE_CLOUD_PROJECT"))
     return given.get("project") or next(filter(None, named), "local")
 
 

@@ -21,7 +21,7 @@ __all__ = ["check_one_way", "given_fields", "job_from_fields"]
 WHERE = "the job given by flags"
 """The name of the job in messages."""
 
-_BY_NAME = {field.option.name: field for field in FIELDS}
+_BY_NAME = {field.name: field for field in FIELDS}
 
 _EXACTLY_ONE = (
     ("input_uris", "input_table"),

@@ -6,10 +6,11 @@ A field of a job resource is no option: the job sets it.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec import NonFinite
@@ -18,15 +19,16 @@ from beam_batch_predict.spec.options import ModelCopies, RunOptions, row_key
 __all__ = ["DRY_RUN", "GROUPS", "OPTIONS", "Option", "add_options", "run_options"]
 
 
-class Option(NamedTuple):
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Option:
     """One option: its flag is `--name`.
 
     Attributes:
         name: the name of the flag and of the value.
-        parse: converts a text to a value, or raises a ValueError.
-        default: the value if the flag is not given.
         help: the help text.
         metavar: the name of the value in help texts.
+        parse: converts a text to a value, or raises a ValueError.
+        default: the value if the flag is not given.
         group: the heading in forms and help texts.
         label: the name in a form; made from `name` if empty.
         example: an example of a value.
@@ -35,11 +37,11 @@ class Option(NamedTuple):
         param_type: a `ParameterType` of google.dataflow.v1beta3; made from the default if empty.
     """
 
-    name: str
-    parse: Callable[[str], Any]
-    default: Any
+    name: str = dataclasses.field(kw_only=False)
     help: str
     metavar: str
+    parse: Callable[[str], Any] = str
+    default: Any = ""
     group: str = "Run"
     label: str = ""
     example: str = ""
@@ -98,9 +100,10 @@ _WHOLE = "[0-9]+"
 _DECIMAL = r"[0-9]+(\.[0-9]+)?"
 
 
-def _option(name: str, parse: Callable[[str], Any], *shown: Any, **more: Any) -> Option:
+def _option(name: str, parse: Callable[[str], Any], *shown: str, **more: Any) -> Option:
     """Make an option of a run; its default is that of the field of `RunOptions`."""
-    return Option(name, parse, getattr(RunOptions, name), *shown, **more)
+    named: dict[str, Any] = dict(zip(("help", "metavar", "group", "label"), shown, strict=False))
+    return Option(name, parse=parse, default=getattr(RunOptions, name), **named, **more)
 
 
 OPTIONS = (
@@ -271,11 +274,11 @@ OPTIONS = (
 
 DRY_RUN = Option(
     "dry-run",
-    _boolean,
-    False,
-    "Whether to print the job, and on standard error the options of its runner, without starting "
-    "anything.",
-    "true|false",
+    parse=_boolean,
+    default=False,
+    help="Whether to print the job, and on standard error the options of its runner, without "
+    "starting anything.",
+    metavar="true|false",
 )
 
 

@@ -17,7 +17,7 @@ from beam_batch_predict.models.signature import Signature, shape_text
 from beam_batch_predict.registry.lookup import resolve
 from beam_batch_predict.registry.resolved import ResolvedModel, registry_directory
 
-__all__ = ["DescribedModel", "Example", "describe_model", "example_of"]
+__all__ = ["Example", "describe_model", "example_of"]
 
 _MOST_CHARACTERS = 400
 """The length of an example in text, above which its arrays are shortened."""

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from beam_batch_predict.jobs import AiPlatformJob, Job
 from beam_batch_predict.spec.options import RunOptions
 
-__all__ = ["DryRun", "show_run"]
+__all__ = ["show_run"]
 
 
 class DryRun(NamedTuple):

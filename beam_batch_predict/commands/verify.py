@@ -16,9 +16,11 @@ from beam_batch_predict.sinks.naming import JOB_RESOURCE, MANIFEST, Naming, nami
 from beam_batch_predict.spec import FileNames, RunState
 from beam_batch_predict.status import Code
 
-__all__ = ["Verified", "verify"]
+__all__ = ["verify"]
 
 FILES_AT_ONCE = 4
+
+_HINT = "name the directory itself, as in out/prediction-model-2026-01-02T03:04:05.678Z"
 
 
 class Verified(NamedTuple):
@@ -62,6 +64,8 @@ no manifest.json and no job.json
     """
     try:
         return _verified(directory)
+    except NotADirectoryError:
+        raise SourceError(f"{directory} is not a directory", _HINT) from None
     except (OSError, StorageUnavailable) as error:
         made = SourceError(f"{directory} cannot be read: {error}")
         made.code = Code.UNAVAILABLE
@@ -77,7 +81,7 @@ def _verified(directory: str) -> Verified:
             raise SourceError(
                 f"{directory} is not the directory of a run: it has no {MANIFEST} and no "
                 f"{JOB_RESOURCE}",
-                "name the directory itself, as in out/prediction-model-2026-01-02T03:04:05.678Z",
+                _HINT,
             ) from None
         return Verified((f"there is no {MANIFEST}: the run {_state(job)}",))
     except ValueError as error:

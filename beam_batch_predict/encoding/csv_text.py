@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["Cell", "CsvError", "has_bare_return", "leaves_open", "split_cells"]
+__all__ = ["CsvError", "has_bare_return", "leaves_open", "split_cells"]
 
 _CELL = re.compile(r'[ \t]*"([^"]*(?:""[^"]*)*)"[ \t]*(?=,|\Z)|([^",]*)(?=,|\Z)')
 _CELL_OF_BYTES = re.compile(_CELL.pattern.encode())

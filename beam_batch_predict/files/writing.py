@@ -23,13 +23,7 @@ from beam_batch_predict.files.moving import delete, rename
 from beam_batch_predict.files.paths import is_local, join
 from beam_batch_predict.files.reading import open_file
 
-__all__ = [
-    "NewFile",
-    "claim_directory",
-    "create_exclusively",
-    "remove_asides",
-    "write_file",
-]
+__all__ = ["NewFile", "claim_directory", "create_exclusively", "remove_asides", "write_file"]
 
 _ASIDE = re.compile(r"(?:\.[0-9a-f]{32}\.tmp)+$")
 
@@ -39,7 +33,7 @@ class NewFile(io.RawIOBase):
 
     The bytes of an object of Cloud Storage are kept in a temporary file on the local disk, and
     uploaded by `commit`. Other files are written under another name, then moved. Without
-    `commit`, call `abandon`, or the temporary file remains.
+    `commit`, call `abandon`, or the temporary file remains; `with` does so.
 
     Args:
         uri: its name; `commit` replaces an existing file.
@@ -154,19 +148,18 @@ class NewFile(io.RawIOBase):
             else:
                 delete([self._aside])
 
+    def __exit__(self, *_: object) -> None:
+        self.abandon()
+
 
 def write_file(uri: str, content: bytes) -> None:
     """Write a whole file; no reader sees half of it."""
     if is_cloud_storage(uri):
         gcs.write(uri, content)
         return
-    file = NewFile(uri)
-    try:
+    with NewFile(uri) as file:
         file.write(content)
-    except BaseException:
-        file.abandon()
-        raise
-    file.commit()
+        file.commit()
 
 
 def create_exclusively(uri: str, content: bytes) -> bool:

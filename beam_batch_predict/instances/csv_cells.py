@@ -17,7 +17,7 @@ import msgspec
 from beam_batch_predict.encoding.csv_text import CsvError, split_cells
 from beam_batch_predict.encoding.json_text import decode
 
-__all__ = ["are_text", "column_values", "parse_cells", "plain_value"]
+__all__ = ["are_text", "column_values", "parse_cells"]
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 # No two parts match the same digits: otherwise a cell of a million digits takes hours.

@@ -19,7 +19,6 @@ from beam_batch_predict.status import Code, Status
 
 __all__ = [
     "Instance",
-    "Instances",
     "RowError",
     "check_columns",
     "fields_of",

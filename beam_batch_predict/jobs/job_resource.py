@@ -40,23 +40,20 @@ class JobResource(Resource, abc.ABC):
     _resolved: ResolvedModel | None = PrivateAttr(None)
 
     @classmethod
-    def parse(
-        cls: type[AnyJob], source: str | bytes | Mapping[str, Any], where: str = "job"
-    ) -> AnyJob:
+    def parse(cls: type[AnyJob], source: str | bytes | Mapping[str, Any]) -> AnyJob:
         """Read the resource of any job, and check only the types of its fields.
 
         It accepts everything that the service writes: also finished jobs and other kinds of jobs.
 
         Args:
             source: JSON text (not the path of a file), or a parsed document.
-            where: the name of the job in messages.
 
         Raises:
             InvalidJob: the text is not JSON, or fields are unknown or of a wrong type.
         """
-        job, mistakes = read_resource(cls, read_json(source, where))
+        job, mistakes = read_resource(cls, read_json(source))
         if mistakes:
-            raise InvalidJob(where, violations(mistakes))
+            raise InvalidJob("job", violations(mistakes))
         return job
 
     @classmethod

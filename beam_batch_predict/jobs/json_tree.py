@@ -14,7 +14,7 @@ import jiter
 from pydantic import ConfigDict, JsonValue, TypeAdapter, ValidationError
 
 from beam_batch_predict.errors import InvalidJob, Violation
-from beam_batch_predict.messages import LONGEST_SHOWN, printable, shortened, show_location
+from beam_batch_predict.messages import LONGEST_SHOWN, printable, quoted, shortened, show_location
 
 __all__ = ["read_json"]
 
@@ -61,6 +61,8 @@ def _encoded(source: str | bytes | Mapping[str, Any]) -> bytes:
     """Return the text in UTF-8, without the byte order mark of editors on Windows."""
     if isinstance(source, Mapping):
         source = json.dumps(dict(source), ensure_ascii=False)
+    if not isinstance(source, (str, bytes)):
+        raise TypeError(f"expected the text of a JSON object, found {quoted(source)}")
     text = source.encode() if isinstance(source, str) else source
     text.decode()  # raises with the position of the first byte that is not UTF-8
     text = text.removeprefix(codecs.BOM_UTF8)

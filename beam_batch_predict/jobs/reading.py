@@ -10,7 +10,7 @@ from beam_batch_predict.jobs.ai_platform.job import AiPlatformJob
 from beam_batch_predict.jobs.json_tree import read_json
 from beam_batch_predict.jobs.resource import Resource
 from beam_batch_predict.jobs.vertex.job import BatchPredictionJob
-from beam_batch_predict.messages import nearest
+from beam_batch_predict.messages import nearest, quoted
 
 __all__ = ["Job", "read_job"]
 
@@ -61,6 +61,9 @@ def read_job(source: str | bytes | Mapping[str, Any], where: str = "job") -> Job
 predictionInput), inputConfig as in a BatchPredictionJob of Vertex AI (displayName, inputConfig, \
 outputConfig); expected those of one
     """
+    if isinstance(source, str) and "{" not in source and source.strip().endswith(".json"):
+        message = f"expected the text of a job file, not its path; found {quoted(source)}"
+        raise InvalidJob(where, [Violation("", message)])
     document = read_json(source, where)
     if not isinstance(document, Mapping):
         return BatchPredictionJob.read(source, where)  # raises InvalidJob: expected an object

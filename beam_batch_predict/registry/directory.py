@@ -24,7 +24,7 @@ from beam_batch_predict.messages import quoted
 from beam_batch_predict.registry.names import near_names, version_number
 from beam_batch_predict.registry.versions_file import MOST_BYTES, PINS_FILE, Pins, parse_pins
 
-__all__ = ["RegisteredModel", "Version", "find_model", "list_models"]
+__all__ = ["find_model", "list_models"]
 
 MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from google.cloud.aiplatform_v1.services.model_service import ModelServiceClient
     from google.cloud.aiplatform_v1.types import Model
 
-__all__ = ["EMULATOR", "ENDPOINT", "vertex_model"]
+__all__ = ["EMULATOR", "vertex_model"]
 
 ENDPOINT = "VERTEX_AI_ENDPOINT"
 """The variable with host:port of the service, if it is not Google's public one."""

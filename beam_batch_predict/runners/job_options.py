@@ -22,7 +22,7 @@ from beam_batch_predict.runners.portable import PortableEngine
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 
-__all__ = ["RunnerOptions", "make_engine", "runner_options"]
+__all__ = ["make_engine", "runner_options"]
 
 GIVEN = "given"
 

@@ -80,6 +80,9 @@ class LocalEngine(Engine):
             wrong = Violation(f"--direct_running_mode={mode}", message)
             return DerivedOptions(violations=(wrong,))
         workers = given.get("direct_num_workers", 1)
+        if workers < 0:
+            wrong = Violation("--direct_num_workers", f"expected a number from 0, found {workers}")
+            return DerivedOptions(violations=(wrong,))
         if mode or workers == 1:
             return DerivedOptions()
         origin = f"--direct_num_workers={workers}"

@@ -97,6 +97,8 @@ class _Parser(argparse.ArgumentParser):
     """A parser that raises errors, without an exit, and skips repeated flags."""
 
     def error(self, message: str) -> Any:
+        # argparse says of --streaming=true that it ignores the value, and ends the process.
+        message = message.replace("ignored explicit argument", "takes no value, found")
         raise InvalidArgument(message)
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:

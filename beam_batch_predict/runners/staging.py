@@ -21,11 +21,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from importlib import metadata
 
-from apache_beam.options.pipeline_options import (
-    PipelineOptions,
-    SetupOptions,
-    WorkerOptions,
-)
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, WorkerOptions
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.version import Version

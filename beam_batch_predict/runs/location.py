@@ -9,12 +9,7 @@ from typing import NamedTuple
 from beam_batch_predict.runs.run import Run
 from beam_batch_predict.sinks.naming import output_directory, shared_directory
 from beam_batch_predict.sinks.publish.bigquery_tables import OutputTables, output_tables
-from beam_batch_predict.spec import (
-    BigQueryDestination,
-    Destination,
-    GcsDestination,
-    JobRenderer,
-)
+from beam_batch_predict.spec import BigQueryDestination, Destination, GcsDestination, JobRenderer
 
 __all__ = ["OutputLocation"]
 

@@ -32,7 +32,7 @@ from beam_batch_predict.sinks.publish.files import has_publication
 from beam_batch_predict.sources.planning import Listing, list_source_files
 from beam_batch_predict.spec import BatchPredictSpec, FileSource, GcsDestination, RunState
 
-__all__ = ["Unfinished", "check_resumable", "find_unfinished"]
+__all__ = ["check_resumable", "find_unfinished"]
 
 _MOST_NAMED = 5
 

@@ -13,12 +13,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from beam_batch_predict import files
-from beam_batch_predict.errors import (
-    DestinationError,
-    RunFailed,
-    TakenOver,
-    status_of_error,
-)
+from beam_batch_predict.errors import DestinationError, RunFailed, TakenOver, status_of_error
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.sinks.naming import JOB_RESOURCE, PARTS, is_temporary
 from beam_batch_predict.sinks.publish.bigquery_tables import OutputTables

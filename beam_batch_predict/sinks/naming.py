@@ -8,12 +8,12 @@ Source: `OutputConfig.gcsDestination` of Vertex AI's reference:
 
 from __future__ import annotations
 
+import abc
 import datetime
 import os
 import re
 import tempfile
 import uuid
-from typing import Protocol
 
 from beam_batch_predict import files
 from beam_batch_predict.spec import FileNames
@@ -23,7 +23,6 @@ __all__ = [
     "MANIFEST",
     "PARTS",
     "Naming",
-    "NumberedNames",
     "ShardedNames",
     "is_temporary",
     "naming_of",
@@ -115,61 +114,58 @@ def shared_directory(prefix: str) -> str:
     return prefix.rstrip("/") or prefix
 
 
-class Naming(Protocol):
+class Naming(abc.ABC):
     """Names of the published files of a run, in its directory.
 
     All names of a kind sort in the order of their files.
+
+    Attributes:
+        patterns: patterns of the names of published files; no other file has such a name.
+        error_patterns: patterns of the names of errors files.
+        header: the name of the CSV file with the names of the columns; empty if each file has
+            them.
+        stats: the name of the file that counts errors; empty if there is none.
+        kinds: the beginnings of the names of predictions files and of errors files.
     """
 
     patterns: tuple[str, ...]
-    """Patterns of the names of published files; no other file has such a name."""
-
     error_patterns: tuple[str, ...]
-    """Patterns of the names of errors files."""
-
-    header: str
-    """The name of the CSV file with the names of the columns; empty if each file has them."""
-
-    stats: str
-    """The name of the file that counts errors; empty if there is none."""
+    header = stats = ""
+    kinds: tuple[str, str]
 
     def predictions(self, extension: str, count: int) -> list[str]:
         """The names of `count` files of predictions."""
+        return self._numbered(self.kinds[0], extension, count)
 
     def errors(self, extension: str, count: int) -> list[str]:
         """The names of `count` files of errors."""
+        return self._numbered(self.kinds[1], extension, count)
 
+    @abc.abstractmethod
     def errors_of_failure(self, extension: str, chunk: int, chunks: int, first_row: int) -> str:
         """The name of the errors file of a part of a run that publishes nothing."""
 
+    @abc.abstractmethod
+    def _numbered(self, kind: str, extension: str, count: int) -> list[str]:
+        """The names of `count` files of a kind."""
 
-class NumberedNames:
+
+class NumberedNames(Naming):
     """`predictions_0001.jsonl`, `errors_0001.jsonl`.
 
     Example:
         >>> NumberedNames().errors("jsonl", 1)
         ['errors_0001.jsonl']
+        >>> NumberedNames().errors_of_failure("jsonl", 4, 9, 0)
+        'errors_0005.jsonl'
     """
 
-    patterns: tuple[str, ...] = ("predictions_*", "errors_*")
-    error_patterns: tuple[str, ...] = ("errors_*",)
-    header = stats = ""
-
-    def predictions(self, extension: str, count: int) -> list[str]:
-        """The names of `count` files of predictions, numbered from 1."""
-        return self._numbered("predictions", extension, count)
-
-    def errors(self, extension: str, count: int) -> list[str]:
-        """The names of `count` files of errors, numbered from 1."""
-        return self._numbered("errors", extension, count)
+    patterns = ("predictions_*", "errors_*")
+    error_patterns = ("errors_*",)
+    kinds = ("predictions", "errors")
 
     def errors_of_failure(self, extension: str, chunk: int, chunks: int, first_row: int) -> str:
-        """The name of the errors file of a part, with the number of its chunk.
-
-        Example:
-            >>> NumberedNames().errors_of_failure("jsonl", 4, 9, 0)
-            'errors_0005.jsonl'
-        """
+        """The name of the errors file of a part, with the number of its chunk."""
         return f"errors_{chunk + 1:04d}{_first(first_row)}.{extension}"
 
     def _numbered(self, kind: str, extension: str, count: int) -> list[str]:
@@ -177,7 +173,7 @@ class NumberedNames:
         return [f"{kind}_{number:0{digits}d}.{extension}" for number in range(1, count + 1)]
 
 
-class ShardedNames:
+class ShardedNames(Naming):
     """`prediction.results-00000-of-00006`, `prediction.errors_stats-00000-of-00001`.
 
     Files of JSON have no extension.
@@ -187,28 +183,18 @@ class ShardedNames:
         ['prediction.results-00000-of-00002', 'prediction.results-00001-of-00002']
         >>> ShardedNames().predictions("csv", 1)
         ['prediction.results-00000-of-00001.csv']
+        >>> ShardedNames().errors_of_failure("jsonl", 4, 9, 0)
+        'prediction.errors-00004-of-00009'
     """
 
-    patterns: tuple[str, ...] = ("prediction.results*", "prediction.errors*")
-    error_patterns: tuple[str, ...] = ("prediction.errors*",)
+    patterns = ("prediction.results*", "prediction.errors*")
+    error_patterns = ("prediction.errors*",)
     header = "prediction.results_header.csv"
     stats = "prediction.errors_stats-00000-of-00001"
-
-    def predictions(self, extension: str, count: int) -> list[str]:
-        """The names of `count` files of predictions, numbered from 0."""
-        return self._numbered("prediction.results", extension, count)
-
-    def errors(self, extension: str, count: int) -> list[str]:
-        """The names of `count` files of errors, numbered from 0."""
-        return self._numbered("prediction.errors", extension, count)
+    kinds = ("prediction.results", "prediction.errors")
 
     def errors_of_failure(self, extension: str, chunk: int, chunks: int, first_row: int) -> str:
-        """The name of the errors file of a part, with the number of its chunk and of all chunks.
-
-        Example:
-            >>> ShardedNames().errors_of_failure("jsonl", 4, 9, 0)
-            'prediction.errors-00004-of-00009'
-        """
+        """The name of the errors file of a part, with the number of its chunk and of all chunks."""
         first = _first(first_row)
         return f"prediction.errors-{chunk:05d}{first}-of-{chunks:05d}{self._dotted(extension)}"
 

@@ -17,12 +17,7 @@ from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File, open_file
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.sources.avro.files import read_avro_columns
-from beam_batch_predict.sources.bigquery import (
-    Select,
-    TableSession,
-    open_session,
-    session_chunks,
-)
+from beam_batch_predict.sources.bigquery import Select, TableSession, open_session, session_chunks
 from beam_batch_predict.sources.compression import is_compressed
 from beam_batch_predict.sources.csv_files import read_columns
 from beam_batch_predict.sources.file_checks import special_file_problem
@@ -31,13 +26,10 @@ from beam_batch_predict.spec.sources import (
     Avro,
     BigQuery,
     Csv,
-    FileList,
     FileSource,
-    JsonLines,
     Parquet,
     SequentialSource,
     Source,
-    TfRecord,
 )
 
 __all__ = [
@@ -155,11 +147,12 @@ def chunks_of_listing(source: Source, listing: Listing) -> list[Chunk]:
     if not isinstance(source, FileSource):
         raise TypeError(f"expected a source of files, found {quoted(source)}")
     what: dict[str, Any] = {"format": source.reader, "columns": listing.columns}
-    if isinstance(source, (Csv, FileList, JsonLines, TfRecord)):
+    readers = 1
+    if isinstance(source, SequentialSource):
+        readers = source.readers_per_file
         what["max_instance_bytes"] = source.max_instance_bytes
     total = sum(file.size for file in listing.files)
     size = max(source.chunk_bytes, -(-total // MOST_CHUNKS))
-    readers = source.readers_per_file if isinstance(source, SequentialSource) else 1
     chunks = make_chunks(listing.files, size, source.splits_files, readers)
     return [chunk._replace(**what) for chunk in chunks]
 

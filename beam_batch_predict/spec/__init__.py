@@ -5,35 +5,12 @@ job only through these values. Nothing in this folder imports Beam or TensorFlow
 describing work stays cheap.
 """
 
-from beam_batch_predict.spec.batch_predict import (
-    DEFAULT_MAX_FAILED_FRACTION,
-    DEFAULT_MAX_FAILED_MIN_ROWS,
-    BatchPredictSpec,
-)
-from beam_batch_predict.spec.instance_config import (
-    RESERVED_FIELDS,
-    InstanceConfig,
-    applies,
-    check_applicable,
-    instance_config_problems,
-)
-from beam_batch_predict.spec.model import (
-    DEFAULT_SIGNATURE,
-    SavedModel,
-)
-from beam_batch_predict.spec.options import (
-    ModelCopies,
-    RowKey,
-    RunOptions,
-    row_key,
-)
-from beam_batch_predict.spec.outcome import (
-    JobRenderer,
-    Outcome,
-    RunState,
-)
+from beam_batch_predict.spec.batch_predict import BatchPredictSpec
+from beam_batch_predict.spec.instance_config import InstanceConfig
+from beam_batch_predict.spec.model import DEFAULT_SIGNATURE, SavedModel
+from beam_batch_predict.spec.options import RunOptions
+from beam_batch_predict.spec.outcome import JobRenderer, Outcome, RunState
 from beam_batch_predict.spec.output import (
-    PREDICTIONS_FORMATS,
     BigQueryDestination,
     Destination,
     FileNames,
@@ -51,8 +28,6 @@ from beam_batch_predict.spec.predict_settings import (
 )
 from beam_batch_predict.spec.sources import (
     DEFAULT_CHUNK_BYTES,
-    DEFAULT_MAX_INSTANCE_BYTES,
-    LIST_CHUNK_BYTES,
     Avro,
     BigQuery,
     Csv,
@@ -60,7 +35,6 @@ from beam_batch_predict.spec.sources import (
     FileSource,
     JsonLines,
     Parquet,
-    SequentialSource,
     Source,
     TfRecord,
 )
@@ -69,13 +43,7 @@ __all__ = [
     "DEFAULT_BATCH_SIZE",
     "DEFAULT_CALL_TIMEOUT_SECONDS",
     "DEFAULT_CHUNK_BYTES",
-    "DEFAULT_MAX_FAILED_FRACTION",
-    "DEFAULT_MAX_FAILED_MIN_ROWS",
-    "DEFAULT_MAX_INSTANCE_BYTES",
     "DEFAULT_SIGNATURE",
-    "LIST_CHUNK_BYTES",
-    "PREDICTIONS_FORMATS",
-    "RESERVED_FIELDS",
     "Avro",
     "BatchPredictSpec",
     "BigQuery",
@@ -89,24 +57,17 @@ __all__ = [
     "InstanceConfig",
     "JobRenderer",
     "JsonLines",
-    "ModelCopies",
     "NonFinite",
     "Outcome",
     "OutputSettings",
     "Parquet",
     "PredictSettings",
     "RecordShape",
-    "RowKey",
     "RunOptions",
     "RunState",
     "SavedModel",
-    "SequentialSource",
     "Source",
     "TfRecord",
-    "applies",
-    "check_applicable",
     "check_predictions_format",
     "file_names_of",
-    "instance_config_problems",
-    "row_key",
 ]

@@ -5,11 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from beam_batch_predict.spec.checks import (
-    check_number,
-    check_positive,
-    check_type,
-)
+from beam_batch_predict.spec.checks import check_number, check_positive, check_type
 from beam_batch_predict.spec.instance_config import InstanceConfig, check_applicable
 from beam_batch_predict.spec.model import SavedModel
 from beam_batch_predict.spec.outcome import JobRenderer
@@ -28,16 +24,9 @@ from beam_batch_predict.spec.predict_settings import (
     DEFAULT_CALL_TIMEOUT_SECONDS,
     PredictSettings,
 )
-from beam_batch_predict.spec.sources import (
-    BigQuery,
-    Source,
-)
+from beam_batch_predict.spec.sources import SOURCES, BigQuery, Source
 
-__all__ = [
-    "DEFAULT_MAX_FAILED_FRACTION",
-    "DEFAULT_MAX_FAILED_MIN_ROWS",
-    "BatchPredictSpec",
-]
+__all__ = ["DEFAULT_MAX_FAILED_FRACTION", "DEFAULT_MAX_FAILED_MIN_ROWS", "BatchPredictSpec"]
 
 DEFAULT_MAX_FAILED_FRACTION = 0.5
 """A job fails if more than this fraction of its rows fails."""
@@ -89,7 +78,7 @@ class BatchPredictSpec:
     job: JobRenderer | None = None
 
     def __post_init__(self) -> None:
-        check_type(self.source, Source, "source")
+        check_type(self.source, SOURCES, "source")
         check_type(self.model, SavedModel, "model")
         check_type(self.destination, (GcsDestination, BigQueryDestination), "destination")
         check_type(self.instances, InstanceConfig, "instances")

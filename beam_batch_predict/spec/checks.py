@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import quoted
 
 __all__ = [
-    "check_batch_size",
+    "as_text",
+    "check_fields",
     "check_number",
     "check_positive",
+    "check_string",
     "check_strings",
     "check_type",
 ]
+
+
+_NO_LISTS = (bytes, bytearray, Mapping, Set)
+"""Iterables whose items are no strings, or have no order."""
+
+
+_TYPE_NAMES = {bool: "True or False", str: "a string", Mapping: "a dict", type(None): "None"}
+
+
+def as_text(value: Any) -> Any:
+    """Return a `pathlib.Path` as text, and any other value as it is.
+
+    Example:
+        >>> import pathlib
+        >>> as_text(pathlib.Path("out")), as_text(None)
+        ('out', None)
+    """
+    return os.fspath(value) if isinstance(value, os.PathLike) else value
 
 
 def check_strings(value: str | Sequence[str], what: str) -> tuple[str, ...]:
@@ -29,14 +50,23 @@ def check_strings(value: str | Sequence[str], what: str) -> tuple[str, ...]:
         >>> check_strings("a.jsonl", "uris")
         ('a.jsonl',)
     """
-    try:
-        values = (value,) if isinstance(value, str) else tuple(value)
-    except TypeError:
-        raise InvalidArgument(f"{what}: expected strings, found {quoted(value)}") from None
-    for item in values:
-        if not isinstance(item, str) or not item:
-            raise InvalidArgument(f"{what}: expected a non-empty string, found {quoted(item)}")
-    return values
+    values = (value,) if isinstance(value, (str, os.PathLike)) else value
+    if not isinstance(values, Iterable) or isinstance(values, _NO_LISTS):
+        raise InvalidArgument(f"{what}: expected strings, found {quoted(value)}")
+    texts = tuple(map(as_text, values))
+    for text in texts:
+        check_string(text, what)
+    return texts
+
+
+def check_string(value: Any, what: str) -> None:
+    """Check that a value is a string that is not empty.
+
+    Raises:
+        InvalidArgument: it is not.
+    """
+    if not isinstance(value, str) or not value:
+        raise InvalidArgument(f"{what}: expected a non-empty string, found {quoted(value)}")
 
 
 def check_positive(value: int, what: str) -> None:
@@ -61,15 +91,6 @@ def check_number(value: float, what: str, most: float = math.inf) -> None:
         raise InvalidArgument(f"{what}: expected a number from 0{upto}, found {quoted(value)}")
 
 
-def check_batch_size(value: int) -> None:
-    """Check that a batch size is a positive whole number.
-
-    Raises:
-        InvalidArgument: it is not.
-    """
-    check_positive(value, "batch_size")
-
-
 def check_type(value: Any, expected: type | tuple[type, ...], what: str) -> None:
     """Refuse a value of another type.
 
@@ -92,9 +113,19 @@ def check_type(value: Any, expected: type | tuple[type, ...], what: str) -> None
         return
     types = expected if isinstance(expected, tuple) else (expected,)
     names = [
-        str(member) if issubclass(kind, enum.Enum) else kind.__name__
+        str(member) if isinstance(member, enum.Enum) else _TYPE_NAMES.get(member, member.__name__)
         for kind in types
         for member in (kind if issubclass(kind, enum.Enum) else (kind,))
     ]
     listed = " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
     raise InvalidArgument(f"{what}: expected {listed}, found {quoted(value)}")
+
+
+def check_fields(value: Any, expected: type | tuple[type, ...], *names: str) -> None:
+    """Refuse a dataclass whose fields with these names have values of another type.
+
+    Raises:
+        InvalidArgument: a field has.
+    """
+    for name in names:
+        check_type(getattr(value, name), expected, name)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import quoted
-from beam_batch_predict.spec.checks import check_strings
+from beam_batch_predict.spec.checks import check_fields, check_strings
 
 __all__ = [
     "RESERVED_FIELDS",
@@ -67,6 +67,7 @@ class InstanceConfig:
         if found:
             problems = "; ".join(f"{name}: {problem}" for name, problem in found)
             raise InvalidArgument(f"InstanceConfig: {problems}")
+        check_fields(self, bool, "location_as_key", "raw_strings")
         if self.key_field and self.location_as_key:
             raise InvalidArgument("InstanceConfig: key_field: not together with location_as_key")
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from beam_batch_predict.errors import Violation
 from beam_batch_predict.messages import show_location
 
-__all__ = ["MAX_LABELS", "label_violations"]
+__all__ = ["label_violations"]
 
 MAX_LABELS = 64
 """Source: https://cloud.google.com/resource-manager/docs/labels-overview"""

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.spec.checks import as_text, check_string, check_type
 
 __all__ = ["SavedModel"]
 
@@ -26,7 +27,8 @@ class SavedModel:
             the part before it if the last is a version number.
 
     Raises:
-        InvalidArgument: `uri` or `signature_name` is empty, or a parameter has no name.
+        InvalidArgument: `uri` or `signature_name` is empty, a parameter has no name, or a value
+            has the wrong type.
 
     Example:
         >>> SavedModel("gs://models/penguins/3").display_name
@@ -39,9 +41,10 @@ class SavedModel:
     display_name: str = ""
 
     def __post_init__(self) -> None:
-        for name in ("uri", "signature_name"):
-            if not isinstance(getattr(self, name), str) or not getattr(self, name):
-                raise InvalidArgument(f"{name}: expected a non-empty string")
+        object.__setattr__(self, "uri", as_text(self.uri))
+        check_string(self.uri, "uri")
+        check_string(self.signature_name, "signature_name")
+        check_type(self.display_name, str, "display_name")
         if not isinstance(self.parameters, Mapping):
             raise InvalidArgument("parameters: expected an object of values by input name")
         if not all(isinstance(name, str) and name for name in self.parameters):

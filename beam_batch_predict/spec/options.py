@@ -13,12 +13,13 @@ from beam_batch_predict.spec.batch_predict import (
     DEFAULT_MAX_FAILED_MIN_ROWS,
     BatchPredictSpec,
 )
+from beam_batch_predict.spec.checks import check_fields, check_number, check_positive, check_type
 from beam_batch_predict.spec.model import DEFAULT_SIGNATURE
 from beam_batch_predict.spec.output import NonFinite
 from beam_batch_predict.spec.predict_settings import DEFAULT_CALL_TIMEOUT_SECONDS
 from beam_batch_predict.spec.sources import DEFAULT_CHUNK_BYTES, DEFAULT_MAX_INSTANCE_BYTES
 
-__all__ = ["ModelCopies", "RowKey", "RunOptions", "row_key"]
+__all__ = ["ModelCopies", "RunOptions", "row_key"]
 
 _LOCATION, _FIELD = "location", "field:"
 
@@ -57,6 +58,9 @@ class RunOptions:
         model_copies: whether each process or each machine has a copy of the model.
         key: the "key" of each prediction: "location" for the location of its row, or "field:NAME".
 
+    Raises:
+        InvalidArgument: a value has the wrong type or is out of range.
+
     Example:
         >>> RunOptions(chunk_bytes=1 << 20).signature_name
         'serving_default'
@@ -77,6 +81,20 @@ class RunOptions:
     model_registry: str = ""
     model_copies: ModelCopies = ModelCopies.AUTO
     key: str = ""
+
+    def __post_init__(self) -> None:
+        check_fields(self, bool, "resume", "csv_multiline")
+        check_fields(self, str, "signature_name", "key", "model_registry")
+        check_fields(self, str, "bigquery_query", "bigquery_row_restriction")
+        check_type(self.non_finite, NonFinite, "non_finite")
+        check_type(self.model_copies, ModelCopies, "model_copies")
+        check_positive(self.chunk_bytes, "chunk_bytes")
+        check_positive(self.max_instance_bytes, "max_instance_bytes")
+        check_positive(self.max_failed_min_rows, "max_failed_min_rows")
+        check_positive(self.readers_per_file, "readers_per_file")
+        check_number(self.max_failed_fraction, "max_failed_fraction", 1)
+        check_number(self.call_timeout_seconds, "call_timeout_seconds")
+        row_key(self.key)  # which checks it
 
     @property
     def of_spec(self) -> dict[str, Any]:

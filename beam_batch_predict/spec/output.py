@@ -11,7 +11,7 @@ from typing import TypeAlias
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.gcp.bigquery import BigQueryClients
 from beam_batch_predict.messages import quoted
-from beam_batch_predict.spec.checks import check_strings
+from beam_batch_predict.spec.checks import as_text, check_fields, check_string, check_type
 
 __all__ = [
     "BigQueryDestination",
@@ -138,7 +138,7 @@ class GcsDestination:
         file_names: the naming scheme of published files.
 
     Raises:
-        InvalidArgument: the prefix is empty.
+        InvalidArgument: the prefix is empty, or a value has the wrong type.
 
     Example:
         >>> GcsDestination("out/").output_uri_prefix
@@ -150,7 +150,10 @@ class GcsDestination:
     file_names: FileNames = FileNames.NUMBERED
 
     def __post_init__(self) -> None:
-        check_strings(self.output_uri_prefix, "output_uri_prefix")
+        object.__setattr__(self, "output_uri_prefix", as_text(self.output_uri_prefix))
+        check_string(self.output_uri_prefix, "output_uri_prefix")
+        check_type(self.own_directory, bool, "own_directory")
+        check_type(self.file_names, FileNames, "file_names")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +170,7 @@ class BigQueryDestination:
         clients: project, credentials and endpoints.
 
     Raises:
-        InvalidArgument: `output_uri` is none of these.
+        InvalidArgument: `output_uri` is none of these, or a value has the wrong type.
 
     Example:
         >>> BigQueryDestination("bq://my-project.my_dataset").parts
@@ -181,7 +184,10 @@ class BigQueryDestination:
     clients: BigQueryClients = BigQueryClients()
 
     def __post_init__(self) -> None:
-        check_strings(self.output_uri, "output_uri")
+        check_string(self.output_uri, "output_uri")
+        check_fields(self, str, "location", "kms_key_name")
+        check_type(self.labels, Mapping, "labels")
+        check_type(self.clients, BigQueryClients, "clients")
         if _BIGQUERY_OUTPUT.fullmatch(self.output_uri) is None:
             raise InvalidArgument(
                 "output_uri: expected bq://project, bq://project.dataset or "

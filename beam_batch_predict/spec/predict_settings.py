@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from beam_batch_predict.spec.checks import check_batch_size, check_number, check_type
+from beam_batch_predict.spec.checks import check_number, check_positive, check_type
 from beam_batch_predict.spec.output import NonFinite
 
 __all__ = ["DEFAULT_BATCH_SIZE", "DEFAULT_CALL_TIMEOUT_SECONDS", "PredictSettings"]
@@ -38,6 +38,6 @@ class PredictSettings:
     call_timeout_seconds: float = DEFAULT_CALL_TIMEOUT_SECONDS
 
     def __post_init__(self) -> None:
-        check_batch_size(self.batch_size)
+        check_positive(self.batch_size, "batch_size")
         check_type(self.non_finite, NonFinite, "non_finite")
         check_number(self.call_timeout_seconds, "call_timeout_seconds")

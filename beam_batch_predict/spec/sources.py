@@ -15,11 +15,17 @@ from typing import ClassVar
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.gcp.bigquery import BigQueryClients
 from beam_batch_predict.messages import quoted
-from beam_batch_predict.spec.checks import check_positive, check_strings
+from beam_batch_predict.spec.checks import (
+    check_fields,
+    check_positive,
+    check_strings,
+    check_type,
+)
 
 __all__ = [
     "DEFAULT_CHUNK_BYTES",
     "DEFAULT_MAX_INSTANCE_BYTES",
+    "SOURCES",
     "Avro",
     "BigQuery",
     "Csv",
@@ -48,14 +54,11 @@ class Source:
 
     Attributes:
         format: the service's name of the format.
+        selects_columns: whether the input has a schema, and unneeded columns need not be read.
     """
 
     format: ClassVar[str]
-
-    @property
-    def selects_columns(self) -> bool:
-        """Whether the input has a schema, and unneeded columns need not be read."""
-        return False
+    selects_columns: ClassVar[bool] = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,16 +95,20 @@ class SequentialSource(FileSource):
     Args:
         readers_per_file: the maximum number of chunks of such a file, of at least about
             `chunk_bytes` each. Each reader reads from the beginning and skips earlier rows.
+        max_instance_bytes: a longer row is an error, and is not kept in memory.
 
     Raises:
-        InvalidArgument: `readers_per_file` is not positive.
+        InvalidArgument: a number is not positive.
     """
 
-    readers_per_file: int = dataclasses.field(default=1, kw_only=True)
+    _: dataclasses.KW_ONLY
+    readers_per_file: int = 1
+    max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_positive(self.readers_per_file, "readers_per_file")
+        check_positive(self.max_instance_bytes, "max_instance_bytes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,12 +137,6 @@ class JsonLines(SequentialSource):
 
     format: ClassVar[str] = "jsonl"
 
-    max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(self.max_instance_bytes, "max_instance_bytes")
-
 
 @dataclasses.dataclass(frozen=True)
 class Csv(SequentialSource):
@@ -161,11 +162,10 @@ class Csv(SequentialSource):
     format: ClassVar[str] = "csv"
 
     multiline: bool = False
-    max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive(self.max_instance_bytes, "max_instance_bytes")
+        check_type(self.multiline, bool, "multiline")
 
     @property
     def reader(self) -> str:
@@ -199,11 +199,10 @@ class TfRecord(SequentialSource):
     format: ClassVar[str] = "tf-record"
 
     gzip: bool = False
-    max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_positive(self.max_instance_bytes, "max_instance_bytes")
+        check_type(self.gzip, bool, "gzip")
 
     @property
     def reader(self) -> str:
@@ -235,11 +234,6 @@ class FileList(SequentialSource):
     format: ClassVar[str] = "file-list"
 
     chunk_bytes: int = LIST_CHUNK_BYTES
-    max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(self.max_instance_bytes, "max_instance_bytes")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -256,11 +250,7 @@ class Avro(FileSource):
     """
 
     format: ClassVar[str] = "avro"
-
-    @property
-    def selects_columns(self) -> bool:
-        """Whether the input has a schema, and unneeded columns need not be read."""
-        return True
+    selects_columns: ClassVar[bool] = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -277,11 +267,7 @@ class Parquet(FileSource):
     """
 
     format: ClassVar[str] = "parquet"
-
-    @property
-    def selects_columns(self) -> bool:
-        """Whether the input has a schema, and unneeded columns need not be read."""
-        return True
+    selects_columns: ClassVar[bool] = True
 
 
 _TABLE = re.compile(
@@ -320,6 +306,7 @@ class BigQuery(Source):
     """
 
     format: ClassVar[str] = "bigquery"
+    selects_columns: ClassVar[bool] = True
 
     table: str = ""
     query: str = ""
@@ -330,10 +317,9 @@ class BigQuery(Source):
     query_job_id: str = dataclasses.field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        for name in ("table", "query", "row_restriction", "query_job_id"):
-            if not isinstance(getattr(self, name), str):
-                found = quoted(getattr(self, name))
-                raise InvalidArgument(f"{name}: expected a string, found {found}")
+        check_fields(self, str, "table", "query", "row_restriction", "query_job_id")
+        check_type(self.clients, BigQueryClients, "clients")
+        check_type(self.snapshot_time, (datetime.datetime, type(None)), "snapshot_time")
         check_positive(self.chunk_bytes, "chunk_bytes")
         if self.table:
             object.__setattr__(self, "table", ".".join(_table_parts(self.table)))
@@ -354,11 +340,6 @@ class BigQuery(Source):
         """Project, dataset and table, if a table is given."""
         return _table_parts(self.table)
 
-    @property
-    def selects_columns(self) -> bool:
-        """Whether the input has a schema, and unneeded columns need not be read."""
-        return True
-
 
 def _table_parts(text: str) -> tuple[str, str, str]:
     match = _TABLE.fullmatch(text)
@@ -373,3 +354,7 @@ def _table_parts(text: str) -> tuple[str, str, str]:
         if mark in table:
             raise InvalidArgument(f"table: {quoted(text)} names {what}, not a table", hint)
     return project, dataset, table
+
+
+SOURCES = (JsonLines, Csv, TfRecord, FileList, Avro, Parquet, BigQuery)
+"""The classes of sources that can be read."""

@@ -18,6 +18,7 @@ from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import begin_run, pending_chunks
 from beam_batch_predict.runs.run import Run, fresh_time
 from beam_batch_predict.spec import BatchPredictSpec
+from beam_batch_predict.spec.checks import check_type
 from beam_batch_predict.transforms.checks import check_begin
 from beam_batch_predict.transforms.convert import ConvertInstances
 from beam_batch_predict.transforms.predict import Predict
@@ -56,6 +57,7 @@ class BatchPredict(beam.PTransform):
     def __init__(self, job: Any, *, run: Run | None = None) -> None:
         super().__init__()
         self.spec = _spec_of(job)
+        check_type(run, (Run, type(None)), "run")
         name = self.spec.model.display_name
         self._location = OutputLocation(self.spec.destination, name, fresh_time())
         self._run = run
@@ -101,7 +103,10 @@ def _spec_of(job: Any) -> BatchPredictSpec:
     is_job = hasattr(job, "to_spec") and not isinstance(job, type)
     spec = job.to_spec() if is_job else job
     if not isinstance(spec, BatchPredictSpec):
-        raise InvalidArgument(f"job: expected a job or a spec, found {quoted(job)}")
+        raise InvalidArgument(
+            "job: expected a job, a BatchPredictSpec, or a job file (its path, URI, JSON text or "
+            f"parsed object), found {quoted(job)}"
+        )
     return spec
 
 

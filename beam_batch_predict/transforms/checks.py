@@ -17,22 +17,13 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec import (
-    Avro,
-    BigQuery,
     BigQueryDestination,
-    Csv,
     Destination,
-    FileList,
     GcsDestination,
-    JsonLines,
-    Parquet,
     SavedModel,
-    TfRecord,
 )
-from beam_batch_predict.spec.checks import check_type
 
 __all__ = [
-    "SOURCES",
     "as_batch",
     "as_destination",
     "as_model",
@@ -42,8 +33,6 @@ __all__ = [
     "check_row",
     "check_rows",
 ]
-
-SOURCES = (JsonLines, Csv, TfRecord, FileList, Avro, Parquet, BigQuery)
 
 _EXAMPLES = {
     "ReadInstances": "pipeline | ReadInstances(source)",
@@ -55,6 +44,8 @@ _EXAMPLES = {
     "BatchPredict": "pipeline | BatchPredict(job)",
 }
 """The correct use of each transform."""
+
+_BATCHES, _ROWS = "a PCollection of InstanceBatch", "a PCollection of rows"
 
 
 def as_model(value: Any) -> SavedModel:
@@ -89,9 +80,12 @@ def as_destination(value: Any) -> Destination:
     if isinstance(value, (str, os.PathLike)):
         uri = os.fspath(value)
         return BigQueryDestination(uri) if uri.startswith("bq://") else GcsDestination(uri)
-    check_type(value, (GcsDestination, BigQueryDestination), "destination")
-    destination: Destination = value
-    return destination
+    if not isinstance(value, (GcsDestination, BigQueryDestination)):
+        raise InvalidArgument(
+            "destination: expected a GcsDestination, a BigQueryDestination, a path or a URI, "
+            f"found {quoted(value)}"
+        )
+    return value
 
 
 def check_begin(value: Any, transform: str) -> None:
@@ -111,27 +105,27 @@ def check_batches(value: Any, transform: str) -> None:
         InvalidArgument: the input is something else.
     """
     if not isinstance(value, PCollection) or not _may_be_batch(value.element_type):
-        raise _misused(transform, "a PCollection of InstanceBatch", _named(value))
+        raise _misused(transform, _BATCHES, _named(value))
 
 
-def check_rows(value: Any, transform: str) -> None:
+def check_rows(value: Any) -> None:
     """Refuse an input that is not a PCollection, or that is a PCollection of batches.
 
     Raises:
         InvalidArgument: the input is refused.
     """
     if not isinstance(value, PCollection) or value.element_type is InstanceBatch:
-        raise _misused(transform, "a PCollection of rows", _named(value))
+        raise _misused("BatchInstances", _ROWS, _named(value))
 
 
-def check_row(element: Any, transform: str) -> None:
+def check_row(element: Any) -> None:
     """Refuse a batch in a PCollection of rows.
 
     Raises:
         InvalidArgument: the element is a batch.
     """
     if isinstance(element, InstanceBatch):
-        raise _misused(transform, "a PCollection of rows", "an element of type InstanceBatch")
+        raise _misused("BatchInstances", _ROWS, "an element of type InstanceBatch")
 
 
 def as_batch(element: Any, transform: str) -> InstanceBatch:
@@ -142,7 +136,7 @@ def as_batch(element: Any, transform: str) -> InstanceBatch:
     """
     if not isinstance(element, InstanceBatch):
         found = f"an element of type {type(element).__name__}"
-        raise _misused(transform, "a PCollection of InstanceBatch", found)
+        raise _misused(transform, _BATCHES, found)
     return element
 
 

@@ -16,11 +16,7 @@ from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.models.inputs.examples import takes_examples
 from beam_batch_predict.models.saved_model.loaded_model import check_model
 from beam_batch_predict.runs.run import Run
-from beam_batch_predict.spec import (
-    InstanceConfig,
-    NonFinite,
-    SavedModel,
-)
+from beam_batch_predict.spec import InstanceConfig, NonFinite, SavedModel
 from beam_batch_predict.spec.checks import check_type
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
 from beam_batch_predict.transforms.checks import as_batch, as_model, check_batches

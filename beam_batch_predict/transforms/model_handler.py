@@ -21,6 +21,7 @@ from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.runners.worker_cores import share_cores
 from beam_batch_predict.spec import DEFAULT_CALL_TIMEOUT_SECONDS, PredictSettings, SavedModel
+from beam_batch_predict.spec.checks import check_positive
 from beam_batch_predict.transforms.checks import as_batch, as_model
 
 __all__ = ["NAMESPACE", "BatchModelHandler", "SavedModelHandler"]
@@ -128,7 +129,7 @@ class SavedModelHandler(_Handler):
 
 
 def _check_batching(given: Mapping[str, Any]) -> None:
-    """Refuse keywords that Beam's `ModelHandler` would ignore."""
+    """Refuse keywords that Beam's `ModelHandler` would ignore, and sizes that it cannot use."""
     parameters = inspect.signature(ModelHandler.__init__).parameters.values()
     known = [each.name for each in parameters if each.kind is each.KEYWORD_ONLY]
     unknown = [name for name in given if name not in (*known, "env_vars")]
@@ -136,6 +137,14 @@ def _check_batching(given: Mapping[str, Any]) -> None:
         raise InvalidArgument(
             f"SavedModelHandler has no argument {unknown[0]!r}",
             f"it has call_timeout_seconds and Beam's {', '.join(known)}",
+        )
+    sizes = [name for name in ("min_batch_size", "max_batch_size") if given.get(name) is not None]
+    for name in sizes:
+        check_positive(given[name], name)
+    if len(sizes) == 2 and given["min_batch_size"] > given["max_batch_size"]:
+        raise InvalidArgument(
+            f"min_batch_size: expected at most the max_batch_size, {given['max_batch_size']}, "
+            f"found {given['min_batch_size']}"
         )
 
 
@@ -147,14 +156,6 @@ class BatchModelHandler(_Handler):
         settings: the settings of its calls.
         record_failure: makes a context in which the model is loaded.
     """
-
-    def __init__(
-        self,
-        model: SavedModel,
-        settings: PredictSettings,
-        record_failure: Callable[[], AbstractContextManager[None]] = nullcontext,
-    ) -> None:
-        super().__init__(model, settings, record_failure)
 
     def run_inference(
         self,

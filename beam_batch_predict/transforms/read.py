@@ -10,13 +10,11 @@ from apache_beam.pvalue import PBegin, PCollection
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.runs.plan import chunks_of
-from beam_batch_predict.spec import (
-    DEFAULT_BATCH_SIZE,
-    Source,
-)
-from beam_batch_predict.spec.checks import check_batch_size, check_type
+from beam_batch_predict.spec import DEFAULT_BATCH_SIZE, Source
+from beam_batch_predict.spec.checks import check_positive, check_type
+from beam_batch_predict.spec.sources import SOURCES
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
-from beam_batch_predict.transforms.checks import SOURCES, check_begin
+from beam_batch_predict.transforms.checks import check_begin
 from beam_batch_predict.transforms.read_dofns import ReadChunk
 
 __all__ = ["ReadChunks", "ReadInstances"]
@@ -50,7 +48,7 @@ class ReadInstances(beam.PTransform):
     def __post_init__(self) -> None:
         super().__init__()
         check_type(self.source, SOURCES, "source")
-        check_batch_size(self.batch_size)
+        check_positive(self.batch_size, "batch_size")
 
     def expand(self, begin: PBegin) -> PCollection[InstanceBatch]:
         """Plan the chunks, spread them over the workers, and read them."""

@@ -14,12 +14,12 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.sinks.formats.json_lines import error_records, prediction_records
 from beam_batch_predict.spec import DEFAULT_BATCH_SIZE
-from beam_batch_predict.spec.checks import check_batch_size
+from beam_batch_predict.spec.checks import check_positive
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
 from beam_batch_predict.transforms.checks import as_predicted, check_batches, check_row, check_rows
 from beam_batch_predict.transforms.model_handler import NAMESPACE
 
-__all__ = ["BatchInstances", "BatchRows", "Unbatch", "UnbatchRows", "UnbatchedRows"]
+__all__ = ["BatchInstances", "Unbatch"]
 
 
 class _Rows(NamedTuple):
@@ -41,7 +41,7 @@ class BatchRows(beam.DoFn):
 
     def process(self, element: Any, window: Any = beam.DoFn.WindowParam) -> Iterator[Any]:
         """Add a row; yield a batch when it is full."""
-        check_row(element, "BatchInstances")
+        check_row(element)
         keyed = isinstance(element, tuple) and len(element) == 2
         waiting = self._waiting.setdefault((window, keyed), _Rows([], []))
         key, row = element if keyed else (None, element)
@@ -97,12 +97,12 @@ class BatchInstances(beam.PTransform):
 
     def __init__(self, batch_size: int = DEFAULT_BATCH_SIZE) -> None:
         super().__init__()
-        check_batch_size(batch_size)
+        check_positive(batch_size, "batch_size")
         self.batch_size = batch_size
 
     def expand(self, rows: PCollection[Any]) -> PCollection[InstanceBatch]:
         """Group the rows of each bundle and window."""
-        check_rows(rows, "BatchInstances")
+        check_rows(rows)
         batched = beam.ParDo(BatchRows(self.batch_size)).with_output_types(InstanceBatch)
         return rows | "BatchRows" >> batched
 

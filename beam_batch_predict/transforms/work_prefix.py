@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import (
-    GoogleCloudOptions,
-    PipelineOptions,
-)
+from apache_beam.options.pipeline_options import GoogleCloudOptions, PipelineOptions
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.runners.names import is_local_runner

@@ -212,16 +212,33 @@ def test_an_option_that_only_a_runner_knows_has_its_value_behind_the_job(shell):
         ("verify --json DIR", "unknown option --json"),
         ("verify", "DIR"),
         ("rnu JOB.json", "invalid choice: 'rnu'"),
-        ("--chunk_bytes=1 run JOB.json", "unrecognized arguments: --chunk_bytes=1"),
-        ("--dry_run=true run JOB.json", "unrecognized arguments: --dry_run=true"),
-        ("--dry-run run JOB.json", "unrecognized arguments: --dry-run"),
+        ("--chunk_bytes=1 run JOB.json", "there is no command before --chunk_bytes"),
+        ("--dry_run=true run JOB.json", "there is no command before --dry_run"),
+        ("--dry-run run JOB.json", "there is no command before --dry-run"),
+        ("-V", "there is no command before -V"),
+        ("run --version", "run has no option --version"),
+        ("models list --version", "write beam-batch-predict --version, without a command"),
+        ("models list --json=true", "--json takes no value, found 'true'"),
+        ("run JOB.json --help=true", "--help takes no value, found 'true'"),
+        ("run JOB.json --dry-run --key=field:id", "name the field in instanceConfig.keyField"),
+        (
+            "run --instances_format=csv --input_uris=a --model_uri=m --output_uri_prefix=out "
+            "--key_field=id --key=location --dry-run",
+            "the key of this job is instanceConfig.keyField",
+        ),
+        ("verify JOB.json", "JOB.json is not a directory"),
+        ("submit j --async=true", "--async takes no value, found 'true'"),
+        ("run JOB.json --dry-run --streaming=true", "argument --streaming: takes no value, found"),
+        ("run JOB.json --dry-run --direct_num_workers=-1", "expected a number from 0, found -1"),
         ("", "COMMAND"),
     ],
 )
 def test_other_wrong_command_lines(shell, line, words):
     code, out, err = shell(line)
-    assert (code, out) == (2, "")
+    assert (code, out) == (1 if line == "verify JOB.json" else 2, "")
     assert words in err
+    assert err.startswith("error: ")
+    assert err.count("\n") <= 3
     assert "Traceback" not in err
 
 

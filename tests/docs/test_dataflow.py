@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from beam_batch_predict import cli
-from beam_batch_predict.jobs import parse_ai_platform_job, parse_resource
+from beam_batch_predict.jobs import AiPlatformJob, BatchPredictionJob
 from beam_batch_predict.runners.dataflow.options import dataflow_options
 
 PAGE = (pathlib.Path(__file__).parents[2] / "docs" / "dataflow.md").read_text()
@@ -18,7 +18,7 @@ COMMANDS = [
 KEY = "projects/p/locations/us-east1/keyRings/r/cryptoKeys/k"
 MODEL = "projects/p-1/locations/us-east1/models/5"
 
-VERTEX = parse_resource(
+VERTEX = BatchPredictionJob.parse(
     {
         "displayName": "penguins",
         "model": MODEL,
@@ -32,7 +32,7 @@ VERTEX = parse_resource(
         "encryptionSpec": {"kmsKeyName": KEY},
     }
 )
-AI_PLATFORM = parse_ai_platform_job(
+AI_PLATFORM = AiPlatformJob.parse(
     {
         "jobId": "penguins_1",
         "predictionInput": {

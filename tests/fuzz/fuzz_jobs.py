@@ -4,8 +4,7 @@ import json
 from pathlib import Path
 
 from beam_batch_predict.errors import InvalidArgument, InvalidJob
-from beam_batch_predict.jobs import read_job
-from beam_batch_predict.jobs.vertex.job import parse_resource
+from beam_batch_predict.jobs import BatchPredictionJob, read_job
 
 JOB = {
     "displayName": "a",
@@ -49,7 +48,7 @@ def check(data: bytes) -> None:
         _check_message(str(error), len(error.violations))
         return
     text = job.to_json_bytes()
-    assert parse_resource(text).to_json_bytes() == text
+    assert BatchPredictionJob.parse(text).to_json_bytes() == text
     try:
         job.to_spec()
     except InvalidArgument as error:

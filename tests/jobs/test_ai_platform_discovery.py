@@ -12,8 +12,7 @@ import pytest
 from pydantic import ValidationError
 
 from beam_batch_predict import spec
-from beam_batch_predict.jobs import parse_ai_platform_job, read_job
-from beam_batch_predict.jobs.ai_platform.job import AiPlatformJob
+from beam_batch_predict.jobs import AiPlatformJob, read_job
 from beam_batch_predict.jobs.ai_platform.output_fields import OUTPUT_ONLY
 from beam_batch_predict.jobs.ai_platform.types import (
     DATA_FORMATS,
@@ -99,7 +98,7 @@ def test_fields_that_the_service_fills_are_output_only():
 def test_a_resource_with_every_field_comes_back_as_it_was():
     document = value_of({"$ref": "GoogleCloudMlV1__Job"})
     assert set(document) == set(SCHEMAS["Job"])
-    assert parse_ai_platform_job(json.dumps(document)).to_json() == document
+    assert AiPlatformJob.parse(json.dumps(document)).to_json() == document
 
 
 @pytest.mark.parametrize(
@@ -113,7 +112,7 @@ def test_a_value_of_another_type_is_refused_in_every_field(name, field):
 
 @pytest.mark.parametrize("value", STATES)
 def test_every_state_can_be_parsed(value):
-    assert parse_ai_platform_job({"state": value}).state == value
+    assert AiPlatformJob.parse({"state": value}).state == value
 
 
 OUTCOME = {
@@ -154,7 +153,7 @@ def test_records_fit_the_document_and_can_be_run_again(changes):
     )
     record = json.loads(job.render(spec.Outcome(**(OUTCOME | changes))))
     assert fits(record, {"$ref": "GoogleCloudMlV1__Job"})
-    assert parse_ai_platform_job(record).to_json() == record
+    assert AiPlatformJob.parse(record).to_json() == record
     again = read_job(record)
     assert again.to_json() == job.to_json()
     assert any(note.startswith("etag: output only") for note in again.notes)

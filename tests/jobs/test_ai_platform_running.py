@@ -65,10 +65,10 @@ def test_a_spec_has_the_defaults_of_the_service():
 @pytest.mark.parametrize(
     ("name", "source"),
     [
-        ("JSON", spec.JsonLines("gs://b/in/*", 10, 20)),
-        ("TEXT", spec.JsonLines("gs://b/in/*", 10, 20)),
-        ("TF_RECORD", spec.TfRecord("gs://b/in/*", 10, False, 20)),
-        ("TF_RECORD_GZIP", spec.TfRecord("gs://b/in/*", 10, True, 20)),
+        ("JSON", spec.JsonLines("gs://b/in/*", 10, max_instance_bytes=20)),
+        ("TEXT", spec.JsonLines("gs://b/in/*", 10, max_instance_bytes=20)),
+        ("TF_RECORD", spec.TfRecord("gs://b/in/*", 10, False, max_instance_bytes=20)),
+        ("TF_RECORD_GZIP", spec.TfRecord("gs://b/in/*", 10, True, max_instance_bytes=20)),
     ],
 )
 def test_the_format_says_how_files_are_read(name, source):

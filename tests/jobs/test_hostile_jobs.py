@@ -6,8 +6,7 @@ import json
 import pytest
 
 from beam_batch_predict.errors import InvalidJob
-from beam_batch_predict.jobs import read_job
-from beam_batch_predict.jobs.vertex.job import parse_resource
+from beam_batch_predict.jobs import BatchPredictionJob, read_job
 from beam_batch_predict.messages import show_location
 
 JOB = {
@@ -190,7 +189,7 @@ def test_patterns_as_people_write_them_are_taken(uri):
 def test_what_a_job_keeps_can_be_read_again():
     labels = {"é中": "v", "a-b_c": ""}
     job = read_job(json.dumps({**JOB, "displayName": "\x1b[2J\n\0 é", "labels": labels}))
-    assert parse_resource(job.to_json_bytes()).to_json() == job.to_json()
+    assert BatchPredictionJob.parse(job.to_json_bytes()).to_json() == job.to_json()
 
 
 def test_a_report_of_very_many_mistakes_is_short():

@@ -2,13 +2,13 @@
 
 import pytest
 
-from beam_batch_predict.jobs import parse_ai_platform_job, parse_resource
+from beam_batch_predict.jobs import AiPlatformJob, BatchPredictionJob
 from beam_batch_predict.jobs.vertex.types import AcceleratorType
 from beam_batch_predict.spec.resources import Requested, Resources, project_and_location
 
 
 def test_every_field_of_vertex_ai():
-    found = parse_resource(
+    found = BatchPredictionJob.parse(
         {
             "displayName": "penguins",
             "model": "projects/p-1/locations/us-east1/models/5",
@@ -45,7 +45,7 @@ def test_every_field_of_vertex_ai():
 
 
 def test_every_field_of_ai_platform():
-    found = parse_ai_platform_job(
+    found = AiPlatformJob.parse(
         {
             "jobId": "penguins_1",
             "predictionInput": {
@@ -71,19 +71,19 @@ def test_every_field_of_ai_platform():
 
 @pytest.mark.parametrize("job", [{}, {"dedicatedResources": None}, {"serviceAccount": ""}])
 def test_a_job_that_says_nothing_asks_for_nothing(job):
-    assert parse_resource(job).resources == Resources()
-    assert parse_ai_platform_job({}).resources == Resources()
+    assert BatchPredictionJob.parse(job).resources == Resources()
+    assert AiPlatformJob.parse({}).resources == Resources()
 
 
 def test_an_empty_machine_is_up_to_the_runner_and_ten_is_the_default_of_replicas():
-    found = parse_resource({"dedicatedResources": {"machineSpec": {}}}).resources
+    found = BatchPredictionJob.parse({"dedicatedResources": {"machineSpec": {}}}).resources
     ten = Requested(10, "the default of dedicatedResources.maxReplicaCount")
     assert found == Resources(default_workers_at_most=ten)
 
 
 def test_no_accelerator_is_none():
     machine = {"acceleratorType": AcceleratorType.ACCELERATOR_TYPE_UNSPECIFIED.value}
-    found = parse_resource({"dedicatedResources": {"machineSpec": machine}}).resources
+    found = BatchPredictionJob.parse({"dedicatedResources": {"machineSpec": machine}}).resources
     assert found.accelerator_type is None
 
 
@@ -92,7 +92,7 @@ def test_the_location_of_a_finished_job_has_priority_over_that_of_its_model():
         "name": "projects/p-1/locations/us-east1/batchPredictionJobs/1",
         "model": "projects/p-2/locations/us-west1/models/5",
     }
-    found = parse_resource(job).resources
+    found = BatchPredictionJob.parse(job).resources
     assert (found.project, found.region) == (
         Requested("p-1", "name"),
         Requested("us-east1", "name"),

@@ -16,7 +16,7 @@ from google.protobuf import json_format
 from google.rpc import error_details_pb2  # noqa: F401  (Any needs the type to be known)
 
 from beam_batch_predict import spec
-from beam_batch_predict.jobs import BatchPredictionJob, JobState, parse_resource, read_job
+from beam_batch_predict.jobs import BatchPredictionJob, JobState, read_job
 from beam_batch_predict.jobs.resource import Resource, camel
 from beam_batch_predict.jobs.scalars import ProtoEnum
 from beam_batch_predict.status import Code, Status
@@ -169,7 +169,7 @@ def test_our_unions_are_those_of_the_proto():
 def test_every_field_that_google_writes_is_read_and_comes_back_equal(choose):
     expected = proto_of(populated(Proto.DESCRIPTOR, choose))
     text = json_format.MessageToJson(expected).replace('"type_"', '"type"')
-    job = parse_resource(text)
+    job = BatchPredictionJob.parse(text)
     assert proto_of(job.to_json()) == expected
     assert job.to_json() == json.loads(text)
 
@@ -178,16 +178,16 @@ def test_every_field_that_google_writes_is_read_and_comes_back_equal(choose):
 def test_the_snake_case_names_that_google_may_write_are_read_too(choose):
     expected = proto_of(populated(Proto.DESCRIPTOR, choose))
     text = json_format.MessageToJson(expected, preserving_proto_field_name=True)
-    assert proto_of(parse_resource(text).to_json()) == expected
+    assert proto_of(BatchPredictionJob.parse(text).to_json()) == expected
 
 
 @pytest.mark.parametrize("choose", CHOICES)
 def test_what_proto_plus_writes_with_defaults_and_numbers_of_enums_is_read(choose):
     expected = proto_of(populated(Proto.DESCRIPTOR, choose))
     text = aiplatform_v1.BatchPredictionJob.to_json(aiplatform_v1.BatchPredictionJob.wrap(expected))
-    assert proto_of(parse_resource(text).to_json()) == expected
+    assert proto_of(BatchPredictionJob.parse(text).to_json()) == expected
     empty = aiplatform_v1.BatchPredictionJob.to_json(aiplatform_v1.BatchPredictionJob())
-    assert proto_of(parse_resource(empty).to_json()) == Proto()
+    assert proto_of(BatchPredictionJob.parse(empty).to_json()) == Proto()
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_what_proto_plus_writes_with_defaults_and_numbers_of_enums_is_read(choos
     ],
 )
 def test_what_is_set_and_what_is_null_mean_what_they_mean_to_google(document):
-    assert proto_of(parse_resource(document).to_json()) == proto_of(document)
+    assert proto_of(BatchPredictionJob.parse(document).to_json()) == proto_of(document)
 
 
 def test_the_record_of_a_run_is_read_by_google(changed):

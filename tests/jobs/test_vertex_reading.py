@@ -1,6 +1,7 @@
 """Reading a job: names, types, bad JSON, and reports of many mistakes at once."""
 
 import json
+import pathlib
 import pickle
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 import beam_batch_predict.jobs as jobs
 from beam_batch_predict.errors import InvalidJob, Violation
-from beam_batch_predict.jobs import BatchPredictionJob, JobState, parse_resource, read_job
+from beam_batch_predict.jobs import BatchPredictionJob, JobState, read_job
 
 # The machines of CI are shared: how long an example takes says nothing.
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -52,7 +53,7 @@ def test_snake_case_names_of_the_proto_are_read_and_camel_case_is_written(change
 
 def test_keys_that_are_data_keep_their_spelling():
     document = {"labels": {"my_team": "a"}, "modelParameters": {"some_input": {"a_b": None}}}
-    assert parse_resource(document).to_json() == document
+    assert BatchPredictionJob.parse(document).to_json() == document
 
 
 def test_null_means_that_a_field_is_not_set(changed):
@@ -91,6 +92,11 @@ def test_a_job_can_be_sent_to_a_worker(changed):
         ('"job.json"', "expected an object, found the string 'job.json'"),
         ("NaN", "is not a finite number"),
         (b"\xff\xfe{}", "'utf-8' codec can't decode byte 0xff in position 0"),
+        ("job.json", "expected the text of a job file, not its path; found 'job.json'"),
+        ("gs://b/job.json\n", "expected the text of a job file, not its path; found 'gs://b"),
+        (None, "expected the text of a JSON object, found None"),
+        ([1], "expected the text of a JSON object, found [1]"),
+        (pathlib.Path("a"), "expected the text of a JSON object, found PosixPath('a')"),
         ("[" * 100_000, "recursion limit exceeded at line 1 column 202"),
         ("[" * 200 + "]" * 200, "expected an object, found a list"),
     ],
@@ -301,10 +307,10 @@ def test_output_only_fields_are_ignored_even_where_they_are_wrong(changed):
 
 
 def test_resources_that_cannot_be_run_can_be_parsed():
-    job = parse_resource({"model": "publishers/p/models/m", "state": "JOB_STATE_RUNNING"})
+    job = BatchPredictionJob.parse({"model": "publishers/p/models/m", "state": "JOB_STATE_RUNNING"})
     assert job.state is JobState.JOB_STATE_RUNNING
     with pytest.raises(InvalidJob, match="state: expected one of JOB_STATE_UNSPECIFIED"):
-        parse_resource({"state": "RUNNING"})
+        BatchPredictionJob.parse({"state": "RUNNING"})
 
 
 JSON = st.recursive(
@@ -321,10 +327,10 @@ def test_whatever_the_document_the_answer_is_a_job_or_a_report(document):
         read_job(json.dumps(document))
     assert str(caught.value).encode()
     try:
-        job = parse_resource(document)
+        job = BatchPredictionJob.parse(document)
     except InvalidJob:
         return
-    assert parse_resource(job.to_json_bytes()) == job
+    assert BatchPredictionJob.parse(job.to_json_bytes()) == job
 
 
 @PATIENT

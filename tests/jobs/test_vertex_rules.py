@@ -10,12 +10,10 @@ from beam_batch_predict.jobs import (
     SUPPORTED_INSTANCES_FORMATS,
     SUPPORTED_PREDICTIONS_FORMATS,
     BatchPredictionJob,
-    breaches,
-    parse_resource,
-    unsupported,
 )
 from beam_batch_predict.jobs.vertex.instance_rules import INSTANCES_FORMATS
-from beam_batch_predict.jobs.vertex.rules import PREDICTIONS_FORMATS
+from beam_batch_predict.jobs.vertex.rules import PREDICTIONS_FORMATS, breaches
+from beam_batch_predict.jobs.vertex.supported import unsupported
 from beam_batch_predict.registry.prebuilt_images import is_prebuilt_tensorflow
 
 # The machines of CI are shared: how long an example takes says nothing.
@@ -218,7 +216,7 @@ def test_instance_fields_apply_to_the_documented_formats(
 @pytest.mark.parametrize("name", INSTANCES_FORMATS)
 def test_only_supported_instances_formats_are_run(name, changed, leave_out):
     source = FROM_TABLE if name == "bigquery" else {FORMAT: name}
-    job = parse_resource(
+    job = BatchPredictionJob.parse(
         changed({key: leave_out if value is OUT else value for key, value in source.items()})
     )
     assert breaches(job) == []
@@ -229,7 +227,7 @@ def test_only_supported_instances_formats_are_run(name, changed, leave_out):
 def test_only_supported_predictions_formats_are_written(name, changed, leave_out):
     table = {**TO_TABLE, DATASET: {"outputUri": "bq://p.d"}}
     changes = table if name == "bigquery" else {PREDICTIONS: name}
-    job = parse_resource(
+    job = BatchPredictionJob.parse(
         changed({key: leave_out if value is OUT else value for key, value in changes.items()})
     )
     assert breaches(job) == []

@@ -7,7 +7,7 @@ import pytest
 
 from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidArgument, InvalidJob
-from beam_batch_predict.jobs import BatchPredictionJob, parse_resource, read_job
+from beam_batch_predict.jobs import BatchPredictionJob, read_job
 from beam_batch_predict.spec import RunOptions
 from beam_batch_predict.status import Code, Status
 
@@ -89,7 +89,7 @@ def test_a_job_that_was_not_checked_is_checked_before_it_is_run():
     with pytest.raises(InvalidJob, match="displayName: required"):
         BatchPredictionJob().to_spec()
     with pytest.raises(InvalidJob, match="not supported yet"):
-        parse_resource({"generateExplanation": True, "displayName": "a"}).to_spec()
+        BatchPredictionJob.parse({"generateExplanation": True, "displayName": "a"}).to_spec()
 
 
 def test_an_argument_that_cannot_work_is_refused(changed):

@@ -8,7 +8,7 @@ import pytest
 
 from beam_batch_predict import cli
 from beam_batch_predict.errors import InvalidArgument, ModelError
-from beam_batch_predict.jobs import parse_resource
+from beam_batch_predict.jobs import BatchPredictionJob
 from beam_batch_predict.registry.directory import list_models
 from beam_batch_predict.registry.lookup import resolve
 from beam_batch_predict.registry.resolved import REGISTRY_VARIABLE, ResolvedModel
@@ -368,7 +368,7 @@ def test_a_job_on_an_unknown_model_starts_nothing(registry, job, capfd, tmp_path
 def test_a_job_is_resolved_once(registry, job):
     directory = registry(versions("1"))
     with open(job("m")) as file:
-        resolved = parse_resource(file.read()).resolved(directory)
+        resolved = BatchPredictionJob.parse(file.read()).resolved(directory)
     registry(versions("2"))
     assert resolved.resolved(directory) is resolved
     made = resolved.to_spec(RunOptions(model_registry=directory))
@@ -379,7 +379,7 @@ def test_a_job_is_resolved_once(registry, job):
 def test_the_same_job_may_be_resolved_to_different_versions(registry, job):
     directory = registry(versions("1"))
     with open(job("m")) as file:
-        read = parse_resource(file.read())
+        read = BatchPredictionJob.parse(file.read())
     assert read.to_spec(RunOptions(model_registry=directory)).model.uri == f"{directory}/m/1"
     registry(versions("2"))
     assert read.to_spec(RunOptions(model_registry=directory)).model.uri == f"{directory}/m/2"

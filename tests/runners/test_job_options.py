@@ -189,6 +189,11 @@ def test_local_workers_are_processes_or_threads(flags, copies, mode):
     assert made(*flags, copies=copies).view_as(DirectOptions).direct_running_mode == mode
 
 
+def test_fewer_than_no_local_workers_are_refused():
+    text = refusal("--direct_num_workers=-1")
+    assert "--direct_num_workers: expected a number from 0, found -1" in text
+
+
 def test_requested_local_processes_contradict_one_copy():
     flags = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
     text = refusal(*flags, copies=ModelCopies.MACHINE)

@@ -28,5 +28,5 @@ def test_runs_that_begin_at_the_same_time_get_a_directory_each(tmp_path, monkeyp
     assert [run.create_time for run in runs] == times
     assert [time_of_directory(run.directory) for run in runs] == times
     for run in runs:
-        record = json.loads(Path(run.directory, "job.json").read_text())
-        assert record["outputInfo"]["gcsOutputDirectory"] == run.directory
+        found = json.loads(Path(run.directory, "job.json").read_text())
+        assert found["outputInfo"]["gcsOutputDirectory"] == run.directory

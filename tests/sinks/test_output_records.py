@@ -278,7 +278,7 @@ def test_names_sort_in_order_beyond_99999():
 
 
 def test_tables_of_bigquery_have_no_such_shape():
-    with pytest.raises(InvalidArgument, match="record_shape: the tables of BigQuery"):
+    with pytest.raises(InvalidArgument, match="record_shape: BigQuery tables"):
         OutputSettings("bigquery", RecordShape.OUTPUTS)
 
 

@@ -2,6 +2,7 @@
 
 import os
 
+import fastavro
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -230,6 +231,20 @@ def test_columns_that_are_too_large_together_stay_in_batches_of_their_own(
     assert [row for batch in batches for row in batch.rows] == rows
     assert [place for batch in batches for place in batch.offsets] == list(range(9))
     assert batches[-1].location(0) == f"{path}, row 8"
+
+
+def test_records_of_different_fields_are_in_batches_of_their_own(tmp_path):
+    expected = []
+    for number, names in enumerate(("a", "ab", "ab")):
+        fields = [{"name": name, "type": "int"} for name in names]
+        expected.append([dict.fromkeys(names, number)] * 2)
+        with open(tmp_path / f"{number}.avro", "wb") as file:
+            schema = {"type": "record", "name": "row", "fields": fields}
+            fastavro.writer(file, schema, expected[-1])
+    spans = tuple(Span(f"{tmp_path}/{number}.avro") for number in range(3))
+    batches = list(read_chunk(Chunk(0, 1, spans, "avro"), open_file, 100))
+    assert [batch.rows for batch in batches] == [expected[0], expected[1] + expected[2]]
+    assert [batch.first_row for batch in batches] == [0, 2]
 
 
 def test_rows_too_large_for_a_batch_are_in_smaller_ones(tmp_path, monkeypatch):

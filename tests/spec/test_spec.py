@@ -1,5 +1,6 @@
 """The neutral description: what it refuses, and the names it finds."""
 
+import pathlib
 import subprocess
 import sys
 
@@ -10,10 +11,14 @@ from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.spec import (
     BatchPredictSpec,
+    BigQuery,
+    BigQueryDestination,
+    Csv,
     FileList,
     GcsDestination,
     InstanceConfig,
     JsonLines,
+    RunOptions,
     SavedModel,
     TfRecord,
 )
@@ -47,6 +52,53 @@ REFUSED = [
         "excluded_fields: names 'b' more than once",
     ),
     (lambda: InstanceConfig(included_fields=[""]), "included_fields: expected a non-empty"),
+    (lambda: InstanceConfig(raw_strings="no"), "raw_strings: expected True or False, found 'no'"),
+    (
+        lambda: InstanceConfig(location_as_key="id"),
+        "location_as_key: expected True or False, found 'id'",
+    ),
+    (lambda: JsonLines(b"a"), "uris: expected strings, found b'a'"),
+    (lambda: JsonLines({"a": 1}), "uris: expected strings, found {'a': 1}"),
+    (lambda: JsonLines({"a"}), "uris: expected strings, found {'a'}"),
+    (lambda: Csv("a", multiline="false"), "multiline: expected True or False, found 'false'"),
+    (lambda: TfRecord("a", gzip=1), "gzip: expected True or False, found 1"),
+    (lambda: BigQuery(None), "table: expected a string, found None"),
+    (lambda: BigQuery("p.d.t", clients="p"), "clients: expected BigQueryClients, found 'p'"),
+    (
+        lambda: BigQuery("p.d.t", snapshot_time="2026-01-01"),
+        "snapshot_time: expected datetime or None, found '2026-01-01'",
+    ),
+    (lambda: SavedModel(None), "uri: expected a non-empty string, found None"),
+    (lambda: SavedModel("m", {"x": 1}), "signature_name: expected a non-empty string, found {'x'"),
+    (lambda: SavedModel("m", display_name=3), "display_name: expected a string, found 3"),
+    (
+        lambda: GcsDestination(["a", "b"]),
+        "output_uri_prefix: expected a non-empty string, found ['a', 'b']",
+    ),
+    (
+        lambda: GcsDestination("a", own_directory="no"),
+        "own_directory: expected True or False, found 'no'",
+    ),
+    (
+        lambda: GcsDestination("a", file_names="sharded"),
+        "file_names: expected FileNames.NUMBERED or FileNames.SHARDED, found 'sharded'",
+    ),
+    (lambda: BigQueryDestination("p.d", location=3), "location: expected a string, found 3"),
+    (lambda: BigQueryDestination("p.d", labels="a=b"), "labels: expected a dict, found 'a=b'"),
+    (
+        lambda: BigQueryDestination("p.d", clients="p"),
+        "clients: expected BigQueryClients, found 'p'",
+    ),
+    (lambda: RunOptions(resume="false"), "resume: expected True or False, found 'false'"),
+    (lambda: RunOptions(chunk_bytes="1"), "chunk_bytes: expected a whole number from 1, found '1'"),
+    (lambda: RunOptions(key="id"), 'key: expected "location" or "field:NAME", found \'id\''),
+    (lambda: RunOptions(key=None), "key: expected a string, found None"),
+    (lambda: RunOptions(max_failed_fraction=9), "max_failed_fraction: expected a number from 0 to"),
+    (
+        lambda: RunOptions(non_finite="null"),
+        "non_finite: expected NonFinite.STRING, NonFinite.NULL",
+    ),
+    (lambda: RunOptions(model_copies="machine"), "model_copies: expected ModelCopies.AUTO, "),
 ]
 
 
@@ -55,6 +107,18 @@ def test_values_that_cannot_work_are_refused_by_name(make, message):
     with pytest.raises(InvalidArgument) as error:
         make()
     assert error.value.message.startswith(message)
+
+
+def test_paths_are_taken_as_text():
+    path = pathlib.Path("data") / "a"
+    assert JsonLines(path) == JsonLines("data/a")
+    assert (
+        JsonLines([path, "b"])
+        == JsonLines(path for path in (path, "b"))
+        == JsonLines(["data/a", "b"])
+    )
+    assert SavedModel(path) == SavedModel("data/a")
+    assert GcsDestination(path) == GcsDestination("data/a")
 
 
 PROBLEMS = [

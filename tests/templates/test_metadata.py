@@ -19,7 +19,7 @@ TEMPLATES = ROOT / "templates"
 
 PAGE = ROOT / "docs" / "flex-template.md"
 
-FIELD_NAMES = {field.option.name for field in FIELDS}
+FIELD_NAMES = {field.name for field in FIELDS}
 
 
 def written():

@@ -217,7 +217,7 @@ def test_a_job_comes_as_text_as_an_object_or_as_a_path(job, tmp_path):
         assert bbp.BatchPredict(form).spec == wanted
     with pytest.raises(bbp.InvalidJob, match="displayName"):
         bbp.BatchPredict({})
-    with pytest.raises(bbp.InvalidArgument, match="expected a job or a spec, found 5"):
+    with pytest.raises(bbp.InvalidArgument, match="expected a job, a BatchPredictSpec.*found 5"):
         bbp.BatchPredict(5)
 
 

@@ -77,9 +77,11 @@ A_MODEL = "model: expected a SavedModel or the path of its directory, found "
 A_SIZE = "batch_size: expected a whole number from 1, found "
 A_MODE = "non_finite: expected NonFinite.STRING, NonFinite.NULL or NonFinite.ERROR, found "
 A_TIME = "call_timeout_seconds: expected a number from 0, found "
-A_JOB = "job: expected a job or a spec, found "
+A_JOB = "job: expected a job, a BatchPredictSpec, or a job file .*, found "
 A_SOURCE = "source: expected JsonLines, Csv, TfRecord, FileList, Avro, Parquet or BigQuery, found "
-A_PLACE = "destination: expected GcsDestination or BigQueryDestination, found "
+A_DESTINATION = (
+    "destination: expected a GcsDestination, a BigQueryDestination, a path or a URI, found "
+)
 
 ARGUMENTS = {
     "a model that is none": (lambda: bbp.Predict(None), A_MODEL + "None"),
@@ -98,6 +100,29 @@ ARGUMENTS = {
     "a handler's time": (
         lambda: bbp.SavedModelHandler(MODEL, call_timeout_seconds=None),
         A_TIME + "None",
+    ),
+    "a handler's least batch as text": (
+        lambda: bbp.SavedModelHandler(MODEL, min_batch_size="3"),
+        "min_batch_size: expected a whole number from 1, found '3'",
+    ),
+    "a handler's largest batch": (
+        lambda: bbp.SavedModelHandler(MODEL, max_batch_size=0),
+        "max_batch_size: expected a whole number from 1, found 0",
+    ),
+    "a handler's batches that are none": (
+        lambda: bbp.SavedModelHandler(MODEL, min_batch_size=8, max_batch_size=4),
+        "min_batch_size: expected at most the max_batch_size, 4, found 8",
+    ),
+    "a handler for the model": (
+        lambda: bbp.Predict(bbp.SavedModelHandler(MODEL)),
+        A_MODEL + "an object of type SavedModelHandler$",
+    ),
+    "options for the run": (
+        lambda: bbp.BatchPredict(
+            bbp.BatchPredictSpec(bbp.JsonLines("a"), MODEL, bbp.GcsDestination("out")),
+            run=bbp.RunOptions(),
+        ),
+        r"run: expected Run or None, found RunOptions\(",
     ),
     "a handler's batch size": (
         lambda: bbp.SavedModelHandler(MODEL, batch_size=64),
@@ -121,20 +146,20 @@ ARGUMENTS = {
     ),
     "raw strings for a number": (lambda: bbp.ConvertInstances(RAW, model=7), A_MODEL + "7"),
     "rows of a batch": (lambda: bbp.BatchInstances([1.0]), A_SIZE + r"\[1.0\]"),
-    "a destination that is none": (lambda: bbp.WriteResults(None), A_PLACE + "None"),
-    "a model to write": (lambda: bbp.WriteResults(MODEL), A_PLACE + r"SavedModel\("),
+    "a destination that is none": (lambda: bbp.WriteResults(None), A_DESTINATION + "None"),
+    "a model to write": (lambda: bbp.WriteResults(MODEL), A_DESTINATION + r"SavedModel\("),
     "a policy for the format": (
         lambda: bbp.WriteResults("out", bbp.NonFinite.NULL),
         "predictions_format: expected one of jsonl, csv, parquet, tf-record; found <NonFinite",
     ),
     "a name that is none": (
         lambda: bbp.WriteResults("out", model_display_name=None),
-        "model_display_name: expected str, found None",
+        "model_display_name: expected a string, found None",
     ),
     "a policy to write": (lambda: bbp.WriteResults("out", non_finite=""), A_MODE + "''"),
     "a date for the time": (
         lambda: bbp.WriteResults("out", create_time=datetime.date(2026, 1, 1)),
-        r"create_time: expected datetime or NoneType, found datetime.date\(",
+        r"create_time: expected datetime or None, found datetime.date\(",
     ),
     "a shape as text": (
         lambda: bbp.WriteResults("out", record_shape="echo"),
@@ -152,7 +177,7 @@ ARGUMENTS = {
     ),
     "a spec's source": (
         lambda: bbp.BatchPredictSpec("a", MODEL, bbp.GcsDestination("out")),
-        "source: expected Source, found 'a'",
+        A_SOURCE + "'a'",
     ),
     "a spec's destination": (
         lambda: bbp.BatchPredictSpec(bbp.JsonLines("a"), MODEL, "out"),
@@ -291,6 +316,19 @@ def test_batches_of_an_unknown_type_are_no_rows_either(pipeline):
         Exception, match="BatchInstances expects a PCollection of rows, found an elem"
     ):
         p.run()
+
+
+def test_keys_of_any_type_are_written(pipeline, tiny_model, tmp_path):
+    rows = [(1j, 1.0), ((1, 2), 2.0), (frozenset([1]), 3.0), ("k", 4.0), ({(1, 2): 3}, "bad")]
+    with pipeline() as p:
+        batches = p | beam.Create(rows) | bbp.BatchInstances()
+        _ = batches | bbp.Predict(tiny_model) | bbp.WriteResults(tmp_path)
+    predictions, errors = (
+        [json.loads(line) for line in next(tmp_path.glob(f"*/{kind}_*")).read_text().splitlines()]
+        for kind in ("predictions", "errors")
+    )
+    assert [record["key"] for record in predictions] == ["1j", [1, 2], "frozenset({1})", "k"]
+    assert [record["key"] for record in errors] == ["{(1, 2): 3}"]
 
 
 def test_rows_and_batches_in_one_collection_are_refused(pipeline, tiny_model):

@@ -26,7 +26,7 @@ from beam_batch_predict.messages import nearest, quoted
 from beam_batch_predict.spec.options import RunOptions, row_key
 from beam_batch_predict.spec.resources import Resources
 
-__all__ = ["REGIONS", "AiPlatformJob", "parse_ai_platform_job"]
+__all__ = ["REGIONS", "AiPlatformJob"]
 
 REGIONS = ("us-central1", "us-east1", "europe-west1", "asia-east1")
 """The regions in which the service had batch prediction."""
@@ -188,12 +188,14 @@ installed TensorFlow.',)
 
 
 def _source(given: PredictionInput, options: RunOptions) -> spec.FileSource:
-    uris, size, readers = given.patterns(), options.chunk_bytes, options.readers_per_file
-    longest = options.max_instance_bytes
+    shared: dict[str, int] = {
+        "chunk_bytes": options.chunk_bytes,
+        "readers_per_file": options.readers_per_file,
+        "max_instance_bytes": options.max_instance_bytes,
+    }
     if given.data_format in ("TF_RECORD", "TF_RECORD_GZIP"):
-        gzip = given.data_format == "TF_RECORD_GZIP"
-        return spec.TfRecord(uris, size, gzip, longest, readers_per_file=readers)
-    return spec.JsonLines(uris, size, longest, readers_per_file=readers)
+        return spec.TfRecord(given.patterns(), gzip=given.data_format == "TF_RECORD_GZIP", **shared)
+    return spec.JsonLines(given.patterns(), **shared)
 
 
 def _region_note(region: str) -> str:
@@ -206,6 +208,3 @@ def _region_note(region: str) -> str:
         f"predictionInput.region: AI Platform had no batch prediction in {quoted(region)}{hint}; "
         f"{where}."
     )
-
-
-parse_ai_platform_job = AiPlatformJob.parse

@@ -33,7 +33,7 @@ from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec.options import RunOptions, row_key
 from beam_batch_predict.spec.resources import Resources
 
-__all__ = ["BatchPredictionJob", "parse_resource"]
+__all__ = ["BatchPredictionJob"]
 
 _NOTES = {
     "service_account": "used on Dataflow; elsewhere workers run as the runner decides",
@@ -161,10 +161,15 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
     def _instances(self, key: str) -> spec.InstanceConfig:
         config = self.instance_config or InstanceConfig()
         location_as_key = row_key(key).location_as_key
-        if key and (config.key_field or not location_as_key):
+        if key and not location_as_key:
             raise InvalidArgument(
-                f"key: jobs of Vertex AI name it in instanceConfig.keyField, found {quoted(key)}",
-                "set one of the two; the option can only be location",
+                f'key: expected "location" in a job of Vertex AI, found {quoted(key)}',
+                "name the field in instanceConfig.keyField",
+            )
+        if key and config.key_field:
+            raise InvalidArgument(
+                f"key: the key of this job is instanceConfig.keyField, found {quoted(key)} too",
+                "leave out one of them",
             )
         return spec.InstanceConfig(
             instance_type=config.instance_type,
@@ -190,6 +195,3 @@ def _set(value: T | None) -> T:
     if value is None:
         raise AssertionError("a required field is missing after all rules were checked")
     return value
-
-
-parse_resource = BatchPredictionJob.parse

@@ -12,7 +12,7 @@ from beam_batch_predict.jobs.vertex.types import (
 )
 from beam_batch_predict.spec.resources import Requested, Resources, project_and_location, requested
 
-__all__ = ["DEFAULT_MAX_REPLICAS", "resources_of"]
+__all__ = ["resources_of"]
 
 DEFAULT_MAX_REPLICAS = 10
 """Source: `BatchDedicatedResources.max_replica_count` of machine_resources.proto."""

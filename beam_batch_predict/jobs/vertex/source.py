@@ -48,20 +48,21 @@ def files_of(config: InputConfig, options: RunOptions) -> spec.FileSource:
         config: the input of the job.
         options: the options of the run.
     """
-    chunk_bytes, max_instance_bytes = options.chunk_bytes, options.max_instance_bytes
-    readers = options.readers_per_file
+    chunk_bytes = options.chunk_bytes
+    shared: dict[str, int] = {
+        "readers_per_file": options.readers_per_file,
+        "max_instance_bytes": options.max_instance_bytes,
+    }
     uris = config.gcs_source.uris if config.gcs_source else ()
     if config.instances_format == "csv":
-        multiline = options.csv_multiline
-        return spec.Csv(uris, chunk_bytes, multiline, max_instance_bytes, readers_per_file=readers)
+        return spec.Csv(uris, chunk_bytes, options.csv_multiline, **shared)
     if config.instances_format == "file-list":
-        size = min(chunk_bytes, LIST_CHUNK_BYTES)
-        return spec.FileList(uris, size, max_instance_bytes, readers_per_file=readers)
+        return spec.FileList(uris, min(chunk_bytes, LIST_CHUNK_BYTES), **shared)
     if config.instances_format in ("tf-record", "tf-record-gzip"):
         gzip = config.instances_format == "tf-record-gzip"
-        return spec.TfRecord(uris, chunk_bytes, gzip, max_instance_bytes, readers_per_file=readers)
+        return spec.TfRecord(uris, chunk_bytes, gzip, **shared)
     if config.instances_format == "parquet":
         return spec.Parquet(uris, chunk_bytes)
     if config.instances_format == "avro":
         return spec.Avro(uris, chunk_bytes)
-    return spec.JsonLines(uris, chunk_bytes, max_instance_bytes, readers_per_file=readers)
+    return spec.JsonLines(uris, chunk_bytes, **shared)

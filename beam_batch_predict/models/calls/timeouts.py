@@ -26,16 +26,7 @@ from beam_batch_predict import cancellation
 from beam_batch_predict.models.calls.failures import CallTimeout, Failure, failure_of
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 
-__all__ = [
-    "MOST_ABANDONED",
-    "Answer",
-    "Attempt",
-    "Call",
-    "Callee",
-    "Step",
-    "Steps",
-    "run",
-]
+__all__ = ["Answer", "Call", "Step", "Steps", "run"]
 
 MOST_ABANDONED = 16
 """The most abandoned calls of a process that may still run."""

@@ -26,7 +26,7 @@ from beam_batch_predict.models.saved_model.proto import read_signatures
 from beam_batch_predict.models.signature import OUTPUT_REMEDY, Signature, check_named
 from beam_batch_predict.spec import SavedModel
 
-__all__ = ["LoadedModel", "check_model", "load_model"]
+__all__ = ["check_model", "load_model"]
 
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
 """The threshold of Python's cycle collector, once a model is loaded."""

@@ -20,7 +20,7 @@ from beam_batch_predict import files
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.models.calls.failures import cause_of
 
-__all__ = ["import_tensorflow", "load_saved_model"]
+__all__ = ["load_saved_model"]
 
 FILES_AT_ONCE = 16
 """Files of a remote model that are copied at the same time."""

@@ -39,7 +39,6 @@ def dataflow_options(
     copies: ModelCopies = ModelCopies.AUTO,
     *,
     default_region: Callable[[], str | None] = lambda: None,
-    new_name: Callable[[str], str] = job_name,
 ) -> DerivedOptions:
     """Derive the options of a Dataflow job.
 
@@ -48,7 +47,6 @@ def dataflow_options(
         given: the values of the given flags of Beam, by attribute of Beam's options.
         copies: the copies of the model.
         default_region: called if neither a flag nor the job names a region.
-        new_name: makes a name of a Dataflow job from the job's own name.
 
     Example:
         >>> from beam_batch_predict.spec.resources import Requested
@@ -62,7 +60,7 @@ source='dedicatedResources.machineSpec.machineType')
     """
     builder = OptionBuilder(resources, given, copies)
     _location(builder, default_region)
-    _name(builder, new_name)
+    _name(builder)
     machines.machines(builder)
     machines.workers(builder)
     machines.models(builder)
@@ -119,12 +117,12 @@ def _directories(builder: OptionBuilder) -> None:
             builder.refuse(f"--{name}", f"expected gs://bucket/directory, found {quoted(found)}")
 
 
-def _name(builder: OptionBuilder, new_name: Callable[[str], str]) -> None:
+def _name(builder: OptionBuilder) -> None:
     """Choose the name of the job."""
     found, wanted = builder.values.get("job_name"), builder.resources.job_name
     if found is None:
         if wanted:
-            builder.put("job_name", new_name(wanted.value), wanted.field)
+            builder.put("job_name", job_name(wanted.value), wanted.field)
     elif not is_job_name(found):
         message = (
             "expected lowercase letters, digits and dashes, a letter first and no dash last; "

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
 
-__all__ = ["FailedRows", "failed_rows", "predicted_rows", "take"]
+__all__ = ["failed_rows", "predicted_rows", "take"]
 
 
 def predicted_rows(batch: InstanceBatch) -> tuple[list[Predictions], Sequence[int]]:

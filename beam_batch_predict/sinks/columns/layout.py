@@ -15,7 +15,7 @@ import pyarrow as pa
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import DestinationError
 from beam_batch_predict.sinks.columns.value_types import unified
-from beam_batch_predict.spec import RecordShape
+from beam_batch_predict.spec import OutputSettings, RecordShape
 from beam_batch_predict.spec.instance_config import RESERVED_FIELDS
 
 __all__ = [
@@ -28,12 +28,11 @@ __all__ = [
     "KEY_COLUMN",
     "OUTCOME",
     "PREDICTION_COLUMN",
+    "BytesFormat",
     "BytesWriter",
     "Column",
-    "ColumnType",
     "Layout",
     "RecordFormat",
-    "RowWriter",
     "Rows",
     "Schema",
     "blocks",
@@ -170,6 +169,7 @@ class RecordFormat(Protocol):
 
     def header(self, schema: Schema) -> bytes:
         """The content of a file with the names of the columns; empty if each file has the names."""
+        return b""
 
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
         """Yield the rows of a file that was written with a schema, some at a time."""
@@ -191,6 +191,18 @@ class BytesWriter:
 
     def close(self) -> None:
         """Do nothing: all is written."""
+
+
+class BytesFormat(RecordFormat):
+    """Base of the formats whose files are the bytes of one record after the other."""
+
+    def __init__(self, output: OutputSettings = OutputSettings()) -> None:  # noqa: B008 - frozen
+        self._shape = output.shape
+        self._non_finite = output.in_records
+
+    def writer(self, file: BinaryIO, schema: Schema) -> BytesWriter:
+        """Begin a file without a header."""
+        return BytesWriter(file, schema)
 
 
 def blocks(file: BinaryIO) -> Iterator[bytes]:

@@ -28,7 +28,7 @@ from beam_batch_predict.sinks.formats.bigquery_types import named, suited_rows, 
 from beam_batch_predict.sinks.formats.parquet import ParquetRecords
 from beam_batch_predict.spec.instance_config import RESERVED_FIELDS
 
-__all__ = ["ERRORS_COLUMN", "BigQueryRecords"]
+__all__ = ["BigQueryRecords"]
 
 ERRORS_COLUMN = Column(OUTCOME, "errors", ERROR_TYPE)
 """Source: `OutputConfig.bigqueryDestination`: "a single "errors" column"."""

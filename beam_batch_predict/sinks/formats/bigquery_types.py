@@ -41,14 +41,7 @@ from beam_batch_predict.sinks.columns.value_types import (
 )
 from beam_batch_predict.sinks.formats.bigquery_names import acceptable_names
 
-__all__ = [
-    "count_fields",
-    "fields_of",
-    "named",
-    "suited",
-    "suited_rows",
-    "type_of_outcomes",
-]
+__all__ = ["count_fields", "fields_of", "named", "suited", "suited_rows", "type_of_outcomes"]
 
 DEEPEST = 15
 """The most levels of STRUCT."""

@@ -30,6 +30,7 @@ from beam_batch_predict.sinks.columns.layout import (
     INSTANCE_COLUMN,
     OUTCOME,
     PREDICTION_COLUMN,
+    BytesFormat,
     BytesWriter,
     Column,
     Layout,
@@ -52,7 +53,7 @@ _CELLS = re.compile(rb'("[^"]*(?:""[^"]*)*"|[^",\n]*)[,\n]')
 """The cells of whole rows as this module writes them."""
 
 
-class CsvRecords:
+class CsvRecords(BytesFormat):
     r"""CSV with the header in each file, or, if file names are sharded, in a separate file.
 
     Args:
@@ -66,8 +67,7 @@ class CsvRecords:
     extension = "csv"
 
     def __init__(self, output: OutputSettings = OutputSettings()) -> None:  # noqa: B008 - frozen
-        self._shape = output.shape
-        self._non_finite = output.in_records
+        super().__init__(output)
         self._header_apart = bool(naming_of(output.file_names).header)
 
     def predictions(self, batch: InstanceBatch) -> Rows:

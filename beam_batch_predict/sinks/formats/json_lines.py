@@ -22,7 +22,7 @@ from beam_batch_predict.encoding.prediction_json import output_pieces, row_piece
 from beam_batch_predict.sinks.columns.batch_rows import failed_rows, take
 from beam_batch_predict.sinks.columns.layout import (
     KEY_COLUMN,
-    BytesWriter,
+    BytesFormat,
     Layout,
     Rows,
     Schema,
@@ -30,16 +30,12 @@ from beam_batch_predict.sinks.columns.layout import (
     column_names,
     outcome_columns,
 )
-from beam_batch_predict.spec import OutputSettings, RecordShape
+from beam_batch_predict.spec import RecordShape
 
-__all__ = [
-    "JsonLineRecords",
-    "error_records",
-    "prediction_records",
-]
+__all__ = ["JsonLineRecords", "error_records", "prediction_records"]
 
 
-class JsonLineRecords:
+class JsonLineRecords(BytesFormat):
     """JSON Lines: each record names its fields, so there are no columns.
 
     Example:
@@ -48,10 +44,6 @@ class JsonLineRecords:
     """
 
     extension = "jsonl"
-
-    def __init__(self, output: OutputSettings = OutputSettings()) -> None:  # noqa: B008 - frozen
-        self._shape = output.shape
-        self._non_finite = output.in_records
 
     def predictions(self, batch: InstanceBatch) -> Rows:
         """The rows that were predicted, in row order."""
@@ -76,14 +68,6 @@ class JsonLineRecords:
     def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
         """Return True: there is no schema."""
         return True
-
-    def writer(self, file: BinaryIO, schema: Schema) -> BytesWriter:
-        """Begin a file without a header."""
-        return BytesWriter(file, schema)
-
-    def header(self, schema: Schema) -> bytes:
-        """Return nothing: each record names its fields."""
-        return b""
 
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
         """Yield the same text."""
@@ -140,7 +124,7 @@ class JsonLineRecords:
             outcomes = outcome_columns(group.columns, RecordShape.OUTPUTS)
             layout = (KEY_COLUMN, *outcomes.values())
             keys = take(batch.keys, group.rows)
-            columns[column_names(layout, ())[0]] = column_pieces(keys, self._non_finite)
+            columns[column_names(layout, ())[0]] = self._key_pieces(keys)
         for name, array in group.columns.items():
             columns[name] = output_pieces(name, array, self._non_finite)
         pieces: list[Piece] = []
@@ -152,11 +136,27 @@ class JsonLineRecords:
         head = self._identity_pieces(batch, group.rows)
         return [*head, b', "prediction": ', *row_pieces(group.columns, self._non_finite), b"}\n"]
 
+    def _key_pieces(self, keys: Sequence[Any]) -> list[Piece]:
+        """The JSON texts of keys; a key without a form in JSON is shown as a string.
+
+        Any object can be the key of a row in a pipeline of rows.
+        """
+        try:
+            return column_pieces(keys, self._non_finite)
+        except (TypeError, RecursionError):
+            return [[self._key_text(key) for key in keys]]
+
+    def _key_text(self, key: Any) -> bytes:
+        try:
+            return dumps(key, self._non_finite)
+        except (TypeError, RecursionError):
+            return dumps(fallback_text(key))
+
     def _identity_pieces(self, batch: InstanceBatch, rows: Sequence[int]) -> list[Piece]:
         """The text before the prediction or the error: the key, or the instance and fields."""
         keys = take(batch.keys, rows)
         if keys is not None and (batch.keyed_by_user or None not in keys):
-            return [b'{"key": ', *column_pieces(keys, self._non_finite)]
+            return [b'{"key": ', *self._key_pieces(keys)]
         return [
             b'{"instance": ',
             *self._instance_pieces(batch, rows),

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.sinks.columns.layout import Layout, Rows, Schema
+from beam_batch_predict.sinks.columns.layout import Layout, RecordFormat, Rows, Schema
 from beam_batch_predict.sinks.columns.typed_arrays import parts_of, with_parts
 from beam_batch_predict.sinks.columns.typed_rows import (
     TypedRows,
@@ -40,7 +40,7 @@ ROW_GROUP_BYTES = 32 * 1024 * 1024
 READ_ROWS = 1024
 
 
-class ParquetRecords:
+class ParquetRecords(RecordFormat):
     """Parquet, typed from the model's signature and the values.
 
     Example:
@@ -82,10 +82,6 @@ class ParquetRecords:
         return ParquetWriter(
             file, schema, pa.schema([(name, array.type) for name, array in fields])
         )
-
-    def header(self, schema: Schema) -> bytes:
-        """Return nothing: each file has its schema."""
-        return b""
 
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
         """Yield the rows of a file."""

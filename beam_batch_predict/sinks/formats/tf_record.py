@@ -30,7 +30,7 @@ from beam_batch_predict.sinks.columns.layout import (
     INSTANCE_COLUMN,
     KEY_COLUMN,
     OUTCOME,
-    BytesWriter,
+    BytesFormat,
     Column,
     Layout,
     Rows,
@@ -51,7 +51,6 @@ from beam_batch_predict.sinks.formats.feature_types import (
     rendered,
     with_kind,
 )
-from beam_batch_predict.spec import OutputSettings
 
 __all__ = ["ExampleRecords"]
 
@@ -61,7 +60,7 @@ _ERROR_CODE = Column(OUTCOME, "error/code")
 _ERROR_MESSAGE = Column(OUTCOME, "error/message")
 
 
-class ExampleRecords:
+class ExampleRecords(BytesFormat):
     """TFRecord files of tf.train.Examples.
 
     Example:
@@ -70,10 +69,6 @@ class ExampleRecords:
     """
 
     extension = "tfrecord"
-
-    def __init__(self, output: OutputSettings = OutputSettings()) -> None:  # noqa: B008 - frozen
-        self._shape = output.shape
-        self._non_finite = output.in_records
 
     def predictions(self, batch: InstanceBatch) -> Rows:
         """The rows that were predicted, in row order."""
@@ -110,14 +105,6 @@ class ExampleRecords:
             for part in written
             for column, (name, kind) in _lists(part).items()
         )
-
-    def writer(self, file: BinaryIO, schema: Schema) -> BytesWriter:
-        """Begin a file without a header."""
-        return BytesWriter(file, schema)
-
-    def header(self, schema: Schema) -> bytes:
-        """Return nothing: each record names its features."""
-        return b""
 
     def rows(self, file: BinaryIO, schema: Schema) -> Iterator[Rows]:
         """Yield the records of a file."""

@@ -17,7 +17,7 @@ from beam_batch_predict.sinks.parts.part import NO_FILE, Part, PartFile, commit_
 from beam_batch_predict.sinks.parts.sections import Section, SectionWriter, copy_sections
 from beam_batch_predict.spec import OutputSettings
 
-__all__ = ["FileForm", "FinalFiles", "WholeFile", "final_files"]
+__all__ = ["FinalFiles", "WholeFile", "final_files"]
 
 
 class WholeFile(NamedTuple):
@@ -140,14 +140,10 @@ def _whole(sources: Sequence[_Source], form: FileForm) -> WholeFile:
     if len(sources) == 1 and form.is_published(first):
         return WholeFile(first.file, rows, first.chunk)
     directory = first.file.uri.rpartition("/")[0]
-    file = new_file(directory)
-    try:
+    with new_file(directory) as file:
         with SectionWriter(cast(BinaryIO, file), form.format, form.schema) as whole:
             for source in sources:
                 with files.open_file(source.file.uri) as part:
                     copy_sections(form.format, part, source.sections, whole)
             whole.close()
         return WholeFile(commit_file(file, f"{first.file.uri}.whole"), rows, first.chunk)
-    except BaseException:
-        file.abandon()
-        raise

@@ -25,15 +25,7 @@ from beam_batch_predict.sinks.parts.sections import Section, SectionWriter, copy
 from beam_batch_predict.spec import OutputSettings
 from beam_batch_predict.status import Status
 
-__all__ = [
-    "NO_FILE",
-    "Part",
-    "PartFile",
-    "PartWriter",
-    "commit_file",
-    "new_file",
-    "part_name",
-]
+__all__ = ["NO_FILE", "Part", "PartFile", "PartWriter", "commit_file", "new_file", "part_name"]
 
 
 class PartFile(NamedTuple):

@@ -134,13 +134,9 @@ def _to_publish(whole: WholeFile, uri: str) -> tuple[str, PublishedFile]:
 
 def _write_aside(uri: str, content: bytes) -> WholeFile:
     """Write a file that belongs to no chunk into the directory of the parts."""
-    file = files.NewFile(uri)
-    try:
+    with files.NewFile(uri) as file:
         file.write(content)
         return WholeFile(commit_file(file, uri), 0, -1)
-    except BaseException:
-        file.abandon()
-        raise
 
 
 def has_publication(parts_directory: str) -> bool:
@@ -230,14 +226,9 @@ def show_errors_of_failure(parts: Sequence[Part], directory: str, output: Output
 
 
 def _copy(source: PartFile, destination: str) -> None:
-    with files.open_file(source.uri) as file:
-        copy = files.NewFile(destination)
-        try:
-            while block := file.read(1024 * 1024):
-                copy.write(block)
-        except BaseException:
-            copy.abandon()
-            raise
+    with files.open_file(source.uri) as file, files.NewFile(destination) as copy:
+        while block := file.read(1024 * 1024):
+            copy.write(block)
         copy.commit()
 
 

@@ -18,15 +18,7 @@ import fastavro
 from beam_batch_predict.batch import Span
 from beam_batch_predict.sources.compression import blocks
 
-__all__ = [
-    "LARGEST_BLOCK",
-    "Block",
-    "BrokenBlock",
-    "Content",
-    "Header",
-    "read_blocks",
-    "read_header",
-]
+__all__ = ["Block", "BrokenBlock", "Content", "Header", "read_blocks", "read_header"]
 
 LARGEST_BLOCK = 256 * 1024 * 1024
 """The most bytes of a block in the file."""

@@ -15,7 +15,7 @@ from typing import Protocol
 import pyarrow as pa
 import zstandard
 
-__all__ = ["CODECS", "LARGEST_CONTENT", "decompress"]
+__all__ = ["CODECS", "decompress"]
 
 LARGEST_CONTENT = 256 * 1024 * 1024
 """The most bytes of a decompressed block."""

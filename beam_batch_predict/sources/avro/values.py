@@ -35,7 +35,7 @@ from beam_batch_predict.sources.avro.schemas import (
 )
 from beam_batch_predict.status import Status
 
-__all__ = ["RowDecoder", "Undecodable"]
+__all__ = ["RowDecoder"]
 
 MOST_EMPTY_ROWS = 1024 * 1024
 """The most rows of a block whose rows have no bytes, so that its size is no bound."""

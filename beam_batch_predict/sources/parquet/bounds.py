@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["LARGEST_ROW", "Bounds", "bounds_of", "decoded_size", "parts"]
+__all__ = ["LARGEST_ROW", "bounds_of", "decoded_size", "parts"]
 
 LARGEST_ROW = 256 * 1024 * 1024
 """The most bytes of a decoded row."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-__all__ = ["MOST_LEVELS", "check_footer"]
+__all__ = ["check_footer"]
 
 MOST_LEVELS = 300
 """The most levels of a schema; each level of a list needs three."""

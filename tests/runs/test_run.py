@@ -5,10 +5,10 @@ import json
 from pathlib import Path
 
 import pytest
-from beam_batch_predict.runs.record import Run, now
 
 from beam_batch_predict.errors import DestinationError, TakenOver
 from beam_batch_predict.jobs import read_job
+from beam_batch_predict.runs.run import Run, now
 from beam_batch_predict.spec import RunState
 
 ERROR = DestinationError("the disk is full", "").status
@@ -32,16 +32,16 @@ def run(tmp_path):
     return run
 
 
-def test_a_failure_replaces_the_record_of_a_running_attempt(run):
+def test_a_failure_replaces_the_job_resource_of_a_running_attempt(run):
     start = run.running()
     content = run.failed(ERROR)
     assert Path(run.directory, "job.json").read_bytes() == content
-    record = json.loads(content)
-    assert (record["state"], record["error"]["message"]) == ("JOB_STATE_FAILED", ERROR.message)
-    assert datetime.datetime.fromisoformat(record["startTime"].replace("Z", "+00:00")) == start
+    found = json.loads(content)
+    assert (found["state"], found["error"]["message"]) == ("JOB_STATE_FAILED", ERROR.message)
+    assert datetime.datetime.fromisoformat(found["startTime"].replace("Z", "+00:00")) == start
 
 
-def test_a_failure_leaves_the_record_of_an_attempt_that_succeeded(run):
+def test_a_failure_leaves_the_job_resource_of_an_attempt_that_succeeded(run):
     later = run.again()
     written = later.write(later.outcome(start_time=now(), end_time=now(), successful_count=3))
     assert run.failed(ERROR) == b""
@@ -65,7 +65,7 @@ def test_a_run_without_a_file_of_its_attempt_is_not_taken_over(run):
     run.check_attempt()
 
 
-def test_a_failure_after_a_takeover_is_not_recorded(run):
+def test_a_failure_after_a_takeover_is_not_written(run):
     run.begin_attempt()
     run.running()
     later = run.again()
