@@ -11,6 +11,7 @@ from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tensor_info import DTYPES, TensorInfo
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.messages import printable
+from beam_batch_predict.models.inputs.values import example_value
 from beam_batch_predict.models.saved_model.proto import SavedModelInfo, read_signatures
 from beam_batch_predict.models.signature import Signature, shape_text
 from beam_batch_predict.registry.lookup import resolve
@@ -25,8 +26,6 @@ MOST_VALUES = 10_000_000
 """The maximum number of values in an example instance."""
 
 _SHOWN_ITEMS = 3
-
-_LEAVES: dict[str, Any] = {"float": 0.0, "int": 0, "bool": False, "string": "text"}
 
 
 class Example(NamedTuple):
@@ -112,7 +111,7 @@ def example_of(signature: Signature) -> Example:
     """
     fixed = [t for t in signature.inputs if t.shape == () and t.dtype in DTYPES]
     rows = tuple(tensor for tensor in signature.inputs if tensor not in fixed)
-    parameters = {tensor.name: _leaf(tensor) for tensor in fixed}
+    parameters = {tensor.name: example_value(tensor) for tensor in fixed}
     try:
         signature._replace(inputs=rows).check()
     except ModelError as error:
@@ -121,22 +120,9 @@ def example_of(signature: Signature) -> Example:
     count = sum(sizes)
     if count > MOST_VALUES:
         return Example(problem=f"an instance has {count} values, which are too many to show")
-    values = {tensor.name: _value(tensor) for tensor in rows}
+    values = {tensor.name: example_value(tensor) for tensor in rows}
     # An object whose only name is b64 would be read as an encoded value.
     return Example(values["b64"] if set(values) == {"b64"} else values, parameters)
-
-
-def _value(tensor: TensorInfo) -> Any:
-    value = _leaf(tensor)
-    for size in reversed(tensor.row_shape or ()):
-        value = [value] * (1 if size is None else size)
-    return value
-
-
-def _leaf(tensor: TensorInfo) -> Any:
-    # TensorFlow Serving: values of tensors whose names end in _bytes are encoded.
-    encoded = tensor.kind == "string" and tensor.name.endswith("_bytes")
-    return {"b64": "dGV4dA=="} if encoded else _LEAVES[tensor.kind]
 
 
 def _signature_json(signature: Signature) -> dict[str, Any]:

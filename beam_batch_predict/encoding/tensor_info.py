@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
+from numpy.typing import NDArray
 
 __all__ = ["DTYPES", "HIGHEST_RANK", "TensorInfo"]
 
@@ -65,6 +66,37 @@ class TensorInfo(NamedTuple):
         return len(shape) == len(wanted) and all(
             size in (None, found) for found, size in zip(shape, wanted, strict=True)
         )
+
+    @property
+    def wraps_scalars(self) -> bool:
+        """Whether a row has exactly one value, within arrays: its shape is [1], [1, 1] or so on."""
+        return set(self.row_shape or ()) == {1}
+
+    @property
+    def cell_ranks(self) -> tuple[int, ...]:
+        """The ranks of a value that is the input if it is the only cell of a row."""
+        if self.row_shape is None:
+            return ()
+        return (0, len(self.row_shape)) if self.wraps_scalars else (len(self.row_shape),)
+
+    def fitted_shape(self, shape: Sequence[int]) -> tuple[int, ...] | None:
+        """The shape in which a row of this shape is an input; None if it cannot be one.
+
+        Example:
+            >>> x = TensorInfo("x", "float32", (None, 1, 1))
+            >>> x.fitted_shape((1, 1)), x.fitted_shape(()), x.fitted_shape((1,))
+            ((1, 1), (1, 1), None)
+        """
+        if self.fits_row(shape):
+            return tuple(shape)
+        return (1,) * len(self.row_shape or ()) if not shape and self.wraps_scalars else None
+
+    def fitted(self, array: NDArray[Any]) -> NDArray[Any] | None:
+        """An array of rows in the shape of the input; None if the rows do not fit."""
+        if self.fits_row(array.shape[1:]):
+            return array
+        shape = self.fitted_shape(array.shape[1:])
+        return None if shape is None else array.reshape(len(array), *shape)
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:

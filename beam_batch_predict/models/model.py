@@ -21,6 +21,10 @@ class Model(Protocol):
     def signature(self) -> Signature:
         """The inputs and outputs of the model."""
 
+    @property
+    def repeatable(self) -> bool:
+        """Whether a call may be made once more to check the outputs; False for servers."""
+
     def call(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Predict rows: inputs and outputs are arrays with rows in the outer dimension."""
 

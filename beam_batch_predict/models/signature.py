@@ -8,7 +8,10 @@ from typing import NamedTuple
 from beam_batch_predict.encoding.tensor_info import DTYPES, TensorInfo
 from beam_batch_predict.errors import ModelError
 
-__all__ = ["Signature", "check_named", "shape_text"]
+__all__ = ["OUTPUT_REMEDY", "Signature", "check_named", "shape_text"]
+
+OUTPUT_REMEDY = "leave it out of the signature, or repeat it for each row"
+"""What to do about an output that does not have one entry for each row."""
 
 
 class Signature(NamedTuple):
@@ -51,15 +54,17 @@ class Signature(NamedTuple):
 
         Raises:
             ModelError: an input or output has no batch dimension, or a dtype that JSON cannot
-                represent; two inputs have different fixed batch dimensions.
+                represent; two inputs have different fixed batch dimensions; the outer dimension
+                of an output is fixed, but not by the inputs.
         """
+        sizes = {size for tensor in self.inputs for size in (tensor.shape or ())[:1] if size}
         problems = [
-            *_problems("input", self.inputs, "; give it a value in modelParameters"),
-            *_problems("output", self.outputs, ""),
+            *_problems("input", self.inputs, "give it a value in modelParameters"),
+            *_problems("output", self.outputs, OUTPUT_REMEDY),
+            *_constants(self.outputs, sizes),
         ]
         if not self.inputs:
             problems.append("it has no input that a row could fill")
-        sizes = {size for tensor in self.inputs for size in (tensor.shape or ())[:1] if size}
         if len(sizes) > 1:
             problems.append(
                 f"its inputs have batches of {' and '.join(map(str, sorted(sizes)))} rows"
@@ -89,8 +94,18 @@ def _problems(what: str, tensors: Sequence[TensorInfo], remedy: str) -> list[str
         if tensor.dtype not in DTYPES:
             found.append(f"{what} {tensor.name!r} is {tensor.dtype}, which JSON cannot hold")
         elif tensor.shape == ():
-            found.append(f"{what} {tensor.name!r} is a scalar without a batch dimension{remedy}")
+            found.append(f"{what} {tensor.name!r} is a scalar without a batch dimension; {remedy}")
     return found
+
+
+def _constants(outputs: Sequence[TensorInfo], batch: Collection[int]) -> list[str]:
+    """The outputs whose number of entries is fixed and is not that of the batch."""
+    return [
+        f"output {tensor.name!r} has shape {shape_text(tensor.shape)}, whose outer dimension "
+        f"is not the batch; {OUTPUT_REMEDY}"
+        for tensor in outputs
+        if tensor.shape and tensor.shape[0] is not None and tensor.shape[0] not in batch
+    ]
 
 
 def shape_text(shape: Sequence[int | None]) -> str:

@@ -69,6 +69,18 @@ def _signatures(tf, vocabulary):
         ),
         "flattened": make(lambda x: {"y": tf.reshape(x, [-1])}, x=pairs),
         "summed": make(lambda x: {"y": tf.reduce_sum(x)}, x=column),
+        "two_classes": make(
+            lambda x: {"y": x * 2, "labels": tf.constant(["cat", "dog"])}, x=column
+        ),
+        # tf.unique returns a shape that the signature leaves open.
+        "open_classes": make(
+            lambda x: {"y": x * 2, "labels": tf.unique(["cat", "dog", "cow"])[0]}, x=column
+        ),
+        "open_sum": make(lambda x: {"y": tf.unique([tf.reduce_sum(x)])[0]}, x=column),
+        "four_classes": make(
+            lambda x: {"y": x * 2, "labels": tf.constant(["a", "b", "c", "d"])},
+            x=([4], tf.float32),
+        ),
     }
 
 

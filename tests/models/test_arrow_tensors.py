@@ -147,6 +147,7 @@ COLUMNAR = [
     ("any shape", {"a": [1, 2], "b": [3, 4]}, TensorInfo("x", "int8", None), [[1, 3], [2, 4]]),
     ("one cell", {"a": [True, False]}, tensor("bool"), [True, False]),
     ("an array of one", {"a": [True, False]}, tensor("bool", 1), [[True], [False]]),
+    ("a cell of one value", {"a": [1, 2]}, tensor("int8", 1, 1), [[[1]], [[2]]]),
     ("text", {"a": ["é", ""]}, tensor("string"), ["é".encode(), b""]),
     ("bytes", {"a": [b"\xff", b""]}, tensor("string", None), [[b"\xff"], [b""]]),
     ("bytes of one length", {"a": pa.array([b"ab"], pa.binary(2))}, tensor("string"), [b"ab"]),
@@ -203,6 +204,8 @@ def test_several_inputs_take_columns_by_name_from_arrays_and_objects():
     for as_arrays in (True, False):
         arrays = fitting(table, *inputs, as_arrays=as_arrays)
         assert arrays["a"].tolist() == [b"u", b"v"]
+        assert arrays["b"].tolist() == [[1], [2]]
+        arrays = fitting({**table, "b": [1, 2]}, *inputs, as_arrays=as_arrays)
         assert arrays["b"].tolist() == [[1], [2]]
     assert fitting({**table, "c": [1, 2]}, *inputs) is None
     assert fitting({"a": ["u"]}, *inputs) is None

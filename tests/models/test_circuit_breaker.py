@@ -41,6 +41,7 @@ class Backend:
     signature = Signature(
         "double", (TensorInfo("x", "int64", (None,)),), (TensorInfo("y", "int64", (None,)),)
     )
+    repeatable = False
 
     def __init__(self, code=Code.UNAVAILABLE):
         self.code = code
@@ -183,6 +184,8 @@ def test_retries_wait_longer_each_time_and_not_for_ever():
 
 class FeatureStore:
     """A real model behind a service that is not always there, as TensorFlow tells it."""
+
+    repeatable = False
 
     def __init__(self, model, failing):
         self.model, self.failing = model, failing

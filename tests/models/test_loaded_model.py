@@ -68,8 +68,12 @@ def test_an_unknown_parameter_is_reported(model_uri):
     ("signature", "parameters", "problem"),
     [
         ("scaled", {"factor": "2"}, '"factor": expected float32, found "2" (a string)'),
-        ("scaled", {"factor": [2]}, '"factor": expected shape [] (a scalar), found [1]'),
-        ("dotted", {"w": [1, 2, 3]}, '"w": expected shape [2], found [3]'),
+        (
+            "scaled",
+            {"factor": [2]},
+            '"factor": expected shape [] (a scalar), such as 0.0, found [1]',
+        ),
+        ("dotted", {"w": [1, 2, 3]}, '"w": expected shape [2], such as [0.0,0.0], found [3]'),
         ("joined", {"end": None}, '"end": expected string (a string or {"b64": …}), found null'),
         ("scaled", {"factor": 2, "x": 1}, "no input that a row could fill"),
     ],

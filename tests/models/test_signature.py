@@ -19,6 +19,19 @@ def test_rows_in_and_rows_out_are_fine():
 @pytest.mark.parametrize(
     ("inputs", "outputs", "problem"),
     [
+        (
+            [X],
+            [Y, Y._replace(name="labels", shape=(3,))],
+            "output 'labels' has shape [3], whose outer dimension is not the batch; "
+            "leave it out of the signature, or repeat it for each row",
+        ),
+        ([X], [Y._replace(shape=(1, 5))], "output 'y' has shape [1, 5], whose outer dimension"),
+        (
+            [X._replace(shape=(4,))],
+            [Y._replace(shape=(4,)), Y._replace(name="z", shape=(2,))],
+            "output 'z' has shape [2]",
+        ),
+        ([X._replace(shape=None)], [Y._replace(shape=(0,))], "output 'y' has shape [0]"),
         ([X._replace(shape=())], [Y], "input 'x' is a scalar without a batch dimension; give"),
         ([X], [Y._replace(shape=())], "output 'y' is a scalar without a batch dimension"),
         ([X._replace(dtype="complex64")], [Y], "input 'x' is complex64, which JSON cannot hold"),
@@ -42,6 +55,10 @@ def test_all_problems_are_reported_at_once():
     with pytest.raises(ModelError, match=r"'x' is a scalar.*'y' is string_ref") as caught:
         Signature("s", (X._replace(shape=()),), (Y._replace(dtype="string_ref"),)).check()
     assert caught.value.message.count(";") == 2  # one of them before the remedy
+
+
+def test_outputs_of_a_fixed_batch_have_its_size():
+    Signature("s", (X._replace(shape=(4, 2)),), (Y._replace(shape=(4,)), Y)).check()
 
 
 def test_a_fixed_batch_dimension_is_known():

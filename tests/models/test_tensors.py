@@ -130,8 +130,22 @@ def test_a_value_of_another_type_fails_alone(dtype, wrong):
         (None, "float64", (), 'input "x": expected float64, found null'),
         ([1, [2]], "float32", (2,), "arrays of different shapes, [] (a scalar) at [0] and [1]"),
         ([[1], [None]], "float32", (2, 1), 'input "x"[1][0]: expected float32, found null'),
-        ([1, 2], "float32", (3,), 'input "x": expected shape [3], found [2]'),
-        (5, "float32", (None, 2), 'input "x": expected shape [?, 2], found [] (a scalar)'),
+        (
+            [1, 2],
+            "float32",
+            (3,),
+            'input "x": expected shape [3], such as [0.0,0.0,0.0], found [2]',
+        ),
+        (
+            5,
+            "float32",
+            (None, 2),
+            'input "x": expected shape [?, 2], such as [[0.0,0.0]], found [] (a scalar)',
+        ),
+        ("a", "string", (None,), 'expected shape [?], such as ["text"], found [] (a scalar)'),
+        ([2], "int32", (), "expected shape [] (a scalar), such as 0, found [1]"),
+        ([1], "int64", (1, 1), "expected shape [1, 1], such as [[0]], found [1]"),
+        ([1], "int64", (9,), "expected shape [9], found [1]"),
         ([[1, 1e300]], "float32", (1, 2), "[0][1]: expected float32 (a number in its range)"),
         (1e300, "float32", (), 'input "x": expected float32 (a number in its range), found 1e+300'),
         (10**400, "float64", (), 'input "x": expected float64 (a number in its range), found 1000'),
@@ -156,6 +170,47 @@ def test_rows_of_every_rank_are_taken(rank, known):
         assert array.tolist() == rows.tolist()
 
 
+SCALARS = [("float32", 1.5), ("int64", 3), ("bool", True), ("string", b"a")]
+
+
+@pytest.mark.parametrize("row_shape", [(1,), (1, 1), (1, 1, 1)])
+@pytest.mark.parametrize(("dtype", "value"), SCALARS)
+def test_a_scalar_fits_a_shape_of_exactly_one_value(load, dtype, value, row_shape):
+    whole = value
+    for _ in row_shape:
+        whole = [whole]
+    to_array = load("any_rank").model.to_array
+    for rows in ([value] * 3, [value, whole, value], [whole, whole, whole]):
+        for fast in (None, to_array):
+            array = only_array(rows, dtype, row_shape, to_array=fast)
+            assert (array.dtype, array.shape) == (
+                TensorInfo("x", dtype, None).numpy_dtype,
+                (3, *row_shape),
+            )
+            assert array.tolist() == [whole] * 3
+
+
+@pytest.mark.parametrize("make", [np.float32, np.array])
+def test_a_scalar_of_numpy_fits_a_shape_of_exactly_one_value(make):
+    assert only_array([make(1.5), make(2.5)], "float32", (1, 1)).tolist() == [[[1.5]], [[2.5]]]
+    assert only_array([make(1.5), [[2]]], "float32", (1, 1)).tolist() == [[[1.5]], [[2.0]]]
+
+
+@pytest.mark.parametrize("row_shape", [(None,), (1, None), (2,), (0,)])
+def test_a_scalar_fits_no_shape_that_may_have_other_numbers_of_values(row_shape):
+    assert "found [] (a scalar)" in message(1.5, "float32", row_shape)
+
+
+def test_a_bad_scalar_fails_alone_where_one_value_fits():
+    batches, failures = converted([1.5, None, "2", 3, [4, 5]], "float32", (1,))
+    assert [batch.inputs["x"].tolist() for batch in batches] == [[[1.5], [3.0]]]
+    assert failures == {
+        1: 'input "x": expected float32, found null',
+        2: 'input "x": expected float32, found "2" (a string)',
+        4: 'input "x": expected shape [1], such as [0.0], found [2]',
+    }
+
+
 def test_rows_of_different_shapes_go_in_separate_calls():
     batches, failures = converted([[1], [2, 3], [4], [], [5, 6]], "int64", (None,))
     assert not failures
@@ -175,7 +230,10 @@ def test_an_unknown_rank_takes_rows_of_any_rank():
 def test_empty_lists_are_rows_of_size_zero():
     assert only_array([[], []], "float32", (None,)).shape == (2, 0)
     assert only_array([[[], []]], "string", (None, None)).shape == (1, 2, 0)
-    assert message([], "float32", (2,)) == 'input "x": expected shape [2], found [0]'
+    assert (
+        message([], "float32", (2,))
+        == 'input "x": expected shape [2], such as [0.0,0.0], found [0]'
+    )
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64", "string"])

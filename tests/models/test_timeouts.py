@@ -89,6 +89,8 @@ def caller(uri):
 class Slow:
     """A model whose call cannot be ended, and needs too long for a row, or for many."""
 
+    repeatable = False
+
     def __init__(self, model, most=1000, poison=None):
         self.model, self.most, self.poison = model, most, poison
         self.signature, self.to_array = model.signature, model.to_array
@@ -403,6 +405,8 @@ def test_a_row_that_hung_beside_another_threads_call_has_a_second_chance(caller)
     assert list(first.rows.rows) == list(again.rows.rows) == [7]
     other = steps.send({"y": np.array([2.0])})
     assert list(other.rows.rows) == [8]
+    check = steps.send(hung)
+    assert check.rows.inputs["x"].tolist() == [1.0, 1.0]
     with pytest.raises(StopIteration):
         steps.send(hung)
     assert [list(group.rows) for group in results.predictions] == [[7]]

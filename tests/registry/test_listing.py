@@ -63,6 +63,9 @@ def varied(tmp_path_factory):
         ),
         "empty": make(lambda x: {"n": tf.reduce_sum(x, 1)}, x=([None, 0], tf.float32)),
         "complex": make(lambda x: {"y": tf.math.real(x)}, x=([None], tf.complex64)),
+        "classes": make(
+            lambda x: {"y": 2 * x, "labels": tf.constant(["cat", "dog"])}, x=([None], tf.float32)
+        ),
         "summed": make(lambda x: {"y": tf.reduce_sum(x)}, x=([None], tf.float32)),
         'a "name" \N{SNOWMAN}': make(lambda x: {"y": x}, x=([None], tf.string)),
     }
@@ -71,7 +74,7 @@ def varied(tmp_path_factory):
     return uri
 
 
-NOT_BY_ROW = {"complex", "summed"}
+NOT_BY_ROW = {"classes", "complex", "summed"}
 
 
 def test_signatures_are_those_of_the_loaded_model(varied):
@@ -98,6 +101,14 @@ def test_each_example_is_predicted_as_a_line_of_a_job(varied):
         assert len(result.predictions[0].rows) == 1
         predicted.add(signature.name)
     assert predicted == {signature.name for signature in described} - NOT_BY_ROW
+
+
+@pytest.mark.parametrize("name", sorted(NOT_BY_ROW))
+def test_a_signature_that_no_job_takes_shows_why(varied, name):
+    (signature,) = (s for s in read_signatures(varied).signatures if s.name == name)
+    with pytest.raises(ModelError) as caught:
+        load_model(SavedModel(varied, name))
+    assert caught.value.message == f"the model at {varied}: {example_of(signature).problem}"
 
 
 def test_examples_have_the_shape_and_the_type_that_the_signature_says():

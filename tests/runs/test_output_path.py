@@ -135,7 +135,7 @@ def test_statistics_count_the_rows_that_failed_by_message(run, out):
     assert [count for _, count in found] == sorted((count for _, count in found), reverse=True)
     assert sum(count for _, count in found) == len(BAD)
     assert found[0][1] == sum(n % 17 == 5 for n in range(200))
-    assert found[1] == ('input "x": expected shape [] (a scalar)', 5)
+    assert found[1] == ('input "x": expected shape [] (a scalar), such as 0.0', 5)
 
 
 def test_without_errors_statistics_are_empty_and_there_is_no_other_file(run, out, tmp_path):

@@ -78,7 +78,10 @@ def refused(*texts):
             'input "x": expected float32, found a string',
         ),
         (misfits([I], 300, -129), 'input "i1": expected int8 (-128 to 127), found a number'),
-        (misfits([X], [1], [1, 2, 3], [[1, 2]]), 'input "x": expected shape [2]'),
+        (
+            misfits([X], [1], [1, 2, 3], [[1, 2]]),
+            'input "x": expected shape [2], such as [0.0,0.0]',
+        ),
         (misfits([X], [[1], [1, 2]], [[3], 4]), 'input "x": arrays of different shapes'),
         (
             misfits([S], 5, 6),
@@ -161,6 +164,7 @@ class _Broken:
     """A model that fails on everything."""
 
     signature = Signature("serving_default", (X,), ())
+    repeatable = False
 
     def call(self, inputs):
         raise ValueError("no table")

@@ -4,7 +4,8 @@ A batch whose call fails is halved until the rows that cause the failure are fou
 fails on every row is detected after a few rows; from then on a batch costs two calls. A batch
 that does not fit in memory is halved too, and the worker keeps the size limit. A call that fails
 with a transient error is retried before the batch is halved. After a call that does not return,
-each row is tried alone: every further call with a row that hangs costs the whole time limit.
+each row is tried alone: every further call with a row that hangs costs the whole time limit. If an
+output turns out not to belong to rows, all rows fail.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from beam_batch_predict.batch import Predictions
 from beam_batch_predict.models.calls.circuit_breaker import CircuitBreaker, RetryPolicy, RowLimit
 from beam_batch_predict.models.calls.failures import Failure, Fault, failure_of, is_transient
+from beam_batch_predict.models.calls.row_check import RowCheck
 from beam_batch_predict.models.calls.timeouts import Answer, Call, Step, Steps, run
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.model import Model
@@ -56,6 +58,7 @@ class ModelCaller:
         self.succeeded = False
         self._row_limit = RowLimit()
         self._breaker = CircuitBreaker(retries or RetryPolicy())
+        self._row_check = RowCheck(model)
         self._failed_alone = 0
 
     @property
@@ -103,12 +106,20 @@ class ModelCaller:
         return columns
 
     def _steps(self, batches: Sequence[TensorBatch], batch_size: int, results: Results) -> Steps:
+        check = self._row_check
         for batch in batches:
             for piece in self._pieces(batch, batch_size):
-                if self._breaker.skips_call():
+                if check.status:
+                    _fail(piece, check.status, results)
+                elif self._breaker.skips_call():
                     _skip(piece, results)
                 else:
                     yield from self._predict(piece, results, self._breaker.attempts)
+        yield from check.steps(batches, results.predictions, self._breaker.attempts)
+        if check.status:
+            for group in results.predictions:
+                results.failures.extend((row, check.status) for row in group.rows)
+            results.predictions.clear()
 
     def _pieces(self, batch: TensorBatch, batch_size: int) -> Iterator[TensorBatch]:
         start = 0

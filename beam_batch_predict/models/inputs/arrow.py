@@ -44,7 +44,8 @@ def arrow_arrays(rows: ArrowRows, inputs: Sequence[TensorInfo]) -> dict[str, NDA
         return None
     arrays = {}
     for tensor in inputs:
-        array = _fitting(_column(rows.table.column(tensor.name), tensor), tensor)
+        column = _column(rows.table.column(tensor.name), tensor)
+        array = None if column is None else tensor.fitted(column)
         if array is None:
             return None
         arrays[tensor.name] = array
@@ -58,8 +59,8 @@ def _matrix(columns: Sequence[pa.Array], tensor: TensorInfo) -> NDArray[Any] | N
     first = _column(columns[0], tensor)
     if first is None:
         return None
-    if len(columns) == 1 and tensor.row_shape is not None and _rank(tensor) == first.ndim - 1:
-        return _fitting(first, tensor)
+    if len(columns) == 1 and first.ndim - 1 in tensor.cell_ranks:
+        return tensor.fitted(first)
     array = np.empty((len(first), len(columns), *first.shape[1:]), dtype=tensor.numpy_dtype)
     array[:, 0] = first
     for position, column in enumerate(columns[1:], 1):
@@ -67,15 +68,7 @@ def _matrix(columns: Sequence[pa.Array], tensor: TensorInfo) -> NDArray[Any] | N
         if cells is None or cells.shape != first.shape:
             return None
         array[:, position] = cells
-    return _fitting(array, tensor)
-
-
-def _rank(tensor: TensorInfo) -> int:
-    return len(tensor.row_shape or ())
-
-
-def _fitting(array: NDArray[Any] | None, tensor: TensorInfo) -> NDArray[Any] | None:
-    return None if array is None or not tensor.fits_row(array.shape[1:]) else array
+    return tensor.fitted(array)
 
 
 def _column(column: pa.Array, tensor: TensorInfo) -> NDArray[Any] | None:

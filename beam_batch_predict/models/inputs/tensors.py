@@ -120,7 +120,9 @@ def _of_values(
     names: Sequence[str],
 ) -> Tensors:
     if len(inputs) == 1:
-        taken = [_cell(row, inputs[0]) for row in taken] if len(names) == 1 else taken
+        if len(names) == 1:
+            ranks = inputs[0].cell_ranks
+            taken = [_cell(row, ranks) for row in taken]
         names = ()
     columns = _named_columns(taken, inputs, names) if names else _columns(taken, inputs)
     arrays = columns and _arrays(columns, inputs, to_array)
@@ -129,14 +131,14 @@ def _of_values(
     return _row_by_row([_named(row, names) for row in taken] if names else taken, rows, inputs)
 
 
-def _cell(row: Any, tensor: TensorInfo) -> Any:
-    """The only cell of a row, if its rank is that of the input; otherwise the row."""
-    if type(row) is not list or len(row) != 1 or tensor.row_shape is None:
+def _cell(row: Any, ranks: Sequence[int]) -> Any:
+    """The only cell of a row, if it has one of the ranks; otherwise the row."""
+    if type(row) is not list or len(row) != 1:
         return row
     rank, item = 0, row[0]
     while isinstance(item, list):
         rank, item = rank + 1, item[0] if item else None
-    return row[0] if rank == len(tensor.row_shape) else row
+    return row[0] if rank in ranks else row
 
 
 def _named_columns(
@@ -194,11 +196,12 @@ def _arrays(
 
 def _stacked(values: Sequence[Any], tensor: TensorInfo) -> NDArray[Any] | None:
     """Stack values that are NumPy arrays of one dtype and shape; None if they differ."""
-    if set(map(type, values)) != {np.ndarray} or not tensor.fits_row(values[0].shape):
+    if set(map(type, values)) != {np.ndarray}:
         return None
     if len({(value.dtype, value.shape) for value in values}) > 1:
         return None
-    return cast(np.stack(values), tensor)
+    array = tensor.fitted(np.stack(values))
+    return None if array is None else cast(array, tensor)
 
 
 def _floats(
@@ -216,12 +219,11 @@ def _floats(
         array = to_array(values, tensor.numpy_dtype)
     except Exception:  # the slow path finds the row and the reason
         return None
-    if not array.size or not tensor.fits_row(array.shape[1:]):
-        return None
-    if not np.isfinite(array).all():
+    fitted = tensor.fitted(array) if array.size else None
+    if fitted is None or not np.isfinite(array).all():
         return None
     suspicious = (array == 0) | (array == 1)
-    return None if suspicious.any() and not _are_numbers(values, array.ndim) else array
+    return None if suspicious.any() and not _are_numbers(values, array.ndim) else fitted
 
 
 def _are_numbers(values: Sequence[Any], rank: int) -> bool:
@@ -258,9 +260,8 @@ def _array(values: Sequence[Any], tensor: TensorInfo) -> NDArray[Any] | None:
         flat = list(chain.from_iterable(flat))
     if not flat or not set(map(type, flat)) <= _LEAVES[tensor.kind]:
         return None
-    if not tensor.fits_row(shape[1:]):
-        return None
-    return _convert(flat, tensor, shape)
+    row_shape = tensor.fitted_shape(shape[1:])
+    return None if row_shape is None else _convert(flat, tensor, [len(values), *row_shape])
 
 
 def _convert(flat: Sequence[Any], tensor: TensorInfo, shape: Sequence[int]) -> NDArray[Any] | None:

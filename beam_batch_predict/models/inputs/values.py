@@ -10,18 +10,31 @@ import base64
 import binascii
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from math import prod
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from beam_batch_predict.encoding.json_text import preview, quote, type_name
+from beam_batch_predict.encoding.json_text import dumps, preview, quote, type_name
 from beam_batch_predict.encoding.tensor_info import HIGHEST_RANK, TensorInfo
 from beam_batch_predict.models.signature import shape_text
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["RowMisfit", "as_bytes", "cast", "check_value", "name_values", "overflows"]
+__all__ = [
+    "RowMisfit",
+    "as_bytes",
+    "cast",
+    "check_value",
+    "example_value",
+    "name_values",
+    "overflows",
+]
 
+_EXAMPLES: dict[str, Any] = {"float": 0.0, "int": 0, "bool": False, "string": "text"}
+
+_MOST_SHOWN = 8
+"""The most values of an example in a message."""
 
 _CASTS = {("f", "float"), ("i", "float"), ("u", "float"), ("i", "int"), ("u", "int")}
 """Pairs of NumPy's letter of an array's dtype and the kind of input it can be cast to."""
@@ -80,15 +93,18 @@ def check_value(value: Any, tensor: TensorInfo) -> NDArray[Any]:
         [1.0, 2.0]
     """
     if isinstance(value, np.ndarray):
-        array = cast(value, tensor)
-        if array is not None and tensor.fits_row(array.shape):
-            return array
+        array, row_shape = cast(value, tensor), tensor.fitted_shape(value.shape)
+        if array is not None and row_shape is not None:
+            return array.reshape(row_shape)
     leaves: list[Any] = []
-    shape = _flatten(value, tensor, "", leaves)
-    if not tensor.fits_row(shape):
-        expected = f"expected shape {shape_text(tensor.row_shape or ())}"
-        expected = f"input {quote(tensor.name)}: {expected}"
-        raise RowMisfit(f"{expected}, found {shape_text(shape)}", expected)
+    found = _flatten(value, tensor, "", leaves)
+    shape = tensor.fitted_shape(found)
+    if shape is None:
+        wanted = tensor.row_shape or ()
+        expected = f"input {quote(tensor.name)}: expected shape {shape_text(wanted)}"
+        if prod(size or 1 for size in wanted) <= _MOST_SHOWN:
+            expected += f", such as {dumps(example_value(tensor)).decode()}"
+        raise RowMisfit(f"{expected}, found {shape_text(found)}", expected)
     if tensor.kind == "string":
         array = np.empty(len(leaves), dtype=object)
         array[:] = leaves
@@ -100,6 +116,21 @@ def check_value(value: Any, tensor: TensorInfo) -> NDArray[Any]:
         path = "".join(f"[{index}]" for index in np.unravel_index(at, shape))
         raise _misfit(tensor, path, leaves[at], "a number in its range")
     return array.reshape(shape)
+
+
+def example_value(tensor: TensorInfo) -> Any:
+    """A value of JSON that fits an input; unknown sizes are one.
+
+    Example:
+        >>> example_value(TensorInfo("x", "float32", (None, None, 2)))
+        [[0.0, 0.0]]
+    """
+    # TensorFlow Serving: values of tensors whose names end in _bytes are encoded.
+    encoded = tensor.kind == "string" and tensor.name.endswith("_bytes")
+    value: Any = {"b64": "dGV4dA=="} if encoded else _EXAMPLES[tensor.kind]
+    for size in reversed(tensor.row_shape or ()):
+        value = [value] * (1 if size is None else size)
+    return value
 
 
 def _flatten(value: Any, tensor: TensorInfo, path: str, leaves: list[Any]) -> tuple[int, ...]:

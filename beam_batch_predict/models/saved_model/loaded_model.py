@@ -23,7 +23,7 @@ from beam_batch_predict.models.inputs.values import RowMisfit, check_value
 from beam_batch_predict.models.saved_model.direct_call import Call, Cancellation, make_caller
 from beam_batch_predict.models.saved_model.loading import load_saved_model
 from beam_batch_predict.models.saved_model.proto import read_signatures
-from beam_batch_predict.models.signature import Signature, check_named
+from beam_batch_predict.models.signature import OUTPUT_REMEDY, Signature, check_named
 from beam_batch_predict.spec import SavedModel
 
 __all__ = ["check_model", "load_model"]
@@ -52,6 +52,8 @@ class _Parameter:
 
 class LoadedModel:
     """A signature of a SavedModel, ready to be called with NumPy arrays."""
+
+    repeatable = True
 
     def __init__(
         self,
@@ -127,8 +129,8 @@ class LoadedModel:
         for name, array in columns.items():
             if array.ndim == 0 or len(array) != count:
                 raise OutputError(
-                    f"output {name!r} has shape {list(array.shape)} for {count} rows; "
-                    "its outer dimension must be the batch"
+                    f"output {name!r} has shape {list(array.shape)} for {count} rows, "
+                    f"which is not one entry for each row; {OUTPUT_REMEDY}"
                 )
         return columns
 
