@@ -210,10 +210,12 @@ def test_software_that_has_changed_is_named_and_the_run_resumed(run, break_off):
     assert line.endswith('and was "2.7"')
 
 
-def test_a_run_whose_plan_is_gone_is_refused(tmp_path):
+def test_a_run_whose_plan_is_missing_is_refused(tmp_path):
     spec = BatchPredictSpec(JsonLines("in.jsonl"), SavedModel("m"), GcsDestination(str(tmp_path)))
     unfinished = Unfinished(str(tmp_path / "out"), now(), "run")
-    with pytest.raises(InvalidArgument, match=rf"the run in {tmp_path}/out:\n  its plan is gone"):
+    with pytest.raises(
+        InvalidArgument, match=rf"the run in {tmp_path}/out:\n  its plan is missing"
+    ):
         check_resumable(unfinished, spec)
 
 
