@@ -214,10 +214,9 @@ OPTIONS = (
     _option(
         "csv_header",
         _csv_header,
-        "Which rows of CSV files name the columns: the first row of every file (first_row); no "
-        "row, so that the columns are column_1, column_2, … (none); or (auto) the first row of the "
-        "first file, if it does not look like data, and the first row of any other file if it has "
-        "the same names.",
+        "Which rows of CSV files are headers. With auto, the first row of the first file is one, "
+        "and it must not look like data; the first row of another file is one if it has the same "
+        "names. With none, the columns are called column_1, column_2, ….",
         "auto|first_row|none",
         INPUT,
         "Header of CSV files",
