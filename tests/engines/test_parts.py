@@ -25,5 +25,5 @@ def test_a_part_that_cannot_be_had_has_its_reason(monkeypatch, tmp_path):
     get_parts._get("prism", get_parts._build_prism)
     with pytest.raises(get_parts.Missing, match="^go is not installed$"):
         get_parts.prism()
-    with pytest.raises(get_parts.Missing, match="Java is not on this machine"):
+    with pytest.raises(get_parts.Missing, match="Java is not installed"):
         get_parts.flink_job_server()
