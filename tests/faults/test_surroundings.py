@@ -117,7 +117,7 @@ def test_permission_that_is_lost_for_all_of_the_directory(fault_job, nothing_is_
             job.let_go()
             done = finish(process)
             failed(done, "Permission denied")
-            assert "cannot be written" in done.stderr
+            assert "cannot write job.json" in done.stderr
             assert job.state == "JOB_STATE_RUNNING"
     assert job.run("--resume").returncode == 0
     nothing_is_lost(job)

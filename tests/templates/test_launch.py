@@ -181,7 +181,7 @@ def test_the_job_that_a_launch_leaves_comes_to_its_end_by_itself(
     assert code == 0, err
     options = places / "options.json"
     options.write_text(json.dumps(job["environment"]["sdkPipelineOptions"]["options"]))
-    run_staged = ROOT / "tests" / "dataflow" / "run_staged.py"
+    run_staged = ROOT / "tests" / "runners" / "dataflow" / "run_staged.py"
     subprocess.run(
         [sys.executable, run_staged, places / "staging" / "pipeline.pb", options],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
