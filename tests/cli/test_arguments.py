@@ -1,4 +1,4 @@
-"""Arguments in any spelling and order, in every command, and options that nobody has."""
+"""Arguments in any spelling and order, in every command, and unknown options."""
 
 import itertools
 import json

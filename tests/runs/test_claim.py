@@ -4,25 +4,15 @@ import datetime
 import json
 from pathlib import Path
 
-from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runs import claim
 from beam_batch_predict.sinks.naming import time_of_directory
 
 TIME = datetime.datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=datetime.timezone.utc)
 
 
-def test_runs_that_begin_at_the_same_time_get_a_directory_each(tmp_path, monkeypatch):
+def test_runs_that_begin_at_the_same_time_get_a_directory_each(tiny_spec, monkeypatch):
     monkeypatch.setattr(claim, "now", lambda: TIME)
-    job = {
-        "displayName": "tiny",
-        "unmanagedContainerModel": {"artifactUri": "model"},
-        "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["in.jsonl"]}},
-        "outputConfig": {
-            "predictionsFormat": "jsonl",
-            "gcsDestination": {"outputUriPrefix": str(tmp_path)},
-        },
-    }
-    runs = [claim.claim_run(read_job(job).to_spec()) for _ in range(3)]
+    runs = [claim.claim_run(tiny_spec) for _ in range(3)]
     millisecond = datetime.timedelta(milliseconds=1)
     times = [TIME.replace(microsecond=678_000) + number * millisecond for number in range(3)]
     assert [run.create_time for run in runs] == times

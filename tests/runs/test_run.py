@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from beam_batch_predict.errors import DestinationError, TakenOver
-from beam_batch_predict.jobs import read_job
 from beam_batch_predict.runs.run import Run, now
 from beam_batch_predict.spec import RunState
 
@@ -15,19 +14,10 @@ ERROR = DestinationError("the disk is full", "").status
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, tiny_spec):
     """A run of a job, whose directory exists."""
-    job = {
-        "displayName": "tiny",
-        "unmanagedContainerModel": {"artifactUri": "model"},
-        "inputConfig": {"instancesFormat": "jsonl", "gcsSource": {"uris": ["in.jsonl"]}},
-        "outputConfig": {
-            "predictionsFormat": "jsonl",
-            "gcsDestination": {"outputUriPrefix": str(tmp_path)},
-        },
-    }
     time = datetime.datetime(2026, 1, 2, tzinfo=datetime.timezone.utc)
-    run = Run(str(tmp_path / "out"), time, read_job(job).to_spec().job)
+    run = Run(str(tmp_path / "out"), time, tiny_spec.job)
     assert run.claim()
     return run
 
