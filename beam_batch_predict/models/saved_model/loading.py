@@ -18,7 +18,7 @@ from typing import Any
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.models.calls.failures import cause_of
+from beam_batch_predict.models.calls.failures import cause_of, text_of
 
 __all__ = ["load_saved_model"]
 
@@ -48,7 +48,7 @@ def load_saved_model(uri: str) -> Any:
     try:
         return _load(directory)
     except Exception as error:
-        reason = cause_of(str(error)) or type(error).__name__
+        reason = cause_of(text_of(error)) or type(error).__name__
         raise ModelError(
             f"the model at {uri} cannot be loaded: {reason}", _hint(directory)
         ) from error
