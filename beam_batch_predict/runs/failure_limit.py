@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from beam_batch_predict.messages import counted
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["EARLY_CHUNKS", "FailureLimit", "Tally"]
@@ -36,7 +37,7 @@ class FailureLimit(NamedTuple):
 
     def status(self, rows: int, failed: int, so_far: bool = False) -> Status:
         """Return the error of a run that has exceeded the limit."""
-        which = f"all {rows} rows" if failed == rows else f"{failed} of {rows} rows"
+        which = f"all {rows} rows" if failed == rows > 1 else f"{failed} of {counted(rows, 'row')}"
         when = " seen so far" if so_far else ""
         return Status(
             Code.FAILED_PRECONDITION,
