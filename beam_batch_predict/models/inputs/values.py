@@ -7,7 +7,7 @@ This is the slow path, for single rows. Batches in which every row fits take the
 from __future__ import annotations
 
 import base64
-import binascii
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from math import prod
@@ -32,6 +32,9 @@ __all__ = [
 ]
 
 _EXAMPLES: dict[str, Any] = {"float": 0.0, "int": 0, "bool": False, "string": "text"}
+
+_BLANKS = dict.fromkeys(map(ord, " \t\n\v\f\r"))
+"""Characters that are ignored in base64, as a table for `str.translate`."""
 
 _MOST_SHOWN = 8
 """The most values of an example in a message."""
@@ -183,14 +186,16 @@ def _leaf(value: Any, tensor: TensorInfo, path: str) -> Any:
 
 
 def as_bytes(value: Any) -> bytes:
-    """The bytes of a string value: the UTF-8 of a text, or the content of `{"b64": …}`.
+    r"""The bytes of a string value: the UTF-8 of a text, or the content of `{"b64": …}`.
+
+    As in TensorFlow Serving, base64 may have line breaks and blanks, and its padding may be missing.
 
     Raises:
         RowMisfit: the value is neither, or is not valid base64.
 
     Example:
-        >>> as_bytes({"b64": "aGk="}), as_bytes("hi")
-        (b'hi', b'hi')
+        >>> as_bytes({"b64": "aGk="}), as_bytes({"b64": "a\r\nGk"}), as_bytes("hi")
+        (b'hi', b'hi', b'hi')
     """
     if isinstance(value, str):
         try:
@@ -201,10 +206,27 @@ def as_bytes(value: Any) -> bytes:
         return value
     if _is_b64(value):
         try:
-            return base64.b64decode(value["b64"], validate=True)
-        except (binascii.Error, ValueError):
+            return _from_base64(value["b64"])
+        except ValueError:
             raise RowMisfit("valid base64") from None
     raise RowMisfit('a string or {"b64": …}')
+
+
+def _from_base64(text: str) -> bytes:
+    """Decode base64.
+
+    Raises:
+        ValueError: a character is wrong, or the number of characters is.
+    """
+    if len(text) % 4 == 0:
+        with contextlib.suppress(ValueError):
+            return base64.b64decode(text, validate=True)
+    text = text.translate(_BLANKS)
+    if "=" not in text:
+        text += "=" * (-len(text) % 4)
+    if len(text) % 4:  # Python 3.10 accepts "aGk=="
+        raise ValueError("the number of characters is wrong")
+    return base64.b64decode(text, validate=True)
 
 
 def cast(value: NDArray[Any], tensor: TensorInfo) -> NDArray[Any] | None:
