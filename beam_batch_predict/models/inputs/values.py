@@ -51,12 +51,19 @@ class RowMisfit(ValueError):
         self.status = Status(Code.INVALID_ARGUMENT, message, cause)
 
 
-def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any]:
+def name_values(
+    instance: Any, inputs: Sequence[TensorInfo], may_have_more: bool = False
+) -> Mapping[str, Any]:
     """The value for each input.
 
     For a signature with one input an instance is the value itself or an object that
     names it; for several inputs it is an object with exactly their names. `{"b64": "…"}`
     is an encoded value even where an input is named b64, as in TensorFlow Serving.
+
+    Args:
+        instance: the instance.
+        inputs: the inputs.
+        may_have_more: whether an object with all inputs may have other names.
 
     Raises:
         RowMisfit: a name is missing or unknown, or the instance must be an object and is not.
@@ -65,7 +72,7 @@ def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any
         name = inputs[0].name
         if not isinstance(instance, Mapping) or _is_b64(instance):
             return {name: instance}
-        if set(instance) == {name}:
+        if set(instance) == {name} or (may_have_more and name in instance):
             return instance
         expected = f"expected an object with the one input {quote(name)}"
         raise RowMisfit(f"{expected}; {_found(instance)}", expected)
@@ -78,7 +85,7 @@ def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any
     known = [tensor.name for tensor in inputs]
     missing = [name for name in known if name not in instance]
     extra = [name for name in instance if name not in known]
-    if missing or extra:
+    if missing or (extra and not may_have_more):
         parts = [f"input {', '.join(_names(missing))} is missing"] if missing else []
         parts += [f"the signature has no input {', '.join(_names(extra))}"] if extra else []
         raise RowMisfit("; ".join(parts))
@@ -188,7 +195,7 @@ def _leaf(value: Any, tensor: TensorInfo, path: str) -> Any:
 def as_bytes(value: Any) -> bytes:
     r"""The bytes of a string value: the UTF-8 of a text, or the content of `{"b64": …}`.
 
-    As in TensorFlow Serving, base64 may have line breaks and blanks, and its padding may be missing.
+    As in TensorFlow Serving, base64 may have line breaks and blanks, and no padding.
 
     Raises:
         RowMisfit: the value is neither, or is not valid base64.
