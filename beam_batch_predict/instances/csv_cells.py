@@ -5,14 +5,15 @@ unquoted values are numbers). Rules of our own, where it has none: a whole numbe
 integer, an empty unquoted cell is null, and unquoted text is text.
 
 The value of an unquoted cell depends on the kind of the input that it fills (`csv_kinds`): for a
-string it is the text, for an integer `1.0` is 1, and for a boolean `true` and `1` are true.
+string it is the text, for an integer `1.0` is 1, and for a boolean `true` and `1` are true. If it
+fills none, it is a number only if the number shows all that the text has, but for zeros at its end.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from itertools import chain, repeat
 from typing import Any
@@ -29,11 +30,12 @@ __all__ = [
     "cell_value",
     "column_values",
     "key_texts",
+    "may_lose_digits",
     "parse_cells",
 ]
 
 OTHER = "other"
-"""The kind of a column that fills no input."""
+"""The kind of a column that fills no input: the output shows its cells, often identifiers."""
 
 _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 
@@ -44,8 +46,12 @@ _NON_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 _LONGEST_INTEGER = 4300
 """The most digits of an integer that Python and msgspec read."""
 
-_NUMBERS = frozenset({int, float})
-_AS_IN_JSON = {"int": frozenset({int}), "bool": frozenset[type]()}
+_DECIMAL = re.compile(r"-?(?:0|[1-9][0-9]*)\.[0-9]+")
+_LOSING = re.compile(r"[eE]|-0(?!\.[0-9]*[1-9])|[0-9.]{17}")
+"""What is in each number of JSON that does not show all of its text, beside others."""
+
+_NUMBERS: frozenset[type] = frozenset({int, float})
+_FINAL_IN_JSON: Mapping[str, frozenset[type]] = {"int": frozenset({int}), "bool": frozenset()}
 """Types of numbers in JSON that are values for a kind of input, if not all are."""
 
 _NOT_TEXT = frozenset(["", *" \t+-.0123456789iInN"])
@@ -122,21 +128,43 @@ def cell_value(text: str, kind: str) -> Any:
     Example:
         >>> [cell_value("1.0", kind) for kind in ("string", "int", "bool", "float")]
         ['1.0', 1, 1.0, 1.0]
-        >>> cell_value("TRUE", "bool"), cell_value("1e999", OTHER)
-        (True, '1e999')
+        >>> cell_value("TRUE", "bool"), cell_value("1.50", OTHER), cell_value("1e5", OTHER)
+        (True, 1.5, '1e5')
     """
     if kind == "string":
         return text
     if kind == "bool":
         value = _BOOLEANS.get(text.strip(" \t").lower())
         return plain_value(text) if value is None else value
+    if kind == OTHER:
+        return _shown(text)
+    value = plain_value(text)
+    return _whole(text, value) if kind == "int" and type(value) is float else value
+
+
+def may_lose_digits(text: str) -> bool:
+    """Whether the value of one of many cells, all numbers in JSON, may not show all of its text.
+
+    Example:
+        >>> may_lose_digits("1,-2.50"), may_lose_digits("1,2e3")
+        (False, True)
+    """
+    return _LOSING.search(text) is not None
+
+
+def _shown(text: str) -> Any:
     try:
         value = plain_value(text)
     except CsvError:
-        if kind != OTHER:
-            raise
         return text
-    return _whole(text, value) if kind == "int" and type(value) is float else value
+    bare = text.strip(" \t")
+    if type(value) is int:
+        return value if str(value) == bare else text
+    if type(value) is not float:
+        return value
+    if _DECIMAL.fullmatch(bare):
+        return value if Decimal(repr(value)) == Decimal(bare) else text
+    return value if bare in ("NaN", "Infinity", "-Infinity") else text
 
 
 def _whole(text: str, value: float) -> float:
@@ -200,7 +228,10 @@ def column_values(cells: Sequence[str], kind: str = "") -> list[Any]:
         pass
     else:
         # Lists and objects, which could contain commas, are not numbers.
-        if len(values) == len(cells) and set(map(type, values)) <= _AS_IN_JSON.get(kind, _NUMBERS):
+        final = _FINAL_IN_JSON.get(kind, _NUMBERS)
+        if len(values) == len(cells) and set(map(type, values)) <= final:
+            if kind == OTHER and may_lose_digits(",".join(cells)):
+                return list(map(_shown, cells))
             return values
     if kind != "bool" and are_text(cells):
         return list(cells)

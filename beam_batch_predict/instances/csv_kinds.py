@@ -16,7 +16,7 @@ __all__ = ["kinds_of"]
 def kinds_of(
     columns: tuple[str, ...], config: InstanceConfig, inputs: tuple[TensorInfo, ...]
 ) -> tuple[str, ...]:
-    """The kind of the input that each column fills; `OTHER` if it fills none.
+    """The kind of the input that each column fills; `OTHER` if it fills none, empty if unknown.
 
     Args:
         columns: the names of the columns.
@@ -30,11 +30,11 @@ def kinds_of(
         >>> kinds_of(("id", "zip"), InstanceConfig(), (TensorInfo("x", "int64", (None, 2)),))
         ('int', 'int')
     """
-    if not inputs:
-        return ("",) * len(columns)
     sent = sent_names(columns, config)
     kinds = {tensor.name: tensor.kind for tensor in inputs}
-    if config.instance_type != "object" and len(inputs) == 1:
+    if not inputs:
+        kinds = dict.fromkeys(sent, "")
+    elif config.instance_type != "object" and len(inputs) == 1:
         (only,) = inputs
         if not (only.is_one_of(sent) and 0 in only.cell_ranks):
             kinds = dict.fromkeys(sent, only.kind)

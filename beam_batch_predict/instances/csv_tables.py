@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -22,10 +23,12 @@ import msgspec
 
 from beam_batch_predict.encoding import json_text
 from beam_batch_predict.instances.csv_cells import (
+    OTHER,
     are_text,
     cell_text,
     cell_value,
     column_values,
+    may_lose_digits,
 )
 from beam_batch_predict.spec import NonFinite
 
@@ -35,10 +38,11 @@ _OF_NUMBERS = b"0123456789+-.eE,"
 _STARTS_OF_JSON = frozenset(b'"-0123456789 \t\r\n')
 """First bytes of rows whose cells may all be JSON numbers and strings."""
 
-_AS_IN_JSON: Mapping[str, frozenset[type]] = {
+_FINAL_IN_JSON: Mapping[str, frozenset[type]] = {
     "string": frozenset({str}),
     "int": frozenset({int, str}),
     "bool": frozenset({str}),
+    OTHER: frozenset({int, str}),  # but 0 may be -0
 }
 """Types of JSON that are values for a kind of input, if not all are."""
 
@@ -239,18 +243,23 @@ def _checked(
 
 def _of_kinds(table: JsonTable, rows: Sequence[bytes], kinds: Sequence[str]) -> JsonTable:
     """Read the cells again that are not of the kind of their column; the table is changed."""
-    known = [at for at, kind in enumerate(kinds) if kind in _AS_IN_JSON]
+    known = [at for at, kind in enumerate(kinds) if kind in _FINAL_IN_JSON]
     if not known or (table.only_numbers and _are_integers(rows, kinds, known)):
         return table
+    losing = cache(lambda: may_lose_digits(b",".join(rows).decode()))
     changed = set()
     for at in known:
         kind, column = kinds[at], table.column(at)
-        fitting = _AS_IN_JSON[kind]
-        if set(map(type, column)) <= fitting:
+        if set(map(type, column)) <= _FINAL_IN_JSON[kind] and (kind != OTHER or 0 not in column):
+            continue
+        if kind == OTHER and not losing():
             continue
         for row, value in enumerate(column):
-            if type(value) not in fitting:  # a number, and so without quotes
-                table.values[row][at] = cell_value(cell_text(rows[row], at), kind)
+            if type(value) in _FINAL_IN_JSON[kind] and (kind != OTHER or value != 0):
+                continue
+            found = cell_value(cell_text(rows[row], at), kind)
+            if type(found) is not type(value):
+                table.values[row][at] = found
                 changed.add(row)
     return table._replace(only_numbers=False, changed=changed) if changed else table
 

@@ -547,6 +547,39 @@ def test_the_output_shows_cells_of_strings_as_their_text(non_finite):
     assert lines_of(batch)[1].startswith(b'{"instance": [1.5,"7"],')
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((text, text) for text in ("007", "+1", "1e5", "0E0", "12E5", "-0", ".5", "1.", "1e999")),
+        *((text, text) for text in ("12345678901234567.5", "0.1234567890123456789", "Nan", "inf")),
+        *((text, text) for text in (" 007 ", "1.0e0", "00.5", "Adelie", "true")),
+        ("7", 7),
+        ("-7", -7),
+        ("0", 0),
+        (" 8 ", 8),
+        ("12345678901234567890123", 12345678901234567890123),
+        ("1.5", 1.5),
+        ("1.50", 1.5),
+        ("2.0", 2.0),
+        ("-0.0", -0.0),
+        ("-0.25", -0.25),
+        ("0.00001", 0.00001),
+        ("NaN", NAN),
+        ("-Infinity", -INF),
+        ("", None),
+        ('"7"', "7"),
+    ],
+)
+def test_a_cell_that_fills_no_input_is_a_number_only_if_that_shows_its_text(text, value):
+    assert same(cell_value(text, [TensorInfo("a", "float32", (None,))]), value)
+    excluded = Config(excluded_fields="b")
+    for inputs in ((), [TensorInfo("a", "float32", (None,))]):
+        for others in ([], [b"1,2"], [b'7,"x"'], [b"7,x"], [b"x,7"]):
+            row = b"7," + text.encode()
+            batch = convert_rows(row, *others, config=excluded, inputs=inputs)
+            assert same(batch.attached[0], {"b": value})
+
+
 def test_a_column_that_fills_no_input_fails_no_row():
     inputs = [TensorInfo("b", "float32", (None,))]
     batch = convert_rows(b"1e999,1", b"Nan,2", b",3", b"x,4", inputs=inputs)
