@@ -6,18 +6,18 @@ once, whatever their borders.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, chain, pairwise, repeat
 from operator import add
 from typing import BinaryIO, NamedTuple
 
 from beam_batch_predict.batch import Span
-from beam_batch_predict.sources.compression import Bounds, blocks, is_compressed
+from beam_batch_predict.sources.compression import READ_ERRORS, Bounds, blocks, is_compressed
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["Lines", "as_rows", "read_lines", "split_lines", "too_long"]
+__all__ = ["Lines", "as_rows", "begins_with_object", "read_lines", "split_lines", "too_long"]
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -68,6 +68,16 @@ def read_lines(
             found = _lines_of_range(file, span, max_bytes)
         for lines in found:
             yield as_rows(lines) if lines.rows else too_long(lines.offsets[0], max_bytes)
+
+
+def begins_with_object(spans: Sequence[Span], open_file: Callable[[str], BinaryIO]) -> bool:
+    """Whether the first line of some spans begins as a JSON object; False if it cannot be read."""
+    try:
+        found = chain.from_iterable(read_lines(span, open_file) for span in spans)
+        first = next((rows.rows[0] for rows in found if rows.rows), b"")
+    except READ_ERRORS:
+        return False
+    return isinstance(first, bytes) and first.lstrip().startswith(b"{")
 
 
 def too_long(offset: int, max_bytes: int) -> Rows:

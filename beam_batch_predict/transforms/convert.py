@@ -11,6 +11,7 @@ import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.models.inputs.examples import takes_examples
@@ -23,6 +24,9 @@ from beam_batch_predict.transforms.checks import as_batch, as_model, check_batch
 
 __all__ = ["ConvertInstances"]
 
+_OF_SIGNATURE = frozenset({"csv", "csv-multiline", "parquet", "avro"})
+"""Formats whose instances depend on the signature of the model."""
+
 
 class ConvertInstances(beam.PTransform):
     """Convert the rows of batches to the instances that the model gets.
@@ -30,8 +34,10 @@ class ConvertInstances(beam.PTransform):
     Args:
         config: key field, included and excluded fields, instance type.
         non_finite: how a NaN or an infinity of the input is echoed in the output.
-        model: the model that gets the instances, or the path or URI of its directory. Only
-            `raw_strings` needs it: workers read its signature.
+        model: the model that gets the instances, or the path or URI of its directory: workers
+            read its signature. `raw_strings` needs it. With it, unquoted CSV cells become values of
+            the inputs that they fill; without it, cells that look like numbers are numbers, and
+            these are errors for string inputs.
 
     Raises:
         InvalidArgument: an argument has the wrong type, or the model is missing; or the input is
@@ -67,19 +73,18 @@ class ConvertInstances(beam.PTransform):
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[InstanceBatch]:
         """Convert each batch."""
         check_batches(batches, "ConvertInstances")
-        model = self.model if self.config.raw_strings else None
         guard = self._run.recording_failure if self._run else nullcontext
-        rows = ConvertRows(self.config, self.non_finite, model, guard)
+        rows = ConvertRows(self.config, self.non_finite, self.model, guard)
         return batches | "Convert" >> beam.ParDo(rows).with_output_types(InstanceBatch)
 
 
 class ConvertRows(beam.DoFn):
-    """A DoFn that converts rows, and reads the signature if raw strings need it.
+    """A DoFn that converts rows, and reads the signature if they depend on it.
 
     Args:
         config: how a row becomes an instance.
         non_finite: how a NaN or an infinity of the input is echoed.
-        model: the model whose signature the worker reads; None if it is not needed.
+        model: the model whose signature the worker reads; None if it is not known.
         record_failure: makes a context in which the signature is read.
     """
 
@@ -94,13 +99,7 @@ class ConvertRows(beam.DoFn):
         self._non_finite = non_finite
         self._model = model
         self._record_failure = record_failure
-        self._takes_string = False
-
-    def setup(self) -> None:
-        """Read the signature on the worker: the launcher may lack access to the model."""
-        if self._model is not None:
-            with self._record_failure():
-                self._takes_string = not takes_examples(check_model(self._model).inputs)
+        self._inputs: tuple[TensorInfo, ...] = ()
 
     def process(self, element: Any) -> Iterator[InstanceBatch]:
         """Convert one batch."""
@@ -110,4 +109,16 @@ class ConvertRows(beam.DoFn):
                 "the rows of this batch are instances already",
                 "leave ConvertInstances out; BatchInstances accepts (key, row) for rows with keys",
             )
-        yield convert(batch, self._config, self._non_finite, takes_string=self._takes_string)
+        needed = self._config.raw_strings or batch.format in _OF_SIGNATURE
+        inputs = self._read_inputs() if needed and self._model else ()
+        takes_string = bool(inputs) and not takes_examples(inputs)
+        yield convert(
+            batch, self._config, self._non_finite, inputs=inputs, takes_string=takes_string
+        )
+
+    def _read_inputs(self) -> tuple[TensorInfo, ...]:
+        """Read the signature once, on the worker: the launcher may lack access to the model."""
+        if not self._inputs and self._model:
+            with self._record_failure():
+                self._inputs = check_model(self._model).inputs
+        return self._inputs
