@@ -272,6 +272,9 @@ def _spans(
         length = chunk_bytes
         if not file.size:
             continue
+        if file.is_gzip:
+            yield Span(file.uri, 0, None, file.size, file.modified, is_gzip=True), file.size
+            continue
         if not splits_files or is_compressed(file.uri):
             readers = min(-(-file.size // chunk_bytes), readers_per_file)
             if readers == 1:
