@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from beam_batch_predict import cancellation, files
@@ -37,7 +37,13 @@ from beam_batch_predict.sinks.publish.files import (
     remove_errors_of_failure,
     remove_parts,
 )
-from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, RunState, SavedModel
+from beam_batch_predict.spec import (
+    BatchPredictSpec,
+    FileSource,
+    GcsDestination,
+    RunState,
+    SavedModel,
+)
 from beam_batch_predict.spec.options import RunOptions
 from beam_batch_predict.transforms.batch_predict import BatchPredict
 from beam_batch_predict.transforms.work_prefix import work_prefix
@@ -102,12 +108,22 @@ def run_job(
     if note := engine.check_reach(spec):
         show(f"note: {note}")
     to_files = isinstance(spec.destination, GcsDestination)
+    files.check_reach(*_uris(spec))
     prefix = "" if to_files else work_prefix(engine.options, engine.is_local)
     if options.resume:
         run = resume_run(spec, job.display_name or "", show, prefix)
     else:
         run = claim_run(spec, prefix)
     return _Launcher(spec, run, engine, show).finish()
+
+
+def _uris(spec: BatchPredictSpec) -> Iterator[str]:
+    """Yield the paths and URIs of a run."""
+    if isinstance(spec.source, FileSource):
+        yield from spec.source.uris
+    yield spec.model.uri
+    if isinstance(spec.destination, GcsDestination):
+        yield spec.destination.output_uri_prefix
 
 
 class _Launcher:

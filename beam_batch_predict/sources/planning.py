@@ -204,7 +204,8 @@ def list_files(patterns: Sequence[str], match: Callable[[str], list[File]]) -> l
     problems = []
     for pattern, matched in zip(patterns, _match_each(patterns, match), strict=True):
         if isinstance(matched, Exception):
-            problems.append(f"{pattern}: cannot be listed: {matched}")
+            reason = getattr(matched, "strerror", None) or matched
+            problems.append(f"{pattern}: cannot be listed: {reason}")
             continue
         if not matched:
             problems.append(f"{pattern}: matches no file")
