@@ -37,6 +37,7 @@ class Span(NamedTuple):
             the start of the file, the rows are those that begin in these bytes.
         size: the size of the file when the plan was made; -1 if it is not known.
         modified: the time of its last modification when the plan was made, in seconds since 1970.
+        is_gzip: whether the file is opened decompressed, see `files.File`.
 
     Example:
         >>> Span("in.jsonl", 0, 7).stop
@@ -48,6 +49,7 @@ class Span(NamedTuple):
     stop: int | None = None
     size: int = -1
     modified: float = 0.0
+    is_gzip: bool = False
 
 
 class TableStream(NamedTuple):

@@ -270,6 +270,7 @@ def _read_job_file(uri: str) -> Job:
         else:
             from beam_batch_predict import files
 
+            files.check_reach(uri)
             with files.open_file(uri) as file:
                 text = file.read()
     except (OSError, ValueError) as error:

@@ -6,9 +6,11 @@ longer than all retries is a `StorageUnavailable`.
 """
 
 from beam_batch_predict.files.errors import StorageUnavailable
-from beam_batch_predict.files.matching import File, exists, match, match_in
+from beam_batch_predict.files.listing import File
+from beam_batch_predict.files.matching import exists, match, match_in
 from beam_batch_predict.files.moving import delete, rename
 from beam_batch_predict.files.paths import is_local, join
+from beam_batch_predict.files.reach import check_reach
 from beam_batch_predict.files.reading import digest, open_file, read_file
 from beam_batch_predict.files.writing import (
     NewFile,
@@ -22,6 +24,7 @@ __all__ = [
     "File",
     "NewFile",
     "StorageUnavailable",
+    "check_reach",
     "claim_directory",
     "create_exclusively",
     "delete",

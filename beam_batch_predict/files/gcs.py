@@ -19,6 +19,7 @@ from google.api_core.exceptions import GoogleAPICallError, PreconditionFailed, f
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
+from beam_batch_predict.files.decoding import GzipContent
 from beam_batch_predict.files.errors import (
     StorageUnavailable,
     as_os_error,
@@ -29,8 +30,10 @@ from beam_batch_predict.retries import HTTP_CODES
 
 __all__ = [
     "blob_of",
+    "bucket_of",
     "create_exclusively",
     "delete",
+    "has_gzip_content",
     "is_cloud_storage",
     "read",
     "rename",
@@ -44,6 +47,9 @@ os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 
 BATCHES_AT_ONCE = 8
 """Batch requests sent at the same time."""
+
+_GZIP_NAMES = (".gz", ".gzip")
+"""Extensions by which readers decompress: the name then says what the stored bytes are."""
 
 UPLOAD_PIECE_BYTES = 16 * 1024 * 1024
 """Bytes in one request of a resumable upload; so many are held in memory."""
@@ -64,6 +70,21 @@ def blob_of(uri: str) -> Any:
     return _blob(_client(uri), uri)
 
 
+def bucket_of(uri: str) -> tuple[Any, str]:
+    """Return the client's handle of a bucket, and the name in it; no request is sent."""
+    bucket, name = parse_gcs_path(uri, object_optional=True)
+    return _client(uri).bucket(bucket), name
+
+
+def has_gzip_content(blob: Any) -> bool:
+    """Return whether an object's stored bytes are its content, compressed with gzip.
+
+    Source: https://cloud.google.com/storage/docs/transcoding. If the name has an extension of
+    gzip, the content is what the name says, and the metadata repeat it.
+    """
+    return blob.content_encoding == "gzip" and not blob.name.lower().endswith(_GZIP_NAMES)
+
+
 def write(uri: str, content: bytes) -> None:
     """Write a whole object, in place of an existing one."""
     upload(uri, io.BytesIO(content))
@@ -82,7 +103,10 @@ def read(uri: str) -> bytes:
     """Return the content of an object, by one request."""
 
     def download() -> bytes:
-        content: bytes = blob_of(uri).download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
+        blob = blob_of(uri)
+        content: bytes = blob.download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
+        if has_gzip_content(blob):
+            return GzipContent(io.BytesIO(content), uri).readall()
         return content
 
     return retry_call(uri, download)

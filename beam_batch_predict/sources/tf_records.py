@@ -72,8 +72,9 @@ def read_records(
     with open_file(span.uri) as file:
         name = span.uri
         if gzip and not is_compressed(name):
-            name += ".gz"
-            if file.read(len(_GZIP)) != _GZIP:
+            is_packed = file.read(len(_GZIP)) == _GZIP
+            name += ".gz" if is_packed else ""
+            if not (is_packed or span.is_gzip):
                 raise OSError("it is not compressed with gzip: set instancesFormat to tf-record")
             file.seek(0)
         bounds = Bounds(span.start, span.stop)

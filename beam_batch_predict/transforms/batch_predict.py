@@ -117,6 +117,7 @@ def _is_json(text: str) -> bool:
 
 def _read_file(uri: str) -> bytes:
     try:
+        files.check_reach(uri)
         return files.read_file(uri)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
