@@ -177,6 +177,7 @@ class _Launcher:
             if not self._run.resumed:
                 remove_parts(self._run.parts_directory)
             raise
+        self._engine.limit_workers(chunks)
         with showing_progress(self._run.directory, chunks, self._show):
             try:
                 self._run_pipelines()

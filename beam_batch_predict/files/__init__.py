@@ -5,6 +5,7 @@ Every failure is an `OSError` with the path in it. Only a transient failure of s
 longer than all retries is a `StorageUnavailable`.
 """
 
+from beam_batch_predict.files.encryption import encrypt_below
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.files.listing import File
 from beam_batch_predict.files.matching import exists, match, match_in
@@ -29,6 +30,7 @@ __all__ = [
     "create_exclusively",
     "delete",
     "digest",
+    "encrypt_below",
     "exists",
     "is_local",
     "join",

@@ -6,6 +6,7 @@ object appears whole or not at all, so nothing needs to be written aside first.
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import threading
@@ -20,6 +21,7 @@ from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from beam_batch_predict.files.decoding import GzipContent
+from beam_batch_predict.files.encryption import key_of
 from beam_batch_predict.files.errors import (
     StorageUnavailable,
     as_os_error,
@@ -175,7 +177,7 @@ def _client(uri: str) -> Any:
 
 def _blob(client: Any, uri: str) -> Any:
     bucket, name = parse_gcs_path(uri)
-    return client.bucket(bucket).blob(name)
+    return client.bucket(bucket).blob(name, kms_key_name=key_of(uri))
 
 
 _BROKEN_OFF = (200, 308, 404, 410)
@@ -284,7 +286,9 @@ def _rename_batch(client: Any, pairs: Sequence[_Pair], replace: bool) -> list[Ex
     responses = _send(client, [" to ".join(pair) for pair in pairs], requests)
     copied, errors = [], []
     for pair, response in zip(pairs, responses, strict=True):
-        error = _error(response, " to ".join(pair))
+        error = _error(response, " to ".join(pair)) or _rewrite_to_end(
+            client, pair, replace, response
+        )
         moved = isinstance(error, (FileExistsError, FileNotFoundError)) and not replace
         if error is None or (moved and _is_settled(client, pair)):
             copied.append(pair.source)
@@ -295,6 +299,8 @@ def _rename_batch(client: Any, pairs: Sequence[_Pair], replace: bool) -> list[Ex
 
 def _copying(client: Any, pair: _Pair, replace: bool) -> Callable[[], Any]:
     source, destination = (_blob(client, uri) for uri in pair)
+    if destination.kms_key_name:
+        return functools.partial(_rewrite, client, pair, replace)
     return lambda: source.bucket.copy_blob(
         source,
         destination.bucket,
@@ -302,6 +308,32 @@ def _copying(client: Any, pair: _Pair, replace: bool) -> Callable[[], Any]:
         if_generation_match=None if replace else 0,
         retry=None,
     )
+
+
+def _rewrite(client: Any, pair: _Pair, replace: bool, token: str = "", retry: Any = None) -> Any:
+    """Copy an object, or continue to, encrypted with the key of its destination.
+
+    The client's own `copy_blob` sends no key, and its `rewrite` cannot be part of a batch.
+    """
+    source, destination = (_blob(client, uri) for uri in pair)
+    query = {"destinationKmsKeyName": destination.kms_key_name}
+    query |= {} if replace else {"ifGenerationMatch": 0}
+    query |= {"rewriteToken": token} if token else {}
+    path = f"{source.path}/rewriteTo{destination.path}"
+    return client._post_resource(path, None, query_params=query, retry=retry)
+
+
+def _rewrite_to_end(client: Any, pair: _Pair, replace: bool, response: Any) -> Exception | None:
+    """Continue the rewrite of an object that is too large for one request; return its error."""
+    state = response.json()
+    try:
+        while not state.get("done", True):  # the response to a copy is the object
+            token = state["rewriteToken"]
+            again = functools.partial(_rewrite, client, pair, replace, token, DEFAULT_RETRY)
+            state = retry_call(" to ".join(pair), again)
+    except Exception as error:
+        return error
+    return None
 
 
 def _is_settled(client: Any, pair: _Pair) -> bool:

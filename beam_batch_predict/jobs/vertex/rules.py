@@ -18,6 +18,7 @@ from beam_batch_predict.jobs.resource import camel, walk
 from beam_batch_predict.jobs.rules import apply_rules, one_of
 from beam_batch_predict.jobs.vertex.fields import BatchPredictionJobFields
 from beam_batch_predict.jobs.vertex.instance_rules import INSTANCE_RULES, INSTANCES_FORMATS
+from beam_batch_predict.jobs.vertex.output_fields import location_of
 from beam_batch_predict.messages import quoted, show_location
 from beam_batch_predict.spec.checks import uri_problem
 from beam_batch_predict.spec.labels import label_violations
@@ -68,6 +69,16 @@ def _model(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[V
     elif not registered and not unmanaged:
         message = "required: exactly one of model and unmanagedContainerModel"
         yield Violation("unmanagedContainerModel", message)
+
+
+def _location(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
+    of_job, of_model = location_of(job.name), location_of(job.model)
+    if of_job and of_model and of_job != of_model:
+        message = (
+            f"expected a model in the location of the job: the model is in {quoted(of_model)}, "
+            f"and name is in {quoted(of_job)}; leave out name, or name a model there"
+        )
+        yield Violation("model", message)
 
 
 def _container(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
@@ -219,6 +230,7 @@ def _labels(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[
 _RULES: tuple[Rule, ...] = (
     _display_name,
     _model,
+    _location,
     _container,
     _input,
     _source,
