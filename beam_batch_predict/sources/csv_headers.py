@@ -46,8 +46,6 @@ MOST_TITLES = 9
 _MOST_NAMES = 5
 """Names of columns in a message."""
 
-_GZIP = b"\x1f\x8b"
-
 NEEDED = "a CSV source needs a header row: the names of the columns"
 """What to do if the first row is not a header."""
 
@@ -99,8 +97,6 @@ def checked_names(
     except UnicodeDecodeError as error:
         problem = f"invalid UTF-8: byte 0x{row[error.start]:02x} at column {error.start + 1}"
         hint = "save the file as UTF-8"
-        if row.startswith(_GZIP):
-            problem, hint = "it is compressed with gzip", "give the file a name that ends in .gz"
     except CsvError as error:
         problem, hint = f"{error}; if a name holds a line break, set --csv_multiline=true", NEEDED
         if has_bare_return(row):
