@@ -6,7 +6,7 @@ longer than all retries is a `StorageUnavailable`.
 """
 
 from beam_batch_predict.files.errors import StorageUnavailable
-from beam_batch_predict.files.matching import File, exists, match, match_in
+from beam_batch_predict.files.matching import File, exists, match, match_in, would_match
 from beam_batch_predict.files.moving import delete, rename
 from beam_batch_predict.files.paths import is_local, join
 from beam_batch_predict.files.reading import digest, open_file, read_file
@@ -35,5 +35,6 @@ __all__ = [
     "read_file",
     "remove_asides",
     "rename",
+    "would_match",
     "write_file",
 ]

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import NamedTuple
 
-from apache_beam.io.filesystem import FileMetadata
+from apache_beam.io.filesystem import FileMetadata, FileSystem
 from apache_beam.io.filesystems import FileSystems
 
 from beam_batch_predict.files.errors import retry_call
 from beam_batch_predict.files.paths import is_local, join
 
-__all__ = ["File", "exists", "match", "match_in"]
+__all__ = ["File", "exists", "match", "match_in", "would_match"]
 
 
 class File(NamedTuple):
@@ -91,6 +92,23 @@ def match_in(directory: str, pattern: str) -> list[File]:
     anything = "".join("?" if sign in "*?[" else sign for sign in directory)
     inside = join(directory, "")
     return [file for file in _match_all(join(anything, pattern)) if file.uri.startswith(inside)]
+
+
+def would_match(pattern: str, uri: str) -> bool:
+    """Return whether a pattern with a wildcard matches a name, also of a file that does not exist.
+
+    Example:
+        >>> would_match("data/**", "data/out/job.json"), would_match("data/*", "./data/out/a")
+        (True, False)
+    """
+    if pattern.endswith("/"):  # as Beam does
+        pattern += "*"
+    if not _has_wildcard(pattern):
+        return False
+    if is_local(pattern) and is_local(uri):
+        pattern, uri = os.path.abspath(pattern), os.path.abspath(uri)
+    found = re.match(FileSystem.translate_pattern(pattern), uri)
+    return found is not None and not _is_hidden(uri, pattern)
 
 
 def exists(uri: str) -> bool:

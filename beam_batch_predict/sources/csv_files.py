@@ -24,6 +24,7 @@ from beam_batch_predict.sources.csv_headers import (
     reordered,
     start_of_file,
 )
+from beam_batch_predict.sources.csv_titles import MOST_TITLES
 from beam_batch_predict.sources.file_kinds import WrongFormat
 from beam_batch_predict.sources.lines import (
     Lines,
@@ -74,8 +75,8 @@ def read_columns(
 
     Raises:
         SourceError: the file cannot be read, or its first row is not a header: two names are
-            the same, all are empty, or the row looks like data, has another separator, is too
-            long or is not valid CSV in UTF-8.
+            the same, all are empty, or the row looks like data or a title, has another separator,
+            is too long or is not valid CSV in UTF-8.
     """
     read: Reader = partial(_records, delimiter=delimiter) if multiline else read_lines
     max_bytes = min(max_bytes, LONGEST_HEADER)
@@ -99,13 +100,13 @@ def read_columns(
 def _first_rows(
     uri: str, read: Reader, open_file: Open, max_bytes: int
 ) -> Sequence[bytes | Status]:
-    """The first row of a file and, if it is in memory then, the second."""
+    """The first row of a file and, if they are in memory then, some below it."""
     with open_file(uri) as file:
         start = next(text_blocks(file, uri), b"")
     if b"\n" not in start and has_bare_return(start.rstrip(b"\r\n")):
         return [start[: start.rindex(b"\r") + 1]]  # the file may be one large line
     found = read(Span(uri), open_file, max_bytes)
-    return next((part.rows[:2] for part in found if part.rows), [])
+    return next((part.rows[: MOST_TITLES + 1] for part in found if part.rows), [])
 
 
 def read_csv_lines(

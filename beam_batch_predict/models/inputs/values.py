@@ -48,6 +48,12 @@ class RowMisfit(ValueError):
         self.status = Status(Code.INVALID_ARGUMENT, message, cause)
 
 
+_REQUEST = (
+    'it is the body of a request for online prediction, {"instances": […]}: write each instance on '
+    "a line of its own, as jq -c '.instances[]' does"
+)
+
+
 def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any]:
     """The value for each input.
 
@@ -58,6 +64,9 @@ def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any
     Raises:
         RowMisfit: a name is missing or unknown, or the instance must be an object and is not.
     """
+    known = [tensor.name for tensor in inputs]
+    if _is_request(instance) and "instances" not in known:
+        raise RowMisfit(_REQUEST)
     if len(inputs) == 1:
         name = inputs[0].name
         if not isinstance(instance, Mapping) or _is_b64(instance):
@@ -67,12 +76,11 @@ def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any
         expected = f"expected an object with the one input {quote(name)}"
         raise RowMisfit(f"{expected}; {_found(instance)}", expected)
     if not isinstance(instance, Mapping):
-        names = ", ".join(_names([tensor.name for tensor in inputs]))
+        names = ", ".join(_names(known))
         expected = f"expected an object with the inputs {names}"
         raise RowMisfit(
             f"{expected}, found {preview(instance)}", f"{expected}, found {type_name(instance)}"
         )
-    known = [tensor.name for tensor in inputs]
     missing = [name for name in known if name not in instance]
     extra = [name for name in instance if name not in known]
     if missing or extra:
@@ -80,6 +88,10 @@ def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any
         parts += [f"the signature has no input {', '.join(_names(extra))}"] if extra else []
         raise RowMisfit("; ".join(parts))
     return instance
+
+
+def _is_request(instance: Any) -> bool:
+    return isinstance(instance, Mapping) and isinstance(instance.get("instances"), list)
 
 
 def check_value(value: Any, tensor: TensorInfo) -> NDArray[Any]:
