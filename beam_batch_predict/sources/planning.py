@@ -238,8 +238,8 @@ def _name_with_comma(patterns: Sequence[str], match: Callable[[str], list[File]]
     if not name:
         return ""
     return (
-        f"{quoted(name)} is one name with a comma: begin the list with ^;^ and separate its "
-        f"entries with semicolons, as in --input_uris='^;^{name}'"
+        f"{name} is one name with a comma: begin the list with ^;^ and separate its entries with "
+        f"semicolons, as in --input_uris='^;^{name}', or write ? in place of the comma"
     )
 
 

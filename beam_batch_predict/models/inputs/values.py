@@ -48,12 +48,6 @@ class RowMisfit(ValueError):
         self.status = Status(Code.INVALID_ARGUMENT, message, cause)
 
 
-_REQUEST = (
-    'it is the body of a request for online prediction, {"instances": […]}: write each instance on '
-    "a line of its own, as jq -c '.instances[]' does"
-)
-
-
 def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any]:
     """The value for each input.
 
@@ -65,8 +59,8 @@ def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any
         RowMisfit: a name is missing or unknown, or the instance must be an object and is not.
     """
     known = [tensor.name for tensor in inputs]
-    if _is_request(instance) and "instances" not in known:
-        raise RowMisfit(_REQUEST)
+    if several := _several_instances(instance, known):
+        raise RowMisfit(several)
     if len(inputs) == 1:
         name = inputs[0].name
         if not isinstance(instance, Mapping) or _is_b64(instance):
@@ -90,8 +84,17 @@ def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any
     return instance
 
 
-def _is_request(instance: Any) -> bool:
-    return isinstance(instance, Mapping) and isinstance(instance.get("instances"), list)
+def _several_instances(instance: Any, inputs: Sequence[str]) -> str:
+    """Why an instance is a document of instances in one line; empty if it is not."""
+    advice = ": write each instance on a line of its own, as jq -c '{}' does"
+    if isinstance(instance, list) and instance:
+        named = [isinstance(value, Mapping) and {*value} == {*inputs} for value in instance]
+        return "it is an array of instances" + advice.format(".[]") if all(named) else ""
+    if not isinstance(instance, Mapping) or "instances" in inputs:
+        return ""
+    is_request = isinstance(instance.get("instances"), list)
+    request = 'it is the body of a request for online prediction, {"instances": […]}'
+    return request + advice.format(".instances[]") if is_request else ""
 
 
 def check_value(value: Any, tensor: TensorInfo) -> NDArray[Any]:
