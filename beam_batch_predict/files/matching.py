@@ -15,7 +15,7 @@ from beam_batch_predict.files.gcs import is_cloud_storage
 from beam_batch_predict.files.listing import File, find_file, list_below
 from beam_batch_predict.files.paths import is_local, join
 
-__all__ = ["exists", "match", "match_in"]
+__all__ = ["exists", "match", "match_in", "would_match"]
 
 
 def match(pattern: str) -> list[File]:
@@ -106,6 +106,23 @@ def match_in(directory: str, pattern: str) -> list[File]:
     anything = "".join("?" if sign in "*?[" else sign for sign in directory)
     inside = join(directory, "")
     return [file for file in _match_all(join(anything, pattern)) if file.uri.startswith(inside)]
+
+
+def would_match(pattern: str, uri: str) -> bool:
+    """Return whether a pattern with a wildcard matches a name, also of a file that does not exist.
+
+    Example:
+        >>> would_match("data/**", "data/out/job.json"), would_match("data/*", "./data/out/a")
+        (True, False)
+    """
+    if pattern.endswith("/"):  # as Beam does
+        pattern += "*"
+    if not _has_wildcard(pattern):
+        return False
+    if is_local(pattern) and is_local(uri):
+        pattern, uri = os.path.abspath(pattern), os.path.abspath(uri)
+    found = re.match(_expression(pattern), uri)
+    return found is not None and not _is_hidden(uri, pattern)
 
 
 def exists(uri: str) -> bool:

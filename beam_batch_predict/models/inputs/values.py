@@ -68,6 +68,9 @@ def name_values(
     Raises:
         RowMisfit: a name is missing or unknown, or the instance must be an object and is not.
     """
+    known = [tensor.name for tensor in inputs]
+    if several := _several_instances(instance, known):
+        raise RowMisfit(several)
     if len(inputs) == 1:
         name = inputs[0].name
         if not isinstance(instance, Mapping) or _is_b64(instance):
@@ -77,12 +80,11 @@ def name_values(
         expected = f"expected an object with the one input {quote(name)}"
         raise RowMisfit(f"{expected}; {_found(instance)}", expected)
     if not isinstance(instance, Mapping):
-        names = ", ".join(_names([tensor.name for tensor in inputs]))
+        names = ", ".join(_names(known))
         expected = f"expected an object with the inputs {names}"
         raise RowMisfit(
             f"{expected}, found {preview(instance)}", f"{expected}, found {type_name(instance)}"
         )
-    known = [tensor.name for tensor in inputs]
     missing = [name for name in known if name not in instance]
     extra = [name for name in instance if name not in known]
     if missing or (extra and not may_have_more):
@@ -90,6 +92,19 @@ def name_values(
         parts += [f"the signature has no input {', '.join(_names(extra))}"] if extra else []
         raise RowMisfit("; ".join(parts))
     return instance
+
+
+def _several_instances(instance: Any, inputs: Sequence[str]) -> str:
+    """Why an instance is a document of instances in one line; empty if it is not."""
+    advice = ": write each instance on a line of its own, as jq -c '{}' does"
+    if isinstance(instance, list) and instance:
+        named = [isinstance(value, Mapping) and {*value} == {*inputs} for value in instance]
+        return "it is an array of instances" + advice.format(".[]") if all(named) else ""
+    if not isinstance(instance, Mapping) or "instances" in inputs:
+        return ""
+    is_request = isinstance(instance.get("instances"), list)
+    request = 'it is the body of a request for online prediction, {"instances": […]}'
+    return request + advice.format(".instances[]") if is_request else ""
 
 
 def check_value(value: Any, tensor: TensorInfo) -> NDArray[Any]:
