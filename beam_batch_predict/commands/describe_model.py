@@ -115,9 +115,9 @@ def example_of(signature: Signature) -> Example:
     rows = tuple(tensor for tensor in signature.inputs if tensor not in fixed)
     parameters = {tensor.name: example_value(tensor) for tensor in fixed}
     try:
-        signature._replace(inputs=rows).check()
+        (signature._replace(inputs=rows) if rows else signature).check()
     except ModelError as error:
-        return Example(problem=error.message)
+        return Example(problem=f"{error.message}; {error.hint}" if error.hint else error.message)
     sizes = (math.prod(size or 1 for size in tensor.row_shape or ()) for tensor in rows)
     count = sum(sizes)
     if count > MOST_VALUES:

@@ -6,6 +6,7 @@ object appears whole or not at all, so nothing needs to be written aside first.
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import os
@@ -39,6 +40,7 @@ __all__ = [
     "is_cloud_storage",
     "read",
     "rename",
+    "too_large",
     "upload",
     "write",
 ]
@@ -101,17 +103,42 @@ def upload(uri: str, file: BinaryIO) -> None:
     retry_call(uri, lambda: _upload(uri, file))
 
 
-def read(uri: str) -> bytes:
-    """Return the content of an object, by one request."""
+def read(uri: str, most: int) -> bytes:
+    """Return the content of an object, by one request.
+
+    Raises:
+        OSError: it is larger than `most` bytes, or cannot be read.
+    """
 
     def download() -> bytes:
-        blob = blob_of(uri)
-        content: bytes = blob.download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
-        if has_gzip_content(blob):
-            return GzipContent(io.BytesIO(content), uri).readall()
-        return content
+        content, blob = _BoundedContent(uri, most), blob_of(uri)
+        blob.download_to_file(content, raw_download=True, retry=DEFAULT_RETRY)
+        if not has_gzip_content(blob):
+            return content.getvalue()
+        unpacked = GzipContent(content, uri).read(most + 1)
+        if len(unpacked) > most:
+            raise too_large(uri, most)
+        return unpacked
 
     return retry_call(uri, download)
+
+
+class _BoundedContent(io.BytesIO):
+    """The content of an object in memory, up to a size."""
+
+    def __init__(self, uri: str, most: int) -> None:
+        super().__init__()
+        self._uri, self._most = uri, most
+
+    def write(self, content: Any, /) -> int:
+        if self.tell() + len(content) > self._most:
+            raise too_large(self._uri, self._most)
+        return super().write(content)
+
+
+def too_large(uri: str, most: int) -> OSError:
+    """Return the error of a file that is larger than what is read."""
+    return OSError(errno.EFBIG, f"it is larger than the {most} bytes that are allowed", uri)
 
 
 def create_exclusively(uri: str, content: bytes) -> bool:

@@ -30,6 +30,9 @@ from beam_batch_predict.files.paths import is_local
 
 __all__ = ["digest", "open_file", "read_file"]
 
+MOST_BYTES = 1024**3
+"""The size of a file that is read whole, unless the caller knows better."""
+
 DIGEST_BYTES = 1024 * 1024
 """Bytes read at a time to make a digest."""
 
@@ -68,16 +71,25 @@ def open_file(uri: str, expected: File | None = None, may_grow: bool = False) ->
     return _buffered(reader, expected, BUFFER_BYTES)
 
 
-def read_file(uri: str) -> bytes:
+def read_file(uri: str, most: int = MOST_BYTES) -> bytes:
     """Read all of a file that fits in memory, an object with a single request.
 
+    Args:
+        uri: the URI of the file.
+        most: the maximum size of the file.
+
     Raises:
-        OSError, StorageUnavailable: see `open_file`.
+        OSError, StorageUnavailable: see `open_file`; or the file is larger.
     """
     if is_cloud_storage(uri):
-        return gcs.read(uri)
+        return gcs.read(uri, most)
+    content = bytearray()
     with open_file(uri) as file:
-        return file.read()
+        while block := file.read(DIGEST_BYTES):
+            content += block
+            if len(content) > most:
+                raise gcs.too_large(uri, most)
+    return bytes(content)
 
 
 def digest(uri: str) -> tuple[int, str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from beam_batch_predict.messages import counted
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["EARLY_CHUNKS", "FailureLimit", "Tally"]
@@ -52,7 +53,7 @@ class FailureLimit(NamedTuple):
                 f"{which} failed: no predictions were published. The error files have the reason "
                 "for each row. Fix the cause and start the job again",
             )
-        which = f"all {rows} rows" if failed == rows else f"{failed} of {rows} rows"
+        which = f"all {rows} rows" if failed == rows > 1 else f"{failed} of {counted(rows, 'row')}"
         when = " seen so far" if so_far else ""
         return Status(
             Code.FAILED_PRECONDITION,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from beam_batch_predict import files
@@ -19,6 +19,9 @@ __all__ = ["RunPlan", "digest_of_files", "read_plan", "write_plan"]
 
 FORMAT = 3
 """The format of all files in the directory of parts. Runs with other formats cannot be resumed."""
+
+MOST_BYTES = 16 * 1024**3
+"""The maximum size of a plan, which has a line for each input."""
 
 _NAME = "run.plan"
 
@@ -62,8 +65,14 @@ def read_plan(directory: str) -> RunPlan | None:
     uri = files.join(directory, _NAME)
     if not files.exists(uri):
         return None
-    head, *inputs = files.read_file(uri).splitlines()
-    plan = json.loads(head)
+    lines = files.read_file(uri, MOST_BYTES).splitlines()
+    try:
+        return _read(uri, json.loads(lines[0]), lines[1:])
+    except (AttributeError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError(f"{uri} is damaged: {type(error).__name__}: {error}") from error
+
+
+def _read(uri: str, plan: dict[str, Any], inputs: Sequence[bytes]) -> RunPlan:
     if plan.pop("format", None) != FORMAT:
         raise ValueError(f"{uri} was written by another release")
     if plan["inputs"] != len(inputs):

@@ -84,6 +84,22 @@ A_DESTINATION = (
 )
 
 ARGUMENTS = {
+    "a format for tables": (
+        lambda: bbp.WriteResults("bq://project", "csv"),
+        "predictions_format: tables of BigQuery have no format, found 'csv'",
+    ),
+    "a file for the destination": (
+        lambda: bbp.WriteResults(__file__),
+        f"destination: {__file__} is an existing file",
+    ),
+    "a directory in a file": (
+        lambda: bbp.BatchPredict(
+            bbp.BatchPredictSpec(
+                bbp.JsonLines("a"), MODEL, bbp.GcsDestination(pathlib.Path(__file__) / "out/")
+            )
+        ),
+        f"destination: {__file__} is an existing file",
+    ),
     "a model that is none": (lambda: bbp.Predict(None), A_MODEL + "None"),
     "a config for the model": (lambda: bbp.Predict(RAW), A_MODEL + r"InstanceConfig\("),
     "a class for the model": (lambda: bbp.Predict(bbp.SavedModel), A_MODEL + "SavedModel$"),

@@ -88,8 +88,9 @@ def name_values(
     missing = [name for name in known if name not in instance]
     extra = [name for name in instance if name not in known]
     if missing or (extra and not may_have_more):
-        parts = [f"input {', '.join(_names(missing))} is missing"] if missing else []
-        parts += [f"the signature has no input {', '.join(_names(extra))}"] if extra else []
+        verb = "is" if len(missing) == 1 else "are"
+        parts = [f"{_inputs(missing)} {verb} missing"] if missing else []
+        parts += [f"the signature has no {_inputs(extra)}"] if extra else []
         raise RowMisfit("; ".join(parts))
     return instance
 
@@ -285,6 +286,10 @@ def _misfit(tensor: TensorInfo, path: str, value: Any, wanted: str = "") -> RowM
 
 def _found(instance: Mapping[str, Any]) -> str:
     return "found " + (", ".join(_names(instance)) or "an empty object")
+
+
+def _inputs(names: Sequence[Any]) -> str:
+    return f"{'input' if len(names) == 1 else 'inputs'} {', '.join(_names(names))}"
 
 
 def _names(names: Iterable[Any]) -> list[str]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from beam_batch_predict.errors import LostRowsError
+from beam_batch_predict.messages import counted
 from beam_batch_predict.sinks.parts.part import Part
 
 __all__ = ["check_parts", "complete_chunks"]
@@ -43,8 +44,8 @@ def check_parts(parts: Iterable[Part], planned_input: bool = False) -> list[Part
     if planned and done != set(range(max(expected))):
         missing = sorted(set(range(max(expected))) - done)
         raise LostRowsError(
-            f"{len(missing)} of {max(expected)} chunks have no part; the first is {missing[0]}; "
-            "nothing was published"
+            f"{len(missing)} of {counted(max(expected), 'chunk')} have no part; the first is "
+            f"{missing[0]}; nothing was published"
         )
     return chosen + unplanned
 
