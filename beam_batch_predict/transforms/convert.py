@@ -20,6 +20,7 @@ from beam_batch_predict.spec import InstanceConfig, NonFinite, SavedModel
 from beam_batch_predict.spec.checks import check_type
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
 from beam_batch_predict.transforms.checks import as_batch, as_model, check_batches
+from beam_batch_predict.transforms.lineage import descended, new_id
 
 __all__ = ["ConvertInstances"]
 
@@ -69,7 +70,8 @@ class ConvertInstances(beam.PTransform):
         check_batches(batches, "ConvertInstances")
         model = self.model if self.config.raw_strings else None
         guard = self._run.recording_failure if self._run else nullcontext
-        rows = ConvertRows(self.config, self.non_finite, model, guard)
+        transform = None if self._run else new_id()
+        rows = ConvertRows(self.config, self.non_finite, model, guard, transform)
         return batches | "Convert" >> beam.ParDo(rows).with_output_types(InstanceBatch)
 
 
@@ -81,6 +83,7 @@ class ConvertRows(beam.DoFn):
         non_finite: how a NaN or an infinity of the input is echoed.
         model: the model whose signature the worker reads; None if it is not needed.
         record_failure: makes a context in which the signature is read.
+        transform: the id of the transform; None in a job.
     """
 
     def __init__(
@@ -89,7 +92,9 @@ class ConvertRows(beam.DoFn):
         non_finite: NonFinite,
         model: SavedModel | None,
         record_failure: Callable[[], AbstractContextManager[None]] = nullcontext,
+        transform: int | None = None,
     ) -> None:
+        self._transform = transform
         self._config = config
         self._non_finite = non_finite
         self._model = model
@@ -110,4 +115,5 @@ class ConvertRows(beam.DoFn):
                 "the rows of this batch are instances already",
                 "leave ConvertInstances out; BatchInstances accepts (key, row) for rows with keys",
             )
-        yield convert(batch, self._config, self._non_finite, takes_string=self._takes_string)
+        converted = convert(batch, self._config, self._non_finite, takes_string=self._takes_string)
+        yield descended(converted, self._transform)
