@@ -123,6 +123,9 @@ class InstanceBatch:
             a columnar one. A row that the source could not read is a `Status`.
         chunk: the number of their chunk; None outside a plan (`BatchInstances`).
         chunks: the number of chunks in the plan.
+        lineage: the ids of the transforms that read, converted and predicted the rows; empty in a
+            job. Batches of one lineage and chunk plan that have the same rows are attempts at the
+            same work.
         first_row: the number of the batch's first row in the chunk.
         last: whether this is the chunk's last batch. A chunk without rows has one
             batch without rows.
@@ -159,6 +162,7 @@ class InstanceBatch:
     rows: Sequence[Any]
     chunk: int | None = None
     chunks: int = 0
+    lineage: tuple[int, ...] = ()
     first_row: int = 0
     last: bool = False
     origins: tuple[tuple[int, str], ...] = ()

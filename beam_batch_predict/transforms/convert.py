@@ -21,6 +21,7 @@ from beam_batch_predict.spec import InstanceConfig, NonFinite, SavedModel
 from beam_batch_predict.spec.checks import check_type
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
 from beam_batch_predict.transforms.checks import as_batch, as_model, check_batches
+from beam_batch_predict.transforms.lineage import descended, new_id
 
 __all__ = ["ConvertInstances"]
 
@@ -74,7 +75,8 @@ class ConvertInstances(beam.PTransform):
         """Convert each batch."""
         check_batches(batches, "ConvertInstances")
         guard = self._run.recording_failure if self._run else nullcontext
-        rows = ConvertRows(self.config, self.non_finite, self.model, guard)
+        transform = None if self._run else new_id()
+        rows = ConvertRows(self.config, self.non_finite, self.model, guard, transform)
         return batches | "Convert" >> beam.ParDo(rows).with_output_types(InstanceBatch)
 
 
@@ -86,6 +88,7 @@ class ConvertRows(beam.DoFn):
         non_finite: how a NaN or an infinity of the input is echoed.
         model: the model whose signature the worker reads; None if it is not known.
         record_failure: makes a context in which the signature is read.
+        transform: the id of the transform; None in a job.
     """
 
     def __init__(
@@ -94,7 +97,9 @@ class ConvertRows(beam.DoFn):
         non_finite: NonFinite,
         model: SavedModel | None,
         record_failure: Callable[[], AbstractContextManager[None]] = nullcontext,
+        transform: int | None = None,
     ) -> None:
+        self._transform = transform
         self._config = config
         self._non_finite = non_finite
         self._model = model
@@ -112,9 +117,10 @@ class ConvertRows(beam.DoFn):
         needed = self._config.raw_strings or batch.format in _OF_SIGNATURE
         inputs = self._read_inputs() if needed and self._model else ()
         takes_string = bool(inputs) and not takes_examples(inputs)
-        yield convert(
+        converted = convert(
             batch, self._config, self._non_finite, inputs=inputs, takes_string=takes_string
         )
+        yield descended(converted, self._transform)
 
     def _read_inputs(self) -> tuple[TensorInfo, ...]:
         """Read the signature once, on the worker: the launcher may lack access to the model."""

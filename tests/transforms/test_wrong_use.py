@@ -398,8 +398,8 @@ def predicted(p):
 
 
 @pytest.mark.parametrize("then", [lambda: beam.Map(print), lambda: "Show" >> beam.Map(print)])
-def test_two_outputs_are_not_one_collection(then):
-    outputs = r"(?s)Unbatch gives two PCollections.*\.predictions.*\.errors"
+def test_three_outputs_are_not_one_collection(then):
+    outputs = r"(?s)Unbatch gives three PCollections.*\.predictions.*\.errors.*\.unread"
     with refused(outputs):
         _ = predicted(beam.Pipeline()) | bbp.Unbatch() | then()
     with refused(outputs):
@@ -408,11 +408,12 @@ def test_two_outputs_are_not_one_collection(then):
         _ = predicted(beam.Pipeline()) | bbp.Unbatch() | bbp.WriteResults("out")
 
 
-def test_the_two_outputs_can_be_flattened_and_unpacked(pipeline, tiny_model):
+def test_the_outputs_can_be_flattened_and_unpacked(pipeline, tiny_model):
     with pipeline() as p:
         rows = p | beam.Create([1.0, "a"]) | bbp.BatchInstances() | bbp.Predict(tiny_model)
         results = rows | bbp.Unbatch()
-        predictions, errors = results
+        predictions, errors, unread = results
         assert (predictions, errors) == (results.predictions, results.errors)
-        records = results | "Both" >> beam.Flatten() | beam.Map(lambda record: record["instance"])
+        assert unread == results.unread
+        records = results | "All" >> beam.Flatten() | beam.Map(lambda record: record["instance"])
         assert_that(records, equal_to([1.0, "a"]))
