@@ -132,7 +132,8 @@ class InstanceBatch:
         origins: (position of the first row in the batch, URI), one for each file.
         offsets: the offset of each row in its file, in `unit`s, or a text that follows the unit.
         unit: the unit of `offsets`: "byte" or "row".
-        format: the service's name of the rows' format.
+        format: the service's name of the rows' format; "rows" for values of a pipeline that
+            `ConvertInstances` takes.
         columns: the names of the columns of rows that are arrays, if they have names.
         delimiter: what separates the cells of CSV rows.
         instances: the instances sent to the model, row by row: a list, or `ArrowRows`.
@@ -146,6 +147,7 @@ class InstanceBatch:
             come from a field.
         attached: the excluded fields of each row that the output carries: a list, or
             `ArrowRows`.
+        timestamps: the time of each row of a pipeline of rows, in microseconds since 1970.
         statuses: why a row failed, by position; `location` has its location.
         predictions: the predictions, in groups of rows of one shape.
         outputs: the outputs of the model's signature, sorted by name.
@@ -178,6 +180,7 @@ class InstanceBatch:
     keys: Sequence[Any] | None = None
     keyed_by_user: bool = False
     attached: Sequence[Mapping[str, Any]] | None = None
+    timestamps: Sequence[int] | None = None
     statuses: Mapping[int, Status] = dataclasses.field(default_factory=dict)
     predictions: tuple[Predictions, ...] = ()
     outputs: tuple[TensorInfo, ...] = ()
