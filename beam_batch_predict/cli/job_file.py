@@ -48,4 +48,5 @@ def _read_local(path: str) -> bytes:
 def _read_remote(uri: str) -> bytes:
     from beam_batch_predict import files
 
+    files.check_reach(uri)
     return files.read_file(uri, MOST_BYTES)

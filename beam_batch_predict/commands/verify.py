@@ -65,6 +65,7 @@ no manifest.json and no job.json
           hint: name the directory itself, as in out/prediction-model-2026-01-02T03:04:05.678Z
     """
     try:
+        files.check_reach(directory)
         return _verified(_without_file(directory))
     except NotADirectoryError:
         raise SourceError(f"{directory} is not a directory", _HINT) from None

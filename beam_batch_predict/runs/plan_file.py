@@ -48,9 +48,10 @@ class RunPlan(NamedTuple):
 
 def write_plan(plan: RunPlan, directory: str) -> None:
     """Write a plan into the directory of a run's parts, or replace it."""
-    head = {**plan._asdict(), "inputs": len(plan.inputs), "format": FORMAT}
+    model = [_values(file) for file in plan.model]
+    head = {**plan._asdict(), "model": model, "inputs": len(plan.inputs), "format": FORMAT}
     text = io.BytesIO()
-    for value in (head, *plan.inputs):
+    for value in (head, *map(_values, plan.inputs)):
         text.write(json.dumps(value).encode() + b"\n")
     files.write_file(files.join(directory, _NAME), text.getvalue())
 
@@ -80,6 +81,11 @@ def _read(uri: str, plan: dict[str, Any], inputs: Sequence[bytes]) -> RunPlan:
     return RunPlan(**{**plan, "inputs": tuple(_files(map(json.loads, inputs)))})
 
 
+def _values(file: File) -> tuple[Any, ...]:
+    """Return a file as a JSON value, without fields that have their default at the end."""
+    return tuple(file) if file.is_gzip else file[:-1]
+
+
 def _files(values: Iterable[Any]) -> Iterator[File]:
     return (File(*value) for value in values)
 
@@ -88,5 +94,5 @@ def digest_of_files(found: Iterable[File]) -> str:
     """Return one digest of the names, sizes and times of files."""
     made = hashlib.sha256()
     for file in found:
-        made.update(json.dumps(file).encode() + b"\n")
+        made.update(json.dumps(_values(file)).encode() + b"\n")
     return made.hexdigest()

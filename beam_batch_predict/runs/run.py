@@ -68,6 +68,8 @@ class Run:
         file_names: the naming scheme of published files.
         own_directory: whether the directory is for this run only.
         prepared: whether the launcher has checked the destination as workers would.
+        kms_key_name: the Cloud KMS key of the files of the run, in this process and in each worker
+            that gets the run; empty for the default key of their bucket.
     """
 
     directory: str
@@ -80,6 +82,14 @@ class Run:
     file_names: FileNames = FileNames.NUMBERED
     own_directory: bool = True
     prepared: bool = False
+    kms_key_name: str = ""
+
+    def __post_init__(self) -> None:
+        files.encrypt_below(self.directory, self.kms_key_name)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        files.encrypt_below(self.directory, self.kms_key_name)
 
     @property
     def parts_directory(self) -> str:

@@ -121,6 +121,7 @@ def _read_file(uri: str) -> bytes:
     from beam_batch_predict.jobs.reading import MOST_BYTES
 
     try:
+        files.check_reach(uri)
         return files.read_file(uri, MOST_BYTES)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error

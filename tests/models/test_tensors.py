@@ -93,6 +93,44 @@ def test_a_string_input_takes_text_bytes_and_base64():
     assert only_array(values, "string").tolist() == expected
 
 
+@pytest.mark.parametrize("end", ["", "=="])
+@pytest.mark.parametrize("blank", ["\n", "\r\n", " ", "\t", " \n\t\v\f\r"])
+def test_base64_may_have_line_breaks_and_blanks_and_no_padding(blank, end):
+    data = bytes(range(256))
+    text = base64.b64encode(data).decode().rstrip("=")
+    written = [blank + blank.join(text[at : at + 76] for at in range(0, 344, 76)) + end, text + end]
+    assert only_array([{"b64": text} for text in written], "string").tolist() == [data, data]
+    nested = [[{"b64": written[0] + blank}, "a"]]
+    assert only_array(nested, "string", (2,)).tolist() == [[data, b"a"]]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "a",
+        "abcde",
+        "YQ=",
+        "YWI==",
+        "YQ===",
+        "=",
+        "YQ==YQ==",
+        "Y=Q=",
+        "a-b_",
+        "ab\0c",
+        "YQ\xa0==",
+        ".",
+    ],
+)
+def test_all_else_is_no_base64(wrong):
+    batches, failures = converted([{"b64": "YQ"}, {"b64": wrong}], "string")
+    assert [list(batch.rows) for batch in batches] == [[0]]
+    assert "expected string (valid base64)" in failures[1]
+
+
+def test_bits_behind_the_last_byte_of_base64_are_ignored():
+    assert only_array([{"b64": "YR=="}, {"b64": "YR"}], "string").tolist() == [b"a", b"a"]
+
+
 def test_base64_is_decoded_at_any_depth():
     values = [[["a", {"b64": "aGk="}], [{"b64": "AP8="}, ""]]]
     array = only_array(values, "string", (None, None))

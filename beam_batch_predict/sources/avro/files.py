@@ -153,7 +153,8 @@ class _DecodedRows:
 
     def fail(self, start: int, reason: str) -> None:
         """Note a failure at a byte."""
-        self._failures.append(Status(Code.DATA_LOSS, f"{self._uri}, byte {start}: {reason}"))
+        message = f"{self._uri}, byte {start}: {reason}"
+        self._failures.append(Status(Code.DATA_LOSS, message, cause=reason))
 
     def take(self) -> Rows:
         """Return the rows, and keep none."""

@@ -66,7 +66,8 @@ class _RowGroup(NamedTuple):
         """Make the failure of the rows after those that have been read."""
         first, last = self.first_row + rows_read, self.first_row + self.row_count - 1
         rows = f"row {first}" if first == last else f"rows {first} to {last}"
-        return Status(Code.DATA_LOSS, f"{uri}, row group {self.number} ({rows}): {problem}")
+        message = f"{uri}, row group {self.number} ({rows}): {problem}"
+        return Status(Code.DATA_LOSS, message, cause=problem)
 
 
 def read_parquet_columns(files: Iterable[File], open_file: Open) -> tuple[str, ...]:
@@ -120,8 +121,8 @@ def read_parquet(span: Span, columns: Sequence[str], open_file: Open) -> Iterato
         missing = reader.metadata.num_rows - sum(group.row_count for group in groups)
         if span.start == 0 and missing > 0:
             more = counted(missing, "row")
-            message = f"{span.uri}: the footer counts {more} more than its row groups have"
-            yield Rows([], [], 0, [Status(Code.DATA_LOSS, message)])
+            cause = f"the footer counts {more} more than its row groups have"
+            yield Rows([], [], 0, [Status(Code.DATA_LOSS, f"{span.uri}: {cause}", cause)])
 
 
 def _open(file: BinaryIO, uri: str, **options: Any) -> pq.ParquetFile:
