@@ -195,11 +195,11 @@ def test_a_path_that_is_no_model_leads_to_the_model(tiny_model, tmp_path, capfd)
 def test_notes_on_a_job_of_flags_have_the_names_of_flags(tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     given = {"instances_format": "jsonl", "input_uris": "in", "model_uri": "m"}
-    given |= {"output_uri_prefix": "out", "batch_size": "8", "labels": "a=b"}
+    given |= {"output_uri_prefix": "out", "batch_size": "8", "job_labels": "a=b"}
     flags = [f"--{name}={value}" for name, value in given.items()]
     assert cli.main(["run", "--dry-run", *flags]) == 0
     (note,) = capfd.readouterr().err.splitlines()
-    assert note.startswith("note: --labels: kept in the job resource, ")
+    assert note.startswith("note: --job_labels: kept in the job resource, ")
 
 
 def test_a_number_of_thousands_of_digits_is_named(run_job, tmp_path, capfd):
