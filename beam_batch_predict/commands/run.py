@@ -48,6 +48,7 @@ from beam_batch_predict.sources.lines import begins_with_object
 from beam_batch_predict.spec import (
     BatchPredictSpec,
     Csv,
+    FileSource,
     GcsDestination,
     JsonLines,
     RunState,
@@ -117,12 +118,22 @@ def run_job(
     if note := engine.check_reach(spec):
         show(f"note: {note}")
     to_files = isinstance(spec.destination, GcsDestination)
+    files.check_reach(*_uris(spec))
     prefix = "" if to_files else work_prefix(engine.options, engine.is_local)
     if options.resume:
         run = resume_run(spec, job.display_name or "", show, prefix)
     else:
         run = claim_run(spec, prefix)
     return _Launcher(spec, run, engine, show).finish()
+
+
+def _uris(spec: BatchPredictSpec) -> Iterator[str]:
+    """Yield the paths and URIs of a run."""
+    if isinstance(spec.source, FileSource):
+        yield from spec.source.uris
+    yield spec.model.uri
+    if isinstance(spec.destination, GcsDestination):
+        yield spec.destination.output_uri_prefix
 
 
 class _Launcher:
@@ -166,6 +177,7 @@ class _Launcher:
             if not self._run.resumed:
                 remove_parts(self._run.parts_directory)
             raise
+        self._engine.limit_workers(chunks)
         with showing_progress(self._run.directory, chunks, self._show):
             try:
                 self._run_pipelines()

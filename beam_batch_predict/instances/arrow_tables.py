@@ -34,7 +34,7 @@ from beam_batch_predict.instances.fields import (
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 
-__all__ = ["convert_tables"]
+__all__ = ["convert_tables", "not_json"]
 
 _Failures = list[tuple[int, Status]]
 
@@ -178,11 +178,11 @@ def _non_finite(rows: ArrowRows) -> _Failures:
             suspects |= ~finite.to_numpy(zero_copy_only=False)
         elif pa.types.is_nested(column.type):
             suspects[:] = True
-    failures = ((row, _not_json(rows[row])) for row in np.flatnonzero(suspects).tolist())
+    failures = ((row, not_json(rows[row])) for row in np.flatnonzero(suspects).tolist())
     return [(row, status) for row, status in failures if status]
 
 
-def _not_json(value: Any) -> Status | None:
+def not_json(value: Any) -> Status | None:
     """Return the error of a value with a NaN or an infinity; None for any other value."""
     try:
         json_text.dumps(value, NonFinite.ERROR)
@@ -214,7 +214,7 @@ def _convert_rows(
                 instance = instance._replace(value=shape(instance.value))
         except RowError as error:
             return Instance(error.key, shown(row), error.attached), b"", error.status
-        status = _not_json(instance.value) if non_finite is NonFinite.ERROR else None
+        status = not_json(instance.value) if non_finite is NonFinite.ERROR else None
         return instance, b"", status
 
     def shown(row: Any) -> Any:

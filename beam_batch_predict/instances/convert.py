@@ -15,6 +15,7 @@ from beam_batch_predict.instances.listed_files import convert_listed_files
 from beam_batch_predict.instances.location_keys import location_keys
 from beam_batch_predict.instances.raw_rows import RAW_FORMATS, convert_raw, convert_text_records
 from beam_batch_predict.instances.tf_records import convert_records
+from beam_batch_predict.instances.value_rows import convert_values
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.spec.instance_config import check_applicable
 
@@ -30,6 +31,7 @@ _CONVERTERS: dict[str, Callable[[InstanceBatch, InstanceConfig, NonFinite], Inst
     "parquet": convert_tables,
     "avro": convert_tables,
     "bigquery": convert_tables,
+    "rows": convert_values,
 }
 
 

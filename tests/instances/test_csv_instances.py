@@ -157,7 +157,7 @@ def test_a_wrong_number_of_cells_names_another_separator():
         assert messages[0].endswith(
             'separated by ";": if those of all files are, set --csv_delimiter=";"'
         )
-        assert messages[1].startswith("invalid CSV: there is a quote inside")
+        assert messages[1].startswith("invalid CSV: there is text behind the quote at character 3")
         assert messages[1].endswith('--csv_delimiter=";"')
         assert messages[2] == 'expected 2 cells ("a", "b"), found 3'
 
@@ -274,8 +274,9 @@ def test_cells_have_the_values_of_the_table(text, value):
         (b'1,"2",""', 'expected 2 cells ("a", "b"), found 3'),
         (b"1;2", 'expected 2 cells ("a", "b"), found 1'),
         (b'1,5" pipe', "there is a quote inside the cell at character 3"),
-        (b'"a"b,2', "there is a quote inside the cell at character 1"),
-        (b'"a" "b",2', "there is a quote inside the cell at character 1"),
+        (b'"a"b,2', "there is text behind the quote at character 3, which closes the cell"),
+        (b'1,"ab"c,d', "there is text behind the quote at character 6, which closes the cell"),
+        (b'"a" "b",2', "there is text behind the quote at character 3, which closes the cell"),
         (b'{"x": 1},2', "there is a quote inside the cell at character 1"),
         (b'1,"a', "the quote at character 3 is not closed; if cells hold line breaks, set"),
         (b'b",2', "there is a quote inside the cell at character 1"),

@@ -346,7 +346,7 @@ def test_several_inputs_take_objects_with_exactly_their_names():
     assert failures == {
         2: 'input "y" is missing',
         3: 'the signature has no input "z"',
-        4: 'input "x", "y" is missing',
+        4: 'inputs "x", "y" are missing',
         5: 'expected an object with the inputs "x", "y", found [1, [2, 3]] (an array)',
         6: 'expected an object with the inputs "x", "y", found 4 (a number)',
         7: 'expected an object with the inputs "x", "y", found null',

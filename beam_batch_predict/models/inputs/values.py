@@ -68,6 +68,9 @@ def name_values(
     Raises:
         RowMisfit: a name is missing or unknown, or the instance must be an object and is not.
     """
+    known = [tensor.name for tensor in inputs]
+    if several := _several_instances(instance, known):
+        raise RowMisfit(several)
     if len(inputs) == 1:
         name = inputs[0].name
         if not isinstance(instance, Mapping) or _is_b64(instance):
@@ -77,19 +80,32 @@ def name_values(
         expected = f"expected an object with the one input {quote(name)}"
         raise RowMisfit(f"{expected}; {_found(instance)}", expected)
     if not isinstance(instance, Mapping):
-        names = ", ".join(_names([tensor.name for tensor in inputs]))
+        names = ", ".join(_names(known))
         expected = f"expected an object with the inputs {names}"
         raise RowMisfit(
             f"{expected}, found {preview(instance)}", f"{expected}, found {type_name(instance)}"
         )
-    known = [tensor.name for tensor in inputs]
     missing = [name for name in known if name not in instance]
     extra = [name for name in instance if name not in known]
     if missing or (extra and not may_have_more):
-        parts = [f"input {', '.join(_names(missing))} is missing"] if missing else []
-        parts += [f"the signature has no input {', '.join(_names(extra))}"] if extra else []
+        verb = "is" if len(missing) == 1 else "are"
+        parts = [f"{_inputs(missing)} {verb} missing"] if missing else []
+        parts += [f"the signature has no {_inputs(extra)}"] if extra else []
         raise RowMisfit("; ".join(parts))
     return instance
+
+
+def _several_instances(instance: Any, inputs: Sequence[str]) -> str:
+    """Why an instance is a document of instances in one line; empty if it is not."""
+    advice = ": write each instance on a line of its own, as jq -c '{}' does"
+    if isinstance(instance, list) and instance:
+        named = [isinstance(value, Mapping) and {*value} == {*inputs} for value in instance]
+        return "it is an array of instances" + advice.format(".[]") if all(named) else ""
+    if not isinstance(instance, Mapping) or "instances" in inputs:
+        return ""
+    is_request = isinstance(instance.get("instances"), list)
+    request = 'it is the body of a request for online prediction, {"instances": […]}'
+    return request + advice.format(".instances[]") if is_request else ""
 
 
 def check_value(value: Any, tensor: TensorInfo) -> NDArray[Any]:
@@ -270,6 +286,10 @@ def _misfit(tensor: TensorInfo, path: str, value: Any, wanted: str = "") -> RowM
 
 def _found(instance: Mapping[str, Any]) -> str:
     return "found " + (", ".join(_names(instance)) or "an empty object")
+
+
+def _inputs(names: Sequence[Any]) -> str:
+    return f"{'input' if len(names) == 1 else 'inputs'} {', '.join(_names(names))}"
 
 
 def _names(names: Iterable[Any]) -> list[str]:
