@@ -6,6 +6,7 @@ object appears whole or not at all, so nothing needs to be written aside first.
 
 from __future__ import annotations
 
+import errno
 import functools
 import io
 import os
@@ -20,6 +21,7 @@ from google.api_core.exceptions import GoogleAPICallError, PreconditionFailed, f
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
+from beam_batch_predict.files.decoding import GzipContent
 from beam_batch_predict.files.encryption import key_of
 from beam_batch_predict.files.errors import (
     StorageUnavailable,
@@ -31,11 +33,14 @@ from beam_batch_predict.retries import HTTP_CODES
 
 __all__ = [
     "blob_of",
+    "bucket_of",
     "create_exclusively",
     "delete",
+    "has_gzip_content",
     "is_cloud_storage",
     "read",
     "rename",
+    "too_large",
     "upload",
     "write",
 ]
@@ -46,6 +51,9 @@ os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 
 BATCHES_AT_ONCE = 8
 """Batch requests sent at the same time."""
+
+_GZIP_NAMES = (".gz", ".gzip")
+"""Extensions by which readers decompress: the name then says what the stored bytes are."""
 
 UPLOAD_PIECE_BYTES = 16 * 1024 * 1024
 """Bytes in one request of a resumable upload; so many are held in memory."""
@@ -66,6 +74,21 @@ def blob_of(uri: str) -> Any:
     return _blob(_client(uri), uri)
 
 
+def bucket_of(uri: str) -> tuple[Any, str]:
+    """Return the client's handle of a bucket, and the name in it; no request is sent."""
+    bucket, name = parse_gcs_path(uri, object_optional=True)
+    return _client(uri).bucket(bucket), name
+
+
+def has_gzip_content(blob: Any) -> bool:
+    """Return whether an object's stored bytes are its content, compressed with gzip.
+
+    Source: https://cloud.google.com/storage/docs/transcoding. If the name has an extension of
+    gzip, the content is what the name says, and the metadata repeat it.
+    """
+    return blob.content_encoding == "gzip" and not blob.name.lower().endswith(_GZIP_NAMES)
+
+
 def write(uri: str, content: bytes) -> None:
     """Write a whole object, in place of an existing one."""
     upload(uri, io.BytesIO(content))
@@ -80,14 +103,42 @@ def upload(uri: str, file: BinaryIO) -> None:
     retry_call(uri, lambda: _upload(uri, file))
 
 
-def read(uri: str) -> bytes:
-    """Return the content of an object, by one request."""
+def read(uri: str, most: int) -> bytes:
+    """Return the content of an object, by one request.
+
+    Raises:
+        OSError: it is larger than `most` bytes, or cannot be read.
+    """
 
     def download() -> bytes:
-        content: bytes = blob_of(uri).download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
-        return content
+        content, blob = _BoundedContent(uri, most), blob_of(uri)
+        blob.download_to_file(content, raw_download=True, retry=DEFAULT_RETRY)
+        if not has_gzip_content(blob):
+            return content.getvalue()
+        unpacked = GzipContent(content, uri).read(most + 1)
+        if len(unpacked) > most:
+            raise too_large(uri, most)
+        return unpacked
 
     return retry_call(uri, download)
+
+
+class _BoundedContent(io.BytesIO):
+    """The content of an object in memory, up to a size."""
+
+    def __init__(self, uri: str, most: int) -> None:
+        super().__init__()
+        self._uri, self._most = uri, most
+
+    def write(self, content: Any, /) -> int:
+        if self.tell() + len(content) > self._most:
+            raise too_large(self._uri, self._most)
+        return super().write(content)
+
+
+def too_large(uri: str, most: int) -> OSError:
+    """Return the error of a file that is larger than what is read."""
+    return OSError(errno.EFBIG, f"it is larger than the {most} bytes that are allowed", uri)
 
 
 def create_exclusively(uri: str, content: bytes) -> bool:

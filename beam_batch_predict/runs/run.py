@@ -22,6 +22,9 @@ from beam_batch_predict.status import Status
 
 __all__ = ["Run", "fresh_time", "now", "read_job_resource"]
 
+MOST_RESOURCE_BYTES = 256 * 1024 * 1024
+"""The maximum size of a job resource: that of a job file, with space for the output fields."""
+
 _last = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
 _lock = threading.Lock()
 
@@ -224,7 +227,11 @@ def read_job_resource(directory: str) -> dict[str, Any]:
         OSError: there is none, or it cannot be read.
         ValueError: it is not a JSON object.
     """
-    job = json.loads(files.read_file(files.join(directory, JOB_RESOURCE)))
+    text = files.read_file(files.join(directory, JOB_RESOURCE), MOST_RESOURCE_BYTES)
+    try:
+        job = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"{JOB_RESOURCE} is nested too deep") from error
     if not isinstance(job, dict):
         raise ValueError(f"{JOB_RESOURCE} is not a JSON object")
     return job

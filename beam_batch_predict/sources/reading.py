@@ -14,8 +14,9 @@ from beam_batch_predict.sources.avro.files import read_avro
 from beam_batch_predict.sources.bigquery_rows import read_stream
 from beam_batch_predict.sources.compression import READ_ERRORS, is_compressed
 from beam_batch_predict.sources.csv_files import read_csv_lines, read_csv_records
+from beam_batch_predict.sources.file_kinds import WrongFormat
 from beam_batch_predict.sources.file_lists import read_listed_files
-from beam_batch_predict.sources.lines import read_lines
+from beam_batch_predict.sources.lines import read_json_lines
 from beam_batch_predict.sources.parquet.files import read_parquet
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.sources.tf_records import read_records
@@ -40,7 +41,9 @@ MOST_FAILURES = 100
 """The most failures kept for one chunk: a file may have thousands; a job resource shows 20."""
 
 READERS: dict[str, Reader] = {
-    "jsonl": lambda span, chunk, open_file: read_lines(span, open_file, chunk.max_instance_bytes),
+    "jsonl": lambda span, chunk, open_file: read_json_lines(
+        span, open_file, chunk.max_instance_bytes
+    ),
     "csv": lambda span, chunk, open_file: read_csv_lines(
         span,
         chunk.columns,
@@ -61,7 +64,7 @@ READERS: dict[str, Reader] = {
         span, open_file, max_bytes=chunk.max_instance_bytes
     ),
     "tf-record-gzip": lambda span, chunk, open_file: read_records(
-        span, open_file, gzip=True, max_bytes=chunk.max_instance_bytes
+        span, open_file, max_bytes=chunk.max_instance_bytes
     ),
     "file-list": lambda span, chunk, open_file: read_listed_files(
         span, open_file, chunk.max_instance_bytes
@@ -99,6 +102,8 @@ def read_chunk(
             for found in READERS[chunk.format](span, chunk, open_file):
                 yield from buffer.add(span.uri, found)
         except READ_ERRORS as error:
+            if span.start and isinstance(error, WrongFormat):
+                continue  # the span with the first byte says it
             failure = _failure(span, error, is_decompressed(span.uri, chunk.format))
             buffer.fail(span.uri, [failure])
     yield buffer.last_batch()
@@ -115,6 +120,8 @@ def is_decompressed(uri: str, form: str) -> bool:
 
 
 def _failure(span: Span, error: Exception, decompressed: bool) -> Status:
+    if isinstance(error, WrongFormat):
+        return Status(Code.INVALID_ARGUMENT, f"{span.uri}: {error}")
     gone = isinstance(error, FileNotFoundError)
     refused = isinstance(error, PermissionError)
     code = Code.NOT_FOUND if gone else Code.PERMISSION_DENIED if refused else Code.DATA_LOSS

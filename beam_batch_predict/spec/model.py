@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.spec.checks import as_text, check_string, check_type
+from beam_batch_predict.spec.checks import as_text, check_string, check_type, check_uri
 from beam_batch_predict.spec.modules import check_module_names
 
 __all__ = ["SavedModel"]
@@ -47,6 +47,7 @@ class SavedModel:
     def __post_init__(self) -> None:
         object.__setattr__(self, "uri", as_text(self.uri))
         check_string(self.uri, "uri")
+        check_uri(self.uri, "uri")
         check_string(self.signature_name, "signature_name")
         check_type(self.display_name, str, "display_name")
         if not isinstance(self.parameters, Mapping):

@@ -11,7 +11,13 @@ from typing import TypeAlias
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.gcp.bigquery import BigQueryClients
 from beam_batch_predict.messages import quoted
-from beam_batch_predict.spec.checks import as_text, check_fields, check_string, check_type
+from beam_batch_predict.spec.checks import (
+    as_text,
+    check_fields,
+    check_string,
+    check_type,
+    check_uri,
+)
 
 __all__ = [
     "BigQueryDestination",
@@ -156,6 +162,7 @@ class GcsDestination:
         object.__setattr__(self, "output_uri_prefix", as_text(self.output_uri_prefix))
         check_type(self.kms_key_name, str, "kms_key_name")
         check_string(self.output_uri_prefix, "output_uri_prefix")
+        check_uri(self.output_uri_prefix, "output_uri_prefix")
         check_type(self.own_directory, bool, "own_directory")
         check_type(self.file_names, FileNames, "file_names")
 

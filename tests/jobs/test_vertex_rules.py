@@ -60,6 +60,20 @@ BROKEN = [
     ({SOURCE: {}}, f"{SOURCE}.uris", "required: at least one"),
     ({f"{SOURCE}.uris": []}, f"{SOURCE}.uris", "required: at least one"),
     ({f"{SOURCE}.uris": ["a", ""]}, f"{SOURCE}.uris[1]", "a non-empty string"),
+    *(
+        ({f"{SOURCE}.uris": ["a", uri]}, f"{SOURCE}.uris[1]", problem)
+        for uri, problem in {
+            "gs://": "expected the name of a bucket after gs://, found 'gs://'",
+            "gs:///a": "expected the name of a bucket after gs://",
+            "gs://my bucket/a": "expected the name of a bucket after gs://",
+            "gs://b*/a": "expected the name of a bucket after gs://",
+            "gs://b": "expected gs://bucket/name, found the bucket 'gs://b'; gs://b/** are",
+            "gs:/b/a": "expected gs:// and a bucket, found 'gs:/b/a'",
+            "gs//b/a": "expected gs:// and a bucket",
+            "GS://b/a": "expected gs:// in small letters, found 'GS://b/a'",
+        }.items()
+    ),
+    ({f"{MODEL}.artifactUri": "gs:/b"}, f"{MODEL}.artifactUri", "expected gs:// and a bucket"),
     ({**FROM_TABLE, TABLE: {}}, f"{TABLE}.inputUri", "required: bq://"),
     ({**FROM_TABLE, TABLE: {"inputUri": "p.d.t"}}, f"{TABLE}.inputUri", "found 'p.d.t'"),
     ({**FROM_TABLE, TABLE: {"inputUri": "bq://p.d"}}, f"{TABLE}.inputUri", "expected bq://"),

@@ -233,7 +233,7 @@ def package(tmp_path):
         pytest.skip("there is no compiler")
     (tmp_path / "add_one.cc").write_text(OP)
     (tmp_path / "add_one_ops.py").write_text(MODULE)
-    flags = ["-O0", "-shared", "-fPIC", *tf.sysconfig.get_compile_flags()]
+    flags = ["-O0", "-w", "-shared", "-fPIC", *tf.sysconfig.get_compile_flags()]
     library = tmp_path / "add_one.so"
     command = ["g++", *flags, tmp_path / "add_one.cc", "-o", library]
     subprocess.run([*command, *tf.sysconfig.get_link_flags()], check=True)
@@ -251,15 +251,13 @@ def run_python(directory, *command):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # TensorFlow's headers take a compiler long
 def test_a_model_with_an_op_of_another_package_runs_in_this_process_and_in_workers(package):
     (package / "in.jsonl").write_text("1\n2\n3\n")
     common = ["-m", "beam_batch_predict", "run", "--display_name=d"]
     common += [f"--model_uri={package}/model", "--instances_format=jsonl"]
     common += [f"--input_uris={package}/in.jsonl", "--predictions_format=jsonl"]
     common += [f"--output_uri_prefix={package}/out", "--chunk_bytes=2"]
-    refused = json.loads(run_python(package, *common).stdout)
-    assert refused["state"] == "JOB_STATE_FAILED"
-    assert "Op type not registered 'BbpTest>AddOne'" in refused["error"]["message"]
     for flags in ([], ["--direct_num_workers=2"]):
         done = run_python(package, *common, "--model_imports=add_one_ops", *flags)
         directory = pathlib.Path(json.loads(done.stdout)["outputInfo"]["gcsOutputDirectory"])

@@ -18,6 +18,7 @@ from beam_batch_predict.messages import quoted
 from beam_batch_predict.registry.names import parse_model_name
 from beam_batch_predict.registry.prebuilt_images import is_prebuilt_tensorflow
 from beam_batch_predict.registry.resolved import ResolvedModel
+from beam_batch_predict.spec.checks import uri_problem
 
 __all__ = [
     "SUPPORTED_INSTANCES_FORMATS",
@@ -112,6 +113,8 @@ def _artifact(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterato
     if not model.artifact_uri:
         message = "required: the directory of a SavedModel; no other models are supported yet"
         yield Violation("unmanagedContainerModel.artifactUri", message)
+    elif problem := uri_problem(model.artifact_uri):
+        yield Violation("unmanagedContainerModel.artifactUri", problem)
     image = model.container_spec.image_uri if model.container_spec else None
     if image and not is_prebuilt_tensorflow(image):
         message = (

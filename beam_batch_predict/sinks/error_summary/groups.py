@@ -13,7 +13,7 @@ from itertools import chain
 from typing import Any, TypeAlias
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.messages import printable, redacted, shortened
+from beam_batch_predict.messages import counted, printable, redacted, shortened
 from beam_batch_predict.status import Code, Status
 
 __all__ = [
@@ -196,7 +196,8 @@ def summary_lines(groups: Sequence[ErrorGroup], most: int = 5) -> list[str]:
         cause = shortened(group.cause, 160)
         lines.append(f"{group.count:,} × {group.code.name}: {cause}{behind}")
     if rest:
-        lines.append(f"{sum(group.count for group in rest):,} × {len(rest)} more causes")
+        count = sum(group.count for group in rest)
+        lines.append(f"{count:,} more rows failed, with {len(rest)} more causes")
     return lines
 
 
@@ -217,8 +218,7 @@ def as_statuses(groups: Sequence[ErrorGroup], most: int = 20) -> list[Status]:
     for group in shown:
         first = _first(group, _LONGEST_EXAMPLE)
         behind = f"; first: {first}" if first else ""
-        rows = "1 row" if group.count == 1 else f"{group.count} rows"
-        message = f"{rows} failed: {group.cause}{behind}"
+        message = f"{counted(group.count, 'row')} failed: {group.cause}{behind}"
         statuses.append(Status(group.code, message, group.cause, _file_of(group.first)))
     if rest:
         count = sum(group.count for group in rest)

@@ -36,7 +36,7 @@ _logger = logging.getLogger(__name__)
 
 READS_AT_ONCE = 32
 
-_METADATA = re.compile(r"chunk-(\d+)-rows-\d+-\d+\.part")
+_METADATA = re.compile(r"chunk-(\d+)-rows-\d+-\d+(?:-of[-\d]+)?\.part")
 
 
 def chunk_of_metadata(uri: str) -> int | None:
@@ -65,7 +65,7 @@ def remove_part_metadata(part: Part, directory: str) -> None:
 
 
 def _metadata_uri(part: Part, directory: str) -> str:
-    name = part_name(part.chunk, part.first_row, part.first_row + part.rows)
+    name = part_name(part.chunk, part.first_row, part.first_row + part.rows, part.lineage)
     return files.join(directory, f"{name}.part")
 
 
@@ -144,6 +144,7 @@ def _from_json(value: Mapping[str, Any], directory: str) -> Part:
             "error_sections": tuple(map(_section_from_json, value["error_sections"])),
             "error_groups": tuple(map(ErrorGroup.from_json, value["error_groups"])),
             "locations": tuple(value["locations"]),
+            "lineage": tuple(value.get("lineage", ())),
         }
     )
 

@@ -19,7 +19,7 @@ from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.arrow_values import json_values
 from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.files import File
-from beam_batch_predict.messages import generalized
+from beam_batch_predict.messages import counted, generalized
 from beam_batch_predict.sources.compression import is_compressed
 from beam_batch_predict.sources.headers import first_columns
 from beam_batch_predict.sources.parquet.bounds import LARGEST_ROW, bounds_of, decoded_size, parts
@@ -120,7 +120,8 @@ def read_parquet(span: Span, columns: Sequence[str], open_file: Open) -> Iterato
             yield from _read_group(_Opened(file, reader, options), group, span.uri, fields)
         missing = reader.metadata.num_rows - sum(group.row_count for group in groups)
         if span.start == 0 and missing > 0:
-            cause = f"the footer counts {missing} rows more than its row groups have"
+            more = counted(missing, "row")
+            cause = f"the footer counts {more} more than its row groups have"
             yield Rows([], [], 0, [Status(Code.DATA_LOSS, f"{span.uri}: {cause}", cause)])
 
 
@@ -281,7 +282,7 @@ def _read_group(
                 found = _rows(_decoded(part, fields), group.first_row + rows_read)
                 rows_read += part.num_rows
                 yield found
-        problem = f"it has {rows_read} of the {group.row_count} rows in the footer"
+        problem = f"it has {rows_read} of the {counted(group.row_count, 'row')} in the footer"
     except _FAULTS as error:
         problem = f"cannot be read: {_reason(error)}"
     if rows_read < group.row_count:
