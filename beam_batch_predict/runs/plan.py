@@ -143,12 +143,10 @@ def changed_inputs(source: Source, run: Run) -> list[Status]:
         present = {file.uri: file for file in list_source_files(source, files.match)}
     except (SourceError, StorageUnavailable):
         return []  # inputs that were deleted after they were read lose no rows
-    return [
-        Status(
-            Code.ABORTED,
-            f"{file.uri}: changed while the job ran, from {file.size} to {now.size} bytes; rows "
-            "of the old or of the new content may be missing",
-        )
+    changes = {
+        file.uri: f"changed while the job ran, from {file.size} to {now.size} bytes; rows of the "
+        "old or of the new content may be missing"
         for file in plan.inputs
         if (now := present.get(file.uri, file)) != file
-    ]
+    }
+    return [Status(Code.ABORTED, f"{uri}: {cause}", cause, uri) for uri, cause in changes.items()]

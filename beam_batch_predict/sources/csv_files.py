@@ -182,7 +182,7 @@ def _by_columns(
                 start = start_of_file((row for _, row in head), columns, header, delimiter)
             if start.problem and (offsets[0] == first or first == LONGEST_HEADER):
                 message = f"{span.uri}: {start.problem}"
-                yield Rows([], [], 0, [Status(Code.INVALID_ARGUMENT, message)])
+                yield Rows([], [], 0, [Status(Code.INVALID_ARGUMENT, message, start.problem)])
             if offsets[0] == first and start.has_header:
                 found = Rows(rows[1:], offsets[1:], found.size)
         if start and start.problem:

@@ -25,6 +25,7 @@ from beam_batch_predict.encoding.csv_text import (
 )
 from beam_batch_predict.encoding.json_text import loads, quote
 from beam_batch_predict.errors import SourceError
+from beam_batch_predict.messages import counted
 from beam_batch_predict.sources.csv_titles import MOST_TITLES, title_problem
 from beam_batch_predict.status import Status
 
@@ -295,7 +296,7 @@ def _difference(texts: Sequence[str], columns: Sequence[str]) -> str:
         )
         if names
     ]
-    differs = "; ".join(parts) or f"it has {len(texts)} cells instead of {len(columns)}"
+    differs = "; ".join(parts) or f"it has {counted(len(texts), 'cell')} instead of {len(columns)}"
     return (
         f"the header differs from that of the first file: {differs}; give the file the same "
         "columns, or predict it in a job of its own"

@@ -6,13 +6,19 @@ once, whatever their borders.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, chain, pairwise, repeat
 from operator import add
 from typing import BinaryIO, NamedTuple
 
 from beam_batch_predict.batch import Span
-from beam_batch_predict.sources.compression import Bounds, blocks, is_compressed, stored_blocks
+from beam_batch_predict.sources.compression import (
+    READ_ERRORS,
+    Bounds,
+    blocks,
+    is_compressed,
+    stored_blocks,
+)
 from beam_batch_predict.sources.file_kinds import (
     START_BYTES,
     WrongFormat,
@@ -28,6 +34,7 @@ from beam_batch_predict.status import Code, Status
 __all__ = [
     "Lines",
     "as_rows",
+    "begins_with_object",
     "read_json_lines",
     "read_lines",
     "split_lines",
@@ -89,6 +96,16 @@ def read_lines(
             found = _lines_of_range(file, span, max_bytes, is_json)
         for lines in found:
             yield as_rows(lines) if lines.rows else too_long(lines.offsets[0], max_bytes)
+
+
+def begins_with_object(spans: Sequence[Span], open_file: Callable[[str], BinaryIO]) -> bool:
+    """Whether the first line of some spans begins as a JSON object; False if it cannot be read."""
+    try:
+        found = chain.from_iterable(read_lines(span, open_file) for span in spans)
+        first = next((rows.rows[0] for rows in found if rows.rows), b"")
+    except READ_ERRORS:
+        return False
+    return isinstance(first, bytes) and first.lstrip().startswith(b"{")
 
 
 def read_json_lines(

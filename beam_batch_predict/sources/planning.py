@@ -207,7 +207,8 @@ def list_files(patterns: Sequence[str], match: Callable[[str], list[File]]) -> l
     problems = []
     for pattern, matched in zip(patterns, _match_each(patterns, match), strict=True):
         if isinstance(matched, Exception):
-            problems.append(f"{pattern}: cannot be listed: {matched}")
+            reason = getattr(matched, "strerror", None) or matched
+            problems.append(f"{pattern}: cannot be listed: {reason}")
             continue
         if not matched:
             problems.append(f"{pattern}: matches no file")
@@ -294,6 +295,9 @@ def _spans(
         known = (file.size, file.modified) if file.modified else ()
         length = chunk_bytes
         if not file.size:
+            continue
+        if file.is_gzip:
+            yield Span(file.uri, 0, None, file.size, file.modified, is_gzip=True), file.size
             continue
         if not splits_files or is_compressed(file.uri):
             readers = min(-(-file.size // chunk_bytes), readers_per_file)

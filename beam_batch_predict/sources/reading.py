@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
@@ -103,7 +104,8 @@ def read_chunk(
         except READ_ERRORS as error:
             if span.start and isinstance(error, WrongFormat):
                 continue  # the span with the first byte says it
-            buffer.fail([_failure(span, error, is_decompressed(span.uri, chunk.format))])
+            failure = _failure(span, error, is_decompressed(span.uri, chunk.format))
+            buffer.fail(span.uri, [failure])
     yield buffer.last_batch()
 
 
@@ -127,7 +129,8 @@ def _failure(span: Span, error: Exception, decompressed: bool) -> Status:
     piece = "" if span.stop is None else f", bytes {span.start} to {span.stop}"
     if piece and decompressed:
         piece += " as they are stored"
-    return Status(code, f"{span.uri}{piece}: cannot be read: {reason}")
+    cause = f"cannot be read: {reason}"
+    return Status(code, f"{span.uri}{piece}: {cause}", cause)
 
 
 class _Buffer:
@@ -144,14 +147,15 @@ class _Buffer:
         self._origins: list[tuple[int, str]] = []
         self._first_row = 0
 
-    def fail(self, failures: Sequence[Status]) -> None:
-        """Add failures, up to `MOST_FAILURES` of the chunk."""
-        self._failures += failures[: self._failures_left]
+    def fail(self, uri: str, failures: Sequence[Status]) -> None:
+        """Add failures of a file, up to `MOST_FAILURES` of the chunk."""
+        kept = failures[: self._failures_left]
+        self._failures += (dataclasses.replace(failure, uri=uri) for failure in kept)
         self._failures_left -= min(len(failures), self._failures_left)
 
     def add(self, uri: str, found: Rows) -> Iterator[InstanceBatch]:
         """Add rows; yield batches that are full, or that cannot hold these rows."""
-        self.fail(found.failures)
+        self.fail(uri, found.failures)
         if len(found.rows):
             joined = _joined(self._rows, found.rows)
             if joined is None:

@@ -21,6 +21,7 @@ from beam_batch_predict.spec.checks import (
     check_positive,
     check_strings,
     check_type,
+    check_uri,
 )
 
 __all__ = [
@@ -77,6 +78,8 @@ class FileSource(Source):
         object.__setattr__(self, "uris", check_strings(self.uris, "uris"))
         if not self.uris:
             raise InvalidArgument("uris: expected at least one path or URI, found none")
+        for uri in self.uris:
+            check_uri(uri, "uris", of_files=True)
         check_positive(self.chunk_bytes, "chunk_bytes")
 
     @property
