@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding import tf_examples
 from beam_batch_predict.encoding.tf_examples import (
     can_decode_examples,
     examples_decoder,
     filter_examples,
+    is_sequence_example,
 )
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.sources.file_lists import ListedFile
@@ -91,6 +93,38 @@ def test_records_are_sent_as_they_are_and_shown_in_base64():
         {"b64": base64.b64encode(row).decode()} for row in rows
     ]
     assert (batch.keys, batch.attached, batch.statuses) == (None, None, {})
+
+
+def test_a_sequence_example_is_known_by_its_feature_lists():
+    import tensorflow as tf
+
+    def feature(size):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"x" * size]))
+
+    for size in (0, 3, 200, 70_000):
+        context = tf.train.Features(feature={"a": feature(size)})
+        lists = tf.train.FeatureLists(feature_list={"b": tf.train.FeatureList(feature=[])})
+        whole = tf.train.SequenceExample(context=context, feature_lists=lists)
+        assert is_sequence_example(whole.SerializeToString())
+        assert is_sequence_example(
+            tf.train.SequenceExample(feature_lists=lists).SerializeToString()
+        )
+        assert not is_sequence_example(tf.train.Example(features=context).SerializeToString())
+    assert not is_sequence_example(b"")
+
+
+@pytest.mark.tfx_bsl
+def test_the_context_of_a_sequence_example_is_read_with_a_warning(caplog):
+    import tensorflow as tf
+
+    feature = tf.train.Feature(int64_list=tf.train.Int64List(value=[1]))
+    context = tf.train.Features(feature={"a": feature})
+    lists = tf.train.FeatureLists(feature_list={"b": tf.train.FeatureList(feature=[feature])})
+    record = tf.train.SequenceExample(context=context, feature_lists=lists).SerializeToString()
+    tf_examples._note_sequences.cache_clear()
+    for _ in range(2):
+        assert tf_examples.decode_examples([record]).to_pylist() == [{"a": [1]}]
+    assert caplog.text.count("a record is a tf.train.SequenceExample") == 1
 
 
 def test_records_that_could_not_be_read_keep_their_position():
