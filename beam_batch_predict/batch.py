@@ -37,6 +37,7 @@ class Span(NamedTuple):
             the start of the file, the rows are those that begin in these bytes.
         size: the size of the file when the plan was made; -1 if it is not known.
         modified: the time of its last modification when the plan was made, in seconds since 1970.
+        is_gzip: whether the file is opened decompressed, see `files.File`.
 
     Example:
         >>> Span("in.jsonl", 0, 7).stop
@@ -48,6 +49,7 @@ class Span(NamedTuple):
     stop: int | None = None
     size: int = -1
     modified: float = 0.0
+    is_gzip: bool = False
 
 
 class TableStream(NamedTuple):
@@ -132,7 +134,8 @@ class InstanceBatch:
         origins: (position of the first row in the batch, URI), one for each file.
         offsets: the offset of each row in its file, in `unit`s, or a text that follows the unit.
         unit: the unit of `offsets`: "byte" or "row".
-        format: the service's name of the rows' format.
+        format: the service's name of the rows' format; "rows" for values of a pipeline that
+            `ConvertInstances` takes.
         columns: the names of the columns of rows that are arrays, if they have names.
         delimiter: what separates the cells of CSV rows.
         instances: the instances sent to the model, row by row: a list, or `ArrowRows`.
@@ -147,6 +150,7 @@ class InstanceBatch:
             come from a field.
         attached: the excluded fields of each row that the output carries: a list, or
             `ArrowRows`.
+        timestamps: the time of each row of a pipeline of rows, in microseconds since 1970.
         statuses: why a row failed, by position; `location` has its location.
         predictions: the predictions, in groups of rows of one shape.
         inputs: the inputs of the model's signature, if the batch has no rows to show the types of
@@ -181,6 +185,7 @@ class InstanceBatch:
     keys: Sequence[Any] | None = None
     keyed_by_user: bool = False
     attached: Sequence[Mapping[str, Any]] | None = None
+    timestamps: Sequence[int] | None = None
     statuses: Mapping[int, Status] = dataclasses.field(default_factory=dict)
     predictions: tuple[Predictions, ...] = ()
     inputs: tuple[TensorInfo, ...] = ()

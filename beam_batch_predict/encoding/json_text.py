@@ -251,7 +251,7 @@ def fallback_text(value: Any) -> str:
     """
     try:
         return repr(value)
-    except RecursionError:
+    except Exception:  # of any class, or a RecursionError
         return type_name(value)
 
 

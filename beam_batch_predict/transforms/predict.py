@@ -19,7 +19,7 @@ from beam_batch_predict.spec import (
     SavedModel,
 )
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
-from beam_batch_predict.transforms.checks import as_model, check_batches
+from beam_batch_predict.transforms.checks import State, as_model, check_batches
 from beam_batch_predict.transforms.lineage import new_id
 from beam_batch_predict.transforms.model_handler import BatchModelHandler
 
@@ -45,6 +45,8 @@ class Predict(beam.PTransform):
         >>> Predict("models/penguins", batch_size=512).settings.batch_size
         512
     """
+
+    state_of_batches = State.PREDICTED
 
     def __init__(
         self,

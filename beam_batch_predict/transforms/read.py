@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection
@@ -14,7 +14,7 @@ from beam_batch_predict.spec import DEFAULT_BATCH_SIZE, Source
 from beam_batch_predict.spec.checks import check_positive, check_type
 from beam_batch_predict.spec.sources import SOURCES
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
-from beam_batch_predict.transforms.checks import check_begin
+from beam_batch_predict.transforms.checks import State, check_begin
 from beam_batch_predict.transforms.lineage import new_id
 from beam_batch_predict.transforms.read_dofns import ReadChunk
 
@@ -45,6 +45,7 @@ class ReadInstances(beam.PTransform):
 
     source: Source
     batch_size: int = DEFAULT_BATCH_SIZE
+    state_of_batches: ClassVar[State] = State.ROWS
 
     def __post_init__(self) -> None:
         super().__init__()

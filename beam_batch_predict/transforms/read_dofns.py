@@ -61,7 +61,7 @@ def _opener_of(chunk: Chunk) -> Callable[[str], BinaryIO]:
         span = planned.get(uri)
         if span is None:
             return files.open_file(uri)
-        found = files.File(span.uri, span.size, span.modified)
+        found = files.File(span.uri, span.size, span.modified, span.is_gzip)
         may_grow = span.stop is not None and not is_decompressed(uri, chunk.format)
         return files.open_file(uri, found, may_grow)
 

@@ -23,7 +23,8 @@ from beam_batch_predict.sinks.parts.metadata import write_part_metadata
 from beam_batch_predict.sinks.parts.part import Part, PartWriter
 from beam_batch_predict.sinks.publish.files import PublishedFile, remove_parts
 from beam_batch_predict.spec import OutputSettings, Source
-from beam_batch_predict.transforms.checks import as_predicted
+from beam_batch_predict.transforms.checks import as_batch
+from beam_batch_predict.transforms.row_values import as_written
 
 __all__ = ["FinishRun", "WriteParts", "clean_up"]
 
@@ -62,7 +63,7 @@ class WriteParts(beam.DoFn):
             begun: the time when the run began, or a side input to wait for.
         """
         cancellation.check()
-        batch = as_predicted(element, "WriteResults")
+        batch = as_written(as_batch(element, "WriteResults"))
         chunk = batch.lineage, -1 if batch.chunk is None else batch.chunk
         writer = self._open.pop(chunk, None)
         if writer is not None and batch.chunk is not None and writer.next_row != batch.first_row:

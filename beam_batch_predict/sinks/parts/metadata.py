@@ -120,7 +120,10 @@ def _to_json(part: Part) -> dict[str, Any]:
         **part._asdict(),
         "predictions": _file_to_json(part.predictions),
         "errors": _file_to_json(part.errors),
-        "source_failures": [status.to_json() for status in part.source_failures],
+        "source_failures": [
+            {**status.to_json(), "cause": status.cause, "uri": status.uri}
+            for status in part.source_failures
+        ],
         "prediction_sections": list(map(_section_to_json, part.prediction_sections)),
         "error_sections": list(map(_section_to_json, part.error_sections)),
         "error_groups": [group.to_json() for group in part.error_groups],
@@ -134,7 +137,7 @@ def _from_json(value: Mapping[str, Any], directory: str) -> Part:
             "predictions": _file_from_json(value["predictions"], directory),
             "errors": _file_from_json(value["errors"], directory),
             "source_failures": tuple(
-                Status(Code(status["code"]), status["message"])
+                Status(**{**status, "code": Code(status["code"])})
                 for status in value["source_failures"]
             ),
             "prediction_sections": tuple(map(_section_from_json, value["prediction_sections"])),
