@@ -79,10 +79,19 @@ def _of_plan(plan: RunPlan) -> dict[str, Any]:
             "bytes": sum(file.size for file in plan.inputs),
             "digest": digest_of_files(plan.inputs),
             "files": _inputs(plan.inputs[:MOST_INPUTS]),
-            **plan.listing,
+            **_listing(plan),
         },
         "chunks": plan.chunks,
     }
+
+
+def _listing(plan: RunPlan) -> dict[str, Any]:
+    """Return the listing without the schema of a table, which is not text."""
+    session = plan.listing.get("session")
+    if not session:
+        return dict(plan.listing)
+    shown = {name: value for name, value in session.items() if name != "schema"}
+    return {**plan.listing, "session": shown}
 
 
 def _inputs(found: Sequence[files.File]) -> list[dict[str, Any]]:

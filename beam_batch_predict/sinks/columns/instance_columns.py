@@ -16,6 +16,7 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.json_text import loads
 from beam_batch_predict.sinks.columns.batch_rows import take
+from beam_batch_predict.sinks.columns.expected_columns import expected_identity
 from beam_batch_predict.sinks.columns.layout import (
     ATTACHED,
     FIELD,
@@ -42,21 +43,11 @@ def prediction_identity(
 
     Without rows: the columns that they would have, as far as these are known.
     """
+    if not len(rows):
+        return expected_identity(batch, shape)
     if shape is RecordShape.OUTPUTS:
         return {} if batch.keys is None else {KEY_COLUMN: take(batch.keys, rows)}
-    return identity_columns(batch, rows) if len(rows) else _expected_identity(batch)
-
-
-def _expected_identity(batch: InstanceBatch) -> InstanceColumns:
-    """Return the columns that rows of a batch would have, as far as they are known.
-
-    They have no values.
-    """
-    if batch.keys is not None:
-        return {KEY_COLUMN: []}
-    if isinstance(batch.instances, ArrowRows):
-        return _arrow_columns(FIELD, batch.instances[:0])
-    return {Column(FIELD, name): [] for name in batch.columns}
+    return identity_columns(batch, rows)
 
 
 def identity_columns(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColumns:

@@ -80,8 +80,6 @@ class CsvRecords(BytesFormat):
 
     def _expected_outcomes(self, batch: InstanceBatch) -> Layout:
         """The columns of outcomes, as far as they are known without a prediction."""
-        if self._shape is RecordShape.ECHO:
-            return ()
         return tuple(outcome_columns((info.name for info in batch.outputs), self._shape).values())
 
     def errors(self, batch: InstanceBatch) -> Rows:
@@ -102,8 +100,9 @@ class CsvRecords(BytesFormat):
         """The layout of a predictions file without rows, if batches have this layout."""
         if self._shape is RecordShape.OUTPUTS:
             return layout
-        rest = [] if layout else [INSTANCE_COLUMN]
-        return union(layout, rest, [PREDICTION_COLUMN])
+        roles = {column.role for column in layout}
+        identity = [] if roles - {OUTCOME} else [INSTANCE_COLUMN]
+        return union(layout, identity, [] if OUTCOME in roles else [PREDICTION_COLUMN])
 
     def fits(self, written: Sequence[Schema], schema: Schema) -> bool:
         """Whether there is one file, with the same header."""
