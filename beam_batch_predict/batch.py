@@ -37,6 +37,7 @@ class Span(NamedTuple):
             the start of the file, the rows are those that begin in these bytes.
         size: the size of the file when the plan was made; -1 if it is not known.
         modified: the time of its last modification when the plan was made, in seconds since 1970.
+        is_gzip: whether the file is opened decompressed, see `files.File`.
 
     Example:
         >>> Span("in.jsonl", 0, 7).stop
@@ -48,6 +49,7 @@ class Span(NamedTuple):
     stop: int | None = None
     size: int = -1
     modified: float = 0.0
+    is_gzip: bool = False
 
 
 class TableStream(NamedTuple):
@@ -121,6 +123,9 @@ class InstanceBatch:
             a columnar one. A row that the source could not read is a `Status`.
         chunk: the number of their chunk; None outside a plan (`BatchInstances`).
         chunks: the number of chunks in the plan.
+        lineage: the ids of the transforms that read, converted and predicted the rows; empty in a
+            job. Batches of one lineage and chunk plan that have the same rows are attempts at the
+            same work.
         first_row: the number of the batch's first row in the chunk.
         last: whether this is the chunk's last batch. A chunk without rows has one
             batch without rows.
@@ -159,6 +164,7 @@ class InstanceBatch:
     rows: Sequence[Any]
     chunk: int | None = None
     chunks: int = 0
+    lineage: tuple[int, ...] = ()
     first_row: int = 0
     last: bool = False
     origins: tuple[tuple[int, str], ...] = ()

@@ -9,7 +9,7 @@ Source: the rules of `InstanceConfig` for BigQuery.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -40,7 +40,11 @@ _Failures = list[tuple[int, Status]]
 
 
 def convert_tables(
-    batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite = NonFinite.STRING
+    batch: InstanceBatch,
+    config: InstanceConfig,
+    non_finite: NonFinite = NonFinite.STRING,
+    *,
+    inputs: Collection[str] = (),
 ) -> InstanceBatch:
     """Give the rows of a batch their keys, instances and attached fields.
 
@@ -51,12 +55,17 @@ def convert_tables(
             which is sent is an error.
         config: how a row becomes an instance; without a type it becomes an array.
         non_finite: ERROR fails a row whose instance has a NaN or an infinity.
+        inputs: the names of the inputs that columns fill; none if they are not known. A row that
+            lacks another column gets a null for it.
 
     Returns:
         The batch with `instances`, `keys` and `attached`, in columns if `rows` are; `columns`
         has the names of the sent columns. A failed row also has an instance, for the output: the
         row without the columns that are not sent.
     """
+    if inputs and batch.columns and not config.included_fields:
+        sent = sent_names(batch.columns, config)
+        batch = _with_nulls(batch, [name for name in sent if name not in inputs])
     if isinstance(batch.rows, ArrowRows):
         sent = sent_names(batch.columns or batch.rows.names, config)
         if _has(batch.rows.names, sent, config):
@@ -67,6 +76,23 @@ def convert_tables(
         if len(names) == 1 and _has(next(iter(names)), sent, config):
             return _convert_records(batch, names.pop(), sent, config)
     return _convert_rows(batch, config, non_finite)
+
+
+def _with_nulls(batch: InstanceBatch, names: Sequence[str]) -> InstanceBatch:
+    """Give the rows of a batch a null for each of these columns that they lack."""
+    if isinstance(batch.rows, ArrowRows):
+        table = batch.rows.table
+        lacking = [name for name in names if name not in batch.rows.names]
+        if not lacking:
+            return batch
+        columns = [*table.columns, *(pa.nulls(len(table)) for _ in lacking)]
+        table = pa.RecordBatch.from_arrays(columns, [*batch.rows.names, *lacking])
+        return dataclasses.replace(batch, rows=ArrowRows(table))
+    nulls = dict.fromkeys(names)
+    if all(nulls.keys() <= row.keys() for row in batch.rows if isinstance(row, dict)):
+        return batch
+    rows = [{**nulls, **row} if isinstance(row, dict) else row for row in batch.rows]
+    return dataclasses.replace(batch, rows=rows)
 
 
 def _has(names: Sequence[str], sent: Sequence[str], config: InstanceConfig) -> bool:

@@ -17,6 +17,7 @@ from apache_beam.typehints import typehints
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.files import is_local
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec import (
     BigQueryDestination,
@@ -33,6 +34,7 @@ __all__ = [
     "are_batches",
     "check_batches",
     "check_begin",
+    "check_directory",
     "check_row",
     "check_rows",
     "may_be_batches",
@@ -111,6 +113,23 @@ def as_destination(value: Any) -> Destination:
             f"found {quoted(value)}"
         )
     return value
+
+
+def check_directory(destination: Destination) -> None:
+    """Refuse a destination below a local file, where no directory can be made.
+
+    Raises:
+        InvalidArgument: the prefix, or a part of it, is an existing file.
+    """
+    if not isinstance(destination, GcsDestination) or not is_local(destination.output_uri_prefix):
+        return
+    path = destination.output_uri_prefix.rstrip("/")
+    while path:
+        if os.path.isfile(path):
+            raise InvalidArgument(
+                f"destination: {path} is an existing file, expected a directory or a new name"
+            )
+        path = os.path.dirname(path) if os.path.dirname(path) != path else ""
 
 
 def check_begin(value: Any, transform: str) -> None:

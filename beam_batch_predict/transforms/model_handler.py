@@ -23,6 +23,7 @@ from beam_batch_predict.runners.worker_cores import share_cores
 from beam_batch_predict.spec import DEFAULT_CALL_TIMEOUT_SECONDS, PredictSettings, SavedModel
 from beam_batch_predict.spec.checks import check_positive
 from beam_batch_predict.transforms.checks import as_batch, as_model
+from beam_batch_predict.transforms.lineage import descended, new_id
 from beam_batch_predict.transforms.row_values import batch_of_rows
 
 __all__ = ["NAMESPACE", "BatchModelHandler", "SavedModelHandler"]
@@ -50,9 +51,11 @@ class _Handler(ModelHandler[Any, Any, SharedCaller]):
         model: SavedModel,
         settings: PredictSettings,
         record_failure: Callable[[], AbstractContextManager[None]] = nullcontext,
+        transform: int | None = None,
         **batching: Any,
     ) -> None:
         super().__init__(**batching)
+        self._transform = transform
         self._model = model
         self._settings = settings
         self._record_failure = record_failure
@@ -78,7 +81,7 @@ class _Handler(ModelHandler[Any, Any, SharedCaller]):
         self._failed.inc(len(predicted.statuses))
         self._calls.inc(calls)
         self._model_millis.inc(round(seconds * 1000))
-        return predicted
+        return descended(predicted, self._transform)
 
     def get_num_bytes(self, batch: Sequence[Any]) -> int:
         """Return a constant, because Beam's default pickles every batch to measure it."""
@@ -120,7 +123,7 @@ class SavedModelHandler(_Handler):
     ) -> None:
         _check_batching(batching)
         settings = PredictSettings(call_timeout_seconds=call_timeout_seconds)
-        super().__init__(as_model(model), settings, **batching)
+        super().__init__(as_model(model), settings, transform=new_id(), **batching)
 
     def run_inference(
         self,
@@ -202,6 +205,7 @@ class BatchModelHandler(_Handler):
         model: the model.
         settings: the settings of its calls.
         record_failure: makes a context in which the model is loaded.
+        transform: the id of the transform; None in a job.
     """
 
     def run_inference(

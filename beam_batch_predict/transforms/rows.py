@@ -99,7 +99,7 @@ class BatchRows(beam.DoFn):
 
 
 class UnbatchRows(beam.DoFn):
-    """A DoFn that splits batches into records, on two outputs."""
+    """A DoFn that splits batches into records, on three outputs."""
 
     def process(self, element: Any, window: Any = beam.DoFn.WindowParam) -> Iterator[Any]:
         """Split one batch."""
@@ -110,6 +110,8 @@ class UnbatchRows(beam.DoFn):
         ):
             for row, record in records:
                 yield TaggedOutput(tag, _with_time(batch, row, record, window))
+        for failure in batch.source_failures:
+            yield TaggedOutput("unread", {"error": failure.to_json()})
 
 
 def _with_time(batch: InstanceBatch, row: int, record: dict[str, Any], window: Any) -> Any:
@@ -154,26 +156,29 @@ class BatchInstances(beam.PTransform):
 
 
 class Unbatch(beam.PTransform):
-    """Split batches into records, on two outputs: `predictions` and `errors`.
+    """Split batches into records, on three outputs: `predictions`, `errors` and `unread`.
 
     A record is that of an output file: `{"instance": …, "prediction": …}` or
     `{"instance": …, "error": {"code": …, "message": …}}`, with `"key"` in place of the
     instance if the rows were converted with a key field. If `BatchInstances` got keys beside the
     rows, an element is a tuple of the key and the record.
 
+    If `ReadInstances` cannot read a file, or a part of one, its rows are missing. `unread` then has
+    `{"error": {"code": …, "message": …}}`; the message begins with the URI.
+
     Raises:
         InvalidArgument: the input is not a PCollection of batches, or another transform is
-            applied to the two outputs at once.
+            applied to the outputs at once.
 
     Example:
         >>> UnbatchedRows._fields
-        ('predictions', 'errors')
+        ('predictions', 'errors', 'unread')
     """
 
     def expand(self, batches: PCollection[InstanceBatch]) -> UnbatchedRows:
         """Split each batch into its rows."""
         check_batches(batches, "Unbatch")
-        outputs = beam.ParDo(UnbatchRows()).with_outputs("predictions", "errors")
+        outputs = beam.ParDo(UnbatchRows()).with_outputs(*UnbatchedRows._fields)
         return UnbatchedRows(*(batches | "UnbatchRows" >> outputs))
 
 
@@ -183,10 +188,12 @@ class UnbatchedRows(NamedTuple):
     Attributes:
         predictions: the records of predicted rows.
         errors: the records of failed rows.
+        unread: the errors of files, and of parts of files, that could not be read.
     """
 
     predictions: PCollection[Any]
     errors: PCollection[Any]
+    unread: PCollection[Any]
 
     def __or__(self, transform: Any) -> Any:
         """Refuse a transform of one PCollection, which would get this tuple as an element.
@@ -197,6 +204,6 @@ class UnbatchedRows(NamedTuple):
         if isinstance(getattr(transform, "transform", transform), beam.Flatten):
             return NotImplemented  # `Flatten` accepts the tuple itself
         raise InvalidArgument(
-            "Unbatch gives two PCollections, and a transform was applied to both at once",
-            "apply it to .predictions, to .errors, or to each of them",
+            "Unbatch gives three PCollections, and a transform was applied to all at once",
+            "apply it to .predictions, .errors or .unread, or to each of them",
         )

@@ -44,7 +44,7 @@ class WriteParts(beam.DoFn):
         self._run = run
         self._output = output
         self._limit = limit
-        self._open: OrderedDict[int, PartWriter] = OrderedDict()
+        self._open: OrderedDict[tuple[tuple[int, ...], int], PartWriter] = OrderedDict()
         self._since = 0.0
         self._tally = Tally()
 
@@ -64,19 +64,19 @@ class WriteParts(beam.DoFn):
         """
         cancellation.check()
         batch = as_written(as_batch(element, "WriteResults"))
-        number = -1 if batch.chunk is None else batch.chunk
-        writer = self._open.pop(number, None)
-        if writer is not None and number >= 0 and writer.next_row != batch.first_row:
+        chunk = batch.lineage, -1 if batch.chunk is None else batch.chunk
+        writer = self._open.pop(chunk, None)
+        if writer is not None and batch.chunk is not None and writer.next_row != batch.first_row:
             yield self._commit(writer)
             writer = None
         if writer is None:
             directory = self._run.parts_directory
             writer = PartWriter(directory, batch, self._output, self._since)
             self._since = time.perf_counter()
-        self._open[number] = writer
+        self._open[chunk] = writer
         writer.write(batch)
         if batch.last:
-            part = self._commit(self._open.pop(number))
+            part = self._commit(self._open.pop(chunk))
             self._since = time.perf_counter()
             self._check_limit(part, begun)
             yield part

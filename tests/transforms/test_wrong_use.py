@@ -85,6 +85,22 @@ A_DESTINATION = (
 )
 
 ARGUMENTS = {
+    "a format for tables": (
+        lambda: bbp.WriteResults("bq://project", "csv"),
+        "predictions_format: tables of BigQuery have no format, found 'csv'",
+    ),
+    "a file for the destination": (
+        lambda: bbp.WriteResults(__file__),
+        f"destination: {__file__} is an existing file",
+    ),
+    "a directory in a file": (
+        lambda: bbp.BatchPredict(
+            bbp.BatchPredictSpec(
+                bbp.JsonLines("a"), MODEL, bbp.GcsDestination(pathlib.Path(__file__) / "out/")
+            )
+        ),
+        f"destination: {__file__} is an existing file",
+    ),
     "a model that is none": (lambda: bbp.Predict(None), A_MODEL + "None"),
     "a config for the model": (lambda: bbp.Predict(RAW), A_MODEL + r"InstanceConfig\("),
     "a class for the model": (lambda: bbp.Predict(bbp.SavedModel), A_MODEL + "SavedModel$"),
@@ -456,8 +472,8 @@ def predicted(p, model=MODEL):
 
 
 @pytest.mark.parametrize("then", [lambda: beam.Map(print), lambda: "Show" >> beam.Map(print)])
-def test_two_outputs_are_not_one_collection(then):
-    outputs = r"(?s)Unbatch gives two PCollections.*\.predictions.*\.errors"
+def test_three_outputs_are_not_one_collection(then):
+    outputs = r"(?s)Unbatch gives three PCollections.*\.predictions.*\.errors.*\.unread"
     with refused(outputs):
         _ = predicted(beam.Pipeline()) | bbp.Unbatch() | then()
     with refused(outputs):
@@ -466,11 +482,12 @@ def test_two_outputs_are_not_one_collection(then):
         _ = predicted(beam.Pipeline()) | bbp.Unbatch() | bbp.WriteResults("out")
 
 
-def test_the_two_outputs_can_be_flattened_and_unpacked(pipeline, tiny_model):
+def test_the_outputs_can_be_flattened_and_unpacked(pipeline, tiny_model):
     with pipeline() as p:
         rows = p | beam.Create([1.0, "a"]) | bbp.BatchInstances() | bbp.Predict(tiny_model)
         results = rows | bbp.Unbatch()
-        predictions, errors = results
+        predictions, errors, unread = results
         assert (predictions, errors) == (results.predictions, results.errors)
-        records = results | "Both" >> beam.Flatten() | beam.Map(lambda record: record["instance"])
+        assert unread == results.unread
+        records = results | "All" >> beam.Flatten() | beam.Map(lambda record: record["instance"])
         assert_that(records, equal_to([1.0, "a"]))

@@ -64,6 +64,7 @@ class Part(NamedTuple):
         error_sections: the same for the file of errors.
         error_groups: the rows that failed, by cause.
         locations: the locations of its first and last row in the input; empty without rows.
+        lineage: the `lineage` of its batches.
     """
 
     chunk: int
@@ -80,18 +81,22 @@ class Part(NamedTuple):
     error_sections: tuple[Section, ...] = ()
     error_groups: tuple[ErrorGroup, ...] = ()
     locations: tuple[str, ...] = ()
+    lineage: tuple[int, ...] = ()
 
 
-def part_name(chunk: int, first_row: int, next_row: int) -> str:
-    """Return the beginning of the names of a part's files, made from its rows only.
+def part_name(chunk: int, first_row: int, next_row: int, lineage: tuple[int, ...] = ()) -> str:
+    """Return the beginning of the names of a part's files, made from its rows and lineage only.
 
     The name has both ends, because another attempt may get more or fewer rows of the chunk.
 
     Example:
         >>> part_name(7, 0, 150)
         'chunk-000007-rows-0-150'
+        >>> part_name(7, 0, 150, (1, 3))
+        'chunk-000007-rows-0-150-of-1-3'
     """
-    return f"chunk-{chunk:06d}-rows-{first_row}-{next_row}"
+    of = "".join(f"-{transform}" for transform in lineage)
+    return f"chunk-{chunk:06d}-rows-{first_row}-{next_row}{of and f'-of{of}'}"
 
 
 class PartWriter:
@@ -117,6 +122,7 @@ class PartWriter:
         self._chunk = -1 if first.chunk is None else first.chunk
         self._chunks = first.chunks
         self._first_row = first.first_row
+        self._lineage = first.lineage
         self._last = False
         self._failed = 0
         self._source_failures: list[Status] = []
@@ -147,7 +153,7 @@ class PartWriter:
     def commit(self) -> Part:
         """Make the part visible."""
         rows = self.next_row - self._first_row
-        name = part_name(self._chunk, self._first_row, self.next_row)
+        name = part_name(self._chunk, self._first_row, self.next_row, self._lineage)
         if self._chunk < 0:
             name = f"rows-{uuid.uuid4().hex}"
         uri = files.join(self._directory, name)
@@ -166,6 +172,7 @@ class PartWriter:
             error_sections=tuple(self._errors.sections),
             error_groups=self._error_groups.groups(),
             locations=self._locations,
+            lineage=self._lineage,
         )
 
     def abandon(self) -> None:
