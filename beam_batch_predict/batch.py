@@ -139,6 +139,7 @@ class InstanceBatch:
         keys: the key of each row; None for a row without one.
         keyed_by_user: whether the pipeline gave the keys together with the rows; otherwise they
             come from a field.
+        keyed_by_location: whether the keys are the locations of the rows, which are unique.
         attached: the excluded fields of each row that the output carries: a list, or
             `ArrowRows`.
         statuses: why a row failed, by position; `location` has its location.
@@ -171,6 +172,7 @@ class InstanceBatch:
     texts: Sequence[bytes] | None = None
     keys: Sequence[Any] | None = None
     keyed_by_user: bool = False
+    keyed_by_location: bool = False
     attached: Sequence[Mapping[str, Any]] | None = None
     statuses: Mapping[int, Status] = dataclasses.field(default_factory=dict)
     predictions: tuple[Predictions, ...] = ()

@@ -31,7 +31,7 @@ from beam_batch_predict.cli.logs import (
 )
 from beam_batch_predict.cli.models import add_models_parser, run_models
 from beam_batch_predict.cli.options import DRY_RUN, OPTIONS, add_options, run_options
-from beam_batch_predict.cli.summary import summary
+from beam_batch_predict.cli.summary import keys_summary, summary
 from beam_batch_predict.commands.dry_run import show_run
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
 from beam_batch_predict.jobs import Job, read_job
@@ -197,7 +197,8 @@ def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) 
     with _result_on_stdout() as result:
         finished = _run(arguments, beam_flags)
         result.write(finished.job.rstrip() + b"\n")
-    print("\n".join((summary(finished.job), *finished.causes)), file=sys.stderr)
+    lines = (summary(finished.job), *keys_summary(finished.keys), *finished.causes)
+    print("\n".join(lines), file=sys.stderr)
     stopped = None if finished.state is RunState.SUCCEEDED else cancellation.exit_code()
     return stopped or int(finished.failed)
 

@@ -61,7 +61,8 @@ def convert(
     else:
         converted = converter(batch, field_rules, non_finite)
     if config.location_as_key:
-        converted = dataclasses.replace(converted, keys=location_keys(batch))
+        keys = location_keys(batch)
+        converted = dataclasses.replace(converted, keys=keys, keyed_by_location=True)
     return converted
 
 

@@ -24,9 +24,9 @@ from beam_batch_predict.encoding.csv_text import (
     separator_of,
     with_commas,
 )
-from beam_batch_predict.instances.csv_cells import key_texts, parse_cells
+from beam_batch_predict.instances.csv_cells import exact_rows, key_texts, parse_cells
 from beam_batch_predict.instances.csv_repeats import Repeats, repeats_of
-from beam_batch_predict.instances.csv_tables import json_table, read_table
+from beam_batch_predict.instances.csv_tables import JsonTable, json_table, read_table
 from beam_batch_predict.instances.fields import (
     Instance,
     RowError,
@@ -110,21 +110,41 @@ def _convert_together(
     if keys and None in keys:
         return None
     names = tuple(batch.columns[at] for at in layout.sent)
-    sent: list[Any] = table.rows(layout.sent)
-    if config.instance_type == "object":
-        sent = [dict(zip(names, row, strict=True)) for row in sent]
+    sent = _shaped(table.rows(layout.sent), names, config)
+    shows_rows = names == batch.columns and config.instance_type != "object"
+    texts = table.texts(rows, non_finite) if shows_rows else None
+    shown = table
+    if keys is None and not (shows_rows and isinstance(table, JsonTable)):
+        values = table.rows(range(width))
+        exact = exact_rows(rows, values)
+        if exact is not values:
+            shown = JsonTable(list(exact))
+            texts = [
+                text or json_text.dumps(instance, non_finite)
+                for text, instance in zip(
+                    _texts_of_json(rows, width) if shows_rows else [None] * len(rows),
+                    _shaped(shown.rows(layout.sent), names, config),
+                    strict=True,
+                )
+            ]
     attached = None
     if fields := config.attached_fields:
-        attached = [dict(zip(fields, row, strict=True)) for row in table.rows(layout.attached)]
-    shows_rows = names == batch.columns and config.instance_type != "object"
+        attached = [dict(zip(fields, row, strict=True)) for row in shown.rows(layout.attached)]
     return dataclasses.replace(
-        batch,
-        instances=sent,
-        keys=keys,
-        attached=attached,
-        texts=table.texts(rows, non_finite) if shows_rows else None,
-        columns=names,
+        batch, instances=sent, keys=keys, attached=attached, texts=texts, columns=names
     )
+
+
+def _shaped(rows: list[Any], names: Sequence[str], config: InstanceConfig) -> list[Any]:
+    """Return rows as instances."""
+    if config.instance_type != "object":
+        return rows
+    return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _texts_of_json(rows: Sequence[bytes], width: int) -> list[bytes | None]:
+    """Return the texts of the rows that are JSON in brackets, and None for the others."""
+    return [b"[%b]" % row if json_table([row], width) else None for row in rows]
 
 
 def _with_commas(batch: InstanceBatch) -> Sequence[bytes] | None:
@@ -175,18 +195,24 @@ def _convert_row(
     if key is not None:
         named[batch.columns[key]] = key_texts([with_comma], [values[key]], key)[0]
     in_errors = NonFinite.STRING if non_finite is NonFinite.ERROR else non_finite
+    (exact,) = exact_rows([with_comma], [values])
+    shown = dict(zip(batch.columns, exact, strict=True))
+    if key is not None:
+        shown[batch.columns[key]] = named[batch.columns[key]]
     try:
-        text_key, fields, attached = make_instance(named, config)
+        text_key, shown_fields, attached = make_instance(shown, config)
     except RowError as error:
-        failed = Instance(error.key, shape(named), error.attached)
+        failed = Instance(error.key, shape(shown), error.attached)
         return failed, json_text.dumps(failed.value, in_errors), error.status
+    fields = make_instance(named, config).value
     instance = Instance(text_key, shape(fields), attached)
     if alone and shape is _array and list(fields) == list(named):
         return instance, b"[%b]" % with_comma, None
     try:
-        return instance, json_text.dumps(instance.value, non_finite), None
+        return instance, json_text.dumps(shape(shown_fields), non_finite), None
     except json_text.NonFiniteValue as error:
-        return instance, json_text.dumps(instance.value, in_errors), RowError(str(error)).status
+        text = json_text.dumps(shape(shown_fields), in_errors)
+        return instance, text, RowError(str(error)).status
 
 
 def _position(columns: Sequence[str], name: str | None) -> int | None:

@@ -22,7 +22,7 @@ from beam_batch_predict.encoding import json_text
 from beam_batch_predict.instances.csv_cells import are_text, column_values
 from beam_batch_predict.spec import NonFinite
 
-__all__ = ["json_table", "read_table"]
+__all__ = ["JsonTable", "json_table", "read_table"]
 
 _OF_NUMBERS = b"0123456789+-.eE,"
 _STARTS_OF_JSON = frozenset(b'"-0123456789 \t\r\n')

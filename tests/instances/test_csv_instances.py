@@ -447,7 +447,7 @@ def test_the_output_shows_the_own_text_of_plain_rows():
         [None, 1.5],
     ]
     assert lines_of(batch)[0].startswith(b'{"instance": [1.50, 2e3],')
-    assert lines_of(batch)[2].startswith(b'{"instance": ["x",1.5],')
+    assert lines_of(batch)[2].startswith(b'{"instance": ["x",1.50],')
 
 
 IDS = b'"k1",1,2'
