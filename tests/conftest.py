@@ -17,7 +17,7 @@ from beam_batch_predict.spec import RunOptions
 from beam_batch_predict.transforms import write_dofns
 
 # On a busy machine, any example may miss a deadline; pytest's `timeout` limits the tests. Each run
-# tries the same examples, so that a change passes or fails for its own sake. `make fuzz` varies them.
+# tries the same examples: a change passes or fails for its own sake. `make fuzz` varies them.
 hypothesis.settings.register_profile("tests", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("tests")
 
