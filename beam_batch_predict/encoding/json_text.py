@@ -175,8 +175,13 @@ def _exact_value(text: bytes, value: Any) -> Any:
 
 
 def _with_exact_numbers(value: Any, exact: Any) -> Any:
-    """Replace numbers of a value by those of its text, which may have names for NaN."""
+    """Replace numbers of a value by those of its text, which may have names for NaN.
+
+    A cell of CSV like 007 is a number, but a string in the text.
+    """
     if type(exact) is ExactNumber:
+        return exact
+    if type(exact) is str and type(value) in (int, float) and math.isfinite(value):
         return exact
     if type(value) is dict:
         return {name: _with_exact_numbers(item, exact[name]) for name, item in value.items()}

@@ -6,7 +6,7 @@
 | boolean, integers, strings, enums | the same |
 | float of 64 bits | the same |
 | float of 16 or 32 bits | the shortest number that reads back to the same float: 0.1 |
-| decimal (NUMERIC) | a float |
+| decimal (NUMERIC) | a float; in the output, a number with all digits |
 | bytes | `{"b64": "…"}` |
 | timestamp, an instant | a string in UTC: "2019-01-01 23:59:59.999999+00:00" |
 | timestamp without time zone (DATETIME) | a string: "2019-01-01T00:00:00" |

@@ -254,7 +254,8 @@ def _columns(values: Sequence[dict[str, Any]], config: InstanceConfig) -> Instan
     keys = None
     if config.key_field:
         keys = [value.pop(config.key_field) for value in values]
-        if not set(map(type, keys)) <= {str, int} or 0 in keys:  # 0 may be -0
+        types = set(map(type, keys))
+        if not types <= {str, int} or (int in types and 0 in keys):  # 0 may be -0
             return None
     attached = None
     if names := config.attached_fields:

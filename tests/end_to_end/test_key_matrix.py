@@ -4,6 +4,7 @@ import csv
 import datetime
 import io
 import json
+import pickle
 from decimal import Decimal
 
 import fastavro
@@ -15,6 +16,7 @@ import pytest
 import beam_batch_predict as bbp
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.exact_number import ExactNumber
 from beam_batch_predict.encoding.tf_examples import example_class
 from beam_batch_predict.encoding.tf_record import HEAD, TAIL
 from beam_batch_predict.instances.convert import convert
@@ -282,11 +284,11 @@ def test_echoes_and_excluded_fields_have_the_numbers_of_the_line(
 @pytest.mark.parametrize("name", ["jsonl", "csv"])
 def test_cells_are_shown_with_their_own_texts(name, run_transforms, tiny_model, tmp_path):
     path = tmp_path / "in"
-    path.write_text("note,x\n1.10,1.50\n007,2\n+5,12E5\nabc,-0\n")
+    path.write_text("note,x\n1.10,1.50\n007,007\n+5,12E5\nabc,-0\n")
     directory = run_transforms(bbp.Csv(str(path)), name, tiny_model, excluded_fields=["note"])
     (file,) = directory.glob("predictions_*")
     lines = file.read_text().splitlines()[-4:]
-    cells = [("1.10", "1.50"), ('"007"', "2"), ('"+5"', "12E5"), ('"abc"', "-0")]
+    cells = [("1.10", "1.50"), ('"007"', '"007"'), ('"+5"', "12E5"), ('"abc"', "-0")]
     for line, (note, x) in zip(lines, cells, strict=True):
         head = f'{{"instance": [{x}], "note": {note}, "pred' if name == "jsonl" else f"{x},{note},"
         assert line.startswith(head)
@@ -303,3 +305,16 @@ def test_a_number_that_no_float_holds_is_a_key_and_an_excluded_field_but_not_an_
     excluded = convert(InstanceBatch(rows), bbp.InstanceConfig(excluded_fields=["id", "note"]))
     assert sorted(excluded.statuses) == [1]
     assert str(excluded.attached[0]) == "{'id': 1e400, 'note': [1e999]}"
+
+
+def test_bytes_are_keys_in_lines():
+    batch = convert(InstanceBatch([b'{"id": {"b64": "/w=="}}']), bbp.InstanceConfig(key_field="id"))
+    assert batch.keys == [{"b64": "/w=="}]
+    assert not batch.statuses
+
+
+def test_keys_survive_a_worker():
+    for keys in (batch_of(TYPED["decimal"][0]).keys, [ExactNumber("1.10")]):
+        copied = pickle.loads(pickle.dumps(keys))
+        assert list(map(str, copied)) == list(map(str, keys))
+        assert str(copied[0]) == "1.10"

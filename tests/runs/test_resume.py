@@ -84,7 +84,9 @@ def test_a_resumed_run_publishes_what_an_undisturbed_one_does(form, run, break_o
     assert verify(str(left)).wrong == ()
 
 
-@pytest.mark.parametrize("flags", [[], ["--direct_num_workers=2"]])
+@pytest.mark.parametrize(
+    "flags", [[], pytest.param(["--direct_num_workers=2"], marks=pytest.mark.slow)]
+)
 def test_keys_that_occur_more_than_once_are_counted_over_all_attempts(
     flags, run, break_off, tmp_path, monkeypatch
 ):

@@ -67,8 +67,12 @@ def of_values(values: Sequence[Any], nulls: bool = False) -> Typed:
     return Typed(of, finite(array) if nulls else array)
 
 
-def of_keys(keys: Sequence[Any]) -> Typed:
+def of_keys(keys: Sequence[Any], nulls: bool = False) -> Typed:
     """Convert keys to an array of a type that keeps them apart, and keeps all of their digits.
+
+    Args:
+        keys: the keys.
+        nulls: whether NaN and infinities become null.
 
     Example:
         >>> of_keys([1, 2.0]).array.to_pylist(), of_keys([1.5, 2.0]).array.to_pylist()
@@ -76,9 +80,9 @@ def of_keys(keys: Sequence[Any]) -> Typed:
     """
     kinds = set(map(type, keys)) - {type(None)}
     if ExactNumber in kinds or {int, float} <= kinds:
-        return Typed(STRING, key_texts(keys))
-    typed = of_values(keys)
-    return Typed(STRING, key_texts(keys)) if typed.type == STRING else typed
+        return Typed(STRING, key_texts(keys, nulls))
+    typed = of_values(keys, nulls)
+    return Typed(STRING, key_texts(keys, nulls)) if typed.type == STRING else typed
 
 
 def _inferred(values: Sequence[Any]) -> Typed:

@@ -166,7 +166,7 @@ def _typed_identity(identity: InstanceColumns, nulls: bool) -> dict[Column, Type
     return {
         column: of_arrow(values, nulls)
         if isinstance(values, pa.Array)
-        else of_keys(values)
+        else of_keys(values, nulls)
         if column.role == KEY
         else of_values(values, nulls)
         for column, values in identity.items()

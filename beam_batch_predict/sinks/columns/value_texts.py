@@ -50,19 +50,25 @@ def text_of(value: Any, nulls: bool = False) -> str | None:
         return fallback_text(value).encode("utf-8", "backslashreplace").decode()
 
 
-def key_text(key: Any) -> str | None:
+def key_text(key: Any, nulls: bool = False) -> str | None:
     """Return the text of a key, in which numbers are as JSON Lines have them.
+
+    Args:
+        key: the key.
+        nulls: whether NaN and infinities are null.
 
     Example:
         >>> key_text("a"), key_text(2.0), key_text(2)
         ('a', '2.0', '2')
     """
-    return dumps(key).decode() if type(key) in (float, ExactNumber) else text_of(key)
+    if type(key) is ExactNumber or (type(key) is float and math.isfinite(key)):
+        return dumps(key).decode()
+    return text_of(key, nulls)
 
 
-def key_texts(keys: Sequence[Any]) -> pa.Array:
+def key_texts(keys: Sequence[Any], nulls: bool = False) -> pa.Array:
     """Return the texts of a column of keys."""
-    return pa.array(list(map(key_text, keys)), pa.string())
+    return pa.array([key_text(key, nulls) for key in keys], pa.string())
 
 
 def texts(values: Sequence[Any], nulls: bool = False) -> pa.Array:
