@@ -37,6 +37,7 @@ class Span(NamedTuple):
             the start of the file, the rows are those that begin in these bytes.
         size: the size of the file when the plan was made; -1 if it is not known.
         modified: the time of its last modification when the plan was made, in seconds since 1970.
+        is_gzip: whether the file is opened decompressed, see `files.File`.
 
     Example:
         >>> Span("in.jsonl", 0, 7).stop
@@ -48,6 +49,7 @@ class Span(NamedTuple):
     stop: int | None = None
     size: int = -1
     modified: float = 0.0
+    is_gzip: bool = False
 
 
 class TableStream(NamedTuple):
@@ -121,13 +123,17 @@ class InstanceBatch:
             a columnar one. A row that the source could not read is a `Status`.
         chunk: the number of their chunk; None outside a plan (`BatchInstances`).
         chunks: the number of chunks in the plan.
+        lineage: the ids of the transforms that read, converted and predicted the rows; empty in a
+            job. Batches of one lineage and chunk plan that have the same rows are attempts at the
+            same work.
         first_row: the number of the batch's first row in the chunk.
         last: whether this is the chunk's last batch. A chunk without rows has one
             batch without rows.
         origins: (position of the first row in the batch, URI), one for each file.
         offsets: the offset of each row in its file, in `unit`s, or a text that follows the unit.
         unit: the unit of `offsets`: "byte" or "row".
-        format: the service's name of the rows' format.
+        format: the service's name of the rows' format; "rows" for values of a pipeline that
+            `ConvertInstances` takes.
         columns: the names of the columns of rows that are arrays, if they have names.
         delimiter: what separates the cells of CSV rows.
         instances: the instances sent to the model, row by row: a list, or `ArrowRows`.
@@ -142,6 +148,7 @@ class InstanceBatch:
         keyed_by_location: whether the keys are the locations of the rows, which are unique.
         attached: the excluded fields of each row that the output carries: a list, or
             `ArrowRows`.
+        timestamps: the time of each row of a pipeline of rows, in microseconds since 1970.
         statuses: why a row failed, by position; `location` has its location.
         predictions: the predictions, in groups of rows of one shape.
         outputs: the outputs of the model's signature, sorted by name.
@@ -158,6 +165,7 @@ class InstanceBatch:
     rows: Sequence[Any]
     chunk: int | None = None
     chunks: int = 0
+    lineage: tuple[int, ...] = ()
     first_row: int = 0
     last: bool = False
     origins: tuple[tuple[int, str], ...] = ()
@@ -174,6 +182,7 @@ class InstanceBatch:
     keyed_by_user: bool = False
     keyed_by_location: bool = False
     attached: Sequence[Mapping[str, Any]] | None = None
+    timestamps: Sequence[int] | None = None
     statuses: Mapping[int, Status] = dataclasses.field(default_factory=dict)
     predictions: tuple[Predictions, ...] = ()
     outputs: tuple[TensorInfo, ...] = ()

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable
 __all__ = [
     "LONGEST_SHOWN",
     "Location",
+    "counted",
     "did_you_mean",
+    "for_terminal",
     "generalized",
     "nearest",
     "printable",
@@ -23,6 +25,9 @@ __all__ = [
 
 LONGEST_SHOWN = 100
 """Characters of a value or a key that messages show."""
+
+_MOST_BITS = 10_000
+"""The size of integers that messages show."""
 
 _LEAST_LIKENESS = 0.65
 """The minimum similarity of a suggestion, from 0 to 1, as measured by difflib."""
@@ -52,6 +57,7 @@ _SECRET = re.compile(
 _QUOTED = r'"(?:[^"\\]|\\.)*(?:"|\Z)' + r"|(?<!\w)'(?:[^'\\]|\\.)*'(?!\w)|`[^`]*`"
 # A digit inside a word, as in float32 and UTF-8, belongs to the word.
 _NUMBER = r"(?<![\w.-])[-+]?(?:\d(?:[\w.,:/+-]*\w)?|(?:nan|inf|infinity)\b)"
+_EMPTY = ('""', "''")
 _VARYING = re.compile(
     rf"(?P<quoted>(?:{_QUOTED})(?:, (?:{_QUOTED}))*)|{_NUMBER}(?:,? {_NUMBER})*",
     re.DOTALL | re.IGNORECASE,
@@ -65,8 +71,16 @@ def generalized(text: str) -> str:
     Example:
         >>> generalized("Incompatible shapes: [2] vs. [3, 4] in node 'Add'")
         'Incompatible shapes: [N] vs. [N] in node "…"'
+        >>> generalized('expected a number, found ""')
+        'expected a number, found ""'
     """
-    return _VARYING.sub(lambda match: '"…"' if match["quoted"] else "N", text)
+    return _VARYING.sub(_without_variation, text)
+
+
+def _without_variation(match: re.Match[str]) -> str:
+    if not match["quoted"]:
+        return "N"
+    return match[0] if match[0] in _EMPTY else '"…"'
 
 
 def redacted(text: str) -> str:
@@ -99,6 +113,37 @@ def printable(text: str) -> str:
         char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
         for char in text
     )
+
+
+def for_terminal(text: str) -> str:
+    r"""Replace control characters of a text of several lines by escapes.
+
+    Terminals execute such characters, and those for the direction of writing show a text as
+    another one. Line breaks and tabs stay.
+
+    Example:
+        >>> for_terminal("a\x9b31m\n\tb\u202e")
+        'a\\x9b31m\n\tb\\u202e'
+    """
+    if text.isprintable():
+        return text
+    return "\n".join("\t".join(map(printable, line.split("\t"))) for line in text.split("\n"))
+
+
+def counted(number: float | str, noun: str, plural: str = "") -> str:
+    """Return a number with its noun.
+
+    Args:
+        number: the number, or its text.
+        noun: the noun in the singular.
+        plural: the noun in the plural; by default with an s.
+
+    Example:
+        >>> counted(1, "row"), counted(0, "row"), counted("2", "entry", "entries")
+        ('1 row', '0 rows', '2 entries')
+    """
+    shown = f"{number:g}" if isinstance(number, float) else str(number)
+    return f"{shown} {noun if shown == '1' else plural or f'{noun}s'}"
 
 
 def shortened(text: str, length: int) -> str:
@@ -145,6 +190,8 @@ def quoted(value: object) -> str:
         return value.__name__
     if type(value).__repr__ is object.__repr__:  # which is an address in memory
         return f"an object of type {type(value).__name__}"
+    if isinstance(value, int) and value.bit_length() > _MOST_BITS:  # which Python does not write
+        return f"an integer of {value.bit_length()} bits"
     return shortened(repr(value), LONGEST_SHOWN)
 
 

@@ -59,6 +59,8 @@ class Status:
         message: what was expected, and what was found.
         cause: the message without the parts that differ from row to row; by default the message.
             Failed rows are counted by it. Comparisons ignore it.
+        uri: the file or table that the status is about, if it is about one; rows have their
+            location in their batch. Comparisons ignore it.
 
     Example:
         >>> status = Status(Code.INVALID_ARGUMENT, "expected 2 cells, found 7", "expected 2 cells")
@@ -69,14 +71,15 @@ class Status:
     code: Code
     message: str
     cause: str = dataclasses.field(default="", compare=False, repr=False)
+    uri: str = dataclasses.field(default="", compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if not self.cause:
             object.__setattr__(self, "cause", self.message)
 
-    def __reduce__(self) -> tuple[type[Status], tuple[Code, str, str]]:
+    def __reduce__(self) -> tuple[type[Status], tuple[Code, str, str, str]]:
         # Faster than the default for slots: a batch can have as many statuses as rows.
-        return Status, (self.code, self.message, self.cause)
+        return Status, (self.code, self.message, self.cause, self.uri)
 
     def to_json(self) -> dict[str, int | str]:
         """Return the JSON form of the status: `{"code": …, "message": …}`."""

@@ -12,18 +12,23 @@ import argparse
 import contextlib
 import logging
 import os
-import pathlib
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from beam_batch_predict import __version__, cancellation
 from beam_batch_predict.cli import gcloud_flags
 from beam_batch_predict.cli.arguments import flags_of, separate
 from beam_batch_predict.cli.gcloud_job import job_of
+from beam_batch_predict.cli.job_file import read_job_file
 from beam_batch_predict.cli.job_flags import FIELDS
-from beam_batch_predict.cli.job_from_flags import check_one_way, given_fields, job_from_fields
+from beam_batch_predict.cli.job_from_flags import (
+    check_one_way,
+    given_fields,
+    job_from_fields,
+    note_by_flag,
+)
 from beam_batch_predict.cli.logs import (
     keep_log_record,
     log_thread_exception,
@@ -32,16 +37,19 @@ from beam_batch_predict.cli.logs import (
 from beam_batch_predict.cli.models import add_models_parser, run_models
 from beam_batch_predict.cli.options import DRY_RUN, OPTIONS, add_options, run_options
 from beam_batch_predict.cli.summary import keys_summary, summary
+from beam_batch_predict.cli.terminal import escaping_output, write_result
 from beam_batch_predict.commands.dry_run import show_run
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
-from beam_batch_predict.jobs import Job, read_job
-from beam_batch_predict.messages import redacted
+from beam_batch_predict.jobs import Job
+from beam_batch_predict.messages import counted, printable, redacted
 from beam_batch_predict.spec import RunState
 
 if TYPE_CHECKING:
     from beam_batch_predict.commands.run import Finished
 
 __all__ = ["main"]
+
+_NOTE = "note: "
 
 _COMMANDS = ("run", "submit", "verify", "models")
 
@@ -62,18 +70,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code.
     """
-    logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
-    try:
-        return _main(sys.argv[1:] if argv is None else argv)
-    except InvalidArgument as error:
-        print(f"error: {redacted(str(error))}", file=sys.stderr)
-        return 2
-    except BatchPredictError as error:
-        print(f"error: {redacted(str(error))}", file=sys.stderr)
-        return 1
+    with escaping_output():
+        logging.basicConfig(format="%(levelname)s: %(message)s", stream=sys.stderr)
+        try:
+            return _main(sys.argv[1:] if argv is None else argv)
+        except InvalidArgument as error:
+            _show(f"error: {error}")
+            return 2
+        except BatchPredictError as error:
+            _show(f"error: {error}")
+            return 1
 
 
 def _main(argv: Sequence[str]) -> int:
+    silence_known_warnings()
     parser = _parser()
     given = gcloud_flags.without_words_of_gcloud(argv)
     if given and given[0].startswith("-") and given[0] not in ("-h", "--help", "--version"):
@@ -91,7 +101,6 @@ def _main(argv: Sequence[str]) -> int:
         raise InvalidArgument(f"unknown argument {found.words[1]}", _COMMANDS_OF_JOBS[command])
     arguments = parser.parse_args([command, *found.ours])
     if command == "models":
-        silence_known_warnings()
         return run_models(arguments)
     if command == "verify":
         return _verify(arguments.directory)
@@ -170,52 +179,68 @@ def _verify(directory: str) -> int:
 
     found = verify(directory)
     for wrong in found.wrong:
-        print(f"{directory}: {wrong}", file=sys.stderr)
+        _show(printable(f"{directory}: {wrong}"))
     if found.wrong:
         return 1
-    print(
-        f"{directory}: {found.files} files, {found.rows} rows, {found.bytes} bytes, "
-        "complete and unchanged"
+    counts = (
+        counted(found.files, "file"),
+        counted(found.rows, "row"),
+        counted(found.bytes, "byte"),
     )
+    print(printable(f"{directory}: {', '.join(counts)}, complete and unchanged"))
     for table in found.tables:
-        print(f"not checked: {table}", file=sys.stderr)
+        _show(printable(f"not checked: {table}"))
     return 0
 
 
 def _show_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
     """Print the job and the options of its runner."""
-    silence_known_warnings()
     job, notes = _unresolved_job(arguments, beam_flags)
     shown = show_run(job, run_options(arguments), _checked(arguments.command, beam_flags))
+    show = _shower(arguments)
     for line in (*(f"note: {note}" for note in notes), *shown.lines):
-        _show(line)
-    sys.stdout.write(shown.job.decode())
+        show(line)
+    with _result_on_stdout() as result:
+        write_result(shown.job, result)
     return 0
 
 
 def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> int:
     with _result_on_stdout() as result:
         finished = _run(arguments, beam_flags)
-        result.write(finished.job.rstrip() + b"\n")
-    lines = (summary(finished.job), *keys_summary(finished.keys), *finished.causes)
-    print("\n".join(lines), file=sys.stderr)
+        write_result(finished.job, result)
+    _show("\n".join((summary(finished.job), *keys_summary(finished.keys), *finished.causes)))
     stopped = None if finished.state is RunState.SUCCEEDED else cancellation.exit_code()
     return stopped or int(finished.failed)
 
 
 def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
-    silence_known_warnings()
     job, notes = _job(arguments, beam_flags)
     # Importing Beam takes seconds: --help and errors in job files must not wait for it.
     beam_flags = _checked(arguments.command, beam_flags)
+    show = _shower(arguments)
     for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+        show(f"note: {note}")
     from beam_batch_predict.commands.run import run_job
 
     for handler in logging.getLogger().handlers:
         handler.addFilter(keep_log_record)
     threading.excepthook = log_thread_exception
-    return run_job(job, run_options(arguments), beam_flags, show=_show)
+    return run_job(job, run_options(arguments), beam_flags, show=show)
+
+
+def _shower(arguments: argparse.Namespace) -> Callable[[str], None]:
+    """Return a function that shows a line about the job; notes have the names of given flags."""
+    given = given_fields(arguments) if arguments.command == "run" else {}
+
+    def show(line: str) -> None:
+        is_note, note = line.startswith(_NOTE), line.removeprefix(_NOTE)
+        if is_note and (shown := note_by_flag(note, given)):
+            _show(printable(f"{_NOTE}{shown}"))
+        elif not is_note:
+            _show(line)
+
+    return show
 
 
 def _show(line: str) -> None:
@@ -242,7 +267,7 @@ def _job_to_run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Job
     fields = given_fields(arguments)
     try:
         check_one_way(arguments.job, fields)
-        return job_from_fields(fields) if fields else _read_job_file(arguments.job)
+        return job_from_fields(fields) if fields else read_job_file(arguments.job)
     except InvalidArgument:
         if not arguments.job:  # a misspelt flag of a field is a missing field
             _checked(arguments.command, beam_flags)
@@ -262,21 +287,6 @@ def _checked(command: str, beam_flags: Sequence[str]) -> list[str]:
     flags = in_beams_spelling(beam_flags)
     flags_given(flags, known=flags_of(command))
     return flags
-
-
-def _read_job_file(uri: str) -> Job:
-    try:
-        if "://" not in uri:
-            text = pathlib.Path(uri).read_bytes()
-        else:
-            from beam_batch_predict import files
-
-            with files.open_file(uri) as file:
-                text = file.read()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InvalidArgument(f"the job file {uri} cannot be read: {reason}") from error
-    return read_job(text, where=uri)
 
 
 @contextlib.contextmanager

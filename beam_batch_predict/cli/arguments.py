@@ -46,6 +46,9 @@ class Separated(NamedTuple):
 
 _VERSION = "write beam-batch-predict --version, without a command"
 
+_NOT_BOOLEANS = ("yes", "no", "on", "off", "y", "n", "t", "f", "1", "0")
+"""Words for booleans in other programs. A job file of such a name is written ./no."""
+
 _WITH_BEAM_FLAGS = ("run", "submit")
 
 
@@ -114,6 +117,8 @@ beam_flags=['--region=x'])
             if word is not None and _is_value(word, takes):
                 sign, value = "=", waiting.popleft()
             elif not sign and takes is Takes.BOOLEAN:
+                if word is not None and word.lower() in _NOT_BOOLEANS:
+                    raise InvalidArgument(f"{name}: expected true or false, found {quoted(word)}")
                 sign, value = "=", "true"
             found.ours.append(f"{flag}{sign}{value}")
         elif name == "--version":

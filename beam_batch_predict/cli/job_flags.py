@@ -250,8 +250,8 @@ FIELDS = (
     JobField(
         "kms_key_name",
         path="encryptionSpec.kmsKeyName",
-        help="The Cloud KMS key of the BigQuery tables that the job creates, and of the state "
-        "that Dataflow keeps. Files have the default key of their bucket.",
+        help="The Cloud KMS key of the files in Cloud Storage and of the BigQuery tables that the "
+        "job creates, and of the state that Dataflow keeps.",
         metavar="KEY",
         group=OUTPUT,
         label="Encryption key",

@@ -16,7 +16,7 @@ from beam_batch_predict.cli.job_flags import DISPLAY_NAME, FIELDS
 from beam_batch_predict.errors import InvalidArgument, InvalidJob, Violation
 from beam_batch_predict.jobs import Job, read_job
 
-__all__ = ["check_one_way", "given_fields", "job_from_fields"]
+__all__ = ["check_one_way", "given_fields", "job_from_fields", "note_by_flag"]
 
 WHERE = "the job given by flags"
 """The name of the job in messages."""
@@ -67,6 +67,28 @@ job.json, and by --key_field
             "give a job file (in templates: --job), or the fields of a job: at least "
             f"--instances_format; {needed}",
         )
+
+
+def note_by_flag(note: str, given: Mapping[str, str]) -> str:
+    """Return a note on a field of a job with the flags that have set it.
+
+    Args:
+        note: the path of a field, a colon, and a text; other notes stay as they are.
+        given: the given fields of the job; empty if the job is a file.
+
+    Returns:
+        The note; empty if it compares the field with the service, which knows no flags.
+
+    Example:
+        >>> note_by_flag("dedicatedResources: used on Dataflow.", {"machine_type": "n1"})
+        '--machine_type: used on Dataflow.'
+    """
+    path, _, text = note.partition(": ")
+    fields = [(name, _BY_NAME[name].path) for name in given]
+    flags = [f"--{name}" for name, at in fields if at == path or at.startswith(f"{path}.")]
+    if not flags:
+        return note
+    return "" if "Vertex AI" in text else f"{', '.join(flags)}: {text}"
 
 
 def job_from_fields(given: Mapping[str, str]) -> Job:

@@ -19,7 +19,19 @@ def silence_known_warnings() -> None:
     """Silence warnings of libraries that a user cannot act on."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # On Python 3.10 each of Google's libraries warns of the end of its support.
-    warnings.filterwarnings("ignore", "You are using a (non-supported )?Python", FutureWarning)
+    for beginning in _END_OF_SUPPORT:
+        warnings.filterwarnings("ignore", beginning, FutureWarning)
+    # The same in processes of workers, with the last of several filters first.
+    filters = os.environ.get("PYTHONWARNINGS", "").split(",")
+    ours = [f"ignore:{beginning}:FutureWarning" for beginning in _END_OF_SUPPORT]
+    os.environ["PYTHONWARNINGS"] = ",".join(filter(None, dict.fromkeys([*filters, *ours])))
+
+
+_END_OF_SUPPORT = (
+    "You are using a Python version",
+    "You are using a non-supported Python version",
+)
+"""The beginnings of these warnings."""
 
 
 _KNOWN_WARNINGS = (

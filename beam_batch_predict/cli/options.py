@@ -183,7 +183,8 @@ OPTIONS = (
     _option(
         "max_failed_min_rows",
         _positive,
-        "The limit --max_failed_fraction applies only if a job has at least this number of rows.",
+        "The limit --max_failed_fraction applies only if a job has at least this number of rows, "
+        "or if no row was predicted.",
         "ROWS",
         FAILURES,
         "Minimum rows for this limit",

@@ -7,6 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from beam_batch_predict.messages import counted, printable
+
 __all__ = ["keys_summary", "summary"]
 
 _ROWS = re.compile(r"\d+ rows? failed: ")
@@ -33,7 +35,7 @@ def summary(job_resource: bytes) -> str:
     lines = _of_ai_platform(job) if "predictionOutput" in job else _of_vertex(job)
     if "endTime" not in job:  # submitted to a runner that continues without this process
         lines[:1] = [job["state"]]
-    return "\n".join(lines)
+    return "\n".join(printable(" ".join(line.split("\n"))) for line in lines)
 
 
 def keys_summary(keys: Mapping[str, int | None]) -> list[str]:
@@ -81,7 +83,7 @@ def _failure(message: str) -> str:
 
 
 def _counts(predicted: object, failed: object) -> str:
-    return f"{predicted} rows predicted, {failed} failed"
+    return f"{counted(str(predicted), 'row')} predicted, {failed} failed"
 
 
 def _destination(output: Mapping[str, str]) -> str:

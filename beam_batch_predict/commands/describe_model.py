@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from beam_batch_predict import files
 from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tensor_info import DTYPES, TensorInfo
 from beam_batch_predict.errors import ModelError
@@ -88,6 +89,7 @@ def describe_model(target: str, registry: str = "") -> DescribedModel:
         ModelError: it cannot be read.
     """
     if _is_directory(target, registry):
+        files.check_reach(target)
         return DescribedModel(target, None, read_signatures(target))
     resolved = resolve(target, registry=registry)
     return DescribedModel(resolved.uri, resolved, read_signatures(resolved.uri))
@@ -113,9 +115,9 @@ def example_of(signature: Signature) -> Example:
     rows = tuple(tensor for tensor in signature.inputs if tensor not in fixed)
     parameters = {tensor.name: example_value(tensor) for tensor in fixed}
     try:
-        signature._replace(inputs=rows).check()
+        (signature._replace(inputs=rows) if rows else signature).check()
     except ModelError as error:
-        return Example(problem=error.message)
+        return Example(problem=f"{error.message}; {error.hint}" if error.hint else error.message)
     sizes = (math.prod(size or 1 for size in tensor.row_shape or ()) for tensor in rows)
     count = sum(sizes)
     if count > MOST_VALUES:

@@ -9,15 +9,22 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from beam_batch_predict import cancellation, files
+from beam_batch_predict.batch import Chunk
+from beam_batch_predict.encoding.json_text import quote
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import BatchPredictError, ModelError
 from beam_batch_predict.files.errors import StorageUnavailable
+from beam_batch_predict.instances.column_notes import column_notes
+from beam_batch_predict.instances.convert import stays_raw
 from beam_batch_predict.jobs import Job
+from beam_batch_predict.models.inputs.examples import takes_examples
 from beam_batch_predict.models.saved_model.loaded_model import check_model, load_model
+from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.retries import ERROR_CODES
 from beam_batch_predict.runners.dataflow.submission import NotSubmitted
 from beam_batch_predict.runners.engine import Engine
@@ -38,7 +45,16 @@ from beam_batch_predict.sinks.publish.files import (
     remove_errors_of_failure,
     remove_parts,
 )
-from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, RunState, SavedModel
+from beam_batch_predict.sources.lines import begins_with_object
+from beam_batch_predict.spec import (
+    BatchPredictSpec,
+    Csv,
+    FileSource,
+    GcsDestination,
+    JsonLines,
+    RunState,
+    SavedModel,
+)
 from beam_batch_predict.spec.options import RunOptions
 from beam_batch_predict.transforms.batch_predict import BatchPredict
 from beam_batch_predict.transforms.work_prefix import work_prefix
@@ -105,12 +121,22 @@ def run_job(
     if note := engine.check_reach(spec):
         show(f"note: {note}")
     to_files = isinstance(spec.destination, GcsDestination)
+    files.check_reach(*_uris(spec))
     prefix = "" if to_files else work_prefix(engine.options, engine.is_local)
     if options.resume:
         run = resume_run(spec, job.display_name or "", show, prefix)
     else:
         run = claim_run(spec, prefix)
     return _Launcher(spec, run, engine, show).finish()
+
+
+def _uris(spec: BatchPredictSpec) -> Iterator[str]:
+    """Yield the paths and URIs of a run."""
+    if isinstance(spec.source, FileSource):
+        yield from spec.source.uris
+    yield spec.model.uri
+    if isinstance(spec.destination, GcsDestination):
+        yield spec.destination.output_uri_prefix
 
 
 class _Launcher:
@@ -157,6 +183,7 @@ class _Launcher:
             if not self._run.resumed:
                 remove_parts(self._run.parts_directory)
             raise
+        self._engine.limit_workers(chunks)
         with showing_progress(self._run.directory, chunks, self._show):
             try:
                 self._run_pipelines()
@@ -183,24 +210,32 @@ class _Launcher:
             prepare_tables(run.tables, run.directory)
             # Remote workers check again: their account may have other permissions.
             self._run = dataclasses.replace(run, prepared=self._engine.is_local)
-        return len(chunks), self._check_model(self._spec.model)
+        signature, model = self._check_model(self._spec.model)
+        if signature is not None:
+            for note in _notes_on_input(self._spec, chunks[0], signature.inputs):
+                self._show(f"note: {note}")
+        return len(chunks), model
 
-    def _check_model(self, model: SavedModel) -> object:
+    def _check_model(self, model: SavedModel) -> tuple[Signature | None, object]:
         """Load the model if workers share this process' memory; else only check its files.
+
+        Returns:
+            The signature, if it could be read, and the model, if it was loaded.
 
         Raises:
             ModelError: there is no model, or it lacks the signature that the job needs.
         """
         if self._engine.workers_in_process:
-            return load_model(model)
+            loaded = load_model(model)
+            return loaded.signature, loaded
         try:
-            check_model(model)
+            return check_model(model), None
         except ModelError as error:
             denied = isinstance(error.__cause__, PermissionError)
             if not (denied and self._engine.workers_have_account):
                 raise
             self._show(f"note: {error.message}; workers may have other permissions")
-        return None
+        return None, None
 
     def _run_pipelines(self) -> None:
         """Run the pipeline; on this machine, resume the run after a transient error."""
@@ -237,6 +272,27 @@ class _Launcher:
                 f"this machine cannot read what workers have written to {self._run.directory}",
                 "write to a directory that this machine and all workers reach, such as gs://bucket/…",
             )
+
+
+def _notes_on_input(
+    spec: BatchPredictSpec, chunk: Chunk, inputs: Sequence[TensorInfo]
+) -> Iterator[str]:
+    """Tell what the model does not get as users may expect.
+
+    Args:
+        spec: the batch prediction.
+        chunk: the first chunk of its input.
+        inputs: the inputs of the model.
+    """
+    is_csv = isinstance(spec.source, Csv)
+    parameters = spec.model.parameters
+    yield from column_notes(chunk.columns, spec.instances, inputs, parameters, not is_csv)
+    is_text = isinstance(spec.source, JsonLines) and stays_raw(chunk.format, spec.instances)
+    if is_text and not takes_examples(inputs) and begins_with_object(chunk.spans, files.open_file):
+        yield (
+            f"the only input of the model, {quote(inputs[0].name)}, is a string, and so it gets "
+            "each line as it is, as in AI Platform: a JSON object is not parsed"
+        )
 
 
 def _manifest_in(directory: str) -> dict[str, Any]:

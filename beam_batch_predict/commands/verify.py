@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -10,6 +11,7 @@ from typing import Any, NamedTuple
 from beam_batch_predict import files
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files.errors import StorageUnavailable
+from beam_batch_predict.messages import counted
 from beam_batch_predict.runs.manifest import read_manifest
 from beam_batch_predict.runs.run import read_job_resource
 from beam_batch_predict.sinks.naming import JOB_RESOURCE, MANIFEST, Naming, naming_of
@@ -63,13 +65,26 @@ no manifest.json and no job.json
           hint: name the directory itself, as in out/prediction-model-2026-01-02T03:04:05.678Z
     """
     try:
-        return _verified(directory)
+        files.check_reach(directory)
+        return _verified(_without_file(directory))
     except NotADirectoryError:
         raise SourceError(f"{directory} is not a directory", _HINT) from None
     except (OSError, StorageUnavailable) as error:
         made = SourceError(f"{directory} cannot be read: {error}")
         made.code = Code.UNAVAILABLE
         raise made from error
+
+
+def _without_file(path: str) -> str:
+    """Return the directory of a path that names one of the run's own files."""
+    above, _, name = path.rpartition("/")
+    if name not in (MANIFEST, JOB_RESOURCE) or not files.exists(path) or _is_directory(path):
+        return path
+    return above or ("/" if path.startswith("/") else ".")
+
+
+def _is_directory(path: str) -> bool:
+    return files.is_local(path) and os.path.isdir(path)
 
 
 def _verified(directory: str) -> Verified:
@@ -86,6 +101,17 @@ def _verified(directory: str) -> Verified:
         return Verified((f"there is no {MANIFEST}: the run {_state(job)}",))
     except ValueError as error:
         return Verified((str(error),))
+    try:
+        return _compared(directory, manifest, job)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        # Its digest is right, but no run has written it.
+        return Verified((f"{MANIFEST} is damaged: {type(error).__name__}: {error}",))
+
+
+def _compared(
+    directory: str, manifest: Mapping[str, Any], job: Mapping[str, Any] | None
+) -> Verified:
+    """Compare a directory with its manifest."""
     listed = [file for file in manifest["files"] if "name" in file]
     with ThreadPoolExecutor(FILES_AT_ONCE, "verify") as pool:
         found = pool.map(lambda file: _fault_of(directory, file), listed)
@@ -124,9 +150,9 @@ def _fault_of(directory: str, listed: Mapping[str, Any]) -> str:
     except FileNotFoundError:
         return f"{name} is missing"
     if size != listed["bytes"]:
-        return f"{name} has {size} bytes, expected {listed['bytes']}"
+        return f"{name} has {counted(size, 'byte')}, expected {listed['bytes']}"
     if sha256 != listed["sha256"]:
-        return f"{name} was changed: it still has {size} bytes, but another content"
+        return f"{name} was changed: it still has {counted(size, 'byte')}, but another content"
     return ""
 
 
@@ -153,7 +179,8 @@ def _contradictions(manifest: Mapping[str, Any], job: Mapping[str, Any] | None) 
     rows = manifest["rows"]
     published = sum(file["rows"] for file in manifest["files"])
     if rows["read"] != published:
-        yield f"{rows['read']} rows were read, and {published} are in the files"
+        read = f"{counted(rows['read'], 'row')} {'was' if rows['read'] == 1 else 'were'} read"
+        yield f"{read}, and {published} {'is' if published == 1 else 'are'} in the files"
     if "job" not in manifest:  # of a pipeline without a job
         return
     if job is None:

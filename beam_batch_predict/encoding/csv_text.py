@@ -36,6 +36,7 @@ class _Grammar(NamedTuple):
     cell: re.Pattern[str]
     cell_of_bytes: re.Pattern[bytes]
     open_cell: re.Pattern[bytes]
+    quoted: re.Pattern[str]
 
 
 @lru_cache(maxsize=16)
@@ -43,9 +44,12 @@ def _grammar(delimiter: str) -> _Grammar:
     blanks = f"[{' ' if delimiter == TAB else ' ' + TAB}]*"
     end = rf"(?={re.escape(delimiter)}|\Z)"
     plain = f'[^"{re.escape(delimiter)}]*'
-    cell = rf'{blanks}"([^"]*(?:""[^"]*)*)"{blanks}{end}|({plain}){end}'
+    quoted = rf'{blanks}"([^"]*(?:""[^"]*)*)"'
+    cell = rf"{quoted}{blanks}{end}|({plain}){end}"
     opened = rf'{blanks}"[^"]*(?:""[^"]*)*\Z'
-    return _Grammar(re.compile(cell), re.compile(cell.encode()), re.compile(opened.encode()))
+    return _Grammar(
+        re.compile(cell), re.compile(cell.encode()), re.compile(opened.encode()), re.compile(quoted)
+    )
 
 
 class Cell(NamedTuple):
@@ -164,6 +168,11 @@ def _misplaced_quote(row: str, position: int, delimiter: str) -> str:
     if _grammar(delimiter).open_cell.match(row[position:].encode()):
         quote = row.index('"', position) + 1
         return f"the quote at character {quote} is not closed"
+    if quoted := _grammar(delimiter).quoted.match(row, position):
+        return (
+            f"there is text behind the quote at character {quoted.end()}, which closes the cell: "
+            'write "" for each quote in the cell, or remove the text'
+        )
     return (
         f"there is a quote inside the cell at character {position + 1}: put the cell in quotes, "
         'and write "" for each quote in it'
@@ -190,7 +199,7 @@ def leaves_open(line: bytes, delimiter: str = ",") -> bool:
         (True, False, False)
     """
     position = 0
-    _, cell, open_cell = _grammar(delimiter)
+    _, cell, open_cell, _ = _grammar(delimiter)
     while found := cell.match(line, position):
         position = found.end() + 1
         if position > len(line):

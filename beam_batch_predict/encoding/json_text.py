@@ -346,7 +346,7 @@ def fallback_text(value: Any) -> str:
     """
     try:
         return repr(value)
-    except RecursionError:
+    except Exception:  # of any class, or a RecursionError
         return type_name(value)
 
 

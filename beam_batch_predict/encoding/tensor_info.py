@@ -79,6 +79,14 @@ class TensorInfo(NamedTuple):
             return ()
         return (0, len(self.row_shape)) if self.wraps_scalars else (len(self.row_shape),)
 
+    def is_one_of(self, names: Sequence[str]) -> bool:
+        """Whether several columns have these names, and one of them has the input's.
+
+        The cell of this column is then the value of a single input, if it has one of `cell_ranks`;
+        the array of all cells would have a higher rank, or more than one value.
+        """
+        return len(names) > 1 and self.name in names
+
     def fitted_shape(self, shape: Sequence[int]) -> tuple[int, ...] | None:
         """The shape in which a row of this shape is an input; None if it cannot be one.
 

@@ -15,7 +15,7 @@ import google_crc32c
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["HEAD", "TAIL", "framed", "masked"]
+__all__ = ["HEAD", "TAIL", "framed", "length_of_record", "masked"]
 
 HEAD = struct.Struct("<QI")
 TAIL = struct.Struct("<I")
@@ -36,6 +36,20 @@ def framed(records: Sequence[bytes]) -> bytes:
 def masked(crcs: NDArray[np.uint32]) -> NDArray[np.uint32]:
     """Return checksums in the masked form that the format stores, modulo 2 ** 32."""
     return ((crcs >> np.uint32(15)) | (crcs << np.uint32(17))) + np.uint32(0xA282EAD8)
+
+
+def length_of_record(head: bytes) -> int | None:
+    """The length in the head of a record; None if it does not match its checksum.
+
+    Example:
+        >>> length_of_record(framed([b"hi"])[: HEAD.size]), length_of_record(b"not a head..")
+        (2, None)
+    """
+    if len(head) < HEAD.size:
+        return None
+    length, expected = HEAD.unpack(head)
+    crc = np.array([google_crc32c.value(head[:8])], dtype=np.uint32)
+    return int(length) if int(masked(crc)[0]) == expected else None
 
 
 def _tails(texts: Sequence[bytes]) -> list[bytes]:

@@ -5,10 +5,13 @@ Every failure is an `OSError` with the path in it. Only a transient failure of s
 longer than all retries is a `StorageUnavailable`.
 """
 
+from beam_batch_predict.files.encryption import encrypt_below
 from beam_batch_predict.files.errors import StorageUnavailable
-from beam_batch_predict.files.matching import File, exists, match, match_in
+from beam_batch_predict.files.listing import File
+from beam_batch_predict.files.matching import exists, match, match_in, would_match
 from beam_batch_predict.files.moving import delete, rename
 from beam_batch_predict.files.paths import is_local, join
+from beam_batch_predict.files.reach import check_reach
 from beam_batch_predict.files.reading import digest, open_file, read_file
 from beam_batch_predict.files.writing import (
     NewFile,
@@ -22,10 +25,12 @@ __all__ = [
     "File",
     "NewFile",
     "StorageUnavailable",
+    "check_reach",
     "claim_directory",
     "create_exclusively",
     "delete",
     "digest",
+    "encrypt_below",
     "exists",
     "is_local",
     "join",
@@ -35,5 +40,6 @@ __all__ = [
     "read_file",
     "remove_asides",
     "rename",
+    "would_match",
     "write_file",
 ]

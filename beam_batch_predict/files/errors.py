@@ -15,10 +15,12 @@ from google.api_core.exceptions import RetryError, from_http_response
 from google.auth.exceptions import GoogleAuthError, TransportError
 
 from beam_batch_predict.errors import BatchPredictError
+from beam_batch_predict.files import credentials
+from beam_batch_predict.gcp.errors import LOGIN
 from beam_batch_predict.retries import HTTP_CODES, is_transient, retried
 from beam_batch_predict.status import Code
 
-__all__ = ["StorageUnavailable", "as_os_error", "error_of_code", "retry_call"]
+__all__ = ["CONNECTION_ERRORS", "StorageUnavailable", "as_os_error", "error_of_code", "retry_call"]
 
 ATTEMPTS = 4
 """The most attempts of a call of storage. Each may retry for two minutes inside Google's client."""
@@ -37,13 +39,14 @@ _HTTP_ERRORS: dict[int, tuple[type[OSError], int, str]] = {
     412: (FileExistsError, errno.EEXIST, "another process has written it (HTTP 412)"),
 }
 
-_CONNECTION_ERRORS = (
+CONNECTION_ERRORS = (
     requests.RequestException,
     urllib3.exceptions.HTTPError,  # raised while the body of a response is read
     http.client.HTTPException,
     RetryError,
     TransportError,
 )
+"""Errors of requests that have no answer."""
 
 
 class StorageUnavailable(BatchPredictError):
@@ -67,13 +70,16 @@ def as_os_error(uri: str) -> Iterator[None]:
         yield
     except BeamIOError as error:
         raise _of_beam(error, uri) from error
-    except _CONNECTION_ERRORS as error:
+    except CONNECTION_ERRORS as error:
         if isinstance(error, RetryError) and error.cause is not None:
             with as_os_error(uri):
                 raise error.cause from error
         raise StorageUnavailable(f"{uri}: storage does not answer: {error}") from error
     except GoogleAuthError as error:
-        raise PermissionError(errno.EACCES, f"the credentials do not work: {error}", uri) from error
+        if credentials.are_missing():  # after HTTP 401 the client wants to refresh them
+            raise error_of_code(401, uri) from error
+        message = f"the credentials do not work: {error}; {LOGIN}"
+        raise PermissionError(errno.EACCES, message, uri) from error
     except (OSError, BatchPredictError):
         raise
     except Exception as error:
@@ -124,6 +130,10 @@ def error_of_code(code: int, uri: str, message: str = "") -> OSError | StorageUn
     kind, number, text = _HTTP_ERRORS.get(
         code, (OSError, errno.EIO, f"storage fails with HTTP {code}")
     )
+    if code in (401, 403) and credentials.are_missing():
+        text, message = f"there are no credentials, and storage wants some (HTTP {code})", LOGIN
+    elif code == 401:
+        message = f"{message}; {LOGIN}" if message else LOGIN
     return kind(number, f"{text}: {message}" if message else text, uri)
 
 

@@ -6,6 +6,8 @@ object appears whole or not at all, so nothing needs to be written aside first.
 
 from __future__ import annotations
 
+import errno
+import functools
 import io
 import os
 import threading
@@ -19,6 +21,8 @@ from google.api_core.exceptions import GoogleAPICallError, PreconditionFailed, f
 from google.cloud.storage.exceptions import DataCorruption
 from google.cloud.storage.retry import DEFAULT_RETRY
 
+from beam_batch_predict.files.decoding import GzipContent
+from beam_batch_predict.files.encryption import key_of
 from beam_batch_predict.files.errors import (
     StorageUnavailable,
     as_os_error,
@@ -29,11 +33,14 @@ from beam_batch_predict.retries import HTTP_CODES
 
 __all__ = [
     "blob_of",
+    "bucket_of",
     "create_exclusively",
     "delete",
+    "has_gzip_content",
     "is_cloud_storage",
     "read",
     "rename",
+    "too_large",
     "upload",
     "write",
 ]
@@ -44,6 +51,9 @@ os.environ.setdefault("DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA", "true")
 
 BATCHES_AT_ONCE = 8
 """Batch requests sent at the same time."""
+
+_GZIP_NAMES = (".gz", ".gzip")
+"""Extensions by which readers decompress: the name then says what the stored bytes are."""
 
 UPLOAD_PIECE_BYTES = 16 * 1024 * 1024
 """Bytes in one request of a resumable upload; so many are held in memory."""
@@ -64,6 +74,21 @@ def blob_of(uri: str) -> Any:
     return _blob(_client(uri), uri)
 
 
+def bucket_of(uri: str) -> tuple[Any, str]:
+    """Return the client's handle of a bucket, and the name in it; no request is sent."""
+    bucket, name = parse_gcs_path(uri, object_optional=True)
+    return _client(uri).bucket(bucket), name
+
+
+def has_gzip_content(blob: Any) -> bool:
+    """Return whether an object's stored bytes are its content, compressed with gzip.
+
+    Source: https://cloud.google.com/storage/docs/transcoding. If the name has an extension of
+    gzip, the content is what the name says, and the metadata repeat it.
+    """
+    return blob.content_encoding == "gzip" and not blob.name.lower().endswith(_GZIP_NAMES)
+
+
 def write(uri: str, content: bytes) -> None:
     """Write a whole object, in place of an existing one."""
     upload(uri, io.BytesIO(content))
@@ -78,14 +103,42 @@ def upload(uri: str, file: BinaryIO) -> None:
     retry_call(uri, lambda: _upload(uri, file))
 
 
-def read(uri: str) -> bytes:
-    """Return the content of an object, by one request."""
+def read(uri: str, most: int) -> bytes:
+    """Return the content of an object, by one request.
+
+    Raises:
+        OSError: it is larger than `most` bytes, or cannot be read.
+    """
 
     def download() -> bytes:
-        content: bytes = blob_of(uri).download_as_bytes(raw_download=True, retry=DEFAULT_RETRY)
-        return content
+        content, blob = _BoundedContent(uri, most), blob_of(uri)
+        blob.download_to_file(content, raw_download=True, retry=DEFAULT_RETRY)
+        if not has_gzip_content(blob):
+            return content.getvalue()
+        unpacked = GzipContent(content, uri).read(most + 1)
+        if len(unpacked) > most:
+            raise too_large(uri, most)
+        return unpacked
 
     return retry_call(uri, download)
+
+
+class _BoundedContent(io.BytesIO):
+    """The content of an object in memory, up to a size."""
+
+    def __init__(self, uri: str, most: int) -> None:
+        super().__init__()
+        self._uri, self._most = uri, most
+
+    def write(self, content: Any, /) -> int:
+        if self.tell() + len(content) > self._most:
+            raise too_large(self._uri, self._most)
+        return super().write(content)
+
+
+def too_large(uri: str, most: int) -> OSError:
+    """Return the error of a file that is larger than what is read."""
+    return OSError(errno.EFBIG, f"it is larger than the {most} bytes that are allowed", uri)
 
 
 def create_exclusively(uri: str, content: bytes) -> bool:
@@ -151,7 +204,7 @@ def _client(uri: str) -> Any:
 
 def _blob(client: Any, uri: str) -> Any:
     bucket, name = parse_gcs_path(uri)
-    return client.bucket(bucket).blob(name)
+    return client.bucket(bucket).blob(name, kms_key_name=key_of(uri))
 
 
 _BROKEN_OFF = (200, 308, 404, 410)
@@ -260,7 +313,9 @@ def _rename_batch(client: Any, pairs: Sequence[_Pair], replace: bool) -> list[Ex
     responses = _send(client, [" to ".join(pair) for pair in pairs], requests)
     copied, errors = [], []
     for pair, response in zip(pairs, responses, strict=True):
-        error = _error(response, " to ".join(pair))
+        error = _error(response, " to ".join(pair)) or _rewrite_to_end(
+            client, pair, replace, response
+        )
         moved = isinstance(error, (FileExistsError, FileNotFoundError)) and not replace
         if error is None or (moved and _is_settled(client, pair)):
             copied.append(pair.source)
@@ -271,6 +326,8 @@ def _rename_batch(client: Any, pairs: Sequence[_Pair], replace: bool) -> list[Ex
 
 def _copying(client: Any, pair: _Pair, replace: bool) -> Callable[[], Any]:
     source, destination = (_blob(client, uri) for uri in pair)
+    if destination.kms_key_name:
+        return functools.partial(_rewrite, client, pair, replace)
     return lambda: source.bucket.copy_blob(
         source,
         destination.bucket,
@@ -278,6 +335,32 @@ def _copying(client: Any, pair: _Pair, replace: bool) -> Callable[[], Any]:
         if_generation_match=None if replace else 0,
         retry=None,
     )
+
+
+def _rewrite(client: Any, pair: _Pair, replace: bool, token: str = "", retry: Any = None) -> Any:
+    """Copy an object, or continue to, encrypted with the key of its destination.
+
+    The client's own `copy_blob` sends no key, and its `rewrite` cannot be part of a batch.
+    """
+    source, destination = (_blob(client, uri) for uri in pair)
+    query = {"destinationKmsKeyName": destination.kms_key_name}
+    query |= {} if replace else {"ifGenerationMatch": 0}
+    query |= {"rewriteToken": token} if token else {}
+    path = f"{source.path}/rewriteTo{destination.path}"
+    return client._post_resource(path, None, query_params=query, retry=retry)
+
+
+def _rewrite_to_end(client: Any, pair: _Pair, replace: bool, response: Any) -> Exception | None:
+    """Continue the rewrite of an object that is too large for one request; return its error."""
+    state = response.json()
+    try:
+        while not state.get("done", True):  # the response to a copy is the object
+            token = state["rewriteToken"]
+            again = functools.partial(_rewrite, client, pair, replace, token, DEFAULT_RETRY)
+            state = retry_call(" to ".join(pair), again)
+    except Exception as error:
+        return error
+    return None
 
 
 def _is_settled(client: Any, pair: _Pair) -> bool:

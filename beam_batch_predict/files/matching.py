@@ -3,37 +3,27 @@
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+import re
 
-from apache_beam.io.filesystem import FileMetadata
+from apache_beam.io.filesystem import FileSystem
 from apache_beam.io.filesystems import FileSystems
+from google.cloud.storage.retry import DEFAULT_RETRY
 
+from beam_batch_predict.files import gcs
 from beam_batch_predict.files.errors import retry_call
+from beam_batch_predict.files.gcs import is_cloud_storage
+from beam_batch_predict.files.listing import File, find_file, list_below
 from beam_batch_predict.files.paths import is_local, join
 
-__all__ = ["File", "exists", "match", "match_in"]
-
-
-class File(NamedTuple):
-    """A file that a pattern matched.
-
-    Attributes:
-        uri: the URI of the file.
-        size: the number of bytes.
-        modified: the time of its last modification, in seconds since 1970; 0 where the file system
-            does not report it.
-    """
-
-    uri: str
-    size: int
-    modified: float = 0.0
+__all__ = ["exists", "match", "match_in", "would_match"]
 
 
 def match(pattern: str) -> list[File]:
     """Return the files that a path, URI or glob names, sorted by URI.
 
     If a file has the pattern itself as its name, that file is the only match. Directories do
-    not match. As in shells, a wildcard after the last `/` matches no name that begins with a
+    not match. `*` matches any text within a directory, `**` across directories, and `**/` no
+    directory too. As in shells, a wildcard after the last `/` matches no name that begins with a
     dot, such as `.DS_Store`, unless that part of the pattern begins with one.
 
     Raises:
@@ -59,7 +49,7 @@ def _is_hidden(uri: str, pattern: str) -> bool:
 
 
 def _has_wildcard(pattern: str) -> bool:
-    return any(sign in pattern for sign in "*?[")
+    return _WILDCARD.search(pattern) is not None
 
 
 def _match_all(pattern: str) -> list[File]:
@@ -69,18 +59,43 @@ def _match_all(pattern: str) -> list[File]:
         return []
     # Beam lists nothing for a pattern whose first part has a wildcard.
     here = "./" if local and not os.path.isabs(pattern) else ""
+    whole = here + pattern + ("*" if pattern.endswith("/") else "")
 
     def find() -> list[File]:
-        if _has_wildcard(pattern) and FileSystems.exists(pattern):
-            return [_file(FileSystems.get_filesystem(pattern).metadata(pattern), pattern)]
-        found = FileSystems.match([here + pattern])[0].metadata_list
-        return [_file(item, item.path.removeprefix(here)) for item in found]
+        named = None if pattern.endswith("/") else find_file(pattern)
+        if named is not None or not _has_wildcard(whole):
+            return [named] if named else []
+        start = _WILDCARD.split(whole, maxsplit=1)[0]
+        matches = re.compile(_expression(whole)).match
+        found = (file for file in list_below(start) if matches(file.uri))
+        return [file._replace(uri=file.uri.removeprefix(here)) for file in found]
 
     return sorted(retry_call(pattern, find))
 
 
-def _file(metadata: FileMetadata, uri: str) -> File:
-    return File(uri, metadata.size_in_bytes, metadata.last_updated_in_seconds or 0.0)
+_WILDCARD = re.compile(r"[*?[]")
+
+_OWN_SIGNS = re.compile(r"((?<=/)\*\*/|\[\[\])")
+"""What Beam does not translate: `**/`, and `[[]`, a literal bracket."""
+
+_TRANSLATED = {"**/": "(?:.*/)?", "[[]": r"\["}
+
+
+def _expression(pattern: str) -> str:
+    r"""Return the regular expression of a pattern.
+
+    Example:
+        >>> _expression("d/**/*.x")
+        '(?ms)d/(?:.*/)?[^/\\\\]*\\.x\\Z'
+    """
+    parts = [_TRANSLATED.get(part) or _beams(part) for part in _OWN_SIGNS.split(pattern)]
+    return "(?ms)" + "".join(parts) + r"\Z"
+
+
+def _beams(pattern: str) -> str:
+    """Return Beam's translation of a part of a pattern, without its start and its end."""
+    translated: str = FileSystem.translate_pattern(pattern)
+    return translated.removeprefix("(?ms)").removesuffix(r"\Z")
 
 
 def match_in(directory: str, pattern: str) -> list[File]:
@@ -93,6 +108,29 @@ def match_in(directory: str, pattern: str) -> list[File]:
     return [file for file in _match_all(join(anything, pattern)) if file.uri.startswith(inside)]
 
 
+def would_match(pattern: str, uri: str) -> bool:
+    """Return whether a pattern with a wildcard matches a name, also of a file that does not exist.
+
+    Example:
+        >>> would_match("data/**", "data/out/job.json"), would_match("data/*", "./data/out/a")
+        (True, False)
+    """
+    if pattern.endswith("/"):  # as Beam does
+        pattern += "*"
+    if not _has_wildcard(pattern):
+        return False
+    if is_local(pattern) and is_local(uri):
+        pattern, uri = os.path.abspath(pattern), os.path.abspath(uri)
+    found = re.match(_expression(pattern), uri)
+    return found is not None and not _is_hidden(uri, pattern)
+
+
 def exists(uri: str) -> bool:
     """Return whether a file (or a local directory) exists."""
-    return bool(retry_call(uri, lambda: FileSystems.exists(uri)))
+
+    def find() -> bool:
+        if is_cloud_storage(uri):
+            return bool(gcs.blob_of(uri).exists(retry=DEFAULT_RETRY))
+        return bool(FileSystems.exists(uri))
+
+    return retry_call(uri, find)

@@ -16,6 +16,7 @@ from beam_batch_predict.files.errors import as_os_error
 from beam_batch_predict.files.gcs import is_cloud_storage
 from beam_batch_predict.files.matching import exists
 from beam_batch_predict.files.paths import is_local
+from beam_batch_predict.messages import counted
 
 __all__ = ["delete", "rename"]
 
@@ -48,7 +49,7 @@ def rename(sources: Sequence[str], destinations: Sequence[str], replace: bool = 
     else:
         if not replace:
             pairs = [pair for pair in pairs if not _is_settled(*pair)]
-        with as_os_error(f"{len(pairs)} files"):
+        with as_os_error(counted(len(pairs), "file")):
             FileSystems.rename([source for source, _ in pairs], [name for _, name in pairs])
 
 
@@ -97,7 +98,7 @@ def delete(uris: Iterable[str]) -> None:
         else:
             (objects if is_cloud_storage(uri) else others).append(uri)
     gcs.delete(objects)
-    with as_os_error(f"{len(others)} files"):
+    with as_os_error(counted(len(others), "file")):
         present = [uri for uri in others if FileSystems.exists(uri)]
         if present:
             FileSystems.delete(present)

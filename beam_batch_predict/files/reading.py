@@ -22,12 +22,16 @@ from apache_beam.io.filesystems import FileSystems
 from google.cloud.storage.retry import DEFAULT_RETRY
 
 from beam_batch_predict.files import gcs
+from beam_batch_predict.files.decoding import GzipContent
 from beam_batch_predict.files.errors import retry_call
 from beam_batch_predict.files.gcs import is_cloud_storage
-from beam_batch_predict.files.matching import File
+from beam_batch_predict.files.listing import File
 from beam_batch_predict.files.paths import is_local
 
 __all__ = ["digest", "open_file", "read_file"]
+
+MOST_BYTES = 1024**3
+"""The size of a file that is read whole, unless the caller knows better."""
 
 DIGEST_BYTES = 1024 * 1024
 """Bytes read at a time to make a digest."""
@@ -42,7 +46,9 @@ Result = TypeVar("Result")
 
 
 def open_file(uri: str, expected: File | None = None, may_grow: bool = False) -> BinaryIO:
-    """Open a file to read its bytes as they are stored, without decompression.
+    """Open a file to read its bytes as they are stored, whatever its name.
+
+    The content of an object with `Content-Encoding: gzip` is decompressed.
 
     Args:
         uri: the URI of the file.
@@ -56,23 +62,34 @@ def open_file(uri: str, expected: File | None = None, may_grow: bool = False) ->
     """
     if is_cloud_storage(uri):
         found = _ObjectReader(uri)
-        return _buffered(found, expected, min(max(found.size, 1), OBJECT_BUFFER_BYTES))
+        is_gzip = found.is_gzip if expected is None else expected.is_gzip
+        file = _buffered(found, expected, min(max(found.size, 1), OBJECT_BUFFER_BYTES))
+        return cast(BinaryIO, GzipContent(file, uri)) if is_gzip else file
     reader = (_LocalReader if is_local(uri) else _BeamReader)(uri)
     if expected is not None and may_grow and reader.size > expected.size:
         expected = None
     return _buffered(reader, expected, BUFFER_BYTES)
 
 
-def read_file(uri: str) -> bytes:
+def read_file(uri: str, most: int = MOST_BYTES) -> bytes:
     """Read all of a file that fits in memory, an object with a single request.
 
+    Args:
+        uri: the URI of the file.
+        most: the maximum size of the file.
+
     Raises:
-        OSError, StorageUnavailable: see `open_file`.
+        OSError, StorageUnavailable: see `open_file`; or the file is larger.
     """
     if is_cloud_storage(uri):
-        return gcs.read(uri)
+        return gcs.read(uri, most)
+    content = bytearray()
     with open_file(uri) as file:
-        return file.read()
+        while block := file.read(DIGEST_BYTES):
+            content += block
+            if len(content) > most:
+                raise gcs.too_large(uri, most)
+    return bytes(content)
 
 
 def digest(uri: str) -> tuple[int, str]:
@@ -139,6 +156,7 @@ class _ObjectReader(_Reader):
         self.uri = uri
         self._blob = retry_call(uri, self._found)
         self.size = self._blob.size
+        self.is_gzip = gcs.has_gzip_content(self._blob)
 
     def _found(self) -> Any:
         blob = gcs.blob_of(self.uri)

@@ -10,7 +10,13 @@ from beam_batch_predict.errors import BatchPredictError
 from beam_batch_predict.messages import redacted
 from beam_batch_predict.status import CODE_OF_HTTP_STATUS, Code
 
-__all__ = ["google_errors"]
+__all__ = ["LOGIN", "google_errors"]
+
+LOGIN = (
+    "log in with `gcloud auth application-default login`, or set "
+    "GOOGLE_APPLICATION_CREDENTIALS to the file of a service account's key"
+)
+"""What to do where credentials are missing or refused."""
 
 
 @contextlib.contextmanager
@@ -37,10 +43,7 @@ def google_errors(
         raise made from error
 
 
-_HINTS = {
-    Code.UNAUTHENTICATED: "log in with `gcloud auth application-default login`, or set "
-    "GOOGLE_APPLICATION_CREDENTIALS to the file of a service account's key",
-}
+_HINTS = {Code.UNAUTHENTICATED: LOGIN}
 
 
 def _code(error: Exception) -> Code:

@@ -9,7 +9,7 @@ Source: the rules of `InstanceConfig` for BigQuery.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,13 +35,17 @@ from beam_batch_predict.instances.fields import (
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 
-__all__ = ["convert_tables"]
+__all__ = ["convert_tables", "not_json"]
 
 _Failures = list[tuple[int, Status]]
 
 
 def convert_tables(
-    batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite = NonFinite.STRING
+    batch: InstanceBatch,
+    config: InstanceConfig,
+    non_finite: NonFinite = NonFinite.STRING,
+    *,
+    inputs: Collection[str] = (),
 ) -> InstanceBatch:
     """Give the rows of a batch their keys, instances and attached fields.
 
@@ -52,12 +56,17 @@ def convert_tables(
             which is sent is an error.
         config: how a row becomes an instance; without a type it becomes an array.
         non_finite: ERROR fails a row whose instance has a NaN or an infinity.
+        inputs: the names of the inputs that columns fill; none if they are not known. A row that
+            lacks another column gets a null for it.
 
     Returns:
         The batch with `instances`, `keys` and `attached`, in columns if `rows` are; `columns`
         has the names of the sent columns. A failed row also has an instance, for the output: the
         row without the columns that are not sent.
     """
+    if inputs and batch.columns and not config.included_fields:
+        sent = sent_names(batch.columns, config)
+        batch = _with_nulls(batch, [name for name in sent if name not in inputs])
     if isinstance(batch.rows, ArrowRows):
         sent = sent_names(batch.columns or batch.rows.names, config)
         if _has(batch.rows.names, sent, config):
@@ -68,6 +77,23 @@ def convert_tables(
         if len(names) == 1 and _has(next(iter(names)), sent, config):
             return _convert_records(batch, names.pop(), sent, config)
     return _convert_rows(batch, config, non_finite)
+
+
+def _with_nulls(batch: InstanceBatch, names: Sequence[str]) -> InstanceBatch:
+    """Give the rows of a batch a null for each of these columns that they lack."""
+    if isinstance(batch.rows, ArrowRows):
+        table = batch.rows.table
+        lacking = [name for name in names if name not in batch.rows.names]
+        if not lacking:
+            return batch
+        columns = [*table.columns, *(pa.nulls(len(table)) for _ in lacking)]
+        table = pa.RecordBatch.from_arrays(columns, [*batch.rows.names, *lacking])
+        return dataclasses.replace(batch, rows=ArrowRows(table))
+    nulls = dict.fromkeys(names)
+    if all(nulls.keys() <= row.keys() for row in batch.rows if isinstance(row, dict)):
+        return batch
+    rows = [{**nulls, **row} if isinstance(row, dict) else row for row in batch.rows]
+    return dataclasses.replace(batch, rows=rows)
 
 
 def _has(names: Sequence[str], sent: Sequence[str], config: InstanceConfig) -> bool:
@@ -164,11 +190,11 @@ def _non_finite(rows: ArrowRows) -> _Failures:
             suspects |= ~finite.to_numpy(zero_copy_only=False)
         elif pa.types.is_nested(column.type):
             suspects[:] = True
-    failures = ((row, _not_json(rows[row])) for row in np.flatnonzero(suspects).tolist())
+    failures = ((row, not_json(rows[row])) for row in np.flatnonzero(suspects).tolist())
     return [(row, status) for row, status in failures if status]
 
 
-def _not_json(value: Any) -> Status | None:
+def not_json(value: Any) -> Status | None:
     """Return the error of a value with a NaN or an infinity; None for any other value."""
     try:
         json_text.dumps(value, NonFinite.ERROR)
@@ -200,7 +226,7 @@ def _convert_rows(
                 instance = instance._replace(value=shape(instance.value))
         except RowError as error:
             return Instance(error.key, shown(row), error.attached), b"", error.status
-        status = _not_json(instance.value) if non_finite is NonFinite.ERROR else None
+        status = not_json(instance.value) if non_finite is NonFinite.ERROR else None
         return instance, b"", status
 
     def shown(row: Any) -> Any:

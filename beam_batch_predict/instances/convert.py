@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
-from functools import lru_cache
+from collections.abc import Callable, Sequence
+from functools import lru_cache, partial
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.instances.arrow_tables import convert_tables
 from beam_batch_predict.instances.csv_rows import convert_csv
 from beam_batch_predict.instances.json_lines import convert_json_lines
@@ -14,10 +15,11 @@ from beam_batch_predict.instances.listed_files import convert_listed_files
 from beam_batch_predict.instances.location_keys import location_keys
 from beam_batch_predict.instances.raw_rows import RAW_FORMATS, convert_raw, convert_text_records
 from beam_batch_predict.instances.tf_records import convert_records
+from beam_batch_predict.instances.value_rows import convert_values
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.spec.instance_config import check_applicable
 
-__all__ = ["convert"]
+__all__ = ["convert", "stays_raw"]
 
 _CONVERTERS: dict[str, Callable[[InstanceBatch, InstanceConfig, NonFinite], InstanceBatch]] = {
     "jsonl": convert_json_lines,
@@ -29,6 +31,7 @@ _CONVERTERS: dict[str, Callable[[InstanceBatch, InstanceConfig, NonFinite], Inst
     "parquet": convert_tables,
     "avro": convert_tables,
     "bigquery": convert_tables,
+    "rows": convert_values,
 }
 
 
@@ -37,6 +40,7 @@ def convert(
     config: InstanceConfig,
     non_finite: NonFinite = NonFinite.STRING,
     *,
+    inputs: Sequence[TensorInfo] = (),
     takes_string: bool = False,
 ) -> InstanceBatch:
     """Give the rows of a batch their keys, instances and attached fields.
@@ -45,6 +49,8 @@ def convert(
         batch: rows as the source has them.
         config: how a row becomes an instance.
         non_finite: how a NaN or an infinity of the input is written to the output.
+        inputs: the inputs of the model, which the values of CSV cells and the columns that a row
+            needs depend on; none if they are not known.
         takes_string: whether the only input of the model is a string, one per row.
 
     Raises:
@@ -54,8 +60,12 @@ def convert(
     converter = _CONVERTERS[batch.format]
     if config.raw_strings and converter is convert_records:
         converter = convert_text_records
+    if converter is convert_csv:
+        converter = partial(convert_csv, inputs=tuple(inputs))
+    if converter is convert_tables and (len(inputs) > 1 or config.instance_type == "object"):
+        converter = partial(convert_tables, inputs=frozenset(tensor.name for tensor in inputs))
     field_rules = _field_rules(config)
-    if takes_string and _stay_raw(batch, config):
+    if takes_string and stays_raw(batch.format, config):
         parsed = converter(batch, field_rules, non_finite) if config.key_field else None
         converted = convert_raw(batch, parsed)
     else:
@@ -66,10 +76,15 @@ def convert(
     return converted
 
 
-def _stay_raw(batch: InstanceBatch, config: InstanceConfig) -> bool:
-    """Return whether a model with one string input gets the rows unparsed."""
+def stays_raw(instances_format: str, config: InstanceConfig) -> bool:
+    """Whether a model with one string input gets rows of a format unparsed.
+
+    Example:
+        >>> [stays_raw("jsonl", InstanceConfig(raw_strings=raw)) for raw in (False, True)]
+        [False, True]
+    """
     some = config.included_fields or config.excluded_fields
-    return config.raw_strings and batch.format in RAW_FORMATS and not some
+    return config.raw_strings and instances_format in RAW_FORMATS and not some
 
 
 @lru_cache(maxsize=16)

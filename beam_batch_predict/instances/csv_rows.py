@@ -24,9 +24,11 @@ from beam_batch_predict.encoding.csv_text import (
     separator_of,
     with_commas,
 )
+from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.instances.csv_cells import exact_rows, key_texts, parse_cells
+from beam_batch_predict.instances.csv_kinds import kinds_of
 from beam_batch_predict.instances.csv_repeats import Repeats, repeats_of
-from beam_batch_predict.instances.csv_tables import JsonTable, json_table, read_table
+from beam_batch_predict.instances.csv_tables import JsonTable, read_table, row_text
 from beam_batch_predict.instances.fields import (
     Instance,
     RowError,
@@ -49,15 +51,20 @@ _LINE_ENDS = (
 
 
 class _Layout(NamedTuple):
-    """Positions of the key, sent and attached columns in a row."""
+    """Positions of the key, sent and attached columns in a row, and the kinds of all columns."""
 
     key: int | None
     sent: list[int]
     attached: list[int]
+    kinds: tuple[str, ...]
 
 
 def convert_csv(
-    batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite = NonFinite.STRING
+    batch: InstanceBatch,
+    config: InstanceConfig,
+    non_finite: NonFinite = NonFinite.STRING,
+    *,
+    inputs: tuple[TensorInfo, ...] = (),
 ) -> InstanceBatch:
     """Give the rows of a batch their keys, instances and attached fields.
 
@@ -66,19 +73,24 @@ def convert_csv(
             the names of the header.
         config: how a row becomes an instance.
         non_finite: how a NaN or an infinity of the input is written to the output.
+        inputs: the inputs of the model, which the values of cells depend on; none if they are not
+            known.
 
     Returns:
         The batch with `instances`, `texts`, `keys` and `attached`; `columns` has the names of
         the sent columns. The instance of a row that cannot be parsed is its text; of a row that
         could not be read, `""`.
     """
-    layout = _layout(batch.columns, config)
+    kinds = kinds_of(batch.columns, config, inputs)
+    layout = _layout(batch.columns, config, kinds)
     unread = Status in set(map(type, batch.rows))
     made = layout and not unread and _convert_together(batch, config, layout, non_finite)
-    return made or _convert_rows(batch, config, non_finite)
+    return made or _convert_rows(batch, config, non_finite, kinds)
 
 
-def _layout(columns: tuple[str, ...], config: InstanceConfig) -> _Layout | None:
+def _layout(
+    columns: tuple[str, ...], config: InstanceConfig, kinds: tuple[str, ...]
+) -> _Layout | None:
     """The positions of columns; None if a column of the config is missing."""
     at = {name: position for position, name in enumerate(columns)}
     named = {*config.included_fields, *config.attached_fields}
@@ -88,7 +100,7 @@ def _layout(columns: tuple[str, ...], config: InstanceConfig) -> _Layout | None:
         return None
     key = at[config.key_field] if config.key_field else None
     sent = [at[name] for name in sent_names(columns, config)]
-    return _Layout(key, sent, [at[name] for name in config.attached_fields])
+    return _Layout(key, sent, [at[name] for name in config.attached_fields], kinds)
 
 
 def _convert_together(
@@ -96,7 +108,7 @@ def _convert_together(
 ) -> InstanceBatch | None:
     """Convert all rows at once; return None if a row may be invalid."""
     rows, width = _with_commas(batch), len(batch.columns)
-    table = rows and read_table(rows, width)
+    table = rows and read_table(rows, width, layout.kinds)
     if rows is None or not table or (non_finite is NonFinite.ERROR and not table.is_finite()):
         return None
     repeats = repeats_of(batch.columns)
@@ -114,19 +126,17 @@ def _convert_together(
     shows_rows = names == batch.columns and config.instance_type != "object"
     texts = table.texts(rows, non_finite) if shows_rows else None
     shown = table
-    if keys is None and not (shows_rows and isinstance(table, JsonTable)):
+    if keys is None and not (shows_rows and isinstance(table, JsonTable) and not table.changed):
         values = table.rows(range(width))
         exact = exact_rows(rows, values)
         if exact is not values:
             shown = JsonTable(list(exact))
-            texts = [
-                text or json_text.dumps(instance, non_finite)
-                for text, instance in zip(
-                    _texts_of_json(rows, width) if shows_rows else [None] * len(rows),
-                    _shaped(shown.rows(layout.sent), names, config),
-                    strict=True,
-                )
-            ]
+            shapes = _shaped(shown.rows(layout.sent), names, config)
+            if shows_rows:
+                both = zip(rows, values, shapes, strict=True)
+                texts = [row_text(row, own, non_finite, exact) for row, own, exact in both]
+            else:
+                texts = [json_text.dumps(instance, non_finite) for instance in shapes]
     attached = None
     if fields := config.attached_fields:
         attached = [dict(zip(fields, row, strict=True)) for row in shown.rows(layout.attached)]
@@ -142,11 +152,6 @@ def _shaped(rows: list[Any], names: Sequence[str], config: InstanceConfig) -> li
     return [dict(zip(names, row, strict=True)) for row in rows]
 
 
-def _texts_of_json(rows: Sequence[bytes], width: int) -> list[bytes | None]:
-    """Return the texts of the rows that are JSON in brackets, and None for the others."""
-    return [b"[%b]" % row if json_table([row], width) else None for row in rows]
-
-
 def _with_commas(batch: InstanceBatch) -> Sequence[bytes] | None:
     """The rows of a batch as rows with commas; None if one is invalid."""
     if batch.delimiter == ",":
@@ -156,14 +161,16 @@ def _with_commas(batch: InstanceBatch) -> Sequence[bytes] | None:
 
 
 def _convert_rows(
-    batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite
+    batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite, kinds: Sequence[str]
 ) -> InstanceBatch:
     """Convert row by row: a row of the batch may be invalid."""
     # make_instance works on objects; `shape` makes arrays of them afterwards.
     by_name = dataclasses.replace(config, instance_type=None)
     shape = dict if config.instance_type == "object" else _array
     repeats = repeats_of(batch.columns)
-    rows = (_convert_row(row, batch, repeats, by_name, shape, non_finite) for row in batch.rows)
+    rows = (
+        _convert_row(row, batch, kinds, repeats, by_name, shape, non_finite) for row in batch.rows
+    )
     converted = with_rows(batch, config, rows)
     return dataclasses.replace(converted, columns=sent_names(batch.columns, config))
 
@@ -171,6 +178,7 @@ def _convert_rows(
 def _convert_row(
     row: bytes | Status,
     batch: InstanceBatch,
+    kinds: Sequence[str],
     repeats: Repeats,
     config: InstanceConfig,
     shape: Callable[[Mapping[str, Any]], Any],
@@ -181,10 +189,9 @@ def _convert_row(
         return Instance(None, "", {}), b'""', row
     delimiter = batch.delimiter
     with_comma = row if delimiter == "," else with_commas(row, delimiter)
-    alone = json_table([with_comma], len(batch.columns)) if with_comma is not None else None
     key = _position(batch.columns, config.key_field)
     try:
-        values = alone.values[0] if alone else _values(row, batch, key)
+        values = _values(row, batch, key, kinds)
         with_comma = with_comma or row
         if problem := repeats.problem(with_comma, values):
             raise RowError(problem)
@@ -206,10 +213,11 @@ def _convert_row(
         return failed, json_text.dumps(failed.value, in_errors), error.status
     fields = make_instance(named, config).value
     instance = Instance(text_key, shape(fields), attached)
-    if alone and shape is _array and list(fields) == list(named):
-        return instance, b"[%b]" % with_comma, None
     try:
-        return instance, json_text.dumps(shape(shown_fields), non_finite), None
+        exact_value = shape(shown_fields)
+        if shape is _array and list(fields) == list(named):
+            return instance, row_text(with_comma, instance.value, non_finite, exact_value), None
+        return instance, json_text.dumps(exact_value, non_finite), None
     except json_text.NonFiniteValue as error:
         text = json_text.dumps(shape(shown_fields), in_errors)
         return instance, text, RowError(str(error)).status
@@ -223,9 +231,9 @@ def _array(named: Mapping[str, Any]) -> list[Any]:
     return list(named.values())
 
 
-def _values(row: bytes, batch: InstanceBatch, key: int | None) -> list[Any]:
+def _values(row: bytes, batch: InstanceBatch, key: int | None, kinds: Sequence[str]) -> list[Any]:
     try:
-        values = parse_cells(row.decode("utf-8"), key, batch.delimiter)
+        values = parse_cells(row.decode("utf-8"), key, batch.delimiter, kinds)
     except UnicodeDecodeError as error:
         bad = f"byte 0x{row[error.start]:02x} at column {error.start + 1}"
         message = f"invalid UTF-8: {bad}; save the file as UTF-8"

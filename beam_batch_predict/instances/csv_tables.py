@@ -6,12 +6,15 @@ Three methods give the same values, each slower than the one before:
    meaning as CSV and as JSON. The JSON parser reads the rows of a batch in one call.
 2. The same after a first cell of unquoted text, usually an identifier.
 3. No row of the batch has a quote: every comma separates cells, which are read by column.
+
+Cells that JSON reads as another kind of value than their input needs are then read again.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -19,38 +22,64 @@ from typing import Any, NamedTuple
 import msgspec
 
 from beam_batch_predict.encoding import json_text
-from beam_batch_predict.instances.csv_cells import are_text, column_values
+from beam_batch_predict.instances.csv_cells import (
+    OTHER,
+    are_text,
+    cell_text,
+    cell_value,
+    column_values,
+    may_lose_digits,
+)
 from beam_batch_predict.spec import NonFinite
 
-__all__ = ["JsonTable", "json_table", "read_table"]
+__all__ = ["JsonTable", "json_table", "read_table", "row_text"]
 
 _OF_NUMBERS = b"0123456789+-.eE,"
 _STARTS_OF_JSON = frozenset(b'"-0123456789 \t\r\n')
 """First bytes of rows whose cells may all be JSON numbers and strings."""
 
+_FINAL_IN_JSON: Mapping[str, frozenset[type]] = {
+    "string": frozenset({str}),
+    "int": frozenset({int, str}),
+    "bool": frozenset({str}),
+    OTHER: frozenset({int, str}),  # but 0 may be -0
+}
+"""Types of JSON that are values for a kind of input, if not all are."""
+
 _NEITHER_NUMBER_NOR_STRING = (b"null", b"true", b"false", b"{")
 
 
-def read_table(rows: Sequence[bytes], width: int) -> JsonTable | HeadedTable | PlainTable | None:
+def read_table(
+    rows: Sequence[bytes], width: int, kinds: Sequence[str] = ()
+) -> JsonTable | HeadedTable | PlainTable | None:
     """Read all rows at once; return None if a row may be invalid.
 
     Args:
         rows: CSV text without line ends.
         width: the number of cells that each row must have.
+        kinds: the kind of each column; none if they are not known.
 
     Example:
         >>> table = read_table([b"1,a", b"2,b"], 2)
         >>> table and table.column(1)
         ['a', 'b']
+        >>> table = read_table([b'1,"a"', b"2,3"], 2, ("int", "string"))
+        >>> table and table.column(1)
+        ['a', '3']
     """
-    return json_table(rows, width) or _headed_table(rows, width) or _plain_table(rows, width)
+    kinds = kinds or ("",) * width
+    table = json_table(rows, width)
+    if table:
+        return _of_kinds(table, rows, kinds)
+    return _headed_table(rows, width, kinds) or _plain_table(rows, width, kinds)
 
 
 class JsonTable(NamedTuple):
-    """Values of rows that are JSON, row by row."""
+    """Values of rows that are JSON, row by row; those of `changed` rows are not as in JSON."""
 
     values: list[list[Any]]
     only_numbers: bool = False
+    changed: Collection[int] = ()
 
     @property
     def most_texts(self) -> float:
@@ -72,7 +101,10 @@ class JsonTable(NamedTuple):
 
     def texts(self, rows: Sequence[bytes], non_finite: NonFinite) -> list[bytes]:
         """The JSON texts in the output."""
-        return [b"[%b]" % row for row in rows]
+        texts = [b"[%b]" % row for row in rows]
+        for at in self.changed:
+            texts[at] = json_text.dumps(self.values[at], non_finite)
+        return texts
 
     def is_finite(self) -> bool:
         """JSON has no other numbers."""
@@ -134,7 +166,7 @@ class PlainTable(NamedTuple):
             return None  # each row has a cell that is not JSON
         width = len(self.values)
         return [
-            b"[%b]" % row if json_table([row], width) else json_text.dumps(values, non_finite)
+            row_text(row, values, non_finite)
             for row, values in zip(rows, self.rows(range(width)), strict=True)
         ]
 
@@ -142,6 +174,30 @@ class PlainTable(NamedTuple):
         """Whether no cell is a NaN or an infinity."""
         numbers = (value for column in self.values for value in column if type(value) is float)
         return all(map(math.isfinite, numbers))
+
+
+def row_text(
+    row: bytes, values: Sequence[Any], non_finite: NonFinite, exact: Sequence[Any] | None = None
+) -> bytes:
+    """The JSON text of a row in the output: the row itself, if it is JSON for its values.
+
+    Args:
+        row: the text of the row.
+        values: the values of its cells.
+        non_finite: how NaN and infinities are written.
+        exact: the values as the output shows them, if they are others.
+
+    Raises:
+        NonFiniteValue: there is a NaN or an infinity, and the policy is ERROR.
+
+    Example:
+        >>> [row_text(b"1.50", [value], NonFinite.STRING) for value in (1.5, "1.50")]
+        [b'[1.50]', b'["1.50"]']
+    """
+    table = json_table([row], len(values))
+    if table and list(map(type, table.values[0])) == list(map(type, values)):
+        return b"[%b]" % row
+    return json_text.dumps(values if exact is None else exact, non_finite)
 
 
 def json_table(rows: Sequence[bytes], width: int) -> JsonTable | None:
@@ -193,11 +249,41 @@ def _checked(
     return JsonTable(values)
 
 
-def _headed_table(rows: Sequence[bytes], width: int) -> HeadedTable | None:
+def _of_kinds(table: JsonTable, rows: Sequence[bytes], kinds: Sequence[str]) -> JsonTable:
+    """Read the cells again that are not of the kind of their column; the table is changed."""
+    known = [at for at, kind in enumerate(kinds) if kind in _FINAL_IN_JSON]
+    if not known or (table.only_numbers and _are_integers(rows, kinds, known)):
+        return table
+    losing = cache(lambda: may_lose_digits(b",".join(rows).decode()))
+    changed = set()
+    for at in known:
+        kind, column = kinds[at], table.column(at)
+        if set(map(type, column)) <= _FINAL_IN_JSON[kind] and (kind != OTHER or 0 not in column):
+            continue
+        if kind == OTHER and not losing():
+            continue
+        for row, value in enumerate(column):
+            if type(value) in _FINAL_IN_JSON[kind] and (kind != OTHER or value != 0):
+                continue
+            found = cell_value(cell_text(rows[row], at), kind)
+            if type(found) is not type(value):
+                table.values[row][at] = found
+                changed.add(row)
+    return table._replace(only_numbers=False, changed=changed) if changed else table
+
+
+def _are_integers(rows: Sequence[bytes], kinds: Sequence[str], known: Sequence[int]) -> bool:
+    """Whether rows of numbers have integers only, as their columns need."""
+    if any(kinds[at] != "int" for at in known):
+        return False
+    return not any(mark in row for row in rows for mark in (b".", b"e", b"E"))
+
+
+def _headed_table(rows: Sequence[bytes], width: int, kinds: Sequence[str]) -> HeadedTable | None:
     """Read all rows as an identifier and JSON; return None if that may misread a row."""
     parts = [row.partition(b",") for row in rows]
     together = b",".join([head for head, _, _ in parts])
-    if width < 2 or b'"' in together:
+    if width < 2 or b'"' in together or kinds[0] == "bool":
         return None
     try:
         heads = together.decode("utf-8").split(",")
@@ -205,11 +291,12 @@ def _headed_table(rows: Sequence[bytes], width: int) -> HeadedTable | None:
         return None
     if not are_text(heads):
         return None
-    rest = json_table([tail for _, _, tail in parts], width - 1)
-    return rest and HeadedTable(heads, rest)
+    tails = [tail for _, _, tail in parts]
+    rest = json_table(tails, width - 1)
+    return rest and HeadedTable(heads, _of_kinds(rest, tails, kinds[1:]))
 
 
-def _plain_table(rows: Sequence[bytes], width: int) -> PlainTable | None:
+def _plain_table(rows: Sequence[bytes], width: int, kinds: Sequence[str]) -> PlainTable | None:
     """Read all rows by column; return None if a row may be invalid."""
     together = b",".join(rows)
     if b'"' in together or b"\r" in together:
@@ -218,7 +305,7 @@ def _plain_table(rows: Sequence[bytes], width: int) -> PlainTable | None:
         return None
     try:
         cells = together.decode("utf-8").split(",")
-        columns = [column_values(cells[at::width]) for at in range(width)]
+        columns = [column_values(cells[at::width], kind) for at, kind in enumerate(kinds)]
     except ValueError:  # a row is not UTF-8, or has a number that is too large
         return None
     return PlainTable(columns)

@@ -31,6 +31,7 @@ from beam_batch_predict.encoding.tf_examples import (
     filter_examples,
 )
 from beam_batch_predict.instances.fields import Instance, RowError, missing_error
+from beam_batch_predict.messages import counted
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Status
 
@@ -225,7 +226,7 @@ def _key(features: Mapping[str, Any], field: str) -> Any:
 
 
 def _count(values: Sequence[Any] | None) -> str:
-    return f"{len(values)} values" if values else "no value"
+    return counted(len(values), "value") if values else "no value"
 
 
 def _value(feature: Any) -> Any:

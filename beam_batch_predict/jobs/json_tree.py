@@ -18,6 +18,9 @@ from beam_batch_predict.messages import LONGEST_SHOWN, printable, quoted, shorte
 
 __all__ = ["read_json"]
 
+_MOST_DIGITS = 4300
+"""The most digits of an integer that Python reads and writes."""
+
 _FINITE: TypeAdapter[Any] = TypeAdapter(JsonValue, config=ConfigDict(allow_inf_nan=False))
 
 
@@ -53,6 +56,8 @@ def read_json(source: str | bytes | Mapping[str, Any], where: str = "job") -> An
         raise InvalidJob(where, [Violation(path, message) for path in paths]) from None
     except (TypeError, ValueError, RecursionError) as error:
         what, at, position = str(error).rpartition(" at line ")
+        if what == "number out of range" or "integer string conversion" in str(error):
+            what = f"a number has more than {_MOST_DIGITS} digits"
         shown = printable(shortened(what, 2 * LONGEST_SHOWN) + at + position)
         raise InvalidJob(where, [Violation("", f"cannot be read as JSON: {shown}")]) from None
 

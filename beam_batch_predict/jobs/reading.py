@@ -12,10 +12,13 @@ from beam_batch_predict.jobs.resource import Resource
 from beam_batch_predict.jobs.vertex.job import BatchPredictionJob
 from beam_batch_predict.messages import nearest, quoted
 
-__all__ = ["Job", "read_job"]
+__all__ = ["MOST_BYTES", "Job", "read_job"]
 
 Job: TypeAlias = "BatchPredictionJob | AiPlatformJob"
 """A job of any service."""
+
+MOST_BYTES = 64 * 1024 * 1024
+"""The maximum size of a job file."""
 
 _AI_PLATFORM = "a Job of AI Platform Prediction (jobId, predictionInput)"
 _VERTEX = "a BatchPredictionJob of Vertex AI (displayName, inputConfig, outputConfig)"

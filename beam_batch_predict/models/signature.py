@@ -58,6 +58,12 @@ class Signature(NamedTuple):
                 of an output is fixed, but not by the inputs.
         """
         sizes = {size for tensor in self.inputs for size in (tensor.shape or ())[:1] if size}
+        if self.inputs and all(tensor.shape == () for tensor in self.inputs):
+            raise ModelError(
+                f"signature {self.name!r} cannot predict row by row: its inputs have no batch "
+                "dimension, it takes one instance in each call",
+                "export it with inputs that have one, such as tf.TensorSpec([None], tf.float32)",
+            )
         problems = [
             *_problems("input", self.inputs, "give it a value in modelParameters"),
             *_problems("output", self.outputs, OUTPUT_REMEDY),

@@ -235,6 +235,7 @@ def _read_pins(uri: str) -> Pins:
 
 def _reading(uri: str, read: Callable[[], Any]) -> Any:
     """Read from the registry, with errors converted to `ModelError`."""
+    files.check_reach(uri)
     try:
         return read()
     except (OSError, ValueError) as error:

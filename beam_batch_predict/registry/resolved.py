@@ -19,12 +19,17 @@ class ResolvedModel(NamedTuple):
         name: the name of the model's directory, or the display name of a Vertex AI model.
         version: the number of the version.
         notes: notes on the choice of the version.
+        input_formats: the instances formats that the registry allows for the model; empty if it
+            does not restrict them.
+        output_formats: the same for predictions formats.
     """
 
     uri: str
     name: str
     version: str
     notes: tuple[str, ...] = ()
+    input_formats: tuple[str, ...] = ()
+    output_formats: tuple[str, ...] = ()
 
 
 def registry_directory(registry: str = "") -> str:

@@ -78,7 +78,11 @@ def vertex_model(wanted: ModelName) -> ResolvedModel:
             made.code = Code.NOT_FOUND
             raise made from error
     return ResolvedModel(
-        _directory(model, name), model.display_name or wanted.model, model.version_id
+        _directory(model, name),
+        model.display_name or wanted.model,
+        model.version_id,
+        input_formats=tuple(model.supported_input_storage_formats),
+        output_formats=tuple(model.supported_output_storage_formats),
     )
 
 

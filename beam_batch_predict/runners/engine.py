@@ -66,6 +66,9 @@ class Engine:
         """
         return DerivedOptions()
 
+    def limit_workers(self, chunks: int) -> None:
+        """Start no more workers than there are chunks, if this process starts them."""
+
     def check_reach(self, spec: BatchPredictSpec) -> str:
         """Check that workers can reach the inputs, the model and the destination.
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -90,6 +91,12 @@ class LocalEngine(Engine):
         if copies is ModelCopies.MACHINE:
             option = option._replace(value="multi_threading", source=chosen)
         return DerivedOptions((option,))
+
+    def limit_workers(self, chunks: int) -> None:
+        """Start no more workers than there are chunks; a further one would be idle."""
+        options = self.options.view_as(DirectOptions)
+        wanted = options.direct_num_workers or multiprocessing.cpu_count()  # as Beam reads 0
+        options.direct_num_workers = min(wanted, max(chunks, 1))
 
     def make_runner(self) -> LocalRunner:
         """Make the runner, whose worker processes get the pipeline options too.

@@ -13,6 +13,7 @@ import signal
 import sys
 
 from beam_batch_predict import cancellation
+from beam_batch_predict.messages import for_terminal
 
 __all__ = ["PARENT", "main"]
 
@@ -52,7 +53,7 @@ class _WithoutTracebacks(io.TextIOBase):
     def write(self, text: str, /) -> int:
         drop = text.startswith("Traceback ") or (self._dropped and text == "\n")
         self._dropped = drop and text != "\n"
-        return len(text) if drop else self._stderr.write(text)
+        return len(text) if drop else self._stderr.write(for_terminal(text))
 
     def flush(self) -> None:
         self._stderr.flush()

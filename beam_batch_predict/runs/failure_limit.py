@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from beam_batch_predict.messages import counted
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["EARLY_CHUNKS", "FailureLimit", "Tally"]
@@ -22,8 +23,13 @@ Fewer are not enough, because failed rows are often in one file."""
 class FailureLimit(NamedTuple):
     """The share of rows that may fail, and the number of rows from which it applies.
 
+    A run that has read rows and predicted none fails, whatever their number, unless the fraction
+    is 1: no limit.
+
     Example:
-        >>> FailureLimit(0.5, 100).is_exceeded(100, 51), FailureLimit(0.5, 100).is_exceeded(99, 99)
+        >>> FailureLimit(0.5, 100).is_exceeded(100, 51), FailureLimit(0.5, 100).is_exceeded(99, 98)
+        (True, False)
+        >>> FailureLimit(0.5, 100).is_exceeded(1, 1), FailureLimit(0.5, 100).is_exceeded(0, 0)
         (True, False)
     """
 
@@ -31,12 +37,23 @@ class FailureLimit(NamedTuple):
     min_rows: int = 1
 
     def is_exceeded(self, rows: int, failed: int) -> bool:
-        """Whether too many of the rows have failed."""
+        """Whether too many of all rows of a run have failed."""
+        return self.fraction < 1 and 0 < rows == failed or self.is_exceeded_by(rows, failed)
+
+    def is_exceeded_by(self, rows: int, failed: int) -> bool:
+        """Whether too many of some rows have failed; others of the run may be predicted."""
         return rows >= self.min_rows and failed > self.fraction * rows
 
     def status(self, rows: int, failed: int, so_far: bool = False) -> Status:
         """Return the error of a run that has exceeded the limit."""
-        which = f"all {rows} rows" if failed == rows else f"{failed} of {rows} rows"
+        if failed == rows and not so_far:
+            which = f"all {rows} rows" if rows > 1 else "the only row"
+            return Status(
+                Code.FAILED_PRECONDITION,
+                f"{which} failed: no predictions were published. The error files have the reason "
+                "for each row. Fix the cause and start the job again",
+            )
+        which = f"all {rows} rows" if failed == rows > 1 else f"{failed} of {counted(rows, 'row')}"
         when = " seen so far" if so_far else ""
         return Status(
             Code.FAILED_PRECONDITION,
@@ -63,4 +80,4 @@ class Tally:
         self.rows += rows
         self.failed += failed
         self.chunks += 1
-        return self.chunks >= EARLY_CHUNKS and limit.is_exceeded(self.rows, self.failed)
+        return self.chunks >= EARLY_CHUNKS and limit.is_exceeded_by(self.rows, self.failed)

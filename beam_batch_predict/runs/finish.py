@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import logging
 from collections.abc import Iterable, Sequence
 
 from beam_batch_predict.errors import RunFailed
@@ -22,6 +23,8 @@ from beam_batch_predict.spec import Outcome, OutputSettings
 from beam_batch_predict.status import Status
 
 __all__ = ["fail_run", "finish_run"]
+
+_logger = logging.getLogger(__name__)
 
 MOST_PARTIAL_FAILURES = 20
 """`partialFailures` never exceeds so many entries (the service's reference)."""
@@ -167,6 +170,8 @@ def _verdict(parts: Sequence[Part], unread: Sequence[Status], limit: FailureLimi
     failed = sum(part.failed for part in parts)
     if limit.is_exceeded(rows, failed):
         return limit.status(rows, failed)
+    if 0 < rows == failed:
+        _logger.warning("no row was predicted: all of them failed (rows: %d)", rows)
     if not rows and unread:
         return Status(unread[0].code, f"no input could be read: {unread[0].message}")
     return None

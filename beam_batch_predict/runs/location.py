@@ -38,7 +38,8 @@ class OutputLocation(NamedTuple):
 
     def run_in(self, directory: str, job: JobRenderer | None = None) -> Run:
         """Make the run in a directory."""
-        run = Run(directory, self.create_time, job, self.tables)
+        key = self.destination.kms_key_name
+        run = Run(directory, self.create_time, job, self.tables, kms_key_name=key)
         if isinstance(self.destination, BigQueryDestination):
             return run
         return dataclasses.replace(

@@ -89,7 +89,10 @@ def _of_plan(plan: RunPlan) -> dict[str, Any]:
 
 
 def _inputs(found: Sequence[files.File]) -> list[dict[str, Any]]:
-    return [file._asdict() for file in found]
+    return [
+        {name: value for name, value in file._asdict().items() if name != "is_gzip" or value}
+        for file in found
+    ]
 
 
 def _file(published: PublishedFile, locations: Mapping[int, Sequence[str]]) -> dict[str, Any]:

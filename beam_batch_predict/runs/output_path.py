@@ -69,7 +69,7 @@ def _read(uri: str) -> bytes:
 def _has_ended(content: bytes) -> bool:
     try:
         job: Any = json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(job, dict) and RunState.of(job).has_failed
 

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import datetime
-import os
 from collections.abc import Iterator
 
 from beam_batch_predict import files
 from beam_batch_predict.batch import Chunk
-from beam_batch_predict.errors import InvalidArgument, SourceError
+from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.instances.fields import check_columns, sent_names
 from beam_batch_predict.runs.fingerprint import model_files, settings_of, software_versions
 from beam_batch_predict.runs.output_path import claim_output_path
+from beam_batch_predict.runs.own_outputs import refuse_outputs
 from beam_batch_predict.runs.plan_file import RunPlan, read_plan, write_plan
 from beam_batch_predict.runs.run import Run
 from beam_batch_predict.sinks.formats.bigquery_names import refuse_clashes
-from beam_batch_predict.sinks.naming import JOB_RESOURCE, PARTS
 from beam_batch_predict.sinks.parts.accounting import complete_chunks
 from beam_batch_predict.sinks.parts.metadata import intact_parts, read_parts, remove_part_metadata
 from beam_batch_predict.sinks.publish.bigquery_tables import prepare_tables
@@ -87,14 +86,14 @@ def plan_run(spec: BatchPredictSpec, run: Run) -> list[Chunk]:
     Raises:
         SourceError: inputs cannot be found, or lack a header.
         InvalidArgument: the config names a column that the inputs do not have, two columns cannot
-            both be columns of a table, or files that the run writes are among the inputs.
+            both be columns of a table, or outputs of runs are among the inputs.
         ValueError: the plan in the directory was written by another release.
     """
     kept = read_plan(run.parts_directory)
     if kept is not None:
         return _chunks(spec.source, Listing.from_json(kept.listing, kept.inputs))
     listing = _list(spec.source, spec.instances)
-    _refuse_own_files(listing, run)
+    refuse_outputs(spec, listing.files, run)
     chunks = _chunks(spec.source, listing)
     config = spec.instances
     if run.tables is not None and not (config.key_field or config.location_as_key):
@@ -109,27 +108,6 @@ def plan_run(spec: BatchPredictSpec, run: Run) -> list[Chunk]:
     )
     write_plan(plan, run.parts_directory)
     return chunks
-
-
-def _refuse_own_files(listing: Listing, run: Run) -> None:
-    """Refuse inputs that include files of the run itself.
-
-    Raises:
-        InvalidArgument: an input pattern matches files of the output directory.
-    """
-    job = _absolute(files.join(run.directory, JOB_RESOURCE))
-    parts = _absolute(files.join(run.directory, PARTS)) + "/"
-    for file in listing.files:
-        uri = _absolute(file.uri)
-        if uri == job or uri.startswith(parts):
-            raise InvalidArgument(
-                f"{file.uri}, which this run writes, is among its inputs",
-                "write to another directory, or use a narrower pattern for the inputs",
-            )
-
-
-def _absolute(uri: str) -> str:
-    return os.path.abspath(uri) if files.is_local(uri) else uri
 
 
 def pending_chunks(spec: BatchPredictSpec, run: Run) -> Iterator[Chunk]:
@@ -165,12 +143,10 @@ def changed_inputs(source: Source, run: Run) -> list[Status]:
         present = {file.uri: file for file in list_source_files(source, files.match)}
     except (SourceError, StorageUnavailable):
         return []  # inputs that were deleted after they were read lose no rows
-    return [
-        Status(
-            Code.ABORTED,
-            f"{file.uri}: changed while the job ran, from {file.size} to {now.size} bytes; rows "
-            "of the old or of the new content may be missing",
-        )
+    changes = {
+        file.uri: f"changed while the job ran, from {file.size} to {now.size} bytes; rows of the "
+        "old or of the new content may be missing"
         for file in plan.inputs
         if (now := present.get(file.uri, file)) != file
-    ]
+    }
+    return [Status(Code.ABORTED, f"{uri}: {cause}", cause, uri) for uri, cause in changes.items()]

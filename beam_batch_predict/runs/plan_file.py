@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from beam_batch_predict import files
@@ -19,6 +19,9 @@ __all__ = ["RunPlan", "digest_of_files", "read_plan", "write_plan"]
 
 FORMAT = 4
 """The format of all files in the directory of parts. Runs with other formats cannot be resumed."""
+
+MOST_BYTES = 16 * 1024**3
+"""The maximum size of a plan, which has a line for each input."""
 
 _NAME = "run.plan"
 
@@ -45,9 +48,10 @@ class RunPlan(NamedTuple):
 
 def write_plan(plan: RunPlan, directory: str) -> None:
     """Write a plan into the directory of a run's parts, or replace it."""
-    head = {**plan._asdict(), "inputs": len(plan.inputs), "format": FORMAT}
+    model = [_values(file) for file in plan.model]
+    head = {**plan._asdict(), "model": model, "inputs": len(plan.inputs), "format": FORMAT}
     text = io.BytesIO()
-    for value in (head, *plan.inputs):
+    for value in (head, *map(_values, plan.inputs)):
         text.write(json.dumps(value).encode() + b"\n")
     files.write_file(files.join(directory, _NAME), text.getvalue())
 
@@ -61,14 +65,25 @@ def read_plan(directory: str) -> RunPlan | None:
     uri = files.join(directory, _NAME)
     if not files.exists(uri):
         return None
-    head, *inputs = files.read_file(uri).splitlines()
-    plan = json.loads(head)
+    lines = files.read_file(uri, MOST_BYTES).splitlines()
+    try:
+        return _read(uri, json.loads(lines[0]), lines[1:])
+    except (AttributeError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError(f"{uri} is damaged: {type(error).__name__}: {error}") from error
+
+
+def _read(uri: str, plan: dict[str, Any], inputs: Sequence[bytes]) -> RunPlan:
     if plan.pop("format", None) != FORMAT:
         raise ValueError(f"{uri} was written by another release")
     if plan["inputs"] != len(inputs):
         raise ValueError(f"{uri} has {len(inputs)} of {plan['inputs']} inputs")
     plan["model"] = tuple(_files(plan["model"]))
     return RunPlan(**{**plan, "inputs": tuple(_files(map(json.loads, inputs)))})
+
+
+def _values(file: File) -> tuple[Any, ...]:
+    """Return a file as a JSON value, without fields that have their default at the end."""
+    return tuple(file) if file.is_gzip else file[:-1]
 
 
 def _files(values: Iterable[Any]) -> Iterator[File]:
@@ -79,5 +94,5 @@ def digest_of_files(found: Iterable[File]) -> str:
     """Return one digest of the names, sizes and times of files."""
     made = hashlib.sha256()
     for file in found:
-        made.update(json.dumps(file).encode() + b"\n")
+        made.update(json.dumps(_values(file)).encode() + b"\n")
     return made.hexdigest()

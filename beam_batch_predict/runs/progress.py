@@ -13,6 +13,7 @@ from contextlib import contextmanager
 
 from beam_batch_predict import files
 from beam_batch_predict.files.errors import StorageUnavailable
+from beam_batch_predict.messages import counted
 from beam_batch_predict.sinks.naming import JOB_RESOURCE, PARTS
 from beam_batch_predict.sinks.parts.metadata import chunk_of_metadata
 
@@ -64,7 +65,7 @@ def showing_progress(
             finally:
                 listing = time.monotonic() - before
             elapsed = time.monotonic() - start
-            show(f"{done} of {chunks} chunks done after {elapsed:.0f} s")
+            show(f"{done} of {counted(chunks, 'chunk')} done after {elapsed:.0f} s")
             if not (done or warned) and elapsed >= to_begin and not _has_begun(directory):
                 show(_NOT_BEGUN)
                 warned = True

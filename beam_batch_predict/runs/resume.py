@@ -139,8 +139,8 @@ def check_resumable(unfinished: Unfinished, spec: BatchPredictSpec) -> list[str]
     """
     try:
         plan = read_plan(unfinished.parts_directory)
-    except ValueError as error:
-        raise _refused(unfinished, [str(error)]) from error
+    except (OSError, ValueError) as error:
+        raise _refused(unfinished, [f"its plan cannot be read: {error}"]) from error
     if plan is None:
         raise _refused(unfinished, ["its plan is missing"])
     if has_publication(unfinished.parts_directory):

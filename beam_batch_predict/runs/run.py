@@ -22,6 +22,9 @@ from beam_batch_predict.status import Status
 
 __all__ = ["Run", "fresh_time", "now", "read_job_resource"]
 
+MOST_RESOURCE_BYTES = 256 * 1024 * 1024
+"""The maximum size of a job resource: that of a job file, with space for the output fields."""
+
 _last = datetime.datetime.min.replace(tzinfo=datetime.timezone.utc)
 _lock = threading.Lock()
 
@@ -65,6 +68,8 @@ class Run:
         file_names: the naming scheme of published files.
         own_directory: whether the directory is for this run only.
         prepared: whether the launcher has checked the destination as workers would.
+        kms_key_name: the Cloud KMS key of the files of the run, in this process and in each worker
+            that gets the run; empty for the default key of their bucket.
     """
 
     directory: str
@@ -77,6 +82,14 @@ class Run:
     file_names: FileNames = FileNames.NUMBERED
     own_directory: bool = True
     prepared: bool = False
+    kms_key_name: str = ""
+
+    def __post_init__(self) -> None:
+        files.encrypt_below(self.directory, self.kms_key_name)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        files.encrypt_below(self.directory, self.kms_key_name)
 
     @property
     def parts_directory(self) -> str:
@@ -214,7 +227,11 @@ def read_job_resource(directory: str) -> dict[str, Any]:
         OSError: there is none, or it cannot be read.
         ValueError: it is not a JSON object.
     """
-    job = json.loads(files.read_file(files.join(directory, JOB_RESOURCE)))
+    text = files.read_file(files.join(directory, JOB_RESOURCE), MOST_RESOURCE_BYTES)
+    try:
+        job = json.loads(text)
+    except RecursionError as error:
+        raise ValueError(f"{JOB_RESOURCE} is nested too deep") from error
     if not isinstance(job, dict):
         raise ValueError(f"{JOB_RESOURCE} is not a JSON object")
     return job

@@ -18,6 +18,7 @@ from beam_batch_predict.batch import Chunk, Span, TableStream
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.gcp.errors import google_errors
+from beam_batch_predict.messages import counted
 from beam_batch_predict.retries import is_transient, waits
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.status import Code
@@ -159,7 +160,8 @@ def _record_batch(shown: str, reply: Any, schema: pa.Schema) -> pa.RecordBatch:
         ) from error
     if batch.num_rows != reply.row_count:
         raise SourceError(
-            f"{shown}: BigQuery sent {batch.num_rows} rows, but announced {reply.row_count}"
+            f"{shown}: BigQuery sent {counted(batch.num_rows, 'row')}, but announced "
+            f"{reply.row_count}"
         )
     return batch
 

@@ -12,12 +12,15 @@ from __future__ import annotations
 import bz2
 import zlib
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
 import zstandard
 
-__all__ = ["READ_ERRORS", "Bounds", "blocks", "is_compressed"]
+from beam_batch_predict.sources.file_kinds import compression_of
+
+__all__ = ["READ_ERRORS", "Bounds", "blocks", "is_compressed", "stored_blocks"]
 
 BLOCK_BYTES = 256 * 1024
 
@@ -37,10 +40,10 @@ def is_compressed(uri: str) -> bool:
     """Return whether a file is compressed, by its extension.
 
     Example:
-        >>> is_compressed("gs://bucket/in.jsonl.gz"), is_compressed("in.jsonl")
+        >>> is_compressed("gs://bucket/in.jsonl.GZ"), is_compressed("in.jsonl")
         (True, False)
     """
-    return uri.endswith((".gz", ".bz2", ".zst"))
+    return bool(compression_of(b"", uri))
 
 
 class Bounds:
@@ -98,24 +101,45 @@ class Bounds:
         return slice(first, count if self.end is None else bisect_left(offsets, self.end))
 
 
-def blocks(file: BinaryIO, uri: str, bounds: Bounds | None = None) -> Iterator[bytes]:
-    """Yield the content of a file from its position, decompressed by its extension.
+def blocks(
+    file: BinaryIO,
+    uri: str,
+    bounds: Bounds | None = None,
+    compression: Callable[[bytes, str], str] = compression_of,
+    is_shared: bool = True,
+) -> Iterator[bytes]:
+    """Yield the content of a file from its first byte, decompressed.
 
     The content before a fault is yielded before the error is raised.
 
     Args:
-        file: the file, with `seek`; `read(n)` returns n bytes except at its end.
+        file: the file, of which nothing has been read; `read(n)` returns n bytes except at its end.
         uri: its name.
         bounds: the bounds of a range of the file; set before its content is yielded.
+        compression: returns the compression of a file from its first bytes and its name.
+        is_shared: whether other readers read the other ranges of a compressed file. If not, the
+            bounds are extended to the whole file.
 
     Raises:
         OSError, EOFError, zlib.error, zstandard.ZstdError: see `READ_ERRORS`; the file
             is truncated, damaged or unreadable, or has fewer bytes than the bounds.
     """
     bounds = bounds or Bounds()
-    kind = _kind_of(uri)
-    if kind is not None:
-        return _together(_frames(file, kind, bounds))
+    start = file.read(BLOCK_BYTES)
+    if found := compression(start, uri):
+        if not is_shared:
+            bounds.stop = None
+        pieces = (start[at : at + PRESSED_BYTES] for at in range(0, len(start), PRESSED_BYTES))
+        return _together(_frames(chain(pieces, _read(file, PRESSED_BYTES)), _KINDS[found], bounds))
+    return chain((start,) if start else (), stored_blocks(file, bounds))
+
+
+def stored_blocks(file: BinaryIO, bounds: Bounds) -> Iterator[bytes]:
+    """Yield the rest of a file from its position, as it is stored.
+
+    Raises:
+        OSError, EOFError: the file is unreadable, or has fewer bytes than the bounds.
+    """
     bounds.first, bounds.end = bounds.start, bounds.stop
     return _stored(file, bounds)
 
@@ -174,21 +198,19 @@ class _Kind(NamedTuple):
     padding: bytes = b""
 
 
-def _kind_of(uri: str) -> _Kind | None:
-    if uri.endswith(".gz"):
-        return _Kind("gzip", _gzip_member, padding=b"\0")
-    if uri.endswith(".bz2"):
-        return _Kind("bzip2", bz2.BZ2Decompressor, _in_pieces)
-    if uri.endswith(".zst"):
-        return _Kind("zstd", zstandard.ZstdDecompressor().decompressobj)
-    return None
+_KINDS = {
+    "gzip": _Kind("gzip", _gzip_member, padding=b"\0"),
+    "bzip2": _Kind("bzip2", bz2.BZ2Decompressor, _in_pieces),
+    "zstd": _Kind("zstd", lambda: zstandard.ZstdDecompressor().decompressobj()),
+    "ZLIB": _Kind("ZLIB", zlib.decompressobj),
+}
 
 
-def _frames(file: BinaryIO, kind: _Kind, bounds: Bounds) -> Iterator[bytes]:
+def _frames(stored: Iterable[bytes], kind: _Kind, bounds: Bounds) -> Iterator[bytes]:
     """Yield the content of all frames."""
     frame, whole = None, 0
-    at, total = file.tell(), 0
-    for block in _read(file, PRESSED_BYTES):
+    at = total = 0
+    for block in stored:
         bounds.reach(at, total)
         at, rest = at + len(block), block
         while rest := rest if frame or not whole else rest.lstrip(kind.padding):

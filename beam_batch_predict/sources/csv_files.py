@@ -15,7 +15,7 @@ from beam_batch_predict.batch import Span
 from beam_batch_predict.encoding.csv_text import has_bare_return, leaves_open
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
-from beam_batch_predict.sources.compression import READ_ERRORS, Bounds, blocks, is_compressed
+from beam_batch_predict.sources.compression import READ_ERRORS, Bounds, is_compressed
 from beam_batch_predict.sources.csv_headers import (
     LONGEST_HEADER,
     NEEDED,
@@ -24,7 +24,16 @@ from beam_batch_predict.sources.csv_headers import (
     reordered,
     start_of_file,
 )
-from beam_batch_predict.sources.lines import Lines, as_rows, read_lines, split_lines, too_long
+from beam_batch_predict.sources.csv_titles import MOST_TITLES
+from beam_batch_predict.sources.file_kinds import WrongFormat
+from beam_batch_predict.sources.lines import (
+    Lines,
+    as_rows,
+    read_lines,
+    split_lines,
+    text_blocks,
+    too_long,
+)
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.status import Code, Status
@@ -66,8 +75,8 @@ def read_columns(
 
     Raises:
         SourceError: the file cannot be read, or its first row is not a header: two names are
-            the same, all are empty, or the row looks like data, has another separator, is too
-            long or is not valid CSV in UTF-8.
+            the same, all are empty, or the row looks like data or a title, has another separator,
+            is too long or is not valid CSV in UTF-8.
     """
     read: Reader = partial(_records, delimiter=delimiter) if multiline else read_lines
     max_bytes = min(max_bytes, LONGEST_HEADER)
@@ -76,6 +85,8 @@ def read_columns(
             continue
         try:
             rows = _first_rows(file.uri, read, open_file, max_bytes)
+        except WrongFormat as error:
+            raise SourceError(f"{file.uri}: {error}") from error
         except READ_ERRORS as error:
             raise SourceError(f"{file.uri}: the header cannot be read: {error}") from error
         if rows and isinstance(rows[0], Status):
@@ -89,13 +100,13 @@ def read_columns(
 def _first_rows(
     uri: str, read: Reader, open_file: Open, max_bytes: int
 ) -> Sequence[bytes | Status]:
-    """The first row of a file and, if it is in memory then, the second."""
+    """The first row of a file and, if they are in memory then, some below it."""
     with open_file(uri) as file:
-        start = next(blocks(file, uri), b"")
+        start = next(text_blocks(file, uri), b"")
     if b"\n" not in start and has_bare_return(start.rstrip(b"\r\n")):
         return [start[: start.rindex(b"\r") + 1]]  # the file may be one large line
     found = read(Span(uri), open_file, max_bytes)
-    return next((part.rows[:2] for part in found if part.rows), [])
+    return next((part.rows[: MOST_TITLES + 1] for part in found if part.rows), [])
 
 
 def read_csv_lines(
@@ -171,7 +182,7 @@ def _by_columns(
                 start = start_of_file((row for _, row in head), columns, header, delimiter)
             if start.problem and (offsets[0] == first or first == LONGEST_HEADER):
                 message = f"{span.uri}: {start.problem}"
-                yield Rows([], [], 0, [Status(Code.INVALID_ARGUMENT, message)])
+                yield Rows([], [], 0, [Status(Code.INVALID_ARGUMENT, message, start.problem)])
             if offsets[0] == first and start.has_header:
                 found = Rows(rows[1:], offsets[1:], found.size)
         if start and start.problem:
@@ -201,7 +212,7 @@ def _records(span: Span, open_file: Open, max_bytes: int, delimiter: str = ",") 
     """The records that begin in a span."""
     bounds = Bounds(span.start, span.stop)
     with open_file(span.uri) as file:
-        for found in _whole_records(blocks(file, span.uri, bounds), max_bytes, delimiter):
+        for found in _whole_records(text_blocks(file, span.uri, bounds), max_bytes, delimiter):
             inside = bounds.within(found.offsets)
             rows = found.rows[inside]
             if rows:

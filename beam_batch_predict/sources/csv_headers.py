@@ -25,6 +25,8 @@ from beam_batch_predict.encoding.csv_text import (
 )
 from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.errors import SourceError
+from beam_batch_predict.messages import counted
+from beam_batch_predict.sources.csv_titles import MOST_TITLES, title_problem
 from beam_batch_predict.status import Status
 
 __all__ = [
@@ -40,19 +42,18 @@ __all__ = [
 LONGEST_HEADER = 16 * 1024 * 1024
 """Bytes of a header: every chunk carries the names."""
 
-MOST_TITLES = 9
-"""Rows before a header that are examined: titles and comments."""
-
 _MOST_NAMES = 5
 """Names of columns in a message."""
-
-_GZIP = b"\x1f\x8b"
 
 NEEDED = "a CSV source needs a header row: the names of the columns"
 """What to do if the first row is not a header."""
 
 _NO_HEADER = (
     "if the files have no header, set --csv_header=none; if this is the header, set "
+    "--csv_header=first_row"
+)
+_TITLE = (
+    "remove the lines above the header from the file; if this is the header, set "
     "--csv_header=first_row"
 )
 _DOUBTFUL = (
@@ -83,13 +84,13 @@ def checked_names(
 
     Args:
         uri: the file.
-        rows: the first row, and perhaps the second.
+        rows: the first row, and some of the rows below it.
         delimiter: what separates cells.
         header: which rows are headers. Without any, the columns are numbered.
 
     Raises:
         SourceError: the row is not a header: two names are the same, all are empty, or the row
-            looks like data, has another separator or is not valid CSV in UTF-8.
+            looks like data or a title, has another separator or is not valid CSV in UTF-8.
     """
     texts: list[str] = []
     row = rows[0]
@@ -99,8 +100,6 @@ def checked_names(
     except UnicodeDecodeError as error:
         problem = f"invalid UTF-8: byte 0x{row[error.start]:02x} at column {error.start + 1}"
         hint = "save the file as UTF-8"
-        if row.startswith(_GZIP):
-            problem, hint = "it is compressed with gzip", "give the file a name that ends in .gz"
     except CsvError as error:
         problem, hint = f"{error}; if a name holds a line break, set --csv_multiline=true", NEEDED
         if has_bare_return(row):
@@ -110,7 +109,9 @@ def checked_names(
         if has_bare_return(row):
             problem, hint = _RETURNS
     if len(texts) < 2 or _DIRECTIVE.fullmatch(row):
-        problem, hint = _other_separator(rows, header, delimiter) or (problem, hint)
+        problem, hint = _other_separator(rows[:2], header, delimiter) or (problem, hint)
+    if texts and not problem and header == "auto" and (problem := title_problem(rows, delimiter)):
+        hint = _TITLE
     if problem:
         raise SourceError(f"{uri}: the first row is not a header: {problem}", hint)
     return named([""] * len(texts) if header == "none" else texts)
@@ -285,7 +286,7 @@ def _difference(texts: Sequence[str], columns: Sequence[str]) -> str:
         )
         if names
     ]
-    differs = "; ".join(parts) or f"it has {len(texts)} cells instead of {len(columns)}"
+    differs = "; ".join(parts) or f"it has {counted(len(texts), 'cell')} instead of {len(columns)}"
     return (
         f"the header differs from that of the first file: {differs}; give the file the same "
         "columns, or predict it in a job of its own"

@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, BinaryIO, NamedTuple
 
 from beam_batch_predict.batch import Span
+from beam_batch_predict.gcp.errors import LOGIN
 from beam_batch_predict.messages import shortened
 from beam_batch_predict.sources.file_checks import special_file_problem
 from beam_batch_predict.sources.lines import read_lines
@@ -181,7 +182,8 @@ def _status(error: Exception) -> Status:
     if isinstance(error, FileNotFoundError):
         return Status(Code.NOT_FOUND, "there is no such file")
     if isinstance(error, PermissionError):
-        return Status(Code.PERMISSION_DENIED, "permission to read the file is denied")
+        reason = f": {error.strerror}" if LOGIN in str(error.strerror) else ""
+        return Status(Code.PERMISSION_DENIED, f"permission to read the file is denied{reason}")
     if isinstance(error, IsADirectoryError):
         return Status(Code.INVALID_ARGUMENT, "the URI names a directory, not a file")
     code = Code.INVALID_ARGUMENT if isinstance(error, ValueError) else Code.UNAVAILABLE

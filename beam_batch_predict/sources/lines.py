@@ -6,18 +6,41 @@ once, whatever their borders.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, chain, pairwise, repeat
 from operator import add
 from typing import BinaryIO, NamedTuple
 
 from beam_batch_predict.batch import Span
-from beam_batch_predict.sources.compression import Bounds, blocks, is_compressed
+from beam_batch_predict.sources.compression import (
+    READ_ERRORS,
+    Bounds,
+    blocks,
+    is_compressed,
+    stored_blocks,
+)
+from beam_batch_predict.sources.file_kinds import (
+    START_BYTES,
+    WrongFormat,
+    compression_of,
+    problem_of,
+    start_of,
+)
+from beam_batch_predict.sources.json_documents import document_problem
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.status import Code, Status
 
-__all__ = ["Lines", "as_rows", "read_lines", "split_lines", "too_long"]
+__all__ = [
+    "Lines",
+    "as_rows",
+    "begins_with_object",
+    "read_json_lines",
+    "read_lines",
+    "split_lines",
+    "text_blocks",
+    "too_long",
+]
 
 _BOM = b"\xef\xbb\xbf"
 
@@ -42,6 +65,7 @@ def read_lines(
     span: Span,
     open_file: Callable[[str], BinaryIO],
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
+    is_json: bool = False,
 ) -> Iterator[Rows]:
     """Yield the lines that begin in a span, without line ends; blank lines are not rows.
 
@@ -49,25 +73,97 @@ def read_lines(
     start of the file is left out.
 
     Args:
-        span: the byte range; `stop=None` reads to the end of the file. A file with the extension of
-            a compression is decompressed from its beginning, and offsets count decompressed bytes.
+        span: the byte range; `stop=None` reads to the end of the file. A compressed file is
+            decompressed from its beginning, and offsets count decompressed bytes. If its name does
+            not show the compression, the span with its first byte has all lines.
         open_file: opens a URI for reading bytes, with `seek`.
         max_bytes: the most bytes of a line without its LF. A longer one is a row with a `Status`;
             it is not kept in memory, and not read to its end if the end is in another span.
+        is_json: whether each line must be JSON, so that a JSON document is refused.
 
     Yields:
         Lines of about a megabyte at a time.
 
     Raises:
+        WrongFormat: the file has no lines of text.
         OSError, EOFError, zlib.error, zstandard.ZstdError: the file cannot be read to its end.
     """
     with open_file(span.uri) as file:
         if span.stop is None:
-            found = split_lines(blocks(file, span.uri), 0, max_bytes, keeps_blank=False)
+            content = text_blocks(file, span.uri, is_json=is_json)
+            found = split_lines(content, 0, max_bytes, keeps_blank=False)
         else:
-            found = _lines_of_range(file, span, max_bytes)
+            found = _lines_of_range(file, span, max_bytes, is_json)
         for lines in found:
             yield as_rows(lines) if lines.rows else too_long(lines.offsets[0], max_bytes)
+
+
+def begins_with_object(spans: Sequence[Span], open_file: Callable[[str], BinaryIO]) -> bool:
+    """Whether the first line of some spans begins as a JSON object; False if it cannot be read."""
+    try:
+        found = chain.from_iterable(read_lines(span, open_file) for span in spans)
+        first = next((rows.rows[0] for rows in found if rows.rows), b"")
+    except READ_ERRORS:
+        return False
+    return isinstance(first, bytes) and first.lstrip().startswith(b"{")
+
+
+def read_json_lines(
+    span: Span, open_file: Callable[[str], BinaryIO], max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
+) -> Iterator[Rows]:
+    """Yield the same for lines of JSON: a JSON document over several lines is refused."""
+    return read_lines(span, open_file, max_bytes, is_json=True)
+
+
+def text_blocks(
+    file: BinaryIO,
+    uri: str,
+    bounds: Bounds | None = None,
+    is_shared: bool = True,
+    is_json: bool = False,
+) -> Iterator[bytes]:
+    """Yield the content of a text file from its first byte.
+
+    Args:
+        file: the file, of which nothing has been read.
+        uri: its name.
+        bounds: as for `blocks`.
+        is_shared: as for `blocks`.
+        is_json: as for `read_lines`.
+
+    Raises:
+        WrongFormat: it is no text file.
+        OSError, EOFError, zlib.error, zstandard.ZstdError: as for `blocks`.
+    """
+    return _checked(file, blocks(file, uri, bounds, is_shared=is_shared), is_json)
+
+
+def _checked(file: BinaryIO, content: Iterator[bytes], is_json: bool) -> Iterator[bytes]:
+    first = next(content, b"")
+    if problem := _problem(first, file, is_json):
+        raise WrongFormat(problem)
+    if first:
+        yield first
+    yield from content
+
+
+def _problem(start: bytes, file: BinaryIO, is_json: bool) -> str:
+    problem = problem_of(start, file)
+    return problem or (document_problem(start[:START_BYTES]) if is_json else "")
+
+
+def _is_splittable(file: BinaryIO, is_json: bool) -> bool:
+    """Whether a file can be read from its middle: it is text, and not compressed.
+
+    Raises:
+        WrongFormat: it is no text file.
+    """
+    start = start_of(file)
+    if compression_of(start):
+        return False
+    if problem := _problem(start, file, is_json):
+        raise WrongFormat(problem)
+    return True
 
 
 def too_long(offset: int, max_bytes: int) -> Rows:
@@ -169,13 +265,20 @@ def _without_too_long(lines: Lines, max_bytes: int) -> Iterator[Lines]:
             yield Lines([], offsets[at : at + 1], quotes=rows[at].count(b'"'))
 
 
-def _lines_of_range(file: BinaryIO, span: Span, max_bytes: int) -> Iterator[Lines]:
+def _lines_of_range(file: BinaryIO, span: Span, max_bytes: int, is_json: bool) -> Iterator[Lines]:
     """Yield the lines whose first byte is in a span, or in the content of the span."""
     bounds = Bounds(span.start, span.stop)
-    at = 0 if is_compressed(span.uri) else max(span.start - 1, 0)
-    file.seek(at)
-    content: Iterable[bytes] = blocks(file, span.uri, bounds)
-    if span.start > 0 and is_compressed(span.uri):
+    at, compressed = 0, is_compressed(span.uri)
+    content: Iterable[bytes]
+    if compressed or span.start == 0:
+        content = text_blocks(file, span.uri, bounds, compressed, is_json)
+    elif _is_splittable(file, is_json):
+        at = span.start - 1
+        file.seek(at)
+        content = stored_blocks(file, bounds)
+    else:
+        return
+    if span.start > 0 and compressed:
         content, at = _from_bounds(iter(content), bounds)
     content = _up_to_bounds(content, at, bounds, max_bytes)
     if span.start > 0 and bounds.first != 0:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, BinaryIO, NamedTuple
 
 from beam_batch_predict.batch import Chunk, Span
@@ -50,6 +50,9 @@ MOST_CHUNKS = 200_000
 
 LISTED_AT_ONCE = 8
 """Patterns that are listed at the same time."""
+
+MOST_JOINED = 20
+"""The most pairs of patterns that are examined for a comma in a name."""
 
 _PARQUET_METADATA = ("_metadata", "_common_metadata")
 """Files that describe other files; they have no rows.
@@ -204,7 +207,8 @@ def list_files(patterns: Sequence[str], match: Callable[[str], list[File]]) -> l
     problems = []
     for pattern, matched in zip(patterns, _match_each(patterns, match), strict=True):
         if isinstance(matched, Exception):
-            problems.append(f"{pattern}: cannot be listed: {matched}")
+            reason = getattr(matched, "strerror", None) or matched
+            problems.append(f"{pattern}: cannot be listed: {reason}")
             continue
         if not matched:
             problems.append(f"{pattern}: matches no file")
@@ -215,9 +219,29 @@ def list_files(patterns: Sequence[str], match: Callable[[str], list[File]]) -> l
     if problems:
         raise SourceError(
             "input not found: " + "; ".join(problems),
-            "check the URIs of the input; a directory needs a wildcard, as in dir/*",
+            _name_with_comma(patterns, match)
+            or "check the URIs of the input; a directory needs a wildcard, as in dir/*",
         )
     return list(found.values())
+
+
+def _name_with_comma(patterns: Sequence[str], match: Callable[[str], list[File]]) -> str:
+    """What to do if two patterns are one name with a comma; otherwise empty."""
+    joined = [f"{one},{other}" for one, other in pairwise(patterns[: MOST_JOINED + 1])]
+    name = next(
+        (
+            name
+            for name, found in zip(joined, _match_each(joined, match), strict=True)
+            if isinstance(found, list) and found
+        ),
+        "",
+    )
+    if not name:
+        return ""
+    return (
+        f"{name} is one name with a comma: begin the list with ^;^ and separate its entries with "
+        f"semicolons, as in --input_uris='^;^{name}', or write ? in place of the comma"
+    )
 
 
 def _match_each(
@@ -271,6 +295,9 @@ def _spans(
         known = (file.size, file.modified) if file.modified else ()
         length = chunk_bytes
         if not file.size:
+            continue
+        if file.is_gzip:
+            yield Span(file.uri, 0, None, file.size, file.modified, is_gzip=True), file.size
             continue
         if not splits_files or is_compressed(file.uri):
             readers = min(-(-file.size // chunk_bytes), readers_per_file)

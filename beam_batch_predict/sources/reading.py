@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, BinaryIO
 
@@ -13,8 +14,9 @@ from beam_batch_predict.sources.avro.files import read_avro
 from beam_batch_predict.sources.bigquery_rows import read_stream
 from beam_batch_predict.sources.compression import READ_ERRORS, is_compressed
 from beam_batch_predict.sources.csv_files import read_csv_lines, read_csv_records
+from beam_batch_predict.sources.file_kinds import WrongFormat
 from beam_batch_predict.sources.file_lists import read_listed_files
-from beam_batch_predict.sources.lines import read_lines
+from beam_batch_predict.sources.lines import read_json_lines
 from beam_batch_predict.sources.parquet.files import read_parquet
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.sources.tf_records import read_records
@@ -39,7 +41,9 @@ MOST_FAILURES = 100
 """The most failures kept for one chunk: a file may have thousands; a job resource shows 20."""
 
 READERS: dict[str, Reader] = {
-    "jsonl": lambda span, chunk, open_file: read_lines(span, open_file, chunk.max_instance_bytes),
+    "jsonl": lambda span, chunk, open_file: read_json_lines(
+        span, open_file, chunk.max_instance_bytes
+    ),
     "csv": lambda span, chunk, open_file: read_csv_lines(
         span,
         chunk.columns,
@@ -60,7 +64,7 @@ READERS: dict[str, Reader] = {
         span, open_file, max_bytes=chunk.max_instance_bytes
     ),
     "tf-record-gzip": lambda span, chunk, open_file: read_records(
-        span, open_file, gzip=True, max_bytes=chunk.max_instance_bytes
+        span, open_file, max_bytes=chunk.max_instance_bytes
     ),
     "file-list": lambda span, chunk, open_file: read_listed_files(
         span, open_file, chunk.max_instance_bytes
@@ -98,7 +102,10 @@ def read_chunk(
             for found in READERS[chunk.format](span, chunk, open_file):
                 yield from buffer.add(span.uri, found)
         except READ_ERRORS as error:
-            buffer.fail([_failure(span, error, is_decompressed(span.uri, chunk.format))])
+            if span.start and isinstance(error, WrongFormat):
+                continue  # the span with the first byte says it
+            failure = _failure(span, error, is_decompressed(span.uri, chunk.format))
+            buffer.fail(span.uri, [failure])
     yield buffer.last_batch()
 
 
@@ -113,6 +120,8 @@ def is_decompressed(uri: str, form: str) -> bool:
 
 
 def _failure(span: Span, error: Exception, decompressed: bool) -> Status:
+    if isinstance(error, WrongFormat):
+        return Status(Code.INVALID_ARGUMENT, f"{span.uri}: {error}")
     gone = isinstance(error, FileNotFoundError)
     refused = isinstance(error, PermissionError)
     code = Code.NOT_FOUND if gone else Code.PERMISSION_DENIED if refused else Code.DATA_LOSS
@@ -120,7 +129,8 @@ def _failure(span: Span, error: Exception, decompressed: bool) -> Status:
     piece = "" if span.stop is None else f", bytes {span.start} to {span.stop}"
     if piece and decompressed:
         piece += " as they are stored"
-    return Status(code, f"{span.uri}{piece}: cannot be read: {reason}")
+    cause = f"cannot be read: {reason}"
+    return Status(code, f"{span.uri}{piece}: {cause}", cause)
 
 
 class _Buffer:
@@ -137,14 +147,15 @@ class _Buffer:
         self._origins: list[tuple[int, str]] = []
         self._first_row = 0
 
-    def fail(self, failures: Sequence[Status]) -> None:
-        """Add failures, up to `MOST_FAILURES` of the chunk."""
-        self._failures += failures[: self._failures_left]
+    def fail(self, uri: str, failures: Sequence[Status]) -> None:
+        """Add failures of a file, up to `MOST_FAILURES` of the chunk."""
+        kept = failures[: self._failures_left]
+        self._failures += (dataclasses.replace(failure, uri=uri) for failure in kept)
         self._failures_left -= min(len(failures), self._failures_left)
 
     def add(self, uri: str, found: Rows) -> Iterator[InstanceBatch]:
         """Add rows; yield batches that are full, or that cannot hold these rows."""
-        self.fail(found.failures)
+        self.fail(uri, found.failures)
         if len(found.rows):
             joined = _joined(self._rows, found.rows)
             if joined is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, NamedTuple
@@ -10,8 +11,14 @@ import google_crc32c
 import numpy as np
 
 from beam_batch_predict.batch import Span
-from beam_batch_predict.encoding.tf_record import HEAD, TAIL, masked
-from beam_batch_predict.sources.compression import Bounds, blocks, is_compressed
+from beam_batch_predict.encoding.tf_record import HEAD, TAIL, length_of_record, masked
+from beam_batch_predict.sources.compression import Bounds, blocks
+from beam_batch_predict.sources.file_kinds import (
+    WrongFormat,
+    compression_of,
+    format_of_text,
+    problem_of,
+)
 from beam_batch_predict.sources.rows import Rows
 from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.status import Code, Status
@@ -23,7 +30,11 @@ _AROUND = HEAD.size + TAIL.size
 _MOST_HEADS = 4096
 """The most valid heads to remember: a record of a known length costs only a look-up."""
 
-_GZIP = b"\x1f\x8b"
+_NO_HEAD = (
+    "the length of the record at byte 0 is damaged, or this is not a file of TFRecords, or it has "
+    "a compression that is not read, such as snappy: fetch the file again, or write it with "
+    "tf.io.TFRecordWriter, as it is or with GZIP"
+)
 
 _DAMAGED = Status(Code.DATA_LOSS, "the record's data does not match its checksum")
 
@@ -48,12 +59,12 @@ class _Cut(NamedTuple):
 def read_records(
     span: Span,
     open_file: Callable[[str], BinaryIO],
-    gzip: bool = False,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
 ) -> Iterator[Rows]:
     """Yield the records of a span; offsets count decompressed bytes.
 
     Only the heads of earlier records locate a record, so the file is read from its beginning.
+    Its first bytes show whether it is compressed, also with ZLIB as TensorFlow writes it.
 
     A record whose data does not match its checksum, or that is larger than
     `max_bytes`, is a row with a `Status`. If a length does not match its checksum, nothing
@@ -62,22 +73,36 @@ def read_records(
     Args:
         span: the file, or some of its bytes.
         open_file: opens a URI for reading bytes.
-        gzip: whether the file is compressed; its extension does not matter.
         max_bytes: the most bytes of a record.
 
     Raises:
+        WrongFormat: it is a file of another format.
         OSError, EOFError, zlib.error, zstandard.ZstdError: the file is damaged, cut
             short or unreadable; records before the fault have been yielded.
     """
     with open_file(span.uri) as file:
-        name = span.uri
-        if gzip and not is_compressed(name):
-            name += ".gz"
-            if file.read(len(_GZIP)) != _GZIP:
-                raise OSError("it is not compressed with gzip: set instancesFormat to tf-record")
-            file.seek(0)
         bounds = Bounds(span.start, span.stop)
-        yield from _records(blocks(file, name, bounds), max_bytes, bounds)
+        content = blocks(file, span.uri, bounds, _compression)
+        yield from _records(content, max_bytes, bounds)
+
+
+def _compression(start: bytes, uri: str) -> str:
+    """The compression of a file of records.
+
+    The first record of an uncompressed file may have a length that is the mark of gzip.
+    """
+    head = start[: HEAD.size]
+    if length_of_record(head) is not None:
+        return ""
+    if head[:1] == b"x" and int.from_bytes(head[:2], "big") % 31 == 0:
+        packed = zlib.decompressobj()
+        try:
+            head = packed.decompress(start, HEAD.size)
+        except zlib.error:
+            head = b"?"
+        if length_of_record(head) is not None or not head:
+            return "ZLIB"
+    return compression_of(start, uri)
 
 
 def _records(content: Iterator[bytes], max_bytes: int, bounds: Bounds) -> Iterator[Rows]:
@@ -100,16 +125,16 @@ def _records(content: Iterator[bytes], max_bytes: int, bounds: Bounds) -> Iterat
         if bounds.is_behind(at + cut.used) and not skip:
             return
         if cut.damaged:
-            reason = f"the length of the record at byte {at + cut.used} is damaged"
-            if rest.startswith(_GZIP) and not at + cut.used:
-                reason = "it is compressed with gzip: set instancesFormat to tf-record-gzip"
-            raise OSError(reason)
+            if cut.used or at:
+                raise OSError(f"the length of the record at byte {at + cut.used} is damaged")
+            raise _no_records(rest, _NO_HEAD)
         at, missing = at + cut.used, cut.missing
         waiting = [rest[cut.used :]] if cut.used < len(rest) else []
     if skip:
         raise EOFError(f"the record that ends before byte {at} is cut short")
     if any(waiting):
-        raise EOFError(f"the record at byte {at} is cut short")
+        reason = f"the record at byte {at} is cut short"
+        raise EOFError(reason) if at else _no_records(b"".join(waiting), reason)
 
 
 def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int, bounds: Bounds) -> _Cut:
@@ -130,7 +155,7 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int, bound
         head = content[position : position + head_size]
         length = heads.get(head)
         if length is None:
-            length = _valid_length(head)
+            length = length_of_record(head)
             if length is None:
                 damaged = True
                 break
@@ -151,11 +176,12 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int, bound
     return _Cut(found._replace(offsets=offsets[inside]), position, missing, damaged)
 
 
-def _valid_length(head: bytes) -> int | None:
-    """Return the length in a head; None if it does not match its checksum."""
-    length, expected = HEAD.unpack(head)
-    crc = np.array([google_crc32c.value(head[:8])], dtype=np.uint32)
-    return int(length) if int(masked(crc)[0]) == expected else None
+def _no_records(content: bytes, reason: str) -> OSError:
+    """The error of a file whose first record cannot be read: it may have another format."""
+    other = ""
+    if length_of_record(content[: HEAD.size]) is None:
+        other = problem_of(content) or format_of_text(content)
+    return WrongFormat(other) if other else OSError(reason)
 
 
 def _checked(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from typing import Any
 
@@ -20,6 +21,8 @@ __all__ = [
     "check_string",
     "check_strings",
     "check_type",
+    "check_uri",
+    "uri_problem",
 ]
 
 
@@ -143,3 +146,43 @@ def check_fields(value: Any, expected: type | tuple[type, ...], *names: str) -> 
     """
     for name in names:
         check_type(getattr(value, name), expected, name)
+
+
+_LIKE_STORAGE = re.compile(r"gs(:|//)", re.IGNORECASE)
+_BUCKET = re.compile(r"[A-Za-z0-9][-_.A-Za-z0-9]*")
+
+
+def uri_problem(uri: str, of_files: bool = False) -> str:
+    """Return why a URI of Cloud Storage is malformed; empty for all other URIs and paths.
+
+    Args:
+        uri: the URI.
+        of_files: whether it must name objects, not only a bucket.
+
+    Example:
+        >>> uri_problem("GS://bucket/in.jsonl")
+        "expected gs:// in small letters, found 'GS://bucket/in.jsonl'"
+        >>> uri_problem("gs://bucket/in.jsonl"), uri_problem("in.jsonl")
+        ('', '')
+    """
+    if not _LIKE_STORAGE.match(uri):
+        return ""
+    if not uri.startswith("gs://"):
+        form = "in small letters" if uri.lower().startswith("gs://") else "and a bucket"
+        return f"expected gs:// {form}, found {quoted(uri)}"
+    bucket, _, name = uri.removeprefix("gs://").partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        return f"expected the name of a bucket after gs://, found {quoted(uri)}"
+    if of_files and not (name or uri.endswith("/")):
+        return f"expected gs://bucket/name, found the bucket {quoted(uri)}; {uri}/** are its files"
+    return ""
+
+
+def check_uri(uri: str, what: str, of_files: bool = False) -> None:
+    """Check a path or URI.
+
+    Raises:
+        InvalidArgument: it is a malformed URI of Cloud Storage.
+    """
+    if problem := uri_problem(uri, of_files):
+        raise InvalidArgument(f"{what}: {problem}")

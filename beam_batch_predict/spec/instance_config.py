@@ -89,23 +89,27 @@ _APPLICABLE_FIELDS = {
     "tf-record": _FIELDS_OF_RECORDS,
     "tf-record-gzip": _FIELDS_OF_RECORDS,
     "file-list": (),
+    "rows": ("instance_type", *_FIELDS_OF_RECORDS),
 }
 """The fields that apply to a format, if not all of the service's fields apply."""
 
-_OF_ALL_FORMATS = frozenset({"location_as_key", "raw_strings"})
+_OF_FILES = frozenset({"location_as_key", "raw_strings"})
 
 
 def applies(field: str, instances_format: str) -> bool:
     """Whether a field of `InstanceConfig` applies to a format of instances.
 
     Source: `InstanceConfig`: a record and a file's content are bytes, not objects or arrays,
-    and a file has no fields. If columns or features have names, all fields apply.
+    and a file has no fields. If columns or features have names, all fields apply. Rows of a
+    pipeline ("rows") are values: they have no location, and are never parsed.
 
     Example:
         >>> applies("key_field", "tf-record"), applies("key_field", "file-list")
         (True, False)
     """
-    return field in _OF_ALL_FORMATS or field in _APPLICABLE_FIELDS.get(instances_format, (field,))
+    if field in _OF_FILES:
+        return instances_format != "rows"
+    return field in _APPLICABLE_FIELDS.get(instances_format, (field,))
 
 
 def check_applicable(config: InstanceConfig, instances_format: str) -> None:

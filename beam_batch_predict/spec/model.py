@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.spec.checks import as_text, check_string, check_type
+from beam_batch_predict.spec.checks import as_text, check_string, check_type, check_uri
 
 __all__ = ["SavedModel"]
 
@@ -43,6 +43,7 @@ class SavedModel:
     def __post_init__(self) -> None:
         object.__setattr__(self, "uri", as_text(self.uri))
         check_string(self.uri, "uri")
+        check_uri(self.uri, "uri")
         check_string(self.signature_name, "signature_name")
         check_type(self.display_name, str, "display_name")
         if not isinstance(self.parameters, Mapping):

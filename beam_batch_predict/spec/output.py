@@ -11,7 +11,13 @@ from typing import TypeAlias
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.gcp.bigquery import BigQueryClients
 from beam_batch_predict.messages import quoted
-from beam_batch_predict.spec.checks import as_text, check_fields, check_string, check_type
+from beam_batch_predict.spec.checks import (
+    as_text,
+    check_fields,
+    check_string,
+    check_type,
+    check_uri,
+)
 
 __all__ = [
     "BigQueryDestination",
@@ -136,6 +142,8 @@ class GcsDestination:
         own_directory: whether each run creates its own directory; otherwise the prefix is the
             output directory, of one run only.
         file_names: the naming scheme of published files.
+        kms_key_name: the Cloud KMS key of all files of the run in Cloud Storage; the default is
+            that of their bucket. Other file systems do not use it.
 
     Raises:
         InvalidArgument: the prefix is empty, or a value has the wrong type.
@@ -148,10 +156,13 @@ class GcsDestination:
     output_uri_prefix: str
     own_directory: bool = True
     file_names: FileNames = FileNames.NUMBERED
+    kms_key_name: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "output_uri_prefix", as_text(self.output_uri_prefix))
+        check_type(self.kms_key_name, str, "kms_key_name")
         check_string(self.output_uri_prefix, "output_uri_prefix")
+        check_uri(self.output_uri_prefix, "output_uri_prefix")
         check_type(self.own_directory, bool, "own_directory")
         check_type(self.file_names, FileNames, "file_names")
 
@@ -165,7 +176,8 @@ class BigQueryDestination:
             `bq://project.dataset`, in which each run creates two tables; or
             `bq://project.dataset.table`, a table that does not exist. `bq://` is optional.
         location: the location of new datasets; the default is that of BigQuery.
-        kms_key_name: the Cloud KMS key of the tables; the default is that of their dataset.
+        kms_key_name: the Cloud KMS key of the tables, and of the files in Cloud Storage from which
+            they are loaded; the default is that of their dataset, or bucket.
         labels: the labels of the tables, and of the BigQuery jobs that create them.
         clients: project, credentials and endpoints.
 

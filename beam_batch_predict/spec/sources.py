@@ -21,6 +21,7 @@ from beam_batch_predict.spec.checks import (
     check_positive,
     check_strings,
     check_type,
+    check_uri,
 )
 
 __all__ = [
@@ -77,6 +78,8 @@ class FileSource(Source):
         object.__setattr__(self, "uris", check_strings(self.uris, "uris"))
         if not self.uris:
             raise InvalidArgument("uris: expected at least one path or URI, found none")
+        for uri in self.uris:
+            check_uri(uri, "uris", of_files=True)
         check_positive(self.chunk_bytes, "chunk_bytes")
 
     @property
@@ -120,8 +123,8 @@ class SequentialSource(FileSource):
 class JsonLines(SequentialSource):
     """JSON Lines files: one instance in each line.
 
-    Files ending in `.gz`, `.bz2` or `.zst` are decompressed, each as one chunk unless
-    `readers_per_file` is larger.
+    Files that are compressed with gzip, bzip2 or zstd are decompressed, each as one chunk unless
+    `readers_per_file` is larger and the name shows the compression.
 
     Args:
         uris: local paths or URIs of any file system that Beam knows, with wildcards.
@@ -152,7 +155,7 @@ class Csv(SequentialSource):
     `header` can change this.
 
     Args:
-        uris: as for `JsonLines`; `.gz`, `.bz2` and `.zst` are decompressed.
+        uris: as for `JsonLines`.
         chunk_bytes: as for `JsonLines`.
         multiline: whether cells can have line breaks. Files are then read from their beginning: in
             the middle of a file it is not known whether a quote is open.
@@ -205,8 +208,8 @@ class TfRecord(SequentialSource):
     Args:
         uris: as for `JsonLines`.
         chunk_bytes: bytes of input in one chunk; smaller files are combined.
-        gzip: whether files are compressed with gzip, independent of their names. Files ending
-            in `.gz`, `.bz2` and `.zst` are always decompressed.
+        gzip: whether files should be compressed with gzip. Their first bytes show whether they
+            are, or have another compression, so that both values read all files.
         max_instance_bytes: the maximum size of a record; a longer record is an error, and is not
             kept in memory.
         readers_per_file: as for `SequentialSource`.

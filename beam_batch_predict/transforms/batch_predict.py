@@ -19,7 +19,7 @@ from beam_batch_predict.runs.plan import begin_run, pending_chunks
 from beam_batch_predict.runs.run import Run, fresh_time
 from beam_batch_predict.spec import BatchPredictSpec
 from beam_batch_predict.spec.checks import check_type
-from beam_batch_predict.transforms.checks import check_begin
+from beam_batch_predict.transforms.checks import check_begin, check_directory
 from beam_batch_predict.transforms.convert import ConvertInstances
 from beam_batch_predict.transforms.predict import Predict
 from beam_batch_predict.transforms.read import ReadChunks
@@ -58,6 +58,8 @@ class BatchPredict(beam.PTransform):
         super().__init__()
         self.spec = _spec_of(job)
         check_type(run, (Run, type(None)), "run")
+        if run is None:
+            check_directory(self.spec.destination)
         name = self.spec.model.display_name
         self._location = OutputLocation(self.spec.destination, name, fresh_time())
         self._run = run
@@ -116,8 +118,11 @@ def _is_json(text: str) -> bool:
 
 
 def _read_file(uri: str) -> bytes:
+    from beam_batch_predict.jobs.reading import MOST_BYTES
+
     try:
-        return files.read_file(uri)
+        files.check_reach(uri)
+        return files.read_file(uri, MOST_BYTES)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InvalidArgument(f"the job file {uri} cannot be read: {reason}") from error

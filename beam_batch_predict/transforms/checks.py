@@ -6,15 +6,18 @@ Where Beam does not know that type, each element is checked on the worker.
 
 from __future__ import annotations
 
+import enum
 import os
 import re
 from typing import Any
 
+import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection
 from apache_beam.typehints import typehints
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.files import is_local
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec import (
     BigQueryDestination,
@@ -24,14 +27,17 @@ from beam_batch_predict.spec import (
 )
 
 __all__ = [
+    "State",
     "as_batch",
     "as_destination",
     "as_model",
-    "as_predicted",
+    "are_batches",
     "check_batches",
     "check_begin",
+    "check_directory",
     "check_row",
     "check_rows",
+    "may_be_batches",
 ]
 
 _EXAMPLES = {
@@ -44,6 +50,27 @@ _EXAMPLES = {
     "BatchPredict": "pipeline | BatchPredict(job)",
 }
 """The correct use of each transform."""
+
+
+class State(enum.Enum):
+    """What the rows of a batch are, between the steps.
+
+    A transform that gives batches has its state as `state_of_batches`.
+    """
+
+    ROWS = "rows"
+    INSTANCES = "instances"
+    PREDICTED = "predicted"
+
+
+_EXPECTED_STATES = {
+    "ConvertInstances": State.ROWS,
+    "Predict": State.INSTANCES,
+    "RunInference": State.INSTANCES,
+    "Unbatch": State.PREDICTED,
+    "WriteResults": State.PREDICTED,
+}
+"""The state of the batches that each transform takes."""
 
 _BATCHES, _ROWS = "a PCollection of InstanceBatch", "a PCollection of rows"
 
@@ -88,6 +115,23 @@ def as_destination(value: Any) -> Destination:
     return value
 
 
+def check_directory(destination: Destination) -> None:
+    """Refuse a destination below a local file, where no directory can be made.
+
+    Raises:
+        InvalidArgument: the prefix, or a part of it, is an existing file.
+    """
+    if not isinstance(destination, GcsDestination) or not is_local(destination.output_uri_prefix):
+        return
+    path = destination.output_uri_prefix.rstrip("/")
+    while path:
+        if os.path.isfile(path):
+            raise InvalidArgument(
+                f"destination: {path} is an existing file, expected a directory or a new name"
+            )
+        path = os.path.dirname(path) if os.path.dirname(path) != path else ""
+
+
 def check_begin(value: Any, transform: str) -> None:
     """Refuse an input of a transform that begins a pipeline.
 
@@ -99,13 +143,15 @@ def check_begin(value: Any, transform: str) -> None:
 
 
 def check_batches(value: Any, transform: str) -> None:
-    """Refuse an input that cannot be a PCollection of batches.
+    """Refuse an input that cannot be a PCollection of batches in the expected state.
 
     Raises:
-        InvalidArgument: the input is something else.
+        InvalidArgument: the input is something else, or a step is missing before the transform.
     """
     if not isinstance(value, PCollection) or not _may_be_batch(value.element_type):
         raise _misused(transform, _BATCHES, _named(value))
+    for state in sorted(_states_before(value), key=lambda state: state.value):
+        _check_state(state, transform)
 
 
 def check_rows(value: Any) -> None:
@@ -116,6 +162,25 @@ def check_rows(value: Any) -> None:
     """
     if not isinstance(value, PCollection) or value.element_type is InstanceBatch:
         raise _misused("BatchInstances", _ROWS, _named(value))
+
+
+def are_batches(value: Any, transform: str) -> bool:
+    """Whether an input is known to be a PCollection of batches.
+
+    Raises:
+        InvalidArgument: it is not a PCollection.
+    """
+    if not isinstance(value, PCollection):
+        raise _misused(transform, f"{_BATCHES} or of rows", _named(value))
+    if value.element_type is not InstanceBatch:
+        return False
+    check_batches(value, transform)
+    return True
+
+
+def may_be_batches(rows: PCollection[Any]) -> bool:
+    """Whether some elements of a PCollection may be batches, by the type that Beam knows."""
+    return _may_be_batch(rows.element_type)
 
 
 def check_row(element: Any) -> None:
@@ -129,30 +194,71 @@ def check_row(element: Any) -> None:
 
 
 def as_batch(element: Any, transform: str) -> InstanceBatch:
-    """Return an element that is a batch.
+    """Return an element that is a batch in the state that a transform expects.
 
     Raises:
-        InvalidArgument: it is not a batch.
+        InvalidArgument: it is not a batch, or a step is missing before the transform.
     """
     if not isinstance(element, InstanceBatch):
         found = f"an element of type {type(element).__name__}"
         raise _misused(transform, _BATCHES, found)
+    if state := _state_of(element):
+        _check_state(state, transform)
     return element
 
 
-def as_predicted(element: Any, transform: str) -> InstanceBatch:
-    """Return an element that is a predicted batch.
+def _state_of(batch: InstanceBatch) -> State | None:
+    """The state of a batch; None if it has no rows."""
+    if batch.predictions or batch.outputs:
+        return State.PREDICTED
+    if not len(batch):
+        return None
+    converted = len(batch.instances) and batch.format != "rows"
+    return State.INSTANCES if converted else State.ROWS
 
-    Raises:
-        InvalidArgument: it is not a batch, or `Predict` has not processed it.
+
+def _states_before(batches: PCollection[Any]) -> set[State]:
+    """The states of the batches of a PCollection, as far as the steps before it show them.
+
+    Steps of the user may do anything with a batch; behind them, only workers can check.
     """
-    batch = as_batch(element, transform)
-    if len(batch.live) and not batch.predictions and not batch.outputs:
+    step = batches.producer
+    while step is not None and step.transform is not None:
+        state = getattr(step.transform, "state_of_batches", None)
+        if isinstance(state, State):
+            return {state}
+        if isinstance(step.transform, (beam.Flatten, beam.Reshuffle, beam.WindowInto)):
+            return set().union(*map(_states_before, step.inputs))
+        step = step.parent
+    return set()
+
+
+def _check_state(state: State, transform: str) -> None:
+    """Refuse a batch in a state that a transform does not expect."""
+    expected = _EXPECTED_STATES[transform]
+    if state is expected:
+        return
+    if expected is State.ROWS:
+        raise InvalidArgument(
+            "the rows of this batch are instances already",
+            "leave one step out: ConvertInstances takes the batches of ReadInstances, or rows",
+        )
+    if expected is State.PREDICTED:
+        missing = "Predict" if state is State.INSTANCES else "ConvertInstances and Predict"
         raise InvalidArgument(
             f"{transform} expects predicted batches, and this one has no predictions",
-            f"put Predict before {transform}",
+            f"put {missing} before {transform}",
         )
-    return batch
+    if state is State.ROWS:
+        raise InvalidArgument(
+            "the rows of this batch have not been converted to instances",
+            f"put ConvertInstances between ReadInstances and {transform}",
+        )
+    raise InvalidArgument(
+        f"{transform} expects batches without predictions, and this one is predicted already",
+        "apply each model to the batches before the first prediction, or Unbatch and "
+        "BatchInstances between the models",
+    )
 
 
 def _may_be_batch(hint: Any) -> bool:

@@ -23,13 +23,27 @@ from beam_batch_predict.runners.worker_cores import share_cores
 from beam_batch_predict.spec import DEFAULT_CALL_TIMEOUT_SECONDS, PredictSettings, SavedModel
 from beam_batch_predict.spec.checks import check_positive
 from beam_batch_predict.transforms.checks import as_batch, as_model
+from beam_batch_predict.transforms.lineage import descended, new_id
+from beam_batch_predict.transforms.row_values import batch_of_rows
 
 __all__ = ["NAMESPACE", "BatchModelHandler", "SavedModelHandler"]
 
 NAMESPACE = "beam_batch_predict"
 
 
-class _Handler(ModelHandler[Any, Any, ModelCaller]):
+class SharedCaller(ModelCaller):
+    """A caller whose one method also works from another process, through Beam's proxy."""
+
+    def predict_batch(
+        self, batch: InstanceBatch, settings: PredictSettings
+    ) -> tuple[InstanceBatch, int]:
+        """Predict a batch; return it with the number of calls of the model."""
+        before = self.calls
+        predicted = predict_batch(batch, self, settings)
+        return predicted, self.calls - before
+
+
+class _Handler(ModelHandler[Any, Any, SharedCaller]):
     """The base of both handlers: the model, its caller and counters."""
 
     def __init__(
@@ -37,9 +51,11 @@ class _Handler(ModelHandler[Any, Any, ModelCaller]):
         model: SavedModel,
         settings: PredictSettings,
         record_failure: Callable[[], AbstractContextManager[None]] = nullcontext,
+        transform: int | None = None,
         **batching: Any,
     ) -> None:
         super().__init__(**batching)
+        self._transform = transform
         self._model = model
         self._settings = settings
         self._record_failure = record_failure
@@ -48,24 +64,24 @@ class _Handler(ModelHandler[Any, Any, ModelCaller]):
         self._calls = Metrics.counter(NAMESPACE, "batches")
         self._model_millis = Metrics.counter(NAMESPACE, "model_milliseconds")
 
-    def load_model(self) -> ModelCaller:
+    def load_model(self) -> SharedCaller:
         """Load the model, once per process."""
         share_cores()
         with self._record_failure():
-            return ModelCaller(load_model(self._model))
+            return SharedCaller(load_model(self._model))
 
     def _predict(
-        self, batch: InstanceBatch, caller: ModelCaller, settings: PredictSettings
+        self, batch: InstanceBatch, caller: SharedCaller, settings: PredictSettings
     ) -> InstanceBatch:
         """Predict a batch and count its rows."""
-        calls, start = caller.calls, time.perf_counter()
-        predicted = predict_batch(batch, caller, settings)
+        start = time.perf_counter()
+        predicted, calls = caller.predict_batch(batch, settings)
         seconds = time.perf_counter() - start
         self._predicted.inc(len(predicted) - len(predicted.statuses))
         self._failed.inc(len(predicted.statuses))
-        self._calls.inc(caller.calls - calls)
+        self._calls.inc(calls)
         self._model_millis.inc(round(seconds * 1000))
-        return predicted
+        return descended(predicted, self._transform)
 
     def get_num_bytes(self, batch: Sequence[Any]) -> int:
         """Return a constant, because Beam's default pickles every batch to measure it."""
@@ -79,9 +95,10 @@ class _Handler(ModelHandler[Any, Any, ModelCaller]):
 class SavedModelHandler(_Handler):
     """A SavedModel in Beam's own `RunInference`, for rows or batches.
 
-    A row is an instance with JSON types, or a NumPy array. Its result is a `PredictionResult`
-    whose `inference` is the prediction, or the `Status` of a row that failed: a bad row never
-    fails the rows beside it. The result of an `InstanceBatch` is the predicted `InstanceBatch`.
+    A row is one that `BatchInstances` takes; a tuple of two is a row too, unless the handler is in
+    a `KeyedModelHandler`. Its result is a `PredictionResult` whose `inference` is the prediction,
+    or the `Status` of a row that failed: a bad row never fails the rows beside it. The result of an
+    `InstanceBatch` is the predicted `InstanceBatch`.
 
     Args:
         model: the model, or the path or URI of its directory.
@@ -106,26 +123,59 @@ class SavedModelHandler(_Handler):
     ) -> None:
         _check_batching(batching)
         settings = PredictSettings(call_timeout_seconds=call_timeout_seconds)
-        super().__init__(as_model(model), settings, **batching)
+        super().__init__(as_model(model), settings, transform=new_id(), **batching)
 
     def run_inference(
         self,
-        batch: Sequence[Any],
-        model: ModelCaller,
+        batch: Iterable[Any],
+        model: SharedCaller,
         inference_args: Mapping[str, Any] | None = None,
     ) -> Iterable[Any]:
         """Predict rows, or `InstanceBatch`es, one result for each."""
-        batches = [element for element in batch if isinstance(element, InstanceBatch)]
-        if len(batches) == len(batch):
-            return [self._predict(element, model, self._settings) for element in batches]
+        self.validate_inference_args(inference_args)
+        rows = [batch] if isinstance(batch, InstanceBatch) else list(batch)
+        batches = [row for row in rows if isinstance(row, InstanceBatch)]
+        if len(batches) == len(rows):
+            return [
+                self._predict(as_batch(row, "RunInference"), model, self._settings)
+                for row in batches
+            ]
         if batches:
             raise InvalidArgument("RunInference expects rows or InstanceBatches, found both")
-        settings = dataclasses.replace(self._settings, batch_size=len(batch))
-        predicted = self._predict(InstanceBatch(batch, instances=batch), model, settings)
+        settings = dataclasses.replace(self._settings, batch_size=len(rows))
+        predicted = self._predict(batch_of_rows(rows), model, settings)
         results: dict[int, Any] = dict(predicted.statuses)
         for group in predicted.predictions:
             results.update(zip(group.rows, row_values(group.columns), strict=True))
-        return [PredictionResult(row, results[position]) for position, row in enumerate(batch)]
+        model_id = self._model.uri
+        return [PredictionResult(row, results[at], model_id) for at, row in enumerate(rows)]
+
+    def validate_inference_args(self, inference_args: Mapping[str, Any] | None) -> None:
+        """Refuse arguments of the call: a signature has inputs only.
+
+        Raises:
+            InvalidArgument: there are arguments.
+        """
+        if inference_args:
+            raise InvalidArgument(
+                f"inference_args: a SavedModel has no argument {next(iter(inference_args))!r}, "
+                "only the inputs of its signature",
+                "give inputs that are the same for all rows as SavedModel(uri, parameters=…), "
+                "and all others in the rows",
+            )
+
+    def update_model_path(self, model_path: str | None = None) -> None:
+        """Use another model from the next load on, with the same signature and parameters.
+
+        Args:
+            model_path: the directory of the model, or the `saved_model.pb` in it, which
+                `watch_model_pattern` finds: patterns match files.
+        """
+        if not model_path:
+            return
+        directory, _, name = model_path.rpartition("/")
+        uri = directory if name in ("saved_model.pb", "saved_model.pbtxt") else model_path
+        self._model = dataclasses.replace(self._model, uri=uri)
 
 
 def _check_batching(given: Mapping[str, Any]) -> None:
@@ -155,12 +205,13 @@ class BatchModelHandler(_Handler):
         model: the model.
         settings: the settings of its calls.
         record_failure: makes a context in which the model is loaded.
+        transform: the id of the transform; None in a job.
     """
 
     def run_inference(
         self,
         batch: Any,
-        model: ModelCaller,
+        model: SharedCaller,
         inference_args: Mapping[str, Any] | None = None,
     ) -> list[InstanceBatch]:
         """Predict one batch."""

@@ -19,7 +19,8 @@ from beam_batch_predict.spec import (
     SavedModel,
 )
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
-from beam_batch_predict.transforms.checks import as_model, check_batches
+from beam_batch_predict.transforms.checks import State, as_model, check_batches
+from beam_batch_predict.transforms.lineage import new_id
 from beam_batch_predict.transforms.model_handler import BatchModelHandler
 
 __all__ = ["Predict"]
@@ -45,6 +46,8 @@ class Predict(beam.PTransform):
         512
     """
 
+    state_of_batches = State.PREDICTED
+
     def __init__(
         self,
         model: SavedModel | str | os.PathLike[str],
@@ -63,5 +66,6 @@ class Predict(beam.PTransform):
         """Run inference on each batch."""
         check_batches(batches, "Predict")
         guard = self._run.recording_failure if self._run else nullcontext
-        handler = BatchModelHandler(self.model, self.settings, guard)
+        transform = None if self._run else new_id()
+        handler = BatchModelHandler(self.model, self.settings, guard, transform)
         return batches | "RunInference" >> RunInference(handler).with_output_types(InstanceBatch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import apache_beam as beam
 from apache_beam.pvalue import PBegin, PCollection
@@ -14,7 +14,8 @@ from beam_batch_predict.spec import DEFAULT_BATCH_SIZE, Source
 from beam_batch_predict.spec.checks import check_positive, check_type
 from beam_batch_predict.spec.sources import SOURCES
 from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - registers the batch's coder
-from beam_batch_predict.transforms.checks import check_begin
+from beam_batch_predict.transforms.checks import State, check_begin
+from beam_batch_predict.transforms.lineage import new_id
 from beam_batch_predict.transforms.read_dofns import ReadChunk
 
 __all__ = ["ReadChunks", "ReadInstances"]
@@ -44,6 +45,7 @@ class ReadInstances(beam.PTransform):
 
     source: Source
     batch_size: int = DEFAULT_BATCH_SIZE
+    state_of_batches: ClassVar[State] = State.ROWS
 
     def __post_init__(self) -> None:
         super().__init__()
@@ -57,7 +59,7 @@ class ReadInstances(beam.PTransform):
             begin
             | "Source" >> beam.Create([self.source])
             | "Plan" >> beam.FlatMap(chunks_of)
-            | "Read" >> ReadChunks(self.batch_size)
+            | "Read" >> ReadChunks(self.batch_size, new_id())
         )
 
 
@@ -67,17 +69,16 @@ class ReadChunks(beam.PTransform):
 
     Args:
         batch_size: a number of rows; each batch has a multiple of it, except the last of a chunk.
+        plan: the id of the chunk plan; None in a job.
     """
 
     batch_size: int
+    plan: int | None = None
 
     def __post_init__(self) -> None:
         super().__init__()
 
     def expand(self, chunks: PCollection[Any]) -> PCollection[InstanceBatch]:
         """Spread the chunks over the workers, and read them."""
-        return (
-            chunks
-            | "SpreadChunks" >> beam.Reshuffle()
-            | "ReadChunk" >> beam.ParDo(ReadChunk(self.batch_size)).with_output_types(InstanceBatch)
-        )
+        read = beam.ParDo(ReadChunk(self.batch_size, self.plan)).with_output_types(InstanceBatch)
+        return chunks | "SpreadChunks" >> beam.Reshuffle() | "ReadChunk" >> read

@@ -12,6 +12,8 @@ from apache_beam.transforms.window import GlobalWindows
 
 from beam_batch_predict import files
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import quoted
 from beam_batch_predict.runs.failure_limit import FailureLimit
 from beam_batch_predict.runs.location import OutputLocation
 from beam_batch_predict.runs.plan import begin_run
@@ -27,7 +29,7 @@ from beam_batch_predict.spec import (
     file_names_of,
 )
 from beam_batch_predict.spec.checks import check_type
-from beam_batch_predict.transforms.checks import as_destination, check_batches
+from beam_batch_predict.transforms.checks import as_destination, check_batches, check_directory
 from beam_batch_predict.transforms.work_prefix import work_prefix_of
 from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts, clean_up
 
@@ -51,7 +53,7 @@ class WriteResults(beam.PTransform):
 
     Args:
         destination: the destination, or its path or URI.
-        predictions_format: "jsonl", "csv", "parquet" or "tf-record"; not used for tables.
+        predictions_format: "jsonl", "csv", "parquet" or "tf-record"; tables have none.
         model_display_name: a part of the name of the directory, or of the dataset.
         non_finite: NULL writes null for NaN and infinities; otherwise their names.
         create_time: the time in these names; by default now.
@@ -63,7 +65,8 @@ class WriteResults(beam.PTransform):
 
     Raises:
         InvalidArgument: the format is not supported, or not in this shape; another argument has
-            the wrong type; the input is not a PCollection of batches.
+            the wrong type; the destination is an existing file; the input is not a PCollection of
+            batches.
         DestinationError: when the pipeline runs, if BigQuery refuses a request, or another run
             has published under the prefix.
         LostRowsError: when the pipeline runs, if rows are missing; nothing is published.
@@ -94,10 +97,17 @@ class WriteResults(beam.PTransform):
         check_type(non_finite, NonFinite, "non_finite")
         check_type(create_time, (datetime.datetime, type(None)), "create_time")
         check_type(record_shape, RecordShape, "record_shape")
+        check_directory(destination)
         self.predictions_format = check_predictions_format(predictions_format)
         time = create_time or fresh_time()
         self._location = OutputLocation(destination, model_display_name, time)
         if self._location.tables is not None:
+            if predictions_format != "jsonl":
+                raise InvalidArgument(
+                    "predictions_format: tables of BigQuery have no format, found "
+                    f"{quoted(predictions_format)}",
+                    "leave it out, or name a directory as the destination",
+                )
             self.predictions_format = "bigquery"
         self._output = OutputSettings(
             self.predictions_format, record_shape, file_names_of(destination), non_finite

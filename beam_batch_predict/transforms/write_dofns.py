@@ -23,7 +23,8 @@ from beam_batch_predict.sinks.parts.metadata import write_part_metadata
 from beam_batch_predict.sinks.parts.part import Part, PartWriter
 from beam_batch_predict.sinks.publish.files import PublishedFile, remove_parts
 from beam_batch_predict.spec import OutputSettings, Source
-from beam_batch_predict.transforms.checks import as_predicted
+from beam_batch_predict.transforms.checks import as_batch
+from beam_batch_predict.transforms.row_values import as_written
 
 __all__ = ["FinishRun", "WriteParts", "clean_up"]
 
@@ -43,7 +44,7 @@ class WriteParts(beam.DoFn):
         self._run = run
         self._output = output
         self._limit = limit
-        self._open: OrderedDict[int, PartWriter] = OrderedDict()
+        self._open: OrderedDict[tuple[tuple[int, ...], int], PartWriter] = OrderedDict()
         self._since = 0.0
         self._tally = Tally()
 
@@ -62,20 +63,20 @@ class WriteParts(beam.DoFn):
             begun: the time when the run began, or a side input to wait for.
         """
         cancellation.check()
-        batch = as_predicted(element, "WriteResults")
-        number = -1 if batch.chunk is None else batch.chunk
-        writer = self._open.pop(number, None)
-        if writer is not None and number >= 0 and writer.next_row != batch.first_row:
+        batch = as_written(as_batch(element, "WriteResults"))
+        chunk = batch.lineage, -1 if batch.chunk is None else batch.chunk
+        writer = self._open.pop(chunk, None)
+        if writer is not None and batch.chunk is not None and writer.next_row != batch.first_row:
             yield self._commit(writer)
             writer = None
         if writer is None:
             directory = self._run.parts_directory
             writer = PartWriter(directory, batch, self._output, self._since)
             self._since = time.perf_counter()
-        self._open[number] = writer
+        self._open[chunk] = writer
         writer.write(batch)
         if batch.last:
-            part = self._commit(self._open.pop(number))
+            part = self._commit(self._open.pop(chunk))
             self._since = time.perf_counter()
             self._check_limit(part, begun)
             yield part

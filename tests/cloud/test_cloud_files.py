@@ -40,6 +40,10 @@ def put(storage_client, bucket):
     [
         ("in/*.jsonl", ["in/a.jsonl", "in/b c.jsonl"]),
         ("in/**.jsonl", ["in/a.jsonl", "in/b c.jsonl", "in/x/d.jsonl"]),
+        ("in/**/*.jsonl", ["in/a.jsonl", "in/b c.jsonl", "in/x/d.jsonl"]),
+        ("**/d.jsonl", ["in/x/d.jsonl"]),
+        ("in/x/**/d.jsonl", ["in/x/d.jsonl"]),
+        ("in/x/", ["in/x/d.jsonl"]),
         ("in/?.jsonl", ["in/a.jsonl"]),
         ("in/[ab]*.jsonl", ["in/a.jsonl", "in/b c.jsonl"]),
         ("*/x/d.jsonl", ["in/x/d.jsonl"]),

@@ -163,14 +163,18 @@ def test_rows_without_a_key_show_themselves_and_their_excluded_fields(run_csv):
 
 def test_several_inputs_are_filled_by_column(run_csv):
     _, good, bad = run_csv(
-        b'id,name,width\n1,Bob,2\n,Eve,3\n2,7,1\n3,"7",1\n',
+        b'id,name,width\n1,Bob,2\n,Eve,3\n2,007,1\n3,"7",1\n4,Eve,"7"\n',
         config={"keyField": "id"},
         flags=["--signature_name=named"],
     )
-    assert good == [{"key": "1", "prediction": 5.0}, {"key": "3", "prediction": 2.0}]
+    assert good == [
+        {"key": "1", "prediction": 5.0},
+        {"key": "2", "prediction": 4.0},
+        {"key": "3", "prediction": 2.0},
+    ]
     assert bad[0]["instance"] == [None, "Eve", 3]
-    assert bad[1]["key"] == "2"
-    assert 'input "name": expected string' in bad[1]["error"]["message"]
+    assert bad[1]["key"] == "4"
+    assert 'input "width": expected float32' in bad[1]["error"]["message"]
 
 
 def test_objects_fill_several_inputs(run_csv):

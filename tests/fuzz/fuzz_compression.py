@@ -7,6 +7,7 @@ import io
 import zstandard
 
 from beam_batch_predict.sources.compression import BLOCK_BYTES, READ_ERRORS, blocks
+from beam_batch_predict.sources.file_kinds import compression_of
 from fuzz.choices import Choices
 
 TEXT = b'{"a": 1}\n{"a": 2}\n' * 3
@@ -20,6 +21,8 @@ SEEDS = [
     b"\x02" + zstandard.ZstdCompressor().compressobj().compress(TEXT) + zstandard.compress(TEXT),
     b"\x02" + bytes.fromhex("28b52ffd0088") + b"\x01\x00\x00",
     b"\x03" + TEXT,
+    b"\x03" + gzip.compress(TEXT, mtime=0),
+    b"\x00" + bz2.compress(TEXT),
 ]
 
 
@@ -28,6 +31,7 @@ def check(data: bytes) -> None:
     choices = Choices(data)
     kind = choices.one_of(KINDS)
     stored, content = choices.rest, bytearray()
+    found = compression_of(stored, f"a{kind}")
     try:
         for block in blocks(io.BytesIO(stored), f"a{kind}"):
             assert 0 < len(block) <= BLOCK_BYTES
@@ -36,11 +40,11 @@ def check(data: bytes) -> None:
                 return
     except READ_ERRORS as error:
         str(error).encode()
-        assert kind != ".jsonl"
+        assert found
         return
-    if kind == ".jsonl":
+    if not found:
         assert content == stored
-    elif kind == ".gz":
+    elif found == "gzip":
         assert content == gzip.decompress(stored)
-    elif kind == ".bz2":
+    elif found == "bzip2":
         assert content == bz2.decompress(stored)

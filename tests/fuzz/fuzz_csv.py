@@ -15,7 +15,7 @@ from beam_batch_predict.sources import compression, csv_files
 from beam_batch_predict.sources.csv_files import read_columns, read_csv_lines, read_csv_records
 from beam_batch_predict.status import Code, Status
 from fuzz.choices import Choices
-from fuzz.rows import CONFIGS, NON_FINITE, opener, outcomes
+from fuzz.rows import CONFIGS, NON_FINITE, is_stored_text, opener, outcomes
 
 UNREAD = Status(Code.OUT_OF_RANGE, "too long")
 
@@ -38,6 +38,8 @@ def check(data: bytes) -> None:
     config, non_finite = choices.one_of(CONFIGS), choices.one_of(NON_FINITE)
     cut = [choices.number(0, 255) for _ in range(choices.number(0, 4))]
     content = choices.rest
+    if not is_stored_text(content):
+        return
     with (
         patch.object(compression, "BLOCK_BYTES", block),
         patch.object(csv_files, "LONGEST_RECORD", 300),

@@ -12,7 +12,7 @@ from beam_batch_predict.sources.lines import read_lines
 from beam_batch_predict.spec import InstanceConfig
 from beam_batch_predict.status import Status
 from fuzz.choices import Choices
-from fuzz.rows import opener
+from fuzz.rows import is_stored_text, opener
 
 SEEDS = [
     b'\x09a.jpg\n"b ""c"".jpg"\r\n\n""\n../../etc/passwd\nfile:///x\n',
@@ -26,6 +26,8 @@ def check(data: bytes) -> None:
     choices = Choices(data)
     max_bytes = choices.number(1, 40)
     content = choices.rest
+    if not is_stored_text(content):
+        return
     lines = [row for found in read_lines(Span("list"), opener(content)) for row in found.rows]
 
     def open_file(uri):

@@ -8,7 +8,7 @@ from beam_batch_predict.sources import compression
 from beam_batch_predict.sources.lines import read_lines
 from beam_batch_predict.status import Status
 from fuzz.choices import Choices
-from fuzz.rows import opener
+from fuzz.rows import is_stored_text, opener
 
 SEEDS = [
     b"\x05\x09\x02\x80\x90a\nbc\r\n\n \nlonger than ten bytes\nd",
@@ -24,6 +24,8 @@ def check(data: bytes) -> None:
     max_bytes, block = choices.number(1, 40), choices.number(1, 60)
     cut = [choices.number(0, 255) for _ in range(choices.number(0, 4))]
     content = choices.rest
+    if not is_stored_text(content):
+        return
     places = sorted({0, len(content), *(place * len(content) // 255 for place in cut)})
     with patch.object(compression, "BLOCK_BYTES", block):
         whole = _read(content, Span("a", 0, None), max_bytes)

@@ -40,7 +40,7 @@ def check(data: bytes) -> None:
         patch.object(compression, "PRESSED_BYTES", block),
     ):
         try:
-            for found in read_records(Span("a"), opener(content), bool(packed), max_bytes):
+            for found in read_records(Span("a"), opener(content), max_bytes):
                 assert len(found.rows) == len(found.offsets)
                 rows += found.rows
                 offsets += found.offsets

@@ -3,6 +3,7 @@
 import io
 
 from beam_batch_predict.encoding.json_text import dumps
+from beam_batch_predict.sources.file_kinds import compression_of, problem_of
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 
 CONFIGS = [
@@ -21,6 +22,11 @@ NON_FINITE = list(NonFinite)
 def opener(content):
     """Opens a file in memory under any name."""
     return lambda uri: io.BytesIO(content)
+
+
+def is_stored_text(content):
+    """Whether a file is read as the lines that it has, and not as compressed or other data."""
+    return not compression_of(content) and not problem_of(content, io.BytesIO(content))
 
 
 def outcomes(batch, non_finite):

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.encoding.exact_number import ExactNumber
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.instances.convert import convert
@@ -36,8 +37,8 @@ def batch_of(*rows, columns=("a", "b"), multiline=False, delimiter=","):
     )
 
 
-def convert_rows(*rows, config=Config(), non_finite=NonFinite.STRING, **batch):  # noqa: B008
-    return convert(batch_of(*rows, **batch), config, non_finite)
+def convert_rows(*rows, config=Config(), non_finite=NonFinite.STRING, inputs=(), **batch):  # noqa: B008
+    return convert(batch_of(*rows, **batch), config, non_finite, inputs=inputs)
 
 
 def lines_of(batch, non_finite=NonFinite.STRING):
@@ -63,12 +64,12 @@ def same(a, b):
     return repr(a) == repr(b)
 
 
-def cell_value(text):
+def cell_value(text, inputs=()):
     """The value of a single cell, in a row of its own and in two kinds of company."""
     found = []
     for head in (b"7,", b"x,"):
         for others in ([], [b"1,2"], [b'7,"x"'], [b"7,x"], [b"x,7"]):
-            batch = convert_rows(head + text.encode(), *others)
+            batch = convert_rows(head + text.encode(), *others, inputs=inputs)
             assert not batch.statuses, batch.statuses
             found.append(batch.instances[0][1])
     assert all(same(value, found[0]) for value in found)
@@ -157,7 +158,7 @@ def test_a_wrong_number_of_cells_names_another_separator():
         assert messages[0].endswith(
             'separated by ";": if those of all files are, set --csv_delimiter=";"'
         )
-        assert messages[1].startswith("invalid CSV: there is a quote inside")
+        assert messages[1].startswith("invalid CSV: there is text behind the quote at character 3")
         assert messages[1].endswith('--csv_delimiter=";"')
         assert messages[2] == 'expected 2 cells ("a", "b"), found 3'
 
@@ -274,8 +275,9 @@ def test_cells_have_the_values_of_the_table(text, value):
         (b'1,"2",""', 'expected 2 cells ("a", "b"), found 3'),
         (b"1;2", 'expected 2 cells ("a", "b"), found 1'),
         (b'1,5" pipe', "there is a quote inside the cell at character 3"),
-        (b'"a"b,2', "there is a quote inside the cell at character 1"),
-        (b'"a" "b",2', "there is a quote inside the cell at character 1"),
+        (b'"a"b,2', "there is text behind the quote at character 3, which closes the cell"),
+        (b'1,"ab"c,d', "there is text behind the quote at character 6, which closes the cell"),
+        (b'"a" "b",2', "there is text behind the quote at character 3, which closes the cell"),
         (b'{"x": 1},2', "there is a quote inside the cell at character 1"),
         (b'1,"a', "the quote at character 3 is not closed; if cells hold line breaks, set"),
         (b'b",2', "there is a quote inside the cell at character 1"),
@@ -369,8 +371,37 @@ CONFIGS = st.sampled_from(
 @example(rows=[b"nan,2", b"1,2"], config=Config(key_field="a"), non_finite=NonFinite.ERROR)
 @example(rows=[b",2", b"1.5,2"], config=Config(key_field="a"), non_finite=NonFinite.NULL)
 def test_what_becomes_of_a_row_depends_on_the_row_alone(rows, config, non_finite):
-    together = convert_rows(*rows, config=config, non_finite=non_finite)
-    alone = [convert_rows(row, config=config, non_finite=non_finite) for row in rows]
+    check_rows_alone(rows, config, non_finite)
+
+
+INPUTS = st.lists(
+    st.builds(
+        TensorInfo,
+        st.sampled_from(["a", "b", "c"]),
+        st.sampled_from(["float32", "int64", "bool", "string"]),
+        st.sampled_from([None, (None,), (None, 1), (None, 2)]),
+    ),
+    min_size=1,
+    max_size=3,
+    unique_by=lambda tensor: tensor.name,
+)
+
+
+@settings(deadline=None, max_examples=examples(500))
+@given(
+    rows=st.lists(ROWS.filter(bytes.strip), min_size=1, max_size=6),
+    config=CONFIGS,
+    non_finite=st.sampled_from(NonFinite),
+    inputs=INPUTS,
+)
+def test_a_row_depends_on_itself_and_the_inputs_alone(rows, config, non_finite, inputs):
+    check_rows_alone(rows, config, non_finite, inputs)
+
+
+def check_rows_alone(rows, config, non_finite, inputs=()):
+    given = {"config": config, "non_finite": non_finite, "inputs": inputs}
+    together = convert_rows(*rows, **given)
+    alone = [convert_rows(row, **given) for row in rows]
     assert same(list(together.instances), [batch.instances[0] for batch in alone])
     assert set(together.statuses) == {at for at, batch in enumerate(alone) if batch.statuses}
     for name in ("keys", "attached"):
@@ -414,6 +445,16 @@ def split_slowly(row):
     return cells
 
 
+@settings(deadline=None, max_examples=examples(500))
+@given(rows=st.lists(ROWS.filter(bytes.strip), min_size=1, max_size=4))
+def test_cells_of_strings_are_their_text(rows):
+    inputs = [TensorInfo("x", "string", (None, None))]
+    cells = [split_slowly(row.decode()) for row in rows]
+    batch = convert_rows(*rows, inputs=inputs)
+    for at in batch.live:
+        assert batch.instances[at] == [text for text, _ in cells[at]]
+
+
 @settings(deadline=None, max_examples=examples(1500))
 @given(row=ROWS.filter(bytes.strip))
 @example(row=b'"a" "b"')
@@ -448,6 +489,123 @@ def test_the_output_shows_the_own_text_of_plain_rows():
     ]
     assert lines_of(batch)[0].startswith(b'{"instance": [1.50, 2e3],')
     assert lines_of(batch)[2].startswith(b'{"instance": ["x",1.50],')
+
+
+WORDS = ("1e5", "007", "0E0", "Nan", "Inf", "+1", "-0", "1.10", "1e999", "true", "null", " 7 ", "")
+
+
+@pytest.mark.parametrize(
+    ("dtype", "text", "value"),
+    [
+        *(("string", text, text) for text in (*WORDS, "  ", "1" * 5000, "Adelie", "1\r")),
+        *(("string", f'"{text}"', text) for text in WORDS),
+        *(("int64", text, 1) for text in ("1", "+1", "01", "1.0", "1.", "1e0", "10E-1", " 1.00 ")),
+        ("int64", "9007199254740993", 2**53 + 1),
+        ("int64", "9007199254740993.0", 2**53 + 1),
+        ("int64", "9.007199254740993e15", 2**53 + 1),
+        ("uint64", "18446744073709551615.0", 2**64 - 1),
+        ("int64", "-0.0", 0),
+        ("int64", "1e5", 100000),
+        ("int64", "1.5", 1.5),
+        ("int64", "9007199254740993.5", 9007199254740993.5),
+        ("int64", "1e-999", 0.0),
+        ("int64", "1e-99999999999999999999", 0.0),
+        ("int64", "1e300", 1e300),
+        ("int64", "nan", NAN),
+        ("int64", '"1"', "1"),
+        ("int64", "x", "x"),
+        ("int64", "", None),
+        *(("bool", text, True) for text in ("true", "True", "TRUE", " true ", "1")),
+        *(("bool", text, False) for text in ("false", "False", "FALSE", "0")),
+        *(("bool", text, value) for text, value in (("2", 2), ("1.0", 1.0), ("yes", "yes"))),
+        ("bool", '"true"', "true"),
+        ("bool", "", None),
+        ("float32", "1", 1),
+        ("float32", "1e5", 1e5),
+        ("float32", "true", "true"),
+        ("float32", "nan", NAN),
+        ("float32", '"1"', "1"),
+        ("float32", "", None),
+    ],
+)
+def test_a_cell_is_a_value_of_the_input_that_it_fills(dtype, text, value):
+    other = TensorInfo("a", "float32", (None,))
+    assert same(cell_value(text, [other, TensorInfo("b", dtype, (None,))]), value)
+    assert same(cell_value(text, [TensorInfo("x", dtype, (None, 2))]), value)
+    assert same(cell_value(text, [TensorInfo("b", dtype, (None,))]), value)
+
+
+@pytest.mark.parametrize("non_finite", NonFinite)
+def test_the_output_shows_cells_of_strings_as_their_text(non_finite):
+    inputs = [TensorInfo("a", "float32", (None,)), TensorInfo("b", "string", (None,))]
+    for word in WORDS:
+        for others in ([], [b'2,"x"'], [b"2,x"], [b"2.50,7"], [b'x"y,1']):
+            row = b"1.50," + word.encode()
+            batch = convert_rows(row, *others, inputs=inputs, non_finite=non_finite)
+            assert 0 not in batch.statuses
+            assert json.loads(lines_of(batch)[0])["instance"] == [1.5, word]
+    batch = convert_rows(b'1.50,"7"', b"1.50,7", inputs=inputs)
+    assert lines_of(batch)[0].startswith(b'{"instance": [1.50,"7"],')
+    assert lines_of(batch)[1].startswith(b'{"instance": [1.50,"7"],')
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *((text, text) for text in ("007", "+1", "1e5", "0E0", "12E5", "-0", ".5", "1.", "1e999")),
+        *((text, text) for text in ("12345678901234567.5", "0.1234567890123456789", "Nan", "inf")),
+        *((text, text) for text in (" 007 ", "1.0e0", "00.5", "Adelie", "true")),
+        ("7", 7),
+        ("-7", -7),
+        ("0", 0),
+        (" 8 ", 8),
+        ("12345678901234567890123", 12345678901234567890123),
+        ("1.5", 1.5),
+        ("1.50", 1.5),
+        ("2.0", 2.0),
+        ("-0.0", -0.0),
+        ("-0.25", -0.25),
+        ("0.00001", 0.00001),
+        ("NaN", NAN),
+        ("-Infinity", -INF),
+        ("", None),
+        ('"7"', "7"),
+    ],
+)
+def test_a_cell_that_fills_no_input_is_a_number_only_if_that_shows_its_text(text, value):
+    assert same(cell_value(text, [TensorInfo("a", "float32", (None,))]), value)
+    excluded = Config(excluded_fields="b")
+    shown = ExactNumber(text) if text == "1.50" else value
+    for inputs in ((), [TensorInfo("a", "float32", (None,))]):
+        for others in ([], [b"1,2"], [b'7,"x"'], [b"7,x"], [b"x,7"]):
+            row = b"7," + text.encode()
+            batch = convert_rows(row, *others, config=excluded, inputs=inputs)
+            assert same(batch.attached[0], {"b": shown})
+
+
+def test_a_column_that_fills_no_input_fails_no_row():
+    inputs = [TensorInfo("b", "float32", (None,))]
+    batch = convert_rows(b"1e999,1", b"Nan,2", b",3", b"x,4", inputs=inputs)
+    assert not batch.statuses
+    assert [row[1] for row in batch.instances] == [1, 2, 3, 4]
+    assert "larger than any double" in convert_rows(b"1e999,1").statuses[0].message
+
+
+@pytest.mark.parametrize("config", [Config(), OBJECT, Config(key_field="id")])
+def test_the_cells_of_a_large_batch_are_right(config):
+    inputs = [
+        TensorInfo(name, dtype, (None,))
+        for name, dtype in (("n", "int64"), ("s", "string"), ("t", "bool"), ("x", "float32"))
+    ]
+    for form in ("{0},{0}.0,{1},{2},{0}.5", '"{0}",{0}.0,"{1}",{2},{0}.5', "a{0},{0}.0,{1},{2},1"):
+        rows = [form.format(at, f"0{at}", at % 2).encode() for at in range(300)]
+        batch = convert_rows(
+            *rows, columns=("id", "n", "s", "t", "x"), inputs=inputs, config=config
+        )
+        (made,) = to_tensors(batch.instances, batch.live, inputs, None, batch.columns).batches
+        assert made.inputs["n"].tolist() == list(range(300))
+        assert made.inputs["s"].tolist() == [b"0%d" % at for at in range(300)]
+        assert made.inputs["t"].tolist() == [bool(at % 2) for at in range(300)]
 
 
 IDS = b'"k1",1,2'
@@ -583,7 +741,18 @@ def test_a_row_that_does_not_fit_several_inputs_fails_alone():
     assert 'input "a": expected string' in made.failures[0][1].message
 
 
-def test_columns_that_are_no_inputs_are_named():
+def test_columns_that_are_no_inputs_are_left_out():
+    columns = ("z", "a", "y", "b")
+    for config in (Config(), OBJECT):
+        batch = convert_rows(
+            b"1e999,x,,1", b",y,7,2", columns=columns, inputs=TWO_INPUTS, config=config
+        )
+        (made,) = to_tensors(batch.instances, [0, 1], TWO_INPUTS, None, batch.columns).batches
+        assert made.inputs["a"].tolist() == [b"x", b"y"]
+        assert made.inputs["b"].tolist() == [1.0, 2.0]
+
+
+def test_columns_that_are_no_inputs_are_named_if_one_is_missing():
     batch = convert_rows(b"x,1", columns=("a", "z"))
     made = to_tensors(batch.instances, [0], TWO_INPUTS, None, batch.columns)
     assert '"z"' in made.failures[0][1].message

@@ -6,7 +6,7 @@ import json
 import pytest
 from helpers.ai_platform_bodies import LEAVE_OUT, body
 
-from beam_batch_predict import spec
+from beam_batch_predict import files, spec
 from beam_batch_predict.errors import InvalidArgument, InvalidJob
 from beam_batch_predict.jobs import AiPlatformJob, read_job
 from beam_batch_predict.spec import RunOptions
@@ -53,6 +53,16 @@ def test_a_job_becomes_a_spec():
         record_shape=spec.RecordShape.OUTPUTS,
         job=job,
     )
+
+
+def test_the_only_wildcard_of_the_service_is_the_star(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a[1].json", "a1.json", "b?.json", "bc.json", "c[x]1", "c[x]2", "cx1"):
+        (tmp_path / name).write_text("1\n")
+    source = read_job(body(inputPaths=["a[1].json,b?.json", "c[x]*"])).to_spec().source
+    found = [file.uri for uri in source.uris for file in files.match(uri)]
+    assert found == ["a[1].json", "b?.json", "c[x]1", "c[x]2"]
+    assert not files.match(read_job(body(inputPaths=["a[1]json"])).to_spec().source.uris[0])
 
 
 def test_a_spec_has_the_defaults_of_the_service():

@@ -81,6 +81,14 @@ def test_an_empty_machine_is_up_to_the_runner_and_ten_is_the_default_of_replicas
     assert found == Resources(default_workers_at_most=ten)
 
 
+def test_ten_is_the_default_of_workers_on_ai_platform():
+    found = AiPlatformJob.parse({"predictionInput": {"region": "us-east1"}}).resources
+    ten = Requested(10, "the default of predictionInput.maxWorkerCount")
+    assert found == Resources(
+        region=Requested("us-east1", "predictionInput.region"), default_workers_at_most=ten
+    )
+
+
 def test_no_accelerator_is_none():
     machine = {"acceleratorType": AcceleratorType.ACCELERATOR_TYPE_UNSPECIFIED.value}
     found = BatchPredictionJob.parse({"dedicatedResources": {"machineSpec": machine}}).resources

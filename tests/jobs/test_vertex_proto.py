@@ -13,7 +13,7 @@ from typing import Union, get_args, get_origin
 import pytest
 from google.cloud import aiplatform_v1
 from google.protobuf import json_format
-from google.rpc import error_details_pb2  # noqa: F401  (Any needs the type to be known)
+from google.rpc import error_details_pb2
 
 from beam_batch_predict import spec
 from beam_batch_predict.jobs import BatchPredictionJob, JobState, read_job
@@ -216,7 +216,7 @@ def test_the_record_of_a_run_is_read_by_google(changed):
         end_time=moment,
         successful_count=2**53 + 1,
         incomplete_count=-1,
-        partial_failures=(Status(Code.NOT_FOUND, "no such file"),),
+        partial_failures=(Status(Code.NOT_FOUND, "a: no such file", "no such file", "a"),),
         error=Status(Code.INTERNAL, "x"),
         worker_seconds=90.0,
     )
@@ -228,7 +228,13 @@ def test_the_record_of_a_run_is_read_by_google(changed):
     assert record.completion_stats.incomplete_count == -1
     assert record.create_time == moment
     assert record.error.code == Code.INTERNAL
-    assert record.partial_failures[0].message == "no such file"
+    [failure] = record.partial_failures
+    assert failure.message == "a: no such file"
+    resource, cause = error_details_pb2.ResourceInfo(), error_details_pb2.ErrorInfo()
+    assert failure.details[0].Unpack(resource)
+    assert failure.details[1].Unpack(cause)
+    assert (resource.resource_name, resource.description) == ("a", "no such file")
+    assert (cause.reason, cause.metadata["cause"]) == ("NOT_FOUND", "no such file")
     assert record.output_info.gcs_output_directory == "out/run"
     assert record.resources_consumed.replica_hours == 0.025
     assert dict(record.labels) == {"a": "b"}

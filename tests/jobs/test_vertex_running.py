@@ -231,6 +231,43 @@ def test_the_state_follows_from_the_outcome(outcome, state, updated, changed):
         assert record["error"] == outcome["error"].to_json()
 
 
+@pytest.mark.parametrize(
+    ("uri", "kind"),
+    [
+        ("gs://b/in.jsonl", "storage.googleapis.com/Object"),
+        ("bq://p.d.t", "bigquery.googleapis.com/Table"),
+        ("in/a, b.jsonl", "file"),
+    ],
+)
+def test_a_partial_failure_of_a_file_has_its_uri_and_its_cause_as_standard_details(
+    uri, kind, changed
+):
+    failure = Status(Code.DATA_LOSS, f"{uri}: cannot be read: cut", "cannot be read: cut", uri)
+    outcome = spec.Outcome("out", CREATED, partial_failures=(failure,))
+    record = json.loads(read_job(changed()).render(outcome))
+    [entry] = record["partialFailures"]
+    resource, error = entry["details"]
+    assert resource == {
+        "@type": "type.googleapis.com/google.rpc.ResourceInfo",
+        "resourceType": kind,
+        "resourceName": uri,
+        "description": "cannot be read: cut",
+    }
+    assert error == {
+        "@type": "type.googleapis.com/google.rpc.ErrorInfo",
+        "reason": "DATA_LOSS",
+        "domain": "beam-batch-predict",
+        "metadata": {"cause": "cannot be read: cut"},
+    }
+
+
+def test_details_of_a_partial_failure_hold_no_secrets(changed):
+    uri = "https://host/in?access_token=abcdef0123456789"
+    failure = Status(Code.NOT_FOUND, f"{uri}: gone", f"{uri}: gone", uri)
+    outcome = spec.Outcome("out", CREATED, partial_failures=(failure,))
+    assert b"abcdef0123456789" not in read_job(changed()).render(outcome)
+
+
 def test_a_record_holds_at_most_twenty_partial_failures(changed):
     failures = tuple(Status(Code.NOT_FOUND, str(n)) for n in range(25))
     outcome = spec.Outcome("out", CREATED, partial_failures=failures)

@@ -98,9 +98,8 @@ def test_columns_make_the_tensors_that_their_values_make(table, as_arrays, data)
     rows = ArrowRows(table, as_arrays)
     inputs = data.draw(signatures(rows.names))
     live = data.draw(st.just(range(len(rows))) | st.sets(st.integers(0, len(rows) - 1)).map(sorted))
-    names = rows.names if as_arrays else ()
-    expected = by_row(to_tensors(rows.values(), live, inputs, names=names))
-    found = by_row(to_tensors(rows, live, inputs, names=names))
+    expected = by_row(to_tensors(rows.values(), live, inputs, names=rows.names))
+    found = by_row(to_tensors(rows, live, inputs, names=rows.names))
     assert found == expected
     assert sorted([*found[0], *found[1]]) == list(live)
 
@@ -322,3 +321,91 @@ def test_the_only_column_of_rows_that_are_values_fits_an_input_of_its_rank(load)
     batch = InstanceBatch(rows, instances=rows, columns=("c",))
     (group,) = predict_batch(batch, load("words"), PredictSettings(2)).predictions
     assert group.columns["text"].tolist() == [b"a", b"b"]
+
+
+EXTRA = pa.record_batch(
+    {
+        "id": ["a", None, "c"],
+        "x": [1.5, 2.5, 3.5],
+        "n": [1, 2, None],
+        "odd": [None, [{"a": 1}], []],
+    }
+)
+
+
+@pytest.mark.parametrize("as_arrays", [True, False])
+@pytest.mark.parametrize("of_values", [True, False])
+def test_columns_that_are_no_inputs_are_left_out(as_arrays, of_values):
+    rows = ArrowRows(EXTRA, as_arrays)
+    instances = rows.values() if of_values else rows
+    inputs = [tensor("float32"), tensor("int64", name="n")]
+    found, failures = by_row(to_tensors(instances, range(3), inputs, names=rows.names))
+    assert {row: [found[row][name][1] for name in ("x", "n")] for row in found} == {
+        0: ["[1.5]", "[1]"],
+        1: ["[2.5]", "[2]"],
+    }
+    assert failures[2].message == 'input "n": expected int64, found null'
+
+
+@pytest.mark.parametrize("as_arrays", [True, False])
+@pytest.mark.parametrize("of_values", [True, False])
+@pytest.mark.parametrize("row_shape", [(), (1,), (1, 1)])
+def test_a_single_input_takes_the_column_with_its_name(as_arrays, of_values, row_shape):
+    rows = ArrowRows(EXTRA, as_arrays)
+    instances = rows.values() if of_values else rows
+    found = to_tensors(instances, range(3), [tensor("float32", *row_shape)], names=rows.names)
+    (batch,) = found.batches
+    assert batch.inputs["x"].reshape(-1).tolist() == [1.5, 2.5, 3.5]
+
+
+@pytest.mark.parametrize("of_values", [True, False])
+def test_a_single_input_takes_the_column_of_arrays_with_its_name(of_values):
+    rows = ArrowRows(
+        pa.record_batch({"id": ["a", "b", "c"], "x": [[1.5, 2.5], [3, 4], None]}), as_arrays=True
+    )
+    instances = rows.values() if of_values else rows
+    found, failures = by_row(
+        to_tensors(instances, range(3), [tensor("float32", 2)], names=rows.names)
+    )
+    assert [found[row]["x"][1] for row in found] == ["[[1.5, 2.5]]", "[[3.0, 4.0]]"]
+    assert failures[2].message == 'input "x": expected float32, found null'
+
+
+@pytest.mark.parametrize("row_shape", [(2,), (None,), None])
+@pytest.mark.parametrize("of_values", [True, False])
+def test_a_single_input_takes_all_cells_if_one_does_not_have_its_rank(row_shape, of_values):
+    rows = ArrowRows(pa.record_batch({"x": [1.0, 2.0], "y": [3.0, 4.0]}), as_arrays=True)
+    instances = rows.values() if of_values else rows
+    shape = None if row_shape is None else (None, *row_shape)
+    found = to_tensors(instances, [0, 1], [TensorInfo("x", "float32", shape)], names=rows.names)
+    assert found.batches[0].inputs["x"].tolist() == [[1.0, 3.0], [2.0, 4.0]]
+
+
+def test_cells_that_are_objects_may_have_no_other_names():
+    rows = ArrowRows(pa.record_batch({"x": [{"x": 1.0, "y": 2.0}]}), as_arrays=True)
+    ((_, status),) = to_tensors(rows, [0], [tensor("float32")], names=rows.names).failures
+    assert status.message == 'expected an object with the one input "x"; found "x", "y"'
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([1.0, None], 'input "x"[1]: expected float32, found null'),
+        ([None, 1.0], 'input "x"[0]: expected float32, found null'),
+        (None, 'input "x": expected float32, found null'),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, {"id": ["a", "b"]}])
+def test_a_null_in_a_column_of_arrays_is_located(value, message, more):
+    rows = ArrowRows(pa.record_batch({"x": [[1.0, 2.0], value], **more}), as_arrays=True)
+    found = to_tensors(rows, [0, 1], [tensor("float32", 2)], names=rows.names)
+    assert [(row, status.message) for row, status in found.failures] == [(1, message)]
+
+
+def test_a_null_in_place_of_an_inner_array_is_located():
+    column = [[[1.0, 2.0], [3.0, 4.0]], [None, [3.0, 4.0]]]
+    rows = ArrowRows(pa.record_batch({"x": column}), as_arrays=True)
+    found = to_tensors(rows, [0, 1], [tensor("float32", 2, 2)], names=rows.names)
+    assert [status.message for _, status in found.failures] == [
+        'input "x"[0]: expected float32, found null'
+    ]

@@ -252,3 +252,30 @@ def test_an_error_of_tensorflow_keeps_its_code_and_its_cause(load):
     assert message.startswith("the model failed: assertion failed: [x must not be negative.")
     assert "node" not in message
     assert "Op:" not in message
+
+
+@pytest.mark.parametrize(
+    ("signature", "cause"),
+    [
+        ("nested", r"StringToNumberOp could not correctly convert string: a\xff\xc3é"),
+        ("parsed", r"Could not parse example input, value: 'a\xff\xc3é'"),
+    ],
+)
+def test_bytes_of_a_row_in_an_error_of_tensorflow_are_escaped(models, signature, cause):
+    import tensorflow as tf
+
+    values = tf.constant([b"a\xff\xc3" + "é".encode()])
+    function = models["tf2"].signatures[signature]
+    for call in (make_caller(function, ["x"]), lambda inputs, _: function(**inputs)):
+        with pytest.raises(UnicodeDecodeError) as caught:
+            call({"x": values}, None)
+        status = status_of(caught.value)
+        assert status.code is Code.INVALID_ARGUMENT
+        assert status.message == f"the model failed: {cause}"
+
+
+def test_a_models_own_error_of_decoding_keeps_its_words():
+    with pytest.raises(UnicodeDecodeError) as caught:
+        b"a\xff".decode()
+    message = "the model failed: 'utf-8' codec can't decode byte 0xff in position 1: "
+    assert status_of(caught.value).message == f"{message}invalid start byte"

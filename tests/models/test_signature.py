@@ -32,7 +32,16 @@ def test_rows_in_and_rows_out_are_fine():
             "output 'z' has shape [2]",
         ),
         ([X._replace(shape=None)], [Y._replace(shape=(0,))], "output 'y' has shape [0]"),
-        ([X._replace(shape=())], [Y], "input 'x' is a scalar without a batch dimension; give"),
+        (
+            [X, X._replace(name="factor", shape=())],
+            [Y],
+            "input 'factor' is a scalar without a batch dimension; give",
+        ),
+        (
+            [X._replace(shape=())],
+            [Y._replace(shape=())],
+            "its inputs have no batch dimension, it takes one instance in each call",
+        ),
         ([X], [Y._replace(shape=())], "output 'y' is a scalar without a batch dimension"),
         ([X._replace(dtype="complex64")], [Y], "input 'x' is complex64, which JSON cannot hold"),
         ([X], [Y._replace(dtype="variant")], "output 'y' is variant, which JSON cannot hold"),
@@ -53,7 +62,8 @@ def test_a_signature_that_cannot_predict_rows_is_refused(inputs, outputs, proble
 
 def test_all_problems_are_reported_at_once():
     with pytest.raises(ModelError, match=r"'x' is a scalar.*'y' is string_ref") as caught:
-        Signature("s", (X._replace(shape=()),), (Y._replace(dtype="string_ref"),)).check()
+        inputs = (X._replace(shape=()), X._replace(name="z"))
+        Signature("s", inputs, (Y._replace(dtype="string_ref"),)).check()
     assert caught.value.message.count(";") == 2  # one of them before the remedy
 
 

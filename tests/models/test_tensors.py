@@ -93,6 +93,44 @@ def test_a_string_input_takes_text_bytes_and_base64():
     assert only_array(values, "string").tolist() == expected
 
 
+@pytest.mark.parametrize("end", ["", "=="])
+@pytest.mark.parametrize("blank", ["\n", "\r\n", " ", "\t", " \n\t\v\f\r"])
+def test_base64_may_have_line_breaks_and_blanks_and_no_padding(blank, end):
+    data = bytes(range(256))
+    text = base64.b64encode(data).decode().rstrip("=")
+    written = [blank + blank.join(text[at : at + 76] for at in range(0, 344, 76)) + end, text + end]
+    assert only_array([{"b64": text} for text in written], "string").tolist() == [data, data]
+    nested = [[{"b64": written[0] + blank}, "a"]]
+    assert only_array(nested, "string", (2,)).tolist() == [[data, b"a"]]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        "a",
+        "abcde",
+        "YQ=",
+        "YWI==",
+        "YQ===",
+        "=",
+        "YQ==YQ==",
+        "Y=Q=",
+        "a-b_",
+        "ab\0c",
+        "YQ\xa0==",
+        ".",
+    ],
+)
+def test_all_else_is_no_base64(wrong):
+    batches, failures = converted([{"b64": "YQ"}, {"b64": wrong}], "string")
+    assert [list(batch.rows) for batch in batches] == [[0]]
+    assert "expected string (valid base64)" in failures[1]
+
+
+def test_bits_behind_the_last_byte_of_base64_are_ignored():
+    assert only_array([{"b64": "YR=="}, {"b64": "YR"}], "string").tolist() == [b"a", b"a"]
+
+
 def test_base64_is_decoded_at_any_depth():
     values = [[["a", {"b64": "aGk="}], [{"b64": "AP8="}, ""]]]
     array = only_array(values, "string", (None, None))
@@ -308,7 +346,7 @@ def test_several_inputs_take_objects_with_exactly_their_names():
     assert failures == {
         2: 'input "y" is missing',
         3: 'the signature has no input "z"',
-        4: 'input "x", "y" is missing',
+        4: 'inputs "x", "y" are missing',
         5: 'expected an object with the inputs "x", "y", found [1, [2, 3]] (an array)',
         6: 'expected an object with the inputs "x", "y", found 4 (a number)',
         7: 'expected an object with the inputs "x", "y", found null',

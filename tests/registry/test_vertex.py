@@ -18,7 +18,8 @@ from google.cloud.aiplatform_v1.types import (
 )
 
 from beam_batch_predict import cli
-from beam_batch_predict.errors import ModelError
+from beam_batch_predict.errors import InvalidJob, ModelError
+from beam_batch_predict.jobs import read_job
 from beam_batch_predict.registry.lookup import resolve
 from beam_batch_predict.registry.resolved import REGISTRY_VARIABLE
 from beam_batch_predict.registry.vertex import EMULATOR
@@ -200,6 +201,57 @@ def test_without_credentials_it_says_how_to_log_in(monkeypatch, tmp_path):
     text = refused(f"{PARENT}/models/m", Code.UNAUTHENTICATED)
     assert "none.json" in text
     assert "gcloud auth application-default login" in text
+
+
+@pytest.mark.parametrize(
+    ("formats", "config", "words"),
+    [
+        (
+            {"supported_input_storage_formats": ["csv", "bigquery"]},
+            "inputConfig.instancesFormat",
+            "csv, bigquery; found 'jsonl'",
+        ),
+        (
+            {"supported_output_storage_formats": ["bigquery"]},
+            "outputConfig.predictionsFormat",
+            "bigquery; found 'jsonl'",
+        ),
+    ],
+)
+def test_a_format_that_the_model_does_not_list_is_refused(vertex, formats, config, words):
+    vertex.add("m", artifact_uri="gs://b/m", display_name="Penguins", **formats)
+    with pytest.raises(InvalidJob) as raised:
+        read_job(described("jsonl", "jsonl")).to_spec()
+    [wrong] = raised.value.violations
+    assert wrong.path == config
+    assert "StorageFormats of the model Penguins@1, " in wrong.message
+    assert words in wrong.message
+
+
+@pytest.mark.parametrize(
+    ("source", "output"), [("jsonl", "jsonl"), ("parquet", "tf-record"), ("avro", "parquet")]
+)
+def test_listed_formats_and_those_that_the_service_does_not_have_are_allowed(
+    vertex, source, output
+):
+    formats = {
+        "supported_input_storage_formats": ["jsonl", "tf-record"],
+        "supported_output_storage_formats": ["jsonl", "bigquery"],
+    }
+    vertex.add("m", artifact_uri="gs://b/m", **formats)
+    assert read_job(described(source, output)).to_spec().predictions_format == output
+
+
+def described(source, output):
+    return {
+        "displayName": "registered",
+        "model": f"{PARENT}/models/m",
+        "inputConfig": {"instancesFormat": source, "gcsSource": {"uris": ["in"]}},
+        "outputConfig": {
+            "predictionsFormat": output,
+            "gcsDestination": {"outputUriPrefix": "out"},
+        },
+    }
 
 
 def test_a_job_runs_on_a_model_of_the_service(vertex, tiny_model, tmp_path, capfd):

@@ -63,6 +63,18 @@ def test_one_copy_per_machine_means_threads_and_no_process(run, monkeypatch):
     assert files_of(record) == files_of(run())
 
 
+@pytest.mark.parametrize("workers", ["0", "8"])
+def test_a_job_of_one_chunk_starts_one_process(run, workers, monkeypatch):
+    started = []
+    start = local._WorkerProcess.start_worker
+    monkeypatch.setattr(
+        local._WorkerProcess, "start_worker", lambda self: (started.append(self), start(self))
+    )
+    record = run(f"--direct_num_workers={workers}", "--chunk_bytes=1000000")
+    assert record["completionStats"]["successfulCount"] == "100"
+    assert len(started) == 1
+
+
 def files_of(record):
     directory = pathlib.Path(record["outputInfo"]["gcsOutputDirectory"])
     return {path.name: path.read_bytes() for path in directory.glob("*.jsonl")}

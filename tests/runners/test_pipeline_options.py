@@ -79,6 +79,16 @@ def test_several_local_workers_are_processes_unless_a_mode_is_named(flags, mode)
         assert engine.workers_in_process is (mode != "multi_processing")
 
 
+@pytest.mark.parametrize(
+    ("workers", "chunks", "started"),
+    [(8, 3, 3), (2, 3, 2), (8, 1, 1), (8, 0, 1), (1, 5, 1), (0, 1, 1), (0, 999, os.cpu_count())],
+)
+def test_there_are_never_more_local_workers_than_chunks(workers, chunks, started):
+    engine = runner_options(Resources(), [f"--direct_num_workers={workers}"]).engine()
+    engine.limit_workers(chunks)
+    assert engine.options.view_as(DirectOptions).direct_num_workers == started
+
+
 def test_each_of_several_workers_is_a_process(tmp_path):
     engine = runner_options(Resources(), ["--direct_num_workers=2"]).engine()
     assert not engine.options.view_as(SetupOptions).save_main_session

@@ -46,7 +46,8 @@ def run(tmp_path, tiny_model):
 
 
 @pytest.mark.parametrize(
-    ("rows", "failed", "exceeded"), [(9, 9, False), (10, 5, False), (10, 6, True), (0, 0, False)]
+    ("rows", "failed", "exceeded"),
+    [(9, 8, False), (9, 9, True), (1, 1, True), (10, 5, False), (10, 6, True), (0, 0, False)],
 )
 def test_the_limit_counts_from_a_number_of_rows_on(rows, failed, exceeded):
     assert FailureLimit(0.5, 10).is_exceeded(rows, failed) is exceeded
@@ -55,6 +56,33 @@ def test_the_limit_counts_from_a_number_of_rows_on(rows, failed, exceeded):
 def test_no_share_of_failed_rows_exceeds_one():
     assert not FailureLimit(1.0, 1).is_exceeded(10, 10)
     assert FailureLimit(0.0, 1).is_exceeded(10, 1)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_job_that_predicts_no_row_fails_whatever_their_number(run, published, rows):
+    record, directory = run("oops\n" * rows)
+    assert record["state"] == "JOB_STATE_FAILED"
+    which = {1: "the only row failed", 3: "all 3 rows failed"}[rows]
+    assert record["error"]["message"].startswith(f"{which}: no predictions were published")
+    [(name, errors)] = published(directory).items()
+    assert name.startswith("errors_")
+    assert len(errors.splitlines()) == rows
+
+
+def test_a_job_without_rows_succeeds(run):
+    record, _ = run("")
+    assert record["state"] == "JOB_STATE_SUCCEEDED"
+
+
+def test_without_a_limit_a_job_that_predicts_no_row_says_so(run, published, caplog):
+    record, _ = run("oops\n" * 3, max_failed_fraction=1.0)
+    assert record["state"] == "JOB_STATE_SUCCEEDED"
+    assert "no row was predicted: all of them failed (rows: 3)" in caplog.text
+
+
+def test_a_worker_does_not_judge_by_rows_that_are_too_few():
+    tally = Tally()
+    assert not any(tally.exceeds(FailureLimit(0.5, 100), 2, 2) for _ in range(EARLY_CHUNKS + 1))
 
 
 def test_a_worker_does_not_judge_by_one_bad_file():

@@ -170,8 +170,9 @@ def test_a_path_may_be_that_of_the_inputs(run, out, tmp_path):
     assert run(out=tmp_path / "more", uri="more/in*")["state"] == "SUCCEEDED"
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "in.jsonl").write_text("1\n2\n")
-    record = run(out=tmp_path / "other", uri="other/*")
-    assert "job.json, which this run writes, is among its inputs" in record["errorMessage"]
+    for pattern in "*", "*.json":
+        record = run(out=tmp_path / "other", uri=f"other/{pattern}")
+        assert "job.json, which this run writes, is among its inputs: " in record["errorMessage"]
     assert run(out=tmp_path / "other", uri="other/i*")["state"] == "SUCCEEDED"
 
 

@@ -330,7 +330,7 @@ def test_lines_for_people_are_few():
     assert len(lines) == 5
     lines = summary_lines(some_groups(7))
     assert len(lines) == 5
-    assert lines[-1] == "285 × 3 more causes"
+    assert lines[-1] == "285 more rows failed, with 3 more causes"
     assert summary_lines([]) == []
 
 

@@ -36,8 +36,9 @@ def part_of(chunk=0, first_row=0, rows=1, last=True, chunks=1, **how):
     return Part(chunk, chunks, first_row, rows, last, seconds=0.5, **{**files, **how})
 
 
+@pytest.mark.parametrize("lineage", [(), (2, 17)])
 @pytest.mark.parametrize("of", TYPES, ids=str)
-def test_a_part_is_read_as_it_was_written(of, tmp_path):
+def test_a_part_is_read_as_it_was_written(of, lineage, tmp_path):
     columns = Column(KEY, "key"), Column(FIELD, 'mäß "\n\udcff', of)
     part = part_of(
         predictions=PartFile(f"{tmp_path}/chunk-000000-rows-0-1.predictions", 7, "ab"),
@@ -45,6 +46,7 @@ def test_a_part_is_read_as_it_was_written(of, tmp_path):
         prediction_sections=(Section(columns, 7), Section((), 0)),
         error_groups=(ErrorGroup(Code.INTERNAL, "cause", 3, "a, byte 5", "cause 7"),),
         locations=("a, byte 0", "a, byte 7"),
+        lineage=lineage,
     )
     write_part_metadata(part, str(tmp_path))
     assert read_parts(str(tmp_path)) == [part]
@@ -96,10 +98,10 @@ def test_a_chunk_is_whole_if_any_of_its_parts_follow_each_other_to_its_end(case)
         assert complete_chunks(parts) == set()
         if parts:
             with pytest.raises(LostRowsError, match="chunk 0 is incomplete"):
-                check_parts(parts)
+                check_parts(parts, planned_input=True)
         return
     assert complete_chunks(parts) == {0}
-    taken = check_parts(parts)
+    taken = check_parts(parts, planned_input=True)
     assert [part.first_row for part in taken] == [
         0, *itertools.accumulate(part.rows for part in taken[:-1])
     ]  # fmt: skip

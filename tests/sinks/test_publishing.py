@@ -119,12 +119,54 @@ def test_a_loss_publishes_nothing(tmp_path, part, published):
     assert published(tmp_path) == {}
 
 
-def test_parts_that_came_twice_are_taken_once(part):
+def test_parts_of_several_attempts_at_a_job_are_taken_once(part):
     once = three_chunks(part)
     again = [each._replace(seconds=each.seconds + 1) for each in once]
-    assert [each.chunk for each in check_parts(itertools.chain(once, again, once))] == [0, 1, 2]
+    given = itertools.chain(once, again, once)
+    assert [each.chunk for each in check_parts(given, planned_input=True)] == [0, 1, 2]
     fragment = part(1, chunk=0, chunks=3)
-    assert len(check_parts([*once, fragment])) == 3
+    assert len(check_parts([*once, fragment], planned_input=True)) == 3
+
+
+def test_rows_that_come_twice_without_a_job_are_refused(part):
+    once = three_chunks(part)
+    assert check_parts([*once, *once]) == once  # each is the same part
+    for more in (once[1]._replace(seconds=7.0), part(1, chunk=1, chunks=3)):
+        message = r"chunk 1, rows 0 to .*: came more than once, .* nothing was published"
+        with pytest.raises(LostRowsError, match=message):
+            check_parts([*once, more])
+
+
+def of_lineage(parts, *lineage):
+    return [each._replace(lineage=lineage) for each in parts]
+
+
+def lineages(parts):
+    return [(each.lineage, each.chunk) for each in check_parts(parts)]
+
+
+def test_parts_of_several_sources_and_models_are_numbered_as_one_plan(part):
+    parts, whole = three_chunks(part), [part(4, last=True)]
+    others = [*of_lineage(parts, 2, 4), *of_lineage(parts, 2, 3), *of_lineage(whole, 10, 3)]
+    assert lineages(reversed(others)) == [
+        *(((2, 3), chunk) for chunk in range(3)),
+        *(((2, 4), chunk + 3) for chunk in range(3)),
+        ((10, 3), 6),
+    ]
+    with pytest.raises(LostRowsError, match=r"1 of 3 chunks have no part; the first is 2"):
+        check_parts([*of_lineage(parts, 2, 3), *of_lineage(parts[:2], 2, 4)])
+
+
+def test_models_may_share_the_rows_of_a_source(part):
+    first, second, third = three_chunks(part)
+    halves = [part(1, chunk=1, chunks=3), part(2, chunk=1, chunks=3, first_row=1, last=True)]
+    one, other = (*of_lineage([third], 1, 2), *of_lineage(halves[:1], 1, 2)), halves[1:] + [first]
+    expected = [((1, 3), 0), ((1, 2), 1), ((1, 3), 1), ((1, 2), 2)]
+    assert lineages([*one, *of_lineage(other, 1, 3)]) == expected
+    with pytest.raises(LostRowsError, match="2 of 3 chunks|1 of 3 chunks|incomplete"):
+        check_parts([*one, *of_lineage([first], 1, 3)])
+    with pytest.raises(LostRowsError, match="chunk 1, rows 0 to 0: came more than once"):
+        check_parts([*one, *of_lineage([second, *other], 1, 3)][::-1])
 
 
 def test_rows_outside_a_plan_are_a_file_for_each_part(tmp_path, parts_directory, part, published):

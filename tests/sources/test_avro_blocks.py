@@ -292,16 +292,16 @@ def test_sizes_beyond_reason_take_no_memory():
 @pytest.mark.parametrize(
     ("count", "data", "schema", "reason"),
     [
-        (2**62, b"\x02", b'"long"', f"1 bytes are not {2**62} rows"),
-        (2**62, b"", b'"null"', f"0 bytes are not {2**62} rows"),
-        (3, b"\x02\x02", b'"long"', "2 bytes are not 3 rows"),
-        (1, b"\x02\x02", b'"long"', "2 bytes are not 1 rows"),
-        (1, b"\x02\x00", b'"long"', "2 bytes are not 1 rows"),
-        (0, b"\x02", b'"long"', "1 bytes are not 0 rows"),
-        (1, b"\x08abc", b'"string"', "4 bytes are not 1 rows"),
+        (2**62, b"\x02", b'"long"', f"data (1 byte) are not {2**62} rows"),
+        (2**62, b"", b'"null"', f"data (0 bytes) are not {2**62} rows"),
+        (3, b"\x02\x02", b'"long"', "data (2 bytes) are not 3 rows"),
+        (1, b"\x02\x02", b'"long"', "data (2 bytes) are not 1 row"),
+        (1, b"\x02\x00", b'"long"', "data (2 bytes) are not 1 row"),
+        (0, b"\x02", b'"long"', "data (1 byte) are not 0 rows"),
+        (1, b"\x08abc", b'"string"', "data (4 bytes) are not 1 row"),
         (1, b"\x04\xff\xfe", b'"string"', "invalid start byte"),
-        (-1, b"\x02", b'"long"', "1 bytes are not -1 rows"),
-        (1, b"\x0a", b'["null", "long"]', "1 bytes are not 1 rows"),
+        (-1, b"\x02", b'"long"', "data (1 byte) are not -1 rows"),
+        (1, b"\x0a", b'["null", "long"]', "data (1 byte) are not 1 row"),
     ],
 )
 def test_data_that_are_no_rows(count, data, schema, reason):

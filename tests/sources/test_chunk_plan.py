@@ -129,6 +129,19 @@ def test_everything_that_is_not_found_is_in_one_message(inputs):
     assert "wildcard" in error.value.hint
 
 
+def test_a_comma_in_a_name_is_found_and_the_remedy_named(tmp_path):
+    (tmp_path / "a, 1.jsonl").write_text("1\n")
+    (tmp_path / "b.jsonl").write_text("1\n")
+    patterns = [f"{tmp_path}/b.jsonl", f"{tmp_path}/a", " 1.jsonl"]
+    with pytest.raises(SourceError, match=r"/a: matches no file;  1\.jsonl: matches no") as caught:
+        list_files(patterns, files.match)
+    assert "/a, 1.jsonl is one name with a comma: begin the list with ^;^ and" in caught.value.hint
+    assert f"as in --input_uris='^;^{tmp_path}/a, 1.jsonl'" in caught.value.hint
+    with pytest.raises(SourceError) as caught:
+        list_files(patterns[1:2], files.match)
+    assert "^;^" not in caught.value.hint
+
+
 def test_the_plan_of_a_source_is_the_same_every_time(inputs):
     source = JsonLines(["*.jsonl", "sub/*"], chunk_bytes=3)
     assert plan(source, files.match) == plan(source, files.match)

@@ -111,12 +111,6 @@ def test_the_first_row_names_the_columns(store, content, names, multiline):
         (b'id,"x\n1,2\n', "is not closed"),
         (b'id,x"y\n', "there is a quote inside the cell"),
         (b"id,caf\xe9\n", "invalid UTF-8: byte 0xe9 at column 7; save the file as UTF-8"),
-        ("id,x\n".encode("utf-16"), "invalid UTF-8"),
-        ("id,x\r\n1,2\r\n".encode("utf-16"), "column 1; save the file as UTF-8"),
-        (
-            gzip.compress(b"id,x\n", mtime=0),
-            "it is compressed with gzip; give the file a name that ends",
-        ),
     ],
 )
 def test_a_first_row_that_is_no_header_stops_the_job(store, content, words):
@@ -415,6 +409,60 @@ def test_another_separator_is_named(store, content, words, header, multiline):
 )
 def test_one_column_of_texts_may_have_separators(store, content, options):
     assert len(columns_of(store(content), **options)) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"Report of May,,\nid,height,weight\n1,2,3\n",
+        b"Report of May,,\n,,\nid,height,weight\n1,2,3\n",
+        b'"Report, of May",\r\nname,city\r\nAnn,Bonn\r\n',
+        b"Report of May\nid,height\n1,2\n",
+        b"Report, of May\n\nid,height,weight\n1,2,3\n",
+        b"Report of May\nid;height\n1;2\n",
+        b"# made by hand\nid,height\n1,2\n",
+        b"# made by hand\nx\n1\n",
+        b"# made by hand\n# twice, for you\n#\nid,height\n1,2\n",
+        b"# made, by hand\nid,height\n1,2\n",
+        b"#made, by, hand\nid,height\n1,2\n",
+        b"# a text\ntext\nhello\n",
+        b"#made\nx\n1\n2\n",
+    ],
+)
+@pytest.mark.parametrize("multiline", [False, True])
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_a_title_above_the_header_stops_the_job(store, content, multiline, suffix):
+    pattern = store(content, suffix=suffix)
+    with pytest.raises(SourceError, match="it seems to be a title or a comment above") as caught:
+        columns_of(pattern, multiline)
+    assert "remove the lines above the header from the file" in caught.value.hint
+    first, *_ = content.partition(b"\n")
+    if b";" not in content:
+        named = columns_of(pattern, multiline, header="first_row")
+        assert len(named) == len(split_cells(first.decode()))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"id,,\n1,2,3\n",
+        b"id,,\na,2,b\n",
+        b"text,\nhello,\nyou,\n",
+        b",x\n0,a\n1,b\n",
+        b"#id,x\na,b\nc,d\n",
+        b"# id,x\n1,b\n2,d\n",
+        b"#tags\nhello\n7\nyou\n",
+        b"#tags\n#hello\n#7\n",
+        b"text\nhello, you\n",
+        b"text\nhello, you\nbye\n",
+        b"tags\na;b\nc;d\n",
+        b"name,unit\nm,kg\n1,2\n",
+        b"# id,x\n",
+    ],
+)
+def test_a_header_that_looks_a_little_like_a_title_is_one(store, content):
+    header = content.partition(b"\n")[0].decode()
+    assert len(columns_of(store(content))) == len(header.split(","))
 
 
 DELIMITERS = [";", "\t", "|", ":", "^", "\x01"]

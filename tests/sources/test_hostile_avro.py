@@ -39,7 +39,7 @@ ENUM = {"type": "enum", "name": "E", "symbols": ["A", "B"]}
 @pytest.mark.parametrize("columns", [(), ("f0",), ("f1",)])
 def test_an_index_beyond_the_schema_is_never_a_value(kind, before, index, columns):
     for schema in (record(kind, "int"), record(kind, ["null", "R"])):
-        with pytest.raises(ValueError, match="bytes are not 1 rows"):
+        with pytest.raises(ValueError, match=r"bytes\) are not 1 row"):
             list(RowDecoder(schema, columns).decode(1, before + long(index) + b"\x00" * 4))
 
 
@@ -52,7 +52,10 @@ def test_indexes_that_the_schema_has_are_its_values():
 def test_bytes_after_rows_without_bytes_are_not_a_count_of_rows(more):
     rows, _, failures = read(file_of("null", (2, more), (1, b"")))
     assert rows == [None]
-    assert f"the block and its 2 rows are lost: its {len(more)} bytes are not 2 rows" in failures[0]
+    assert (
+        f"the block and its 2 rows are lost: its data ({len(more)} bytes) are not 2 rows"
+        in failures[0]
+    )
 
 
 def test_records_of_records_of_nulls_are_counted(monkeypatch):

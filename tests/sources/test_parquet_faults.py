@@ -156,7 +156,7 @@ def test_rows_that_are_in_no_row_group_are_reported(stop):
     content = with_row_count(content_of(numbers(5000), **PLAIN), of_file=True, count=5001)
     rows, _, (failure,) = read(content, stop=stop)
     assert len(rows) == 5000
-    assert failure.message == "in.parquet: the footer counts 1 rows more than its row groups have"
+    assert failure.message == "in.parquet: the footer counts 1 row more than its row groups have"
 
 
 def test_fewer_rows_in_the_footer_than_in_row_groups_lose_none():

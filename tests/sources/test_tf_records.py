@@ -2,12 +2,15 @@
 
 import bz2
 import gzip
+import lzma
 import os
 import struct
 import tracemalloc
 
 import google_crc32c
+import pyarrow as pa
 import pytest
+import zstandard
 
 from beam_batch_predict.batch import Chunk, Span
 from beam_batch_predict.files import match, open_file
@@ -123,6 +126,8 @@ def test_a_flipped_byte_anywhere_is_an_error_of_its_record(
         if at - borders[hit] < 12:  # in the length or its checksum
             assert (rows, offsets) == (RECORDS[:hit], borders[:hit])
             message = f"the length of the record at byte {borders[hit]} is damaged"
+            if hit == 0:  # it may as well be no file of records
+                message = tf_records._NO_HEAD
             assert failures == [Status(Code.DATA_LOSS, f"{path}: cannot be read: {message}")]
         else:
             expected = [*RECORDS]
@@ -162,9 +167,34 @@ def test_a_record_of_many_blocks_is_put_together_once(written, stored, monkeypat
     assert len(cuts) <= 3
 
 
-def test_the_length_of_a_file_that_is_no_tf_record_is_damaged(stored):
-    path = stored(b'{"x": 1}\n' * 10)
-    assert read(path)[2][0].message.endswith("the length of the record at byte 0 is damaged")
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"x": 1}\n' * 10, "it is text: set instancesFormat to jsonl or csv"),
+        (
+            gzip.compress(b"id,x\n" + b"1,2\n" * 10),
+            "it is text: set instancesFormat to jsonl or csv",
+        ),
+        (b"1\n", "it is text: set instancesFormat to jsonl or csv"),
+        (b"Obj\x01" + bytes(100), "it is an Avro file: set instancesFormat to avro"),
+        (lzma.compress(b"records"), "it is compressed with xz: decompress it, or compress it with"),
+    ],
+)
+@pytest.mark.parametrize("form", ["tf-record", "tf-record-gzip"])
+def test_a_file_of_another_format_is_named(stored, content, words, form):
+    path = stored(content)
+    rows, _, (failure,) = read(path, form=form)
+    assert rows == []
+    assert failure.code is Code.INVALID_ARGUMENT
+    assert failure.message.startswith(f"{path}: {words}")
+
+
+@pytest.mark.parametrize("form", ["tf-record", "tf-record-gzip"])
+def test_a_compression_that_is_not_read_is_advised_against(written, stored, form):
+    """As TensorFlow writes snappy: the size of a block in four bytes, and the block."""
+    block = pa.compress(written(RECORDS * 20), codec="snappy", asbytes=True)
+    _, _, (failure,) = read(stored(struct.pack(">I", len(block)) + block), form=form)
+    assert "or it has a compression that is not read, such as snappy" in failure.message
 
 
 def test_bogus_lengths_are_not_allocated(stored, written):
@@ -209,12 +239,37 @@ def test_gzip_is_read_with_and_without_the_extension(written, stored):
     assert read(other) == read(other, form="tf-record-gzip") == expected
 
 
-def test_files_that_are_not_compressed_as_the_format_says_are_failures(written, stored):
-    plain, pressed = written(RECORDS), written(RECORDS, "GZIP")
-    (failure,) = read(stored(plain), form="tf-record-gzip")[2]
-    assert failure.message.endswith("not compressed with gzip: set instancesFormat to tf-record")
-    (failure,) = read(stored(pressed))[2]
-    assert failure.message.endswith("compressed with gzip: set instancesFormat to tf-record-gzip")
+@pytest.mark.parametrize("form", ["tf-record", "tf-record-gzip"])
+@pytest.mark.parametrize("name", ["a", "a.tfrecord", "a.tfrecord.gz", "a.tfrecord.ZST"])
+def test_the_content_shows_the_compression_whatever_name_and_format_say(
+    written, stored, form, name
+):
+    expected = (RECORDS, offsets_of(RECORDS)[:-1], [])
+    for content in (
+        *(written(RECORDS, how) for how in ("", "GZIP", "ZLIB")),
+        bz2.compress(written(RECORDS)),
+        zstandard.compress(written(RECORDS)),
+    ):
+        assert read(stored(content, name), form=form) == expected
+    if "." not in name:
+        for how in ("", "ZLIB"):
+            assert read(stored(written([], how), name), form=form) == ([], [], [])
+
+
+def test_a_length_that_is_the_mark_of_a_compression_is_a_length(written, stored):
+    """As the first bytes of a file show it: 0x088b1f."""
+    records = [b"x" * 559903, b"y"]
+    content = written(records)
+    assert content.startswith(b"\x1f\x8b\x08\0\0\0\0\0")
+    assert read(stored(content))[0] == records
+
+
+def test_zlib_cut_anywhere_keeps_whole_records_and_is_a_failure(written, stored):
+    content = written(RECORDS, "ZLIB")
+    for left in range(1, len(content)):
+        rows, _, failures = read(stored(content[:left]))
+        assert rows == RECORDS[: len(rows)]
+        assert len(failures) == 1
 
 
 def test_gzip_cut_anywhere_keeps_whole_records_and_is_a_failure(written, stored):

@@ -384,14 +384,3 @@ def test_only_workers_read_the_signature_of_raw_strings(job, pipeline):
         p.run().wait_until_finish()
     record = json.loads((Path(whole.directory) / "job.json").read_bytes())
     assert "there is no SavedModel at not/here" in record["error"]["message"]
-
-
-def test_batches_that_are_not_converted_are_refused_with_the_step_that_is_missing(
-    pipeline, tiny_model, tmp_path
-):
-    (tmp_path / "in.jsonl").write_text("1\n")
-    p = pipeline()
-    batches = p | bbp.ReadInstances(bbp.JsonLines(str(tmp_path / "in.jsonl")))
-    _ = batches | bbp.Predict(bbp.SavedModel(tiny_model))
-    with pytest.raises(Exception, match="put ConvertInstances between ReadInstances and Predict"):
-        p.run()

@@ -84,6 +84,22 @@ A_DESTINATION = (
 )
 
 ARGUMENTS = {
+    "a format for tables": (
+        lambda: bbp.WriteResults("bq://project", "csv"),
+        "predictions_format: tables of BigQuery have no format, found 'csv'",
+    ),
+    "a file for the destination": (
+        lambda: bbp.WriteResults(__file__),
+        f"destination: {__file__} is an existing file",
+    ),
+    "a directory in a file": (
+        lambda: bbp.BatchPredict(
+            bbp.BatchPredictSpec(
+                bbp.JsonLines("a"), MODEL, bbp.GcsDestination(pathlib.Path(__file__) / "out/")
+            )
+        ),
+        f"destination: {__file__} is an existing file",
+    ),
     "a model that is none": (lambda: bbp.Predict(None), A_MODEL + "None"),
     "a config for the model": (lambda: bbp.Predict(RAW), A_MODEL + r"InstanceConfig\("),
     "a class for the model": (lambda: bbp.Predict(bbp.SavedModel), A_MODEL + "SavedModel$"),
@@ -194,7 +210,6 @@ def test_arguments_that_do_not_fit_are_refused_by_name(case):
 
 
 TAKE_BATCHES = {
-    "ConvertInstances": bbp.ConvertInstances,
     "Predict": lambda: bbp.Predict(MODEL),
     "Unbatch": bbp.Unbatch,
     "WriteResults": lambda: bbp.WriteResults("out"),
@@ -221,7 +236,7 @@ def test_plain_rows_are_refused_when_the_pipeline_is_built(name, rows):
             _ = each | label >> TAKE_BATCHES[name]()
 
 
-@pytest.mark.parametrize("name", ["Predict", "Unbatch", "WriteResults"])
+@pytest.mark.parametrize("name", TAKE_BATCHES)
 def test_the_message_names_the_step_that_is_missing(name):
     with refused(r"write rows \| BatchInstances\(\) \| Predict\(model\)"):
         _ = beam.Pipeline() | beam.Create([1.0]) | TAKE_BATCHES[name]()
@@ -239,6 +254,14 @@ def test_what_is_no_collection_is_refused_when_the_pipeline_is_built(name):
         _ = [1, 2] | "List" >> TAKE_BATCHES[name]()
 
 
+def test_what_is_no_collection_is_not_converted():
+    wanted = "ConvertInstances expects a PCollection of InstanceBatch or of rows, found "
+    with refused(wanted + "the pipeline itself"):
+        _ = beam.Pipeline() | bbp.ConvertInstances()
+    with refused(wanted + "an object of type tuple"):
+        _ = (beam.Pipeline() | beam.Create([1]),) * 2 | bbp.ConvertInstances()
+
+
 @pytest.mark.parametrize("name", TAKE_BATCHES)
 def test_rows_of_an_unknown_type_are_refused_by_the_worker(name, pipeline, tiny_model, tmp_path):
     transforms = {
@@ -252,7 +275,7 @@ def test_rows_of_an_unknown_type_are_refused_by_the_worker(name, pipeline, tiny_
     with pytest.raises(Exception, match=message) as raised:
         p.run()
     assert "AttributeError" not in str(raised.value)
-    assert name == "ConvertInstances" or "BatchInstances" in str(raised.value)
+    assert "BatchInstances" in str(raised.value)
 
 
 def test_batches_whose_type_is_unknown_are_taken(pipeline, tiny_model):
@@ -328,7 +351,7 @@ def test_keys_of_any_type_are_written(pipeline, tiny_model, tmp_path):
         for kind in ("predictions", "errors")
     )
     assert [record["key"] for record in predictions] == ["1j", [1, 2], "frozenset({1})", "k"]
-    assert [record["key"] for record in errors] == ["{(1, 2): 3}"]
+    assert [record["key"] for record in errors] == [[{"key": [1, 2], "value": 3}]]
 
 
 def test_rows_and_batches_in_one_collection_are_refused(pipeline, tiny_model):
@@ -356,34 +379,88 @@ def read(p, directory):
     return p | bbp.ReadInstances(bbp.JsonLines(str(directory / "in.jsonl")))
 
 
-@pytest.mark.parametrize("name", ["Unbatch", "WriteResults"])
-@pytest.mark.parametrize("first", ["rows", "files"])
-def test_batches_without_predictions_are_refused(first, name, pipeline, tmp_path):
-    transforms = {**TAKE_BATCHES, "WriteResults": lambda: bbp.WriteResults(tmp_path)}
+FIRST = {
+    "files": lambda p, directory, model: read(p, directory),
+    "converted files": lambda p, directory, model: read(p, directory) | bbp.ConvertInstances(),
+    "rows": lambda p, directory, model: p | beam.Create(["bad"]) | bbp.BatchInstances(),
+    "converted rows": lambda p, directory, model: (
+        p | beam.Create([{"x": {1}}]) | bbp.ConvertInstances()
+    ),
+    "predictions": lambda p, directory, model: predicted(p, model),
+}
+
+NOT_PREDICTED = "(?s)no predictions.*put Predict before "
+NOT_CONVERTED = "(?s)no predictions.*put ConvertInstances and Predict before "
+CONVERTED = "(?s)instances already.*leave one step out: ConvertInstances takes the batches of Read"
+
+WRONG_STATES = {
+    ("files", "Predict"): "(?s)not been converted.*put ConvertInstances between ReadInstances and",
+    ("files", "Unbatch"): NOT_CONVERTED + "Unbatch",
+    ("files", "WriteResults"): NOT_CONVERTED + "WriteResults",
+    ("converted files", "ConvertInstances"): CONVERTED,
+    ("converted files", "Unbatch"): NOT_PREDICTED + "Unbatch",
+    ("converted files", "WriteResults"): NOT_PREDICTED + "WriteResults",
+    ("rows", "ConvertInstances"): CONVERTED,
+    ("rows", "Unbatch"): NOT_PREDICTED + "Unbatch",
+    ("rows", "WriteResults"): NOT_PREDICTED + "WriteResults",
+    ("converted rows", "ConvertInstances"): CONVERTED,
+    ("converted rows", "Unbatch"): NOT_PREDICTED + "Unbatch",
+    ("converted rows", "WriteResults"): NOT_PREDICTED + "WriteResults",
+    ("predictions", "ConvertInstances"): CONVERTED,
+    ("predictions", "Predict"): "(?s)is predicted already.*Unbatch and BatchInstances between",
+}
+
+
+@pytest.mark.parametrize("first", FIRST)
+@pytest.mark.parametrize("name", ["ConvertInstances", *TAKE_BATCHES])
+def test_a_step_at_the_wrong_position_is_refused_when_the_pipeline_is_built(first, name, tmp_path):
+    step = {**TAKE_BATCHES, "ConvertInstances": bbp.ConvertInstances}[name]
+    batches = FIRST[first](beam.Pipeline(), tmp_path, MODEL)
+    shuffled = batches | "Shuffle" >> beam.Reshuffle()
+    windowed = shuffled | "Window" >> beam.WindowInto(FixedWindows(10))
+    other = batches.pipeline | "Other" >> beam.Create([]).with_output_types(bbp.InstanceBatch)
+    found = (batches, windowed, (other, windowed) | beam.Flatten())
+    for label, each in zip("ABC", found, strict=True):
+        if (first, name) in WRONG_STATES:
+            with refused(WRONG_STATES[first, name]):
+                _ = each | label >> step()
+        else:
+            _ = each | label >> step()
+
+
+@pytest.mark.parametrize(("first", "name"), WRONG_STATES)
+def test_a_step_at_the_wrong_position_is_refused_by_the_worker(
+    first, name, pipeline, tiny_model, tmp_path
+):
+    steps = {
+        "ConvertInstances": bbp.ConvertInstances,
+        "Predict": lambda: bbp.Predict(tiny_model),
+        "Unbatch": bbp.Unbatch,
+        "WriteResults": lambda: bbp.WriteResults(tmp_path),
+    }
     p = pipeline()
-    if first == "rows":
-        batches = p | beam.Create([1.0]) | bbp.BatchInstances()
-    else:
-        batches = read(p, tmp_path) | bbp.ConvertInstances()
-    _ = batches | transforms[name]()
-    with pytest.raises(Exception, match=f"(?s)no predictions.*put Predict before {name}"):
+    batches = FIRST[first](p, tmp_path, tiny_model)
+    _ = batches | "Own" >> beam.Map(hinted) | "Last" >> steps[name]()
+    with pytest.raises(Exception, match=WRONG_STATES[first, name]):
         p.run()
 
 
-def test_rows_of_a_pipeline_are_not_converted(pipeline):
+def test_batches_without_rows_are_in_no_state(pipeline, tiny_model, tmp_path):
+    (tmp_path / "in.jsonl").write_text("")
     p = pipeline()
-    _ = p | beam.Create([{"id": 1, "x": 1.0}]) | bbp.BatchInstances() | bbp.ConvertInstances()
-    with pytest.raises(Exception, match="(?s)instances already.*leave ConvertInstances out"):
-        p.run()
+    batches = p | bbp.ReadInstances(bbp.JsonLines(str(tmp_path / "in.jsonl")))
+    results = batches | "Own" >> beam.Map(hinted) | bbp.Predict(tiny_model) | bbp.Unbatch()
+    assert_that(results.predictions, equal_to([]))
+    p.run()
 
 
-def predicted(p):
-    return p | beam.Create([1.0]) | bbp.BatchInstances() | bbp.Predict(MODEL)
+def predicted(p, model=MODEL):
+    return p | "Rows" >> beam.Create([1.0]) | bbp.BatchInstances() | bbp.Predict(model)
 
 
 @pytest.mark.parametrize("then", [lambda: beam.Map(print), lambda: "Show" >> beam.Map(print)])
-def test_two_outputs_are_not_one_collection(then):
-    outputs = r"(?s)Unbatch gives two PCollections.*\.predictions.*\.errors"
+def test_three_outputs_are_not_one_collection(then):
+    outputs = r"(?s)Unbatch gives three PCollections.*\.predictions.*\.errors.*\.unread"
     with refused(outputs):
         _ = predicted(beam.Pipeline()) | bbp.Unbatch() | then()
     with refused(outputs):
@@ -392,11 +469,12 @@ def test_two_outputs_are_not_one_collection(then):
         _ = predicted(beam.Pipeline()) | bbp.Unbatch() | bbp.WriteResults("out")
 
 
-def test_the_two_outputs_can_be_flattened_and_unpacked(pipeline, tiny_model):
+def test_the_outputs_can_be_flattened_and_unpacked(pipeline, tiny_model):
     with pipeline() as p:
         rows = p | beam.Create([1.0, "a"]) | bbp.BatchInstances() | bbp.Predict(tiny_model)
         results = rows | bbp.Unbatch()
-        predictions, errors = results
+        predictions, errors, unread = results
         assert (predictions, errors) == (results.predictions, results.errors)
-        records = results | "Both" >> beam.Flatten() | beam.Map(lambda record: record["instance"])
+        assert unread == results.unread
+        records = results | "All" >> beam.Flatten() | beam.Map(lambda record: record["instance"])
         assert_that(records, equal_to([1.0, "a"]))

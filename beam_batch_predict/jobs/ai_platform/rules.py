@@ -19,6 +19,7 @@ from beam_batch_predict.jobs.ai_platform.fields import AiPlatformJobFields
 from beam_batch_predict.jobs.ai_platform.types import INPUT_FORMATS, OUTPUT_FORMATS, PredictionInput
 from beam_batch_predict.jobs.rules import apply_rules
 from beam_batch_predict.messages import quoted, show_location
+from beam_batch_predict.spec.checks import uri_problem
 from beam_batch_predict.spec.labels import label_violations
 
 __all__ = ["breaches"]
@@ -118,9 +119,9 @@ def _path_problem(path: str) -> str:
         return f"expected no spaces around a path or a comma, found {shown}"
     if "," not in path and path.endswith("/"):
         return f"expected files, found the directory {shown}; {quoted(path + '*')} are its files"
-    if path.count("*") > 1 or "*" in path[:-1] or any(sign in path for sign in "?["):
+    if "*" in path[:-1]:
         return f"expected no wildcard but one * at the end, found {shown}"
-    return ""
+    return uri_problem(path, of_files=True)
 
 
 def _own_output(path: str, given: PredictionInput) -> str:
@@ -150,6 +151,8 @@ def _output_path(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[
             f"expected one directory, without wildcards or spaces around it; found {quoted(path)}"
         )
         yield Violation(_at("outputPath"), message)
+    elif problem := uri_problem(path):
+        yield Violation(_at("outputPath"), problem)
 
 
 def _model(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[Violation]:
@@ -169,6 +172,8 @@ def _model(job: AiPlatformJobFields, broken: Collection[str]) -> Iterator[Violat
     elif given.model_name and not _MODEL.fullmatch(given.model_name):
         message = f"expected {_MODEL_FORM}, found {quoted(given.model_name)}"
         yield Violation(_at("modelName"), message)
+    if given.uri and (problem := uri_problem(given.uri)):
+        yield Violation(_at("uri"), problem)
     if given.version_name and "uri" not in found:
         yield from _version(given.version_name, given.model_name)
 

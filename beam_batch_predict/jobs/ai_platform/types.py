@@ -6,6 +6,7 @@ google-api-python-client; for two older fields, jobs that the service wrote.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -121,11 +122,14 @@ class PredictionInput(Resource):
     def patterns(self) -> tuple[str, ...]:
         """Return the input paths, split at commas, without duplicates, in their order.
 
+        The only wildcard of the service is `*`, so other signs of patterns are quoted.
+
         Example:
-            >>> PredictionInput(input_paths=["a,b*", "a"]).patterns()
-            ('a', 'b*')
+            >>> PredictionInput(input_paths=["a,b*", "a", "c[1]?"]).patterns()
+            ('a', 'b*', 'c[[]1][?]')
         """
-        return tuple(dict.fromkeys(path for text in self.input_paths for path in text.split(",")))
+        paths = (path for text in self.input_paths for path in text.split(","))
+        return tuple(re.sub(r"[?\[]", r"[\g<0>]", path) for path in dict.fromkeys(paths))
 
 
 class PredictionOutput(Resource):

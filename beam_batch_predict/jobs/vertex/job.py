@@ -27,7 +27,7 @@ from beam_batch_predict.jobs.vertex.output_fields import OUTPUT_ONLY, location_o
 from beam_batch_predict.jobs.vertex.resources import resources_of
 from beam_batch_predict.jobs.vertex.rules import breaches
 from beam_batch_predict.jobs.vertex.source import files_of, table_of
-from beam_batch_predict.jobs.vertex.supported import unsupported
+from beam_batch_predict.jobs.vertex.supported import refused_by_model, unsupported
 from beam_batch_predict.jobs.vertex.types import InstanceConfig
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec.options import RunOptions, row_key
@@ -38,8 +38,8 @@ __all__ = ["BatchPredictionJob"]
 _NOTES = {
     "service_account": "used on Dataflow; elsewhere workers run as the runner decides",
     "dedicated_resources": "used on Dataflow; elsewhere the runner decides machines and workers",
-    "encryption_spec": "used on Dataflow, and for tables of BigQuery; files have the "
-    "default key of their bucket",
+    "encryption_spec": "used for files in Cloud Storage, on Dataflow, and for tables of BigQuery; "
+    "other files are not encrypted with it",
     "disable_container_logging": "not used; there is no container, the runner keeps the logs",
     "labels": "kept in the job resource, used on Dataflow and for BigQuery tables; files have no "
     "labels",
@@ -124,6 +124,8 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
             raise InvalidJob("job", wrong)
         options = options or RunOptions()
         job, config = self.resolved(options.model_registry), _set(self.input_config)
+        if job._resolved and (wrong := refused_by_model(job, job._resolved)):
+            raise InvalidJob("job", wrong)
         return spec.BatchPredictSpec(
             source=table_of(config, options) or files_of(config, options),
             model=job._saved_model(options.signature_name),
@@ -151,12 +153,13 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
 
     def _destination(self) -> spec.Destination:
         config = _set(self.output_config)
+        key = (self.encryption_spec.kms_key_name if self.encryption_spec else None) or ""
         if config.bigquery_destination is not None:
             uri = _set(config.bigquery_destination.output_uri)
-            key = self.encryption_spec.kms_key_name if self.encryption_spec else None
             location = location_of(self.name, self.model)
-            return spec.BigQueryDestination(uri, location, key or "", self.labels)
-        return spec.GcsDestination(_set(_set(config.gcs_destination).output_uri_prefix))
+            return spec.BigQueryDestination(uri, location, key, self.labels)
+        prefix = _set(_set(config.gcs_destination).output_uri_prefix)
+        return spec.GcsDestination(prefix, kms_key_name=key)
 
     def _instances(self, key: str) -> spec.InstanceConfig:
         config = self.instance_config or InstanceConfig()

@@ -46,6 +46,17 @@ OUTPUT_ONLY = frozenset(
 MAX_PARTIAL_FAILURES = 20
 """The maximum number of entries of `partialFailures`."""
 
+_DETAILS = "type.googleapis.com/google.rpc"
+"""Source: `error_details.proto` of google.rpc."""
+
+_DOMAIN = "beam-batch-predict"
+"""The domain in which reasons of errors are unique."""
+
+_RESOURCE_TYPES = {
+    "gs://": "storage.googleapis.com/Object",
+    "bq://": "bigquery.googleapis.com/Table",
+}
+
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
 
 
@@ -131,4 +142,27 @@ def _times(outcome: Outcome) -> dict[str, str]:
 
 
 def _rpc_status(status: Status) -> RpcStatus:
-    return RpcStatus(code=int(status.code), message=redacted(status.message))
+    fields: dict[str, Any] = {"code": int(status.code), "message": redacted(status.message)}
+    if status.uri:
+        fields["details"] = _details(status)
+    return RpcStatus(**fields)
+
+
+def _details(status: Status) -> tuple[dict[str, Any], ...]:
+    """Return the standard details of a failure of a file or table."""
+    uri, cause = redacted(status.uri), redacted(status.cause)
+    kinds = (kind for scheme, kind in _RESOURCE_TYPES.items() if uri.startswith(scheme))
+    return (
+        {
+            "@type": f"{_DETAILS}.ResourceInfo",
+            "resourceType": next(kinds, "file"),
+            "resourceName": uri,
+            "description": cause,
+        },
+        {
+            "@type": f"{_DETAILS}.ErrorInfo",
+            "reason": status.code.name,
+            "domain": _DOMAIN,
+            "metadata": {"cause": cause},
+        },
+    )

@@ -18,7 +18,9 @@ from beam_batch_predict.jobs.resource import camel, walk
 from beam_batch_predict.jobs.rules import apply_rules, one_of
 from beam_batch_predict.jobs.vertex.fields import BatchPredictionJobFields
 from beam_batch_predict.jobs.vertex.instance_rules import INSTANCE_RULES, INSTANCES_FORMATS
+from beam_batch_predict.jobs.vertex.output_fields import location_of
 from beam_batch_predict.messages import quoted, show_location
+from beam_batch_predict.spec.checks import uri_problem
 from beam_batch_predict.spec.labels import label_violations
 
 __all__ = ["PREDICTIONS_FORMATS", "Rule", "breaches"]
@@ -67,6 +69,16 @@ def _model(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[V
     elif not registered and not unmanaged:
         message = "required: exactly one of model and unmanagedContainerModel"
         yield Violation("unmanagedContainerModel", message)
+
+
+def _location(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
+    of_job, of_model = location_of(job.name), location_of(job.model)
+    if of_job and of_model and of_job != of_model:
+        message = (
+            f"expected a model in the location of the job: the model is in {quoted(of_model)}, "
+            f"and name is in {quoted(of_job)}; leave out name, or name a model there"
+        )
+        yield Violation("model", message)
 
 
 def _container(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
@@ -119,6 +131,9 @@ def _source(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[
     config = job.input_config
     if config and config.gcs_source and not config.gcs_source.uris:
         yield Violation("inputConfig.gcsSource.uris", "required: at least one path or URI")
+    for index, uri in enumerate(config.gcs_source.uris if config and config.gcs_source else ()):
+        if problem := uri_problem(uri, of_files=True):
+            yield Violation(f"inputConfig.gcsSource.uris[{index}]", problem)
     if config and config.bigquery_source:
         path = "inputConfig.bigquerySource.inputUri"
         expected = "bq://project.dataset.table"
@@ -162,9 +177,11 @@ def _output(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[
 
 def _destination(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[Violation]:
     config = job.output_config
-    if config and config.gcs_destination and not config.gcs_destination.output_uri_prefix:
-        path = "outputConfig.gcsDestination.outputUriPrefix"
-        yield Violation(path, "required: a directory, as a path or URI")
+    if config and config.gcs_destination:
+        prefix = config.gcs_destination.output_uri_prefix
+        problem = uri_problem(prefix) if prefix else "required: a directory, as a path or URI"
+        if problem:
+            yield Violation("outputConfig.gcsDestination.outputUriPrefix", problem)
     if config and config.bigquery_destination:
         path = "outputConfig.bigqueryDestination.outputUri"
         expected = "bq://project, bq://project.dataset or bq://project.dataset.table"
@@ -213,6 +230,7 @@ def _labels(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterator[
 _RULES: tuple[Rule, ...] = (
     _display_name,
     _model,
+    _location,
     _container,
     _input,
     _source,

@@ -17,8 +17,15 @@ from beam_batch_predict.jobs.vertex.rules import PREDICTIONS_FORMATS, Rule
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.registry.names import parse_model_name
 from beam_batch_predict.registry.prebuilt_images import is_prebuilt_tensorflow
+from beam_batch_predict.registry.resolved import ResolvedModel
+from beam_batch_predict.spec.checks import uri_problem
 
-__all__ = ["SUPPORTED_INSTANCES_FORMATS", "SUPPORTED_PREDICTIONS_FORMATS", "unsupported"]
+__all__ = [
+    "SUPPORTED_INSTANCES_FORMATS",
+    "SUPPORTED_PREDICTIONS_FORMATS",
+    "refused_by_model",
+    "unsupported",
+]
 
 SUPPORTED_INSTANCES_FORMATS = (
     *("jsonl", "csv", "tf-record", "tf-record-gzip", "file-list"),
@@ -28,6 +35,10 @@ SUPPORTED_INSTANCES_FORMATS = (
 
 SUPPORTED_PREDICTIONS_FORMATS = ("jsonl", "csv", "parquet", "tf-record", "bigquery")
 """The values of `outputConfig.predictionsFormat` that this release can write."""
+
+_INPUTS_OF_MODELS = ("jsonl", "csv", "tf-record", "tf-record-gzip", "bigquery", "file-list")
+_OUTPUTS_OF_MODELS = ("jsonl", "csv", "bigquery")
+"""The formats that Vertex AI has. Source: `Model` of model.proto, `supported…StorageFormats`."""
 
 _STARS = re.compile(r"\*+")
 _MOST_STARS = 4
@@ -43,6 +54,45 @@ def unsupported(job: BatchPredictionJobFields, broken: Collection[str] = ()) -> 
         broken: the paths of those values, which count as given.
     """
     return apply_rules(job, broken, _LIMITS)
+
+
+def refused_by_model(job: BatchPredictionJobFields, model: ResolvedModel) -> list[Violation]:
+    """Find formats of a job that Vertex AI's Model Registry does not allow for its model.
+
+    Formats that only this package has are in no list of a registry, and are allowed.
+
+    Args:
+        job: the job, whose rules were checked.
+        model: the model, as the registry has it.
+
+    Example:
+        >>> from beam_batch_predict.jobs.vertex.types import InputConfig
+        >>> job = BatchPredictionJobFields(input_config=InputConfig(instances_format="csv"))
+        >>> [wrong] = refused_by_model(job, ResolvedModel("m", "m", "1", input_formats=("jsonl",)))
+        >>> wrong.message
+        "expected one of the supportedInputStorageFormats of the model m@1, jsonl; found 'csv'"
+    """
+    source = job.input_config.instances_format if job.input_config else None
+    output = job.output_config.predictions_format if job.output_config else None
+    given = (
+        ("inputConfig.instancesFormat", source, "Input", _INPUTS_OF_MODELS, model.input_formats),
+        (
+            "outputConfig.predictionsFormat",
+            output,
+            "Output",
+            _OUTPUTS_OF_MODELS,
+            model.output_formats,
+        ),
+    )
+    return [
+        Violation(
+            path,
+            f"expected one of the supported{side}StorageFormats of the model "
+            f"{model.name}@{model.version}, {', '.join(allowed)}; found {quoted(str(name))}",
+        )
+        for path, name, side, possible, allowed in given
+        if allowed and name in possible and name not in allowed
+    ]
 
 
 def _registered_model(
@@ -63,6 +113,8 @@ def _artifact(job: BatchPredictionJobFields, broken: Collection[str]) -> Iterato
     if not model.artifact_uri:
         message = "required: the directory of a SavedModel; no other models are supported yet"
         yield Violation("unmanagedContainerModel.artifactUri", message)
+    elif problem := uri_problem(model.artifact_uri):
+        yield Violation("unmanagedContainerModel.artifactUri", problem)
     image = model.container_spec.image_uri if model.container_spec else None
     if image and not is_prebuilt_tensorflow(image):
         message = (

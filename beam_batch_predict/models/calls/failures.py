@@ -20,6 +20,7 @@ __all__ = [
     "failure_of",
     "is_transient",
     "status_of",
+    "text_of",
 ]
 
 TRANSIENT = frozenset({Code.ABORTED, Code.UNAVAILABLE})
@@ -49,6 +50,8 @@ _COUNT = re.compile(r"\d+ root error\(s\) found\.")
 _FIRST = re.compile(r"\(0\) (?:[A-Z][A-Z_]+: *)?")
 _PLACE = re.compile(r"\A\s*(?:\{\{(?:function_)?node [^{}]*\}\}\s*)+")
 _INLINE_ENDS = ("[[{{", "[[node ", "[Op:")
+_OF_GRAPHS = (b"[Op:", b"{{node ", b"{{function_node ")
+"""Marks of TensorFlow's messages: a model's own error of decoding has none of them."""
 
 
 class OutputError(Exception):
@@ -124,6 +127,22 @@ def status_of(error: BaseException) -> Status:
     return Status(_code(error), f"the model failed: {text}", cause)
 
 
+def text_of(error: BaseException) -> str:
+    r"""Return the text of a model's exception.
+
+    TensorFlow's text can quote bytes of a row that are not UTF-8. Its binding then raises an error
+    of the decoding instead, which has the text.
+
+    Example:
+        >>> text = b"not a number: \xff [Op:StringToNumber]"
+        >>> text_of(UnicodeDecodeError("utf-8", text, 14, 15, "invalid start byte"))
+        'not a number: \\xff [Op:StringToNumber]'
+    """
+    if isinstance(error, UnicodeDecodeError) and any(mark in error.object for mark in _OF_GRAPHS):
+        return error.object.decode("utf-8", "backslashreplace")
+    return str(getattr(error, "message", None) or error)
+
+
 def cause_of(text: str) -> str:
     r"""Extract the cause from a message of TensorFlow, as one line.
 
@@ -173,6 +192,5 @@ def _code_of_type(error: BaseException) -> Code:
 
 
 def _message(error: BaseException) -> str:
-    text = str(getattr(error, "message", None) or error)
-    cause = cause_of(text) or type(error).__name__
+    cause = cause_of(text_of(error)) or type(error).__name__
     return cause if len(cause) <= _LONGEST else cause[:_LONGEST] + "…"

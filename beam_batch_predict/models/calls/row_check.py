@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from beam_batch_predict.batch import Predictions
+from beam_batch_predict.messages import counted
 from beam_batch_predict.models.calls.failures import Failure, Fault, OutputError, failure_of
 from beam_batch_predict.models.calls.timeouts import Answer, Step
 from beam_batch_predict.models.inputs.tensors import TensorBatch
@@ -71,7 +72,8 @@ class RowCheck:
                 if self._size is not None:
                     self.status = _order_status(columns, answer, order)
             elif answer.fault is Fault.OUTPUTS:
-                found = f"found by one more call, after a call with {len(predictions[0].rows)} rows"
+                rows = counted(len(predictions[0].rows), "row")
+                found = f"found by one more call, after a call with {rows}"
                 status = answer.status
                 self.status = Status(status.code, f"{status.message} ({found})", status.cause)
             self._done = not (isinstance(answer, Failure) and answer.fault is Fault.TRANSIENT)

@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Protocol
 from numpy.typing import NDArray
 
 from beam_batch_predict import cancellation
+from beam_batch_predict.messages import counted
 from beam_batch_predict.models.calls.failures import CallTimeout, Failure, failure_of
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 
@@ -233,4 +234,4 @@ cancellation.exit_at_once_while(_still_running)
 
 
 def _too_long(limit: float) -> str:
-    return f"a call did not return within {limit:g} seconds (--call_timeout_seconds)"
+    return f"a call did not return within {counted(limit, 'second')} (--call_timeout_seconds)"

@@ -14,12 +14,45 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
-from beam_batch_predict.encoding.arrow_values import decimals_as_floats, rectangular
+from beam_batch_predict.encoding.arrow_values import decimals_as_floats, plain_array, rectangular
 from beam_batch_predict.encoding.json_values import shortest_floats
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.models.inputs.values import cast
 
-__all__ = ["arrow_arrays"]
+__all__ = ["arrow_arrays", "needed_columns"]
+
+
+def needed_columns(rows: ArrowRows, inputs: Sequence[TensorInfo]) -> ArrowRows:
+    """Leave out the columns that fill no input, if rows have columns for all inputs.
+
+    A single input is filled by the column with its name if that has its rank, and otherwise by the
+    array of all cells.
+
+    Example:
+        >>> rows = ArrowRows(pa.record_batch({"id": ["a"], "x": [1]}), as_arrays=True)
+        >>> needed_columns(rows, [TensorInfo("x", "int64", (None,))]).values()
+        [[1]]
+        >>> needed_columns(rows, [TensorInfo("x", "string", (None, 2))]).values()
+        [['a', 1]]
+    """
+    names = [tensor.name for tensor in inputs]
+    if not set(names) < set(rows.names):
+        return rows
+    if len(inputs) > 1:
+        return rows.select(names)
+    if rows.as_arrays:
+        rank = _rank(rows.table.column(names[0]).type)
+        return rows.select(names, as_arrays=True) if rank in inputs[0].cell_ranks else rows
+    # An object with the single name b64 would be an encoded value.
+    return rows if names == ["b64"] else rows.select(names)
+
+
+def _rank(kind: pa.DataType) -> int:
+    """The number of levels of lists in a type, whatever its encoding."""
+    array = plain_array(pa.nulls(0, kind))
+    if pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        return 1 + _rank(array.type.value_type)
+    return 0
 
 
 def arrow_arrays(rows: ArrowRows, inputs: Sequence[TensorInfo]) -> dict[str, NDArray[Any]] | None:

@@ -25,6 +25,7 @@ from beam_batch_predict.encoding.tf_examples import (
     filter_examples,
 )
 from beam_batch_predict.errors import ModelError
+from beam_batch_predict.messages import counted
 from beam_batch_predict.models.inputs.tensors import TensorBatch, Tensors
 from beam_batch_predict.models.signature import shape_text
 from beam_batch_predict.status import Code, Status
@@ -345,11 +346,9 @@ def _misshapen(tensor: TensorInfo, length: int) -> Status:
             f"input {quote(tensor.name)}: a feature is a flat list of values, which cannot fill "
             f"shape {shape_text(shape)} with {unknown} unknown dimensions"
         )
-    wanted = f"a multiple of {known} values" if unknown else f"{known} values"
-    expected = (
-        f"input {quote(tensor.name)}: expected {'1 value' if wanted == '1 values' else wanted} for "
-        f"shape {shape_text(shape)}"
-    )
+    wanted = counted(known, "value")
+    wanted = f"a multiple of {wanted}" if unknown else wanted
+    expected = f"input {quote(tensor.name)}: expected {wanted} for shape {shape_text(shape)}"
     return _misfit(f"{expected}, found {length}", expected)
 
 

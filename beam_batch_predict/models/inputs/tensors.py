@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.tensor_info import HIGHEST_RANK, TensorInfo
-from beam_batch_predict.models.inputs.arrow import arrow_arrays
+from beam_batch_predict.models.inputs.arrow import arrow_arrays, needed_columns
 from beam_batch_predict.models.inputs.values import (
     RowMisfit,
     as_bytes,
@@ -71,9 +71,10 @@ def to_tensors(
         to_array: a fast conversion of nested lists to arrays of floats. It may accept booleans
             as numbers, but nothing else that is not a number; it determines the depth by the
             first item of each list, and may drop the items after an empty list.
-        names: the names of the cells of rows that are arrays, if those have columns. Several
-            inputs take the cells by name. A single input takes the array, or the only cell of
-            a row if that has the rank of the input.
+        names: the names of the columns, if rows have columns: then additional ones are left out,
+            also if rows are objects. If rows are arrays, several inputs take the cells by name. A
+            single input takes the array, or if they have its rank, the only cell of a row or the
+            cell with its name.
 
     Example:
         >>> x = TensorInfo("x", "int32", (None,))
@@ -99,10 +100,11 @@ def _of_columns(
 
     A null fits no input: rows with a null are converted apart from the others.
     """
+    taken = needed_columns(taken, inputs)
     whole = taken.without_null()
     together, bad = np.flatnonzero(whole).tolist(), np.flatnonzero(~whole).tolist()
     arrays = arrow_arrays(taken.take(together) if bad else taken, inputs) if together else None
-    names = taken.names if taken.as_arrays else ()
+    names = taken.names
     if arrays is None:
         return _of_values(taken.values(), rows, inputs, to_array, names)
     if not bad:
@@ -119,34 +121,45 @@ def _of_values(
     to_array: ToArray | None,
     names: Sequence[str],
 ) -> Tensors:
+    may_have_more = bool(names) and isinstance(taken[0], dict)
     if len(inputs) == 1:
-        if len(names) == 1:
+        if len(names) == 1 or inputs[0].is_one_of(names):
+            at = names.index(inputs[0].name) if len(names) > 1 else 0
             ranks = inputs[0].cell_ranks
-            taken = [_cell(row, ranks) for row in taken]
+            taken = [_cell(row, len(names), at, ranks) for row in taken]
         names = ()
-    columns = _named_columns(taken, inputs, names) if names else _columns(taken, inputs)
+    elif names:
+        may_have_more = True
+    columns = (
+        _named_columns(taken, inputs, names) if names else _columns(taken, inputs, may_have_more)
+    )
     arrays = columns and _arrays(columns, inputs, to_array)
     if arrays:
         return Tensors([TensorBatch(rows, arrays)], [])
-    return _row_by_row([_named(row, names) for row in taken] if names else taken, rows, inputs)
+    taken = [_named(row, names) for row in taken] if names else taken
+    return _row_by_row(taken, rows, inputs, may_have_more)
 
 
-def _cell(row: Any, ranks: Sequence[int]) -> Any:
-    """The only cell of a row, if it has one of the ranks; otherwise the row."""
-    if type(row) is not list or len(row) != 1:
+def _cell(row: Any, width: int, at: int, ranks: Sequence[int]) -> Any:
+    """The cell at a position of a row, if it has one of the ranks; otherwise the row.
+
+    A null may stand for an array.
+    """
+    if type(row) is not list or len(row) != width:
         return row
-    rank, item = 0, row[0]
+    rank, item = 0, row[at]
     while isinstance(item, list):
-        rank, item = rank + 1, item[0] if item else None
-    return row[0] if rank in ranks else row
+        rank, item = rank + 1, item[0] if item else 0
+    fits = rank in ranks or (item is None and rank < max(ranks, default=0))
+    return row[at] if fits else row
 
 
 def _named_columns(
     instances: Sequence[Any], inputs: Sequence[TensorInfo], names: Sequence[str]
 ) -> dict[str, Sequence[Any]] | None:
     """The values of each input from rows that are arrays, without an object per row."""
-    if set(map(type, instances)) != {list} or set(names) != {tensor.name for tensor in inputs}:
-        return _columns([_named(instance, names) for instance in instances], inputs)
+    if set(map(type, instances)) != {list} or not {tensor.name for tensor in inputs} <= set(names):
+        return _columns([_named(instance, names) for instance in instances], inputs, True)
     if set(map(len, instances)) != {len(names)}:
         return None
     return dict(zip(names, zip(*instances, strict=True), strict=True))
@@ -159,17 +172,22 @@ def _named(instance: Any, names: Sequence[str]) -> Any:
 
 
 def _columns(
-    instances: Sequence[Any], inputs: Sequence[TensorInfo]
+    instances: Sequence[Any], inputs: Sequence[TensorInfo], may_have_more: bool
 ) -> dict[str, Sequence[Any]] | None:
     """The values of each input; None if the instances differ in form.
 
     An object for an input named `b64` may be an encoded value: `name_values` decides.
+
+    Args:
+        instances: the instances.
+        inputs: the inputs.
+        may_have_more: whether names that are no inputs are left out.
     """
     only = inputs[0].name if len(inputs) == 1 else None
     if only == "b64" or not isinstance(instances[0], dict):
         return None if only is None else {only: instances}
     try:
-        if set(map(len, instances)) != {len(inputs)}:
+        if not may_have_more and set(map(len, instances)) != {len(inputs)}:
             return None
         return {tensor.name: [instance[tensor.name] for instance in instances] for tensor in inputs}
     except (KeyError, TypeError, IndexError):  # another name, or not an object
@@ -280,14 +298,17 @@ def _convert(flat: Sequence[Any], tensor: TensorInfo, shape: Sequence[int]) -> N
 
 
 def _row_by_row(
-    instances: Sequence[Any], rows: Sequence[int], inputs: Sequence[TensorInfo]
+    instances: Sequence[Any],
+    rows: Sequence[int],
+    inputs: Sequence[TensorInfo],
+    may_have_more: bool,
 ) -> Tensors:
     """Find the rows that do not fit, and group the others by shape."""
     groups: dict[tuple[tuple[int, ...], ...], list[tuple[int, dict[str, Any]]]] = {}
     failures = []
     for row, instance in zip(rows, instances, strict=True):
         try:
-            values = name_values(instance, inputs)
+            values = name_values(instance, inputs, may_have_more)
             checked = {tensor.name: _row_array(values[tensor.name], tensor) for tensor in inputs}
         except RowMisfit as misfit:
             failures.append((row, misfit.status))

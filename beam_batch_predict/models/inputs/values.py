@@ -7,7 +7,7 @@ This is the slow path, for single rows. Batches in which every row fits take the
 from __future__ import annotations
 
 import base64
-import binascii
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from math import prod
@@ -33,6 +33,9 @@ __all__ = [
 
 _EXAMPLES: dict[str, Any] = {"float": 0.0, "int": 0, "bool": False, "string": "text"}
 
+_BLANKS = dict.fromkeys(map(ord, " \t\n\v\f\r"))
+"""Characters that are ignored in base64, as a table for `str.translate`."""
+
 _MOST_SHOWN = 8
 """The most values of an example in a message."""
 
@@ -48,38 +51,61 @@ class RowMisfit(ValueError):
         self.status = Status(Code.INVALID_ARGUMENT, message, cause)
 
 
-def name_values(instance: Any, inputs: Sequence[TensorInfo]) -> Mapping[str, Any]:
+def name_values(
+    instance: Any, inputs: Sequence[TensorInfo], may_have_more: bool = False
+) -> Mapping[str, Any]:
     """The value for each input.
 
     For a signature with one input an instance is the value itself or an object that
     names it; for several inputs it is an object with exactly their names. `{"b64": "…"}`
     is an encoded value even where an input is named b64, as in TensorFlow Serving.
 
+    Args:
+        instance: the instance.
+        inputs: the inputs.
+        may_have_more: whether an object with all inputs may have other names.
+
     Raises:
         RowMisfit: a name is missing or unknown, or the instance must be an object and is not.
     """
+    known = [tensor.name for tensor in inputs]
+    if several := _several_instances(instance, known):
+        raise RowMisfit(several)
     if len(inputs) == 1:
         name = inputs[0].name
         if not isinstance(instance, Mapping) or _is_b64(instance):
             return {name: instance}
-        if set(instance) == {name}:
+        if set(instance) == {name} or (may_have_more and name in instance):
             return instance
         expected = f"expected an object with the one input {quote(name)}"
         raise RowMisfit(f"{expected}; {_found(instance)}", expected)
     if not isinstance(instance, Mapping):
-        names = ", ".join(_names([tensor.name for tensor in inputs]))
+        names = ", ".join(_names(known))
         expected = f"expected an object with the inputs {names}"
         raise RowMisfit(
             f"{expected}, found {preview(instance)}", f"{expected}, found {type_name(instance)}"
         )
-    known = [tensor.name for tensor in inputs]
     missing = [name for name in known if name not in instance]
     extra = [name for name in instance if name not in known]
-    if missing or extra:
-        parts = [f"input {', '.join(_names(missing))} is missing"] if missing else []
-        parts += [f"the signature has no input {', '.join(_names(extra))}"] if extra else []
+    if missing or (extra and not may_have_more):
+        verb = "is" if len(missing) == 1 else "are"
+        parts = [f"{_inputs(missing)} {verb} missing"] if missing else []
+        parts += [f"the signature has no {_inputs(extra)}"] if extra else []
         raise RowMisfit("; ".join(parts))
     return instance
+
+
+def _several_instances(instance: Any, inputs: Sequence[str]) -> str:
+    """Why an instance is a document of instances in one line; empty if it is not."""
+    advice = ": write each instance on a line of its own, as jq -c '{}' does"
+    if isinstance(instance, list) and instance:
+        named = [isinstance(value, Mapping) and {*value} == {*inputs} for value in instance]
+        return "it is an array of instances" + advice.format(".[]") if all(named) else ""
+    if not isinstance(instance, Mapping) or "instances" in inputs:
+        return ""
+    is_request = isinstance(instance.get("instances"), list)
+    request = 'it is the body of a request for online prediction, {"instances": […]}'
+    return request + advice.format(".instances[]") if is_request else ""
 
 
 def check_value(value: Any, tensor: TensorInfo) -> NDArray[Any]:
@@ -183,14 +209,16 @@ def _leaf(value: Any, tensor: TensorInfo, path: str) -> Any:
 
 
 def as_bytes(value: Any) -> bytes:
-    """The bytes of a string value: the UTF-8 of a text, or the content of `{"b64": …}`.
+    r"""The bytes of a string value: the UTF-8 of a text, or the content of `{"b64": …}`.
+
+    As in TensorFlow Serving, base64 may have line breaks and blanks, and no padding.
 
     Raises:
         RowMisfit: the value is neither, or is not valid base64.
 
     Example:
-        >>> as_bytes({"b64": "aGk="}), as_bytes("hi")
-        (b'hi', b'hi')
+        >>> as_bytes({"b64": "aGk="}), as_bytes({"b64": "a\r\nGk"}), as_bytes("hi")
+        (b'hi', b'hi', b'hi')
     """
     if isinstance(value, str):
         try:
@@ -201,10 +229,27 @@ def as_bytes(value: Any) -> bytes:
         return value
     if _is_b64(value):
         try:
-            return base64.b64decode(value["b64"], validate=True)
-        except (binascii.Error, ValueError):
+            return _from_base64(value["b64"])
+        except ValueError:
             raise RowMisfit("valid base64") from None
     raise RowMisfit('a string or {"b64": …}')
+
+
+def _from_base64(text: str) -> bytes:
+    """Decode base64.
+
+    Raises:
+        ValueError: a character is wrong, or the number of characters is.
+    """
+    if len(text) % 4 == 0:
+        with contextlib.suppress(ValueError):
+            return base64.b64decode(text, validate=True)
+    text = text.translate(_BLANKS)
+    if "=" not in text:
+        text += "=" * (-len(text) % 4)
+    if len(text) % 4:  # Python 3.10 accepts "aGk=="
+        raise ValueError("the number of characters is wrong")
+    return base64.b64decode(text, validate=True)
 
 
 def cast(value: NDArray[Any], tensor: TensorInfo) -> NDArray[Any] | None:
@@ -241,6 +286,10 @@ def _misfit(tensor: TensorInfo, path: str, value: Any, wanted: str = "") -> RowM
 
 def _found(instance: Mapping[str, Any]) -> str:
     return "found " + (", ".join(_names(instance)) or "an empty object")
+
+
+def _inputs(names: Sequence[Any]) -> str:
+    return f"{'input' if len(names) == 1 else 'inputs'} {', '.join(_names(names))}"
 
 
 def _names(names: Iterable[Any]) -> list[str]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import ModelError
+from beam_batch_predict.messages import counted
 from beam_batch_predict.models.calls.failures import OutputError
 from beam_batch_predict.models.inputs.values import RowMisfit, check_value
 from beam_batch_predict.models.saved_model.direct_call import Call, Cancellation, make_caller
@@ -129,7 +130,7 @@ class LoadedModel:
         for name, array in columns.items():
             if array.ndim == 0 or len(array) != count:
                 raise OutputError(
-                    f"output {name!r} has shape {list(array.shape)} for {count} rows, "
+                    f"output {name!r} has shape {list(array.shape)} for {counted(count, 'row')}, "
                     f"which is not one entry for each row; {OUTPUT_REMEDY}"
                 )
         return columns

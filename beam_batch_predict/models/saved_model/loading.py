@@ -18,19 +18,18 @@ from typing import Any
 
 from beam_batch_predict import files
 from beam_batch_predict.errors import ModelError
-from beam_batch_predict.models.calls.failures import cause_of
+from beam_batch_predict.models.calls.failures import cause_of, text_of
+from beam_batch_predict.models.saved_model.directory import MODEL_FILES, check_files, description_in
 
 __all__ = ["load_saved_model"]
 
 FILES_AT_ONCE = 16
 """Files of a remote model that are copied at the same time."""
 
-_MODEL_FILES = ("saved_model.pb", "saved_model.pbtxt")
 _SERVING = ["serve"]
 """The tags of the graph to load from a SavedModel with several graphs."""
 
 _VARIABLE_OPS = frozenset({"VarHandleOp", "VariableV2", "Variable"})
-_MOST_NAMES = 20
 
 
 def load_saved_model(uri: str) -> Any:
@@ -48,7 +47,7 @@ def load_saved_model(uri: str) -> Any:
     try:
         return _load(directory)
     except Exception as error:
-        reason = cause_of(str(error)) or type(error).__name__
+        reason = cause_of(text_of(error)) or type(error).__name__
         raise ModelError(
             f"the model at {uri} cannot be loaded: {reason}", _hint(directory)
         ) from error
@@ -97,9 +96,9 @@ def _load(directory: str) -> Any:
         tempfile.TemporaryDirectory(prefix="beam-batch-predict-model-") as copy,
         _without_warnings_of_slots(tf.get_logger()),
     ):
-        for name in set(os.listdir(directory)).difference(_MODEL_FILES):
+        for name in set(os.listdir(directory)).difference(MODEL_FILES):
             os.symlink(os.path.abspath(os.path.join(directory, name)), os.path.join(copy, name))
-        with open(os.path.join(copy, _MODEL_FILES[0]), "wb") as file:
+        with open(os.path.join(copy, MODEL_FILES[0]), "wb") as file:
             file.write(description.SerializeToString())
         return tf.saved_model.load(copy)
 
@@ -109,7 +108,7 @@ def _describe(directory: str) -> Any:
     from google.protobuf import text_format  # type: ignore[import-untyped]
     from tensorflow.core.protobuf import saved_model_pb2
 
-    binary, text = (os.path.join(directory, name) for name in _MODEL_FILES)
+    binary, text = (os.path.join(directory, name) for name in MODEL_FILES)
     try:
         if os.path.exists(binary):
             with open(binary, "rb") as file:
@@ -176,33 +175,13 @@ def _has_variables(description: Any) -> bool:
 def _local_copy(uri: str) -> tuple[str, bool]:
     """A local directory with the model, and whether it is a temporary copy."""
     try:
-        if not any(files.exists(files.join(uri, name)) for name in _MODEL_FILES):
-            raise _no_model(uri)
-        return (uri, False) if files.is_local(uri) else (_download(uri), True)
+        description_in(uri)
+        if files.is_local(uri):
+            check_files(uri)
+            return uri, False
+        return _download(uri), True
     except (OSError, ValueError) as error:
         raise ModelError(f"the model at {uri} cannot be read: {error}") from error
-
-
-def _no_model(uri: str) -> ModelError:
-    message = f"there is no SavedModel at {uri}: it holds no saved_model.pb"
-    names = _models_in(uri)
-    if not names:
-        return ModelError(message, "name the directory of a TensorFlow SavedModel")
-    listed = ", ".join(names[-_MOST_NAMES:])
-    more = f", and {len(names) - _MOST_NAMES} before them" if len(names) > _MOST_NAMES else ""
-    return ModelError(
-        f"{message}, but it has directories of models: {listed}{more}",
-        f"name one of them, such as {files.join(uri, names[-1])}",
-    )
-
-
-def _models_in(uri: str) -> list[str]:
-    """The names of the directories in a directory that contain models."""
-    if not files.is_local(uri) and uri.rstrip("/").count("/") < 3:
-        return []  # A listing of a whole bucket takes too long.
-    found = (file.uri.rpartition("/") for file in files.match_in(uri, "*/saved_model.pb*"))
-    names = {path.rpartition("/")[2] for path, _, name in found if name in _MODEL_FILES}
-    return sorted(names, key=lambda name: (int(name) if name.isdecimal() else -1, name))
 
 
 def _download(uri: str) -> str:

@@ -22,6 +22,7 @@ from google.protobuf import (  # type: ignore[import-untyped]
 from beam_batch_predict import files
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import ModelError
+from beam_batch_predict.models.saved_model.directory import description_in
 from beam_batch_predict.models.signature import Signature
 
 __all__ = ["SavedModelInfo", "read_signatures"]
@@ -45,6 +46,9 @@ _HIDDEN = ("__saved_model_init_op", "__saved_model_train_op")
 """Internal signatures of TensorFlow, which a loaded model does not have."""
 
 _SERVING = "serve"
+
+MOST_BYTES = 2 * 1024**3
+"""The maximum size of a message of Protocol Buffers."""
 
 # Message: field: (number, type). [type] is a repeated field, <type> a map by string.
 _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
@@ -96,19 +100,13 @@ def read_signatures(uri: str) -> SavedModelInfo:
 
 
 def _read(uri: str) -> Any:
-    binary, text = (files.join(uri, f"saved_model.{ending}") for ending in ("pb", "pbtxt"))
-    message = _saved_model_class()()
+    found, message = description_in(uri), _saved_model_class()()
+    content = files.read_file(found, MOST_BYTES)
     try:
-        if files.exists(binary):
-            with files.open_file(binary) as file:
-                message.ParseFromString(file.read())
-        elif files.exists(text):
-            with files.open_file(text) as file:
-                text_format.Parse(file.read().decode(), message, allow_unknown_field=True)
+        if found.endswith("txt"):
+            text_format.Parse(content.decode(), message, allow_unknown_field=True)
         else:
-            raise ModelError(f"there is no SavedModel at {uri}: it holds no saved_model.pb")
-    except (ModelError, OSError):
-        raise
+            message.ParseFromString(content)
     except Exception as error:  # protobuf's error class depends on its implementation
         raise ModelError(
             f"the model at {uri} cannot be read: its saved_model.pb is damaged or not a SavedModel",

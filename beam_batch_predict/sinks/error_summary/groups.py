@@ -6,13 +6,14 @@ A million rows can fail for one reason, which needs only one line. Each `Status`
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeAlias
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.messages import printable, redacted, shortened
+from beam_batch_predict.messages import counted, printable, redacted, shortened
 from beam_batch_predict.status import Code, Status
 
 __all__ = [
@@ -33,6 +34,8 @@ _MOST_COUNTED = 1000
 """The most groups kept while rows are counted, so that a large group may begin late."""
 
 _Key: TypeAlias = tuple[Code, str]
+
+_LOCATION = re.compile("(.+), (?:byte|row) ")
 
 _LONGEST_CAUSE = 300
 _LONGEST_EXAMPLE = 500
@@ -193,7 +196,8 @@ def summary_lines(groups: Sequence[ErrorGroup], most: int = 5) -> list[str]:
         cause = shortened(group.cause, 160)
         lines.append(f"{group.count:,} × {group.code.name}: {cause}{behind}")
     if rest:
-        lines.append(f"{sum(group.count for group in rest):,} × {len(rest)} more causes")
+        count = sum(group.count for group in rest)
+        lines.append(f"{count:,} more rows failed, with {len(rest)} more causes")
     return lines
 
 
@@ -214,13 +218,24 @@ def as_statuses(groups: Sequence[ErrorGroup], most: int = 20) -> list[Status]:
     for group in shown:
         first = _first(group, _LONGEST_EXAMPLE)
         behind = f"; first: {first}" if first else ""
-        rows = "1 row" if group.count == 1 else f"{group.count} rows"
-        statuses.append(Status(group.code, f"{rows} failed: {group.cause}{behind}"))
+        message = f"{counted(group.count, 'row')} failed: {group.cause}{behind}"
+        statuses.append(Status(group.code, message, group.cause, _file_of(group.first)))
     if rest:
         count = sum(group.count for group in rest)
         message = f"{count} rows failed: {len(rest)} more causes"
         statuses.append(Status(rest[0].code, message))
     return statuses
+
+
+def _file_of(location: str) -> str:
+    """Return the file or table of a row's location, as `InstanceBatch.location` makes it.
+
+    Example:
+        >>> _file_of("a, row 1.csv, byte 53"), _file_of("")
+        ('a, row 1.csv', '')
+    """
+    match = _LOCATION.match(location)
+    return match[1] if match else ""
 
 
 def _largest(

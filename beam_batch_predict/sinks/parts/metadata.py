@@ -36,7 +36,7 @@ _logger = logging.getLogger(__name__)
 
 READS_AT_ONCE = 32
 
-_METADATA = re.compile(r"chunk-(\d+)-rows-\d+-\d+\.part")
+_METADATA = re.compile(r"chunk-(\d+)-rows-\d+-\d+(?:-of[-\d]+)?\.part")
 
 
 def chunk_of_metadata(uri: str) -> int | None:
@@ -65,7 +65,7 @@ def remove_part_metadata(part: Part, directory: str) -> None:
 
 
 def _metadata_uri(part: Part, directory: str) -> str:
-    name = part_name(part.chunk, part.first_row, part.first_row + part.rows)
+    name = part_name(part.chunk, part.first_row, part.first_row + part.rows, part.lineage)
     return files.join(directory, f"{name}.part")
 
 
@@ -121,7 +121,10 @@ def _to_json(part: Part) -> dict[str, Any]:
         "predictions": _file_to_json(part.predictions),
         "errors": _file_to_json(part.errors),
         "key_hashes": _file_to_json(part.key_hashes),
-        "source_failures": [status.to_json() for status in part.source_failures],
+        "source_failures": [
+            {**status.to_json(), "cause": status.cause, "uri": status.uri}
+            for status in part.source_failures
+        ],
         "prediction_sections": list(map(_section_to_json, part.prediction_sections)),
         "error_sections": list(map(_section_to_json, part.error_sections)),
         "error_groups": [group.to_json() for group in part.error_groups],
@@ -136,13 +139,14 @@ def _from_json(value: Mapping[str, Any], directory: str) -> Part:
             "errors": _file_from_json(value["errors"], directory),
             "key_hashes": _file_from_json(value["key_hashes"], directory),
             "source_failures": tuple(
-                Status(Code(status["code"]), status["message"])
+                Status(**{**status, "code": Code(status["code"])})
                 for status in value["source_failures"]
             ),
             "prediction_sections": tuple(map(_section_from_json, value["prediction_sections"])),
             "error_sections": tuple(map(_section_from_json, value["error_sections"])),
             "error_groups": tuple(map(ErrorGroup.from_json, value["error_groups"])),
             "locations": tuple(value["locations"]),
+            "lineage": tuple(value.get("lineage", ())),
         }
     )
 

@@ -67,6 +67,7 @@ class Part(NamedTuple):
         error_groups: the rows that failed, by cause.
         locations: the locations of its first and last row in the input; empty without rows.
         key_hashes: the file of the hashes of its keys; `NO_FILE` where no row has one.
+        lineage: the `lineage` of its batches.
     """
 
     chunk: int
@@ -84,18 +85,22 @@ class Part(NamedTuple):
     error_groups: tuple[ErrorGroup, ...] = ()
     locations: tuple[str, ...] = ()
     key_hashes: PartFile = NO_FILE
+    lineage: tuple[int, ...] = ()
 
 
-def part_name(chunk: int, first_row: int, next_row: int) -> str:
-    """Return the beginning of the names of a part's files, made from its rows only.
+def part_name(chunk: int, first_row: int, next_row: int, lineage: tuple[int, ...] = ()) -> str:
+    """Return the beginning of the names of a part's files, made from its rows and lineage only.
 
     The name has both ends, because another attempt may get more or fewer rows of the chunk.
 
     Example:
         >>> part_name(7, 0, 150)
         'chunk-000007-rows-0-150'
+        >>> part_name(7, 0, 150, (1, 3))
+        'chunk-000007-rows-0-150-of-1-3'
     """
-    return f"chunk-{chunk:06d}-rows-{first_row}-{next_row}"
+    of = "".join(f"-{transform}" for transform in lineage)
+    return f"chunk-{chunk:06d}-rows-{first_row}-{next_row}{of and f'-of{of}'}"
 
 
 class PartWriter:
@@ -121,6 +126,7 @@ class PartWriter:
         self._chunk = -1 if first.chunk is None else first.chunk
         self._chunks = first.chunks
         self._first_row = first.first_row
+        self._lineage = first.lineage
         self._last = False
         self._failed = 0
         self._source_failures: list[Status] = []
@@ -154,7 +160,7 @@ class PartWriter:
     def commit(self) -> Part:
         """Make the part visible."""
         rows = self.next_row - self._first_row
-        name = part_name(self._chunk, self._first_row, self.next_row)
+        name = part_name(self._chunk, self._first_row, self.next_row, self._lineage)
         if self._chunk < 0:
             name = f"rows-{uuid.uuid4().hex}"
         uri = files.join(self._directory, name)
@@ -174,6 +180,7 @@ class PartWriter:
             error_groups=self._error_groups.groups(),
             locations=self._locations,
             key_hashes=self._commit_key_hashes(f"{uri}.keys"),
+            lineage=self._lineage,
         )
 
     def _commit_key_hashes(self, uri: str) -> PartFile:

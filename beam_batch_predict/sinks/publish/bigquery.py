@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar, cast
 from beam_batch_predict import files
 from beam_batch_predict.errors import DestinationError, LostRowsError
 from beam_batch_predict.files.gcs import is_cloud_storage
+from beam_batch_predict.messages import counted
 from beam_batch_predict.retries import JOB_REASONS, waits
 from beam_batch_predict.sinks.formats.bigquery import BigQueryRecords
 from beam_batch_predict.sinks.formats.bigquery_types import count_fields, fields_of
@@ -211,8 +212,8 @@ class _Loader:
         found = self._client.get_table(target.aside).num_rows
         if found != target.rows:
             raise LostRowsError(
-                f"bq://{target.aside} has {found} rows, its files have {target.rows}; neither "
-                "table was made"
+                f"bq://{target.aside} has {counted(found, 'row')}, its files have {target.rows}; "
+                "neither table was made"
             )
 
     def _load_batch(
@@ -231,8 +232,8 @@ class _Loader:
         rows = sum(file.rows for file in batch)
         if job.output_rows != rows:
             raise LostRowsError(
-                f"{what} should have {rows} rows, BigQuery has loaded {job.output_rows}; neither "
-                "table was made"
+                f"{what} should have {counted(rows, 'row')}, BigQuery has loaded "
+                f"{job.output_rows}; neither table was made"
             )
 
     def _start_load(self, job_id: str, target: _Target, uris: Sequence[str]) -> LoadJob:

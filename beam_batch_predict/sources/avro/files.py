@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 from beam_batch_predict.batch import Span
 from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.files import File
+from beam_batch_predict.messages import counted
 from beam_batch_predict.sources.avro.blocks import (
     Block,
     BrokenBlock,
@@ -152,7 +153,8 @@ class _DecodedRows:
 
     def fail(self, start: int, reason: str) -> None:
         """Note a failure at a byte."""
-        self._failures.append(Status(Code.DATA_LOSS, f"{self._uri}, byte {start}: {reason}"))
+        message = f"{self._uri}, byte {start}: {reason}"
+        self._failures.append(Status(Code.DATA_LOSS, message, cause=reason))
 
     def take(self) -> Rows:
         """Return the rows, and keep none."""
@@ -169,9 +171,9 @@ def _loss(taken: int, count: int, error: Exception) -> str:
         'the rows of the block from record 2 to 8 are lost: it is damaged'
     """
     if not taken:
-        return f"the block and its {count} rows are lost: {error}"
+        return f"the block and its {counted(count, 'row')} are lost: {error}"
     if taken == count:
-        return f"the bytes after the {count} rows of the block are lost: {error}"
+        return f"the bytes after the {counted(count, 'row')} of the block are lost: {error}"
     return f"the rows of the block from record {taken} to {count - 1} are lost: {error}"
 
 

@@ -14,6 +14,7 @@ import fastavro
 # The compiled reader has no limit of recursion: deep data would end the process.
 from fastavro._read_py import schemaless_reader as careful_reader
 
+from beam_batch_predict.messages import counted
 from beam_batch_predict.sources.avro.json_values import (
     Budget,
     TooManyValues,
@@ -154,7 +155,9 @@ class RowDecoder:
             Undecodable: the data are not `count` rows; those before the fault in a large block
                 may have been yielded.
         """
-        wrong = Undecodable(f"its {len(data)} bytes are not {count} rows")
+        wrong = Undecodable(
+            f"its data ({counted(len(data), 'byte')}) are not {counted(count, 'row')}"
+        )
         if not 0 <= count <= (MOST_EMPTY_ROWS if self._is_empty else len(data)):
             raise wrong
         is_large = len(data) > MOST_UNCOUNTED

@@ -19,7 +19,7 @@ from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.arrow_values import json_values
 from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.files import File
-from beam_batch_predict.messages import generalized
+from beam_batch_predict.messages import counted, generalized
 from beam_batch_predict.sources.compression import is_compressed
 from beam_batch_predict.sources.headers import first_columns
 from beam_batch_predict.sources.parquet.bounds import LARGEST_ROW, bounds_of, decoded_size, parts
@@ -66,7 +66,8 @@ class _RowGroup(NamedTuple):
         """Make the failure of the rows after those that have been read."""
         first, last = self.first_row + rows_read, self.first_row + self.row_count - 1
         rows = f"row {first}" if first == last else f"rows {first} to {last}"
-        return Status(Code.DATA_LOSS, f"{uri}, row group {self.number} ({rows}): {problem}")
+        message = f"{uri}, row group {self.number} ({rows}): {problem}"
+        return Status(Code.DATA_LOSS, message, cause=problem)
 
 
 def read_parquet_columns(files: Iterable[File], open_file: Open) -> tuple[str, ...]:
@@ -119,8 +120,9 @@ def read_parquet(span: Span, columns: Sequence[str], open_file: Open) -> Iterato
             yield from _read_group(_Opened(file, reader, options), group, span.uri, fields)
         missing = reader.metadata.num_rows - sum(group.row_count for group in groups)
         if span.start == 0 and missing > 0:
-            message = f"{span.uri}: the footer counts {missing} rows more than its row groups have"
-            yield Rows([], [], 0, [Status(Code.DATA_LOSS, message)])
+            more = counted(missing, "row")
+            cause = f"the footer counts {more} more than its row groups have"
+            yield Rows([], [], 0, [Status(Code.DATA_LOSS, f"{span.uri}: {cause}", cause)])
 
 
 def _open(file: BinaryIO, uri: str, **options: Any) -> pq.ParquetFile:
@@ -280,7 +282,7 @@ def _read_group(
                 found = _rows(_decoded(part, fields), group.first_row + rows_read)
                 rows_read += part.num_rows
                 yield found
-        problem = f"it has {rows_read} of the {group.row_count} rows in the footer"
+        problem = f"it has {rows_read} of the {counted(group.row_count, 'row')} in the footer"
     except _FAULTS as error:
         problem = f"cannot be read: {_reason(error)}"
     if rows_read < group.row_count:

@@ -87,6 +87,10 @@ class Faults:
         """Change a bit of an upload on its way."""
         self._add("spoil", pattern, times, after)
 
+    def pause(self, pattern, times=1, after=0):
+        """Copy nothing yet, and answer that the rewrite of a large object must be continued."""
+        self._add("pause", pattern, times, after)
+
     def _add(self, kind, pattern, times, after, **more):
         self._faults.append(_Fault(kind, pattern, times, after, **more))
 
@@ -144,6 +148,13 @@ def _error(status):
     return _Reply(status, [("Content-Type", "application/json")], body)
 
 
+_PAUSED = _Reply(
+    200,
+    [("Content-Type", "application/json")],
+    b'{"done": false, "rewriteToken": "continued", "totalBytesRewritten": "1", "objectSize": "2"}',
+)
+
+
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
@@ -171,6 +182,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._reset()
         if fault.kind == "spoil":
             body = bytes([body[0] ^ 1]) + body[1:]
+        if fault.kind == "pause":
+            return self._answer(_PAUSED)
         reply = self._reply(body[: len(body) // 2] if fault.kind == "halve" else body)
         if breaks_off:
             return self._reset()
@@ -258,8 +271,8 @@ class _Handler(BaseHTTPRequestHandler):
         query = urllib.parse.parse_qs(parts.query)
         if query.get("ifGenerationMatch") != ["0"]:
             return False
-        if "/copyTo/" in parts.path:
-            target = "/storage/v1" + parts.path.partition("/copyTo")[2]
+        if copy := re.search("/(?:copy|rewrite)To(/.*)", parts.path):
+            target = f"/storage/v1{copy[1]}"
         elif query.get("uploadType") == ["resumable"] and "name" in query:
             bucket = parts.path.removeprefix("/upload")
             target = f"{bucket}/{urllib.parse.quote(query['name'][0], safe='')}"
@@ -293,6 +306,8 @@ class _Handler(BaseHTTPRequestHandler):
                 self.faults.ended.wait(fault.seconds)
             if fault.kind == "fail":
                 reply = _error(fault.status)
+            elif fault.kind == "pause":
+                reply = _PAUSED
             elif self._is_refused(path):
                 reply = _error(412)
             else:
