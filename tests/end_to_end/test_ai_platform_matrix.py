@@ -8,9 +8,11 @@ import json
 from pathlib import Path
 
 import pytest
+from helpers.ai_platform_bodies import body
 
 import beam_batch_predict as bbp
 from beam_batch_predict import files
+from beam_batch_predict.cli import main
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.inputs.examples import takes_examples
@@ -157,3 +159,31 @@ def test_numbers_are_what_lines_and_records_say(form, output, key, done):
 def test_a_lone_string_is_the_line_or_the_record_itself(form, output, key, done):
     found = left_in(done / "length" / f"{form} {output} {key}")
     assert found == EXPECTED[output](done, form, key, "n", LENGTHS)
+
+
+@pytest.mark.parametrize(
+    ("signature", "line", "noted"),
+    [
+        ("length", '{"s": "hello"}', True),
+        ("length", "hello", False),
+        ("length", '["hello"]', False),
+        ("serving_default", '{"x": 1.5}', False),
+    ],
+)
+def test_a_note_says_that_objects_are_not_parsed(
+    signature, line, noted, tmp_path, tiny_model, capfd
+):
+    (tmp_path / "in.json").write_text(f"\n{line}\n")
+    job = body(
+        inputPaths=[f"{tmp_path}/in.json"],
+        outputPath=f"{tmp_path}/out",
+        uri=tiny_model,
+        signatureName=signature,
+    )
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    assert main(["run", str(tmp_path / "job.json")]) == 0
+    note = (
+        'note: the only input of the model, "s", is a string, and so it gets each line as it is, '
+        "as in AI Platform: a JSON object is not parsed\n"
+    )
+    assert (note in capfd.readouterr().err) == noted
