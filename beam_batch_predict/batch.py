@@ -82,6 +82,7 @@ class Chunk(NamedTuple):
         max_instance_bytes: the most bytes of a row or of a listed file; a larger one gets an error.
         csv_header: which rows of CSV files are headers.
         csv_delimiter: what separates the cells of CSV files.
+        schema: the types of the columns, as a serialized schema of Arrow, if the plan has them.
         stream: the stream of rows, if they are in a table; the only span has its name, for
             messages.
 
@@ -98,6 +99,7 @@ class Chunk(NamedTuple):
     max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
     csv_header: str = "auto"
     csv_delimiter: str = ","
+    schema: bytes = b""
     stream: TableStream | None = None
 
 
@@ -142,14 +144,18 @@ class InstanceBatch:
         features: the same features as Arrow columns of lists, if the Examples are decoded
             already.
         texts: the JSON text of each instance, if it exists already.
-        keys: the key of each row; None for a row without one.
+        keys: the key of each row; None for a row without one. Without rows, an Arrow array may
+            have their type.
         keyed_by_user: whether the pipeline gave the keys together with the rows; otherwise they
             come from a field.
+        keyed_by_location: whether the keys are the locations of the rows, which are unique.
         attached: the excluded fields of each row that the output carries: a list, or
             `ArrowRows`.
         timestamps: the time of each row of a pipeline of rows, in microseconds since 1970.
         statuses: why a row failed, by position; `location` has its location.
         predictions: the predictions, in groups of rows of one shape.
+        inputs: the inputs of the model's signature, if the batch has no rows to show the types of
+            their columns.
         outputs: the outputs of the model's signature, sorted by name.
         source_failures: the files that could not be read to their end.
 
@@ -179,10 +185,12 @@ class InstanceBatch:
     texts: Sequence[bytes] | None = None
     keys: Sequence[Any] | None = None
     keyed_by_user: bool = False
+    keyed_by_location: bool = False
     attached: Sequence[Mapping[str, Any]] | None = None
     timestamps: Sequence[int] | None = None
     statuses: Mapping[int, Status] = dataclasses.field(default_factory=dict)
     predictions: tuple[Predictions, ...] = ()
+    inputs: tuple[TensorInfo, ...] = ()
     outputs: tuple[TensorInfo, ...] = ()
     source_failures: tuple[Status, ...] = ()
 

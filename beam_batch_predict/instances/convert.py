@@ -10,6 +10,7 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.instances.arrow_tables import convert_tables
 from beam_batch_predict.instances.csv_rows import convert_csv
+from beam_batch_predict.instances.expected_columns import with_expected_columns
 from beam_batch_predict.instances.json_lines import convert_json_lines
 from beam_batch_predict.instances.listed_files import convert_listed_files
 from beam_batch_predict.instances.location_keys import location_keys
@@ -33,6 +34,9 @@ _CONVERTERS: dict[str, Callable[[InstanceBatch, InstanceConfig, NonFinite], Inst
     "bigquery": convert_tables,
     "rows": convert_values,
 }
+
+COLUMNS_OF_ROWS = frozenset({"jsonl", "csv", "csv-multiline", "parquet", "avro", "bigquery"})
+"""The formats whose rows may have named columns."""
 
 
 def convert(
@@ -70,8 +74,11 @@ def convert(
         converted = convert_raw(batch, parsed)
     else:
         converted = converter(batch, field_rules, non_finite)
+    if not len(batch) and batch.format in COLUMNS_OF_ROWS:
+        return with_expected_columns(converted, batch.columns, config)
     if config.location_as_key:
-        converted = dataclasses.replace(converted, keys=location_keys(batch))
+        keys = location_keys(batch)
+        converted = dataclasses.replace(converted, keys=keys, keyed_by_location=True)
     return converted
 
 

@@ -60,6 +60,7 @@ def predict_batch(
         batch,
         features=None,  # not needed after prediction
         predictions=tuple(predictions),
+        inputs=() if len(batch) else model.signature.inputs,
         outputs=model.signature.outputs,
         statuses=batch.failing(failures),
     )

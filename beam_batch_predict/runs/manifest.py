@@ -35,6 +35,7 @@ def manifest_of(
     run: str,
     plan: RunPlan | None,
     job: bytes = b"",
+    keys: Mapping[str, int | None] | None = None,
 ) -> dict[str, Any]:
     """Make the manifest of a run.
 
@@ -45,6 +46,7 @@ def manifest_of(
         run: the name of the run.
         plan: the plan of the run; None for a user's own pipeline.
         job: the final job resource; empty if there is no job.
+        keys: the number of keys, and of those that occur more than once; None without keys.
     """
     locations = _locations(parts)
     rows = sum(part.rows for part in parts)
@@ -55,6 +57,7 @@ def manifest_of(
         **({"job": json.loads(job)} if job else {}),
         **(_of_plan(plan) if plan else {}),
         "rows": {"read": rows, "predicted": rows - failed, "failed": failed},
+        **({"keys": dict(keys)} if keys else {}),
         "errors": [group.to_json() for group in groups],
         "unread": [failure.to_json() for part in parts for failure in part.source_failures],
         "files": [_file(each, locations) for each in published],
@@ -79,10 +82,19 @@ def _of_plan(plan: RunPlan) -> dict[str, Any]:
             "bytes": sum(file.size for file in plan.inputs),
             "digest": digest_of_files(plan.inputs),
             "files": _inputs(plan.inputs[:MOST_INPUTS]),
-            **plan.listing,
+            **_listing(plan),
         },
         "chunks": plan.chunks,
     }
+
+
+def _listing(plan: RunPlan) -> dict[str, Any]:
+    """Return the listing without the schema of a table, which is not text."""
+    session = plan.listing.get("session")
+    if not session:
+        return dict(plan.listing)
+    shown = {name: value for name, value in session.items() if name != "schema"}
+    return {**plan.listing, "session": shown}
 
 
 def _inputs(found: Sequence[files.File]) -> list[dict[str, Any]]:

@@ -10,16 +10,20 @@ are read from the table in which BigQuery keeps them for a day.
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import datetime
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+import pyarrow as pa
+
 from beam_batch_predict.batch import Chunk, Span, TableStream
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.gcp.bigquery import sql_name
 from beam_batch_predict.gcp.errors import google_errors
+from beam_batch_predict.sources.bigquery_rows import plain_rows
 from beam_batch_predict.spec.sources import BigQuery
 from beam_batch_predict.status import Code
 
@@ -58,6 +62,7 @@ class TableSession(NamedTuple):
         streams: the resource names of the read streams.
         columns: the names of the columns to read, in their order.
         json_fields: see `TableStream`.
+        schema: the types of the columns, as a serialized schema of Arrow in Base64.
     """
 
     shown: str
@@ -65,6 +70,7 @@ class TableSession(NamedTuple):
     streams: tuple[str, ...]
     columns: tuple[str, ...]
     json_fields: Mapping[str, Any]
+    schema: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return the session as a JSON object."""
@@ -79,6 +85,7 @@ class TableSession(NamedTuple):
             tuple(value["streams"]),
             tuple(value["columns"]),
             value["json_fields"],
+            value.get("schema", ""),
         )
 
 
@@ -104,7 +111,8 @@ def open_session(source: BigQuery, select: Select) -> TableSession:
     expires = session.expire_time
     # `isoformat` of Google's subclass of datetime omits the time zone.
     expires = datetime.datetime.fromtimestamp(expires.timestamp(), datetime.timezone.utc)
-    return TableSession(found.shown, expires, streams, tuple(found.columns), texts)
+    schema = base64.b64encode(session.arrow_schema.serialized_schema).decode()
+    return TableSession(found.shown, expires, streams, tuple(found.columns), texts, schema)
 
 
 def session_chunks(source: BigQuery, session: TableSession) -> list[Chunk]:
@@ -112,7 +120,11 @@ def session_chunks(source: BigQuery, session: TableSession) -> list[Chunk]:
 
     An empty table has one chunk without rows.
     """
-    common: dict[str, Any] = {"format": "bigquery", "columns": session.columns}
+    common: dict[str, Any] = {
+        "format": "bigquery",
+        "columns": session.columns,
+        "schema": _schema_of_rows(session),
+    }
     total = len(session.streams)
     return [
         Chunk(
@@ -124,6 +136,16 @@ def session_chunks(source: BigQuery, session: TableSession) -> list[Chunk]:
         )
         for number, name in enumerate(session.streams)
     ] or [Chunk(0, 1, (), **common)]
+
+
+def _schema_of_rows(session: TableSession) -> bytes:
+    """Return the serialized schema of the rows that are read; empty if it is not known."""
+    if not session.schema:
+        return b""
+    schema = pa.ipc.read_schema(pa.py_buffer(base64.b64decode(session.schema)))
+    nothing = pa.RecordBatch.from_arrays([pa.nulls(0, of) for of in schema.types], schema=schema)
+    rows = plain_rows(nothing, session.columns, session.json_fields)
+    return bytes(rows.schema.serialize())
 
 
 class _Found(NamedTuple):

@@ -26,7 +26,7 @@ from beam_batch_predict.status import Code
 if TYPE_CHECKING:
     from google.cloud.bigquery_storage_v1 import BigQueryReadClient
 
-__all__ = ["read_stream", "rows_of"]
+__all__ = ["plain_rows", "read_stream", "rows_of"]
 
 ROWS_AT_ONCE = 4096
 """Rows of a message that are yielded together."""
@@ -77,6 +77,25 @@ def rows_of(
         json_fields: see `TableStream`.
         first_row: the number of the first row.
     """
+    plain = plain_rows(batch, columns, json_fields)
+    bytes_per_row = plain.nbytes // max(batch.num_rows, 1) + 1
+    size = min(max(BYTES_AT_ONCE // bytes_per_row, 1), ROWS_AT_ONCE)
+    for start in range(0, batch.num_rows, size):
+        piece = plain.slice(start, size)
+        numbers = range(first_row + start, first_row + start + piece.num_rows)
+        yield Rows(ArrowRows(piece), numbers, bytes_per_row * piece.num_rows)
+
+
+def plain_rows(
+    batch: pa.RecordBatch, columns: Sequence[str], json_fields: Mapping[str, Any]
+) -> pa.RecordBatch:
+    """Return the columns of a message in their order, with JSON marked.
+
+    Args:
+        batch: the message, as BigQuery sends it.
+        columns: the names of the columns, in their order.
+        json_fields: see `TableStream`.
+    """
     arrays = [
         _marked(batch.column(name), json_fields[name])
         if name in json_fields
@@ -84,13 +103,7 @@ def rows_of(
         for name in columns
     ]
     schema = pa.schema([(name, array.type) for name, array in zip(columns, arrays, strict=True)])
-    plain = pa.RecordBatch.from_arrays(arrays, schema=schema)
-    bytes_per_row = plain.nbytes // max(batch.num_rows, 1) + 1
-    size = min(max(BYTES_AT_ONCE // bytes_per_row, 1), ROWS_AT_ONCE)
-    for start in range(0, batch.num_rows, size):
-        piece = plain.slice(start, size)
-        numbers = range(first_row + start, first_row + start + piece.num_rows)
-        yield Rows(ArrowRows(piece), numbers, bytes_per_row * piece.num_rows)
+    return pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _batches(shown: str, stream: TableStream) -> Iterator[pa.RecordBatch]:

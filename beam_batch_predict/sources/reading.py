@@ -141,7 +141,7 @@ class _Buffer:
         self.batch_size = batch_size
         self._failures: list[Status] = []
         self._failures_left = MOST_FAILURES
-        self._rows: Any = []
+        self._rows: Any = _empty_rows(chunk.schema) if chunk.schema else []
         self._bytes_per_row = 1
         self._offsets: list[Any] = []
         self._origins: list[tuple[int, str]] = []
@@ -166,6 +166,8 @@ class _Buffer:
             self._bytes_per_row = found.size // len(found.rows) + 1
             self._rows = joined
             self._offsets += found.offsets
+        elif isinstance(found.rows, ArrowRows) and not len(self._rows):
+            self._rows = found.rows  # they show the types of the columns
         yield from self._batches(self._rows_per_batch())
 
     def _batches(self, size: int) -> Iterator[InstanceBatch]:
@@ -207,6 +209,13 @@ class _Buffer:
         self._origins = list(_origins_of(self._origins, count, len(self._rows)))
         self._rows, self._offsets = self._rows[count:], self._offsets[count:]
         self._first_row += count
+
+
+def _empty_rows(serialized: bytes) -> ArrowRows:
+    """Return no rows, with the columns of a serialized schema."""
+    schema = pa.ipc.read_schema(pa.py_buffer(serialized))
+    arrays = [pa.nulls(0, kind) for kind in schema.types]
+    return ArrowRows(pa.RecordBatch.from_arrays(arrays, schema=schema))
 
 
 def _joined(rows: Any, more: Any) -> Any | None:

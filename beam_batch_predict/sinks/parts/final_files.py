@@ -80,8 +80,13 @@ def final_files(parts: Sequence[Part], output: OutputSettings) -> tuple[FinalFil
         parts: complete and in order, as `check_parts` returns them.
         output: the settings of the files.
     """
+    some = any(part.rows for part in parts)
     predictions = [
-        _Source(p.chunk, p.predictions, p.rows - p.failed, p.prediction_sections) for p in parts
+        _Source(
+            *(p.chunk, p.predictions, p.rows - p.failed),
+            p.prediction_sections if p.rows or not some else (),
+        )
+        for p in parts
     ]
     errors = [_Source(p.chunk, p.errors, p.failed, p.error_sections) for p in parts]
     forms = _forms(predictions, errors, record_formats(output))

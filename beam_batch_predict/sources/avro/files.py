@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, BinaryIO
 
+import pyarrow as pa
+
 from beam_batch_predict.batch import Span
+from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.files import File
 from beam_batch_predict.messages import counted
@@ -23,6 +26,7 @@ from beam_batch_predict.sources.avro.blocks import (
     read_header,
 )
 from beam_batch_predict.sources.avro.codecs import CODECS, decompress
+from beam_batch_predict.sources.avro.column_types import column_types
 from beam_batch_predict.sources.avro.values import RowDecoder
 from beam_batch_predict.sources.compression import READ_ERRORS, blocks
 from beam_batch_predict.sources.headers import first_columns
@@ -81,6 +85,7 @@ def read_avro(
     with open_file(span.uri) as file:
         content = Content(blocks(file, span.uri if span.stop is None else ""))
         header, decoder = _read_start(content, columns)
+        yield _nothing(header, decoder)
         waiting = _DecodedRows(span.uri)
         try:
             for block in read_blocks(span, header, content, file):
@@ -92,6 +97,13 @@ def read_avro(
             yield waiting.take()
             raise
         yield waiting.take()
+
+
+def _nothing(header: Header, decoder: RowDecoder) -> Rows:
+    """Return no rows, with the columns of the file."""
+    types = column_types(header.schema)
+    arrays = [pa.nulls(0, types[name]) for name in decoder.names]
+    return Rows(ArrowRows(pa.RecordBatch.from_arrays(arrays, list(decoder.names))), [], 0)
 
 
 def _rest_of(span: Span) -> str:

@@ -113,6 +113,9 @@ def read_parquet(span: Span, columns: Sequence[str], open_file: Open) -> Iterato
         fields = _fields(reader, columns)
         groups = _row_groups(reader.metadata)
         chosen = [group for group in _within(groups, span, file) if group.row_count]
+        if not chosen and fields:
+            nothing = [pa.nulls(0, kind) for kind in fields.values()]
+            yield Rows(ArrowRows(pa.RecordBatch.from_arrays(nothing, list(fields))), [], 0)
         options: dict[str, Any] = {"metadata": reader.metadata}
         if any(group.size > BYTES_OF_PAGES for group in chosen):
             options |= _in_pieces(reader)
