@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.messages import printable, redacted, shortened
+from beam_batch_predict.models.calls.failures import text_of
 from beam_batch_predict.spec.modules import not_installed
 
 __all__ = ["OpPackage", "hint_of_op", "import_modules", "packages_of", "unregistered_op"]
@@ -130,7 +131,7 @@ def _import_error(name: str, error: BaseException) -> ModelError:
         return ModelError(*not_installed(missing))
     import tensorflow as tf
 
-    reason = shortened(printable(redacted(str(error) or type(error).__name__)), _LONGEST_REASON)
+    reason = shortened(printable(redacted(text_of(error) or type(error).__name__)), _LONGEST_REASON)
     return ModelError(
         f"the import of {name}, a module for the model, fails: {type(error).__name__}: {reason}",
         f"install a version that fits TensorFlow {tf.__version__}, with all that it requires",
