@@ -148,6 +148,7 @@ class InstanceBatch:
             have their type.
         keyed_by_user: whether the pipeline gave the keys together with the rows; otherwise they
             come from a field.
+        keyed_by_location: whether the keys are the locations of the rows, which are unique.
         attached: the excluded fields of each row that the output carries: a list, or
             `ArrowRows`.
         timestamps: the time of each row of a pipeline of rows, in microseconds since 1970.
@@ -184,6 +185,7 @@ class InstanceBatch:
     texts: Sequence[bytes] | None = None
     keys: Sequence[Any] | None = None
     keyed_by_user: bool = False
+    keyed_by_location: bool = False
     attached: Sequence[Mapping[str, Any]] | None = None
     timestamps: Sequence[int] | None = None
     statuses: Mapping[int, Status] = dataclasses.field(default_factory=dict)

@@ -36,7 +36,7 @@ from beam_batch_predict.cli.logs import (
 )
 from beam_batch_predict.cli.models import add_models_parser, run_models
 from beam_batch_predict.cli.options import DRY_RUN, OPTIONS, add_options, run_options
-from beam_batch_predict.cli.summary import summary
+from beam_batch_predict.cli.summary import keys_summary, summary
 from beam_batch_predict.cli.terminal import escaping_output, write_result
 from beam_batch_predict.commands.dry_run import show_run
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
@@ -209,7 +209,7 @@ def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) 
     with _result_on_stdout() as result:
         finished = _run(arguments, beam_flags)
         write_result(finished.job, result)
-    _show("\n".join((summary(finished.job), *finished.causes)))
+    _show("\n".join((summary(finished.job), *keys_summary(finished.keys), *finished.causes)))
     stopped = None if finished.state is RunState.SUCCEEDED else cancellation.exit_code()
     return stopped or int(finished.failed)
 

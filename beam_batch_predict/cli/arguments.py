@@ -61,7 +61,8 @@ def flags_of(command: str) -> dict[str, Takes]:
     """
     flags: dict[str, Takes] = {}
     if command == "models":
-        flags |= {"--model_registry": Takes.VALUE, "--json": Takes.NOTHING}
+        flags |= {f"--model_{name}": Takes.VALUE for name in ("registry", "imports")}
+        flags |= {"--json": Takes.NOTHING}
     elif command == "run":
         flags |= _flags([*FIELDS, *OPTIONS, DRY_RUN])
     elif command == "submit":

@@ -80,8 +80,8 @@ def note_by_flag(note: str, given: Mapping[str, str]) -> str:
         The note; empty if it compares the field with the service, which knows no flags.
 
     Example:
-        >>> note_by_flag("dedicatedResources: used on Dataflow.", {"machine_type": "n1"})
-        '--machine_type: used on Dataflow.'
+        >>> note_by_flag("dedicatedResources: used on Dataflow.", {"accelerator_type": "T4"})
+        '--accelerator_type: used on Dataflow.'
     """
     path, _, text = note.partition(": ")
     fields = [(name, _BY_NAME[name].path) for name in given]

@@ -11,6 +11,7 @@ from typing import Any
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import printable, redacted
 from beam_batch_predict.registry.resolved import REGISTRY_VARIABLE, registry_directory
+from beam_batch_predict.spec.modules import module_names
 
 __all__ = ["add_models_parser", "run_models"]
 
@@ -42,6 +43,13 @@ def add_models_parser(commands: Any) -> None:
         allow_abbrev=False,
     )
     describe.add_argument(
+        "--model_imports",
+        default="",
+        metavar="MODULES",
+        help="Python modules to import, separated by commas, to see whether `run` can import them "
+        "here",
+    )
+    describe.add_argument(
         "model",
         metavar="MODEL",
         help="the name of a model (NAME, NAME@VERSION or a full name), or the directory of a "
@@ -68,18 +76,19 @@ def run_models(arguments: argparse.Namespace) -> int:
         The exit code.
 
     Raises:
-        InvalidArgument: the registry or the model does not exist.
-        ModelError: it cannot be read.
+        InvalidArgument: the registry or the model does not exist, or a module has no valid name.
+        ModelError: it cannot be read, or a module cannot be imported.
     """
     if arguments.action == "describe":
-        return _describe(arguments.model, arguments.model_registry, arguments.json)
+        modules = module_names(arguments.model_imports)
+        return _describe(arguments.model, arguments.model_registry, modules, arguments.json)
     return _list(arguments.model_registry, arguments.json)
 
 
-def _describe(target: str, registry: str, as_json: bool) -> int:
+def _describe(target: str, registry: str, modules: Sequence[str], as_json: bool) -> int:
     from beam_batch_predict.commands.describe_model import describe_model
 
-    described = describe_model(target, registry)
+    described = describe_model(target, registry, modules)
     for note in described.resolved.notes if described.resolved else ():
         _note(note)
     print(_json(described.to_json()) if as_json else described.to_text())

@@ -15,6 +15,7 @@ from typing import Any
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.spec import NonFinite
 from beam_batch_predict.spec.checks import check_delimiter
+from beam_batch_predict.spec.modules import module_names
 from beam_batch_predict.spec.options import ModelCopies, RunOptions, row_key
 from beam_batch_predict.spec.sources import CSV_HEADERS
 
@@ -101,6 +102,11 @@ def _csv_delimiter(text: str) -> str:
 
 def _key(text: str) -> str:
     row_key(text)
+    return text
+
+
+def _modules(text: str) -> str:
+    module_names(text)
     return text
 
 
@@ -297,6 +303,17 @@ OPTIONS = (
             ("process", "one per process"),
             ("machine", "one per machine"),
         ),
+    ),
+    _option(
+        "model_imports",
+        _modules,
+        "Python modules to import before the model is loaded, because they register its ops, "
+        "separated by commas. Workers that install this package also install their distributions, "
+        "in the versions of this machine.",
+        "MODULES",
+        MODEL,
+        "Modules with ops of the model",
+        example="tensorflow_text",
     ),
     _option(
         "key",

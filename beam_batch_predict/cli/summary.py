@@ -9,7 +9,7 @@ from typing import Any
 
 from beam_batch_predict.messages import counted, printable
 
-__all__ = ["summary"]
+__all__ = ["keys_summary", "summary"]
 
 _ROWS = re.compile(r"\d+ rows? failed: ")
 
@@ -36,6 +36,24 @@ def summary(job_resource: bytes) -> str:
     if "endTime" not in job:  # submitted to a runner that continues without this process
         lines[:1] = [job["state"]]
     return "\n".join(printable(" ".join(line.split("\n"))) for line in lines)
+
+
+def keys_summary(keys: Mapping[str, int | None]) -> list[str]:
+    """Tell how many keys occur more than once, if any, or that this is not known.
+
+    Args:
+        keys: the numbers of keys in the manifest; empty without keys.
+
+    Example:
+        >>> keys_summary({"count": 9, "repeated": 1}), keys_summary({"count": 9, "repeated": 0})
+        (['1 key occurs more than once'], [])
+    """
+    count = keys.get("repeated", 0)
+    if count is None:
+        return [f"keys that occur more than once: not looked for among {keys['count']:,} keys"]
+    if not count:
+        return []
+    return ["1 key occurs more than once" if count == 1 else f"{count} keys occur more than once"]
 
 
 def _of_ai_platform(job: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from beam_batch_predict import files
@@ -13,10 +13,17 @@ from beam_batch_predict.encoding.tensor_info import DTYPES, TensorInfo
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.messages import printable
 from beam_batch_predict.models.inputs.values import example_value
+from beam_batch_predict.models.saved_model.loading import import_tensorflow
+from beam_batch_predict.models.saved_model.op_packages import (
+    OpPackage,
+    import_modules,
+    packages_of,
+)
 from beam_batch_predict.models.saved_model.proto import SavedModelInfo, read_signatures
 from beam_batch_predict.models.signature import Signature, shape_text
 from beam_batch_predict.registry.lookup import resolve
 from beam_batch_predict.registry.resolved import ResolvedModel, registry_directory
+from beam_batch_predict.spec.modules import check_installed
 
 __all__ = ["Example", "describe_model", "example_of"]
 
@@ -50,6 +57,11 @@ class DescribedModel(NamedTuple):
     resolved: ResolvedModel | None
     info: SavedModelInfo
 
+    @property
+    def packages(self) -> tuple[OpPackage, ...]:
+        """The known packages without which the model cannot be loaded."""
+        return packages_of(self.info.ops)
+
     def to_json(self) -> dict[str, Any]:
         """Return the description as JSON values."""
         named = {"uri": self.uri}
@@ -59,6 +71,7 @@ class DescribedModel(NamedTuple):
             **named,
             "tags": list(self.info.tags),
             "tensorflowVersion": self.info.tensorflow_version,
+            **({"modelImports": modules} if (modules := [p.module for p in self.packages]) else {}),
             "signatures": [_signature_json(signature) for signature in self.info.signatures],
         }
 
@@ -69,6 +82,10 @@ class DescribedModel(NamedTuple):
             title = f"{self.resolved.name}@{self.resolved.version}: {self.uri}"
         written = self.info.tensorflow_version
         lines = [title, f"written by TensorFlow {written}"] if written else [title]
+        lines += [
+            f"has ops of {distribution}: run it with --model_imports={module}"
+            for distribution, module in self.packages
+        ]
         for signature in self.info.signatures:
             lines += ["", *_signature_lines(signature)]
         if not self.info.signatures:
@@ -76,18 +93,23 @@ class DescribedModel(NamedTuple):
         return "\n".join(map(printable, lines))
 
 
-def describe_model(target: str, registry: str = "") -> DescribedModel:
+def describe_model(target: str, registry: str = "", imports: Sequence[str] = ()) -> DescribedModel:
     """Look up a model and read its signatures, without loading it.
 
     Args:
         target: a name that `registry.lookup.resolve` accepts, or the directory of a SavedModel.
             Without a slash it is a name if there is a registry, else a directory if it is one.
         registry: the directory of models.
+        imports: modules to import, as before the model is loaded.
 
     Raises:
-        InvalidArgument: there is no such model.
-        ModelError: it cannot be read.
+        InvalidArgument: there is no such model, or a module is not installed.
+        ModelError: the model cannot be read, or the import of a module fails.
     """
+    if imports:
+        check_installed(imports)
+        import_tensorflow()
+        import_modules(imports)
     if _is_directory(target, registry):
         files.check_reach(target)
         return DescribedModel(target, None, read_signatures(target))

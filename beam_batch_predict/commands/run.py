@@ -9,8 +9,9 @@ import json
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from beam_batch_predict import cancellation, files
 from beam_batch_predict.batch import Chunk
@@ -78,12 +79,14 @@ class Finished(NamedTuple):
         failed: whether the job failed, or continues without this process.
         causes: the causes of failed rows, as lines of text, if the job resource has no field for
             them.
+        keys: the numbers of keys that the manifest has; empty without a keyField.
     """
 
     job: bytes
     state: RunState
     failed: bool
     causes: tuple[str, ...] = ()
+    keys: Mapping[str, int | None] = MappingProxyType({})
 
 
 def run_job(
@@ -149,12 +152,14 @@ class _Launcher:
     def finish(self) -> Finished:
         """Run the job to its end, and return its job resource, also of a job that fails."""
         run, continues = self._run, False
+        manifest: dict[str, Any] = {}
         with locked(run.parts_directory):
             if run.resumed:
                 _reset_outcome(run)
             try:
                 cancellation.call(self._work)
                 text = files.read_file(files.join(run.directory, JOB_RESOURCE))
+                manifest = _manifest_in(run.directory)
                 _remove_temporary(run)
             except cancellation.JobContinues as end:
                 continues = True
@@ -166,9 +171,10 @@ class _Launcher:
                 if run.tables is not None:
                     self._show(f"the parts of the run are still in {run.directory}")
         job = json.loads(text)
-        causes = () if "partialFailures" in job else _causes_in(run.directory)
+        causes = () if "partialFailures" in job else _causes_in(manifest)
         state = RunState.of(job)
-        return Finished(text, state, continues or state.has_failed, causes)
+        failed = continues or state.has_failed
+        return Finished(text, state, failed, causes, manifest.get("keys", {}))
 
     def _work(self) -> None:
         try:
@@ -289,13 +295,18 @@ def _notes_on_input(
         )
 
 
-def _causes_in(directory: str) -> tuple[str, ...]:
-    """Read the causes of failed rows from the manifest; empty if there is none."""
+def _manifest_in(directory: str) -> dict[str, Any]:
+    """Read the manifest; it is empty if there is none."""
     try:
-        groups = read_manifest(directory)["errors"]
+        return read_manifest(directory)
     except (OSError, ValueError, StorageUnavailable):
-        return ()
-    return tuple(summary_lines([ErrorGroup.from_json(group) for group in groups]))
+        return {}
+
+
+def _causes_in(manifest: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the causes of failed rows as lines."""
+    groups = map(ErrorGroup.from_json, manifest.get("errors", ()))
+    return tuple(summary_lines(list(groups)))
 
 
 def _remove_temporary(run: Run) -> None:

@@ -21,7 +21,7 @@ from beam_batch_predict.encoding.json_values import shortest_floats
 from beam_batch_predict.encoding.prediction_json import output_pieces
 from beam_batch_predict.spec import NonFinite
 
-__all__ = ["ArrowRows"]
+__all__ = ["ArrowColumn", "ArrowRows"]
 
 MOST_BYTES = 256 * 1024 * 1024
 """The largest size of joined rows: Arrow's strings and lists have 32-bit offsets."""
@@ -181,6 +181,60 @@ class ArrowRows(Sequence[Any]):
         return _unpickled, (sink.getvalue().to_pybytes(), self.as_arrays)
 
 
+class ArrowColumn(Sequence[Any]):
+    """One column of a table as a sequence of JSON values, in which decimals have all digits.
+
+    Args:
+        array: the column.
+
+    Example:
+        >>> keys = ArrowColumn(pa.array([2**60, None]))
+        >>> list(keys), None in keys, keys.take([0]).array.type
+        ([1152921504606846976, None], True, DataType(int64))
+    """
+
+    __slots__ = ("_values", "array")
+
+    def __init__(self, array: pa.Array) -> None:
+        self.array = array
+        self._values: list[Any] | None = None
+
+    def values(self) -> list[Any]:
+        """Return all values, made once. The caller must not change them."""
+        if self._values is None:
+            self._values = json_values(self.array, exact=True)
+        return self._values
+
+    def take(self, rows: Sequence[int]) -> ArrowColumn:
+        """Return the values of some rows, in the given order."""
+        if isinstance(rows, range) and rows.step == 1:
+            return self[rows.start : rows.stop]
+        return ArrowColumn(self.array.take(pa.array(rows, pa.int64())))
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    @overload
+    def __getitem__(self, at: int) -> Any: ...
+    @overload
+    def __getitem__(self, at: slice) -> ArrowColumn: ...
+    def __getitem__(self, at: int | slice) -> Any:
+        return ArrowColumn(self.array[at]) if isinstance(at, slice) else self.values()[at]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.values())
+
+    def __contains__(self, value: object) -> bool:
+        return self.array.null_count > 0 if value is None else value in self.values()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpickled_column, (ArrowRows(pa.record_batch({"": self.array})),)
+
+
+def _unpickled_column(rows: ArrowRows) -> ArrowColumn:
+    return ArrowColumn(rows.table.column(0))
+
+
 def _unpickled(stream: bytes, as_arrays: bool) -> ArrowRows:
     return ArrowRows(pa.ipc.open_stream(stream).read_next_batch(), as_arrays)
 
@@ -211,7 +265,7 @@ def _block_pieces(
     if found and _is_numeric(found[1]):
         shape, items = found
         return [*head, *_number_pieces(items.to_numpy().reshape(shape), non_finite)]
-    return [*head, *column_pieces(json_values(array), non_finite)]
+    return [*head, *column_pieces(json_values(array, exact=True), non_finite)]
 
 
 def _number_pieces(numbers: NDArray[Any], non_finite: NonFinite) -> list[Piece]:

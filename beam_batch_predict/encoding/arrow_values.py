@@ -15,16 +15,25 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_batch_predict.encoding.json_text import NotJson, loads
-from beam_batch_predict.encoding.json_values import duration_text, json_value, shortest_floats
+from beam_batch_predict.encoding.json_values import (
+    decimal_number,
+    duration_text,
+    json_value,
+    shortest_floats,
+)
 
 __all__ = ["decimals_as_floats", "json_values", "plain_array", "rectangular"]
 
+_NUMERIC, _BIGNUMERIC = pa.decimal128(38, 9), pa.decimal256(76, 38)
+"""BigQuery's types, whose scale says nothing about a value."""
 
-def json_values(array: pa.Array) -> list[Any]:
+
+def json_values(array: pa.Array, exact: bool = False) -> list[Any]:
     """Return the JSON value of each cell of an array.
 
     Args:
         array: an array of any type that Parquet files or BigQuery tables have.
+        exact: whether decimals have all of their digits, for the output; a model gets floats.
 
     Raises:
         TypeError: there is no JSON value for the type.
@@ -36,7 +45,10 @@ def json_values(array: pa.Array) -> list[Any]:
         ['1970-01-01 00:00:00+00:00', '1970-01-01 00:00:00.001000+00:00']
     """
     array = plain_array(array)
-    values = _converter(array.type)(array)
+    if exact and pa.types.is_decimal(array.type):
+        return _exact_decimals(array)
+    convert = _converter(array.type)
+    values = _NESTED[convert](array, exact) if convert in _NESTED else convert(array)
     if array.null_count:
         for row in np.flatnonzero(array.is_null().to_numpy(zero_copy_only=False)).tolist():
             values[row] = None
@@ -152,6 +164,11 @@ def _decimals(array: pa.Array) -> list[Any]:
     return _numbers(decimals_as_floats(array))
 
 
+def _exact_decimals(array: pa.Array) -> list[Any]:
+    trim = array.type in (_NUMERIC, _BIGNUMERIC)
+    return [value if value is None else decimal_number(value, trim) for value in array.to_pylist()]
+
+
 def _timestamps(array: pa.Array) -> list[Any]:
     unit, zone = array.type.unit, array.type.tz
     texts = _datetime_texts(array.cast(pa.int64()), unit)
@@ -217,24 +234,24 @@ def _json_text(text: str | None) -> Any:
         return text
 
 
-def _structs(array: pa.Array) -> list[Any]:
+def _structs(array: pa.Array, exact: bool = False) -> list[Any]:
     names = [field.name for field in array.type]
-    columns = [json_values(child) for child in array.flatten()]
+    columns = [json_values(child, exact) for child in array.flatten()]
     if not columns:
         return [{} for _ in range(len(array))]
     return [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
 
 
-def _lists(array: pa.Array) -> list[Any]:
+def _lists(array: pa.Array, exact: bool = False) -> list[Any]:
     offsets = array.offsets.to_numpy()
-    items = json_values(array.values[offsets[0] : offsets[-1]])
+    items = json_values(array.values[offsets[0] : offsets[-1]], exact)
     return [items[start:stop] for start, stop in pairwise((offsets - offsets[0]).tolist())]
 
 
-def _maps(array: pa.Array) -> list[Any]:
+def _maps(array: pa.Array, exact: bool = False) -> list[Any]:
     offsets = array.offsets.to_numpy()
-    keys = json_values(array.keys[offsets[0] : offsets[-1]])
-    items = json_values(array.items[offsets[0] : offsets[-1]])
+    keys = json_values(array.keys[offsets[0] : offsets[-1]], exact)
+    items = json_values(array.items[offsets[0] : offsets[-1]], exact)
     entries = list(zip(keys, items, strict=True))
     rows = [entries[start:stop] for start, stop in pairwise((offsets - offsets[0]).tolist())]
     if set(map(type, keys)) <= {str} and _is_text(array.type.key_type):
@@ -269,3 +286,9 @@ _CONVERTERS: tuple[tuple[Callable[[pa.DataType], bool], Callable[[pa.Array], lis
     (pa.types.is_map, _maps),
     (lambda kind: pa.types.is_list(kind) or pa.types.is_large_list(kind), _lists),
 )
+
+_NESTED: dict[Any, Callable[[pa.Array, bool], list[Any]]] = {
+    _structs: _structs,
+    _maps: _maps,
+    _lists: _lists,
+}

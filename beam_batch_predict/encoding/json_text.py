@@ -10,13 +10,14 @@ from __future__ import annotations
 import base64
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
 import msgspec
 import orjson
 
+from beam_batch_predict.encoding.exact_number import ExactNumber, exact_number, fragment
 from beam_batch_predict.messages import shortened
 from beam_batch_predict.spec import NonFinite
 
@@ -24,15 +25,18 @@ __all__ = [
     "TOO_DEEP",
     "NonFiniteValue",
     "NotJson",
+    "TooLargeNumber",
     "decode",
     "dumps",
     "echo_text",
+    "exact_values",
     "is_deep",
     "loads",
     "may_be_deep",
     "preview",
     "quote",
     "read",
+    "read_exact",
     "type_name",
     "fallback_text",
 ]
@@ -41,6 +45,7 @@ _NAMES = {math.inf: "Infinity", -math.inf: "-Infinity"}
 
 _TYPES = {
     dict: "an object",
+    ExactNumber: "a number",
     list: "an array",
     str: "a string",
     bool: "a boolean",
@@ -59,6 +64,10 @@ TOO_DEEP = f"nested too deep: more than {_DEEPEST} levels may exceed Python's st
 
 class NotJson(ValueError):
     """A text that is not one JSON value; the message has the reason and the byte."""
+
+
+class TooLargeNumber(NotJson):
+    """A text with a number that is larger than any double."""
 
 
 class NonFiniteValue(ValueError):
@@ -103,12 +112,95 @@ def read(text: bytes) -> tuple[Any, bool]:
         return _read_leniently(text), False
 
 
-def _read_leniently(text: bytes) -> Any:
+def read_exact(text: bytes) -> Any:
+    """Return the value of one JSON text whose numbers are written as they are in it.
+
+    A number that would be written in another way is an `ExactNumber`, also one that is larger
+    than any double.
+
+    Raises:
+        NotJson: for the other reasons of `loads`.
+
+    Example:
+        >>> read_exact(b'{"x": [1.5, 1.50, -0, 1e400]}')
+        {'x': [1.5, 1.50, -0, 1e400]}
+    """
+    return _read_leniently(text, exact=True)
+
+
+def _exact_integer(text: str) -> float:
+    return ExactNumber(text) if text == "-0" else int(text)
+
+
+def exact_values(texts: Sequence[bytes], values: Sequence[Any]) -> Sequence[Any]:
+    """Return values whose numbers are written as their JSON texts have them.
+
+    Args:
+        texts: the text of each value, of any number of spaces.
+        values: the values.
+
+    Returns:
+        The values themselves, if they are written so; otherwise a list with an `ExactNumber` in
+        place of each number that would be written in another way.
+
+    Example:
+        >>> exact_values([b'{"x": 1.50}', b'[2.5]'], [{"x": 1.5}, [2.5]])
+        [{'x': 1.50}, [2.5]]
+    """
+    if _is_written_as(b"[%b]" % b",".join(texts), values):
+        return values
+    return [
+        value if _is_written_as(text, value) else _exact_value(text, value)
+        for text, value in zip(texts, values, strict=True)
+    ]
+
+
+def _is_written_as(text: bytes, value: Any) -> bool:
+    """Return whether a value is certainly written as a text, apart from spaces."""
+    try:
+        written = orjson.dumps(value)
+    except TypeError:
+        return False
+    # Deleting single characters is slower.
+    return written in (text, text.replace(b", ", b",").replace(b": ", b":")) or (
+        written.translate(None, b" \t\r\n") == text.translate(None, b" \t\r\n")
+    )
+
+
+def _exact_value(text: bytes, value: Any) -> Any:
+    try:
+        return _with_exact_numbers(value, read_exact(text))
+    except (NotJson, RecursionError):  # nested too deep: such a value may be read but not written
+        return value
+
+
+def _with_exact_numbers(value: Any, exact: Any) -> Any:
+    """Replace numbers of a value by those of its text, which may have names for NaN.
+
+    A cell of CSV like 007 is a number, but a string in the text.
+    """
+    if type(exact) is ExactNumber:
+        return exact
+    if type(exact) is str and type(value) in (int, float) and math.isfinite(value):
+        return exact
+    if type(value) is dict:
+        return {name: _with_exact_numbers(item, exact[name]) for name, item in value.items()}
+    if type(value) is list:
+        return list(map(_with_exact_numbers, value, exact))
+    return value
+
+
+def _read_leniently(text: bytes, exact: bool = False) -> Any:
     """Return the value of a text that msgspec refuses, or raise a readable error."""
     try:
         decoded = text.decode("utf-8")
-        value = json.loads(decoded, parse_float=_finite)
-        if "NaN" in decoded or "Infinity" in decoded:
+        if exact:
+            value = json.loads(decoded, parse_float=exact_number, parse_int=_exact_integer)
+        else:
+            value = json.loads(decoded, parse_float=_finite)
+        if exact and "\\u" not in decoded:
+            return value
+        if exact or "NaN" in decoded or "Infinity" in decoded:
             json.dumps(value, ensure_ascii=False).encode("utf-8")  # refuses lone surrogates
             return value
     except UnicodeDecodeError as invalid:
@@ -135,7 +227,7 @@ def _read_leniently(text: bytes) -> Any:
 def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise NotJson(f"invalid JSON: the number {text[:40]} is larger than any double")
+        raise TooLargeNumber(f"invalid JSON: the number {text[:40]} is larger than any double")
     return number
 
 
@@ -172,7 +264,8 @@ def _holders(values: Iterable[Any]) -> list[Any]:
 def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:
     """Return the JSON text of a value: compact, UTF-8, always valid JSON.
 
-    Besides JSON's types it supports NumPy scalars and arrays, bytes (`{"b64": …}`) and tuples.
+    Besides JSON's types it supports `ExactNumber`, NumPy scalars and arrays, bytes
+    (`{"b64": …}`) and tuples.
 
     Args:
         value: the value.
@@ -188,14 +281,14 @@ def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:
         b'{"x":"NaN","y":18446744073709551616}'
     """
     try:
-        text = orjson.dumps(value)
+        text = orjson.dumps(value, default=fragment)
         if b"null" not in text:
             return text
     except TypeError:
         pass
     plain = _plain(value, non_finite)
     try:
-        return orjson.dumps(plain)
+        return orjson.dumps(plain, default=fragment)
     except TypeError:
         exact = json.dumps(plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
         return exact.encode("utf-8", "backslashreplace")
@@ -204,6 +297,8 @@ def dumps(value: Any, non_finite: NonFinite = NonFinite.STRING) -> bytes:
 def _plain(value: Any, non_finite: NonFinite) -> Any:
     """Convert a value to JSON's types."""
     if value is None or isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, ExactNumber):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else _non_finite(value, non_finite)

@@ -6,7 +6,7 @@
 | boolean, integers, strings, enums | the same |
 | float of 64 bits | the same |
 | float of 16 or 32 bits | the shortest number that reads back to the same float: 0.1 |
-| decimal (NUMERIC) | a float |
+| decimal (NUMERIC) | a float; in the output, a number with all digits |
 | bytes | `{"b64": "…"}` |
 | timestamp, an instant | a string in UTC: "2019-01-01 23:59:59.999999+00:00" |
 | timestamp without time zone (DATETIME) | a string: "2019-01-01T00:00:00" |
@@ -34,7 +34,9 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-__all__ = ["duration_text", "json_value", "shortest_floats"]
+from beam_batch_predict.encoding.exact_number import exact_number
+
+__all__ = ["decimal_number", "duration_text", "json_value", "shortest_floats"]
 
 
 def json_value(value: Any) -> Any:
@@ -78,6 +80,21 @@ def shortest_floats(array: NDArray[Any]) -> list[float]:
         if b"null" not in text:  # orjson writes null for NaN and infinities
             return orjson.loads(text)  # type: ignore[no-any-return]
     return array.astype(np.str_).astype(np.float64).tolist()  # type: ignore[no-any-return]
+
+
+def decimal_number(value: decimal.Decimal, trim: bool = False) -> float:
+    """Return a decimal as a number that is written with all of its digits, without an exponent.
+
+    Args:
+        value: a finite decimal.
+        trim: whether zeros at the end of the fraction are left out.
+
+    Example:
+        >>> decimal_number(decimal.Decimal("1.10")), decimal_number(decimal.Decimal("7.00"), True)
+        (1.10, 7)
+    """
+    text = f"{value:f}"
+    return exact_number(text.rstrip("0").rstrip(".") if trim and "." in text else text)
 
 
 def _bytes(value: bytes) -> dict[str, str]:

@@ -6,6 +6,7 @@ when the first batch needs it, because the import takes seconds, like that of Te
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -19,7 +20,10 @@ __all__ = [
     "example_class",
     "examples_decoder",
     "filter_examples",
+    "is_sequence_example",
 ]
+
+_logger = logging.getLogger(__name__)
 
 
 class FeatureFilter(NamedTuple):
@@ -132,6 +136,8 @@ def examples_decoder(
     serialized = schema.SerializeToString() if features else None
 
     def decode(records: Sequence[bytes]) -> pa.RecordBatch | None:
+        if records and is_sequence_example(records[0]):
+            _note_sequences()
         # A new decoder for each call takes 2 µs. After a failure a decoder keeps values of earlier
         # rows, and returns them for the rows of the next call.
         decoder = ExamplesToRecordBatchDecoder(serialized)
@@ -141,3 +147,34 @@ def examples_decoder(
             return None
 
     return decode
+
+
+def is_sequence_example(record: bytes) -> bool:
+    r"""Return whether a record is a serialized tf.train.SequenceExample with feature lists.
+
+    Its context has the field number of the features of an Example, so that it parses as one.
+
+    Example:
+        >>> is_sequence_example(b"\n\0\x12\0"), is_sequence_example(b"\n\0")
+        (True, False)
+    """
+    at = 0
+    if record[:1] == b"\n":  # field 1; its length is a varint
+        size = shift = 0
+        for at in range(1, min(len(record), 11)):
+            size |= (record[at] & 127) << shift
+            shift += 7
+            if record[at] < 128:
+                break
+        at += 1 + size
+    return record[at : at + 1] == b"\x12"
+
+
+@lru_cache(maxsize=1)
+def _note_sequences() -> None:
+    """Say once that the feature lists of SequenceExamples are not read."""
+    _logger.warning(
+        "a record is a tf.train.SequenceExample: its context is read like the features of a "
+        "tf.train.Example, and its feature_lists are not read. A signature with one string input "
+        "gets whole records, and can parse them"
+    )

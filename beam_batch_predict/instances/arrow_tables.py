@@ -18,8 +18,9 @@ import pyarrow.compute as pc
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding import json_text
-from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.arrow_rows import ArrowColumn, ArrowRows
 from beam_batch_predict.encoding.arrow_values import plain_array
+from beam_batch_predict.encoding.exact_number import ExactNumber
 from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.instances.fields import (
     Instance,
@@ -109,7 +110,7 @@ def _convert_columns(
     non_finite: NonFinite,
 ) -> InstanceBatch:
     failures: _Failures = []
-    keys = _keys(rows.column(config.key_field), config, failures) if config.key_field else None
+    keys = _key_column(rows, config, failures) if config.key_field else None
     sent = rows.select(names, as_arrays=config.instance_type != "object")
     attached = [name for name in config.attached_fields if name in rows.names]
     if non_finite is NonFinite.ERROR:
@@ -152,13 +153,24 @@ def _convert_records(
     )
 
 
+def _key_column(rows: ArrowRows, config: InstanceConfig, failures: _Failures) -> Sequence[Any]:
+    """Return the keys with their type, and null for an invalid key."""
+    keys = ArrowColumn(plain_array(rows.table.column(config.key_field)))
+    found = _keys(list(keys), config, failures)
+    if pa.types.is_string(keys.array.type) and dict in set(map(type, found)):
+        return found  # a text that is not UTF-8
+    if not failures:
+        return keys
+    return ArrowColumn(pc.if_else(pa.array([key is not None for key in found]), keys.array, None))
+
+
 def _keys(keys: list[Any], config: InstanceConfig, failures: _Failures) -> list[Any]:
     """Return the keys.
 
     An invalid key is None, and its error is appended to the failures.
     """
     field = config.key_field or ""
-    if set(map(type, keys)) <= {str, int}:
+    if set(map(type, keys)) <= {str, int, ExactNumber}:
         return keys
     for row, key in enumerate(keys):
         try:

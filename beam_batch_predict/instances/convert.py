@@ -77,7 +77,8 @@ def convert(
     if not len(batch) and batch.format in COLUMNS_OF_ROWS:
         return with_expected_columns(converted, batch.columns, config)
     if config.location_as_key:
-        converted = dataclasses.replace(converted, keys=location_keys(batch))
+        keys = location_keys(batch)
+        converted = dataclasses.replace(converted, keys=keys, keyed_by_location=True)
     return converted
 
 

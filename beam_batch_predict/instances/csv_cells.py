@@ -19,8 +19,10 @@ from itertools import chain, repeat
 from typing import Any
 
 import msgspec
+import orjson
 
 from beam_batch_predict.encoding.csv_text import CsvError, split_cells
+from beam_batch_predict.encoding.exact_number import exact_number
 from beam_batch_predict.encoding.json_text import decode
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "cell_text",
     "cell_value",
     "column_values",
+    "exact_rows",
     "key_texts",
     "may_lose_digits",
     "parse_cells",
@@ -42,6 +45,7 @@ _BOOLEANS = {"true": True, "false": False, "1": True, "0": False}
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 # No two parts match the same digits: otherwise a cell of a million digits takes hours.
 _FLOAT = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+_JSON_NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?")
 _NON_FINITE = re.compile(r"[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 _LONGEST_INTEGER = 4300
 """The most digits of an integer that Python and msgspec read."""
@@ -117,6 +121,46 @@ def cell_text(row: bytes, at: int) -> str:
     if b'"' in row:
         return split_cells(row.decode())[at].text
     return row.split(b",", at + 1)[at].decode()
+
+
+def exact_rows(rows: Sequence[bytes], values: Sequence[list[Any]]) -> Sequence[list[Any]]:
+    """Return the values of rows as the output shows them: numbers have the texts of their cells.
+
+    Args:
+        rows: valid rows with commas.
+        values: the values of their cells.
+
+    Returns:
+        The values themselves, if all are written so. Otherwise a number in JSON is an
+        `ExactNumber`, and any other number, such as 007, is a text.
+
+    Example:
+        >>> exact_rows([b"1.50,007,7"], [[1.5, 7, 7]])
+        [[1.50, '007', 7]]
+    """
+    try:
+        written = orjson.dumps(values).translate(None, b'[]" ')
+    except TypeError:  # an integer beyond 64 bits
+        written = b""
+    if written == b",".join(rows).translate(None, b'[]" '):
+        return values
+    return list(map(_exact_row, rows, values))
+
+
+def _exact_row(row: bytes, values: list[Any]) -> list[Any]:
+    cells = split_cells(row.decode())
+    if len(cells) != len(values):
+        return values
+    return [
+        _exact_cell(cell.text.strip(" \t"), value) if type(value) in (int, float) else value
+        for cell, value in zip(cells, values, strict=True)
+    ]
+
+
+def _exact_cell(text: str, value: float) -> Any:
+    if (type(value) is int and text == str(value)) or not math.isfinite(value):
+        return value
+    return exact_number(text) if _JSON_NUMBER.fullmatch(text) else text
 
 
 def cell_value(text: str, kind: str) -> Any:

@@ -25,10 +25,10 @@ from beam_batch_predict.encoding.csv_text import (
     with_commas,
 )
 from beam_batch_predict.encoding.tensor_info import TensorInfo
-from beam_batch_predict.instances.csv_cells import key_texts, parse_cells
+from beam_batch_predict.instances.csv_cells import exact_rows, key_texts, parse_cells
 from beam_batch_predict.instances.csv_kinds import kinds_of
 from beam_batch_predict.instances.csv_repeats import Repeats, repeats_of
-from beam_batch_predict.instances.csv_tables import read_table, row_text
+from beam_batch_predict.instances.csv_tables import JsonTable, read_table, row_text
 from beam_batch_predict.instances.fields import (
     Instance,
     RowError,
@@ -122,21 +122,34 @@ def _convert_together(
     if keys and None in keys:
         return None
     names = tuple(batch.columns[at] for at in layout.sent)
-    sent: list[Any] = table.rows(layout.sent)
-    if config.instance_type == "object":
-        sent = [dict(zip(names, row, strict=True)) for row in sent]
+    sent = _shaped(table.rows(layout.sent), names, config)
+    shows_rows = names == batch.columns and config.instance_type != "object"
+    texts = table.texts(rows, non_finite) if shows_rows else None
+    shown = table
+    if keys is None and not (shows_rows and isinstance(table, JsonTable) and not table.changed):
+        values = table.rows(range(width))
+        exact = exact_rows(rows, values)
+        if exact is not values:
+            shown = JsonTable(list(exact))
+            shapes = _shaped(shown.rows(layout.sent), names, config)
+            if shows_rows:
+                both = zip(rows, values, shapes, strict=True)
+                texts = [row_text(row, own, non_finite, exact) for row, own, exact in both]
+            else:
+                texts = [json_text.dumps(instance, non_finite) for instance in shapes]
     attached = None
     if fields := config.attached_fields:
-        attached = [dict(zip(fields, row, strict=True)) for row in table.rows(layout.attached)]
-    shows_rows = names == batch.columns and config.instance_type != "object"
+        attached = [dict(zip(fields, row, strict=True)) for row in shown.rows(layout.attached)]
     return dataclasses.replace(
-        batch,
-        instances=sent,
-        keys=keys,
-        attached=attached,
-        texts=table.texts(rows, non_finite) if shows_rows else None,
-        columns=names,
+        batch, instances=sent, keys=keys, attached=attached, texts=texts, columns=names
     )
+
+
+def _shaped(rows: list[Any], names: Sequence[str], config: InstanceConfig) -> list[Any]:
+    """Return rows as instances."""
+    if config.instance_type != "object":
+        return rows
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def _with_commas(batch: InstanceBatch) -> Sequence[bytes] | None:
@@ -189,18 +202,25 @@ def _convert_row(
     if key is not None:
         named[batch.columns[key]] = key_texts([with_comma], [values[key]], key)[0]
     in_errors = NonFinite.STRING if non_finite is NonFinite.ERROR else non_finite
+    (exact,) = exact_rows([with_comma], [values])
+    shown = dict(zip(batch.columns, exact, strict=True))
+    if key is not None:
+        shown[batch.columns[key]] = named[batch.columns[key]]
     try:
-        text_key, fields, attached = make_instance(named, config)
+        text_key, shown_fields, attached = make_instance(shown, config)
     except RowError as error:
-        failed = Instance(error.key, shape(named), error.attached)
+        failed = Instance(error.key, shape(shown), error.attached)
         return failed, json_text.dumps(failed.value, in_errors), error.status
+    fields = make_instance(named, config).value
     instance = Instance(text_key, shape(fields), attached)
     try:
+        exact_value = shape(shown_fields)
         if shape is _array and list(fields) == list(named):
-            return instance, row_text(with_comma, instance.value, non_finite), None
-        return instance, json_text.dumps(instance.value, non_finite), None
+            return instance, row_text(with_comma, instance.value, non_finite, exact_value), None
+        return instance, json_text.dumps(exact_value, non_finite), None
     except json_text.NonFiniteValue as error:
-        return instance, json_text.dumps(instance.value, in_errors), RowError(str(error)).status
+        text = json_text.dumps(shape(shown_fields), in_errors)
+        return instance, text, RowError(str(error)).status
 
 
 def _position(columns: Sequence[str], name: str | None) -> int | None:

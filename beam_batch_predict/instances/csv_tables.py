@@ -32,7 +32,7 @@ from beam_batch_predict.instances.csv_cells import (
 )
 from beam_batch_predict.spec import NonFinite
 
-__all__ = ["json_table", "read_table", "row_text"]
+__all__ = ["JsonTable", "json_table", "read_table", "row_text"]
 
 _OF_NUMBERS = b"0123456789+-.eE,"
 _STARTS_OF_JSON = frozenset(b'"-0123456789 \t\r\n')
@@ -176,8 +176,16 @@ class PlainTable(NamedTuple):
         return all(map(math.isfinite, numbers))
 
 
-def row_text(row: bytes, values: Sequence[Any], non_finite: NonFinite) -> bytes:
+def row_text(
+    row: bytes, values: Sequence[Any], non_finite: NonFinite, exact: Sequence[Any] | None = None
+) -> bytes:
     """The JSON text of a row in the output: the row itself, if it is JSON for its values.
+
+    Args:
+        row: the text of the row.
+        values: the values of its cells.
+        non_finite: how NaN and infinities are written.
+        exact: the values as the output shows them, if they are others.
 
     Raises:
         NonFiniteValue: there is a NaN or an infinity, and the policy is ERROR.
@@ -189,7 +197,7 @@ def row_text(row: bytes, values: Sequence[Any], non_finite: NonFinite) -> bytes:
     table = json_table([row], len(values))
     if table and list(map(type, table.values[0])) == list(map(type, values)):
         return b"[%b]" % row
-    return json_text.dumps(values, non_finite)
+    return json_text.dumps(values if exact is None else exact, non_finite)
 
 
 def json_table(rows: Sequence[bytes], width: int) -> JsonTable | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding.exact_number import ExactNumber
 from beam_batch_predict.encoding.json_text import preview, quote, type_name
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.spec import InstanceConfig
@@ -172,7 +173,7 @@ def key_of(value: Mapping[str, Any], field: str) -> Any:
     """The key of a row.
 
     Raises:
-        RowError: the row has no key, or the key is neither a string nor a finite number.
+        RowError: the row has no key, or the key is not a string, a finite number, or bytes.
 
     Example:
         >>> key_of({"id": 7, "x": 1.5}, "id")
@@ -181,6 +182,8 @@ def key_of(value: Mapping[str, Any], field: str) -> Any:
     if field not in value:
         raise missing_error(f"key field {quote(field)}", fields_of(value))
     key = value[field]
+    if type(key) is ExactNumber or _is_b64(key):
+        return key
     if type(key) not in (str, int, float):
         raise RowError(
             f"key field {quote(field)}: expected a string or a number, found {type_name(key)}"
@@ -190,6 +193,10 @@ def key_of(value: Mapping[str, Any], field: str) -> Any:
             f"key field {quote(field)}: expected a string or a finite number, found {preview(key)}"
         )
     return key
+
+
+def _is_b64(value: Any) -> bool:
+    return isinstance(value, dict) and value.keys() == {"b64"} and isinstance(value["b64"], str)
 
 
 def _included(value: Mapping[str, Any], field: str) -> Any:
@@ -247,7 +254,8 @@ def _columns(values: Sequence[dict[str, Any]], config: InstanceConfig) -> Instan
     keys = None
     if config.key_field:
         keys = [value.pop(config.key_field) for value in values]
-        if not set(map(type, keys)) <= {str, int}:
+        types = set(map(type, keys))
+        if not types <= {str, int} or (int in types and 0 in keys):  # 0 may be -0
             return None
     attached = None
     if names := config.attached_fields:

@@ -1,18 +1,23 @@
 """Lines of JSON to instances.
 
-An output record echoes the text of the line, unless fields were removed from it: numbers are
-never rewritten.
+An output record echoes the text of the line, unless fields were removed from it. Numbers are
+never rewritten: keys, excluded fields and other echoes have those of the line.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import msgspec
 import orjson
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding import json_text
+from beam_batch_predict.encoding.exact_number import ExactNumber
 from beam_batch_predict.encoding.json_columns import column_pieces, join_rows
 from beam_batch_predict.instances.fields import (
     Instance,
@@ -44,15 +49,23 @@ def convert_json_lines(
     """
     try:
         values = list(map(json_text.decode, batch.rows))
+        exact = _exact_rows(batch.rows, values) if _is_reencoded(config) else None
         made = make_instances(values, config)
-        if not made or (made.attached and any(map(json_text.may_be_deep, batch.rows))):
+        shown = make_instances(exact, config) if exact else made
+        if not (made and shown) or (made.attached and any(map(json_text.may_be_deep, batch.rows))):
             return _convert_rows(batch, config, non_finite)
-        texts = join_rows(column_pieces(made.values)) if _is_reencoded(config) else batch.rows
+        texts = join_rows(column_pieces(shown.values)) if _is_reencoded(config) else batch.rows
     except (msgspec.DecodeError, RecursionError, TypeError):  # of a row that is a `Status`
         return _convert_rows(batch, config, non_finite)
     return dataclasses.replace(
-        batch, instances=made.values, keys=made.keys, attached=made.attached, texts=texts
+        batch, instances=made.values, keys=made.keys, attached=shown.attached, texts=texts
     )
+
+
+def _exact_rows(rows: Sequence[bytes], values: Sequence[Any]) -> list[Any] | None:
+    """Return copies of the values with exact numbers; None if all numbers are exact."""
+    exact = json_text.exact_values(rows, values)
+    return None if exact is values else list(map(copy.copy, exact))
 
 
 def _is_reencoded(config: InstanceConfig) -> bool:
@@ -75,17 +88,42 @@ def _convert_row(
     if isinstance(row, Status):
         return Instance(None, "", {}), b'""', row
     try:
-        value, is_json = json_text.read(row)
+        value, is_json = _read(row, config)
         if config.attached_fields and json_text.may_be_deep(row) and json_text.is_deep(value):
             raise json_text.NotJson(json_text.TOO_DEEP)  # a row cannot fail when it is written
         text = row if is_json else json_text.dumps(value, non_finite)
-        instance = make_instance(value, config)
+        if not isinstance(value, dict) or config == InstanceConfig():
+            return make_instance(value, config), text, None
+        shown = make_instance(json_text.exact_values([row], [value])[0], config)
         if _is_reencoded(config):
-            text = json_text.dumps(instance.value, non_finite)
-        return instance, text, None
+            text = json_text.dumps(shown.value, non_finite)
+        return shown._replace(value=make_instance(value, config).value), text, None
     except RowError as error:
         return Instance(error.key, value, error.attached), text, error.status
     except (ValueError, RecursionError) as error:
         why = json_text.TOO_DEEP if isinstance(error, RecursionError) else str(error)
         text = json_text.echo_text(row)
         return Instance(None, orjson.loads(text), {}), text, RowError(why, generalized(why)).status
+
+
+def _read(row: bytes, config: InstanceConfig) -> tuple[Any, bool]:
+    """Read a line like `json_text.read`; fields that are not sent may have numbers of any size."""
+    try:
+        return json_text.read(row)
+    except json_text.TooLargeNumber:
+        value = json_text.read_exact(row)
+        if not isinstance(value, dict):
+            raise
+        names = config.included_fields or value.keys() - config.unsent_fields
+        if any(_is_too_large(value.get(name)) for name in names):
+            raise
+        return value, False
+
+
+def _is_too_large(value: Any) -> bool:
+    """Return whether a number in a value is larger than any double."""
+    if isinstance(value, Mapping):
+        return any(map(_is_too_large, value.values()))
+    if isinstance(value, list):
+        return any(map(_is_too_large, value))
+    return type(value) is ExactNumber and math.isinf(value)

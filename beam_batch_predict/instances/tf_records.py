@@ -129,7 +129,7 @@ def _key_values(column: pa.Array) -> list[Any] | None:
         return None
     values = _values(column)
     types = set(map(type, values))
-    if dict in types or (float in types and not all(map(math.isfinite, values))):
+    if float in types and not all(map(math.isfinite, values)):
         return None
     return values
 
@@ -215,10 +215,9 @@ def _key(features: Mapping[str, Any], field: str) -> Any:
     if field not in features:
         raise missing_error(f"key feature {quote(field)}", _names(features))
     value = _value(features[field])
-    if type(value) not in (str, int, float):
-        found = "bytes that are not UTF-8 text" if isinstance(value, dict) else _count(value)
+    if type(value) not in (str, int, float, dict):
         expected = f"key feature {quote(field)}: expected one string or number"
-        raise RowError(f"{expected}, found {found}", expected)
+        raise RowError(f"{expected}, found {_count(value)}", expected)
     if isinstance(value, float) and not math.isfinite(value):
         raise RowError(
             f"key feature {quote(field)}: expected a string or a finite number, found {value}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
@@ -19,8 +19,9 @@ from beam_batch_predict import cancellation
 from beam_batch_predict.errors import BatchPredictError, Cancelled
 from beam_batch_predict.runners.derived_options import DerivedOptions
 from beam_batch_predict.runners.job_servers import lost_connection_named, start_in_any_thread
-from beam_batch_predict.runners.staging import staged_for_workers
+from beam_batch_predict.runners.staging import requirements_of, staged_for_workers
 from beam_batch_predict.spec import BatchPredictSpec, RunState
+from beam_batch_predict.spec.modules import check_installed
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 from beam_batch_predict.status import Code
@@ -45,6 +46,7 @@ class Engine:
         workers_have_account: whether workers use another account than this process.
         workers_lack_package: whether workers start without this package.
         project: the Google Cloud project that is billed, if the options name one.
+        model_imports: the modules that workers import before they load the model.
     """
 
     is_local = runs_here = workers_in_process = False
@@ -52,6 +54,7 @@ class Engine:
 
     def __init__(self, options: PipelineOptions) -> None:
         self.options = options
+        self.model_imports: Sequence[str] = ()
         self.project: str | None = options.view_as(GoogleCloudOptions).project
         # The DoFns are in an installed package: there is no main session to send.
         options.view_as(SetupOptions).save_main_session = False
@@ -70,14 +73,19 @@ class Engine:
         """Start no more workers than there are chunks, if this process starts them."""
 
     def check_reach(self, spec: BatchPredictSpec) -> str:
-        """Check that workers can reach the inputs, the model and the destination.
+        """Check that workers can reach the inputs, the model, its modules and the destination.
 
         Returns:
             A note on paths that may not exist for workers; empty if there are none.
 
         Raises:
-            InvalidArgument: workers cannot reach a path.
+            InvalidArgument: workers cannot reach a path, or have no module of the model.
         """
+        self.model_imports = spec.model.imports
+        if self.is_local or self.workers_lack_package:
+            check_installed(self.model_imports)
+        if self.workers_lack_package:
+            requirements_of(self.model_imports)
         return ""
 
     def make_pipeline(self) -> beam.Pipeline:
@@ -112,7 +120,7 @@ class Engine:
     def _submit(self, pipeline: beam.Pipeline, show: Show) -> Any:
         with contextlib.ExitStack() as stack:
             if self.workers_lack_package:
-                stack.enter_context(staged_for_workers(pipeline.options, show))
+                stack.enter_context(staged_for_workers(pipeline.options, show, self.model_imports))
             stack.enter_context(cancellation.submitting())
             return pipeline.run()
 

@@ -57,6 +57,7 @@ class PortableEngine(Engine):
 
     def check_reach(self, spec: BatchPredictSpec) -> str:
         """Return a note on paths of this machine, which workers may share."""
+        super().check_reach(spec)
         return "" if self.runs_here else note_on_paths(spec)
 
 

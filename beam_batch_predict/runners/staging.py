@@ -18,7 +18,7 @@ import re
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from importlib import metadata
 
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions, WorkerOptions
@@ -47,21 +47,24 @@ _logger = logging.getLogger(__name__)
 
 @contextlib.contextmanager
 def staged_for_workers(
-    options: PipelineOptions, show: Callable[[str], object] = _logger.info
+    options: PipelineOptions,
+    show: Callable[[str], object] = _logger.info,
+    modules: Iterable[str] = (),
 ) -> Iterator[None]:
     """Make workers install this package, in a block that submits the pipeline.
 
     Args:
         options: the options of the pipeline.
         show: shows a line of text.
+        modules: further modules that workers need.
 
     Raises:
-        InvalidArgument: the package cannot be packed.
+        InvalidArgument: the package cannot be packed, or a module is part of no distribution.
     """
     setup = options.view_as(SetupOptions)
     before = setup.extra_packages
     with tempfile.TemporaryDirectory(prefix="beam-batch-predict-") as directory:
-        wheel = make_wheel(directory)
+        wheel = make_wheel(directory, requirements_of(modules))
         show(_note(options))
         setup.extra_packages = [*(before or ()), wheel]
         try:
@@ -119,7 +122,32 @@ def _without_warning_of(wheel: str) -> Iterator[None]:
         stager.removeFilter(is_other)
 
 
-def make_wheel(directory: str) -> str:
+def requirements_of(modules: Iterable[str]) -> list[str]:
+    """Return the distributions that modules are part of, as requirements.
+
+    Raises:
+        InvalidArgument: a module is part of no installed distribution.
+
+    Example:
+        >>> requirements_of(["packaging.version"])
+        ['packaging']
+    """
+    tops = {module.partition(".")[0]: module for module in modules}
+    known = metadata.packages_distributions() if tops else {}
+    found: list[str] = []
+    for top, module in tops.items():
+        if top not in known:
+            raise InvalidArgument(
+                f"model_imports: the module {module} is part of no installed distribution, which "
+                "workers could install",
+                "install it with pip, from an index that workers reach, or name an image that "
+                "contains it and this package: --sdk_container_image",
+            )
+        found += known[top]
+    return list(dict.fromkeys(found))
+
+
+def make_wheel(directory: str, further: Iterable[str] = ()) -> str:
     """Pack this package, as it is installed here, into a wheel for any machine.
 
     The wheel has the modules that this process would import, under the name and version of their
@@ -128,6 +156,7 @@ def make_wheel(directory: str) -> str:
 
     Args:
         directory: the directory of the wheel.
+        further: requirements beside those of the package.
 
     Returns:
         The path of the wheel.
@@ -139,7 +168,7 @@ def make_wheel(directory: str) -> str:
     distribution = _distribution()
     name = f"{PACKAGE}-{distribution.version}"
     content = {f"{PACKAGE}/{path}": data for path, data in _modules().items()}
-    content[f"{name}.dist-info/METADATA"] = _metadata(distribution)
+    content[f"{name}.dist-info/METADATA"] = _metadata(distribution, further)
     entries = distribution.read_text("entry_points.txt")
     if entries:
         content[f"{name}.dist-info/entry_points.txt"] = entries.encode()
@@ -192,11 +221,12 @@ def _distribution() -> metadata.Distribution:
     return found[0]
 
 
-def _metadata(distribution: metadata.Distribution) -> bytes:
+def _metadata(distribution: metadata.Distribution, further: Iterable[str]) -> bytes:
     """Return the metadata that pip needs on a worker."""
     fields = distribution.metadata
     lines = [f"{name}: {fields[name]}" for name in _FIELDS if name in fields]
-    lines += [f"Requires-Dist: {_pinned(each)}" for each in _requirements(distribution)]
+    required = map(_pinned, (*_requirements(distribution), *further))
+    lines += dict.fromkeys(f"Requires-Dist: {each}" for each in required)
     return "".join(f"{line}\n" for line in lines).encode()
 
 

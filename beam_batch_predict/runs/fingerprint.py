@@ -18,8 +18,9 @@ __all__ = ["differences", "model_files", "settings_of", "software_versions"]
 
 _PACKAGES = ("beam-batch-predict", "apache-beam", "tensorflow", "numpy", "pyarrow")
 
-_NOT_RESULTS = frozenset({"clients", "query_job_id"})
-"""Fields that do not change results: the access to a table, and the id of a query's job."""
+_NOT_RESULTS = frozenset({"clients", "query_job_id", "imports"})
+"""Fields that do not change results: the access to a table, the id of a query's job, and modules
+without which a model cannot be loaded."""
 
 MOST_MODEL_FILES = 10_000
 

@@ -14,6 +14,7 @@ from beam_batch_predict.runs.plan_file import read_plan
 from beam_batch_predict.runs.run import Run, now
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, as_statuses, merge_groups
 from beam_batch_predict.sinks.parts.accounting import check_parts, complete_chunks
+from beam_batch_predict.sinks.parts.key_hashes import BYTES_PER_HASH, repeated
 from beam_batch_predict.sinks.parts.metadata import read_parts
 from beam_batch_predict.sinks.parts.part import Part
 from beam_batch_predict.sinks.publish.bigquery import load_tables
@@ -72,6 +73,7 @@ def finish_run(
         error = _verdict(complete, unread, limit)
         if error is not None:
             _fail(complete, run, output, outcome, error)
+        keys = _key_counts(complete)
         if run.tables is not None:
             published = load_tables(complete, run.tables, run.name)
         else:
@@ -80,7 +82,7 @@ def finish_run(
         if run.tables is None or run.job is not None:  # otherwise the directory has only the parts
             plan = read_plan(run.parts_directory)
             job = run.render(outcome)
-            manifest = manifest_of(complete, published, groups, run.name, plan, job)
+            manifest = manifest_of(complete, published, groups, run.name, plan, job, keys)
             write_manifest(manifest, run.directory)
         run.check_attempt()
         run.write(outcome)
@@ -107,6 +109,15 @@ def fail_run(
         outcome = _outcome(parts, unread, groups, run, start)
         unknown = dataclasses.replace(outcome, incomplete_count=-1)
         _fail(parts, run, output, unknown, error)
+
+
+def _key_counts(parts: Sequence[Part]) -> dict[str, int | None] | None:
+    """Count the keys, and those that occur more than once; None without keys."""
+    hashed = [part.key_hashes for part in parts if part.key_hashes.uri]
+    if not hashed:
+        return None
+    count = sum(file.size for file in hashed) // BYTES_PER_HASH
+    return {"count": count, "repeated": repeated([file.uri for file in hashed], count)}
 
 
 def _with_earlier(parts: list[Part], run: Run, planned_input: bool) -> list[Part]:

@@ -35,6 +35,7 @@ def manifest_of(
     run: str,
     plan: RunPlan | None,
     job: bytes = b"",
+    keys: Mapping[str, int | None] | None = None,
 ) -> dict[str, Any]:
     """Make the manifest of a run.
 
@@ -45,6 +46,7 @@ def manifest_of(
         run: the name of the run.
         plan: the plan of the run; None for a user's own pipeline.
         job: the final job resource; empty if there is no job.
+        keys: the number of keys, and of those that occur more than once; None without keys.
     """
     locations = _locations(parts)
     rows = sum(part.rows for part in parts)
@@ -55,6 +57,7 @@ def manifest_of(
         **({"job": json.loads(job)} if job else {}),
         **(_of_plan(plan) if plan else {}),
         "rows": {"read": rows, "predicted": rows - failed, "failed": failed},
+        **({"keys": dict(keys)} if keys else {}),
         "errors": [group.to_json() for group in groups],
         "unread": [failure.to_json() for part in parts for failure in part.source_failures],
         "files": [_file(each, locations) for each in published],

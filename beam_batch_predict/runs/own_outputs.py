@@ -1,4 +1,4 @@
-"""Refusal of inputs that include outputs of the same run, or of earlier runs beside it."""
+"""Refusal of inputs that are outputs of the same run, or of earlier runs."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from beam_batch_predict.files import File
 
 __all__ = ["RunPlan", "digest_of_files", "read_plan", "write_plan"]
 
-FORMAT = 3
+FORMAT = 4
 """The format of all files in the directory of parts. Runs with other formats cannot be resumed."""
 
 MOST_BYTES = 16 * 1024**3

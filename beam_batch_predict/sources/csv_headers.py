@@ -23,7 +23,7 @@ from beam_batch_predict.encoding.csv_text import (
     separator_of,
     split_cells,
 )
-from beam_batch_predict.encoding.json_text import quote
+from beam_batch_predict.encoding.json_text import loads, quote
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.messages import counted
 from beam_batch_predict.sources.csv_titles import MOST_TITLES, title_problem
@@ -110,11 +110,21 @@ def checked_names(
             problem, hint = _RETURNS
     if len(texts) < 2 or _DIRECTIVE.fullmatch(row):
         problem, hint = _other_separator(rows[:2], header, delimiter) or (problem, hint)
+    if header != "none" and _is_json(row):
+        problem, hint = "it is a line of JSON", "set instancesFormat to jsonl"
     if texts and not problem and header == "auto" and (problem := title_problem(rows, delimiter)):
         hint = _TITLE
     if problem:
         raise SourceError(f"{uri}: the first row is not a header: {problem}", hint)
     return named([""] * len(texts) if header == "none" else texts)
+
+
+def _is_json(row: bytes) -> bool:
+    """Whether a row is an object or an array of JSON, and not a name."""
+    try:
+        return row[:1] in (b"{", b"[") and isinstance(loads(row), (dict, list))
+    except ValueError:
+        return False
 
 
 def _other_separator(

@@ -15,6 +15,8 @@ MOST_TITLES = 9
 
 _COMMENT = "#"
 
+_TITLE = "it seems to be a title or a comment above the header"
+
 Row = Sequence[str]
 
 
@@ -31,17 +33,25 @@ def title_problem(rows: Sequence[bytes | Status], delimiter: str = ",") -> str:
     Example:
         >>> title_problem([b"Report of May,,", b"id,height,weight", b"1,2,3"])
         'it seems to be a title or a comment above the header'
+        >>> title_problem([b"Report of May", b"id,height", b"1,2"])
+        'it has 1 cell and each row below 2: it seems to be a title or a comment above the header'
         >>> title_problem([b"id,,", b"1,2,3"]), title_problem([b"#id,x", b"a,b", b"c,d"])
         ('', '')
     """
     texts = _texts(rows, delimiter)
     if not texts:
         return ""
-    found = _is_title(texts[0], texts[1:])
-    if len(texts[0]) == 1 and not found:  # the header may have another separator
+    first, below = texts[0], texts[1:]
+    if first[0].startswith(_COMMENT):
+        below = [row for row in below if not row[0].startswith(_COMMENT)]
+    if width := _other_width(first, below):
+        cells = "1 cell" if len(first) == 1 else f"{len(first)} cells"
+        return f"it has {cells} and each row below {width}: {_TITLE}"
+    found = _is_title(first, below)
+    if len(first) == 1 and not found:  # the header may have another separator
         others = (_texts(rows, other) for other in SEPARATORS if other != delimiter)
         found = any(_has_header(other[1:]) and len(other[0]) == 1 for other in others)
-    return "it seems to be a title or a comment above the header" if found else ""
+    return _TITLE if found else ""
 
 
 def _texts(rows: Sequence[bytes | Status], delimiter: str) -> list[Row]:
@@ -59,18 +69,24 @@ def _texts(rows: Sequence[bytes | Status], delimiter: str) -> list[Row]:
     return found
 
 
+def _other_width(first: Row, below: Sequence[Row]) -> int:
+    """The cells of each of several rows below a title or a comment; 0 if it may be the header.
+
+    If the cells that it lacks are empty, rows have a comma at their ends.
+    """
+    widths = {len(row) for row in below}
+    if len(below) < 2 or len(widths) > 1:
+        return 0
+    (width,) = widths
+    if len(first) < width:
+        return width if any(any(row[len(first) :]) for row in below) else 0
+    return width if len(first) > width and first[0].startswith(_COMMENT) else 0
+
+
 def _is_title(first: Row, below: Sequence[Row]) -> bool:
-    is_comment = first[0].startswith(_COMMENT)
-    if is_comment:
-        below = [row for row in below if not row[0].startswith(_COMMENT)]
     if not below:
         return False
-    widths = {len(row) for row in below}
-    if len(below) > 1 and len(widths) == 1:
-        (width,) = widths
-        if len(first) < width or (is_comment and len(first) != width):
-            return True
-    if is_comment:
+    if first[0].startswith(_COMMENT):
         is_name = not first[0].startswith(f"{_COMMENT} ")
         return _has_header(below) or (not is_name and _are_names(below[0]))
     is_padded = len(first) > 1 and bool(first[0]) and not any(first[1:])

@@ -47,15 +47,16 @@ def document_problem(start: bytes) -> str:
         return ""
     except (msgspec.DecodeError, RecursionError):
         text = start[: start.rindex(b"\n")] if len(start) > _CUT_BYTES else start
-    values = list(_values(text.decode("utf-8", "replace").rstrip()))
-    if not all("\n" in value for value in values):
+    values = _values(text.decode("utf-8", "replace").rstrip())
+    value = next(values, "")
+    if "\n" not in value or not all("\n" in other for other in values):
         return ""
-    if _REQUEST.match(values[0]):
+    if _REQUEST.match(value):
         return (
             'it is the body of a request for online prediction, {"instances": […]}, '
             + _ONE_LINE.format("'.instances[]'")
         )
-    if values[0][0] == "[":
+    if value[0] == "[":
         return f"it is a JSON array over several lines, {_ONE_LINE.format(repr('.[]'))}"
     return f"it is JSON over several lines, {_ONE_LINE.format('.')}"
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.spec.checks import as_text, check_string, check_type, check_uri
+from beam_batch_predict.spec.modules import check_module_names
 
 __all__ = ["SavedModel"]
 
@@ -25,10 +26,12 @@ class SavedModel:
             (`modelParameters` of a job).
         display_name: the name in output directories; the default is the last part of `uri`, or
             the part before it if the last is a version number.
+        imports: modules to import before the model is loaded, because they register its ops, such
+            as `["tensorflow_text"]`. They must be installed wherever the model is loaded.
 
     Raises:
-        InvalidArgument: `uri` or `signature_name` is empty, a parameter has no name, or a value
-            has the wrong type.
+        InvalidArgument: `uri` or `signature_name` is empty, a parameter has no name, a module has
+            no valid name, or a value has the wrong type.
 
     Example:
         >>> SavedModel("gs://models/penguins/3").display_name
@@ -39,6 +42,7 @@ class SavedModel:
     signature_name: str = DEFAULT_SIGNATURE
     parameters: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     display_name: str = ""
+    imports: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "uri", as_text(self.uri))
@@ -50,6 +54,9 @@ class SavedModel:
             raise InvalidArgument("parameters: expected an object of values by input name")
         if not all(isinstance(name, str) and name for name in self.parameters):
             raise InvalidArgument("parameters: expected an input name with each value")
+        if isinstance(self.imports, str):
+            raise InvalidArgument(f"imports: expected a list of modules, found {self.imports!r}")
+        object.__setattr__(self, "imports", check_module_names(self.imports, "imports"))
         if not self.display_name:
             object.__setattr__(self, "display_name", self._name_of_uri())
 

@@ -14,7 +14,8 @@ from beam_batch_predict.spec.batch_predict import (
     BatchPredictSpec,
 )
 from beam_batch_predict.spec.checks import check_fields, check_number, check_positive, check_type
-from beam_batch_predict.spec.model import DEFAULT_SIGNATURE
+from beam_batch_predict.spec.model import DEFAULT_SIGNATURE, SavedModel
+from beam_batch_predict.spec.modules import module_names
 from beam_batch_predict.spec.output import NonFinite
 from beam_batch_predict.spec.predict_settings import DEFAULT_CALL_TIMEOUT_SECONDS
 from beam_batch_predict.spec.sources import DEFAULT_CHUNK_BYTES, DEFAULT_MAX_INSTANCE_BYTES
@@ -58,6 +59,7 @@ class RunOptions:
         bigquery_row_restriction: a condition in SQL for rows of a table.
         model_registry: the directory in which models are looked up by name.
         model_copies: whether each process or each machine has a copy of the model.
+        model_imports: modules to import before the model is loaded, separated by commas.
         key: the "key" of each prediction: "location" for the location of its row, or "field:NAME".
 
     Raises:
@@ -84,11 +86,12 @@ class RunOptions:
     bigquery_row_restriction: str = ""
     model_registry: str = ""
     model_copies: ModelCopies = ModelCopies.AUTO
+    model_imports: str = ""
     key: str = ""
 
     def __post_init__(self) -> None:
         check_fields(self, bool, "resume", "csv_multiline")
-        check_fields(self, str, "signature_name", "key", "model_registry")
+        check_fields(self, str, "signature_name", "key", "model_registry", "model_imports")
         check_fields(self, str, "bigquery_query", "bigquery_row_restriction")
         check_type(self.non_finite, NonFinite, "non_finite")
         check_type(self.model_copies, ModelCopies, "model_copies")
@@ -99,6 +102,16 @@ class RunOptions:
         check_number(self.max_failed_fraction, "max_failed_fraction", 1)
         check_number(self.call_timeout_seconds, "call_timeout_seconds")
         row_key(self.key)  # which checks it
+        module_names(self.model_imports)
+
+    def applied_to(self, model: SavedModel) -> SavedModel:
+        """Return a model with the options that concern its loading.
+
+        Example:
+            >>> RunOptions(model_imports="tensorflow_text").applied_to(SavedModel("m")).imports
+            ('tensorflow_text',)
+        """
+        return dataclasses.replace(model, imports=module_names(self.model_imports))
 
     @property
     def of_spec(self) -> dict[str, Any]:

@@ -202,9 +202,24 @@ def as_batch(element: Any, transform: str) -> InstanceBatch:
     if not isinstance(element, InstanceBatch):
         found = f"an element of type {type(element).__name__}"
         raise _misused(transform, _BATCHES, found)
-    if state := _state_of(element):
+    state = _state_of(element)
+    takes_predicted = _EXPECTED_STATES[transform] is State.PREDICTED
+    if state and not (takes_predicted and not len(element.live)):  # all rows may fail before
         _check_state(state, transform)
+    if takes_predicted:
+        _check_outcomes(element, transform)
     return element
+
+
+def _check_outcomes(batch: InstanceBatch, transform: str) -> None:
+    """Refuse a batch that has not one outcome for each row, because a step has changed it."""
+    outcomes = len(batch.statuses) + sum(len(group.rows) for group in batch.predictions)
+    if outcomes != len(batch):
+        raise InvalidArgument(
+            f"{transform} expects one outcome for each row, and this batch has {outcomes} "
+            f"predictions and errors for {len(batch)} rows",
+            f"a step between Predict and {transform} must keep both",
+        )
 
 
 def _state_of(batch: InstanceBatch) -> State | None:

@@ -230,6 +230,7 @@ def test_an_option_that_only_a_runner_knows_has_its_value_behind_the_job(shell):
         ("submit j --async=true", "--async takes no value, found 'true'"),
         ("run JOB.json --dry-run --streaming=true", "argument --streaming: takes no value, found"),
         ("run JOB.json --dry-run --direct_num_workers=-1", "expected a number from 0, found -1"),
+        ("run --dry-run no JOB.json", "--dry-run: expected true or false, found 'no'"),
         ("", "COMMAND"),
     ],
 )

@@ -10,6 +10,8 @@ import pytest
 
 import beam_batch_predict as bbp
 from beam_batch_predict import cli
+from beam_batch_predict.cli.logs import silence_known_warnings
+from beam_batch_predict.cli.summary import summary
 from beam_batch_predict.runs.manifest import write_manifest
 
 HOSTILE = "\x1b]0;title\x07\x9b31m\u202egpj.exe\u2066"
@@ -91,7 +93,7 @@ def test_a_job_resource_is_escaped_on_a_terminal_only(tmp_path):
     piped = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=120, check=True)
     assert name.encode() in piped.stdout
     main, terminal = pty.openpty()
-    with subprocess.Popen(command, cwd=tmp_path, stdout=terminal, stderr=subprocess.PIPE) as done:
+    with subprocess.Popen(command, cwd=tmp_path, stdout=terminal, stderr=subprocess.PIPE):
         os.close(terminal)
         shown = b""
         while block := _read(main):
@@ -175,3 +177,59 @@ def test_verify_accepts_the_manifest_of_a_run_for_its_directory(
     directory = run_transforms(bbp.JsonLines(str(tmp_path / "in.jsonl")), "jsonl", tiny_model)
     assert cli.main(["verify", f"{directory}/manifest.json"]) == 0
     assert capfd.readouterr().out.startswith(f"{directory}/manifest.json: 1 file, 1 row, ")
+
+
+# Words
+
+
+def test_a_path_that_is_no_model_leads_to_the_model(tiny_model, tmp_path, capfd):
+    (tmp_path / "models").mkdir()
+    for name in ("9", "10"):
+        (tmp_path / "models" / name).symlink_to(tiny_model)
+    assert cli.main(["models", "describe", str(tmp_path / "models")]) == 1
+    assert f"name one of them, such as {tmp_path}/models/10" in capfd.readouterr().err
+    assert cli.main(["models", "describe", f"{tiny_model}/saved_model.pb"]) == 1
+    assert f"contains saved_model.pb: {tiny_model}\n" in capfd.readouterr().err
+
+
+def test_notes_on_a_job_of_flags_have_the_names_of_flags(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    given = {"instances_format": "jsonl", "input_uris": "in", "model_uri": "m"}
+    given |= {"output_uri_prefix": "out", "batch_size": "8", "job_labels": "a=b"}
+    flags = [f"--{name}={value}" for name, value in given.items()]
+    assert cli.main(["run", "--dry-run", *flags]) == 0
+    (note,) = capfd.readouterr().err.splitlines()
+    assert note.startswith("note: --job_labels: kept in the job resource, ")
+
+
+def test_a_number_of_thousands_of_digits_is_named(run_job, tmp_path, capfd):
+    text = json.dumps(JOB)[:-1] + ', "modelParameters": {"x": ' + "9" * 5000 + "}}"
+    (tmp_path / "digits.json").write_text(text)
+    assert cli.main(["run", "digits.json"]) == 2
+    message = "cannot be read as JSON: a number has more than 4300 digits at line 1 column "
+    assert message in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("rows", [1, 2])
+def test_one_row_is_not_rows(rows):
+    job = {"state": "JOB_STATE_SUCCEEDED", "endTime": "", "completionStats": {}}
+    job["completionStats"] = {"successfulCount": str(rows), "failedCount": "0"}
+    noun = "row" if rows == 1 else "rows"
+    expected = f"JOB_STATE_SUCCEEDED: {rows} {noun} predicted, 0 failed"
+    assert summary(json.dumps(job).encode()).splitlines()[0] == expected
+
+
+def test_warnings_of_the_end_of_support_are_silenced_in_all_processes(monkeypatch):
+    monkeypatch.setenv("PYTHONWARNINGS", "default")
+    silence_known_warnings()
+    silence_known_warnings()
+    program = (
+        "import warnings\n"
+        "warnings.warn('You are using a non-supported Python version (3.10).', FutureWarning)\n"
+        "warnings.warn('You are using a Python version (3.10) which', FutureWarning)\n"
+        "warnings.warn('another', FutureWarning)"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stderr.count("FutureWarning: ") == 1
+    assert "FutureWarning: another" in done.stderr

@@ -85,17 +85,15 @@ def command(tmp_path):
     return run
 
 
-@pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize(
-    "arguments",
+    ("status", "arguments"),
     [
-        ("run", *FLAGS),
-        ("run", "gs://some-bucket/job.json"),
-        ("models", "describe", MODEL),
-        ("models", "list", "--model_registry=gs://some-bucket/models"),
-        ("verify", "gs://some-bucket/out"),
+        (401, ("run", *FLAGS)),
+        (403, ("run", "gs://some-bucket/job.json")),
+        (401, ("models", "describe", MODEL)),
+        (403, ("models", "list", "--model_registry=gs://some-bucket/models")),
+        (401, ("verify", "gs://some-bucket/out")),
     ],
-    ids=" ".join,
 )
 def test_the_first_object_is_asked_for_and_a_refusal_names_the_login(
     storage, command, arguments, status

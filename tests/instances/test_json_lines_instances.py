@@ -57,7 +57,7 @@ SENT = [
     # instanceType
     (OBJECT, Config("object"), (WHOLE, OBJECT, None, None)),
     (b"[1, 2]", Config("array"), ([1, 2], b"[1, 2]", None, None)),
-    (OBJECT, ARRAY, ([[2], 1.5], b"[[2],1.5]", None, None)),
+    (OBJECT, ARRAY, ([[2], 1.5], b"[[2],1.50]", None, None)),
     # keyField: the key is not sent, whatever is echoed
     (OBJECT, KEYED, ({"a": 1.5, "b": [2], "note": None}, OBJECT, "k", None)),
     (b'{"id": 7}', KEYED, ({}, b'{"id": 7}', 7, None)),
@@ -80,11 +80,11 @@ SENT = [
         ({"a": 1.5, "b": [2]}, OBJECT, "k", None),
     ),
     # included and excluded fields, in their order
-    (OBJECT, INCLUDED, ({"b": [2], "a": 1.5}, b'{"b":[2],"a":1.5}', None, None)),
+    (OBJECT, INCLUDED, ({"b": [2], "a": 1.5}, b'{"b":[2],"a":1.50}', None, None)),
     (
         OBJECT,
         EXCLUDED,
-        ({"a": 1.5, "b": [2]}, b'{"a":1.5,"b":[2]}', None, {"note": None, "id": "k"}),
+        ({"a": 1.5, "b": [2]}, b'{"a":1.50,"b":[2]}', None, {"note": None, "id": "k"}),
     ),
     (b'{"a": 1, "id": 2}', EXCLUDED, ({"a": 1}, b'{"a":1}', None, {"id": 2})),
     (b'{"a": 1}', EXCLUDED, ({"a": 1}, b'{"a":1}', None, {})),

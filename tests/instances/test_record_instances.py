@@ -12,10 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding import tf_examples
 from beam_batch_predict.encoding.tf_examples import (
     can_decode_examples,
     examples_decoder,
     filter_examples,
+    is_sequence_example,
 )
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.sources.file_lists import ListedFile
@@ -93,6 +95,38 @@ def test_records_are_sent_as_they_are_and_shown_in_base64():
     assert (batch.keys, batch.attached, batch.statuses) == (None, None, {})
 
 
+def test_a_sequence_example_is_known_by_its_feature_lists():
+    import tensorflow as tf
+
+    def feature(size):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[b"x" * size]))
+
+    for size in (0, 3, 200, 70_000):
+        context = tf.train.Features(feature={"a": feature(size)})
+        lists = tf.train.FeatureLists(feature_list={"b": tf.train.FeatureList(feature=[])})
+        whole = tf.train.SequenceExample(context=context, feature_lists=lists)
+        assert is_sequence_example(whole.SerializeToString())
+        assert is_sequence_example(
+            tf.train.SequenceExample(feature_lists=lists).SerializeToString()
+        )
+        assert not is_sequence_example(tf.train.Example(features=context).SerializeToString())
+    assert not is_sequence_example(b"")
+
+
+@pytest.mark.tfx_bsl
+def test_the_context_of_a_sequence_example_is_read_with_a_warning(caplog):
+    import tensorflow as tf
+
+    feature = tf.train.Feature(int64_list=tf.train.Int64List(value=[1]))
+    context = tf.train.Features(feature={"a": feature})
+    lists = tf.train.FeatureLists(feature_list={"b": tf.train.FeatureList(feature=[feature])})
+    record = tf.train.SequenceExample(context=context, feature_lists=lists).SerializeToString()
+    tf_examples._note_sequences.cache_clear()
+    for _ in range(2):
+        assert tf_examples.decode_examples([record]).to_pylist() == [{"a": [1]}]
+    assert caplog.text.count("a record is a tf.train.SequenceExample") == 1
+
+
 def test_records_that_could_not_be_read_keep_their_position():
     batch = convert(batch_of(b"a", DAMAGED, b"b"), InstanceConfig())
     assert batch.instances == [b"a", b"", b"b"]
@@ -143,10 +177,6 @@ def test_the_key_is_taken_out_of_the_example(values, key):
         ),
         (example(k=None), 'key feature "k": expected one string or number, found no value'),
         (
-            example(k=[b"\xff"]),
-            'key feature "k": expected one string or number, found bytes that are not UTF-8 text',
-        ),
-        (
             example(k=[float("nan")]),
             'key feature "k": expected a string or a finite number, found nan',
         ),
@@ -162,6 +192,11 @@ def test_a_key_that_cannot_be_one_is_an_error(row, expected):
 @pytest.mark.parametrize("row", [b"no Example", b"\x0a", example(k=[1])[:-1]])
 def test_a_record_that_is_no_example_is_an_error(row, config):
     assert message(row, **config).startswith("the record is not a tf.train.Example: ")
+
+
+def test_a_key_of_bytes_that_are_not_text_is_shown_as_base64():
+    row = example(k=[b"\xff"], a=[1])
+    assert outcome(row, key_field="k") == ({"b64": "/w=="}, example(a=[1]), None)
 
 
 def test_included_features_are_kept_and_the_others_left_out():

@@ -86,7 +86,7 @@ def test_rows_are_what_the_config_says(config, instances, columns):
         assert list(batch.instances) == instances
         assert list(map(list, batch.instances)) == list(map(list, instances))  # orders of names
         assert batch.columns == columns
-        assert batch.keys == (["r1", "r2"] if config.key_field else None)
+        assert (batch.keys and list(batch.keys)) == (["r1", "r2"] if config.key_field else None)
         assert batch.texts is None
         assert not batch.statuses
 
@@ -135,10 +135,10 @@ def test_a_row_with_a_bad_key_fails_alone_and_shows_its_instance(key, words):
         assert found[1]["error"]["message"].startswith(message)
         assert found[1]["error"]["message"].endswith("(in.file, row 1)")
         assert found[2] == {"key": 2.0, "prediction": 2}
-        assert batch.keys == [1.5, None, 2.0]
+        assert list(batch.keys) == [1.5, None, 2.0]
 
 
-@pytest.mark.parametrize("keys", [[True], [b"x"], [[1]], [{"a": 1}]])
+@pytest.mark.parametrize("keys", [[True], [[1]], [{"a": 1}]])
 def test_other_types_are_no_keys(keys):
     batch = convert_table({"id": keys, "x": [1]}, Config(key_field="id"))
     assert batch.statuses[0].code is Code.INVALID_ARGUMENT
@@ -147,7 +147,7 @@ def test_other_types_are_no_keys(keys):
 
 def test_keys_of_float32_are_the_shortest_numbers():
     batch = convert_table({"id": pa.array([0.1], pa.float32())}, Config(key_field="id"))
-    assert batch.keys == [0.1]
+    assert list(batch.keys) == [0.1]
     assert records_of(batch) == [{"key": 0.1, "prediction": 0}]
 
 
@@ -233,7 +233,7 @@ def test_rows_that_are_alike_and_rows_with_a_bad_one_among_them_agree():
         mixed = convert_values([*rows, 7], case[0])
         assert list(mixed.instances[:3]) == list(alike.instances)
         assert not {0, 1, 2} & set(mixed.statuses)
-        assert alike.keys is None or mixed.keys[:3] == alike.keys
+        assert alike.keys is None or mixed.keys[:3] == list(alike.keys)
         assert alike.attached is None or mixed.attached[:3] == alike.attached
         assert mixed.columns == alike.columns
 

@@ -61,9 +61,10 @@ def test_a_signature_that_cannot_predict_rows_is_refused(inputs, outputs, proble
 
 
 def test_all_problems_are_reported_at_once():
+    inputs = (X._replace(shape=()), X._replace(name="z"))
+    signature = Signature("s", inputs, (Y._replace(dtype="string_ref"),))
     with pytest.raises(ModelError, match=r"'x' is a scalar.*'y' is string_ref") as caught:
-        inputs = (X._replace(shape=()), X._replace(name="z"))
-        Signature("s", inputs, (Y._replace(dtype="string_ref"),)).check()
+        signature.check()
     assert caught.value.message.count(";") == 2  # one of them before the remedy
 
 

@@ -33,7 +33,7 @@ def test_a_plan_of_another_format_is_refused(plan, tmp_path):
     write_plan(plan, str(tmp_path))
     (path,) = tmp_path.iterdir()
     text = path.read_text()
-    assert '"format": 3' in text
-    path.write_text(text.replace('"format": 3', '"format": 4'))
+    assert '"format": 4' in text
+    path.write_text(text.replace('"format": 4', '"format": 5'))
     with pytest.raises(ValueError, match="was written by another release"):
         read_plan(str(tmp_path))

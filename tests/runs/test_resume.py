@@ -43,6 +43,7 @@ def run(tmp_path, tiny_model):
                 "instancesFormat": "jsonl",
                 "gcsSource": {"uris": [str(tmp_path / "in*.jsonl")]},
             },
+            "instanceConfig": options.pop("config", {}),
             "outputConfig": {
                 "predictionsFormat": options.pop("form", "jsonl"),
                 "gcsDestination": {"outputUriPrefix": str(tmp_path / out)},
@@ -81,6 +82,26 @@ def test_a_resumed_run_publishes_what_an_undisturbed_one_does(form, run, break_o
     assert len(published(left)) > 6
     assert sorted(path.name for path in left.iterdir() if path.is_dir()) == []
     assert verify(str(left)).wrong == ()
+
+
+@pytest.mark.parametrize(
+    "flags", [[], pytest.param(["--direct_num_workers=2"], marks=pytest.mark.slow)]
+)
+def test_keys_that_occur_more_than_once_are_counted_over_all_attempts(
+    flags, run, break_off, tmp_path, monkeypatch
+):
+    keys = [*range(150), *range(10), "7", *map(str, range(200, 240))]
+    lines = (json.dumps({"id": key, "x": 1.0}) for key in keys)
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    config = {"keyField": "id"}
+    left = break_off(parts=3, config=config)
+    hashed = [part.key_hashes for part in metadata.read_parts(str(*left.glob("_parts/*")))]
+    assert len(hashed) == 3
+    run_job = run_command.run_job
+    monkeypatch.setattr(run_command, "run_job", lambda job, o, _, show: run_job(job, o, flags))
+    run(resume=True, config=config)
+    manifest = json.loads((left / "manifest.json").read_text())
+    assert manifest["keys"] == {"count": len(keys), "repeated": 10}
 
 
 def test_chunks_that_are_done_are_not_done_again(run, break_off, monkeypatch):

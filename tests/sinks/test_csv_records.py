@@ -56,7 +56,7 @@ def errors(batch, policy=NonFinite.STRING):
 
 def test_fields_of_objects_are_columns():
     batch = converted([b'{"x": 1.50, "s": "a, b"}', b'{"x": null, "s": "say \\"a\\""}'])
-    assert predictions(batch) == ('"x","s","prediction"\n1.5,"a, b",1.5\n,"say ""a""",1.5\n')
+    assert predictions(batch) == ('"x","s","prediction"\n1.50,"a, b",1.5\n,"say ""a""",1.5\n')
 
 
 def test_integers_of_any_size_stay_exact():

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from beam_batch_predict.batch import Span
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File, open_file
+from beam_batch_predict.messages import counted
 from beam_batch_predict.sources.avro import blocks, codecs
 from beam_batch_predict.sources.avro.files import read_avro, read_avro_columns
 from beam_batch_predict.sources.compression import READ_ERRORS
@@ -312,7 +313,7 @@ def test_data_that_are_no_rows(count, data, schema, reason):
     assert len(rows) == 2
     assert len(failures) == 1
     assert reason in failures[0]
-    assert f"the block and its {count} rows are lost" in failures[0]
+    assert f"the block and its {counted(count, 'row')} are lost" in failures[0]
 
 
 @pytest.mark.parametrize("codec", ["deflate", "bzip2", "xz", "zstandard", "snappy"])

@@ -110,6 +110,9 @@ def test_the_first_row_names_the_columns(store, content, names, multiline):
         (b'""\n', "all names are empty"),
         (b'id,"x\n1,2\n', "is not closed"),
         (b'id,x"y\n', "there is a quote inside the cell"),
+        (b'{"x": 1, "y": 2}\n', "it is a line of JSON; set instancesFormat to jsonl"),
+        (b"[1, 2]\n[3, 4]\n", "it is a line of JSON; set instancesFormat to jsonl"),
+        (b"x,y\n1,a,b\n2,c,d\n", "it has 2 cells and each row below 3: it seems to be a title"),
         (b"id,caf\xe9\n", "invalid UTF-8: byte 0xe9 at column 7; save the file as UTF-8"),
     ],
 )
@@ -458,6 +461,8 @@ def test_a_title_above_the_header_stops_the_job(store, content, multiline, suffi
         b"tags\na;b\nc;d\n",
         b"name,unit\nm,kg\n1,2\n",
         b"# id,x\n",
+        b"id,x\n1,2,\n3,4,\n",
+        b"[a],{b}\n1,2\n",
     ],
 )
 def test_a_header_that_looks_a_little_like_a_title_is_one(store, content):

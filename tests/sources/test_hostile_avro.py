@@ -7,6 +7,7 @@ import fastavro
 import pytest
 from sources.test_avro_blocks import SYNC, by_hand, long, read
 
+from beam_batch_predict.messages import counted
 from beam_batch_predict.sources.avro import values as avro_values
 from beam_batch_predict.sources.avro.values import RowDecoder
 from beam_batch_predict.status import Status
@@ -53,7 +54,7 @@ def test_bytes_after_rows_without_bytes_are_not_a_count_of_rows(more):
     rows, _, failures = read(file_of("null", (2, more), (1, b"")))
     assert rows == [None]
     assert (
-        f"the block and its 2 rows are lost: its data ({len(more)} bytes) are not 2 rows"
+        f"the block and its 2 rows are lost: its data ({counted(len(more), 'byte')}) are not 2 rows"
         in failures[0]
     )
 
@@ -107,7 +108,8 @@ def test_a_large_block_that_is_damaged_keeps_the_rows_before(small_pieces):
     kept = len(rows) - 1
     assert 60 < kept <= 70
     assert [row["f0"] for row in rows] == [1] * kept + [2]
-    assert f"the rows of the block from record {kept} to 79 are lost: its 160 b" in failures[0]
+    lost = f"the rows of the block from record {kept} to 79 are lost: its data (160 bytes)"
+    assert lost in failures[0]
 
 
 def test_values_without_bytes_count_too(small_pieces):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import apache_beam as beam
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from apache_beam.testing.util import assert_that, equal_to
@@ -172,6 +173,53 @@ def test_rows_are_converted_by_the_whole_config(pipeline, tiny_model, tmp_path):
         "{'a': 1.0, 'b': 2.0}": 'key field "id" is missing; the row has "a", "b"',
         "5.0": "keyField needs rows that are objects, found a number",
     }
+
+
+TYPED = {
+    "x": pa.array([1.5, 2.5, None], pa.float32()),
+    "amount": pa.array([decimal.Decimal("12.50"), decimal.Decimal("-0.01"), None]),
+    "day": pa.array([DAY, DAY, None]),
+    "at": pa.array(
+        [datetime.datetime(2026, 1, 31, 12, 0, 0, 7)] * 2 + [None], pa.timestamp("us", "UTC")
+    ),
+    "local": pa.array([datetime.datetime(2026, 1, 31, 12)] * 2 + [None], pa.timestamp("us")),
+    "raw": pa.array([b"\xff", b"", None]),
+    "names": pa.array([["a", None], [], None]),
+    "inside": pa.array([{"n": 1, "d": DAY}, {"n": None, "d": None}, None]),
+}
+
+
+@pytest.mark.parametrize("read", ["dicts", "rows", "batches"])
+def test_rows_are_converted_as_columns_are(read, pipeline, tiny_model, tmp_path):
+    path = str(tmp_path / "in.parquet")
+    # Beam's own rows have none of the other types of Parquet.
+    names = ["x", "raw", "names"] if read == "rows" else list(TYPED)
+    pq.write_table(pa.table(TYPED).select(names), path)
+    config = bbp.InstanceConfig("object", excluded_fields=names[1:])
+    with pipeline() as p:
+        columns = p | bbp.ReadInstances(bbp.Parquet(path)) | bbp.ConvertInstances(config)
+        _ = (
+            columns
+            | "A" >> bbp.Predict(tiny_model)
+            | "WA" >> bbp.WriteResults(tmp_path / "columns")
+        )
+        rows = {
+            "dicts": lambda: p | beam.io.ReadFromParquet(path),
+            "rows": lambda: p | beam.io.ReadFromParquet(path, as_rows=True),
+            "batches": lambda: (
+                p
+                | beam.io.ReadFromParquetBatched(path)
+                | beam.FlatMap(lambda table: table.to_pylist())
+            ),
+        }[read]()
+        converted = rows | "Rows" >> bbp.ConvertInstances(config)
+        _ = converted | "B" >> bbp.Predict(tiny_model) | "WB" >> bbp.WriteResults(tmp_path / "rows")
+    for kind in ("predictions", "errors"):
+        found, expected = (records_in(tmp_path / name, kind) for name in ("rows", "columns"))
+        assert [dict(record, error=None) for record in found] == [
+            dict(record, error=None) for record in expected
+        ]
+        assert len(expected) == {"predictions": 2, "errors": 1}[kind]
 
 
 def test_pairs_are_converted_beside_their_keys(pipeline, tiny_model):

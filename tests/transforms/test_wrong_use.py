@@ -1,5 +1,6 @@
 """Wrong use of the public transforms: one sentence, when the pipeline is built if it can be."""
 
+import dataclasses
 import datetime
 import json
 import pathlib
@@ -384,7 +385,7 @@ FIRST = {
     "converted files": lambda p, directory, model: read(p, directory) | bbp.ConvertInstances(),
     "rows": lambda p, directory, model: p | beam.Create(["bad"]) | bbp.BatchInstances(),
     "converted rows": lambda p, directory, model: (
-        p | beam.Create([{"x": {1}}]) | bbp.ConvertInstances()
+        p | beam.Create([{"x": 1.0}]) | bbp.ConvertInstances()
     ),
     "predictions": lambda p, directory, model: predicted(p, model),
 }
@@ -442,6 +443,18 @@ def test_a_step_at_the_wrong_position_is_refused_by_the_worker(
     batches = FIRST[first](p, tmp_path, tiny_model)
     _ = batches | "Own" >> beam.Map(hinted) | "Last" >> steps[name]()
     with pytest.raises(Exception, match=WRONG_STATES[first, name]):
+        p.run()
+
+
+@pytest.mark.parametrize("name", ["Unbatch", "WriteResults"])
+def test_a_batch_that_lost_predictions_is_refused(name, pipeline, tiny_model, tmp_path):
+    step = {"Unbatch": bbp.Unbatch, "WriteResults": lambda: bbp.WriteResults(tmp_path)}[name]
+    p = pipeline()
+    rows = p | beam.Create([1.0, 2.0, "bad"]) | bbp.BatchInstances() | bbp.Predict(tiny_model)
+    lost = rows | "Lose" >> beam.Map(lambda batch: dataclasses.replace(batch, predictions=()))
+    _ = lost | step()
+    message = "1 predictions and errors for 3 rows"
+    with pytest.raises(Exception, match=f"{name} expects one outcome for each row.*{message}"):
         p.run()
 
 

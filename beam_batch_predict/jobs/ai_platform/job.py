@@ -142,7 +142,7 @@ installed TensorFlow.',)
         job, key = self.resolved(options.model_registry), row_key(options.key)
         return spec.BatchPredictSpec(
             source=_source(given, options),
-            model=job._saved_model(options.signature_name),
+            model=options.applied_to(job._saved_model(options.signature_name)),
             destination=spec.GcsDestination(
                 given.output_path, own_directory=False, file_names=spec.FileNames.SHARDED
             ),

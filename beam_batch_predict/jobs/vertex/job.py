@@ -128,7 +128,7 @@ class BatchPredictionJob(BatchPredictionJobFields, JobResource):
             raise InvalidJob("job", wrong)
         return spec.BatchPredictSpec(
             source=table_of(config, options) or files_of(config, options),
-            model=job._saved_model(options.signature_name),
+            model=options.applied_to(job._saved_model(options.signature_name)),
             destination=self._destination(),
             instances=self._instances(options.key),
             predictions_format=_set(_set(self.output_config).predictions_format),

@@ -67,8 +67,14 @@ def _no_model(uri: str) -> ModelError:
 
 def _models_in(uri: str) -> list[str]:
     """Return the names of the directories in a directory that contain models."""
-    if not files.is_local(uri) and uri.rstrip("/").count("/") < 3:
+    if files.is_local(uri):
+        # Beam's listing does not follow links, which often lead to versions elsewhere.
+        inside = os.listdir(uri) if os.path.isdir(uri) else []
+        paths = {name: [os.path.join(uri, name, file) for file in MODEL_FILES] for name in inside}
+        names = {name for name in inside if any(map(os.path.exists, paths[name]))}
+    elif uri.rstrip("/").count("/") < 3:
         return []  # A listing of a whole bucket takes too long.
-    found = (file.uri.rpartition("/") for file in files.match_in(uri, "*/saved_model.pb*"))
-    names = {path.rpartition("/")[2] for path, _, name in found if name in MODEL_FILES}
+    else:
+        found = (file.uri.rpartition("/") for file in files.match_in(uri, "*/saved_model.pb*"))
+        names = {path.rpartition("/")[2] for path, _, name in found if name in MODEL_FILES}
     return sorted(names, key=lambda name: (int(name) if name.isdecimal() else -1, name))

@@ -147,7 +147,7 @@ def load_model(model: SavedModel) -> LoadedModel:
     The model stays loaded as long as a returned object is referenced.
 
     Raises:
-        ModelError: there is no SavedModel, it cannot be loaded, it lacks the signature
+        ModelError: there is no SavedModel, it or a module cannot be loaded, it lacks the signature
             (the message lists those it has), the signature cannot predict row by row, or
             a parameter is not one of its inputs.
     """
@@ -193,7 +193,7 @@ def _tune_collector() -> None:
 
 
 def _load(model: SavedModel) -> LoadedModel:
-    root = load_saved_model(model.uri)
+    root = load_saved_model(model.uri, model.imports)
     with _named(model):
         return _with_signature(model, root)
 

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -20,6 +20,12 @@ from beam_batch_predict import files
 from beam_batch_predict.errors import ModelError
 from beam_batch_predict.models.calls.failures import cause_of, text_of
 from beam_batch_predict.models.saved_model.directory import MODEL_FILES, check_files, description_in
+from beam_batch_predict.models.saved_model.op_packages import (
+    hint_of_op,
+    import_modules,
+    packages_of,
+    unregistered_op,
+)
 
 __all__ = ["load_saved_model"]
 
@@ -32,24 +38,32 @@ _SERVING = ["serve"]
 _VARIABLE_OPS = frozenset({"VarHandleOp", "VariableV2", "Variable"})
 
 
-def load_saved_model(uri: str) -> Any:
+def load_saved_model(uri: str, imports: Sequence[str] = ()) -> Any:
     """Load a SavedModel from any file system.
 
     Of several graphs the one for serving is loaded. Optimizers of Keras 2, which TensorFlow
     can restore only with that version of Keras, are loaded without their slots, which no
     signature uses.
 
+    Args:
+        uri: the directory of the model.
+        imports: modules to import first.
+
     Raises:
-        ModelError: there is no SavedModel, or it cannot be loaded.
+        ModelError: there is no SavedModel, or it or a module cannot be loaded.
     """
     import_tensorflow()
+    import_modules(imports)
     directory, copied = _local_copy(uri)
     try:
         return _load(directory)
     except Exception as error:
         reason = cause_of(text_of(error)) or type(error).__name__
+        op = unregistered_op(reason)
+        if op:  # advice about TensorFlow 1 follows
+            reason = reason.partition(" in binary running on ")[0]
         raise ModelError(
-            f"the model at {uri} cannot be loaded: {reason}", _hint(directory)
+            f"the model at {uri} cannot be loaded: {reason}", _hint(directory, op, imports)
         ) from error
     finally:
         if copied:
@@ -144,8 +158,14 @@ def _without_warnings_of_slots(logger: logging.Logger) -> Iterator[None]:
         logger.removeFilter(is_news)
 
 
-def _hint(directory: str) -> str:
-    """The cause and the remedy if the SavedModel in a directory does not load."""
+def _hint(directory: str, op: str, imports: Sequence[str]) -> str:
+    """The cause and the remedy if the SavedModel in a directory does not load.
+
+    Args:
+        directory: the directory.
+        op: the op that is not registered, if there is one.
+        imports: the modules that were imported.
+    """
     import tensorflow as tf
 
     description = _describe(directory)
@@ -158,6 +178,10 @@ def _hint(directory: str) -> str:
     if "serve" not in info.tags:
         tags = ", ".join(sorted(info.tags)) or "none"
         return f"it was not exported for serving: its tags are {tags}; export it for serving"
+    if packages_of([op]) or (op and info.tensorflow_version == tf.__version__):
+        return hint_of_op(op, imports)
+    if info.tensorflow_version == tf.__version__:
+        return "if it needs a module, name that: --model_imports=MODULE"
     return (
         f"the model was written by TensorFlow {info.tensorflow_version or '(unknown version)'}, "
         f"and this is TensorFlow {tf.__version__}: export it again with this version"

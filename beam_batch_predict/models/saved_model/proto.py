@@ -54,7 +54,13 @@ MOST_BYTES = 2 * 1024**3
 _MESSAGES: dict[str, dict[str, tuple[int, str]]] = {
     "SavedModel": {"meta_graphs": (2, "[MetaGraph]")},
     "MetaGraph": {"meta_info_def": (1, "MetaInfo"), "signature_def": (5, "<Signature>")},
-    "MetaInfo": {"tags": (4, "[string]"), "tensorflow_version": (5, "string")},
+    "MetaInfo": {
+        "stripped_op_list": (2, "Ops"),
+        "tags": (4, "[string]"),
+        "tensorflow_version": (5, "string"),
+    },
+    "Ops": {"op": (1, "[Op]")},
+    "Op": {"name": (1, "string")},
     "Signature": {"inputs": (1, "<Tensor>"), "outputs": (2, "<Tensor>")},
     "Tensor": {
         "name": (1, "string"),
@@ -76,11 +82,13 @@ class SavedModelInfo(NamedTuple):
         signatures: sorted by name; some may be unable to predict row by row.
         tags: the tags of the graph that is loaded.
         tensorflow_version: the version of TensorFlow that wrote it.
+        ops: the names of its ops.
     """
 
     signatures: tuple[Signature, ...]
     tags: tuple[str, ...]
     tensorflow_version: str
+    ops: tuple[str, ...] = ()
 
 
 def read_signatures(uri: str) -> SavedModelInfo:
@@ -131,7 +139,8 @@ def _info(message: Any, uri: str) -> SavedModelInfo:
         if name not in _HIDDEN
     )
     info = graph.meta_info_def
-    return SavedModelInfo(tuple(signatures), tuple(sorted(info.tags)), info.tensorflow_version)
+    tags, ops = tuple(sorted(info.tags)), tuple(op.name for op in info.stripped_op_list.op)
+    return SavedModelInfo(tuple(signatures), tags, info.tensorflow_version, ops)
 
 
 def _tensors(tensors: Any) -> tuple[TensorInfo, ...]:

@@ -38,7 +38,8 @@ class DataflowEngine(Engine):
         return dataflow_options(resources, given, copies, default_region=_default_region)
 
     def check_reach(self, spec: BatchPredictSpec) -> str:
-        """Refuse paths of this machine."""
+        """Refuse paths of this machine, and modules that workers cannot install."""
+        super().check_reach(spec)
         if not is_emulator(self.options.view_as(GoogleCloudOptions).dataflow_endpoint):
             refuse_local_paths(spec)
         return ""

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.arrow_rows import ArrowColumn, ArrowRows
 
 __all__ = ["failed_rows", "predicted_rows", "take"]
 
@@ -55,9 +55,11 @@ def failed_rows(batch: InstanceBatch) -> FailedRows:
 
 def take(column: Sequence[Any] | None, rows: Sequence[int]) -> Any:
     """Select rows of a column; return the column itself if they are all of its rows."""
-    if column is None or (len(rows) == len(column) and isinstance(column, (list, ArrowRows))):
+    if column is None or (
+        len(rows) == len(column) and isinstance(column, (list, ArrowColumn, ArrowRows))
+    ):
         return column
-    if isinstance(column, ArrowRows):
+    if isinstance(column, (ArrowColumn, ArrowRows)):
         return column.take(rows)
     if isinstance(rows, range):
         return column[rows.start : rows.stop]

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.arrow_rows import ArrowColumn, ArrowRows
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.sinks.columns.layout import (
     ATTACHED,
@@ -41,7 +41,8 @@ def expected_identity(batch: InstanceBatch, shape: RecordShape) -> _Columns:
         ListType(list<item: double>)
     """
     if batch.keys is not None:
-        return {KEY_COLUMN: batch.keys if isinstance(batch.keys, pa.Array) else []}
+        keys = batch.keys
+        return {KEY_COLUMN: keys.array.slice(0, 0) if isinstance(keys, ArrowColumn) else []}
     if shape is RecordShape.OUTPUTS:
         return {}
     return _instance_columns(batch) | _attached_columns(batch)

@@ -6,6 +6,7 @@ bytes. It has no limit of depth, and ends the process if a value contains itself
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import chain
 from typing import Any
@@ -14,8 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from beam_batch_predict.encoding.exact_number import ExactNumber
 from beam_batch_predict.sinks.columns.typed_arrays import Typed, finite, list_array
-from beam_batch_predict.sinks.columns.value_texts import LARGEST_EXACT, b64_data, texts
+from beam_batch_predict.sinks.columns.value_texts import (
+    LARGEST_EXACT,
+    b64_data,
+    key_texts,
+    texts,
+)
 from beam_batch_predict.sinks.columns.value_types import (
     BINARY,
     DOUBLE,
@@ -28,7 +35,7 @@ from beam_batch_predict.sinks.columns.value_types import (
     checked,
 )
 
-__all__ = ["of_values"]
+__all__ = ["of_keys", "of_values"]
 
 _LEAVES = (
     ({str}, STRING),
@@ -58,6 +65,24 @@ def of_values(values: Sequence[Any], nulls: bool = False) -> Typed:
     except (Conflict, RecursionError):
         return Typed(STRING, texts(values, nulls))
     return Typed(of, finite(array) if nulls else array)
+
+
+def of_keys(keys: Sequence[Any], nulls: bool = False) -> Typed:
+    """Convert keys to an array of a type that keeps them apart, and keeps all of their digits.
+
+    Args:
+        keys: the keys.
+        nulls: whether NaN and infinities become null.
+
+    Example:
+        >>> of_keys([1, 2.0]).array.to_pylist(), of_keys([1.5, 2.0]).array.to_pylist()
+        (['1', '2.0'], [1.5, 2.0])
+    """
+    kinds = set(map(type, keys)) - {type(None)}
+    if ExactNumber in kinds or {int, float} <= kinds:
+        return Typed(STRING, key_texts(keys, nulls))
+    typed = of_values(keys, nulls)
+    return Typed(STRING, key_texts(keys, nulls)) if typed.type == STRING else typed
 
 
 def _inferred(values: Sequence[Any]) -> Typed:
@@ -150,4 +175,6 @@ def _plain_value(value: Any) -> Any:
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
     bases: tuple[Any, ...] = (bool, str, float, int, list, dict, bytes)
+    if type(value) is ExactNumber and math.isinf(value):
+        return value.text
     return next((base(value) for base in bases if isinstance(value, base)), value)

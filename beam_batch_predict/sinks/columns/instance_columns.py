@@ -6,6 +6,7 @@ array if the instances are columnar.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import Any, TypeAlias
@@ -13,8 +14,8 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.encoding.arrow_rows import ArrowRows
-from beam_batch_predict.encoding.json_text import loads
+from beam_batch_predict.encoding.arrow_rows import ArrowColumn, ArrowRows
+from beam_batch_predict.encoding.json_text import exact_values, read_exact
 from beam_batch_predict.sinks.columns.batch_rows import take
 from beam_batch_predict.sinks.columns.expected_columns import expected_identity
 from beam_batch_predict.sinks.columns.layout import (
@@ -27,13 +28,30 @@ from beam_batch_predict.sinks.columns.layout import (
 )
 from beam_batch_predict.spec import RecordShape
 
-__all__ = ["InstanceColumns", "identity_columns", "prediction_identity"]
+__all__ = [
+    "InstanceColumns",
+    "identity_columns",
+    "prediction_identity",
+    "with_exact_instances",
+]
 
 InstanceColumns: TypeAlias = "dict[Column, Sequence[Any] | pa.Array]"
 """The values of each column, row by row; None for a row that does not have it."""
 
 _MOST_FIELDS = 1_000
 """The most fields of an instance; one with more fields is a single cell."""
+
+
+def with_exact_instances(batch: InstanceBatch) -> InstanceBatch:
+    """Return a batch whose instances have numbers as the source has them, if they are shown."""
+    if batch.texts is None or not batch.format.startswith(("jsonl", "csv")):
+        return batch
+    if batch.keys is not None and (batch.keyed_by_user or None not in batch.keys):
+        return batch
+    if set(map(type, batch.instances)) <= {str, bytes}:
+        return batch
+    exact = exact_values(batch.texts, batch.instances)
+    return batch if exact is batch.instances else dataclasses.replace(batch, instances=exact)
 
 
 def prediction_identity(
@@ -46,7 +64,7 @@ def prediction_identity(
     if not len(rows):
         return expected_identity(batch, shape)
     if shape is RecordShape.OUTPUTS:
-        return {} if batch.keys is None else {KEY_COLUMN: take(batch.keys, rows)}
+        return {} if batch.keys is None else {KEY_COLUMN: _values_of(take(batch.keys, rows))}
     return identity_columns(batch, rows)
 
 
@@ -56,12 +74,16 @@ def identity_columns(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColum
     if keys is None:
         return _unkeyed(batch, rows)
     if batch.keyed_by_user or None not in keys:
-        return {KEY_COLUMN: keys}
+        return {KEY_COLUMN: _values_of(keys)}
     # A row without a valid key shows its instance.
     shown = [row for row, key in zip(rows, keys, strict=True) if key is None]
     columns = _unkeyed(batch, shown)
     beside = {column: _spread(values, shown, rows) for column, values in columns.items()}
-    return {KEY_COLUMN: keys, **beside}
+    return {KEY_COLUMN: _values_of(keys), **beside}
+
+
+def _values_of(column: Sequence[Any]) -> Sequence[Any] | pa.Array:
+    return column.array if isinstance(column, ArrowColumn) else column
 
 
 def _unkeyed(batch: InstanceBatch, rows: Sequence[int]) -> InstanceColumns:
@@ -132,7 +154,7 @@ def _output_values(
         return instances
     records = batch.format.startswith("tf-record")
     return [
-        loads(text)
+        read_exact(text)
         if not isinstance(value, (dict, list)) and not (records and type(value) is bytes)
         else value
         for value, text in zip(instances, take(batch.texts, rows), strict=True)

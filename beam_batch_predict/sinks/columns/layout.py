@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.errors import DestinationError
-from beam_batch_predict.sinks.columns.value_types import unified
+from beam_batch_predict.sinks.columns.value_types import unified, unified_keys
 from beam_batch_predict.spec import OutputSettings, RecordShape
 from beam_batch_predict.spec.instance_config import RESERVED_FIELDS
 
@@ -274,10 +274,13 @@ def union(*layouts: Iterable[Column]) -> Layout:
         for column in layout:
             known = found.setdefault((column.role, column.name), column)
             if known.type != column.type and known.type is not None:
-                found[column.role, column.name] = known.of(_unified(known.type, column.type))
+                found[column.role, column.name] = known.of(_unified(known, column.type))
     check_columns(len(found))
     return tuple(sorted(found.values(), key=lambda column: column.role))
 
 
-def _unified(one: ColumnType, other: Any) -> ColumnType:
-    return unified(one, other) if isinstance(one, pa.DataType) else one.unify(other)
+def _unified(one: Column, other: Any) -> ColumnType:
+    if isinstance(one.type, pa.DataType):
+        return (unified_keys if one.role == KEY else unified)(one.type, other)
+    assert one.type is not None
+    return one.type.unify(other)

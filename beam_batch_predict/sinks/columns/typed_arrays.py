@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from beam_batch_predict.encoding.arrow_values import json_values
-from beam_batch_predict.sinks.columns.value_texts import texts
+from beam_batch_predict.sinks.columns.value_texts import key_texts, texts
 from beam_batch_predict.sinks.columns.value_types import (
     FLOAT,
     NULL,
@@ -28,7 +28,15 @@ from beam_batch_predict.sinks.columns.value_types import (
     names_of,
 )
 
-__all__ = ["Typed", "finite", "list_array", "parts_of", "retyped", "with_parts"]
+__all__ = [
+    "Typed",
+    "finite",
+    "list_array",
+    "parts_of",
+    "retyped",
+    "retyped_keys",
+    "with_parts",
+]
 
 
 class Typed(NamedTuple):
@@ -53,7 +61,7 @@ def retyped(array: pa.Array, old: pa.DataType, new: pa.DataType) -> pa.Array:
     if old == NULL:
         return pa.nulls(len(array), arrow_type(new))
     if new == STRING:
-        return texts(json_values(array))
+        return texts(json_values(array, exact=True))
     if is_list(new):
         return with_parts(array, [retyped(array.flatten(), old.value_type, new.value_type)])
     if is_struct(new):
@@ -65,6 +73,18 @@ def retyped(array: pa.Array, old: pa.DataType, new: pa.DataType) -> pa.Array:
     if old == FLOAT:
         array = array.cast(STRING)  # 0.1 becomes 0.1, not 0.10000000149
     return array.cast(arrow_type(new))
+
+
+def retyped_keys(array: pa.Array, old: pa.DataType, new: pa.DataType) -> pa.Array:
+    """Cast keys to another type; the texts of numbers are those that JSON Lines have.
+
+    Example:
+        >>> retyped_keys(pa.array([1.0, None]), pa.float64(), STRING).to_pylist()
+        ['1.0', None]
+    """
+    if new == STRING and old not in (STRING, NULL):
+        return key_texts(json_values(array, exact=True))
+    return retyped(array, old, new)
 
 
 def parts_of(array: pa.Array) -> list[pa.Array]:

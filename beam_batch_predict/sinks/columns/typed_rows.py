@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.sinks.columns.batch_rows import failed_rows, predicted_rows
-from beam_batch_predict.sinks.columns.inferred_columns import of_values
+from beam_batch_predict.sinks.columns.inferred_columns import of_keys, of_values
 from beam_batch_predict.sinks.columns.instance_columns import (
     InstanceColumns,
     identity_columns,
@@ -25,6 +25,7 @@ from beam_batch_predict.sinks.columns.instance_columns import (
 from beam_batch_predict.sinks.columns.layout import (
     ERROR_COLUMN,
     INSTANCE_COLUMN,
+    KEY,
     OUTCOME,
     PREDICTION_COLUMN,
     Column,
@@ -34,7 +35,7 @@ from beam_batch_predict.sinks.columns.layout import (
     outcome_columns,
     union,
 )
-from beam_batch_predict.sinks.columns.typed_arrays import Typed, retyped
+from beam_batch_predict.sinks.columns.typed_arrays import Typed, retyped, retyped_keys
 from beam_batch_predict.sinks.columns.typed_columns import of_arrow, of_output
 from beam_batch_predict.sinks.columns.value_types import NULL, STRING, output_type, unified
 from beam_batch_predict.spec import RecordShape
@@ -74,7 +75,7 @@ class TypedRows(NamedTuple):
         nothing = (Column(OUTCOME, "", NULL), pa.nulls(self.num_rows))
         found = [known.get((column.role, column.name), nothing) for column in layout]
         return [
-            retyped(array, type_of(old), type_of(new))
+            (retyped_keys if new.role == KEY else retyped)(array, type_of(old), type_of(new))
             for (old, array), new in zip(found, layout, strict=True)
         ]
 
@@ -163,7 +164,11 @@ def _typed_rows(columns: dict[Column, Typed], count: int) -> TypedRows:
 
 def _typed_identity(identity: InstanceColumns, nulls: bool) -> dict[Column, Typed]:
     return {
-        column: (of_arrow if isinstance(values, pa.Array) else of_values)(values, nulls)
+        column: of_arrow(values, nulls)
+        if isinstance(values, pa.Array)
+        else of_keys(values, nulls)
+        if column.role == KEY
+        else of_values(values, nulls)
         for column, values in identity.items()
     }
 

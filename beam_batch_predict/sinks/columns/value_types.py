@@ -15,6 +15,9 @@ A string column of mixed values has strings as they are, and the JSON text of ot
 it whole numbers have no fraction, names are sorted and null fields are left out, so the text
 does not depend on the types that the values had in earlier batches.
 
+Keys are never rewritten: integers and floats are a string column together, and so are numbers
+that a double would write in another way. In it each number has its exact text.
+
 Types are those of Arrow. The exception is `SMALL_INT`, at any depth: the array has int64
 there. `pa.unify_schemas` has other rules: it unifies uint64 and int64 to int64, text and bytes to
 binary, microseconds and nanoseconds to nanoseconds, although some values may not fit.
@@ -49,6 +52,7 @@ __all__ = [
     "names_of",
     "output_type",
     "unified",
+    "unified_keys",
     "with_inner",
 ]
 
@@ -82,6 +86,17 @@ def unified(one: pa.DataType, other: pa.DataType) -> pa.DataType:
         return checked(_unified(one, other))
     except Conflict:
         return STRING
+
+
+def unified_keys(one: pa.DataType, other: pa.DataType) -> pa.DataType:
+    """Return the type that holds the keys of two types: a string if 1 and 1.0 would be equal.
+
+    Example:
+        >>> unified_keys(SMALL_INT, DOUBLE), unified_keys(SMALL_INT, INT64)
+        (DataType(string), DataType(int64))
+    """
+    kinds = {pa.types.is_floating(of) for of in (one, other) if of != NULL}
+    return STRING if len(kinds) > 1 else unified(one, other)
 
 
 def checked(of: pa.DataType) -> pa.DataType:

@@ -26,11 +26,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from beam_batch_predict.encoding.arrow_values import json_values
-from beam_batch_predict.sinks.columns.layout import OUTCOME, Column, Schema
-from beam_batch_predict.sinks.columns.typed_arrays import Typed, parts_of, with_parts
+from beam_batch_predict.sinks.columns.layout import KEY, OUTCOME, Column, Schema
+from beam_batch_predict.sinks.columns.typed_arrays import Typed, parts_of, retyped, with_parts
 from beam_batch_predict.sinks.columns.typed_rows import TypedRows, type_of
-from beam_batch_predict.sinks.columns.value_texts import texts
+from beam_batch_predict.sinks.columns.value_texts import key_texts, texts
 from beam_batch_predict.sinks.columns.value_types import (
+    DOUBLE,
+    FLOAT,
     SMALL_INT,
     STRING,
     inner_types,
@@ -56,9 +58,17 @@ _DAY = 86_400
 def suited_rows(rows: TypedRows) -> TypedRows:
     """Return rows whose columns have types of BigQuery."""
     columns = zip(rows.layout, rows.arrays, strict=True)
-    typed = [suited(type_of(column), array) for column, array in columns]
+    typed = [
+        (_suited_key if column.role == KEY else suited)(type_of(column), array)
+        for column, array in columns
+    ]
     layout = tuple(column.of(found.type) for column, found in zip(rows.layout, typed, strict=True))
     return TypedRows(layout, tuple(found.array for found in typed), rows.num_rows)
+
+
+def _suited_key(of: pa.DataType, array: pa.Array) -> Typed:
+    """Convert keys: a float of 32 bits has its shortest digits, not those of the wider float."""
+    return Typed(DOUBLE, retyped(array, of, DOUBLE)) if of == FLOAT else suited(of, array)
 
 
 def suited(of: pa.DataType, array: pa.Array, depth: int = 0) -> Typed:
@@ -91,7 +101,7 @@ def suited(of: pa.DataType, array: pa.Array, depth: int = 0) -> Typed:
 
 
 def _text(array: pa.Array) -> Typed:
-    return Typed(STRING, texts(json_values(array)))
+    return Typed(STRING, texts(json_values(array, exact=True)))
 
 
 _AS_THEY_ARE = frozenset(
@@ -140,7 +150,7 @@ def _decimals(array: pa.Array) -> Typed:
         return _cast(array, NUMERIC)
     if 0 <= fraction <= 38 and whole <= 38:
         return _cast(array, BIGNUMERIC)
-    return Typed(STRING, array.cast(pa.string()))
+    return Typed(STRING, key_texts(json_values(array, exact=True)))
 
 
 def _within(ticks: pa.Array, per_day: int) -> bool:

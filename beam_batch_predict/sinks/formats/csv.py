@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
-from typing import BinaryIO, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import pyarrow as pa
 
@@ -24,6 +24,7 @@ from beam_batch_predict.sinks.columns.instance_columns import (
     InstanceColumns,
     identity_columns,
     prediction_identity,
+    with_exact_instances,
 )
 from beam_batch_predict.sinks.columns.layout import (
     ERROR_COLUMN,
@@ -73,7 +74,7 @@ class CsvRecords(BytesFormat):
     def predictions(self, batch: InstanceBatch) -> Rows:
         """The rows that were predicted, in row order."""
         groups, rows = predicted_rows(batch)
-        identity = prediction_identity(batch, rows, self._shape)
+        identity = prediction_identity(with_exact_instances(batch), rows, self._shape)
         if not groups:
             return Rows(union(identity, self._expected_outcomes(batch)))
         return _rows(self._identity_cells(identity) | self._outcome_cells(groups, rows))
@@ -87,7 +88,7 @@ class CsvRecords(BytesFormat):
         if not batch.statuses:
             return Rows(())
         rows, codes, messages = failed_rows(batch)
-        cells = self._identity_cells(identity_columns(batch, rows))
+        cells = self._identity_cells(identity_columns(with_exact_instances(batch), rows))
         errors: list[Piece] = [list(map(_error_cell, codes, messages))]
         return _rows(cells | {ERROR_COLUMN: errors})
 
@@ -125,9 +126,7 @@ class CsvRecords(BytesFormat):
 
     def _identity_cells(self, identity: InstanceColumns) -> _Cells:
         return {
-            column: value_cells(
-                json_values(values) if isinstance(values, pa.Array) else values, self._non_finite
-            )
+            column: value_cells(_cell_values(values), self._non_finite)
             for column, values in identity.items()
         }
 
@@ -149,6 +148,10 @@ class CsvRecords(BytesFormat):
             column: array_cells(name, group.columns[name], self._non_finite)
             for name, column in outcome_columns(group.columns, self._shape).items()
         }
+
+
+def _cell_values(values: Sequence[Any] | pa.Array) -> Sequence[Any]:
+    return json_values(values, exact=True) if isinstance(values, pa.Array) else values
 
 
 def _header(schema: Schema) -> bytes:

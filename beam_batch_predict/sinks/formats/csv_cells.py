@@ -14,6 +14,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
+from beam_batch_predict.encoding.exact_number import ExactNumber
 from beam_batch_predict.encoding.json_columns import Piece, column_pieces
 from beam_batch_predict.encoding.json_text import dumps, fallback_text
 from beam_batch_predict.encoding.prediction_json import (
@@ -100,6 +101,8 @@ def _cell(value: Any, non_finite: NonFinite) -> bytes:
         return b""
     if isinstance(value, str):
         return quoted(value.encode("utf-8", "backslashreplace"))
+    if type(value) is ExactNumber:
+        return value.text.encode()
     if isinstance(value, float) and not math.isfinite(value):
         return _bare([dumps(value, non_finite)])[0]
     try:

@@ -27,6 +27,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from beam_batch_predict.encoding.arrow_values import json_values
+from beam_batch_predict.encoding.exact_number import ExactNumber
 from beam_batch_predict.encoding.json_text import dumps, fallback_text
 from beam_batch_predict.encoding.prediction_json import is_float, is_string
 from beam_batch_predict.sinks.columns.value_texts import b64_data
@@ -113,7 +114,7 @@ def of_arrow(array: pa.Array, non_finite: NonFinite = NonFinite.STRING) -> Featu
         numbers = array.to_numpy()
         if non_finite is not NonFinite.NULL or np.isfinite(numbers).all():
             return with_kind(numbers[:, None])
-    return of_values(json_values(array), non_finite)
+    return of_values(json_values(array, exact=True), non_finite)
 
 
 def of_output(name: str, array: NDArray[Any], non_finite: NonFinite = NonFinite.STRING) -> Feature:
@@ -194,7 +195,7 @@ def _listed(value: Any, non_finite: NonFinite) -> list[Any] | None:
         value = value.tolist()
     if value is None or (isinstance(value, (list, tuple)) and not value):
         return None
-    if isinstance(value, float) and not math.isfinite(value) and non_finite is NonFinite.NULL:
+    if type(value) is float and not math.isfinite(value) and non_finite is NonFinite.NULL:
         return None
     found: list[Any] = []
     return (found or None) if _flatten(value, found) else [_json(value, non_finite)]
@@ -218,6 +219,8 @@ def _flatten(value: Any, into: list[Any]) -> bool:
 
 
 def _leaf(value: Any) -> Any:
+    if type(value) is ExactNumber and math.isinf(value):
+        return value.text
     for kind, convert in _LEAVES:
         if isinstance(value, kind):
             return convert(value)

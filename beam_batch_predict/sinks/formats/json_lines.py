@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import Any, BinaryIO
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
-from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.arrow_rows import ArrowColumn, ArrowRows
 from beam_batch_predict.encoding.json_columns import Piece, column_pieces, join_lines, join_rows
 from beam_batch_predict.encoding.json_text import dumps, fallback_text, loads, quote
 from beam_batch_predict.encoding.prediction_json import output_pieces, row_pieces, row_values
@@ -141,6 +141,8 @@ class JsonLineRecords(BytesFormat):
 
         Any object can be the key of a row in a pipeline of rows.
         """
+        if isinstance(keys, ArrowColumn):
+            keys = keys.values()
         try:
             return column_pieces(keys, self._non_finite)
         except (TypeError, RecursionError):

@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.encoding.arrow_values import json_values
 from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tf_record import HEAD, TAIL, framed
 from beam_batch_predict.sinks.columns.batch_rows import failed_rows, predicted_rows
@@ -114,6 +115,8 @@ class ExampleRecords(BytesFormat):
     def _identity_features(self, batch: InstanceBatch, identity: InstanceColumns) -> _Features:
         found: _Features = {}
         for column, values in identity.items():
+            if isinstance(values, pa.Array) and column == KEY_COLUMN:
+                values = json_values(values, exact=True)
             if isinstance(values, pa.Array):
                 found[column] = of_arrow(values, self._non_finite)
                 continue

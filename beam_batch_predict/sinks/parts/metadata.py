@@ -100,7 +100,7 @@ def intact_parts(directory: str) -> list[Part]:
     for part in read_parts(directory):
         damaged = [
             file.uri
-            for file in (part.predictions, part.errors)
+            for file in (part.predictions, part.errors, part.key_hashes)
             if file.uri and not (sizes.get(file.uri) == file.size and _has_digest(file))
         ]
         if damaged:
@@ -120,6 +120,7 @@ def _to_json(part: Part) -> dict[str, Any]:
         **part._asdict(),
         "predictions": _file_to_json(part.predictions),
         "errors": _file_to_json(part.errors),
+        "key_hashes": _file_to_json(part.key_hashes),
         "source_failures": [
             {**status.to_json(), "cause": status.cause, "uri": status.uri}
             for status in part.source_failures
@@ -136,6 +137,7 @@ def _from_json(value: Mapping[str, Any], directory: str) -> Part:
             **value,
             "predictions": _file_from_json(value["predictions"], directory),
             "errors": _file_from_json(value["errors"], directory),
+            "key_hashes": _file_from_json(value["key_hashes"], directory),
             "source_failures": tuple(
                 Status(**{**status, "code": Code(status["code"])})
                 for status in value["source_failures"]

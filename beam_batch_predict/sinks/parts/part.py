@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from functools import partial
 from itertools import chain
 from typing import BinaryIO, NamedTuple, cast
 
@@ -21,6 +22,7 @@ from beam_batch_predict.files import NewFile
 from beam_batch_predict.sinks.columns.layout import Layout, RecordFormat, Rows, union
 from beam_batch_predict.sinks.error_summary.groups import ErrorGroup, ErrorGroups
 from beam_batch_predict.sinks.formats.by_name import record_formats
+from beam_batch_predict.sinks.parts.key_hashes import KeyHashes
 from beam_batch_predict.sinks.parts.sections import Section, SectionWriter, copy_sections
 from beam_batch_predict.spec import OutputSettings
 from beam_batch_predict.status import Status
@@ -64,6 +66,7 @@ class Part(NamedTuple):
         error_sections: the same for the file of errors.
         error_groups: the rows that failed, by cause.
         locations: the locations of its first and last row in the input; empty without rows.
+        key_hashes: the file of the hashes of its keys; `NO_FILE` where no row has one.
         lineage: the `lineage` of its batches.
     """
 
@@ -81,6 +84,7 @@ class Part(NamedTuple):
     error_sections: tuple[Section, ...] = ()
     error_groups: tuple[ErrorGroup, ...] = ()
     locations: tuple[str, ...] = ()
+    key_hashes: PartFile = NO_FILE
     lineage: tuple[int, ...] = ()
 
 
@@ -131,6 +135,7 @@ class PartWriter:
         self._directory = directory
         self._predictions = _Table(directory, self._formats.predictions)
         self._errors = _Table(directory, self._formats.errors)
+        self._key_hashes = KeyHashes(partial(new_file, directory))
 
     def write(self, batch: InstanceBatch) -> None:
         """Write the outcomes of a batch, which begins where the previous one ended.
@@ -145,6 +150,8 @@ class PartWriter:
         self._failed += len(batch.statuses)
         self._source_failures += batch.source_failures
         self._error_groups.add(batch)
+        if batch.keys is not None and not batch.keyed_by_location:
+            self._key_hashes.add(batch.keys)
         if len(batch):
             first = self._locations[0] if self._locations else batch.location(0)
             self._locations = first, batch.location(len(batch) - 1)
@@ -172,13 +179,19 @@ class PartWriter:
             error_sections=tuple(self._errors.sections),
             error_groups=self._error_groups.groups(),
             locations=self._locations,
+            key_hashes=self._commit_key_hashes(f"{uri}.keys"),
             lineage=self._lineage,
         )
+
+    def _commit_key_hashes(self, uri: str) -> PartFile:
+        file = self._key_hashes.close()
+        return NO_FILE if file is None else commit_file(file, uri)
 
     def abandon(self) -> None:
         """Remove the files: the bundle failed and will be retried."""
         self._predictions.abandon()
         self._errors.abandon()
+        self._key_hashes.abandon()
 
 
 def _check_outcomes(batch: InstanceBatch) -> None:

@@ -6,6 +6,7 @@ type. `schemas` gives such types to values that need a conversion to JSON:
 | type | JSON |
 |---|---|
 | a logical type of Avro | that of the value of fastavro, by `encoding.json_values` |
+| decimal | a number that is written with all of its digits |
 | bytes, fixed | that of bytes, by `encoding.json_values` |
 | float, and arrays and maps of floats | the shortest numbers that read back to the same |
 | a record with values without bytes | the same; its values are counted |
@@ -26,7 +27,7 @@ import orjson
 from fastavro.read import LOGICAL_READERS
 
 from beam_batch_predict.encoding.json_text import quote
-from beam_batch_predict.encoding.json_values import json_value, shortest_floats
+from beam_batch_predict.encoding.json_values import decimal_number, json_value, shortest_floats
 from beam_batch_predict.messages import generalized
 from beam_batch_predict.status import Code, Status
 
@@ -156,7 +157,7 @@ def _with_json(
 
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "date": datetime.date.isoformat,
-    "decimal": float,
+    "decimal": decimal_number,
     "local": datetime.datetime.isoformat,
     "time": datetime.time.isoformat,
     "timestamp": str,

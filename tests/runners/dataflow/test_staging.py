@@ -9,7 +9,7 @@ from importlib import metadata
 
 import apache_beam as beam
 import pytest
-from apache_beam.options.pipeline_options import SetupOptions
+from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 from apache_beam.portability import common_urns
 from apache_beam.portability.api import beam_runner_api_pb2 as api
 from apache_beam.runners.portability.portable_runner import PortableRunner
@@ -17,7 +17,8 @@ from apache_beam.runners.portability.portable_runner import PortableRunner
 import beam_batch_predict
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.runners.job_options import make_engine
-from beam_batch_predict.runners.staging import make_wheel, staged_for_workers
+from beam_batch_predict.runners.staging import make_wheel, requirements_of, staged_for_workers
+from beam_batch_predict.spec import BatchPredictSpec, GcsDestination, JsonLines, SavedModel
 
 PACKAGE = pathlib.Path(beam_batch_predict.__file__).parent
 DATAFLOW = "--runner=DataflowRunner"
@@ -81,6 +82,36 @@ def test_what_pip_installs_from_a_wheel_imports_and_packs_itself_again(tmp_path)
     assert done.returncode == 0, done.stderr
     assert pathlib.Path(done.stdout.strip()) == again / wheel.name
     assert (again / wheel.name).read_bytes() == wheel.read_bytes()
+
+
+def test_modules_of_a_model_are_required_in_the_versions_of_this_machine(tmp_path):
+    modules = ["pydantic.fields", "packaging", "pydantic"]
+    assert requirements_of(modules) == ["pydantic", "packaging"]
+    options = PipelineOptions()
+    with staged_for_workers(options, lambda _: None, modules):
+        [wheel] = options.view_as(SetupOptions).extra_packages
+        with zipfile.ZipFile(wheel) as archive:
+            archive.extractall(tmp_path)
+    (info,) = tmp_path.glob("*.dist-info")
+    requires = metadata.Distribution.at(info).requires
+    for name in ("pydantic", "packaging"):
+        assert f"{name}=={metadata.version(name)}" in requires
+    assert len(requires) == len(set(requires))
+
+
+def test_a_module_that_workers_cannot_install_is_refused_before_anything_starts(
+    tmp_path, monkeypatch
+):
+    (tmp_path / "of_my_own.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    flags = ["--runner=DataflowRunner", "--project=p-1", "--region=us-east1"]
+    flags += ["--temp_location=gs://bucket/tmp"]
+    model = SavedModel("gs://b/m", imports=["of_my_own"])
+    spec = BatchPredictSpec(JsonLines("gs://b/in"), model, GcsDestination("gs://b/out"))
+    with pytest.raises(InvalidArgument, match="of_my_own is part of no installed distribution"):
+        make_engine(flags).check_reach(spec)
+    # What an image contains is not known here.
+    make_engine([*flags, "--sdk_container_image=image"]).check_reach(spec)
 
 
 @pytest.mark.slow
