@@ -1,0 +1,126 @@
+"""Pipelines composed at random: refused when they are built, or no row vanishes."""
+
+import gzip
+import json
+from pathlib import Path
+
+import apache_beam as beam
+import pytest
+from apache_beam.testing.util import BeamAssertException, assert_that
+from helpers.examples import IN_FULL
+from hypothesis import HealthCheck, event, given, settings
+from hypothesis import strategies as st
+
+import beam_batch_predict as bbp
+from beam_batch_predict.errors import LostRowsError, RunFailed
+from beam_batch_predict.runners.job_options import make_engine
+
+ROWS = st.lists(st.sampled_from([1.5, -2.0, "oops", {"x": 3.0}, [1.0]]), max_size=9)
+STEPS = st.sampled_from(["batch", "convert", "predict", "predict total", "reshuffle"])
+CHAINS = st.one_of(
+    st.sampled_from([["convert", "predict"], ["batch", "predict"], ["convert"], ["batch"], []]),
+    st.lists(STEPS, max_size=3),
+)
+BRANCHES = st.tuples(st.sampled_from(["file", "file", "rows", "cut file"]), ROWS, CHAINS)
+AFTER = st.one_of(st.sampled_from([[], ["predict"]]), st.lists(STEPS, max_size=2))
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    return tmp_path_factory.mktemp("random")
+
+
+class Composed:
+    """A pipeline that is built step by step; rows that may be lost are in files that are cut."""
+
+    def __init__(self, directory, model):
+        self.directory, self.model = directory, model
+        self.pipeline = make_engine(()).make_pipeline()
+        self.whole = self.cut = 0
+
+    def apply(self, collection, step):
+        return collection | f"{len(self.pipeline.applied_labels)}" >> step
+
+    def source(self, kind, rows):
+        if kind == "rows":
+            self.whole += len(rows)
+            return self.apply(self.pipeline, beam.Create(rows))
+        path = self.directory / f"{len(list(self.directory.iterdir()))}.jsonl.gz"
+        lines = gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode())
+        path.write_bytes(lines[:-8] if kind == "cut file" else lines)
+        if kind == "cut file":
+            self.cut += len(rows)
+        else:
+            self.whole += len(rows)
+        return self.apply(self.pipeline, bbp.ReadInstances(bbp.JsonLines(str(path)), 2))
+
+    def steps(self, collection, names):
+        made = {
+            "batch": lambda: bbp.BatchInstances(2),
+            "convert": bbp.ConvertInstances,
+            "predict": lambda: bbp.Predict(self.model, 2),
+            "predict total": lambda: bbp.Predict(bbp.SavedModel(self.model, "total")),
+            "reshuffle": beam.Reshuffle,
+        }
+        for name in names:
+            collection = self.apply(collection, made[name]())
+        return collection
+
+    def check_rows(self, results, unread):
+        """Check that the rows of `Unbatch` are those of the sources."""
+
+        def check(found, whole=self.whole, cut=self.cut):
+            rows = sum(kind != "unread" for kind in found)
+            failures = len(found) - rows
+            if not whole <= rows <= whole + cut or failures != unread:
+                raise BeamAssertException(f"{rows} rows of {whole} to {whole + cut}, {failures}")
+
+        tagged = [
+            self.apply(output, beam.Map(lambda _, kind=kind: kind))
+            for kind, output in results._asdict().items()
+        ]
+        assert_that(self.apply(tagged, beam.Flatten()), check)
+
+
+@settings(max_examples=40 if IN_FULL else 8, suppress_health_check=list(HealthCheck))
+@given(branches=st.lists(BRANCHES, min_size=1, max_size=2), after=AFTER, shared=st.booleans())
+def test_a_pipeline_is_refused_when_built_or_has_each_row_once(
+    branches, after, shared, directory, tiny_model
+):
+    composed = Composed(directory, tiny_model)
+    unread = sum(kind == "cut file" for kind, *_ in branches)
+    write = bbp.WriteResults(directory / "out")
+    try:
+        collections = [composed.source(kind, rows) for kind, rows, _ in branches]
+        if shared and len(branches) == 2:  # the second chain gets the rows of the first source too
+            collections = [collections[0], *collections]
+            kind, rows, _ = branches[0]
+            composed.whole += len(rows) * (kind != "cut file")
+            composed.cut += len(rows) * (kind == "cut file")
+            unread += kind == "cut file"
+            chains = [branches[0][2], branches[1][2], branches[1][2]]
+        else:
+            chains = [chain for *_, chain in branches]
+        ends = [composed.steps(*each) for each in zip(collections, chains, strict=True)]
+        batches = composed.steps(composed.apply(ends, beam.Flatten()), after)
+        results = composed.apply(batches, bbp.Unbatch())
+        _ = composed.apply(batches, write)
+    except bbp.InvalidArgument:
+        event("refused")
+        return
+    composed.check_rows(results, unread)
+    failure = None
+    try:
+        composed.pipeline.run().wait_until_finish()
+    except (LostRowsError, RunFailed) as error:
+        failure = error
+    if failure is not None:
+        twice = shared and "came more than once, through the same" in str(failure)
+        assert twice or (unread and "no input could be read" in str(failure))
+        event(type(failure).__name__)
+        return
+    event("run")
+    manifest = json.loads(Path(write.directory, "manifest.json").read_bytes())
+    read = manifest["rows"]["read"]
+    assert composed.whole <= read <= composed.whole + composed.cut
+    assert len(manifest["unread"]) == unread
