@@ -22,13 +22,14 @@ from apache_beam.utils.timestamp import Duration, Timestamp
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.arrow_values import json_values
+from beam_batch_predict.encoding.exact_number import ExactNumber
 from beam_batch_predict.encoding.json_text import TOO_DEEP, fallback_text, quote
 from beam_batch_predict.encoding.json_values import duration_text, json_value, shortest_floats
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["as_written", "batch_of_rows", "instance_of", "written_key"]
 
-_SAME = frozenset({type(None), bool, int, float, str})
+_SAME = frozenset({type(None), bool, int, float, str, ExactNumber})
 
 _NAMES = frozenset({str})
 
