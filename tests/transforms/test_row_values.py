@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.arrow_values import json_values
+from beam_batch_predict.encoding.exact_number import exact_number
 from beam_batch_predict.status import Code
 from beam_batch_predict.transforms.row_values import as_written, instance_of, written_key
 
@@ -201,6 +202,12 @@ def test_a_key_keeps_every_digit():
     assert written_key(key) == "12345678901234567890.10"
     row = {"id": key, "x": decimal.Decimal("1.5")}
     assert instance_of(row, "id") == ({"id": "12345678901234567890.10", "x": 1.5}, None)
+
+
+def test_a_key_that_has_its_text_keeps_it():
+    key = exact_number("1.10")
+    assert written_key(key) is key
+    assert as_written(InstanceBatch([0], keys=[key, "a"])).keys[0] is key
 
 
 def test_a_key_of_any_class_has_a_text():
