@@ -19,7 +19,7 @@ from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import BatchPredictError, ModelError
 from beam_batch_predict.files.errors import StorageUnavailable
-from beam_batch_predict.instances.column_notes import column_notes
+from beam_batch_predict.instances.column_notes import column_notes, header_note
 from beam_batch_predict.instances.convert import stays_raw
 from beam_batch_predict.jobs import Job
 from beam_batch_predict.models.inputs.examples import takes_examples
@@ -287,6 +287,8 @@ def _notes_on_input(
     is_csv = isinstance(spec.source, Csv)
     parameters = spec.model.parameters
     yield from column_notes(chunk.columns, spec.instances, inputs, parameters, not is_csv)
+    if isinstance(spec.source, Csv) and spec.source.header == "auto":
+        yield from filter(None, [header_note(chunk.columns, spec.instances, inputs)])
     is_text = isinstance(spec.source, JsonLines) and stays_raw(chunk.format, spec.instances)
     if is_text and not takes_examples(inputs) and begins_with_object(chunk.spans, files.open_file):
         yield (
