@@ -21,6 +21,7 @@ from beam_batch_predict.errors import BatchPredictError, ModelError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.instances.column_notes import column_notes, header_note
 from beam_batch_predict.instances.convert import stays_raw
+from beam_batch_predict.instances.withheld_inputs import check_no_input_is_withheld
 from beam_batch_predict.jobs import Job
 from beam_batch_predict.models.inputs.examples import takes_examples
 from beam_batch_predict.models.saved_model.loaded_model import check_model, load_model
@@ -54,6 +55,7 @@ from beam_batch_predict.spec import (
     JsonLines,
     RunState,
     SavedModel,
+    TfRecord,
 )
 from beam_batch_predict.spec.options import RunOptions
 from beam_batch_predict.transforms.batch_predict import BatchPredict
@@ -212,6 +214,7 @@ class _Launcher:
             self._run = dataclasses.replace(run, prepared=self._engine.is_local)
         signature, model = self._check_model(self._spec.model)
         if signature is not None:
+            _check_sent(self._spec, chunks[0], signature.inputs)
             for note in _notes_on_input(self._spec, chunks[0], signature.inputs):
                 self._show(f"note: {note}")
         return len(chunks), model
@@ -272,6 +275,12 @@ class _Launcher:
                 f"this machine cannot read what workers have written to {self._run.directory}",
                 "write to a directory that this machine and all workers reach, such as gs://bucket/…",
             )
+
+
+def _check_sent(spec: BatchPredictSpec, chunk: Chunk, inputs: Sequence[TensorInfo]) -> None:
+    """Refuse a job whose rows cannot fill an input; a whole record has no fields."""
+    if takes_examples(inputs) or not isinstance(spec.source, TfRecord):
+        check_no_input_is_withheld(spec.instances, inputs, bool(chunk.columns))
 
 
 def _notes_on_input(
