@@ -46,7 +46,7 @@ def column_notes(
     fixed = [name for name in others if name in parameters]
     notes = _without(fixed, "modelParameters sets this input")
     if len(inputs) == 1 and config.instance_type != "object":
-        sent = [name for name in sent if name not in parameters]
+        sent = tuple(name for name in sent if name not in parameters)
         return [*_of_one_input(inputs[0], sent, cells_may_be_arrays), *notes]
     missing = [tensor.name for tensor in inputs if tensor.name not in sent]
     if missing:
