@@ -6,7 +6,7 @@ import pytest
 
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.prediction_json import row_values
-from beam_batch_predict.errors import ModelError
+from beam_batch_predict.errors import ModelError, RunFailed
 from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.predict import predict_batch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
@@ -188,12 +188,15 @@ def test_threads_wait_for_the_check(caller):
     assert model.calls <= 9
 
 
-def test_a_job_with_class_names_has_no_prediction(model_uri, run_job, tmp_path):
+def test_a_job_with_class_names_has_no_prediction(model_uri, run_job, outcome_in, tmp_path):
     """Each chunk has as many rows as there are classes."""
     (tmp_path / "rows.jsonl").write_text("".join(f"{number}.0\n" for number in range(9)))
     chunk_bytes = 3 * len("0.0\n")
-    predictions, errors, _ = run_job("jsonl", "rows.jsonl", model_uri, "open_classes", chunk_bytes)
-    assert (predictions, len(errors)) == ([], 9)
+    with pytest.raises(RunFailed, match="all 9 rows failed"):
+        run_job("jsonl", "rows.jsonl", model_uri, "open_classes", chunk_bytes)
+    (directory,) = (tmp_path / "out").iterdir()
+    predictions, errors, record = outcome_in(directory)
+    assert (predictions, len(errors), record["state"]) == ([], 9, "JOB_STATE_FAILED")
     for error in errors:
         assert error["error"]["code"] == Code.INTERNAL
         assert "output 'labels' has shape [3] for 2 rows" in error["error"]["message"]
