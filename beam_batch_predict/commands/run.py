@@ -19,8 +19,9 @@ from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import BatchPredictError, ModelError
 from beam_batch_predict.files.errors import StorageUnavailable
-from beam_batch_predict.instances.column_notes import column_notes
+from beam_batch_predict.instances.column_notes import column_notes, header_note
 from beam_batch_predict.instances.convert import stays_raw
+from beam_batch_predict.instances.withheld_inputs import check_no_input_is_withheld
 from beam_batch_predict.jobs import Job
 from beam_batch_predict.models.inputs.examples import takes_examples
 from beam_batch_predict.models.saved_model.loaded_model import check_model, load_model
@@ -54,6 +55,7 @@ from beam_batch_predict.spec import (
     JsonLines,
     RunState,
     SavedModel,
+    TfRecord,
 )
 from beam_batch_predict.spec.options import RunOptions
 from beam_batch_predict.transforms.batch_predict import BatchPredict
@@ -212,6 +214,7 @@ class _Launcher:
             self._run = dataclasses.replace(run, prepared=self._engine.is_local)
         signature, model = self._check_model(self._spec.model)
         if signature is not None:
+            _check_sent(self._spec, chunks[0], signature.inputs)
             for note in _notes_on_input(self._spec, chunks[0], signature.inputs):
                 self._show(f"note: {note}")
         return len(chunks), model
@@ -274,6 +277,12 @@ class _Launcher:
             )
 
 
+def _check_sent(spec: BatchPredictSpec, chunk: Chunk, inputs: Sequence[TensorInfo]) -> None:
+    """Refuse a job whose rows cannot fill an input; a whole record has no fields."""
+    if takes_examples(inputs) or not isinstance(spec.source, TfRecord):
+        check_no_input_is_withheld(spec.instances, inputs, bool(chunk.columns))
+
+
 def _notes_on_input(
     spec: BatchPredictSpec, chunk: Chunk, inputs: Sequence[TensorInfo]
 ) -> Iterator[str]:
@@ -287,6 +296,8 @@ def _notes_on_input(
     is_csv = isinstance(spec.source, Csv)
     parameters = spec.model.parameters
     yield from column_notes(chunk.columns, spec.instances, inputs, parameters, not is_csv)
+    if isinstance(spec.source, Csv) and spec.source.header == "auto":
+        yield from filter(None, [header_note(chunk.columns, spec.instances, inputs)])
     is_text = isinstance(spec.source, JsonLines) and stays_raw(chunk.format, spec.instances)
     if is_text and not takes_examples(inputs) and begins_with_object(chunk.spans, files.open_file):
         yield (

@@ -10,7 +10,7 @@ from beam_batch_predict.instances.fields import listed, sent_names
 from beam_batch_predict.messages import did_you_mean
 from beam_batch_predict.spec import InstanceConfig
 
-__all__ = ["column_notes"]
+__all__ = ["column_notes", "header_note"]
 
 _MOST_NAMES = 20
 
@@ -43,22 +43,47 @@ def column_notes(
     others = [name for name in sent if name not in named]
     if not columns:
         return []
+    fixed = [name for name in others if name in parameters]
+    notes = _without(fixed, "modelParameters sets this input")
     if len(inputs) == 1 and config.instance_type != "object":
-        return _of_one_input(inputs[0], sent, others, cells_may_be_arrays)
+        sent = tuple(name for name in sent if name not in parameters)
+        return [*_of_one_input(inputs[0], sent, cells_may_be_arrays), *notes]
     missing = [tensor.name for tensor in inputs if tensor.name not in sent]
     if missing:
         shown = [_with_hint(name, others) for name in missing[:_MOST_NAMES]]
         more = f" and {len(missing) - _MOST_NAMES} more" if len(missing) > _MOST_NAMES else ""
         what = "input" if len(missing) == 1 else "inputs"
         return [f"no column fills the {what} {', '.join(shown)}{more}: every row is an error"]
-    fixed = [name for name in others if name in parameters]
     unknown = [name for name in others if name not in parameters]
-    reasons = ((unknown, "it has no such input"), (fixed, "modelParameters sets this input"))
-    return [
-        f"the model does not get the {_columns(names)}, because {reason}"
-        for names, reason in reasons
-        if names
-    ]
+    return _without(unknown, "it has no such input") + notes
+
+
+def header_note(
+    columns: Sequence[str], config: InstanceConfig, inputs: Sequence[TensorInfo]
+) -> str | None:
+    """Tell what was taken for the header of CSV files if it may be a row of text.
+
+    A single input gets all columns, whatever their names, and texts look like names.
+
+    Example:
+        >>> text = TensorInfo("text", "string", (None,))
+        >>> header_note(["hello"], InstanceConfig(), [text])
+        'the first row is the header, with the column "hello"; if it is data, set --csv_header=none'
+        >>> header_note(["text"], InstanceConfig(), [text])
+    """
+    names_columns = config.key_field or config.included_fields or config.excluded_fields
+    if len(inputs) != 1 or inputs[0].kind != "string" or not columns or names_columns:
+        return None
+    if inputs[0].name.casefold() in map(str.casefold, columns):
+        return None
+    return (
+        f"the first row is the header, with the {_columns(columns)}; if it is data, set "
+        "--csv_header=none"
+    )
+
+
+def _without(names: Sequence[str], reason: str) -> list[str]:
+    return [f"the model does not get the {_columns(names)}, because {reason}"] if names else []
 
 
 def _with_hint(name: str, others: Sequence[str]) -> str:
@@ -66,15 +91,21 @@ def _with_hint(name: str, others: Sequence[str]) -> str:
     return f"{quote(name)} ({hint})" if hint else quote(name)
 
 
-def _of_one_input(
-    only: TensorInfo, sent: Sequence[str], others: Sequence[str], cells_may_be_arrays: bool
-) -> list[str]:
-    """Tell if a single input takes the column with its name, and not the array of all cells."""
-    if not only.is_one_of(sent) or not only.cell_ranks:
-        return []
-    if 0 in only.cell_ranks:
+def _of_one_input(only: TensorInfo, sent: Sequence[str], cells_may_be_arrays: bool) -> list[str]:
+    """Tell what a single input takes, if it is not the array of all cells."""
+    others = [name for name in sent if name != only.name]
+    takes_cell = 0 in only.cell_ranks
+    if not only.is_one_of(sent):
+        if not (takes_cell and others and len(sent) > 1):
+            return []
+        return [
+            f"the input {_with_hint(only.name, others)} takes one cell, and rows have "
+            f"{len(sent)}, the {_columns(others)}: every row is an error; includedFields can name "
+            "the column to take"
+        ]
+    if takes_cell:
         return [f"the input {quote(only.name)} takes its column, without the {_columns(others)}"]
-    if not cells_may_be_arrays:
+    if not (cells_may_be_arrays and only.cell_ranks):
         return []
     return [
         f"if the column {quote(only.name)} has arrays, the input of this name takes it, "

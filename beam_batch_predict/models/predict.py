@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
@@ -15,6 +16,7 @@ from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.inputs.examples import examples_to_tensors, takes_examples
 from beam_batch_predict.models.inputs.tensors import Tensors, to_tensors
 from beam_batch_predict.models.model import Model
+from beam_batch_predict.models.signature import Signature
 from beam_batch_predict.spec import NonFinite, PredictSettings
 from beam_batch_predict.status import Code, Status
 
@@ -100,7 +102,8 @@ def _tensors(batch: InstanceBatch, model: Model) -> Tensors:
     if not examples:
         if batch.sent_features:
             return _whole_examples(batch, batch.sent_features, model)
-        return to_tensors(instances, batch.live, inputs, model.to_array, batch.columns)
+        instances, columns = _without_parameters(batch, model.signature)
+        return to_tensors(instances, batch.live, inputs, model.to_array, columns)
     records = [instances[row] for row in examples]
     features = batch.features if len(examples) == len(batch) else None
     found = examples_to_tensors(records, examples, inputs, batch.sent_features, features)
@@ -110,6 +113,28 @@ def _tensors(batch: InstanceBatch, model: Model) -> Tensors:
     values = [instances[row] for row in others]
     rest = to_tensors(values, others, inputs, model.to_array, batch.columns)
     return Tensors(found.batches + rest.batches, found.failures + rest.failures)
+
+
+def _without_parameters(
+    batch: InstanceBatch, signature: Signature
+) -> tuple[Sequence[Any], Sequence[str]]:
+    """Return the instances and their columns, without those that modelParameters set.
+
+    The array of all cells would have their cells too; several inputs take cells by name.
+    """
+    instances, columns = batch.instances, batch.columns
+    names = instances.names if isinstance(instances, ArrowRows) else columns
+    if len(signature.inputs) > 1 or signature.parameters.isdisjoint(names):
+        return instances, columns
+    kept = [at for at, name in enumerate(names) if name not in signature.parameters]
+    columns = tuple(names[at] for at in kept)
+    if isinstance(instances, ArrowRows) and kept:
+        return instances.select(columns, instances.as_arrays), columns
+    width = len(names)
+    return [
+        [row[at] for at in kept] if type(row) is list and len(row) == width else row
+        for row in instances
+    ], columns
 
 
 def _whole_examples(batch: InstanceBatch, sent: FeatureFilter, model: Model) -> Tensors:

@@ -21,11 +21,13 @@ class Signature(NamedTuple):
         name: its name in the model.
         inputs: the inputs that rows fill, sorted by name; parameters are not among them.
         outputs: the outputs, sorted by name.
+        parameters: the names of the inputs that have the same value in every call.
     """
 
     name: str
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
+    parameters: frozenset[str] = frozenset()
 
     @property
     def static_rows(self) -> int | None:
@@ -47,7 +49,7 @@ class Signature(NamedTuple):
                 f"{self.name!r} has the inputs {', '.join(map(repr, sorted(known)))}"
             )
         rows = (tensor for tensor in self.inputs if tensor.name not in parameters)
-        return self._replace(inputs=tuple(rows))
+        return self._replace(inputs=tuple(rows), parameters=frozenset(parameters))
 
     def check(self) -> None:
         """Refuse a signature that cannot predict row by row.

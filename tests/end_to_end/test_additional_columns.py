@@ -1,6 +1,7 @@
 """Columns that are no inputs: the model does not get them, and the output shows them."""
 
 import json
+import shutil
 from decimal import Decimal
 
 import fastavro
@@ -48,10 +49,16 @@ def model(tmp_path_factory):
         def vector(self, vector):
             return {"sum": tf.reduce_sum(vector, axis=1)}
 
+        @tf.function(
+            input_signature=[spec("pair", tf.float32, 2), tf.TensorSpec([], tf.float32, "factor")]
+        )
+        def scaled(self, pair, factor):
+            return {"sum": tf.reduce_sum(pair, axis=1) * factor}
+
     path = str(tmp_path_factory.mktemp("columns") / "model")
     module = Columns()
-    signatures = {"serving_default": module.all, "name": module.name, "vector": module.vector}
-    tf.saved_model.save(module, path, signatures=signatures)
+    signatures = {name: getattr(module, name) for name in ("name", "vector", "scaled")}
+    tf.saved_model.save(module, path, signatures={"serving_default": module.all, **signatures})
     return path
 
 
@@ -90,7 +97,8 @@ def run(tmp_path, model, capfd):
 
 def records(directory, kind="predictions"):
     paths = sorted(directory.glob(f"{kind}_*.jsonl"))
-    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+    lines = [line for path in paths for line in path.read_text().splitlines()]
+    return [json.loads(line, parse_float=Decimal) for line in lines]  # all digits of the text
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "avro"])
@@ -103,7 +111,7 @@ def test_the_model_gets_its_inputs_and_the_output_shows_all_columns(kind, shape,
     assert notes == [
         'note: the model does not get the columns "id", "note", because it has no such input'
     ]
-    echoes = [record["instance"] for record in found]
+    echoes = [record["instance"] for record in records(directory)]
     assert all(
         (list(echo) if shape == "object" else len(echo))
         == (list(ROWS[0]) if shape == "object" else len(ROWS[0]))
@@ -198,6 +206,58 @@ def test_a_column_that_a_parameter_sets_is_left_out(tmp_path, run):
         'note: the model does not get the columns "id", "note", because it has no such input',
         'note: the model does not get the column "name", because modelParameters sets this input',
     ]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("columns", "sums"), [(("a", "factor"), []), (("a", "factor", "b"), [18.0]), (("factor",), [])]
+)
+def test_a_column_that_a_parameter_sets_is_no_item_of_a_single_input(
+    kind, columns, sums, tmp_path, run
+):
+    row = dict(zip(columns, (4, 100, 5), strict=False))
+    if kind == "csv":
+        (tmp_path / "in.csv").write_text(f"{','.join(columns)}\n{','.join(map(str, row.values()))}")
+    else:
+        pq.write_table(pa.Table.from_pylist([row]), tmp_path / "in.parquet")
+    flags = ["--signature_name=scaled", '--model_parameters={"factor": 2}']
+    directory, notes = run(kind, *flags, exit_code=0 if sums else 1)
+    assert [record["prediction"] for record in records(directory)] == sums
+    assert notes == [
+        'note: the model does not get the column "factor", because modelParameters sets this input'
+    ]
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+def test_a_single_input_of_one_cell_without_its_column_is_noted(kind, tmp_path, run):
+    if kind == "csv":
+        (tmp_path / "in.csv").write_text("id,names\n1,ada\n")
+    else:
+        pq.write_table(pa.table({"id": ["1"], "names": ["ada"]}), tmp_path / "in.parquet")
+    directory, notes = run(kind, "--signature_name=name", exit_code=1)
+    assert records(directory) == []
+    assert notes[0] == (
+        'note: the input "name" (did you mean "names"?) takes one cell, and rows have 2, the '
+        'columns "id", "names": every row is an error; includedFields can name the column to take'
+    )
+    shutil.rmtree(tmp_path / "out")
+    directory, notes = run(kind, "--signature_name=name", "--included_fields=names")
+    assert [record["prediction"] for record in records(directory)] == ["ada"]
+    assert notes == []
+
+
+def test_a_first_row_of_text_is_noted_as_the_header(tmp_path, run):
+    (tmp_path / "in.csv").write_text("Hello!\nBye!\n")
+    directory, notes = run("csv", "--signature_name=name")
+    assert [record["prediction"] for record in records(directory)] == ["Bye!"]
+    assert notes == [
+        'note: the first row is the header, with the column "Hello!"; if it is data, set '
+        "--csv_header=none"
+    ]
+    shutil.rmtree(tmp_path / "out")
+    directory, notes = run("csv", "--signature_name=name", "--csv_header=none")
+    assert [record["prediction"] for record in records(directory)] == ["Hello!", "Bye!"]
+    assert notes == []
 
 
 @pytest.mark.parametrize("kind", ["parquet", "avro"])
