@@ -168,8 +168,8 @@ def _misplaced_quote(row: str, position: int, delimiter: str) -> str:
     if '\\"' in row[position:]:
         escaped = row.index('\\"', position) + 1
         return (
-            f'there is \\" at character {escaped}, but CSV has no escapes: write "" for each quote '
-            'in the cell (in Spark, option("escape", "\\""))'
+            f"the backslash at character {escaped} does not escape the quote behind it: write "
+            '"" for each quote in the cell, which in Spark is the option escape'
         )
     if _grammar(delimiter).open_cell.match(row[position:].encode()):
         quote = row.index('"', position) + 1

@@ -14,6 +14,9 @@ __all__ = ["looks_like_data", "separated_by_blanks"]
 
 _YEAR = re.compile("(?:1[5-9]|20|21)[0-9][0-9]")
 
+_WORD = re.compile(rb'"[^"]*"|[^" ]+')
+"""A text without blanks, or in quotes."""
+
 _NULL = r"\N"
 """A cell without a value, as PostgreSQL, MySQL and Hive write it."""
 
@@ -86,18 +89,23 @@ def _ascend(numbers: Sequence[str]) -> bool:
 def separated_by_blanks(rows: Sequence[bytes]) -> bool:
     """Whether rows of one cell each seem to be rows of several cells with blanks between them.
 
-    All have the same number of words, and at least one column below the first row has numbers.
+    Those below the first have the same number of words, and at least one column of them has
+    numbers. The first has as many, or one less, as R writes where rows have names.
 
     Example:
         >>> separated_by_blanks([b"Chins Situps", b"5 162", b"2 110"])
         True
-        >>> separated_by_blanks([b"a text", b"route 66", b"66"]), separated_by_blanks([b'"a b"'])
-        (False, False)
+        >>> separated_by_blanks([b'"h" "w"', b'"1" 1.5 2'])
+        True
+        >>> separated_by_blanks([b"a text", b"route 66", b"66"])
+        False
+        >>> separated_by_blanks([b'"a text"', b"route 66"])
+        False
     """
-    if b'"' in rows[0] or any(b"\t" in row for row in rows):
+    if any(b"\t" in row for row in rows):
         return False
-    words = [row.decode("utf-8", "replace").split() for row in rows]
-    width = len(words[0])
-    if width < 2 or len(words) < 2 or any(len(row) != width for row in words):
+    first, *below = ([word.decode("utf-8", "replace") for word in _WORD.findall(r)] for r in rows)
+    widths = {len(row) for row in below}
+    if len(first) < 2 or widths not in ({len(first)}, {len(first) + 1}):
         return False
-    return any(are_numbers(column) for column in zip(*words[1:], strict=True))
+    return any(are_numbers(column) for column in zip(*below, strict=True))

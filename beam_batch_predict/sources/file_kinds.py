@@ -16,6 +16,7 @@ __all__ = [
     "START_BYTES",
     "WrongFormat",
     "compression_of",
+    "format_of",
     "format_of_text",
     "problem_of",
     "start_of",
@@ -76,6 +77,9 @@ _OTHERS = (
 _PARQUET = (b"PAR1", b"PARE")
 """The first and last bytes of Parquet files. The second is that of encrypted footers."""
 
+_ORC = b"ORC"
+"""The first bytes of ORC files, and those before the last byte."""
+
 
 class WrongFormat(OSError):
     """A file of another format than that of its source; the message says which, and what to do."""
@@ -109,6 +113,8 @@ def problem_of(start: bytes, file: BinaryIO | None = None) -> str:
         return "it is a file of TFRecords: set instancesFormat to tf-record"
     if start.startswith(_PARQUET) and file is not None and _last_bytes(file, 4) == start[:4]:
         return "it is a Parquet file: set instancesFormat to parquet"
+    if start.startswith(_ORC) and file is not None and _last_bytes(file, 4)[:3] == _ORC:
+        return "it is an ORC file: save the table as Parquet"
     if compression := compression_of(start):
         return f"its content is compressed once more, with {compression}: decompress it once"
     return next(
@@ -132,6 +138,22 @@ def format_of_text(start: bytes) -> str:
         return ""
     is_text = all(sign.isprintable() or sign in "\t\r\n\ufeff" for sign in text)
     return "it is text: set instancesFormat to jsonl or csv" if text and is_text else ""
+
+
+def format_of(start: bytes, file: BinaryIO | None = None) -> str:
+    r"""What a file without the mark of its format is, and what to do; empty if unknown.
+
+    Args:
+        start: the first bytes of the file.
+        file: as for `problem_of`.
+
+    Example:
+        >>> format_of(b"Obj\x01\x04"), format_of(b"\x05\0")
+        ('it is an Avro file: set instancesFormat to avro', '')
+    """
+    if start.startswith(_PARQUET):
+        return "it is a Parquet file: set instancesFormat to parquet"
+    return problem_of(start, file) or format_of_text(start)
 
 
 def start_of(file: BinaryIO) -> bytes:

@@ -154,9 +154,17 @@ def test_a_damaged_block_ends_its_chunk_and_says_so(run, write, chunk_bytes, las
     ]
 
 
-def test_a_file_that_is_no_avro_file_starts_no_job(run, tmp_path):
-    (tmp_path / "in.avro").write_bytes(b"[1, 2]\n")
-    with pytest.raises(Exception, match="it is not an Avro object container file"):
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"[1, 2]\n", "it is text: set instancesFormat to jsonl or csv"),
+        (b"PAR1\x15\x04", "it is a Parquet file: set instancesFormat to parquet"),
+        (b"\0\1\2", "it does not begin with 'Obj'"),
+    ],
+)
+def test_a_file_that_is_no_avro_file_starts_no_job(run, tmp_path, content, found):
+    (tmp_path / "in.avro").write_bytes(content)
+    with pytest.raises(Exception, match=f"it is not an Avro object container file: {found}"):
         run("in.avro")
 
 

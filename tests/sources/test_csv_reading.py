@@ -119,6 +119,7 @@ def test_the_first_row_names_the_columns(store, content, names, multiline):
         (b"3,4,a,b\n1,2,3,4,5\n1,2,3,4,5\n", "it has 4 cells and each row below 5: it seems to be"),
         (b"Chins Situps\n5 162\n2 110\n", "its cells seem to be separated by blanks; write commas"),
         (b"0.01  0.083\n0.02  0.084\n", "its cells seem to be separated by blanks; write commas"),
+        (b'"h" "two words"\n"1" 1.5 2\n', "its cells seem to be separated by blanks; write commas"),
         (b"1,1", "if this is the header, set --csv_header=first_row"),
         (b",\n1,2\n", "all names are empty; a CSV source needs a header row"),
         (b'""\n', "all names are empty"),

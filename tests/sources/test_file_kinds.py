@@ -16,6 +16,7 @@ import fastavro
 import numpy as np
 import pyarrow as pa
 import pyarrow.feather
+import pyarrow.orc
 import pyarrow.parquet
 import pytest
 import zstandard
@@ -93,6 +94,7 @@ OTHERS = {
         lambda file: pa.parquet.write_table(TABLE.slice(0, 0), file)
     ),
     "an Avro file": lambda: in_memory(avro),
+    "an ORC file": lambda: in_memory(lambda file: pyarrow.orc.write_table(TABLE, file)),
     "an Arrow file": lambda: in_memory(
         lambda file: pa.feather.write_feather(TABLE, file, compression="uncompressed")
     ),

@@ -47,7 +47,9 @@ PLAIN = {"compression": "none", "use_dictionary": False, "write_statistics": Fal
     ("uri", "content", "reason"),
     [
         ("a", b"id,x\n1,2\n" * 9, "it is not a Parquet file"),
-        ("a", b"x", "it is not a Parquet file"),
+        ("a", b"x", "it is not a Parquet file: it is text: set instancesFormat to jsonl or csv"),
+        ("a", b"Obj\x01\x04", "it is not a Parquet file: it is an Avro file: set instancesFormat"),
+        ("a", b"\0" * 9, "it is not a Parquet file"),
         ("a", b"PAR1", "its footer cannot be read: Parquet file size is 4 bytes, smaller than"),
         ("a", content_of(numbers(9))[:-1], "it is cut short: its footer is missing"),
         ("a", content_of(numbers(9))[:50], "it is cut short: its footer is missing"),

@@ -17,6 +17,7 @@ import fastavro
 
 from beam_batch_predict.batch import Span
 from beam_batch_predict.sources.compression import blocks
+from beam_batch_predict.sources.file_kinds import START_BYTES, format_of
 
 __all__ = ["Block", "BrokenBlock", "Content", "Header", "read_blocks", "read_header"]
 
@@ -148,8 +149,10 @@ def read_header(content: Content) -> Header:
         ValueError: the header cannot be read.
     """
     content.left = _LARGEST_HEADER
-    if content.read(len(_MAGIC)) != _MAGIC:
-        raise ValueError("it is not an Avro object container file: it does not begin with 'Obj'")
+    start = content.read(len(_MAGIC))
+    if start != _MAGIC:
+        found = format_of(start + content.read(START_BYTES)) or "it does not begin with 'Obj'"
+        raise ValueError(f"it is not an Avro object container file: {found}")
     try:
         fields = fastavro.schemaless_reader(content, _META, None)
     except (EOFError, IndexError) as error:

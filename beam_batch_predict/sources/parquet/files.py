@@ -20,7 +20,7 @@ from beam_batch_predict.encoding.arrow_values import json_values
 from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.files import File
 from beam_batch_predict.messages import counted, generalized
-from beam_batch_predict.sources.compression import is_compressed
+from beam_batch_predict.sources.file_kinds import START_BYTES, compression_of, format_of
 from beam_batch_predict.sources.headers import first_columns
 from beam_batch_predict.sources.parquet.bounds import LARGEST_ROW, bounds_of, decoded_size, parts
 from beam_batch_predict.sources.parquet.footers import check_footer
@@ -151,15 +151,17 @@ def _in_pieces(reader: pq.ParquetFile) -> dict[str, Any]:
 
 def _open_problem(file: BinaryIO, uri: str, error: Exception) -> str:
     file.seek(0)
-    head = file.read(4)
+    start = file.read(START_BYTES)
+    head = start[:4]
     file.seek(-min(4, file.seek(0, 2)), 2)
     tail = file.read(4)
     if b"PARE" in (head, tail):
         return "its footer is encrypted, and there is no key"
-    if head != b"PAR1" and is_compressed(uri):
+    if head != b"PAR1" and compression_of(start):
         return "it is compressed as a whole: decompress it, Parquet compresses its pages itself"
     if head != b"PAR1":
-        return "it is not a Parquet file"
+        found = format_of(start, file)
+        return f"it is not a Parquet file{found and f': {found}'}"
     if tail != b"PAR1":
         return "it is cut short: its footer is missing"
     return f"its footer cannot be read: {_reason(error)}"
