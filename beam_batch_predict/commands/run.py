@@ -50,6 +50,7 @@ from beam_batch_predict.sources.lines import begins_with_object
 from beam_batch_predict.spec import (
     BatchPredictSpec,
     Csv,
+    FileList,
     FileSource,
     GcsDestination,
     JsonLines,
@@ -214,7 +215,7 @@ class _Launcher:
             self._run = dataclasses.replace(run, prepared=self._engine.is_local)
         signature, model = self._check_model(self._spec.model)
         if signature is not None:
-            _check_sent(self._spec, chunks[0], signature.inputs)
+            _check_sent(self._spec, signature.inputs)
             for note in _notes_on_input(self._spec, chunks[0], signature.inputs):
                 self._show(f"note: {note}")
         return len(chunks), model
@@ -277,10 +278,12 @@ class _Launcher:
             )
 
 
-def _check_sent(spec: BatchPredictSpec, chunk: Chunk, inputs: Sequence[TensorInfo]) -> None:
+def _check_sent(spec: BatchPredictSpec, inputs: Sequence[TensorInfo]) -> None:
     """Refuse a job whose rows cannot fill an input; a whole record has no fields."""
-    if takes_examples(inputs) or not isinstance(spec.source, TfRecord):
-        check_no_input_is_withheld(spec.instances, inputs, bool(chunk.columns))
+    source = spec.source
+    if takes_examples(inputs) or not isinstance(source, TfRecord):
+        has_columns = not isinstance(source, JsonLines | TfRecord | FileList)
+        check_no_input_is_withheld(spec.instances, inputs, has_columns)
 
 
 def _notes_on_input(

@@ -49,6 +49,3 @@ def check_no_input_is_withheld(
             )
         if tensor.name in config.excluded_fields:
             raise InvalidArgument(f"excludedFields has {name}, which is an input of the model")
-        is_by_name = len(inputs) > 1 or not makes_arrays
-        if is_by_name and config.included_fields and tensor.name not in config.included_fields:
-            raise InvalidArgument(f"includedFields lacks {name}, which is an input of the model")

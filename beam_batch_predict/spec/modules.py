@@ -84,9 +84,13 @@ def not_installed(name: str) -> tuple[str, str]:
     Example:
         >>> not_installed("tensorflow_text")[1]
         'pip install tensorflow-text, here and wherever workers load the model'
+        >>> not_installed("json.text")[1]
+        'correct the name'
     """
     top = name.partition(".")[0]
     distribution = _DISTRIBUTIONS.get(top, top.replace("_", "-"))
+    if name != top and (top in sys.modules or importlib.util.find_spec(top)):
+        return f"{top} is installed in {sys.prefix}, but has no module {name}", "correct the name"
     return (
         f"the module {name} is not installed in {sys.prefix}",
         f"pip install {distribution}, here and wherever workers load the model",

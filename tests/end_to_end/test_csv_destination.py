@@ -57,7 +57,7 @@ def test_numbers_to_csv(run):
 
 def test_csv_to_csv(run):
     content = run(bbp.Csv, 'x,y\n1,2\n0,oops\n2.5,3,4\n"a",\n.5,0\n', signature="total")
-    assert content["predictions_0001.csv"] == b'"x","y","prediction"\n1,2,3.0\n0.5,0,0.5\n'
+    assert content["predictions_0001.csv"] == b'"x","y","prediction"\n1,2,3.0\n".5",0,0.5\n'
     assert table(content, "errors")[0] == ["x", "y", "instance", "error"]
     assert errors_of(content) == [
         ("0", "oops", "", 3),

@@ -5,6 +5,7 @@ import base64
 import pytest
 
 from beam_batch_predict import BatchPredict
+from beam_batch_predict.errors import RunFailed
 from beam_batch_predict.jobs import read_job
 from beam_batch_predict.spec import RunOptions
 
@@ -154,9 +155,12 @@ def test_examples_into_a_signature_of_several_inputs(run, write):
 
 
 @pytest.mark.tfx_bsl
-def test_included_fields_reach_the_model_alone(run, write):
+def test_included_fields_reach_the_model_alone(run, write, tmp_path, outcome_in):
     write("in", [example(1)])
-    predictions, errors, _ = run("in", "tf-record", "several", includedFields=["x", "word"])
+    with pytest.raises(RunFailed, match="the only row failed"):
+        run("in", "tf-record", "several", includedFields=["x", "word"])
+    (directory,) = (tmp_path / "out").iterdir()
+    predictions, errors, _ = outcome_in(str(directory))
     assert predictions == []
     assert (
         'input "tags": the Example has no such feature; it has "word", "x"'

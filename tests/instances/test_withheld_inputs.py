@@ -21,7 +21,6 @@ VECTOR = TensorInfo("x", "float32", (None, 2))
     [
         ([TEXT, X], {"key_field": "x"}, 'the key field "x" is an input of the model'),
         ([TEXT, X], {"excluded_fields": ["id", "x"]}, 'excludedFields has "x"'),
-        ([TEXT, X], {"included_fields": ["text"]}, 'includedFields lacks "x"'),
         ([TEXT], {"key_field": "text"}, 'the key field "text" is an input of the model'),
         ([TEXT], {"excluded_fields": ["text"]}, 'excludedFields has "text"'),
         ([VECTOR], {"key_field": "x", "instance_type": "object"}, 'the key field "x"'),
