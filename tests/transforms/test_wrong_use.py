@@ -402,7 +402,8 @@ def test_records_and_published_files_are_no_batches(name, tmp_path):
 def test_records_of_a_step_of_the_user_are_rows():
     records = (predicted(beam.Pipeline()) | bbp.Unbatch()).predictions
     rows = records | beam.Map(lambda record: record["instance"])
-    _ = rows | "Again" >> bbp.BatchInstances() | "Second" >> bbp.Predict(MODEL) | bbp.Unbatch()
+    batches = rows | "Again" >> bbp.BatchInstances() | "Second" >> bbp.Predict(MODEL)
+    _ = batches | "Last" >> bbp.Unbatch()
 
 
 def halves(p):
