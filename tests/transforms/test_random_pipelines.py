@@ -18,14 +18,25 @@ from beam_batch_predict.runners.job_options import make_engine
 LOSSY = ("cut file", "damaged file")
 ROWS = st.lists(st.sampled_from([1.5, -2.0, "oops", {"x": 3.0}, [1.0]]), max_size=9)
 STEPS = st.sampled_from(["batch", "convert", "predict", "predict total", "reshuffle"])
-CHAINS = st.one_of(
-    st.sampled_from([["convert", "predict"], ["batch", "predict"], ["convert"], ["batch"], []]),
-    st.lists(STEPS, max_size=3),
-)
 KINDS = ["file", "chunked file", "csv", "empty file", "rows", *LOSSY]
-BRANCHES = st.tuples(st.sampled_from(KINDS), ROWS, CHAINS)
 FORMATS = st.sampled_from(["jsonl", "csv", "parquet", "tf-record"])
-AFTER = st.one_of(st.sampled_from([[], ["predict"]]), st.lists(STEPS, max_size=2))
+
+
+@st.composite
+def compositions(draw):
+    """Draw branches (a kind of source, rows, steps) and steps after them; most can be built."""
+    branches = draw(st.lists(st.tuples(st.sampled_from(KINDS), ROWS), min_size=1, max_size=2))
+    if draw(st.integers(0, 2)) == 0:
+        chains = st.lists(STEPS, max_size=3)
+        return [(*branch, draw(chains)) for branch in branches], draw(chains)
+    models = st.sampled_from([["predict"], ["reshuffle", "predict"], ["predict total"]])
+    after = draw(st.one_of(st.just([]), models))
+    first = {"rows": st.sampled_from(["batch", "convert"])}
+    chains = [
+        [draw(first.get(kind, st.just("convert"))), *([] if after else draw(models))]
+        for kind, _ in branches
+    ]
+    return [(*branch, chain) for branch, chain in zip(branches, chains, strict=True)], after
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +45,7 @@ def directory(tmp_path_factory):
 
 
 def content_of(kind, rows):
-    """Return the bytes of a file; half of the compressed ones have lost or wrong bytes."""
+    """Return the bytes of a file; those of lossy kinds are cut or damaged."""
     lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
     if kind in ("empty file", "chunked file"):
         return lines if kind == "chunked file" else b""
@@ -107,15 +118,11 @@ class Composed:
 
 
 @settings(max_examples=40 if IN_FULL else 8, suppress_health_check=list(HealthCheck))
-@given(
-    branches=st.lists(BRANCHES, min_size=1, max_size=2),
-    after=AFTER,
-    shared=st.booleans(),
-    form=FORMATS,
-)
+@given(composition=compositions(), shared=st.booleans(), form=FORMATS)
 def test_a_pipeline_is_refused_when_built_or_has_each_row_once(
-    branches, after, shared, form, directory, tiny_model
+    composition, shared, form, directory, tiny_model
 ):
+    branches, after = composition
     composed = Composed(directory, tiny_model)
     unread = sum(kind in LOSSY for kind, *_ in branches)
     write = bbp.WriteResults(directory / "out", form)
