@@ -110,7 +110,8 @@ def as_destination(value: Any) -> Destination:
     """
     if isinstance(value, (str, os.PathLike)):
         uri = os.fspath(value)
-        return BigQueryDestination(uri) if uri.startswith("bq://") else GcsDestination(uri)
+        is_table = uri.lower().startswith("bq://")
+        return BigQueryDestination(uri) if is_table else GcsDestination(uri)
     if not isinstance(value, (GcsDestination, BigQueryDestination)):
         raise InvalidArgument(
             "destination: expected a GcsDestination, a BigQueryDestination, a path or a URI, "

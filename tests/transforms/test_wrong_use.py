@@ -90,6 +90,10 @@ ARGUMENTS = {
         lambda: bbp.WriteResults("bq://project", "csv"),
         "predictions_format: tables of BigQuery have no format, found 'csv'",
     ),
+    "a destination in capitals": (
+        lambda: bbp.WriteResults("BQ://project"),
+        "output_uri: expected bq://project, .*, found 'BQ://project'",
+    ),
     "a file for the destination": (
         lambda: bbp.WriteResults(__file__),
         f"destination: {__file__} is an existing file",
