@@ -165,6 +165,12 @@ def delimiter_option(delimiter: str) -> str:
 
 
 def _misplaced_quote(row: str, position: int, delimiter: str) -> str:
+    if '\\"' in row[position:]:
+        escaped = row.index('\\"', position) + 1
+        return (
+            f'there is \\" at character {escaped}, but CSV has no escapes: write "" for each quote '
+            'in the cell (in Spark, option("escape", "\\""))'
+        )
     if _grammar(delimiter).open_cell.match(row[position:].encode()):
         quote = row.index('"', position) + 1
         return f"the quote at character {quote} is not closed"

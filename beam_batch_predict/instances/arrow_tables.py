@@ -25,7 +25,6 @@ from beam_batch_predict.encoding.json_text import quote
 from beam_batch_predict.instances.fields import (
     Instance,
     RowError,
-    fields_of,
     key_of,
     make_instance,
     missing_error,
@@ -38,6 +37,11 @@ from beam_batch_predict.status import Status
 __all__ = ["convert_tables", "not_json"]
 
 _Failures = list[tuple[int, Status]]
+
+_SAME_NAMES = (
+    "give the columns of all files the names that they have in the first file, with the same "
+    "capital letters"
+)
 
 
 def convert_tables(
@@ -222,7 +226,7 @@ def _convert_rows(
             else:
                 instance = make_instance(row, by_name)
                 if planned:
-                    instance = _planned(instance, planned, row)
+                    instance = _planned(instance, planned)
                 instance = instance._replace(value=shape(instance.value))
         except RowError as error:
             return Instance(error.key, shown(row), error.attached), b"", error.status
@@ -243,7 +247,7 @@ def _convert_rows(
     return dataclasses.replace(made, texts=None, columns=sent_names(columns, config))
 
 
-def _planned(instance: Instance, columns: Sequence[str], row: Mapping[str, Any]) -> Instance:
+def _planned(instance: Instance, columns: Sequence[str]) -> Instance:
     """Return an instance with the sent columns of the first file, in their order.
 
     Raises:
@@ -251,7 +255,8 @@ def _planned(instance: Instance, columns: Sequence[str], row: Mapping[str, Any])
     """
     missing = [name for name in columns if name not in instance.value]
     if missing:
-        error = missing_error(f"column {quote(missing[0])}", fields_of(row))
+        # The row has only those of its columns that the first file has too: they say nothing.
+        error = missing_error(f"column {quote(missing[0])}", _SAME_NAMES)
         error.key, error.attached = instance.key, instance.attached
         raise error
     return instance._replace(value={name: instance.value[name] for name in columns})

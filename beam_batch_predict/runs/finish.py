@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from beam_batch_predict.errors import RunFailed
+from beam_batch_predict.messages import counted
 from beam_batch_predict.runs.failure_limit import FailureLimit
 from beam_batch_predict.runs.manifest import manifest_of, write_manifest
 from beam_batch_predict.runs.plan_file import read_plan
@@ -28,6 +29,9 @@ _logger = logging.getLogger(__name__)
 
 MOST_PARTIAL_FAILURES = 20
 """`partialFailures` never exceeds so many entries (the service's reference)."""
+
+MOST_CAUSES_BESIDE_INPUTS = 5
+"""So many of these entries are for causes of failed rows, however many inputs have faults."""
 
 
 def finish_run(
@@ -159,9 +163,20 @@ def _outcome(
         failed_count=failed,
         # The number of rows in an unreadable file is not known.
         incomplete_count=-1 if unread else 0,
-        partial_failures=(*unread, *as_statuses(groups))[:MOST_PARTIAL_FAILURES],
+        partial_failures=_partial_failures(unread, groups),
         worker_seconds=sum(part.seconds for part in parts),
     )
+
+
+def _partial_failures(unread: Sequence[Status], groups: Sequence[ErrorGroup]) -> tuple[Status, ...]:
+    """Return the entries of `partialFailures`: inputs first; the last entry counts the others."""
+    most = MOST_PARTIAL_FAILURES - min(len(groups), MOST_CAUSES_BESIDE_INPUTS)
+    listed = list(unread)
+    if len(unread) > most:
+        more = counted(len(unread) - (most - 1), "more fault")
+        message = f"{more} in inputs: listed in manifest.json, if the job has succeeded"
+        listed[most - 1 :] = [Status(unread[most - 1].code, message)]
+    return (*listed, *as_statuses(groups, MOST_PARTIAL_FAILURES - len(listed)))
 
 
 def _verdict(parts: Sequence[Part], unread: Sequence[Status], limit: FailureLimit) -> Status | None:

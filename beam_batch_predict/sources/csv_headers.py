@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import islice, pairwise
+from itertools import islice
 from typing import NamedTuple
 
 from beam_batch_predict.encoding.csv_names import are_numbers, fold, named, order_of, row_texts
@@ -21,11 +21,11 @@ from beam_batch_predict.encoding.csv_text import (
     has_bare_return,
     raw_cells,
     separator_of,
-    split_cells,
 )
 from beam_batch_predict.encoding.json_text import loads, quote
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.messages import counted
+from beam_batch_predict.sources.csv_data_rows import looks_like_data, separated_by_blanks
 from beam_batch_predict.sources.csv_titles import MOST_TITLES, title_problem
 from beam_batch_predict.status import Status
 
@@ -34,7 +34,6 @@ __all__ = [
     "NEEDED",
     "FileStart",
     "checked_names",
-    "looks_like_data",
     "reordered",
     "start_of_file",
 ]
@@ -56,6 +55,10 @@ _TITLE = (
     "remove the lines above the header from the file; if this is the header, set "
     "--csv_header=first_row"
 )
+_BLANKS = (
+    "write commas in place of the blanks, as `tr -s ' ' ,` does; if it is one name, put it in "
+    "quotes"
+)
 _DOUBTFUL = (
     "has the names of the columns in another order, and they are numbers: it may be a header or "
     "data; if each file has a header, set --csv_header=first_row; otherwise, give the columns "
@@ -67,8 +70,6 @@ _NOT_THE_NAMES = (
 )
 _DIRECTIVE = re.compile(rb'"?sep=([ -~\t])"?', re.IGNORECASE)
 """The first line of files that are written for Excel."""
-
-_YEAR = re.compile("(?:1[5-9]|20|21)[0-9][0-9]")
 
 _RETURNS = (
     "lines end with a carriage return only, or a name without quotes contains one",
@@ -93,6 +94,8 @@ def checked_names(
             looks like data or a title, has another separator or is not valid CSV in UTF-8.
     """
     texts: list[str] = []
+    if header == "none":  # a row that fails alone does not show the columns
+        rows = next((rows[at:] for at, row in enumerate(rows) if _texts(row, delimiter)), rows)
     row = rows[0]
     assert not isinstance(row, Status)
     try:
@@ -101,21 +104,21 @@ def checked_names(
         problem = f"invalid UTF-8: byte 0x{row[error.start]:02x} at column {error.start + 1}"
         hint = "save the file as UTF-8"
     except CsvError as error:
-        problem, hint = f"{error}; if a name holds a line break, set --csv_multiline=true", NEEDED
+        problem = f"{error}; if a cell holds a line break, set --csv_multiline=true"
+        hint = "correct or remove the row" if header == "none" else NEEDED
         if has_bare_return(row):
             problem, hint = _RETURNS
     else:
-        problem, hint = _problem(row, texts, header, delimiter)
+        problem, hint = _problem(rows, texts, header, delimiter)
         if has_bare_return(row):
             problem, hint = _RETURNS
     if len(texts) < 2 or _DIRECTIVE.fullmatch(row):
-        problem, hint = _other_separator(rows[:2], header, delimiter) or (problem, hint)
+        problem, hint = _other_separator(rows, header, delimiter) or (problem, hint)
     if header != "none" and _is_json(row):
         problem, hint = "it is a line of JSON", "set instancesFormat to jsonl"
-    if texts and not problem and header == "auto" and (problem := title_problem(rows, delimiter)):
-        hint = _TITLE
     if problem:
-        raise SourceError(f"{uri}: the first row is not a header: {problem}", hint)
+        what = "does not show the columns" if header == "none" else "is not a header"
+        raise SourceError(f"{uri}: the first row {what}: {problem}", hint)
     return named([""] * len(texts) if header == "none" else texts)
 
 
@@ -131,10 +134,13 @@ def _other_separator(
     rows: Sequence[bytes | Status], header: str, delimiter: str
 ) -> tuple[str, str] | None:
     """The problem of rows whose cells have another separator, and what to do."""
-    texts = [row.decode("utf-8", "replace") for row in rows if not isinstance(row, Status)]
+    below = [row for row in rows if not isinstance(row, Status)]
+    texts = [row.decode("utf-8", "replace") for row in below[:2]]
     if match := _DIRECTIVE.fullmatch(texts[0].encode()):
         found = match[1].decode()
         return f"it only names the separator {quote(found)}", _without_directive(found)
+    if header != "none" and separated_by_blanks(below):
+        return "its cells seem to be separated by blanks", _BLANKS
     other = separator_of(texts, delimiter)
     # Without headers, one column of texts with commas is not unlikely.
     if not other or (header == "none" and other == ","):
@@ -149,11 +155,15 @@ def _without_directive(delimiter: str) -> str:
     return f"remove this line from each file, and set {delimiter_option(delimiter)}"
 
 
-def _problem(row: bytes, texts: Sequence[str], header: str, delimiter: str) -> tuple[str, str]:
+def _problem(
+    rows: Sequence[bytes | Status], texts: Sequence[str], header: str, delimiter: str
+) -> tuple[str, str]:
     """The problem of names for columns, and what to do; empty if there is none."""
     if header == "none":
         return "", ""
-    if header == "auto" and looks_like_data(row.decode(), delimiter):
+    if header == "auto" and (problem := title_problem(rows, delimiter)):
+        return problem, _TITLE
+    if header == "auto" and looks_like_data(rows, delimiter):
         return f"it looks like data: {_shown(texts)}", _NO_HEADER
     if not any(texts):
         return "all names are empty", NEEDED
@@ -167,28 +177,6 @@ def _problem(row: bytes, texts: Sequence[str], header: str, delimiter: str) -> t
         f"{quote(twice[0])} is the name of columns {columns}{more}",
         "rename all but one of them",
     )
-
-
-def looks_like_data(row: str, delimiter: str = ",") -> bool:
-    """Whether the first row of a file has numbers where a header has names.
-
-    All cells are unquoted numbers, except the names that pandas gives (0, 1, 2, …) and years; or
-    at least half of them are, and these do not ascend, as they do in names.
-
-    Example:
-        >>> looks_like_data("5.1,3.5,setosa"), looks_like_data("id,0.5,0.9")
-        (True, False)
-        >>> looks_like_data(",0,1,2"), looks_like_data("2019,2020")
-        (False, False)
-    """
-    cells = [cell for cell in split_cells(row, delimiter) if cell.text.strip()]
-    texts = [cell.text.strip() for cell in cells if not cell.quoted]
-    numbers = [float(text) for text in texts if are_numbers([text])]
-    if not numbers or 2 * len(numbers) < len(cells):
-        return False
-    if len(numbers) < len(cells):
-        return not all(one < other for one, other in pairwise(numbers))
-    return texts != [str(at) for at in range(len(texts))] and not all(map(_YEAR.fullmatch, texts))
 
 
 class FileStart(NamedTuple):

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from beam_batch_predict.batch import Chunk, InstanceBatch, Span
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.messages import counted
 from beam_batch_predict.sources.avro.files import read_avro
 from beam_batch_predict.sources.bigquery_rows import read_stream
 from beam_batch_predict.sources.compression import READ_ERRORS, is_compressed
@@ -121,7 +122,7 @@ def is_decompressed(uri: str, form: str) -> bool:
 
 def _failure(span: Span, error: Exception, decompressed: bool) -> Status:
     if isinstance(error, WrongFormat):
-        return Status(Code.INVALID_ARGUMENT, f"{span.uri}: {error}")
+        return Status(Code.INVALID_ARGUMENT, f"{span.uri}: {error}", str(error))
     gone = isinstance(error, FileNotFoundError)
     refused = isinstance(error, PermissionError)
     code = Code.NOT_FOUND if gone else Code.PERMISSION_DENIED if refused else Code.DATA_LOSS
@@ -140,7 +141,7 @@ class _Buffer:
         self.chunk = chunk
         self.batch_size = batch_size
         self._failures: list[Status] = []
-        self._failures_left = MOST_FAILURES
+        self._failure_count = 0
         self._rows: Any = _empty_rows(chunk.schema) if chunk.schema else []
         self._bytes_per_row = 1
         self._offsets: list[Any] = []
@@ -148,10 +149,10 @@ class _Buffer:
         self._first_row = 0
 
     def fail(self, uri: str, failures: Sequence[Status]) -> None:
-        """Add failures of a file, up to `MOST_FAILURES` of the chunk."""
-        kept = failures[: self._failures_left]
+        """Add failures of a file, up to `MOST_FAILURES` of the chunk; count the others."""
+        kept = failures[: max(MOST_FAILURES - self._failure_count, 0)]
         self._failures += (dataclasses.replace(failure, uri=uri) for failure in kept)
-        self._failures_left -= min(len(failures), self._failures_left)
+        self._failure_count += len(failures)
 
     def add(self, uri: str, found: Rows) -> Iterator[InstanceBatch]:
         """Add rows; yield batches that are full, or that cannot hold these rows."""
@@ -180,6 +181,10 @@ class _Buffer:
             self._drop(start)
 
     def last_batch(self) -> InstanceBatch:
+        if (more := self._failure_count - MOST_FAILURES) > 0:
+            found = counted(more, "more fault")
+            message = f"{found} in files of this chunk: only the first {MOST_FAILURES} are listed"
+            self._failures.append(Status(Code.DATA_LOSS, message))
         return self._batch(0, len(self._rows), last=True)
 
     def _rows_per_batch(self) -> int:

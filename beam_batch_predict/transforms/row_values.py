@@ -24,7 +24,12 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.arrow_values import json_values
 from beam_batch_predict.encoding.exact_number import ExactNumber
 from beam_batch_predict.encoding.json_text import TOO_DEEP, fallback_text, quote
-from beam_batch_predict.encoding.json_values import duration_text, json_value, shortest_floats
+from beam_batch_predict.encoding.json_values import (
+    decimal_number,
+    duration_text,
+    json_value,
+    shortest_floats,
+)
 from beam_batch_predict.status import Code, Status
 
 __all__ = ["as_written", "batch_of_rows", "instance_of", "written_key"]
@@ -48,7 +53,7 @@ def instance_of(row: Any, key_field: str | None = None) -> tuple[Any, Status | N
     Args:
         row: a JSON value, or an object of any type in the table; an object with fields
             (`beam.Row`, NamedTuple, dataclass) becomes a dict.
-        key_field: the field that is the key of the row. A decimal in it becomes its text.
+        key_field: the field that is the key of the row. A decimal in it keeps all of its digits.
 
     Returns:
         The instance. If a part of the row cannot be converted, the instance has the text of that
@@ -70,8 +75,8 @@ def instance_of(row: Any, key_field: str | None = None) -> tuple[Any, Status | N
         if unnamed := [name for name in fields if not isinstance(name, str)]:
             found = type(unnamed[0]).__name__
             raise _NoValue(f"the row: expected names that are strings, found a {found}")
-        if key_field in fields and isinstance(fields[key_field], decimal.Decimal):
-            fields = {**fields, key_field: str(fields[key_field])}
+        if key_field in fields and isinstance(key := fields[key_field], decimal.Decimal):
+            fields = {**fields, key_field: decimal_number(key) if key.is_finite() else key}
         return conversion.value(fields), conversion.error
     except _NoValue as error:
         return fallback_text(row), Status(Code.INVALID_ARGUMENT, str(error))
@@ -95,16 +100,16 @@ def batch_of_rows(rows: Sequence[Any], key_field: str | None = None) -> Instance
 def written_key(key: Any) -> Any:
     """Return the key of a row as a JSON value, for files and tables.
 
-    A decimal is its text, which has every digit. A part without a form in JSON is its text too.
+    A decimal keeps all of its digits. A part without a form in JSON is its text.
 
     Example:
         >>> written_key((Timestamp(0), decimal.Decimal("1.10"), frozenset({1})))
-        ['1970-01-01 00:00:00+00:00', '1.10', 'frozenset({1})']
+        ['1970-01-01 00:00:00+00:00', 1.10, 'frozenset({1})']
     """
     if type(key) in _SAME:
         return key
     try:
-        return _Conversion(decimals_as_text=True).value(key)
+        return _Conversion(exact_decimals=True).value(key)
     except RecursionError:
         return fallback_text(key)
 
@@ -144,13 +149,14 @@ class _Conversion:
     Attributes:
         keep_tensors: whether bytes and arrays of numbers stay as they are.
         keep_bytes: whether bytes stay as they are.
-        decimals_as_text: whether a decimal is its text, and not the nearest float.
+        exact_decimals: whether a decimal keeps all of its digits, for the output; a model gets
+            floats.
         error: the error of the first part that has no form in JSON.
     """
 
     keep_tensors: bool = False
     keep_bytes: bool = False
-    decimals_as_text: bool = False
+    exact_decimals: bool = False
     error: Status | None = None
 
     def value(self, value: Any, path: str = "") -> Any:
@@ -207,7 +213,8 @@ class _Conversion:
         if isinstance(value, np.generic):
             return self._scalar(value)
         if isinstance(value, decimal.Decimal):
-            return str(value) if self.decimals_as_text else _float(value)
+            is_exact = self.exact_decimals and value.is_finite()
+            return decimal_number(value) if is_exact else _float(value)
         if isinstance(value, Timestamp):
             return json_values(pa.array([value.micros], pa.timestamp("us", "UTC")))[0]
         if isinstance(value, Duration):

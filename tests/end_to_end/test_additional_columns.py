@@ -88,9 +88,13 @@ def run(tmp_path, model, capfd):
     return run_files
 
 
-def records(directory, kind="predictions"):
-    paths = sorted(directory.glob(f"{kind}_*.jsonl"))
-    return [json.loads(line) for path in paths for line in path.read_text().splitlines()]
+def records(directory, kind="predictions", **parsing):
+    lines = (
+        line
+        for path in sorted(directory.glob(f"{kind}_*.jsonl"))
+        for line in path.read_text().splitlines()
+    )
+    return [json.loads(line, **parsing) for line in lines]
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet", "avro"])
@@ -103,7 +107,7 @@ def test_the_model_gets_its_inputs_and_the_output_shows_all_columns(kind, shape,
     assert notes == [
         'note: the model does not get the columns "id", "note", because it has no such input'
     ]
-    echoes = [record["instance"] for record in found]
+    echoes = [record["instance"] for record in records(directory, parse_float=Decimal)]
     assert all(
         (list(echo) if shape == "object" else len(echo))
         == (list(ROWS[0]) if shape == "object" else len(ROWS[0]))

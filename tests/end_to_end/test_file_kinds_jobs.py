@@ -10,6 +10,8 @@ from beam_batch_predict import cli
 
 DOCUMENT = b'{"instances": [\n  {"x": 1.5},\n  {"x": 2.5}\n]}\n'
 
+XZ = "it is compressed with xz: decompress it, or compress it with gzip"
+
 
 @pytest.fixture
 def run(tmp_path, tiny_model):
@@ -65,12 +67,37 @@ def test_each_file_is_read_or_named_once(run, flags):
     messages = [failure["message"] for failure in record["partialFailures"]]
     files = [message for message in messages if ".json" in message and ": it is " in message]
     assert [message.rpartition("/")[2] for message in files[:2]] == [
-        "d.jsonl: it is compressed with xz: decompress it, or compress it with gzip",
+        f"d.jsonl: {XZ}",
         'e.json: it is the body of a request for online prediction, {"instances": […]}, not JSON '
         "Lines: write each instance on a line of its own, as jq -c '.instances[]' does",
     ]
+    causes = [failure["details"][1]["metadata"]["cause"] for failure in record["partialFailures"]]
+    assert XZ in causes
     assert sum("jq -c '.instances[]' does" in message for message in messages) == 2  # e and f
     assert sum("it is an array of instances: write" in message for message in messages) == 1
+
+
+def test_inputs_beyond_those_that_are_listed_are_counted_beside_failed_rows(run, capfd):
+    contents = {f"{number:02}.jsonl": lzma.compress(b"1\n") for number in range(30)}
+    bad = {"x.jsonl": b'1\n"a"\n[[2]]\n'}
+    record, directory = run("jsonl", contents | bad)
+    messages = [failure["message"] for failure in record["partialFailures"]]
+    more = "13 more faults in inputs: listed in manifest.json, if the job has succeeded"
+    assert len(messages) == 20
+    assert [message.rpartition("/")[2][:8] for message in messages[16:17]] == ["16.jsonl"]
+    assert messages[17] == more
+    assert [message[:13] for message in messages[18:]] == ["1 row failed:"] * 2
+    assert f"partial failure: {more}\n" in capfd.readouterr().err
+    manifest = json.loads((directory / "manifest.json").read_bytes())
+    assert len(manifest["unread"]) == 30
+
+
+def test_a_job_of_which_no_input_can_be_read_fails(run):
+    record, directory = run("jsonl", {"a.jsonl": lzma.compress(b"1\n")}, exit_code=1)
+    assert record["state"] == "JOB_STATE_FAILED"
+    assert record["error"]["message"].startswith("no input could be read: ")
+    assert record["error"]["message"].endswith("a.jsonl: " + XZ)
+    assert not list(directory.glob("predictions_*"))
 
 
 def test_a_model_of_strings_gets_no_bytes_of_a_compressed_file(tmp_path, tiny_model):

@@ -151,6 +151,19 @@ def test_a_file_that_lacks_a_column_has_errors_for_its_rows(run, write):
     ] * 2
 
 
+def test_columns_with_other_capital_letters_are_other_columns(run, write):
+    write("a.parquet", pairs(0, 2))
+    write("b.parquet", pairs(2, 4).rename_columns(["b", "A"]))
+    predictions, errors, _ = run("*.parquet")
+    assert [line["prediction"] for line in predictions] == [0.0, 6.0]
+    for error in errors:
+        assert error["error"]["message"].startswith(
+            'column "a" is missing; give the columns of all files the names that they have in the '
+            "first file, with the same capital letters ("
+        )
+    assert len(errors) == 2
+
+
 def test_a_damaged_row_group_is_reported_and_the_others_are_predicted(run, write):
     plain = {"compression": "none", "use_dictionary": False, "write_statistics": False}
     path = write("in.parquet", pairs(0, 30), row_group_size=10, write_page_checksum=True, **plain)

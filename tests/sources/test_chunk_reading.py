@@ -195,16 +195,18 @@ def test_a_failure_of_the_last_file_is_in_the_last_batch(tmp_path):
     assert [len(batch.source_failures) for batch in batches] == [0, 1]
 
 
-def test_of_a_chunk_with_many_faults_the_first_hundred_are_reported(tmp_path):
+def test_of_a_chunk_with_many_faults_the_first_hundred_are_listed_and_the_others_counted(tmp_path):
     (tmp_path / "good.jsonl").write_bytes(b"1\n2\n")
     gone = [Span(str(tmp_path / f"gone-{number}")) for number in range(150)]
     chunk = Chunk(0, 1, (*gone, Span(str(tmp_path / "good.jsonl"))))
     batches = list(read_chunk(chunk, open_file, 1))
     told = [failure for batch in batches for failure in batch.source_failures]
     assert [row for batch in batches for row in batch.rows] == [b"1", b"2"]
-    assert len(told) == reading.MOST_FAILURES == 100
+    assert len(told) - 1 == reading.MOST_FAILURES == 100
     assert "gone-0:" in told[0].message
-    assert "gone-99:" in told[-1].message
+    assert "gone-99:" in told[-2].message
+    expected = "50 more faults in files of this chunk: only the first 100 are listed"
+    assert told[-1] == Status(Code.DATA_LOSS, expected)
 
 
 @pytest.mark.parametrize("limit", ["bytes", "Arrow"])

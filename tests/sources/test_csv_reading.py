@@ -82,6 +82,11 @@ def rows_of(pattern, **options):
         (b"2019,2020\n", ("2019", "2020")),
         (b'"1","2"\n', ("1", "2")),
         (b"sample,400.5,401,1e3\n", ("sample", "400.5", "401", "1e3")),
+        (b"id,1,2\na,0.5,0.1\n", ("id", "1", "2")),
+        (b"code,2019,2020\nAND,1.2,1900\n", ("code", "2019", "2020")),
+        (b"city,0\nRome,0\nOslo,7\n", ("city", "0")),
+        (b"two words\n1 2\nroute 66\n3\n", ("two words",)),
+        (b'"two words"\n1 2\n', ("two words",)),
         (b"only\n", ("only",)),
     ],
 )
@@ -105,6 +110,15 @@ def test_the_first_row_names_the_columns(store, content, names, multiline):
         ),
         (b"5.1,3.5,1.4,0.2,setosa", 'it looks like data: "5.1", "3.5", "1.4", "0.2", "setosa"; if'),
         (b'0,3,"Braund, Mr.",male,22.0,1,0,7.25,,S', "--csv_header=none"),
+        (b"Adelie,39.1,181\nGentoo,45.1,200\n", 'it looks like data: "Adelie", "39.1", "181"; if'),
+        (b"Adelie,Torgersen,39.1,male\nGentoo,Biscoe,45,female\n", "it looks like data: "),
+        (b"a,0.2,1.4,3\nb,0.3,1.5,4\n", "it looks like data: "),
+        (b"Adelie,2007\nGentoo,2008\n", "it looks like data: "),
+        (b"a good film,1\na bad film,0\n", "it looks like data: "),
+        (b"a,b,\\N\n", "it looks like data: "),
+        (b"3,4,a,b\n1,2,3,4,5\n1,2,3,4,5\n", "it has 4 cells and each row below 5: it seems to be"),
+        (b"Chins Situps\n5 162\n2 110\n", "its cells seem to be separated by blanks; write commas"),
+        (b"0.01  0.083\n0.02  0.084\n", "its cells seem to be separated by blanks; write commas"),
         (b"1,1", "if this is the header, set --csv_header=first_row"),
         (b",\n1,2\n", "all names are empty; a CSV source needs a header row"),
         (b'""\n', "all names are empty"),
@@ -120,6 +134,15 @@ def test_a_first_row_that_is_no_header_stops_the_job(store, content, words):
     with pytest.raises(SourceError, match=r"0\.csv: the first row is not a header") as caught:
         columns_of(store(content))
     assert words in caught.value.status.message
+
+
+@pytest.mark.parametrize("bad", [b'0,"a \\"q\\" b"', b"0,caf\xe9"])
+@pytest.mark.parametrize("multiline", [False, True])
+def test_without_headers_a_valid_row_shows_the_columns(store, bad, multiline):
+    rows = bad + b"\n1,b\n"
+    assert columns_of(store(rows), multiline, header="none") == ("column_1", "column_2")
+    with pytest.raises(SourceError, match="first row does not show the columns: "):
+        columns_of(store(bad), multiline, header="none")
 
 
 @pytest.mark.parametrize(
@@ -361,7 +384,7 @@ def test_files_without_headers_have_numbered_columns_and_lose_no_row(store, suff
 
 
 def test_without_headers_the_first_row_must_be_readable(store):
-    with pytest.raises(SourceError, match="the first row is not a header: invalid UTF-8"):
+    with pytest.raises(SourceError, match="the first row does not show the columns: invalid UTF-8"):
         columns_of(store(b"1,\xff\n"), header="none")
     assert columns_of(store(b"1,1,,\n"), header="none") == tuple(f"column_{n}" for n in range(1, 5))
 
@@ -397,7 +420,8 @@ def test_with_headers_in_all_files_each_first_row_is_one(store, suffix, options)
 @pytest.mark.parametrize("header", ["auto", "first_row", "none"])
 @pytest.mark.parametrize("multiline", [False, True])
 def test_another_separator_is_named(store, content, words, header, multiline):
-    with pytest.raises(SourceError, match="0.csv: the first row is not a header") as caught:
+    what = "does not show the columns: " if header == "none" else "is not a header: "
+    with pytest.raises(SourceError, match=f"0.csv: the first row {what}") as caught:
         columns_of(store(content), multiline, header=header)
     assert words in caught.value.status.message
 

@@ -25,6 +25,7 @@ from apache_beam.typehints import Any
 from apache_beam.utils.timestamp import Timestamp
 
 import beam_batch_predict as bbp
+from beam_batch_predict.encoding.exact_number import exact_number
 
 DAY = datetime.date(2026, 1, 31)
 ID = uuid.UUID(int=7)
@@ -99,7 +100,7 @@ def test_an_object_of_two_fields_is_no_pair(kind, pipeline, tiny_model):
 
 
 KEYS = [
-    (decimal.Decimal("1.10"), "1.10"),
+    (decimal.Decimal("1.10"), exact_number("1.10")),
     (Timestamp(0), "1970-01-01 00:00:00+00:00"),
     (datetime.datetime(2026, 1, 31, 12), "2026-01-31T12:00:00"),
     (DAY, "2026-01-31"),
@@ -131,7 +132,7 @@ def test_keys_of_beam_are_written_in_all_formats(
     if predictions_format == "parquet":
         (path,) = Path(write.directory).glob("predictions_*")
         keys = pq.read_table(path)["key"].to_pylist()
-        assert keys[:5] == [key for _, key in KEYS[:5]]
+        assert keys[:5] == [str(key) for _, key in KEYS[:5]]
 
 
 @pytest.mark.parametrize("key", [decimal.Decimal("1.10"), Timestamp(0), DAY])
@@ -159,8 +160,10 @@ def test_rows_are_converted_by_the_whole_config(pipeline, tiny_model, tmp_path):
         _ = batches | bbp.Predict(model) | bbp.WriteResults(tmp_path)
         sent = batches | beam.Map(lambda batch: batch.instances[:2])
         assert_that(sent, equal_to([[[2, 1.5], [3.0, 1.0]]]))
+    (path,) = tmp_path.rglob("predictions_*")
+    assert b'"key": 0.10,' in path.read_bytes()
     assert records_in(tmp_path, "predictions") == [
-        {"key": "0.10", "prediction": 3.5},
+        {"key": 0.1, "prediction": 3.5},
         {"key": "2026-01-31", "prediction": 4.0},
     ]
     errors = {
