@@ -12,6 +12,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
 from beam_batch_predict.status import Status
 
@@ -213,3 +214,24 @@ class InstanceBatch:
     def failing(self, failures: Iterable[tuple[int, Status]]) -> dict[int, Status]:
         """Return the batch's statuses together with new failures."""
         return {**self.statuses, **dict(failures)}
+
+    def with_instances(self, instances: Sequence[Any]) -> InstanceBatch:
+        """Return the batch with other instances, which the model gets and the output shows.
+
+        Args:
+            instances: one for each row, as JSON values; those of failed rows are only shown.
+
+        Raises:
+            InvalidArgument: there are more or fewer.
+
+        Example:
+            >>> InstanceBatch([b"1"], instances=[1], texts=[b"1"]).with_instances([2]).instances
+            [2]
+        """
+        if len(instances) != len(self):
+            raise InvalidArgument(
+                f"instances: expected one for each of the {len(self)} rows, found {len(instances)}"
+            )
+        return dataclasses.replace(
+            self, instances=instances, texts=None, sent_features=None, features=None
+        )

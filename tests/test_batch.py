@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch, Span
+from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.status import Code, Status
 
 BAD = Status(Code.INVALID_ARGUMENT, "bad")
@@ -67,3 +68,13 @@ def test_statuses_are_equal_by_code_and_message_and_keep_their_cause():
 
 def test_a_span_without_a_stop_is_a_whole_file():
     assert Span("a")[:3] == ("a", 0, None)
+
+
+def test_other_instances_replace_all_that_was_made_of_the_old():
+    batch = InstanceBatch([b"1", b"2"], instances=[1, 2], texts=[b"1", b"2"], keys=["a", "b"])
+    batch = dataclasses.replace(batch, statuses={1: BAD}, sent_features=object(), features=object())
+    found = batch.with_instances([3, 2])
+    assert (found.instances, found.keys, found.statuses) == ([3, 2], ["a", "b"], {1: BAD})
+    assert (found.texts, found.sent_features, found.features) == (None, None, None)
+    with pytest.raises(InvalidArgument, match="expected one for each of the 2 rows, found 1"):
+        batch.with_instances([3])

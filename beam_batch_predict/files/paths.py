@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from apache_beam.io.filesystems import FileSystems
 
-__all__ = ["is_local", "join"]
+from beam_batch_predict.errors import InvalidArgument
+from beam_batch_predict.messages import quoted
+
+__all__ = ["check_scheme", "is_local", "join"]
+
+
+def check_scheme(uri: str) -> None:
+    """Refuse `GS://`, for which Beam would name a package that is installed already.
+
+    Raises:
+        InvalidArgument: the scheme is that of Cloud Storage, but not in small letters.
+    """
+    if uri[:5] != "gs://" == uri[:5].lower():
+        raise InvalidArgument(f"expected gs:// in small letters, found {quoted(uri)}")
 
 
 def is_local(uri: str) -> bool:

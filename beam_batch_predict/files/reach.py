@@ -5,6 +5,7 @@ from __future__ import annotations
 from beam_batch_predict.files import gcs
 from beam_batch_predict.files.errors import CONNECTION_ERRORS, StorageUnavailable
 from beam_batch_predict.files.gcs import is_cloud_storage
+from beam_batch_predict.files.paths import check_scheme
 
 __all__ = ["check_reach"]
 
@@ -27,8 +28,11 @@ def check_reach(*uris: str) -> None:
         uris: paths and URIs that will be used; the first of Cloud Storage is asked for.
 
     Raises:
+        InvalidArgument: the scheme of a URI is `GS`.
         StorageUnavailable: it does not answer.
     """
+    for each in uris:
+        check_scheme(each)
     uri = next(filter(is_cloud_storage, uris), None)
     if uri is None:
         return

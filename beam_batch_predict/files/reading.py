@@ -26,7 +26,7 @@ from beam_batch_predict.files.decoding import GzipContent
 from beam_batch_predict.files.errors import retry_call
 from beam_batch_predict.files.gcs import is_cloud_storage
 from beam_batch_predict.files.listing import File
-from beam_batch_predict.files.paths import is_local
+from beam_batch_predict.files.paths import check_scheme, is_local
 
 __all__ = ["digest", "open_file", "read_file"]
 
@@ -58,8 +58,10 @@ def open_file(uri: str, expected: File | None = None, may_grow: bool = False) ->
     Raises:
         OSError: it cannot be opened, or has changed. Reading raises the same, also if the file
             changes while it is read.
+        InvalidArgument: the scheme of the URI is `GS`.
         StorageUnavailable: storage does not answer in all attempts.
     """
+    check_scheme(uri)
     if is_cloud_storage(uri):
         found = _ObjectReader(uri)
         is_gzip = found.is_gzip if expected is None else expected.is_gzip

@@ -19,7 +19,7 @@ from beam_batch_predict.runs.plan import begin_run, pending_chunks
 from beam_batch_predict.runs.run import Run, fresh_time
 from beam_batch_predict.spec import BatchPredictSpec
 from beam_batch_predict.spec.checks import check_type
-from beam_batch_predict.transforms.checks import check_begin, check_directory
+from beam_batch_predict.transforms.checks import State, check_begin, check_directory
 from beam_batch_predict.transforms.convert import ConvertInstances
 from beam_batch_predict.transforms.predict import Predict
 from beam_batch_predict.transforms.read import ReadChunks
@@ -53,6 +53,8 @@ class BatchPredict(beam.PTransform):
         >>> BatchPredict(spec).spec.batch_size
         64
     """
+
+    state_of_batches = State.PUBLISHED
 
     def __init__(self, job: Any, *, run: Run | None = None) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import os
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import apache_beam as beam
@@ -34,6 +35,7 @@ __all__ = [
     "are_batches",
     "check_batches",
     "check_begin",
+    "check_bounded",
     "check_directory",
     "check_row",
     "check_rows",
@@ -53,14 +55,16 @@ _EXAMPLES = {
 
 
 class State(enum.Enum):
-    """What the rows of a batch are, between the steps.
+    """What the rows of a batch are, between the steps; or what has been made of the batches.
 
-    A transform that gives batches has its state as `state_of_batches`.
+    A transform has the state of what it gives as `state_of_batches`.
     """
 
     ROWS = "rows"
     INSTANCES = "instances"
     PREDICTED = "predicted"
+    UNBATCHED = "unbatched"
+    PUBLISHED = "published"
 
 
 _EXPECTED_STATES = {
@@ -106,7 +110,8 @@ def as_destination(value: Any) -> Destination:
     """
     if isinstance(value, (str, os.PathLike)):
         uri = os.fspath(value)
-        return BigQueryDestination(uri) if uri.startswith("bq://") else GcsDestination(uri)
+        is_table = uri.lower().startswith("bq://")
+        return BigQueryDestination(uri) if is_table else GcsDestination(uri)
     if not isinstance(value, (GcsDestination, BigQueryDestination)):
         raise InvalidArgument(
             "destination: expected a GcsDestination, a BigQueryDestination, a path or a URI, "
@@ -139,7 +144,7 @@ def check_begin(value: Any, transform: str) -> None:
         InvalidArgument: the transform is applied to a PCollection.
     """
     if not isinstance(value, PBegin):
-        raise _misused(transform, "the pipeline itself", _named(value))
+        raise _misused(transform, "the pipeline itself", value)
 
 
 def check_batches(value: Any, transform: str) -> None:
@@ -149,7 +154,7 @@ def check_batches(value: Any, transform: str) -> None:
         InvalidArgument: the input is something else, or a step is missing before the transform.
     """
     if not isinstance(value, PCollection) or not _may_be_batch(value.element_type):
-        raise _misused(transform, _BATCHES, _named(value))
+        raise _misused(transform, _BATCHES, value)
     for state in sorted(_states_before(value), key=lambda state: state.value):
         _check_state(state, transform)
 
@@ -160,8 +165,23 @@ def check_rows(value: Any) -> None:
     Raises:
         InvalidArgument: the input is refused.
     """
-    if not isinstance(value, PCollection) or value.element_type is InstanceBatch:
-        raise _misused("BatchInstances", _ROWS, _named(value))
+    if not isinstance(value, PCollection):
+        raise _misused("BatchInstances", _ROWS, value)
+    if value.element_type is InstanceBatch:
+        raise _no_rows(_named(value))
+
+
+def check_bounded(batches: PCollection[Any], transform: str) -> None:
+    """Refuse an unbounded input of a transform that ends when all rows are there.
+
+    Raises:
+        InvalidArgument: the input is unbounded.
+    """
+    if not batches.is_bounded:
+        raise InvalidArgument(
+            f"{transform} publishes when all rows are written, and this PCollection is unbounded",
+            "apply Unbatch, and write its records with a sink for streams, such as WriteToBigQuery",
+        )
 
 
 def are_batches(value: Any, transform: str) -> bool:
@@ -171,7 +191,7 @@ def are_batches(value: Any, transform: str) -> bool:
         InvalidArgument: it is not a PCollection.
     """
     if not isinstance(value, PCollection):
-        raise _misused(transform, f"{_BATCHES} or of rows", _named(value))
+        raise _misused(transform, f"{_BATCHES} or of rows", value)
     if value.element_type is not InstanceBatch:
         return False
     check_batches(value, transform)
@@ -190,7 +210,7 @@ def check_row(element: Any) -> None:
         InvalidArgument: the element is a batch.
     """
     if isinstance(element, InstanceBatch):
-        raise _misused("BatchInstances", _ROWS, "an element of type InstanceBatch")
+        raise _no_rows("an element of type InstanceBatch")
 
 
 def as_batch(element: Any, transform: str) -> InstanceBatch:
@@ -200,8 +220,7 @@ def as_batch(element: Any, transform: str) -> InstanceBatch:
         InvalidArgument: it is not a batch, or a step is missing before the transform.
     """
     if not isinstance(element, InstanceBatch):
-        found = f"an element of type {type(element).__name__}"
-        raise _misused(transform, _BATCHES, found)
+        raise _misused(transform, _BATCHES, found=f"an element of type {type(element).__name__}")
     state = _state_of(element)
     takes_predicted = _EXPECTED_STATES[transform] is State.PREDICTED
     if state and not (takes_predicted and not len(element.live)):  # all rows may fail before
@@ -253,6 +272,19 @@ def _check_state(state: State, transform: str) -> None:
     expected = _EXPECTED_STATES[transform]
     if state is expected:
         return
+    if state is State.UNBATCHED:
+        again = "leave one Unbatch out" if transform == "Unbatch" else ""
+        raise InvalidArgument(
+            f"{transform} expects {_BATCHES}, found the records of Unbatch",
+            again
+            or f"apply {transform} to the batches before Unbatch; for another model, Map the "
+            "records to rows, then BatchInstances",
+        )
+    if state is State.PUBLISHED:
+        raise InvalidArgument(
+            f"{transform} expects {_BATCHES}, found published files",
+            f"apply {transform} to the batches that are written",
+        )
     if expected is State.ROWS:
         raise InvalidArgument(
             "the rows of this batch are instances already",
@@ -294,6 +326,31 @@ def _named(value: Any) -> str:
     return f"an object of type {type(value).__name__}"
 
 
-def _misused(transform: str, expected: str, found: str) -> InvalidArgument:
-    message = f"{transform} expects {expected}, found {found}"
+def _no_rows(found: str) -> InvalidArgument:
+    message = f"BatchInstances expects {_ROWS}, found {found}"
+    return InvalidArgument(
+        message,
+        "leave BatchInstances out: the rows are in batches already; between two models, "
+        "Unbatch them first",
+    )
+
+
+def _misused(
+    transform: str, expected: str, value: Any = None, *, found: str = ""
+) -> InvalidArgument:
+    message = f"{transform} expects {expected}, found {found or _named(value)}"
+    if _are_collections(value):
+        return InvalidArgument(
+            message,
+            f"apply {transform} to each PCollection, or to all of them in one: "
+            f"collections | beam.Flatten() | {transform}(…)",
+        )
     return InvalidArgument(message, f"write {_EXAMPLES[transform]}")
+
+
+def _are_collections(value: Any) -> bool:
+    """Whether a value has several PCollections, such as a tuple or the outputs of Partition."""
+    if isinstance(value, PCollection):
+        return bool(value.element_type is PCollection)
+    values = value.values() if isinstance(value, dict) else value
+    return isinstance(values, Iterable) and any(isinstance(each, PCollection) for each in values)

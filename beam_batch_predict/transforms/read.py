@@ -74,6 +74,7 @@ class ReadChunks(beam.PTransform):
 
     batch_size: int
     plan: int | None = None
+    state_of_batches: ClassVar[State] = State.ROWS
 
     def __post_init__(self) -> None:
         super().__init__()

@@ -69,10 +69,10 @@ class BatchRows(beam.DoFn):
         if self._config is not None and isinstance(element, InstanceBatch):
             yield element
             return
-        check_row(element)
         keyed = type(element) is tuple and len(element) == 2  # a NamedTuple is a row
         waiting = self._waiting.setdefault((window, keyed), _Rows([], [], []))
         key, row = element if keyed else (None, element)
+        check_row(row)
         waiting.keys.append(key)
         waiting.rows.append(row)
         waiting.timestamps.append(timestamp.micros)
@@ -174,6 +174,8 @@ class Unbatch(beam.PTransform):
         >>> UnbatchedRows._fields
         ('predictions', 'errors', 'unread')
     """
+
+    state_of_batches = State.UNBATCHED
 
     def expand(self, batches: PCollection[InstanceBatch]) -> UnbatchedRows:
         """Split each batch into its rows."""

@@ -29,7 +29,13 @@ from beam_batch_predict.spec import (
     file_names_of,
 )
 from beam_batch_predict.spec.checks import check_type
-from beam_batch_predict.transforms.checks import as_destination, check_batches, check_directory
+from beam_batch_predict.transforms.checks import (
+    State,
+    as_destination,
+    check_batches,
+    check_bounded,
+    check_directory,
+)
 from beam_batch_predict.transforms.work_prefix import work_prefix_of
 from beam_batch_predict.transforms.write_dofns import FinishRun, WriteParts, clean_up
 
@@ -81,6 +87,8 @@ class WriteResults(beam.PTransform):
         'out/results'
     """
 
+    state_of_batches = State.PUBLISHED
+
     def __init__(
         self,
         destination: Destination | str | os.PathLike[str],
@@ -117,6 +125,7 @@ class WriteResults(beam.PTransform):
     def expand(self, batches: PCollection[InstanceBatch]) -> PCollection[Any]:
         """Write parts, then publish them."""
         check_batches(batches, "WriteResults")
+        check_bounded(batches, "WriteResults")
         directory = self.directory or self._location.directory(work_prefix_of(batches.pipeline))
         run = self._location.run_in(directory)
         return batches | "WriteRun" >> WriteRun(run, self._output)

@@ -15,6 +15,7 @@ from apache_beam.io.localfilesystem import LocalFileSystem
 from google.api_core.exceptions import Forbidden, NotFound, ServiceUnavailable
 
 from beam_batch_predict import files
+from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.files import errors as file_errors
 from beam_batch_predict.files import reading
 
@@ -483,3 +484,12 @@ def test_a_new_file_that_cannot_get_its_name_leaves_nothing(here):
     with pytest.raises(OSError, match="taken"):
         file.commit("taken")
     assert os.listdir("dir") == []
+
+
+@pytest.mark.parametrize("use", [files.check_reach, files.open_file, files.read_file])
+def test_capitals_of_the_scheme_are_refused_as_such(use):
+    for uri in ("GS://bucket/a", "Gs://bucket/a"):
+        with pytest.raises(
+            InvalidArgument, match=f"expected gs:// in small letters, found '{uri}'"
+        ):
+            use(uri)

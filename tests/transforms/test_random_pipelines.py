@@ -15,19 +15,46 @@ import beam_batch_predict as bbp
 from beam_batch_predict.errors import LostRowsError, RunFailed
 from beam_batch_predict.runners.job_options import make_engine
 
+LOSSY = ("cut file", "damaged file")
 ROWS = st.lists(st.sampled_from([1.5, -2.0, "oops", {"x": 3.0}, [1.0]]), max_size=9)
 STEPS = st.sampled_from(["batch", "convert", "predict", "predict total", "reshuffle"])
-CHAINS = st.one_of(
-    st.sampled_from([["convert", "predict"], ["batch", "predict"], ["convert"], ["batch"], []]),
-    st.lists(STEPS, max_size=3),
-)
-BRANCHES = st.tuples(st.sampled_from(["file", "file", "rows", "cut file"]), ROWS, CHAINS)
-AFTER = st.one_of(st.sampled_from([[], ["predict"]]), st.lists(STEPS, max_size=2))
+KINDS = ["file", "chunked file", "csv", "empty file", "rows", *LOSSY]
+FORMATS = st.sampled_from(["jsonl", "csv", "parquet", "tf-record"])
+
+
+@st.composite
+def compositions(draw):
+    """Draw branches (a kind of source, rows, steps) and steps after them; most can be built."""
+    branches = draw(st.lists(st.tuples(st.sampled_from(KINDS), ROWS), min_size=1, max_size=2))
+    if draw(st.integers(0, 2)) == 0:
+        chains = st.lists(STEPS, max_size=3)
+        return [(*branch, draw(chains)) for branch in branches], draw(chains)
+    models = st.sampled_from([["predict"], ["reshuffle", "predict"], ["predict total"]])
+    after = draw(st.one_of(st.just([]), models))
+    first = {"rows": st.sampled_from(["batch", "convert"])}
+    chains = [
+        [draw(first.get(kind, st.just("convert"))), *([] if after else draw(models))]
+        for kind, _ in branches
+    ]
+    return [(*branch, chain) for branch, chain in zip(branches, chains, strict=True)], after
 
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory):
     return tmp_path_factory.mktemp("random")
+
+
+def content_of(kind, rows):
+    """Return the bytes of a file; those of lossy kinds are cut or damaged."""
+    lines = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    if kind in ("empty file", "chunked file"):
+        return lines if kind == "chunked file" else b""
+    if kind == "csv":
+        return b"x\n" + lines.replace(b'{"x": 3.0}', b"3.0").replace(b"[1.0]", b"a")
+    data = bytearray(gzip.compress(lines))
+    if kind == "damaged file":
+        data[-8] ^= 0xFF  # the checksum
+    return bytes(data[:-8] if kind == "cut file" else data)
 
 
 class Composed:
@@ -43,16 +70,24 @@ class Composed:
 
     def source(self, kind, rows):
         if kind == "rows":
-            self.whole += len(rows)
+            self.count(kind, rows)
             return self.apply(self.pipeline, beam.Create(rows))
-        path = self.directory / f"{len(list(self.directory.iterdir()))}.jsonl.gz"
-        lines = gzip.compress("".join(json.dumps(row) + "\n" for row in rows).encode())
-        path.write_bytes(lines[:-8] if kind == "cut file" else lines)
-        if kind == "cut file":
+        self.count(kind, rows)
+        path = self.directory / f"{len(list(self.directory.iterdir()))}.txt"
+        path.write_bytes(content_of(kind, rows))
+        sources = {
+            "csv": lambda uri: bbp.Csv(uri, header="first_row", chunk_bytes=20),
+            "chunked file": lambda uri: bbp.JsonLines(uri, chunk_bytes=10),
+        }
+        source = sources.get(kind, bbp.JsonLines)(str(path))
+        return self.apply(self.pipeline, bbp.ReadInstances(source, 2))
+
+    def count(self, kind, rows):
+        """Count the rows of a source."""
+        if kind in LOSSY:
             self.cut += len(rows)
-        else:
+        elif kind != "empty file":
             self.whole += len(rows)
-        return self.apply(self.pipeline, bbp.ReadInstances(bbp.JsonLines(str(path)), 2))
 
     def steps(self, collection, names):
         made = {
@@ -83,21 +118,21 @@ class Composed:
 
 
 @settings(max_examples=40 if IN_FULL else 8, suppress_health_check=list(HealthCheck))
-@given(branches=st.lists(BRANCHES, min_size=1, max_size=2), after=AFTER, shared=st.booleans())
+@given(composition=compositions(), shared=st.booleans(), form=FORMATS)
 def test_a_pipeline_is_refused_when_built_or_has_each_row_once(
-    branches, after, shared, directory, tiny_model
+    composition, shared, form, directory, tiny_model
 ):
+    branches, after = composition
     composed = Composed(directory, tiny_model)
-    unread = sum(kind == "cut file" for kind, *_ in branches)
-    write = bbp.WriteResults(directory / "out")
+    unread = sum(kind in LOSSY for kind, *_ in branches)
+    write = bbp.WriteResults(directory / "out", form)
     try:
         collections = [composed.source(kind, rows) for kind, rows, _ in branches]
         if shared and len(branches) == 2:  # the second chain gets the rows of the first source too
             collections = [collections[0], *collections]
             kind, rows, _ = branches[0]
-            composed.whole += len(rows) * (kind != "cut file")
-            composed.cut += len(rows) * (kind == "cut file")
-            unread += kind == "cut file"
+            composed.count(kind, rows)
+            unread += kind in LOSSY
             chains = [branches[0][2], branches[1][2], branches[1][2]]
         else:
             chains = [chain for *_, chain in branches]
@@ -122,5 +157,7 @@ def test_a_pipeline_is_refused_when_built_or_has_each_row_once(
     event("run")
     manifest = json.loads(Path(write.directory, "manifest.json").read_bytes())
     read = manifest["rows"]["read"]
+    assert read == manifest["rows"]["predicted"] + manifest["rows"]["failed"]
+    assert read == sum(file["rows"] for file in manifest["files"])
     assert composed.whole <= read <= composed.whole + composed.cut
     assert len(manifest["unread"]) == unread

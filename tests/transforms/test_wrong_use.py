@@ -10,6 +10,7 @@ import apache_beam as beam
 import pytest
 from apache_beam.ml.inference.base import RunInference
 from apache_beam.testing.util import assert_that, equal_to
+from apache_beam.transforms.periodicsequence import PeriodicImpulse
 from apache_beam.transforms.window import FixedWindows
 from apache_beam.typehints import Any
 
@@ -88,6 +89,10 @@ ARGUMENTS = {
     "a format for tables": (
         lambda: bbp.WriteResults("bq://project", "csv"),
         "predictions_format: tables of BigQuery have no format, found 'csv'",
+    ),
+    "a destination in capitals": (
+        lambda: bbp.WriteResults("BQ://project"),
+        "output_uri: expected bq://project, .*, found 'BQ://project'",
     ),
     "a file for the destination": (
         lambda: bbp.WriteResults(__file__),
@@ -373,6 +378,57 @@ def test_what_begins_a_pipeline_takes_no_rows(name, tmp_path):
     rows = beam.Pipeline() | beam.Create([1.0])
     with refused(f"{name} expects the pipeline itself, found a PCollection of float"):
         _ = rows | first[name]()
+
+
+def test_batches_beside_keys_are_no_rows(pipeline):
+    p = pipeline()
+    _ = hidden(p, [("k", bbp.InstanceBatch([1.0]))]) | bbp.BatchInstances()
+    with pytest.raises(Exception, match="(?s)found an element of type InstanceBatch.*leave Batch"):
+        p.run()
+
+
+@pytest.mark.parametrize("name", TAKE_BATCHES)
+def test_records_and_published_files_are_no_batches(name, tmp_path):
+    job = bbp.BatchPredictSpec(bbp.JsonLines("a"), MODEL, bbp.GcsDestination(str(tmp_path)))
+    results = predicted(beam.Pipeline()) | "Split" >> bbp.Unbatch()
+    again = "leave one Unbatch out" if name == "Unbatch" else f"apply {name} to the batches before"
+    for label, each in results._asdict().items():
+        with refused(f"(?s){name} expects .* InstanceBatch, found the records of Unbatch.*{again}"):
+            _ = each | label >> TAKE_BATCHES[name]()
+    with refused("found the records of Unbatch"):
+        _ = results | "All" >> beam.Flatten() | "Flat" >> TAKE_BATCHES[name]()
+    written = predicted(beam.Pipeline()) | "Write" >> bbp.WriteResults(tmp_path)
+    for files in (written, beam.Pipeline() | bbp.BatchPredict(job)):
+        with refused(f"(?s)found published files.*apply {name} to the batches that are written"):
+            _ = files | "Then" >> TAKE_BATCHES[name]()
+
+
+def test_records_of_a_step_of_the_user_are_rows():
+    records = (predicted(beam.Pipeline()) | bbp.Unbatch()).predictions
+    rows = records | beam.Map(lambda record: record["instance"])
+    batches = rows | "Again" >> bbp.BatchInstances() | "Second" >> bbp.Predict(MODEL)
+    _ = batches | "Last" >> bbp.Unbatch()
+
+
+def halves(p):
+    return predicted(p) | beam.Partition(lambda batch, count: 0, 2)
+
+
+@pytest.mark.parametrize("name", TAKE_BATCHES)
+@pytest.mark.parametrize(
+    "several", [lambda p: {"a": predicted(p)}, lambda p: [predicted(p)], halves]
+)
+def test_several_collections_are_to_be_flattened(name, several):
+    with refused(f"apply {name} to each PCollection, or .*collections . beam.Flatten"):
+        _ = several(beam.Pipeline()) | "Then" >> TAKE_BATCHES[name]()
+
+
+def test_an_unbounded_collection_is_not_written(tmp_path):
+    ticks = beam.Pipeline() | PeriodicImpulse() | beam.Map(lambda at: {"x": at})
+    results = ticks | bbp.BatchInstances() | bbp.Predict(MODEL)
+    with refused("(?s)WriteResults publishes when all rows are written.*unbounded.*Unbatch"):
+        _ = results | bbp.WriteResults(tmp_path)
+    _ = results | bbp.Unbatch()
 
 
 def read(p, directory):
