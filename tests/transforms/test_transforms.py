@@ -384,3 +384,27 @@ def test_only_workers_read_the_signature_of_raw_strings(job, pipeline):
         p.run().wait_until_finish()
     record = json.loads((Path(whole.directory) / "job.json").read_bytes())
     assert "there is no SavedModel at not/here" in record["error"]["message"]
+
+
+def test_instances_of_columns_can_be_changed_between_reading_and_predicting(
+    pipeline, tiny_model, tmp_path
+):
+    (tmp_path / "in.csv").write_text("x,id\n1.50,a\nbad,b\n")
+
+    def negative(batch):
+        live = set(batch.live)
+        rows = enumerate(batch.instances)
+        return batch.with_instances(
+            [[-row[0]] if at in live and type(row[0]) is not str else row for at, row in rows]
+        )
+
+    write = bbp.WriteResults(tmp_path / "out")
+    with pipeline() as p:
+        batches = p | bbp.ReadInstances(bbp.Csv(str(tmp_path / "in.csv")))
+        converted = batches | bbp.ConvertInstances(bbp.InstanceConfig(excluded_fields=["id"]))
+        _ = converted | beam.Map(negative) | bbp.Predict(tiny_model) | write
+    (record,) = lines_in(write.directory, "predictions")
+    assert record == {"instance": [-1.5], "id": "a", "prediction": -3.0}
+    (failed,) = lines_in(write.directory, "errors")
+    assert failed["instance"] == ["bad"]
+    assert failed["id"] == "b"
