@@ -55,7 +55,7 @@ def showing_progress(
     start = time.monotonic()
 
     def work() -> None:
-        listing, warned = 0.0, False
+        listing, warned, most = 0.0, False, 0
         while not stop.wait(_pause(seconds, time.monotonic() - start, listing)):
             before = time.monotonic()
             try:
@@ -65,6 +65,9 @@ def showing_progress(
             finally:
                 listing = time.monotonic() - before
             elapsed = time.monotonic() - start
+            if done < most:
+                continue  # the parts are being published
+            most = done
             show(f"{done} of {counted(chunks, 'chunk')} done after {elapsed:.0f} s")
             if not (done or warned) and elapsed >= to_begin and not _has_begun(directory):
                 show(_NOT_BEGUN)

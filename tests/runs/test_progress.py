@@ -1,6 +1,7 @@
 """Progress of a run, as any process can see it."""
 
 import json
+import shutil
 import time
 
 import pytest
@@ -41,6 +42,19 @@ def test_lines_are_shown_while_the_block_runs_and_not_after(tmp_path):
     shown = len(lines)
     time.sleep(0.05)
     assert len(lines) == shown
+
+
+def test_parts_that_are_removed_while_files_are_published_do_not_count_backwards(tmp_path):
+    lines = []
+    make_part(tmp_path, "chunk-000001-rows-0-5.part")
+    with showing_progress(str(tmp_path), 4, lines.append, seconds=0.01):
+        deadline = time.monotonic() + 5
+        while not lines and time.monotonic() < deadline:
+            time.sleep(0.01)
+        shutil.rmtree(tmp_path / "_parts")
+        time.sleep(0.1)
+    assert lines
+    assert all(line.startswith("1 of 4 chunks done after ") for line in lines)
 
 
 @pytest.mark.parametrize(
