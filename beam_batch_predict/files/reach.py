@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from requests.exceptions import ChunkedEncodingError
+
 from beam_batch_predict.files import gcs
 from beam_batch_predict.files.errors import CONNECTION_ERRORS, StorageUnavailable
 from beam_batch_predict.files.gcs import is_cloud_storage
@@ -44,6 +46,8 @@ def check_reach(*uris: str) -> None:
             return
         try:
             found.exists(timeout=SECONDS, retry=None)
+        except ChunkedEncodingError:  # an answer that was cut
+            _answered.add(server)
         except CONNECTION_ERRORS as error:
             if tried == TRIES:
                 raise StorageUnavailable(

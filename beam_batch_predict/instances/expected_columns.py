@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 import pyarrow as pa
 
 from beam_batch_predict.batch import InstanceBatch
-from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.arrow_rows import ArrowColumn, ArrowRows
+from beam_batch_predict.encoding.arrow_values import plain_array
 from beam_batch_predict.instances.fields import sent_names
 from beam_batch_predict.spec import InstanceConfig
 
@@ -46,7 +47,8 @@ def with_expected_columns(
     if config.attached_fields:
         attached = ArrowRows(_nothing(types, config.attached_fields))
     if config.key_field or config.location_as_key:
-        keys = pa.array([], _key_type(types.get(config.key_field or "", pa.string())))
+        of = types.get(config.key_field or "", pa.null())
+        keys = ArrowColumn(plain_array(pa.nulls(0, pa.string() if pa.types.is_null(of) else of)))
     return dataclasses.replace(converted, instances=instances, attached=attached, keys=keys)
 
 
@@ -54,10 +56,3 @@ def _nothing(types: Mapping[str, pa.DataType], names: Sequence[str]) -> pa.Recor
     """Return columns without values; the type of a column that is not known is null."""
     arrays = [pa.nulls(0, types.get(name, pa.null())) for name in names]
     return pa.RecordBatch.from_arrays(arrays, list(names))
-
-
-def _key_type(of: pa.DataType) -> pa.DataType:
-    """Return the type of the keys of a column, which are JSON values."""
-    if pa.types.is_integer(of):
-        return pa.int64()
-    return pa.float64() if pa.types.is_floating(of) else pa.string()

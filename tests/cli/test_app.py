@@ -85,7 +85,8 @@ def succeeded(done, predicted=2, failed=1):
     stats = record["completionStats"]
     assert (stats["successfulCount"], stats["failedCount"]) == (str(predicted), str(failed))
     assert (directory_of(record) / "job.json").read_text().strip() == done.stdout.strip()
-    assert f"{predicted} rows predicted, {failed} failed" in done.stderr
+    rows = "1 row" if predicted == 1 else f"{predicted} rows"
+    assert f"{rows} predicted, {failed} failed" in done.stderr
     return record
 
 

@@ -232,11 +232,11 @@ def run(tmp_path):
     Chunks are of half the first file: borders lie within files and between them.
     """
 
-    def run_job(job, signature):
+    def run_job(job, signature, exit_code=0):
         (tmp_path / "job.json").write_text(json.dumps(job))
         size = (tmp_path / "in" / "0.part").stat().st_size
         flags = [f"--signature_name={signature}", f"--chunk_bytes={max(size // 2, 1)}"]
-        assert cli.main(["run", str(tmp_path / "job.json"), *flags]) == 0
+        assert cli.main(["run", str(tmp_path / "job.json"), *flags]) == exit_code
         (directory,) = (tmp_path / "out").iterdir()
         read = READERS[job["outputConfig"]["predictionsFormat"]]
         predictions, errors = (
@@ -510,7 +510,8 @@ def test_lines_that_are_arrays_are_sent_as_they_are(kind, job, run):
     ],
 )
 def test_lines_of_the_wrong_type_are_errors_in_their_order(lines, kind, config, words, job, run):
-    rows, errors, _ = run(job("jsonl", [lines[:2], lines[2:]], config_of(kind, config)), "pair")
+    made = job("jsonl", [lines[:2], lines[2:]], config_of(kind, config))
+    rows, errors, _ = run(made, "pair", exit_code=1)
     assert rows == []
     assert [error["instance"] for error in errors] == lines
     assert [error["error"]["code"] for error in errors] == [3, 3, 3]

@@ -142,6 +142,7 @@ def test_dtypes_have_the_numbers_that_tensorflow_gives_them():
 
 
 def test_fields_have_the_numbers_that_tensorflow_gives_them():
+    from tensorflow.core.framework import op_def_pb2
     from tensorflow.core.framework.tensor_shape_pb2 import TensorShapeProto
     from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
@@ -149,6 +150,8 @@ def test_fields_have_the_numbers_that_tensorflow_gives_them():
         "SavedModel": saved_model_pb2.SavedModel,
         "MetaGraph": meta_graph_pb2.MetaGraphDef,
         "MetaInfo": meta_graph_pb2.MetaGraphDef.MetaInfoDef,
+        "Ops": op_def_pb2.OpList,
+        "Op": op_def_pb2.OpDef,
         "Signature": meta_graph_pb2.SignatureDef,
         "Tensor": meta_graph_pb2.TensorInfo,
         "Shape": TensorShapeProto,

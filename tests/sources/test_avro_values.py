@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import Span
+from beam_batch_predict.encoding.exact_number import exact_number
 from beam_batch_predict.sources.avro.files import read_avro
 from beam_batch_predict.sources.avro.values import RowDecoder
 from beam_batch_predict.status import Code, Status
@@ -87,7 +88,11 @@ def decoded(decoder, count, data):
         (["int", "float"], 0.7, 0.7),
         (["string", "bytes", "null"], b"a", {"b64": "YQ=="}),
         (["null", {"type": "array", "items": ["null", "float"]}], [None, 0.1], [None, 0.1]),
-        (logical("bytes", "decimal", precision=6, scale=2), Decimal("4925.50"), 4925.5),
+        (
+            logical("bytes", "decimal", precision=6, scale=2),
+            Decimal("4925.50"),
+            exact_number("4925.50"),
+        ),
         (
             logical("fixed", "decimal", precision=6, scale=2, name="D", size=4),
             Decimal("-0.05"),
