@@ -723,7 +723,7 @@ def test_without_a_plan_rows_tell_which_field_is_missing():
 
 def test_a_batch_without_rows_stays_one():
     batch = convert_rows(config=Config(key_field="a"))
-    assert (list(batch.instances), batch.keys, batch.columns) == ([], [], ("b",))
+    assert (list(batch.instances), list(batch.keys), batch.columns) == ([], [], ("b",))
 
 
 TWO_INPUTS = [TensorInfo("b", "float32", (None,)), TensorInfo("a", "string", (None,))]
