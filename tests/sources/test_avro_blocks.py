@@ -378,8 +378,9 @@ def test_deep_schemas_are_read_or_reported(depth):
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"x", "it does not begin with 'Obj'"),
-        (b"PAR1" + bytes(100), "it does not begin with 'Obj'"),
+        (b"\x05\0", "it does not begin with 'Obj'"),
+        (b"x", "it is text: set instancesFormat to jsonl or csv"),
+        (b"PAR1" + bytes(100), "it is a Parquet file: set instancesFormat to parquet"),
         (b"Obj\x01", "the header is cut short or damaged"),
         (by_hand()[:-1], "the header is cut short or damaged"),
         (by_hand(schema=b"{"), "the header is damaged"),
