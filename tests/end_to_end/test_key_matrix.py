@@ -3,6 +3,7 @@
 import csv
 import datetime
 import io
+import itertools
 import json
 import pickle
 from decimal import Decimal
@@ -12,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from helpers.matrices import sliced
 
 import beam_batch_predict as bbp
 from beam_batch_predict.batch import InstanceBatch, Predictions
@@ -96,8 +98,9 @@ def example_keys(content):
         yield example_class().FromString(record).features.feature["key"].bytes_list.value
 
 
-@pytest.mark.parametrize("name", FORMATS)
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    ("source", "name"), sliced(itertools.product(SOURCES, FORMATS), together=1)
+)
 def test_keys_come_out_as_they_are(source, name, run_transforms, tiny_model, tmp_path):
     made, expected = source(tmp_path / "in")
     directory = run_transforms(made, name, tiny_model, key_field="id", included_fields=["x"])

@@ -90,9 +90,12 @@ def command(tmp_path):
     [
         (401, ("run", *FLAGS)),
         (403, ("run", "gs://some-bucket/job.json")),
-        (401, ("models", "describe", MODEL)),
-        (403, ("models", "list", "--model_registry=gs://some-bucket/models")),
-        (401, ("verify", "gs://some-bucket/out")),
+        pytest.param(401, ("models", "describe", MODEL), marks=pytest.mark.slow),
+        pytest.param(
+            *(403, ("models", "list", "--model_registry=gs://some-bucket/models")),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(401, ("verify", "gs://some-bucket/out"), marks=pytest.mark.slow),
     ],
 )
 def test_the_first_object_is_asked_for_and_a_refusal_names_the_login(
