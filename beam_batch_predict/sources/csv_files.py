@@ -121,11 +121,7 @@ def read_csv_lines(
 
     A line of more than `max_bytes` is a row with a `Status`.
     """
-    found = read_lines(span, open_file, max_bytes)
-    head = _head(span, read_lines, open_file, max_bytes)
-    if header == "none":
-        return found
-    return _by_columns(found, span, columns, head, header, delimiter)
+    return _without_header(read_lines, span, columns, open_file, max_bytes, header, delimiter)
 
 
 def read_csv_records(
@@ -141,10 +137,23 @@ def read_csv_records(
     The file is read from its beginning. A record of more than `max_bytes` is a row with a `Status`.
     """
     read = partial(_records, delimiter=delimiter)
+    return _without_header(read, span, columns, open_file, max_bytes, header, delimiter)
+
+
+def _without_header(
+    read: Reader,
+    span: Span,
+    columns: tuple[str, ...],
+    open_file: Open,
+    max_bytes: int,
+    header: str,
+    delimiter: str,
+) -> Iterator[Rows]:
+    """The rows that a function reads from a span, without the header."""
     found = read(span, open_file, max_bytes)
-    head = _head(span, read, open_file, max_bytes)
     if header == "none":
         return found
+    head = _head(span, read, open_file, max_bytes)
     return _by_columns(found, span, columns, head, header, delimiter)
 
 

@@ -5,6 +5,7 @@ import shutil
 import time
 
 import pytest
+from helpers.processes import wait_for
 
 from beam_batch_predict.runs.progress import chunks_done, showing_progress
 
@@ -35,9 +36,7 @@ def test_lines_are_shown_while_the_block_runs_and_not_after(tmp_path):
     lines = []
     make_part(tmp_path, "chunk-000001-rows-0-5.part")
     with showing_progress(str(tmp_path), 4, lines.append, seconds=0.01):
-        deadline = time.monotonic() + 5
-        while not lines and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: lines, seconds=5)
     assert lines[0].startswith("1 of 4 chunks done after ")
     shown = len(lines)
     time.sleep(0.05)
@@ -48,9 +47,7 @@ def test_parts_that_are_removed_while_files_are_published_do_not_count_backwards
     lines = []
     make_part(tmp_path, "chunk-000001-rows-0-5.part")
     with showing_progress(str(tmp_path), 4, lines.append, seconds=0.01):
-        deadline = time.monotonic() + 5
-        while not lines and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: lines, seconds=5)
         shutil.rmtree(tmp_path / "_parts")
         time.sleep(0.1)
     assert lines
@@ -77,7 +74,5 @@ def test_workers_that_begin_late_have_begun(tmp_path):
     (tmp_path / "job.json").write_text("{}")
     lines = []
     with showing_progress(str(tmp_path), 4, lines.append, seconds=0.01, to_begin=0):
-        deadline = time.monotonic() + 5
-        while not lines and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_for(lambda: lines, seconds=5)
     assert all(line.startswith("1 of 4") for line in lines)
