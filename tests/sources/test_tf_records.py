@@ -172,7 +172,7 @@ def test_a_record_of_many_blocks_is_put_together_once(written, stored, monkeypat
     [
         (b'{"x": 1}\n' * 10, "it is text: set instancesFormat to jsonl or csv"),
         (
-            gzip.compress(b"id,x\n" + b"1,2\n" * 10),
+            gzip.compress(b"id,x\n" + b"1,2\n" * 10, mtime=0),
             "it is text: set instancesFormat to jsonl or csv",
         ),
         (b"1\n", "it is text: set instancesFormat to jsonl or csv"),
