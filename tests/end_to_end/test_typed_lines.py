@@ -3,8 +3,10 @@
 import dataclasses
 import io
 import pickle
+import random
 
 import numpy as np
+import pytest
 from helpers.examples import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -247,3 +249,150 @@ def test_any_lines_have_the_same_outcomes_both_ways(found, block, rows, part, mo
     name, config, content = found
     plain, fast, _ = both_ways(monkeypatch, content, config, SIGNATURES[name])
     assert fast == plain
+
+
+KEYED = InstanceConfig(key_field="id")
+FITTING = [
+    ("named", KEYED, b'{"id": "a", "f": 1.5, "i": 2, "t": "x", "b": true}'),
+    ("named", KEYED, b'{"b": false, "t": "", "i": -2, "f": 1, "id": 7}'),
+    ("floats", KEYED, b'{"id": "a", "f": 1.5, "g": 2}'),
+    ("floats", InstanceConfig(excluded_fields=["id"]), b'{"id": [1.50], "f": 1.5, "g": 2}'),
+    ("floats", InstanceConfig(included_fields=["g", "f"]), b'{"id": {}, "f": 1.5, "g": 2}'),
+    ("mixed", InstanceConfig(), b'{"f": [1, 2], "i": [3], "g": 1e9}'),
+    ("scalar", InstanceConfig(), b"1.5"),
+    ("scalar", InstanceConfig(location_as_key=True), b'{"f": -0}'),
+    ("wrapped", InstanceConfig(), b"1.5"),
+    ("wrapped", InstanceConfig("array"), b"[1.5]"),
+    ("vector", KEYED, b'{"id": "a", "f": [1.5, 2, 3]}'),
+    ("open", InstanceConfig(), b"[1.5, 2, 3]"),
+    ("open", KEYED, b'{"id": "a", "f": [%b]}' % b",".join([b"1.5"] * 300)),
+    ("any", InstanceConfig(), b"[[1.5, 2], [3, 4]]"),
+    ("matrix", InstanceConfig(), b'{"f": [[1.5], [2]]}'),
+    ("integers", KEYED, b'{"id": "a", "i": [9223372036854775807, 1]}'),
+    ("large", InstanceConfig(), b"7"),
+    ("texts", InstanceConfig(), b'["a", "b"]'),
+    ("text", InstanceConfig(), b'"a"'),
+    ("flags", InstanceConfig(), b"[true, false]"),
+]
+
+
+@pytest.mark.parametrize(("name", "config", "line"), FITTING)
+def test_lines_that_fit_the_signature_are_decoded_by_type(name, config, line, monkeypatch):
+    plain, fast, typed = both_ways(monkeypatch, (line + b"\n") * 5, config, SIGNATURES[name])
+    assert typed > 0
+    assert fast == plain
+    assert not fast[1][1]
+
+
+GOOD = b'{"id": "a", "f": 1.5, "g": 2}\n'
+TRAPS = {
+    "two rows on one line, and one on two": GOOD[:-1] + GOOD + GOOD.replace(b", ", b",\n", 1),
+    "two rows on one line, and a blank one": GOOD[:-1] + GOOD + b"\n",
+    "a space at the end of a line": GOOD[:-1] + b" \n",
+    "carriage returns": GOOD.replace(b"\n", b"\r\n"),
+    "a carriage return inside": GOOD.replace(b", ", b",\r"),
+    "a line over the limit": GOOD.replace(b"a", b"a" * 5000),
+    "an integer beyond float32": GOOD.replace(b"1.5", b"9" * 39),
+    "a number beyond float32": GOOD.replace(b"1.5", b"1e39"),
+    "a number beyond float64": GOOD.replace(b"2}", b"1e309}"),
+    "an integer of 5,000 digits": GOOD.replace(b"1.5", b"9" * 4000),
+    "a boolean for a number": GOOD.replace(b"1.5", b"true"),
+    "null for a number": GOOD.replace(b"1.5", b"null"),
+    "a string for a number": GOOD.replace(b"1.5", b'"1.5"'),
+    "NaN": GOOD.replace(b"1.5", b"NaN"),
+    "a zero before a number": GOOD.replace(b"1.5", b"01"),
+    "no digit behind the point": GOOD.replace(b"1.5", b"1."),
+    "no digit before the point": GOOD.replace(b"1.5", b".5"),
+    "a plus": GOOD.replace(b"1.5", b"+1"),
+    "a key of a float": GOOD.replace(b'"a"', b"1.5"),
+    "a key of minus zero": GOOD.replace(b'"a"', b"-0"),
+    "a key of base64": GOOD.replace(b'"a"', b'{"b64": "aGk="}'),
+    "no key": GOOD.replace(b'"id": "a", ', b""),
+    "half of a surrogate pair": GOOD.replace(b'"a"', b'"\\ud800"'),
+    "wrong UTF-8 in a key": GOOD.replace(b'"a"', b'"\xff"'),
+    "wrong UTF-8 in a name": GOOD.replace(b'"g"', b'"\xff"'),
+    "an unknown field": GOOD.replace(b'"g"', b'"h": 1, "g"'),
+    "a missing field": GOOD.replace(b', "g": 2', b""),
+}
+AS_GOOD = {
+    "escapes": GOOD.replace(b'"a"', b'"\\u0061\\n\\""'),
+    "an escape in a name": GOOD.replace(b'"f"', b'"\\u0066"'),
+    "a repeated name": GOOD.replace(b'"g"', b'"f": 2.5, "g"'),
+    "another order": b'{"g": 2, "id": "a", "f": 1.5}\n',
+    "minus zero": GOOD.replace(b"1.5", b"-0"),
+    "an integer beyond 2^53": GOOD.replace(b"1.5", b"9007199254740993"),
+    "an integer of 100 digits": GOOD.replace(b"2}", b"1" * 100 + b"}"),
+    "a large key": GOOD.replace(b'"a"', b"12345678901234567890123"),
+    "blanks": GOOD.replace(b", ", b" ,\t"),
+}
+
+
+@pytest.mark.parametrize("trap", sorted(TRAPS | AS_GOOD))
+@pytest.mark.parametrize("at", [0, 2])
+def test_a_trap_in_a_block_has_the_outcome_of_its_line(trap, at, monkeypatch):
+    content = GOOD * at + (TRAPS | AS_GOOD)[trap] + GOOD * (3 - at)
+    plain, fast, typed = both_ways(monkeypatch, content, KEYED, SIGNATURES["floats"], 100)
+    assert fast == plain
+    numbers_too_large = trap.endswith("beyond float32")  # seen only when numbers are cast
+    assert bool(typed) is (trap in AS_GOOD or numbers_too_large)
+
+
+HIDDEN = {
+    "wrong UTF-8": b'"\xff"',
+    "a number of any size": b"1e999",
+    "many digits": b"9" * 3000,
+    "nested too deep": DEEP,
+    "nested far too deep": b"[" * 1500 + b"]" * 1500,
+    "no JSON": b"nul",
+}
+
+
+@pytest.mark.parametrize("trap", sorted(HIDDEN))
+@pytest.mark.parametrize(
+    "config",
+    [
+        InstanceConfig(included_fields=["f", "g"]),
+        InstanceConfig(excluded_fields=["id"]),
+        InstanceConfig(key_field="k", excluded_fields=["id"]),
+    ],
+)
+def test_a_field_that_no_input_takes_is_checked_too(trap, config, monkeypatch):
+    good = GOOD.replace(b'"id"', b'"k": 1, "id"') if config.key_field else GOOD
+    content = good + good.replace(b'"a"', HIDDEN[trap]) + good
+    plain, fast, _ = both_ways(monkeypatch, content, config, SIGNATURES["floats"], 100)
+    assert fast == plain
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_numbers_of_any_text_have_the_same_bits_both_ways(dtype, monkeypatch):
+    rng = random.Random(5)
+    texts = [repr(rng.uniform(-2, 2)) for _ in range(2000)]
+    texts += [repr(rng.choice([1, -1]) * 2.0 ** rng.uniform(-140, 15)) for _ in range(2000)]
+    texts += [str(rng.getrandbits(rng.randint(1, 100)) % 60_000) for _ in range(500)]
+    texts += [f"{rng.getrandbits(8)}.{rng.getrandbits(60)}" for _ in range(500)]
+    texts += [f"{(1 + (2 * k + 1) / 2**s) * 2**4!r}" for k in range(300) for s in (8, 11, 24)]
+    monkeypatch.setattr(reading, "ROWS_PER_BATCH", 100)
+    content = "".join(f"{text}\n" for text in texts).encode()
+    plain, fast, typed = both_ways(
+        monkeypatch, content, InstanceConfig(), (tensor("f", dtype),), 100
+    )
+    assert typed
+    assert fast == plain
+
+
+def test_a_block_that_does_not_fit_is_converted_in_parts_with_whole_batches(monkeypatch):
+    monkeypatch.setattr(converting, "ROWS_PER_PART", 5)
+    content = GOOD * 3 + GOOD.replace(b"1.5", b"null") + GOOD * 6
+    chunk = Chunk(0, 1, (Span("in.jsonl", 0, len(content)),))
+    [batch] = read_chunk(chunk, lambda _: io.BytesIO(content), 2)
+    batch = dataclasses.replace(batch, source_failures=("a failure",))
+    parts = list(convert_in_parts(batch, KEYED, inputs=SIGNATURES["floats"]))
+    assert [(part.first_row, len(part), part.last) for part in parts] == [
+        (0, 4, False),
+        (4, 4, False),
+        (8, 2, True),
+    ]
+    assert [isinstance(part.instances, TypedValues) for part in parts] == [False, True, True]
+    assert [part.source_failures for part in parts] == [("a failure",), (), ()]
+    locations = [part.location(at) for part in parts for at in range(len(part))]
+    assert locations == [batch.location(at) for at in range(len(batch))]
