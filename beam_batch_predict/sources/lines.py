@@ -49,7 +49,7 @@ __all__ = [
 _BOM = b"\xef\xbb\xbf"
 
 _BLANK = ord(" ")
-"""The last of the characters with which a blank line may begin."""
+"""The last of the characters with which a blank line may begin; others are line ends and tabs."""
 
 LONGEST_IN_BLOCK = 16 * 1024
 """The mean size of lines up to which they are read as a block: long ones would be copied twice."""
@@ -257,7 +257,7 @@ def _plain_lines(
         at: the offset of the first line.
         max_bytes: the most bytes of a line.
     """
-    if head is None or b"\r" in rest or b"\n\n" in rest:
+    if head is None or b"\r" in rest:
         return None
     content = b"".join([*head, rest])
     if b"\r" in content or (at == 0 and content.startswith(_BOM)):
