@@ -55,6 +55,7 @@ class LoadedModel:
     """A signature of a SavedModel, ready to be called with NumPy arrays."""
 
     repeatable = True
+    most_in_flight = 2
 
     def __init__(
         self,
