@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from queue import SimpleQueue
 from typing import Any, NamedTuple, Protocol
 
@@ -26,6 +27,7 @@ from beam_batch_predict import cancellation
 from beam_batch_predict.messages import counted
 from beam_batch_predict.models.calls.failures import CallTimeout, Failure, failure_of
 from beam_batch_predict.models.inputs.tensors import TensorBatch
+from beam_batch_predict.models.model import GroupingModel
 
 __all__ = ["Answer", "Call", "Step", "Steps", "run"]
 
@@ -39,10 +41,11 @@ _logger = logging.getLogger(__name__)
 
 
 class Step(NamedTuple):
-    """A call to make: the rows, and the most attempts."""
+    """A call to make: the rows, and the most attempts; or calls to make at once."""
 
     rows: TensorBatch
     attempts: int
+    calls: int = 1
 
 
 Columns = Mapping[str, NDArray[Any]]
@@ -50,8 +53,13 @@ Answer = Columns | Failure
 Steps = Generator[Step, Answer, None]
 """Yields the next call and receives the answer to it. Several threads may run it in turn."""
 
-Call = Callable[[Columns], Columns]
-"""A call of the model: it accepts columns and returns columns."""
+
+class Call(Protocol):
+    """A call of the model, or calls at once: it accepts columns and returns columns."""
+
+    def __call__(self, inputs: Columns, calls: int = 1) -> Columns:
+        """Call the model."""
+
 
 Attempt = Callable[[Step, Call], Answer]
 """Makes a step, with retries; returns a failure instead of raising what the call raises."""
@@ -80,7 +88,7 @@ def run(steps: Steps, attempt: Attempt, callee: Callee, limit: float) -> None:
     """
     work = _Work(steps, attempt)
     if not limit:
-        work.run_steps(callee.call)
+        work.run_steps(partial(_call, callee))
         return
     while True:
         turn = _Turn(work, callee)
@@ -97,6 +105,12 @@ def run(steps: Steps, attempt: Attempt, callee: Callee, limit: float) -> None:
             return
         work.answer = failure_of(CallTimeout(_too_long(limit)))
         _abandon(helper, turn, limit)
+
+
+def _call(callee: Callee, inputs: Columns, calls: int = 1) -> Columns:
+    if calls > 1 and isinstance(callee, GroupingModel):
+        return callee.call_group(inputs, calls)
+    return callee.call(inputs)
 
 
 class _Work:
@@ -148,7 +162,7 @@ class _Turn:
         finally:
             self._ended.release()
 
-    def _timed(self, inputs: Columns) -> Columns:
+    def _timed(self, inputs: Columns, calls: int = 1) -> Columns:
         if _abandoned and _still_running() >= MOST_ABANDONED:
             raise CallTimeout(
                 f"not called: {MOST_ABANDONED} earlier calls that exceeded the time limit "
@@ -156,7 +170,7 @@ class _Turn:
             )
         self._began = time.monotonic()
         try:
-            return self._callee.call(inputs)
+            return _call(self._callee, inputs, calls)
         finally:
             with self._lock:
                 self._began = None
