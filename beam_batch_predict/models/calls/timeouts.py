@@ -12,6 +12,7 @@ two threads. The waiting thread may do other work before it waits: then the call
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import os
@@ -28,6 +29,7 @@ from beam_batch_predict import cancellation
 from beam_batch_predict.messages import counted
 from beam_batch_predict.models.calls.failures import CallTimeout, Failure, failure_of
 from beam_batch_predict.models.inputs.tensors import TensorBatch
+from beam_batch_predict.models.model import GroupingModel
 
 __all__ = ["Answer", "Call", "Calls", "Step", "Steps"]
 
@@ -41,10 +43,11 @@ _logger = logging.getLogger(__name__)
 
 
 class Step(NamedTuple):
-    """A call to make: the rows, and the most attempts."""
+    """A call to make: the rows, and the most attempts; or calls to make at once."""
 
     rows: TensorBatch
     attempts: int
+    calls: int = 1
 
 
 Columns = Mapping[str, NDArray[Any]]
@@ -52,8 +55,13 @@ Answer = Columns | Failure
 Steps = Generator[Step, Answer, None]
 """Yields the next call and receives the answer to it. Several threads may run it in turn."""
 
-Call = Callable[[Columns], Columns]
-"""A call of the model: it accepts columns and returns columns."""
+
+class Call(Protocol):
+    """A call of the model, or calls at once: it accepts columns and returns columns."""
+
+    def __call__(self, inputs: Columns, calls: int = 1) -> Columns:
+        """Call the model."""
+
 
 Attempt = Callable[[Step, Call], Answer]
 """Makes a step, with retries; returns a failure instead of raising what the call raises."""
@@ -110,7 +118,7 @@ class Calls:
             BaseException: what ended the work, if that is no failure of a call.
         """
         if self._turn is None and self._limit == math.inf:
-            self._work.run_steps(self._callee.call)
+            self._work.run_steps(functools.partial(_call, self._callee))
             return
         try:
             while not self._has_ended():
@@ -137,6 +145,12 @@ class Calls:
         """Give the calls up; the current one is cancelled if that is possible."""
         if self._turn is not None:
             self._turn.take_away()
+
+
+def _call(callee: Callee, inputs: Columns, calls: int = 1) -> Columns:
+    if calls > 1 and isinstance(callee, GroupingModel):
+        return callee.call_group(inputs, calls)
+    return callee.call(inputs)
 
 
 class _Work:
@@ -205,7 +219,7 @@ class _Turn:
             _under_way.discard(self)
             self._ended.release()
 
-    def _timed(self, inputs: Columns) -> Columns:
+    def _timed(self, inputs: Columns, calls: int = 1) -> Columns:
         if _abandoned and _still_running() >= MOST_ABANDONED:
             raise CallTimeout(
                 f"not called: {MOST_ABANDONED} earlier calls that exceeded the time limit "
@@ -216,7 +230,7 @@ class _Turn:
                 raise _TakenAway
             began = self._began = time.monotonic()
         try:
-            columns = self._callee.call(inputs)
+            columns = _call(self._callee, inputs, calls)
         finally:
             with self._lock:
                 self._began = None
