@@ -262,27 +262,28 @@ class _OpenRecord:
 
     def add(self, lines: Lines) -> Iterator[Rows]:
         """Add lines; yield the records that they complete."""
-        whole = Lines([], [], True)
+        offsets: list[int] = []
+        rows: list[bytes] = []
         for offset, line in zip(lines.offsets, lines.rows, strict=True):
             odd = line.count(b'"') % 2 == 1
             if not self._runs:
                 # By RFC 4180, an even number of quotes is closed; an odd one has one open or wrong.
                 text = line.removeprefix(_BOM) if offset == 0 else line
                 if not odd or not leaves_open(text, self._delimiter):
-                    whole.offsets.append(offset)
-                    whole.rows.append(line)
+                    offsets.append(offset)
+                    rows.append(line)
                     continue
                 odd = False
             self._keep(offset, line)
             if odd and (record := self._whole_record()) is not None:
-                whole.offsets.append(self._runs[0][0])
-                whole.rows.append(record)
+                offsets.append(self._runs[0][0])
+                rows.append(record)
                 self._clear()
             elif odd or self._size > LONGEST_RECORD:
-                yield as_rows(whole)
-                whole = Lines([], [], True)
+                yield as_rows(Lines(rows, offsets, True))
+                offsets, rows = [], []
                 yield from self._too_long() if odd else self.give_up()
-        yield as_rows(whole)
+        yield as_rows(Lines(rows, offsets, True))
 
     def add_too_long(self, lines: Lines) -> Iterator[Rows]:
         """Add a line that is not kept; only the number of its quotes is known."""

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_rows import ArrowColumn, ArrowRows
 from beam_batch_predict.encoding.json_fields import JsonFields
+from beam_batch_predict.encoding.line_block import LineBlock
+from beam_batch_predict.encoding.typed_values import TypedValues
 
 __all__ = ["failed_rows", "predicted_rows", "take"]
 
@@ -56,6 +58,10 @@ def failed_rows(batch: InstanceBatch) -> FailedRows:
 
 def take(column: Sequence[Any] | None, rows: Sequence[int]) -> Any:
     """Select rows of a column; return the column itself if they are all of its rows."""
+    if isinstance(column, LineBlock):
+        column = column.lines()
+    elif isinstance(column, TypedValues):
+        column = column.values()
     if column is None or (
         len(rows) == len(column) and isinstance(column, (list, ArrowColumn, ArrowRows, JsonFields))
     ):
