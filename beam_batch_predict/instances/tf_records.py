@@ -156,16 +156,17 @@ def _lengths(column: pa.Array) -> NDArray[np.int64]:
 
 def _values(column: pa.Array) -> list[Any]:
     """Return the values of all rows, row after row."""
-    values: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
+    flat = column.flatten()
+    if pa.types.is_large_binary(flat.type):
+        try:
+            flat = flat.cast(pa.large_string())
+        except pa.ArrowInvalid:  # a text that is not UTF-8
+            return list(map(_text, flat.to_pylist()))
+    values: NDArray[Any] = flat.to_numpy(zero_copy_only=False)
     if values.dtype.kind == "f":
         return shortest_floats(values)
     plain: list[Any] = values.tolist()
-    if values.dtype.kind == "i":
-        return plain
-    try:
-        return list(map(bytes.decode, plain))
-    except UnicodeDecodeError:
-        return list(map(_text, plain))
+    return plain
 
 
 def _convert_rows(
