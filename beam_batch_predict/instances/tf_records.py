@@ -33,6 +33,7 @@ from beam_batch_predict.encoding.tf_examples import (
 from beam_batch_predict.instances.fields import Instance, RowError, missing_error
 from beam_batch_predict.messages import counted
 from beam_batch_predict.spec import InstanceConfig, NonFinite
+from beam_batch_predict.spec.plain_way import is_plain
 from beam_batch_predict.status import Status
 
 __all__ = ["convert_records"]
@@ -91,7 +92,7 @@ def _convert_together(
     If the output has keys, it does not show the Examples: they stay unfiltered, and the batch has
     the filter in addition.
     """
-    table = None if _unread(batch.rows) else decode_examples(batch.rows)
+    table = None if is_plain() or _unread(batch.rows) else decode_examples(batch.rows)
     if table is None or not _have_all(table, config):
         return None
     features = table.select([name for name in table.schema.names if sent.passes(name)])
