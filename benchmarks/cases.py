@@ -44,8 +44,10 @@ TWO_WORKERS = dataclasses.replace(
 )
 TEN_TIMES = dataclasses.replace(ONE, name="ours_10_times", program=OURS, times=10)
 REST_ALONE = dataclasses.replace(ONE, name="rest_alone", program=OURS, model="small")
-MODEL_ALONE = Contestant("model_alone", "only calls of the model", (), predicts=False)
-LOAD_ONLY = Contestant("load_only", "imports TensorFlow, loads the model", (), predicts=False)
+MODEL_ALONE = Contestant("model_alone", "only calls of the model", ("jsonl",), predicts=False)
+LOAD_ONLY = Contestant(
+    "load_only", "imports TensorFlow, loads the model", ("jsonl",), predicts=False
+)
 
 
 def _faster_loop(runs: Runs) -> list[Line]:

@@ -20,6 +20,7 @@ __all__ = [
     "ratio",
     "ratio_table",
     "result_table",
+    "step_table",
 ]
 
 
@@ -154,6 +155,14 @@ def case_table(lines: Iterable[Line]) -> str:
         for line in lines
     ]
     return _table(header, cells)
+
+
+def step_table(header: Sequence[str], lines: Iterable[Sequence[str | float]]) -> str:
+    """Make the table of the steps; numbers get two decimals."""
+    return _table(
+        header,
+        [[cell if isinstance(cell, str) else f"{cell:.2f}" for cell in line] for line in lines],
+    )
 
 
 def memory_table(costs: Mapping[int, Measurement]) -> str:
