@@ -17,6 +17,7 @@ from beam_batch_predict.instances.listed_files import convert_listed_files
 from beam_batch_predict.instances.location_keys import location_keys
 from beam_batch_predict.instances.raw_rows import RAW_FORMATS, convert_raw, convert_text_records
 from beam_batch_predict.instances.tf_records import convert_records
+from beam_batch_predict.instances.typed_csv import convert_typed_csv
 from beam_batch_predict.instances.typed_lines import convert_typed_lines
 from beam_batch_predict.instances.value_rows import convert_values
 from beam_batch_predict.spec import InstanceConfig, NonFinite
@@ -39,8 +40,15 @@ _CONVERTERS: dict[str, Callable[[InstanceBatch, InstanceConfig, NonFinite], Inst
 }
 
 _BLOCK_CONVERTERS: dict[
-    str, Callable[[InstanceBatch, InstanceConfig, tuple[TensorInfo, ...]], InstanceBatch | None]
-] = {"jsonl": convert_typed_lines}
+    str,
+    Callable[
+        [InstanceBatch, InstanceConfig, NonFinite, tuple[TensorInfo, ...]], InstanceBatch | None
+    ],
+] = {
+    "jsonl": lambda batch, config, _, inputs: convert_typed_lines(batch, config, inputs),
+    "csv": convert_typed_csv,
+    "csv-multiline": convert_typed_csv,
+}
 """Functions that convert a block of lines at once, or return None."""
 
 ROWS_PER_PART = 1024
@@ -72,7 +80,7 @@ def convert(
         InvalidArgument: a field of the config does not apply to the format.
     """
     check_applicable(config, batch.format)
-    converted = _convert_block(batch, config, inputs, takes_string)
+    converted = _convert_block(batch, config, non_finite, inputs, takes_string)
     if converted is None:
         converted = _convert_rows(batch, config, non_finite, inputs, takes_string)
     return _with_location_keys(converted, config)
@@ -97,7 +105,7 @@ def convert_in_parts(
     parts: Iterable[InstanceBatch] = [batch]
     if isinstance(batch.rows, LineBlock) and len(batch) > size:
         check_applicable(config, batch.format)
-        converted = _convert_block(batch, config, inputs, takes_string)
+        converted = _convert_block(batch, config, non_finite, inputs, takes_string)
         if converted is not None:
             yield _with_location_keys(converted, config)
             return
@@ -107,7 +115,11 @@ def convert_in_parts(
 
 
 def _convert_block(
-    batch: InstanceBatch, config: InstanceConfig, inputs: Sequence[TensorInfo], takes_string: bool
+    batch: InstanceBatch,
+    config: InstanceConfig,
+    non_finite: NonFinite,
+    inputs: Sequence[TensorInfo],
+    takes_string: bool,
 ) -> InstanceBatch | None:
     """Convert a block of lines at once; return None if that is not possible."""
     converter = _BLOCK_CONVERTERS.get(batch.format)
@@ -115,7 +127,7 @@ def _convert_block(
         return None
     if takes_string and stays_raw(batch.format, config):
         return None
-    return converter(batch, _field_rules(config), tuple(inputs))
+    return converter(batch, _field_rules(config), non_finite, tuple(inputs))
 
 
 def _convert_rows(
