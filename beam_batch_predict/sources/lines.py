@@ -259,12 +259,14 @@ def _plain_lines(
     """
     if head is None or b"\r" in rest:
         return None
+    if sum(map(len, head)) + len(rest) > LONGEST_IN_BLOCK * rest.count(b"\n"):
+        return None
     content = b"".join([*head, rest])
     if b"\r" in content or (at == 0 and content.startswith(_BOM)):
         return None
     rows = LineBlock(content)
     starts = rows.starts
-    if len(content) > LONGEST_IN_BLOCK * len(rows) or (rows.ends - starts).max() > max_bytes:
+    if (rows.ends - starts).max() > max_bytes:
         return None
     if (np.frombuffer(content, np.uint8)[starts] <= _BLANK).any():
         return None
