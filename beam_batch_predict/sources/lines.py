@@ -52,7 +52,7 @@ _BLANK = ord(" ")
 """The last of the characters with which a blank line may begin; others are line ends and tabs."""
 
 LONGEST_IN_BLOCK = 4 * 1024
-"""The mean size of lines up to which a block is faster: its bytes are copied once more."""
+"""The size of a block's first line up to which it is faster: bytes are copied once more."""
 
 
 class Lines(NamedTuple):
@@ -257,10 +257,8 @@ def _plain_lines(
         at: the offset of the first line.
         max_bytes: the most bytes of a line.
     """
-    if head is None or b"\r" in rest:
-        return None
-    size, count = sum(map(len, head)) + len(rest), rest.count(b"\n")
-    if not 2 * count <= size <= LONGEST_IN_BLOCK * count:  # some are blank, or they are long
+    end = rest.find(b"\n", 0, LONGEST_IN_BLOCK)
+    if head is None or end < 0 or rest[end + 1 : end + 2] == b"\n" or b"\r" in rest:
         return None
     content = b"".join([*head, rest])
     if b"\r" in content or (at == 0 and content.startswith(_BOM)):
