@@ -258,7 +258,9 @@ def _plain_lines(
         max_bytes: the most bytes of a line.
     """
     end = rest.find(b"\n", 0, LONGEST_IN_BLOCK)
-    if head is None or end < 0 or rest[end + 1 : end + 2] == b"\n" or b"\r" in rest:
+    if head is None or end < 0 or sum(map(len, head)) + end > LONGEST_IN_BLOCK:
+        return None
+    if rest[end + 1 : end + 2] == b"\n" or b"\r" in rest:
         return None
     content = b"".join([*head, rest])
     if b"\r" in content or (at == 0 and content.startswith(_BOM)):
