@@ -1,4 +1,4 @@
-"""What the columns of CSV rows are for, if their cells are read with the types of the inputs."""
+"""What columns of CSV rows are for, if cells are read with the types of inputs."""
 
 from __future__ import annotations
 
