@@ -14,6 +14,9 @@ from beam_batch_predict.spec import InstanceConfig, NonFinite
 
 __all__ = ["ColumnUse", "FilledInput", "use_of"]
 
+MOST_COLUMNS = 256
+"""The most columns of rows that are read with types: each has a cost of its own in a block."""
+
 _NUMBERS = frozenset({"float", "int"})
 
 
@@ -59,22 +62,21 @@ def use_of(
     unsent = [*([config.key_field] if config.key_field else []), *config.attached_fields]
     if not at.keys() >= {*sent, *unsent} or len(set(sent)) < len(sent):
         return None
+    if len(columns) > MOST_COLUMNS:
+        return None
     filled = _filled_inputs(inputs, sent, at, config)
     all_kinds = kinds_of(columns, config, inputs)
     kinds = {column: all_kinds[column] for own in filled.values() for column in own.columns}
     if _NUMBERS.isdisjoint(kinds.values()) or any(at[name] in kinds for name in unsent):
         return None
-    is_whole = len(kinds) == len(sent)
+    if non_finite is NonFinite.ERROR and len(kinds) < len(sent):
+        return None
     shown = None
     if not config.key_field:
         shown = at[sent[0]], at[sent[-1]] + 1
-        in_order = [at[name] for name in sent] == list(range(*shown))
-        if config.instance_type == "object" or not in_order or not is_whole:
+        is_slice = [at[name] for name in sent] == list(range(*shown)) == sorted(kinds)
+        if config.instance_type == "object" or not is_slice or not {*kinds.values()} <= _NUMBERS:
             return None
-        if not _NUMBERS.issuperset(kinds.values()):
-            return None
-    if non_finite is NonFinite.ERROR and not is_whole:
-        return None
     repeats = repeats_of(columns)
     texts = len(columns) - sum(kind != "string" for kind in kinds.values())
     has_names = repeats.texts and kinds.get(repeats.at, "string") == "string"
