@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from beam_batch_predict.errors import InvalidArgument
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from beam_batch_predict.encoding.tf_examples import FeatureFilter
     from beam_batch_predict.gcp.bigquery import BigQueryClients
 
-__all__ = ["Chunk", "InstanceBatch", "Predictions", "Span", "TableStream"]
+__all__ = ["Chunk", "InstanceBatch", "Predictions", "Span", "TableStream", "origins_between"]
 
 
 class Span(NamedTuple):
@@ -130,6 +130,8 @@ class InstanceBatch:
             job. Batches of one lineage and chunk plan that have the same rows are attempts at the
             same work.
         first_row: the number of the batch's first row in the chunk.
+        batch_size: the number of rows in a call of the model. The batch has a multiple of it, if it
+            is not the last and its rows are not very large.
         last: whether this is the chunk's last batch. A chunk without rows has one
             batch without rows.
         origins: (position of the first row in the batch, URI), one for each file.
@@ -173,6 +175,7 @@ class InstanceBatch:
     chunks: int = 0
     lineage: tuple[int, ...] = ()
     first_row: int = 0
+    batch_size: int = 1
     last: bool = False
     origins: tuple[tuple[int, str], ...] = ()
     offsets: Sequence[int | str] = ()
@@ -215,6 +218,31 @@ class InstanceBatch:
         """Return the batch's statuses together with new failures."""
         return {**self.statuses, **dict(failures)}
 
+    def unconverted_parts(self, size: int) -> Iterator[InstanceBatch]:
+        """Yield the batch in parts, of which each but the last has a number of rows.
+
+        The first part has the failures of the source.
+
+        Args:
+            size: the number of rows of a part.
+
+        Example:
+            >>> batch = InstanceBatch(b"abc", offsets=[0, 2, 4], first_row=7, last=True)
+            >>> [(part.rows, part.first_row, part.last) for part in batch.unconverted_parts(2)]
+            [(b'ab', 7, False), (b'c', 9, True)]
+        """
+        for start in range(0, max(len(self), 1), size):
+            stop = min(start + size, len(self))
+            yield dataclasses.replace(
+                self,
+                rows=self.rows[start:stop],
+                offsets=self.offsets[start:stop],
+                origins=origins_between(self.origins, start, stop),
+                first_row=self.first_row + start,
+                last=self.last and stop == len(self),
+                source_failures=() if start else self.source_failures,
+            )
+
     def with_instances(self, instances: Sequence[Any]) -> InstanceBatch:
         """Return the batch with other instances, which the model gets and the output shows.
 
@@ -235,3 +263,17 @@ class InstanceBatch:
         return dataclasses.replace(
             self, instances=instances, texts=None, sent_features=None, features=None
         )
+
+
+def origins_between(
+    origins: Sequence[tuple[int, str]], start: int, stop: int
+) -> tuple[tuple[int, str], ...]:
+    """Return the origins of a slice of rows, counted from its first row.
+
+    Example:
+        >>> origins_between([(0, "a"), (5, "b")], 3, 6)
+        ((0, 'a'), (2, 'b'))
+    """
+    inside = [(max(first, start) - start, uri) for first, uri in origins if first < stop]
+    first_file = max(sum(1 for position, _ in inside if position == 0) - 1, 0)
+    return tuple(inside[first_file:])

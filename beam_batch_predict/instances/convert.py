@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding.line_block import LineBlock
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.instances.arrow_tables import convert_tables
 from beam_batch_predict.instances.csv_rows import convert_csv
@@ -17,12 +18,13 @@ from beam_batch_predict.instances.location_keys import location_keys
 from beam_batch_predict.instances.raw_rows import RAW_FORMATS, convert_raw, convert_text_records
 from beam_batch_predict.instances.tf_records import convert_records
 from beam_batch_predict.instances.typed_csv import convert_typed_csv
+from beam_batch_predict.instances.typed_lines import convert_typed_lines
 from beam_batch_predict.instances.value_rows import convert_values
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.spec.instance_config import check_applicable
 from beam_batch_predict.spec.plain_way import is_plain
 
-__all__ = ["convert", "stays_raw"]
+__all__ = ["convert", "convert_in_parts", "stays_raw"]
 
 _CONVERTERS: dict[str, Callable[[InstanceBatch, InstanceConfig, NonFinite], InstanceBatch]] = {
     "jsonl": convert_json_lines,
@@ -36,6 +38,18 @@ _CONVERTERS: dict[str, Callable[[InstanceBatch, InstanceConfig, NonFinite], Inst
     "bigquery": convert_tables,
     "rows": convert_values,
 }
+
+_BLOCK_CONVERTERS: dict[
+    str, Callable[[InstanceBatch, InstanceConfig, tuple[TensorInfo, ...]], InstanceBatch | None]
+] = {
+    "jsonl": convert_typed_lines,
+    "csv": convert_typed_csv,
+    "csv-multiline": convert_typed_csv,
+}
+"""Functions that convert a block of lines at once, or return None."""
+
+ROWS_PER_PART = 1024
+"""The approximate rows of a part: more Python objects do not fit in the processor's cache."""
 
 COLUMNS_OF_ROWS = frozenset({"jsonl", "csv", "csv-multiline", "parquet", "avro", "bigquery"})
 """The formats whose rows may have named columns."""
@@ -63,6 +77,59 @@ def convert(
         InvalidArgument: a field of the config does not apply to the format.
     """
     check_applicable(config, batch.format)
+    converted = _convert_block(batch, config, inputs, takes_string)
+    if converted is None:
+        converted = _convert_rows(batch, config, non_finite, inputs, takes_string)
+    return _with_location_keys(converted, config)
+
+
+def convert_in_parts(
+    batch: InstanceBatch,
+    config: InstanceConfig,
+    non_finite: NonFinite = NonFinite.STRING,
+    *,
+    inputs: Sequence[TensorInfo] = (),
+    takes_string: bool = False,
+) -> Iterator[InstanceBatch]:
+    """Convert a batch as `convert` does; in parts, if it is a block that needs many objects.
+
+    The arguments are those of `convert`.
+
+    Raises:
+        InvalidArgument: a field of the config does not apply to the format.
+    """
+    size = max(ROWS_PER_PART // batch.batch_size, 1) * batch.batch_size
+    parts: Iterable[InstanceBatch] = [batch]
+    if isinstance(batch.rows, LineBlock) and len(batch) > size:
+        check_applicable(config, batch.format)
+        converted = _convert_block(batch, config, inputs, takes_string)
+        if converted is not None:
+            yield _with_location_keys(converted, config)
+            return
+        parts = batch.unconverted_parts(size)
+    for part in parts:
+        yield convert(part, config, non_finite, inputs=inputs, takes_string=takes_string)
+
+
+def _convert_block(
+    batch: InstanceBatch, config: InstanceConfig, inputs: Sequence[TensorInfo], takes_string: bool
+) -> InstanceBatch | None:
+    """Convert a block of lines at once; return None if that is not possible."""
+    converter = _BLOCK_CONVERTERS.get(batch.format)
+    if not isinstance(batch.rows, LineBlock) or converter is None or is_plain():
+        return None
+    if takes_string and stays_raw(batch.format, config):
+        return None
+    return converter(batch, _field_rules(config), tuple(inputs))
+
+
+def _convert_rows(
+    batch: InstanceBatch,
+    config: InstanceConfig,
+    non_finite: NonFinite,
+    inputs: Sequence[TensorInfo],
+    takes_string: bool,
+) -> InstanceBatch:
     converter = _CONVERTERS[batch.format]
     if config.raw_strings and converter is convert_records:
         converter = convert_text_records
@@ -73,19 +140,18 @@ def convert(
     field_rules = _field_rules(config)
     if takes_string and stays_raw(batch.format, config):
         parsed = converter(batch, field_rules, non_finite) if config.key_field else None
-        converted = convert_raw(batch, parsed)
-    else:
-        converted = (
-            None
-            if batch.format not in ("csv", "csv-multiline") or is_plain()
-            else convert_typed_csv(batch, field_rules, non_finite, tuple(inputs))
-        ) or converter(batch, field_rules, non_finite)
+        return convert_raw(batch, parsed)
+    converted = converter(batch, field_rules, non_finite)
     if not len(batch) and batch.format in COLUMNS_OF_ROWS:
         return with_expected_columns(converted, batch.columns, config)
-    if config.location_as_key:
-        keys = location_keys(batch)
-        converted = dataclasses.replace(converted, keys=keys, keyed_by_location=True)
     return converted
+
+
+def _with_location_keys(batch: InstanceBatch, config: InstanceConfig) -> InstanceBatch:
+    has_columns_only = not len(batch) and batch.format in COLUMNS_OF_ROWS
+    if not config.location_as_key or has_columns_only:
+        return batch
+    return dataclasses.replace(batch, keys=location_keys(batch), keyed_by_location=True)
 
 
 def stays_raw(instances_format: str, config: InstanceConfig) -> bool:

@@ -10,7 +10,7 @@ from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.instances.csv_kinds import kinds_of
 from beam_batch_predict.instances.csv_repeats import repeats_of
 from beam_batch_predict.instances.fields import sent_names
-from beam_batch_predict.spec import InstanceConfig, NonFinite
+from beam_batch_predict.spec import InstanceConfig
 
 __all__ = ["ColumnUse", "FilledInput", "use_of"]
 
@@ -37,6 +37,7 @@ class ColumnUse(NamedTuple):
         attached: the attached columns.
         shown: the first column of the instance that the output shows, and that behind its last;
             None if rows have keys.
+        has_unread: whether a column of the instance is not read.
         names: the column whose cells show whether a row repeats the names of the columns; None if
             no row does, because columns of numbers have names that are not.
     """
@@ -46,15 +47,13 @@ class ColumnUse(NamedTuple):
     key: int | None
     attached: tuple[int, ...]
     shown: tuple[int, int] | None
+    has_unread: bool
     names: int | None
 
 
 @lru_cache(maxsize=16)
 def use_of(
-    columns: tuple[str, ...],
-    config: InstanceConfig,
-    inputs: tuple[TensorInfo, ...],
-    non_finite: NonFinite,
+    columns: tuple[str, ...], config: InstanceConfig, inputs: tuple[TensorInfo, ...]
 ) -> ColumnUse | None:
     """Return the use of columns; None if rows cannot be read with types."""
     at = {name: position for position, name in enumerate(columns)}
@@ -68,8 +67,6 @@ def use_of(
     all_kinds = kinds_of(columns, config, inputs)
     kinds = {column: all_kinds[column] for own in filled.values() for column in own.columns}
     if _NUMBERS.isdisjoint(kinds.values()) or any(at[name] in kinds for name in unsent):
-        return None
-    if non_finite is NonFinite.ERROR and len(kinds) < len(sent):
         return None
     shown = None
     if not config.key_field:
@@ -86,6 +83,7 @@ def use_of(
         key=at[config.key_field] if config.key_field else None,
         attached=tuple(at[name] for name in config.attached_fields),
         shown=shown,
+        has_unread=len(kinds) < len(sent),
         names=repeats.at if has_names and texts >= repeats.names else None,
     )
 

@@ -11,6 +11,7 @@ from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.prediction_json import non_finite_rows
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.encoding.tf_examples import FeatureFilter, filter_examples
+from beam_batch_predict.encoding.typed_values import TypedValues
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.models.calls.isolation import ModelCaller
 from beam_batch_predict.models.inputs.examples import examples_to_tensors, takes_examples
@@ -153,7 +154,8 @@ def _examples(batch: InstanceBatch, inputs: Sequence[TensorInfo]) -> Sequence[in
     """
     if batch.format == "file-list" or not takes_examples(inputs):
         return []
-    if isinstance(batch.instances, ArrowRows):  # bytes in columns are values
+    # Bytes in columns are values.
+    if isinstance(batch.instances, (ArrowRows, TypedValues)):
         return []
     types = set(map(type, batch.instances))
     if bytes not in types:

@@ -209,13 +209,13 @@ def split_lines(
     """
     line = _Unfinished(max_bytes)
     for block in content:
-        if in_blocks and line.parts is not None and (end := block.rfind(b"\n") + 1):
-            if whole := _plain_lines(b"".join([*line.parts, block[:end]]), at, max_bytes):
-                yield whole
-                at += line.size + end
-                line = _Unfinished(max_bytes)
-                line.add(block[end:])
-                continue
+        end = block.rfind(b"\n") + 1 if in_blocks else 0
+        if end and (whole := _plain_lines(line.parts, block[:end], at, max_bytes)):
+            yield whole
+            at += line.size + end
+            line = _Unfinished(max_bytes)
+            line.add(block[end:])
+            continue
         is_blank = not keeps_blank and len(block) <= max_bytes and block.isspace()
         rows = block.split(b"\n", 1 if is_blank else -1)
         if len(rows) == 1:
@@ -242,14 +242,25 @@ def split_lines(
     if line.parts is None:
         yield Lines([], [at], quotes=line.quotes)
     elif line.size:
-        last = b"".join(line.parts)
-        whole = _plain_lines(last + b"\n", at, max_bytes) if in_blocks else None
-        yield whole or Lines([last], [at], line.returns)
+        whole = _plain_lines(line.parts, b"\n", at, max_bytes) if in_blocks else None
+        yield whole or Lines([b"".join(line.parts)], [at], line.returns)
 
 
-def _plain_lines(content: bytes, at: int, max_bytes: int) -> Lines | None:
-    """Return whole lines as a block; None if one is not a row as it is, or lines are long."""
-    if b"\n\n" in content or b"\r" in content or (at == 0 and content.startswith(_BOM)):
+def _plain_lines(
+    head: Sequence[bytes] | None, rest: bytes, at: int, max_bytes: int
+) -> Lines | None:
+    """Return whole lines as a block; None if one is not a row as it is, or lines are long.
+
+    Args:
+        head: the first parts of the first line; None if it is too long.
+        rest: what follows them, up to a line end.
+        at: the offset of the first line.
+        max_bytes: the most bytes of a line.
+    """
+    if head is None or b"\r" in rest or b"\n\n" in rest:
+        return None
+    content = b"".join([*head, rest])
+    if b"\r" in content or (at == 0 and content.startswith(_BOM)):
         return None
     rows = LineBlock(content)
     starts = rows.starts

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from beam_batch_predict.batch import Chunk, InstanceBatch, Span
+from beam_batch_predict.batch import Chunk, InstanceBatch, Span, origins_between
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.line_block import LineBlock
 from beam_batch_predict.messages import counted
@@ -220,19 +220,20 @@ class _Buffer:
             rows=_joined(_slices(self._parts, start, stop)),
             offsets=_joined(_slices(self._offsets, start, stop)),
             unit=_UNITS.get(self.chunk.format, "byte"),
-            origins=_origins_of(self._origins, start, stop),
+            origins=origins_between(self._origins, start, stop),
             format=self.chunk.format,
             columns=self.chunk.columns,
             delimiter=self.chunk.csv_delimiter,
             chunk=self.chunk.number,
             chunks=self.chunk.total,
             first_row=self._first_row + start,
+            batch_size=self.batch_size,
             last=last,
             source_failures=failures,
         )
 
     def _drop(self, count: int) -> None:
-        self._origins = list(_origins_of(self._origins, count, self._count))
+        self._origins = list(origins_between(self._origins, count, self._count))
         self._parts = _slices(self._parts, count, self._count)
         self._offsets = _slices(self._offsets, count, self._count)
         self._first_row += count
@@ -295,17 +296,3 @@ def _fields(rows: Iterable[Any]) -> tuple[str, ...] | None:
         if not isinstance(row, Status):
             return tuple(row) if isinstance(row, dict) else None
     return None
-
-
-def _origins_of(
-    origins: list[tuple[int, str]], start: int, stop: int
-) -> tuple[tuple[int, str], ...]:
-    """The origins of a slice of rows, counted from its first row.
-
-    Example:
-        >>> _origins_of([(0, "a"), (5, "b")], 3, 6)
-        ((0, 'a'), (2, 'b'))
-    """
-    inside = [(max(first, start) - start, uri) for first, uri in origins if first < stop]
-    first_file = max(sum(1 for position, _ in inside if position == 0) - 1, 0)
-    return tuple(inside[first_file:])

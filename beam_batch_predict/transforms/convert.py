@@ -13,7 +13,7 @@ from apache_beam.pvalue import PCollection
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.instances.convert import convert
+from beam_batch_predict.instances.convert import convert_in_parts
 from beam_batch_predict.models.inputs.examples import takes_examples
 from beam_batch_predict.models.saved_model.loaded_model import check_model
 from beam_batch_predict.runs.run import Run
@@ -33,8 +33,8 @@ from beam_batch_predict.transforms.rows import BatchRows
 
 __all__ = ["ConvertInstances"]
 
-_OF_SIGNATURE = frozenset({"csv", "csv-multiline", "parquet", "avro"})
-"""Formats whose instances depend on the signature of the model."""
+_OF_SIGNATURE = frozenset({"jsonl", "csv", "csv-multiline", "parquet", "avro"})
+"""Formats whose instances, or the way to make them, depend on the signature of the model."""
 
 
 class ConvertInstances(beam.PTransform):
@@ -130,15 +130,15 @@ class ConvertRows(beam.DoFn):
         self._inputs: tuple[TensorInfo, ...] = ()
 
     def process(self, element: Any) -> Iterator[InstanceBatch]:
-        """Convert one batch."""
+        """Convert one batch, perhaps in parts."""
         batch = as_batch(element, "ConvertInstances")
         needed = self._config.raw_strings or batch.format in _OF_SIGNATURE
         inputs = self._read_inputs() if needed and self._model else ()
         takes_string = bool(inputs) and not takes_examples(inputs)
-        converted = convert(
+        for converted in convert_in_parts(
             batch, self._config, self._non_finite, inputs=inputs, takes_string=takes_string
-        )
-        yield descended(converted, self._transform)
+        ):
+            yield descended(converted, self._transform)
 
     def _read_inputs(self) -> tuple[TensorInfo, ...]:
         """Read the signature once, on the worker: the launcher may lack access to the model."""

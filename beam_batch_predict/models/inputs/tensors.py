@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
 from beam_batch_predict.encoding.tensor_info import HIGHEST_RANK, TensorInfo
+from beam_batch_predict.encoding.typed_values import TypedValues
 from beam_batch_predict.models.inputs.arrow import arrow_arrays, needed_columns
 from beam_batch_predict.models.inputs.values import (
     RowMisfit,
@@ -28,6 +29,9 @@ from beam_batch_predict.models.inputs.values import (
 from beam_batch_predict.status import Status
 
 __all__ = ["TensorBatch", "Tensors", "to_tensors"]
+
+_KINDS = {"float": "f", "int": "i", "bool": "b", "string": "O"}
+"""NumPy's letter of the dtype of typed values, by the kind of input that they fill."""
 
 _LEAVES: dict[str, frozenset[type]] = {
     "float": frozenset({float, int}),
@@ -65,7 +69,7 @@ def to_tensors(
     """Turn rows into arrays, one per input, rows in the outer dimension.
 
     Args:
-        instances: the instances of a batch, a list or `ArrowRows`.
+        instances: the instances of a batch, a list, `ArrowRows` or `TypedValues`.
         rows: positions of those to take.
         inputs: the inputs that each instance must fill.
         to_array: a fast conversion of nested lists to arrays of floats. It may accept booleans
@@ -89,8 +93,32 @@ def to_tensors(
     if isinstance(instances, ArrowRows):
         live = instances if len(rows) == len(instances) else instances.take(rows)
         return _of_columns(live, rows, inputs, to_array)
+    if isinstance(instances, TypedValues):
+        if arrays := _typed_arrays(instances, rows, inputs):
+            return Tensors([TensorBatch(rows, arrays)], [])
+        instances = instances.values()
     taken = instances if len(rows) == len(instances) else [instances[row] for row in rows]
     return _of_values(taken, rows, inputs, to_array, names)
+
+
+def _typed_arrays(
+    instances: TypedValues, rows: Sequence[int], inputs: Sequence[TensorInfo]
+) -> dict[str, NDArray[Any]] | None:
+    """The array of each input, cast to its dtype; None if a value does not fit."""
+    if instances.arrays.keys() != {tensor.name for tensor in inputs}:
+        return None
+    arrays = {}
+    for tensor in inputs:
+        found = instances.arrays[tensor.name]
+        if len(rows) < len(found):
+            found = found[rows]
+        fitted = tensor.fitted(found) if _KINDS[tensor.kind] == found.dtype.kind else None
+        if fitted is not None and tensor.kind != "string":
+            fitted = cast(fitted, tensor)
+        if fitted is None:
+            return None
+        arrays[tensor.name] = fitted
+    return arrays
 
 
 def _of_columns(
