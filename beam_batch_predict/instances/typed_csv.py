@@ -1,4 +1,4 @@
-"""Blocks of CSV lines to one array per input, without a Python object for each number.
+"""Blocks of CSV lines to an array per input, without an object for each number.
 
 A block is read by Arrow's CSV reader, with the type of the input that each column fills. It is
 left to `csv_rows` if a line has a quote, if a cell is not a value of its type, or if the output
