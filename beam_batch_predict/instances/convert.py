@@ -40,12 +40,9 @@ _CONVERTERS: dict[str, Callable[[InstanceBatch, InstanceConfig, NonFinite], Inst
 }
 
 _BLOCK_CONVERTERS: dict[
-    str,
-    Callable[
-        [InstanceBatch, InstanceConfig, NonFinite, tuple[TensorInfo, ...]], InstanceBatch | None
-    ],
+    str, Callable[[InstanceBatch, InstanceConfig, tuple[TensorInfo, ...]], InstanceBatch | None]
 ] = {
-    "jsonl": lambda batch, config, _, inputs: convert_typed_lines(batch, config, inputs),
+    "jsonl": convert_typed_lines,
     "csv": convert_typed_csv,
     "csv-multiline": convert_typed_csv,
 }

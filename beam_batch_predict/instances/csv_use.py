@@ -1,4 +1,4 @@
-"""What the columns of CSV rows are for, if their cells are read with the types of the inputs."""
+"""What columns of CSV rows are for, if cells are read with the types of inputs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.instances.csv_kinds import kinds_of
 from beam_batch_predict.instances.csv_repeats import repeats_of
 from beam_batch_predict.instances.fields import sent_names
-from beam_batch_predict.spec import InstanceConfig, NonFinite
+from beam_batch_predict.spec import InstanceConfig
 
 __all__ = ["ColumnUse", "FilledInput", "use_of"]
+
+MOST_COLUMNS = 256
+"""The most columns of rows that are read with types: each has a cost of its own in a block."""
 
 _NUMBERS = frozenset({"float", "int"})
 
@@ -34,6 +37,7 @@ class ColumnUse(NamedTuple):
         attached: the attached columns.
         shown: the first column of the instance that the output shows, and that behind its last;
             None if rows have keys.
+        has_unread: whether a column of the instance is not read.
         names: the column whose cells show whether a row repeats the names of the columns; None if
             no row does, because columns of numbers have names that are not.
     """
@@ -43,15 +47,13 @@ class ColumnUse(NamedTuple):
     key: int | None
     attached: tuple[int, ...]
     shown: tuple[int, int] | None
+    has_unread: bool
     names: int | None
 
 
 @lru_cache(maxsize=16)
 def use_of(
-    columns: tuple[str, ...],
-    config: InstanceConfig,
-    inputs: tuple[TensorInfo, ...],
-    non_finite: NonFinite,
+    columns: tuple[str, ...], config: InstanceConfig, inputs: tuple[TensorInfo, ...]
 ) -> ColumnUse | None:
     """Return the use of columns; None if rows cannot be read with types."""
     at = {name: position for position, name in enumerate(columns)}
@@ -59,22 +61,19 @@ def use_of(
     unsent = [*([config.key_field] if config.key_field else []), *config.attached_fields]
     if not at.keys() >= {*sent, *unsent} or len(set(sent)) < len(sent):
         return None
+    if len(columns) > MOST_COLUMNS:
+        return None
     filled = _filled_inputs(inputs, sent, at, config)
     all_kinds = kinds_of(columns, config, inputs)
     kinds = {column: all_kinds[column] for own in filled.values() for column in own.columns}
     if _NUMBERS.isdisjoint(kinds.values()) or any(at[name] in kinds for name in unsent):
         return None
-    is_whole = len(kinds) == len(sent)
     shown = None
     if not config.key_field:
         shown = at[sent[0]], at[sent[-1]] + 1
-        in_order = [at[name] for name in sent] == list(range(*shown))
-        if config.instance_type == "object" or not in_order or not is_whole:
+        is_slice = [at[name] for name in sent] == list(range(*shown)) == sorted(kinds)
+        if config.instance_type == "object" or not is_slice or not {*kinds.values()} <= _NUMBERS:
             return None
-        if not _NUMBERS.issuperset(kinds.values()):
-            return None
-    if non_finite is NonFinite.ERROR and not is_whole:
-        return None
     repeats = repeats_of(columns)
     texts = len(columns) - sum(kind != "string" for kind in kinds.values())
     has_names = repeats.texts and kinds.get(repeats.at, "string") == "string"
@@ -84,6 +83,7 @@ def use_of(
         key=at[config.key_field] if config.key_field else None,
         attached=tuple(at[name] for name in config.attached_fields),
         shown=shown,
+        has_unread=len(kinds) < len(sent),
         names=repeats.at if has_names and texts >= repeats.names else None,
     )
 

@@ -1,4 +1,4 @@
-"""Blocks of CSV lines to one array per input, without a Python object for each number.
+"""Blocks of CSV lines to an array per input, without an object for each number.
 
 A block is read by Arrow's CSV reader, with the type of the input that each column fills. It is
 left to `csv_rows` if a line has a quote, if a cell is not a value of its type, or if the output
@@ -32,7 +32,7 @@ from beam_batch_predict.instances.csv_repeats import repeats_of
 from beam_batch_predict.instances.csv_rows import convert_csv
 from beam_batch_predict.instances.csv_use import ColumnUse, use_of
 from beam_batch_predict.instances.fields import sent_names
-from beam_batch_predict.spec import InstanceConfig, NonFinite
+from beam_batch_predict.spec import InstanceConfig
 
 __all__ = ["convert_typed_csv"]
 
@@ -64,17 +64,13 @@ class _Cells(NamedTuple):
 
 
 def convert_typed_csv(
-    batch: InstanceBatch,
-    config: InstanceConfig,
-    non_finite: NonFinite,
-    inputs: tuple[TensorInfo, ...],
+    batch: InstanceBatch, config: InstanceConfig, inputs: tuple[TensorInfo, ...]
 ) -> InstanceBatch | None:
     r"""Convert a block of lines whose cells all have the types of their inputs; None for others.
 
     Args:
         batch: rows are a `LineBlock`; `columns` has the names of the header.
         config: how a row becomes an instance.
-        non_finite: ERROR fails a row whose instance has a NaN or an infinity.
         inputs: the inputs of the model; none if they are not known.
 
     Returns:
@@ -84,11 +80,11 @@ def convert_typed_csv(
         >>> batch = InstanceBatch(LineBlock(b"a,1.5\n"), format="csv", columns=("id", "x"))
         >>> inputs = (TensorInfo("x", "float32", (None,)),)
         >>> config = InstanceConfig(key_field="id")
-        >>> converted = convert_typed_csv(batch, config, NonFinite.STRING, inputs)
+        >>> converted = convert_typed_csv(batch, config, inputs)
         >>> converted and (converted.keys, converted.instances.arrays["x"].tolist())
         (['a'], [1.5])
     """
-    use = use_of(batch.columns, config, inputs, non_finite)
+    use = use_of(batch.columns, config, inputs)
     cells = use and _read(batch, use)
     if cells is None:
         return None
@@ -117,6 +113,8 @@ def _values(
 def _read(batch: InstanceBatch, use: ColumnUse) -> _Cells | None:
     """Read the cells of a batch; return None if `csv_rows` must read them."""
     content, width = _content(batch.rows, batch.delimiter), len(batch.columns)
+    if content and use.has_unread and (b"NaN" in content or b"Infinity" in content):
+        return None  # it may be an error of the row
     table = None if content is None else _table(content, width, use)
     if content is None or table is None or len(table) != len(batch):
         return None

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 
 import apache_beam as beam
@@ -17,6 +18,7 @@ from beam_batch_predict.spec import (
     InstanceConfig,
     SavedModel,
 )
+from beam_batch_predict.spec.plain_way import PLAIN
 from beam_batch_predict.transforms.batch_predict import BatchPredict
 
 SHEET = (
@@ -288,3 +290,27 @@ def test_a_pipeline_of_ones_own_fails_at_its_plan(tmp_path, pair_model):
     with pytest.raises(Exception, match='keyField: "id" is not a column') as caught:
         pipeline.run().wait_until_finish()
     assert "Plan" in str(caught.value)
+
+
+MEASURED = b"sample id,mass,width\n" + b"".join(
+    b"A-%d,%d.50,%d%b\n" % (row, row, row % 7, b"e-05" if row == 40 else b"") for row in range(3000)
+)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv", "parquet"])
+@pytest.mark.parametrize("fields", [{"keyField": "sample id"}, {"excludedFields": ["sample id"]}])
+def test_jobs_that_read_lines_as_blocks_and_one_by_one_write_the_same_bytes(
+    run_csv, tmp_path, monkeypatch, form, fields
+):
+    odd = MEASURED.replace(b"A-2000,2000.50", b"A-2000,+2000.50").replace(b"A-9,9.50", b"A-9,x")
+    written = []
+    for plain in ("0", "1"):
+        monkeypatch.setenv(PLAIN, plain)
+        flags = ["--runner=DirectRunner", "--chunk_bytes=20000"]
+        run_csv(MEASURED, odd, config=fields, form=form, flags=flags)
+        (directory,) = (tmp_path / "out").iterdir()
+        written.append({path.name: path.read_bytes() for path in directory.glob("*_*")})
+        shutil.rmtree(tmp_path / "in")
+        shutil.rmtree(tmp_path / "out")
+    assert written[0] == written[1]
+    assert any(name.startswith("errors_") for name in written[0])

@@ -1,20 +1,23 @@
 """Blocks of CSV lines to arrays: the same outcomes as cell by cell."""
 
+import io
 import pickle
 
 import numpy as np
 import pytest
 from helpers.examples import examples
 from helpers.records import error_lines, prediction_lines
-from hypothesis import event, example, given, settings
+from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 
-from beam_batch_predict.batch import InstanceBatch, Predictions
+from beam_batch_predict.batch import Chunk, InstanceBatch, Predictions, Span
 from beam_batch_predict.encoding.line_block import LineBlock
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.encoding.typed_values import TypedValues
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.models.inputs.tensors import to_tensors
+from beam_batch_predict.sources import compression
+from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.spec.plain_way import PLAIN
 
@@ -74,7 +77,7 @@ def tensors_of(batch, inputs):
 
 def check_both_ways(batch, config, inputs, non_finite=NonFinite.STRING):
     quick, slow = both_ways(batch, config, inputs, non_finite)
-    assert isinstance(slow.instances, list)
+    assert type(slow.instances) is list
     assert list(quick.rows) == list(batch.rows)
     assert quick.columns == slow.columns
     assert quick.statuses == slow.statuses
@@ -162,13 +165,49 @@ def test_a_block_becomes_what_its_cells_become(rows, config, inputs, non_finite)
     event(f"typed: {typed}")
 
 
-@settings(deadline=None, max_examples=examples(1000))
-@given(content=st.binary(min_size=1) | st.text('a1.,-e"\n\r 0', min_size=1).map(str.encode))
-def test_any_bytes_become_the_same_by_both_ways(content):
-    rows = [row for row in content.split(b"\n") if row.strip()]
-    for inputs in (NAMED, VECTOR) if rows else ():
+def converted(content, config, inputs):
+    """Each row of a file with its location and outcome, and the lines written of all."""
+    chunk = Chunk(0, 1, (Span("in.csv", 0, len(content)),), "csv", ("a", "b", "c"))
+    rows, good, bad = [], b"", b""
+    for batch in read_chunk(chunk, lambda _: io.BytesIO(content), 2):
+        made = convert(batch, config, inputs=inputs)
+        keys = made.keys or [None] * len(made)
+        for at, (row, key, instance) in enumerate(
+            zip(made.rows, keys, made.instances, strict=True)
+        ):
+            rows.append((row, key, repr(instance), made.location(at), made.statuses.get(at)))
+        lines = lines_of(made, NonFinite.STRING)
+        good, bad = good + lines[0], bad + lines[1]
+    return rows, good, bad
+
+
+LINES = st.one_of(
+    st.tuples(IDS, FLOATS, INTEGERS).map(",".join).map(str.encode),
+    st.sampled_from(
+        [b"", b" ", b"a,b,c", b"\xff,1,2", b'k,"1",2', b"k,1,2\r", b"k,1", b"\xef\xbb\xbf"]
+    ),
+)
+
+
+@settings(
+    deadline=None,
+    max_examples=examples(1500),
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    content=st.lists(LINES, min_size=1, max_size=8).map(b"\n".join) | st.binary(),
+    is_ended=st.booleans(),
+    size=st.sampled_from([3, 20, 10**6]),
+)
+def test_any_bytes_in_any_blocks_become_the_same_by_both_ways(content, is_ended, size, monkeypatch):
+    monkeypatch.setattr(compression, "BLOCK_BYTES", size)
+    content += b"\n" * is_ended
+    for inputs in (NAMED, VECTOR):
         for config in (KEY, ECHO, Config()):
-            check_both_ways(block_of(*rows), config, inputs)
+            monkeypatch.delenv(PLAIN, raising=False)
+            quick = converted(content, config, inputs)
+            monkeypatch.setenv(PLAIN, "1")
+            assert quick == converted(content, config, inputs)
 
 
 @pytest.mark.parametrize(
@@ -208,3 +247,9 @@ def test_a_converted_block_can_travel_to_another_process():
     assert moved.instances[0] == [1.5, 2]
     assert moved.instances.arrays["x"].tolist() == [[1.5, 2.0]]
     assert moved.texts == [b"[1.50,2]"]
+
+
+def test_rows_with_very_many_columns_are_read_as_before():
+    columns = tuple(f"c{number}" for number in range(1000))
+    batch = block_of(*[b",".join([b"1.5"] * 1000)] * 3, columns=columns)
+    assert not check_both_ways(batch, Config(), (TensorInfo("x", "float32", (None, 1000)),))
