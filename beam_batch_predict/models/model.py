@@ -25,6 +25,13 @@ class Model(Protocol):
     def repeatable(self) -> bool:
         """Whether a call may be made once more to check the outputs; False for servers."""
 
+    @property
+    def most_in_flight(self) -> int:
+        """For how many batches calls may be under way at once in a process.
+
+        2 keep a model in the process busy; a server gets 1, because it has other clients.
+        """
+
     def call(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Predict rows: inputs and outputs are arrays with rows in the outer dimension."""
 

@@ -10,10 +10,12 @@ output turns out not to belong to rows, all rows fail.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import random
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from numpy.typing import NDArray
 
@@ -22,7 +24,7 @@ from beam_batch_predict.models.calls.call_groups import CallGroups
 from beam_batch_predict.models.calls.circuit_breaker import CircuitBreaker, RetryPolicy, RowLimit
 from beam_batch_predict.models.calls.failures import Failure, Fault, failure_of, is_transient
 from beam_batch_predict.models.calls.row_check import RowCheck
-from beam_batch_predict.models.calls.timeouts import Answer, Call, Step, Steps, run
+from beam_batch_predict.models.calls.timeouts import Answer, Call, Calls, Step, Steps
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.model import Model
 from beam_batch_predict.retries import retried
@@ -35,11 +37,19 @@ HOPELESS_AFTER = 32
 """Single rows that must fail before any call succeeds; then the model counts as broken."""
 
 
-class Results(NamedTuple):
-    """The outcome of some rows: each row is in one of the two lists."""
+@dataclasses.dataclass(slots=True)
+class Results:
+    """The outcome of some rows: each row is in one of the two lists.
 
-    predictions: list[Predictions]
-    failures: list[tuple[int, Status]]
+    Attributes:
+        predictions: the predicted rows.
+        failures: the failed rows, with their statuses.
+        calls: the number of calls.
+    """
+
+    predictions: list[Predictions] = dataclasses.field(default_factory=list)
+    failures: list[tuple[int, Status]] = dataclasses.field(default_factory=list)
+    calls: int = 0
 
 
 class ModelCaller:
@@ -69,6 +79,16 @@ class ModelCaller:
         """The most rows in a call, if larger calls did not fit; None if there is no limit."""
         return self._row_limit.rows
 
+    @property
+    def is_steady(self) -> bool:
+        """Whether the calls of several batches may be under way at the same time.
+
+        They may not before one has succeeded, nor while the model or the memory causes trouble.
+        """
+        breaker = self._breaker
+        in_trouble = breaker.is_stuck or breaker.is_down or breaker.is_out_of_memory
+        return self.succeeded and self.row_limit is None and not in_trouble
+
     def predict(self, batches: Sequence[TensorBatch], settings: PredictSettings) -> Results:
         """Predict all rows of all batches.
 
@@ -76,12 +96,25 @@ class ModelCaller:
             batches: rows of one shape each.
             settings: the most rows in a call, and its time limit.
         """
-        results = Results([], [])
-        steps = self._steps(batches, settings.batch_size, results)
-        run(steps, self._attempt, self.model, settings.call_timeout_seconds)
+        calls, results = self.calls_for(batches, settings)
+        calls.run()
         return results
 
-    def _attempt(self, step: Step, call: Call) -> Answer:
+    def calls_for(
+        self, batches: Sequence[TensorBatch], settings: PredictSettings
+    ) -> tuple[Calls, Results]:
+        """Return the calls that `predict` makes, and their results, which are complete at the end.
+
+        Args:
+            batches: rows of one shape each.
+            settings: the most rows in a call, and its time limit.
+        """
+        results = Results()
+        steps = self._steps(batches, settings.batch_size, results)
+        attempt = functools.partial(self._attempt, results)
+        return Calls(steps, attempt, self.model, settings.call_timeout_seconds), results
+
+    def _attempt(self, results: Results, step: Step, call: Call) -> Answer:
         """Make a call, and retry it after a transient error; or make calls at once."""
         start = time.perf_counter()
         if step.calls > 1:
@@ -97,6 +130,7 @@ class ModelCaller:
             nonlocal attempts
             attempts += 1
             self.calls += 1
+            results.calls += 1
             return call(step.rows.inputs)
 
         _, first_wait, longest_wait = self._breaker.policy
@@ -152,6 +186,7 @@ class ModelCaller:
         answer = yield Step(batch, 1, calls)
         if not isinstance(answer, Failure):
             self.calls += calls
+            results.calls += calls
             self._breaker.succeeded(1, calls)
             self._groups.succeeded()
             results.predictions.append(Predictions(batch.rows, answer))
@@ -265,7 +300,7 @@ class ModelCaller:
         size = len(batch.rows)
         wanted = max(HOPELESS_AFTER - self._failed_alone, 1)
         for row in random.Random(self.calls).sample(range(size), min(wanted, size)):
-            if (yield from self._try(_slice(batch, row, row + 1), Results([], []))) is None:
+            if (yield from self._try(_slice(batch, row, row + 1), Results())) is None:
                 return True
             self._failed_alone += 1
             if self._breaker.is_stuck:
