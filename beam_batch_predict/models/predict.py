@@ -103,7 +103,8 @@ class BatchInFlight:
 
     def begin(self) -> None:
         """Begin the calls in another thread, unless enough are under way in the process."""
-        self._calls.begin(self.most)
+        if self._settled is None:
+            self._calls.begin(self.most)
 
     def settle(self) -> PredictedBatch:
         """Return the batch with its outcomes, when its calls have ended.
@@ -118,7 +119,8 @@ class BatchInFlight:
 
     def cancel(self) -> None:
         """Give up the calls."""
-        self._calls.cancel()
+        if self._settled is None:
+            self._calls.cancel()
 
     def __len__(self) -> int:
         return len(self._batch)
