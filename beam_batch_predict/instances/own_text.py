@@ -68,19 +68,15 @@ def own_texts(lines: Sequence[bytes], config: InstanceConfig) -> OwnTexts:
         >>> own_texts([b'{"x": [1, 2.50], "id": 7}'], InstanceConfig(excluded_fields="id"))
         OwnTexts(instances=[b'{"x":[1, 2.50]}'], attached=[{'id': 7}])
     """
-    names = config.included_fields
-    decode = _included(tuple(names)) if names and config.instance_type != "array" else None
-    rows = [] if decode and not config.attached_fields else list(map(own_fields, lines))
-    attached = attached_texts(rows, config)
-    if decode:
-        sent: Iterable[Any] = map(decode, lines)
-    elif config.instance_type == "array":
-        sent = ([fields[name] for name in names] for fields in rows)
-    elif names:
-        sent = ({name: fields[name] for name in names} for fields in rows)
-    else:
-        sent = _without(rows, config.excluded_fields)
-    return OwnTexts(list(map(_encode, sent)), JsonFields(attached) if attached else None)
+    if config.included_fields:
+        sent = _included(lines, config.included_fields, config.instance_type == "array")
+        return OwnTexts(list(map(_encode, sent)), None)
+    rows = list(map(own_fields, lines))
+    attached = JsonFields(attached_texts(rows, config))
+    for name in config.excluded_fields:
+        for fields in rows:
+            fields.pop(name, None)
+    return OwnTexts(list(map(_encode, rows)), attached)
 
 
 def attached_texts(rows: Sequence[Fields], config: InstanceConfig) -> dict[str, list[bytes | None]]:
@@ -91,9 +87,20 @@ def attached_texts(rows: Sequence[Fields], config: InstanceConfig) -> dict[str, 
     }
 
 
+def _included(lines: Sequence[bytes], names: Sequence[str], as_arrays: bool) -> Iterable[Any]:
+    """Return the included fields of lines as values whose JSON texts have the own texts."""
+    decode = None if as_arrays else _decoder(tuple(names))
+    if decode:
+        return map(decode, lines)
+    rows = map(own_fields, lines)
+    if as_arrays:
+        return ([fields[name] for name in names] for fields in rows)
+    return ({name: fields[name] for name in names} for fields in rows)
+
+
 @lru_cache(maxsize=16)
-def _included(names: tuple[str, ...]) -> Callable[[bytes], Any] | None:
-    """Return a decoder of included fields: faster than one of all fields.
+def _decoder(names: tuple[str, ...]) -> Callable[[bytes], Any] | None:
+    """Return a decoder of some fields: faster than one of all fields.
 
     The result is None if a name has an escape in JSON, which msgspec refuses.
     """
@@ -104,10 +111,3 @@ def _included(names: tuple[str, ...]) -> Callable[[bytes], Any] | None:
         return msgspec.json.Decoder(msgspec.defstruct("Included", fields, gc=False)).decode
     except ValueError:
         return None
-
-
-def _without(rows: Sequence[Fields], names: Iterable[str]) -> Sequence[Fields]:
-    for name in names:
-        for fields in rows:
-            fields.pop(name, None)
-    return rows

@@ -5,7 +5,6 @@ TensorFlow is imported when the first model is loaded.
 
 from __future__ import annotations
 
-import gc
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beam_batch_predict import collector
 from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import ModelError
@@ -29,9 +29,6 @@ from beam_batch_predict.models.signature import OUTPUT_REMEDY, Signature, check_
 from beam_batch_predict.spec import SavedModel
 
 __all__ = ["check_model", "load_model"]
-
-OBJECTS_BETWEEN_COLLECTIONS = 20_000
-"""The threshold of Python's cycle collector, once a model is loaded."""
 
 _loaded: weakref.WeakValueDictionary[tuple[str, str, bytes], LoadedModel] = (
     weakref.WeakValueDictionary()
@@ -199,7 +196,7 @@ def load_model(model: SavedModel) -> LoadedModel:
         loaded = _loaded.get(key)
         if loaded is None:
             loaded = _loaded[key] = _load(model)
-            _tune_collector()
+            collector.end_start_up()
         return loaded
 
 
@@ -219,20 +216,6 @@ def check_model(model: SavedModel) -> Signature:
     with _named(model):
         check_named(model.signature_name, named)
         return _split(named[model.signature_name], model.parameters)[0]
-
-
-def _tune_collector() -> None:
-    """Reduce the work of Python's cycle collector.
-
-    TensorFlow's half a million objects live until the process ends. Scanning them again and
-    again takes a third of the time at full speed, so they are frozen. Rows have no reference
-    cycles: a scan after every 700 new objects takes another twentieth.
-    """
-    gc.collect()
-    gc.freeze()
-    young, *older = gc.get_threshold()
-    if young:  # 0 if the user has turned the collector off
-        gc.set_threshold(max(young, OBJECTS_BETWEEN_COLLECTIONS), *older)
 
 
 def _load(model: SavedModel) -> LoadedModel:
