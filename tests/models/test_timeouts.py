@@ -14,7 +14,7 @@ import pytest
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.prediction_json import row_values
 from beam_batch_predict.errors import InvalidArgument
-from beam_batch_predict.models.calls import timeouts
+from beam_batch_predict.models.calls import call_groups, timeouts
 from beam_batch_predict.models.calls.circuit_breaker import HANGS, STUCK_AFTER
 from beam_batch_predict.models.calls.failures import CallTimeout, failure_of
 from beam_batch_predict.models.calls.isolation import ModelCaller, Results
@@ -146,6 +146,24 @@ def test_calls_before_and_behind_a_hanging_one_are_not_made_again(caller):
     assert slow.calls == 3 + 2
 
 
+def test_a_row_on_which_calls_at_once_do_not_return_fails_alone(caller, monkeypatch, caplog):
+    monkeypatch.setattr(call_groups, "TRIAL_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(call_groups, "LONGEST_GROUP_SECONDS", 1e9)
+    grouping = caller("looping")
+    for _ in range(2):
+        assert predicted(grouping, [1.0] * 16, batch_size=4, limit=60) == [2.0] * 16
+    numbers = [POISON if at == 9 else at + 1.0 for at in range(16)]
+    calls = grouping.calls
+    found = predicted(grouping, numbers, batch_size=4)
+    assert found.pop(9) == Status(Code.DEADLINE_EXCEEDED, TOO_LONG)
+    assert found == [2 * (at + 1.0) for at in range(16) if at != 9]
+    assert grouping.calls == calls + 4 + 4
+    # The calls at once, one of them alone, and its row.
+    assert [record.message for record in caplog.records] == [
+        "a call did not return within 0.3 seconds (--call_timeout_seconds); the call is abandoned"
+    ] * 3
+
+
 def test_tensorflow_ends_the_loop_of_an_abandoned_call(caller):
     timeouts._abandoned.clear()
     predicted(caller("looping"), [POISON])
@@ -172,7 +190,7 @@ def test_a_process_with_a_call_that_cannot_be_ended_exits_at_once(hangs):
 import atexit, sys, threading
 from contextlib import nullcontext
 from beam_batch_predict import cancellation
-from beam_batch_predict.models.calls import timeouts
+from beam_batch_predict.models.calls import call_groups, timeouts
 
 class Hanging:
     def call(self, inputs):

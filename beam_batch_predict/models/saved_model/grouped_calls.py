@@ -26,8 +26,9 @@ _CALLS_OF_FUNCTIONS = frozenset({"Case", "If", "StatefulPartitionedCall", "While
 _CHECKS = frozenset({"Assert", "CheckNumerics", "CheckNumericsV2"})
 _READS = frozenset(
     {
-        *("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape"),
+        *("ReadVariableOp", "ResourceGather", "ResourceGatherNd", "VariableShape", "VariableV2"),
         *("HashTableV2", "LookupTableFindV2", "LookupTableSizeV2"),
+        "SimpleMLInferenceOpWithHandle",  # decision forests
     }
 )
 _ALLOWED = _CALLS_OF_FUNCTIONS | _CHECKS | _READS
