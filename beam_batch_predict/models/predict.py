@@ -92,7 +92,7 @@ class BatchInFlight:
         began = time.perf_counter()
         tensors = _tensors_in_memory(batch, caller.model)
         self._batch, self._caller, self._settings = batch, caller, settings
-        self._failures = tensors and tensors.failures
+        self._failures = None if tensors is None else tensors.failures
         self._calls, self._results = caller.calls_for(tensors.batches if tensors else (), settings)
         self._seconds = time.perf_counter() - began
         is_safe = tensors is not None and caller.is_steady and not is_plain()
