@@ -93,7 +93,7 @@ class BatchInFlight:
         began = time.perf_counter()
         tensors = _tensors_in_memory(batch, caller.model)
         self._batch, self._caller, self._settings = batch, caller, settings
-        self._failures = tensors and tensors.failures
+        self._failures = None if tensors is None else tensors.failures
         self._calls, self._results = caller.calls_for(tensors.batches if tensors else (), settings)
         self._seconds = time.perf_counter() - began
         is_safe = tensors is not None and caller.is_steady and not is_plain()
@@ -104,7 +104,8 @@ class BatchInFlight:
 
     def begin(self) -> None:
         """Begin the calls in another thread, unless enough are under way in the process."""
-        self._calls.begin(self.most)
+        if self._settled is None:
+            self._calls.begin(self.most)
 
     def settle(self) -> PredictedBatch:
         """Return the batch with its outcomes, when its calls have ended.
@@ -119,7 +120,8 @@ class BatchInFlight:
 
     def cancel(self) -> None:
         """Give up the calls."""
-        self._calls.cancel()
+        if self._settled is None:
+            self._calls.cancel()
 
     def __len__(self) -> int:
         return len(self._batch)
