@@ -149,8 +149,8 @@ OPTIONS = (
     _option(
         "chunk_bytes",
         _positive,
-        "The bytes of input in one chunk. A chunk is a unit of work, with one output file. Default: "
-        "the size of the input divided by 64, but from 8 MiB to 64 MiB.",
+        "The bytes of input in one chunk. A chunk is a unit of work, with one output file. "
+        "Default: the size of the input divided by 64, but from 8 MiB to 64 MiB.",
         "BYTES",
         label="Bytes of a chunk",
         example="16777216",
