@@ -56,6 +56,8 @@ class Option:
     def default_text(self) -> str:
         """The default as text, as on a command line."""
         value = getattr(self.default, "value", self.default)
+        if value is None:
+            return ""
         if isinstance(value, float):
             return f"{value:g}"
         return str(value).lower() if isinstance(value, bool) else str(value)
@@ -147,11 +149,13 @@ OPTIONS = (
     _option(
         "chunk_bytes",
         _positive,
-        "The bytes of input in one chunk. A chunk is a unit of work, with one output file.",
+        "The bytes of input in one chunk. A chunk is a unit of work, with one output file. "
+        "Default: the size of the input divided by 64, but from 8 MiB to 64 MiB.",
         "BYTES",
         label="Bytes of a chunk",
         example="16777216",
         regex=_WHOLE,
+        param_type="NUMBER",
     ),
     _option(
         "non_finite",

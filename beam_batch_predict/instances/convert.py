@@ -77,7 +77,7 @@ def convert(
         InvalidArgument: a field of the config does not apply to the format.
     """
     check_applicable(config, batch.format)
-    converted = _convert_block(batch, config, non_finite, inputs, takes_string)
+    converted = _convert_block(batch, config, inputs, takes_string)
     if converted is None:
         converted = _convert_rows(batch, config, non_finite, inputs, takes_string)
     return _with_location_keys(converted, config)
@@ -102,7 +102,7 @@ def convert_in_parts(
     parts: Iterable[InstanceBatch] = [batch]
     if isinstance(batch.rows, LineBlock) and len(batch) > size:
         check_applicable(config, batch.format)
-        converted = _convert_block(batch, config, non_finite, inputs, takes_string)
+        converted = _convert_block(batch, config, inputs, takes_string)
         if converted is not None:
             yield _with_location_keys(converted, config)
             return
@@ -114,7 +114,6 @@ def convert_in_parts(
 def _convert_block(
     batch: InstanceBatch,
     config: InstanceConfig,
-    non_finite: NonFinite,
     inputs: Sequence[TensorInfo],
     takes_string: bool,
 ) -> InstanceBatch | None:
@@ -124,7 +123,7 @@ def _convert_block(
         return None
     if takes_string and stays_raw(batch.format, config):
         return None
-    return converter(batch, _field_rules(config), non_finite, tuple(inputs))
+    return converter(batch, _field_rules(config), tuple(inputs))
 
 
 def _convert_rows(

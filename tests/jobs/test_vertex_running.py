@@ -82,7 +82,7 @@ def test_a_spec_has_the_defaults_of_the_service(changed):
     assert made.model.signature_name == "serving_default"
     assert made.model.parameters == {}
     assert made.instances == spec.InstanceConfig()
-    assert made.source.chunk_bytes == spec.DEFAULT_CHUNK_BYTES
+    assert made.source.chunk_bytes is None
 
 
 def test_a_job_that_was_not_checked_is_checked_before_it_is_run():

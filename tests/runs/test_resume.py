@@ -24,6 +24,7 @@ from beam_batch_predict.spec import (
     JsonLines,
     RunOptions,
     SavedModel,
+    chunk_sizes,
 )
 from beam_batch_predict.transforms import read_dofns, write_dofns
 
@@ -216,6 +217,27 @@ def test_options_that_have_changed_are_named(run, break_off):
         run(resume=True, signature_name="total")
     # What changes no result may change.
     assert run(resume=True, max_failed_fraction=0.9)["state"] == "JOB_STATE_SUCCEEDED"
+
+
+def test_a_resumed_run_keeps_the_chunks_of_its_plan(run, break_off, published):
+    whole = run(out="whole")
+    left = break_off()
+    record = run(resume=True, chunk_bytes=None)
+    assert record["state"] == "JOB_STATE_SUCCEEDED"
+    assert Path(record["outputInfo"]["gcsOutputDirectory"]) == left
+    assert published(left) == published(whole["outputInfo"]["gcsOutputDirectory"])
+
+
+def test_a_run_without_a_chunk_size_is_resumed_with_the_size_that_its_input_decided(
+    run, breaking_off, published, monkeypatch
+):
+    monkeypatch.setattr(chunk_sizes, "LEAST_CHUNK_BYTES", 200)
+    whole = run(out="whole")
+    with breaking_off(2):
+        left = run(chunk_bytes=None)["outputInfo"]["gcsOutputDirectory"]
+    monkeypatch.setattr(chunk_sizes, "LEAST_CHUNK_BYTES", 300)  # as a later release may decide
+    assert run(resume=True, chunk_bytes=None)["state"] == "JOB_STATE_SUCCEEDED"
+    assert published(left) == published(whole["outputInfo"]["gcsOutputDirectory"])
 
 
 def test_software_that_has_changed_is_named_and_the_run_resumed(run, break_off):

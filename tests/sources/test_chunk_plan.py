@@ -5,7 +5,7 @@ import os
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict import files
@@ -17,6 +17,7 @@ from beam_batch_predict.sources.headers import first_columns
 from beam_batch_predict.sources.planning import FILES_PER_CHUNK, list_files, make_chunks, plan
 from beam_batch_predict.sources.reading import read_chunk
 from beam_batch_predict.spec import JsonLines
+from beam_batch_predict.spec.chunk_sizes import default_chunk_bytes
 from beam_batch_predict.spec.sources import Parquet
 
 SIZES = st.lists(st.tuples(st.integers(0, 60), st.sampled_from(["", ".gz", ".zst"])), max_size=40)
@@ -52,6 +53,44 @@ def test_neighbours_that_fit_together_share_a_chunk(sizes, chunk_bytes):
     filled = [sum(span.stop - span.start for span in chunk.spans) for chunk in chunks]
     firsts = [chunk.spans[0].stop - chunk.spans[0].start for chunk in chunks[1:]]
     assert all(size + more > chunk_bytes for size, more in zip(filled, firsts, strict=False))
+
+
+@given(total=st.integers(1, 1 << 42))
+def test_the_input_alone_decides_the_size_of_its_chunks(total):
+    size = default_chunk_bytes(total)
+    assert 8 << 20 <= size <= 64 << 20
+    count = -(-total // size)
+    assert count >= 16 or size == 8 << 20
+    assert count <= 64 or size == 64 << 20
+    listing = planning.Listing((File("a", total),))
+    chunks = planning.chunks_of_listing(JsonLines("a"), listing)
+    assert chunks == planning.chunks_of_listing(JsonLines("a", size), listing)
+
+
+@given(
+    files_of_lines=st.lists(st.lists(st.integers(0, 60), max_size=30), max_size=6),
+    sizes=st.tuples(st.integers(1, 400), st.integers(1, 400)),
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_rows_come_in_the_same_order_whatever_the_size_of_chunks(files_of_lines, sizes, tmp_path):
+    for path in tmp_path.iterdir():
+        path.unlink()
+    for number, lengths in enumerate(files_of_lines):
+        lines = (f'"{number} {at} {"x" * length}"\n' for at, length in enumerate(lengths))
+        (tmp_path / f"{number}.jsonl").write_text("".join(lines))
+    if not files_of_lines:
+        return
+    one, other = (
+        [
+            (batch.rows[at], batch.location(at))
+            for chunk in plan(JsonLines(f"{tmp_path}/*", size), files.match)
+            for batch in read_chunk(chunk, files.open_file, 4)
+            for at in range(len(batch.rows))
+        ]
+        for size in sizes
+    )
+    assert one == other
+    assert len(one) == sum(map(len, files_of_lines))
 
 
 def test_many_tiny_files_share_chunks_but_not_without_end():

@@ -90,7 +90,7 @@ def test_the_default_of_an_option_is_taken_by_it():
     of_form = parameters()
     for option in OPTIONS:
         default = of_form[option.name].get("defaultValue", "")
-        assert option.parse(default) == option.default if default else option.default == ""
+        assert option.parse(default) == option.default if default else option.default in ("", None)
 
 
 def test_groups_stand_together_and_in_their_order():
