@@ -50,9 +50,9 @@ def _entries(name: bytes, kind: str, values: Values) -> list[bytes]:
     The entry of a row without the feature is empty.
     """
     key, tag = _FIRST + _sized(name), _LIST_TAGS[kind]
-    if kind == "float_list" and isinstance(values, np.ndarray):
-        return _float_rows(key, tag, values)
     if kind == "float_list":
+        if isinstance(values, np.ndarray):
+            return _float_rows(key, tag, values)
         return _headed(_floats(values), partial(_packed_head, key, tag))
     rows = values.tolist() if isinstance(values, np.ndarray) else values
     if kind == "int64_list":
