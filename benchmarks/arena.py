@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from benchmarks.cache import TABLES, Cache
+from benchmarks.cache import LAYOUTS, TABLES, Cache
 from benchmarks.check import check, output_directory, output_table
 from benchmarks.contestants import Contestant
 from benchmarks.emulators import BUCKET, Emulators
@@ -69,6 +69,8 @@ class Arena:
         echo: whether the outputs have the instances instead of keys.
         batch_size: the number of rows in one call of the model.
         timeout: seconds after which a contestant is killed.
+        layout: what a row of the comparison has, one of `benchmarks.cache.LAYOUTS`.
+        model: the model that contestants load, one of `benchmarks.model.MODELS`.
         emulators: the servers with the tables; None if there are only files.
         to_table: whether the output is a table instead of files.
     """
@@ -78,10 +80,14 @@ class Arena:
     echo: bool
     batch_size: int
     timeout: float
+    layout: str = "vector"
+    model: str = "small"
     emulators: Emulators | None = None
     to_table: bool = False
 
-    def prepare(self, file_format: str, sizes: Iterable[int]) -> None:
+    def prepare(
+        self, file_format: str, sizes: Iterable[int], models: Iterable[str] = ("small", "examples")
+    ) -> None:
         """Generate inputs of these sizes that the cache does not have, and load the tables."""
         sizes = sorted(set(sizes))
         of_files = "parquet" if file_format == TABLES else file_format
@@ -89,6 +95,8 @@ class Arena:
             *(sys.executable, "-m", "benchmarks.generate"),
             *("--cache", str(self.cache.root)),
             *("--format", of_files),
+            *("--layout", self.layout),
+            *("--model", *models),
             *("--rows", *map(str, sizes)),
         ]
         subprocess.run(command, cwd=ROOT, check=True, env={**os.environ, **ENVIRONMENT})
@@ -107,11 +115,15 @@ class Arena:
 
     def compete(self, contestant: Contestant, rows: int) -> Run:
         """Run a contestant on `TINY_ROWS` rows, then on the whole input."""
-        startup = self.measure(contestant, TINY_ROWS)
+        options = contestant.options + contestant.startup_options
+        starting = dataclasses.replace(contestant, options=options)
+        startup = self.measure(starting, TINY_ROWS)
+        if rows == TINY_ROWS:
+            return Run(contestant, rows, startup, startup)
         return Run(contestant, rows, startup, self.measure(contestant, rows))
 
     def measure(self, contestant: Contestant, rows: int) -> Measurement:
-        """Run a contestant once and check its output.
+        """Run a contestant once and check its output, if it has one.
 
         Raises:
             BenchmarkError: the contestant failed or its output is wrong.
@@ -123,8 +135,11 @@ class Arena:
         target = f"-to-{TABLES}" if self.to_table else ""
         log = self.cache.logs() / f"{contestant.name}-{self.file_format}{target}-{rows}"
         measurement = self._run(self._command(contestant, rows, output), log)
-        directory = self._written(log.with_suffix(".stdout"), output)
-        check(directory, rows, self.cache.expected(rows), self.echo)
+        if contestant.predicts:
+            directory = self._written(log.with_suffix(".stdout"), output)
+            expected = self.cache.expected(rows, self.layout, self._model(contestant))
+            has_id = LAYOUTS[self.layout].has_id
+            check(directory, rows, expected, echo=self.echo, in_order=not has_id)
         shutil.rmtree(output)
         return measurement
 
@@ -151,9 +166,11 @@ class Arena:
         cache = self.cache
         flags: dict[str, object] = {
             "--input": self._source(contestant, rows),
-            "--model": cache.example_model() if contestant.example_model else cache.row_model(),
+            "--model": cache.model(contestant.model or self.model, self.layout),
             "--output": output,
             "--batch-size": self.batch_size,
+            "--layout": self.layout,
+            "--rows": rows,
         }
         if self.emulators:
             flags["--temp-location"] = f"gs://{BUCKET}/temp"
@@ -164,10 +181,15 @@ class Arena:
             *(str(word) for flag in flags.items() for word in flag),
             *(["--echo"] if self.echo else []),
             *(["--checkout", contestant.checkout] if contestant.checkout else []),
+            *([f"--options={' '.join(contestant.options)}"] if contestant.options else []),
         ]
+
+    def _model(self, contestant: Contestant) -> str:
+        """Return the model with the same predictions as the one that a contestant loads."""
+        return "small" if contestant.model == "examples" else contestant.model or self.model
 
     def _source(self, contestant: Contestant, rows: int) -> Path | str:
         file_format = contestant.input_format(self.file_format)
         if self.emulators and file_format == TABLES:
             return self.emulators.source(rows)
-        return self.cache.input(file_format, rows)
+        return self.cache.input(file_format, rows, self.layout)

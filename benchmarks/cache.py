@@ -16,9 +16,11 @@ __all__ = [
     "FEATURES",
     "FILE_FORMATS",
     "FORMATS",
+    "LAYOUTS",
     "SEED",
     "TABLES",
     "Cache",
+    "Layout",
 ]
 
 SEED = 20_240_229
@@ -35,10 +37,50 @@ TABLES = "bigquery"
 
 FORMATS = (*FILE_FORMATS, TABLES)
 
-VERSION = 2
+VERSION = 3
 """The version of the generator: raise it when the same parameters give other content."""
 
 DEFAULT_CACHE = Path(__file__).parent / ".cache"
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """What a row of JSON lines has; the other formats have `vector` only.
+
+    Attributes:
+        what: a description, with an example.
+        features: how many features a row has.
+        named: whether each feature is a field and an input of its own, `f0` to `fN`.
+        has_id: whether a row has the field `id`.
+        ragged: whether each feature is an array, and no two rows have the same lengths.
+    """
+
+    what: str
+    features: int = FEATURES
+    named: bool = False
+    has_id: bool = True
+    ragged: bool = False
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields with the features, which are the inputs of the model."""
+        return tuple(f"f{at}" for at in range(self.features)) if self.named else ("x",)
+
+
+LAYOUTS = {
+    "vector": Layout('`{"id": "row-0000001", "x": [8 numbers]}`'),
+    "bare": Layout('`{"x": [8 numbers]}`', has_id=False),
+    "named": Layout('`{"id": "row-0000001", "f0": 1.288184, ..., "f7": ...}`', named=True),
+    "wide": Layout("like `named`, with 100 features", 100, named=True),
+    "long": Layout("like `vector`, with 108,000 numbers: lines of 1 MB", 108_000),
+    "ragged": Layout(
+        "three arrays of 1 to 100 numbers; a million rows have a million shapes",
+        3,
+        named=True,
+        ragged=True,
+    ),
+}
+"""The layouts of rows, by name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,26 +92,22 @@ class Cache:
 
     Example:
         >>> Cache(Path("/tmp/bench")).input("csv", 100).name
-        'rows-100-seed-20240229-v2.csv'
+        'vector-100-seed-20240229-v3.csv'
     """
 
     root: Path
 
-    def input(self, file_format: str, rows: int) -> Path:
+    def input(self, file_format: str, rows: int, layout: str = "vector") -> Path:
         """Return the file with `rows` rows, which are the same in every format."""
-        return self.root / f"{self._stem(rows)}.{file_format}"
+        return self.root / f"{self._stem(rows, layout)}.{file_format}"
 
-    def expected(self, rows: int) -> Path:
+    def expected(self, rows: int, layout: str = "vector", model: str = "small") -> Path:
         """Return the file with the right predictions of a sample, computed without TensorFlow."""
-        return self.root / f"{self._stem(rows)}.expected.jsonl"
+        return self.root / f"{self._stem(rows, layout)}.{model}.expected.jsonl"
 
-    def row_model(self) -> Path:
-        """Return the directory of the SavedModel that takes `x` as numbers."""
-        return self.root / f"model-of-rows-seed-{SEED}-v{VERSION}"
-
-    def example_model(self) -> Path:
-        """Return the directory of the SavedModel that takes serialized `tf.train.Example`s."""
-        return self.root / f"model-of-examples-seed-{SEED}-v{VERSION}"
+    def model(self, model: str = "small", layout: str = "vector") -> Path:
+        """Return the directory of a SavedModel: one of `benchmarks.model.MODELS`."""
+        return self.root / f"model-{model}-{layout}-seed-{SEED}-v{VERSION}"
 
     def results(self) -> Path:
         """Return the directory of the raw numbers, with one JSON file for each benchmark run."""
@@ -83,5 +121,5 @@ class Cache:
         """Return the directory of the contestants' standard output and error."""
         return self.root / "logs"
 
-    def _stem(self, rows: int) -> str:
-        return f"rows-{rows}-seed-{SEED}-v{VERSION}"
+    def _stem(self, rows: int, layout: str) -> str:
+        return f"{layout}-{rows}-seed-{SEED}-v{VERSION}"

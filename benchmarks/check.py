@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
 import struct
@@ -58,7 +59,9 @@ def _output_info(stdout: Path, *names: str) -> list[str]:
     return values
 
 
-def check(directory: Path, rows: int, expected: Path, echo: bool = False) -> None:
+def check(
+    directory: Path, rows: int, expected: Path, *, echo: bool = False, in_order: bool = False
+) -> None:
     """Compare the predictions with the right ones.
 
     Args:
@@ -66,6 +69,7 @@ def check(directory: Path, rows: int, expected: Path, echo: bool = False) -> Non
         rows: the number of rows of the input.
         expected: a file with a sample of the rows and their right predictions.
         echo: whether lines have the instance instead of the key.
+        in_order: whether lines have no id, so that the place of a line tells the row.
 
     Raises:
         BenchmarkError: a row is missing, repeated or unknown, or its content is wrong.
@@ -73,10 +77,12 @@ def check(directory: Path, rows: int, expected: Path, echo: bool = False) -> Non
     samples = _samples(expected)
     seen = bytearray(rows)
     files = sorted(directory.glob("predictions*.jsonl"))
+    count = itertools.count()
     for file in files:
         with file.open("rb") as lines:
             for number, line in enumerate(lines, 1):
-                _check_line(line, seen, samples, echo, f"{file}:{number}")
+                key = f"row-{next(count):07d}" if in_order else None
+                _check_line(line, seen, samples, echo, f"{file}:{number}", key)
     missing = seen.count(0)
     if missing:
         raise BenchmarkError(
@@ -92,11 +98,18 @@ def _samples(expected: Path) -> dict[str, dict[str, Any]]:
 
 
 def _check_line(
-    line: bytes, seen: bytearray, samples: Mapping[str, Any], echo: bool, location: str
+    line: bytes,
+    seen: bytearray,
+    samples: Mapping[str, Any],
+    echo: bool,
+    location: str,
+    key: str | None,
 ) -> None:
     try:
         record = orjson.loads(line)
-        key, prediction = _echoed_id(record) if echo else record["key"], record["prediction"]
+        if key is None:
+            key = _echoed_id(record) if echo else record["key"]
+        prediction = record["prediction"]
         number = int(key.removeprefix("row-"))
         repeated = seen[number]
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
@@ -107,7 +120,7 @@ def _check_line(
     sample = samples.get(key)
     if sample is None:
         return
-    if not _close(prediction, sample["prediction"]):
+    if not _predicts(prediction, sample["prediction"]):
         wanted = sample["prediction"]
         raise BenchmarkError(f"{location}: {key}: expected {wanted}, found {prediction}")
     if echo and not _shows(record["instance"], sample["x"]):
@@ -133,7 +146,20 @@ def _shows(instance: Any, x: list[float]) -> bool:
     if isinstance(instance, dict) and "b64" in instance:
         # An Example stores floats consecutively, in little-endian order.
         return struct.pack(f"<{len(x)}f", *x) in _record_bytes(instance)
-    return _close(instance["x"] if isinstance(instance, dict) else instance, x)
+    if isinstance(instance, dict):
+        instance = instance["x"] if "x" in instance else list(instance.values())
+    return _close(instance, x)
+
+
+def _predicts(found: Any, wanted: Any) -> bool:
+    """Return whether a prediction is right: the scores, or an object with them and the label."""
+    if not isinstance(wanted, dict):
+        return _close(found, wanted)
+    if not isinstance(found, dict) or not _close(found.get("scores"), wanted["scores"]):
+        return False
+    # Not the label that numpy finds: two classes may have almost the same score.
+    scores = found["scores"]
+    return found == {"label": scores.index(max(scores)), "scores": scores}
 
 
 def _close(found: object, wanted: list[float]) -> bool:

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from statistics import median
+from typing import Any
 
 from benchmarks.arena import Run
 from benchmarks.measure import Measurement
 
-__all__ = ["Ratio", "machine_line", "memory_table", "ratio", "ratio_table", "result_table"]
+__all__ = [
+    "Line",
+    "Ratio",
+    "case_table",
+    "machine_line",
+    "memory_table",
+    "ratio",
+    "ratio_table",
+    "result_table",
+    "step_table",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,11 +35,50 @@ class Ratio:
 
     pairs: tuple[float, ...]
 
+    @property
+    def median(self) -> float:
+        """The median; infinite if there is no ratio."""
+        return median(self.pairs) if self.pairs else math.inf
+
+    @property
+    def spread(self) -> float:
+        """The largest ratio as a multiple of the smallest."""
+        return max(self.pairs) / min(self.pairs) if self.pairs else 1.0
+
     def __str__(self) -> str:
         """Return the median, with the smallest and the largest ratio."""
         if not self.pairs:
             return "-"
-        return f"{median(self.pairs):.2f} ({min(self.pairs):.2f} to {max(self.pairs):.2f})"
+        return f"{self.median:.2f} ({min(self.pairs):.2f} to {max(self.pairs):.2f})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One comparison of a case.
+
+    Attributes:
+        against: what the ratio compares with.
+        ratio: the ratio, of rows per second net of start-up if `against` names no other quantity.
+        cpu: the same of CPU seconds, net of start-up.
+        whole: the same of whole processes.
+        job: the job.
+        rows: the rows of the input.
+        aim: the ratio to reach.
+    """
+
+    against: str
+    ratio: Ratio
+    cpu: Ratio = Ratio(())
+    whole: Ratio = Ratio(())
+    job: str = ""
+    rows: int = 0
+    aim: str = ""
+
+    @classmethod
+    def from_json(cls, kept: dict[str, Any]) -> Line:
+        """Read a line from the raw numbers."""
+        ratios = {name: Ratio(tuple(kept[name]["pairs"])) for name in ("ratio", "cpu", "whole")}
+        return cls(**{**kept, **ratios})
 
 
 def ratio(ours: Sequence[Run], theirs: Sequence[Run], rate: Callable[[Run], float | None]) -> Ratio:
@@ -88,6 +139,30 @@ def ratio_table(runs: Mapping[str, Sequence[Run]], name: str = "ours") -> str:
         "per CPU second, net (range)",
     )
     return _table(header, lines)
+
+
+def case_table(lines: Iterable[Line]) -> str:
+    """Make the table of the cases."""
+    header = (
+        *("job", "rows", "against", "ratio, net of start-up (range)"),
+        *("per CPU second, net (range)", "whole process (range)", "aim"),
+    )
+    cells = [
+        (
+            *(line.job, f"{line.rows:,}", line.against),
+            *(str(line.ratio), str(line.cpu), str(line.whole), line.aim or "-"),
+        )
+        for line in lines
+    ]
+    return _table(header, cells)
+
+
+def step_table(header: Sequence[str], lines: Iterable[Sequence[str | float]]) -> str:
+    """Make the table of the steps; numbers get two decimals."""
+    return _table(
+        header,
+        [[cell if isinstance(cell, str) else f"{cell:.2f}" for cell in line] for line in lines],
+    )
 
 
 def memory_table(costs: Mapping[int, Measurement]) -> str:

@@ -17,9 +17,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import datetime
-import fcntl
-import json
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -29,29 +26,11 @@ from typing import Any
 from benchmarks import emulators, machine, report
 from benchmarks.arena import TINY_ROWS, Arena, Run
 from benchmarks.cache import DEFAULT_CACHE, FORMATS, TABLES, Cache
-from benchmarks.contestants import Contestant, of_format
-from benchmarks.measure import BenchmarkError, Measurement
+from benchmarks.contestants import OURS, OURS_VS, of_format, versus
+from benchmarks.measure import BenchmarkError
+from benchmarks.session import alone, cost, progress, save
 
 __all__ = ["main"]
-
-OURS = "ours"
-OURS_VS = "ours_vs"
-
-
-def _progress(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def _alone(root: Path) -> Iterator[None]:
-    """Lock the cache: concurrent benchmarks would distort the numbers and mix the outputs."""
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BenchmarkError(f"another benchmark runs in {root}: wait until it ends") from error
-        yield
 
 
 @contextlib.contextmanager
@@ -69,7 +48,7 @@ def _compare(args: argparse.Namespace, arena: Arena) -> dict[str, Any]:
     known = of_format(args.format, args.echo)
     chosen = [known[name] for name in dict.fromkeys(args.contestants or known)]
     if args.vs:
-        chosen.append(dataclasses.replace(known[OURS], name=OURS_VS, checkout=args.vs))
+        chosen.append(versus(known[OURS], args.vs))
     rows = {each.name: args.slow_rows if each.slow else args.rows for each in chosen}
     for file_format in FORMATS:
         sizes = [
@@ -84,7 +63,7 @@ def _compare(args: argparse.Namespace, arena: Arena) -> dict[str, Any]:
         for contestant in chosen:
             run = arena.compete(contestant, rows[contestant.name])
             runs[contestant.name].append(run)
-            _progress(f"{repeat + 1}/{args.repeat} {_cost(contestant, run.rows, run.full)}")
+            progress(f"{repeat + 1}/{args.repeat} {cost(contestant, run.rows, run.full)}")
     print(report.result_table(runs))
     if OURS in runs and len(runs) > 1:
         print(f"\n{report.ratio_table(runs, OURS)}")
@@ -100,22 +79,9 @@ def _memory(args: argparse.Namespace, arena: Arena) -> dict[str, Any]:
     costs = {}
     for rows in sizes:
         costs[rows] = arena.measure(ours, rows)
-        _progress(_cost(ours, rows, costs[rows]))
+        progress(cost(ours, rows, costs[rows]))
     print(report.memory_table(costs))
     return costs
-
-
-def _cost(contestant: Contestant, rows: int, cost: Measurement) -> str:
-    numbers = f"{cost.wall:.2f} s, CPU {cost.cpu:.2f} s, peak {cost.peak_mib:,.0f} MiB"
-    return f"{contestant.name}: {rows:,} rows in {numbers}"
-
-
-def _save(results: Path, kind: str, content: dict[str, Any]) -> Path:
-    results.mkdir(exist_ok=True)
-    now = datetime.datetime.now(datetime.UTC)
-    path = results / f"{kind}-{now:%Y%m%dT%H%M%SZ}.json"
-    path.write_text(json.dumps(content, indent=2, default=dataclasses.asdict) + "\n")
-    return path
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -161,16 +127,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     here = machine.describe()
     kind = "memory" if args.memory else "comparison"
     try:
-        with _alone(cache.root), _arena(args, cache) as arena:
+        with alone(cache.root), _arena(args, cache) as arena:
             numbers = (_memory if args.memory else _compare)(args, arena)
     except BenchmarkError as error:
-        _progress(f"benchmark failed: {error}")
+        progress(f"benchmark failed: {error}")
         return 1
     print(f"\n{report.machine_line(here)}")
     settings = {name: value for name, value in vars(args).items() if name != "cache"}
     name = f"{args.format}-to-{args.to}" if args.format == TABLES else args.format
     content = {"settings": settings, "machine": here, kind: numbers}
-    _progress(f"raw numbers: {_save(cache.results(), f'{name}-{kind}', content)}")
+    progress(f"raw numbers: {save(cache.results(), f'{name}-{kind}', content)}")
     return 0
 
 

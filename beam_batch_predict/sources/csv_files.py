@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from beam_batch_predict.batch import Span
 from beam_batch_predict.encoding.csv_text import has_bare_return, leaves_open
+from beam_batch_predict.encoding.line_block import LineBlock
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
 from beam_batch_predict.sources.compression import READ_ERRORS, Bounds, is_compressed
@@ -234,14 +235,20 @@ def _records(span: Span, open_file: Open, max_bytes: int, delimiter: str = ",") 
 def _whole_records(content: Iterable[bytes], max_bytes: int, delimiter: str) -> Iterator[Rows]:
     """Joins lines until no quoted cell is open."""
     waiting = _OpenRecord(max_bytes, delimiter)
-    for lines in split_lines(content, 0, max_bytes):
+    for lines in split_lines(content, 0, max_bytes, in_blocks=True):
         if not lines.rows:
             yield from waiting.add_too_long(lines)
-        elif waiting.is_empty() and not any(b'"' in line for line in lines.rows):
+        elif waiting.is_empty() and not _has_quotes(lines):
             yield as_rows(lines)
         else:
             yield from waiting.add(lines)
     yield from waiting.give_up()
+
+
+def _has_quotes(lines: Lines) -> bool:
+    if isinstance(lines.rows, LineBlock):
+        return b'"' in lines.rows.content
+    return any(b'"' in line for line in lines.rows)
 
 
 class _OpenRecord:

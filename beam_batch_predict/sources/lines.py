@@ -101,7 +101,7 @@ def read_lines(
     with open_file(span.uri) as file:
         if span.stop is None:
             content = text_blocks(file, span.uri, is_json=is_json)
-            found = split_lines(content, 0, max_bytes, keeps_blank=False, in_blocks=is_json)
+            found = split_lines(content, 0, max_bytes, keeps_blank=False, in_blocks=True)
         else:
             found = _lines_of_range(file, span, max_bytes, is_json)
         for lines in found:
@@ -317,7 +317,7 @@ def _lines_of_range(file: BinaryIO, span: Span, max_bytes: int, is_json: bool) -
     content = _up_to_bounds(content, at, bounds, max_bytes)
     if span.start > 0 and bounds.first != 0:
         content, at = _skip_line(iter(content), at, bounds)
-    for lines in split_lines(content, at, max_bytes, keeps_blank=False, in_blocks=is_json):
+    for lines in split_lines(content, at, max_bytes, keeps_blank=False, in_blocks=True):
         inside = bounds.within(lines.offsets).stop
         if not inside:
             return

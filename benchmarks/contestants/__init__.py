@@ -16,7 +16,11 @@ import dataclasses
 
 from benchmarks.cache import FORMATS, TABLES
 
-__all__ = ["CONTESTANTS", "Contestant", "of_format"]
+__all__ = ["CONTESTANTS", "OURS", "OURS_VS", "Contestant", "of_format", "versus"]
+
+OURS = "ours"
+OURS_VS = "ours_vs"
+"""The package of another checkout."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +34,13 @@ class Contestant:
         also_in: another format in whose comparison it runs, although it does not read it.
         slow: whether it runs on fewer rows.
         echoes: whether it supports `--echo`.
-        example_model: whether it loads the model that takes serialized Examples.
+        model: the model that it loads; "" for that of the comparison.
         checkout: another checkout whose package runs, for `ours`.
+        program: the name of its module, if that is another than its own.
+        options: options of the command, for `ours`.
+        startup_options: more options for the run that measures start-up.
+        times: how many times the rows of the comparison it gets.
+        predicts: whether it has an output to check.
     """
 
     name: str
@@ -40,13 +49,18 @@ class Contestant:
     also_in: str = ""
     slow: bool = False
     echoes: bool = True
-    example_model: bool = False
+    model: str = ""
     checkout: str = ""
+    program: str = ""
+    options: tuple[str, ...] = ()
+    startup_options: tuple[str, ...] = ()
+    times: int = 1
+    predicts: bool = True
 
     @property
     def module(self) -> str:
         """The module to run."""
-        return f"benchmarks.contestants.{'ours' if self.checkout else self.name}"
+        return f"benchmarks.contestants.{self.program or self.name}"
 
     def input_format(self, file_format: str) -> str:
         """Return the format that it reads in the comparison of a format."""
@@ -81,7 +95,7 @@ CONTESTANTS = (
         also_in="jsonl",
         slow=True,
         echoes=False,
-        example_model=True,
+        model="examples",
     ),
 )
 
@@ -102,3 +116,8 @@ def of_format(file_format: str, echo: bool = False) -> dict[str, Contestant]:
         for each in CONTESTANTS
         if (file_format in each.reads or file_format == each.also_in) and (each.echoes or not echo)
     }
+
+
+def versus(ours: Contestant, checkout: str) -> Contestant:
+    """Return the contestant that runs the package of another checkout."""
+    return dataclasses.replace(ours, name=OURS_VS, program=OURS, checkout=checkout)

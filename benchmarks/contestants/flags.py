@@ -7,6 +7,8 @@ import dataclasses
 import json
 from pathlib import Path
 
+from benchmarks.cache import LAYOUTS
+
 __all__ = ["Flags", "finished", "finished_table", "parse"]
 
 
@@ -22,7 +24,10 @@ class Flags:
         temp_location: the directory for the files of Beam's load jobs.
         batch_size: the number of rows in one call of the model.
         echo: whether the output has the instances, like that of a job without keyField.
+        layout: what the rows have, one of `benchmarks.cache.LAYOUTS`.
+        rows: the number of rows of the input.
         checkout: the directory of the package that `ours` runs; "" for the one next to it.
+        options: options of the command that `ours` runs, separated by spaces.
     """
 
     input: str
@@ -32,7 +37,10 @@ class Flags:
     temp_location: str
     batch_size: int
     echo: bool
+    layout: str
+    rows: int
     checkout: str
+    options: str
 
 
 def parse(argv: list[str] | None = None) -> Flags:
@@ -45,7 +53,10 @@ def parse(argv: list[str] | None = None) -> Flags:
     parser.add_argument("--temp-location", default="")
     parser.add_argument("--batch-size", type=int, required=True)
     parser.add_argument("--echo", action="store_true")
+    parser.add_argument("--layout", choices=LAYOUTS, default="vector")
+    parser.add_argument("--rows", type=int, default=0)
     parser.add_argument("--checkout", default="")
+    parser.add_argument("--options", default="")
     return Flags(**vars(parser.parse_args(argv)))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-__all__ = ["echoed", "echoed_records", "keyed"]
+__all__ = ["echoed", "echoed_lines", "echoed_records", "keyed"]
 
 
 def keyed(keys: Iterable[str], predictions: Iterable[Any]) -> Iterator[bytes]:
@@ -28,6 +28,14 @@ def echoed(
             option=orjson.OPT_APPEND_NEWLINE,
         )
         for instance, row_id, prediction in zip(instances, ids, predictions, strict=True)
+    )
+
+
+def echoed_lines(lines: Iterable[bytes], predictions: Iterable[Any]) -> Iterator[bytes]:
+    """Make a line with each whole row, in its own bytes, and its prediction."""
+    return (
+        b'{"instance":%b,"prediction":%b}\n' % (line.rstrip(), orjson.dumps(prediction))
+        for line, prediction in zip(lines, predictions, strict=True)
     )
 
 

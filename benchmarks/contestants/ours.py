@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cache import TABLES
+from benchmarks.cache import LAYOUTS, TABLES
 from benchmarks.contestants.flags import Flags, parse
 
 __all__ = ["job", "main"]
@@ -29,7 +29,7 @@ def job(flags: Flags) -> dict[str, Any]:
                 else {"gcsSource": {"uris": [flags.input]}}
             ),
         },
-        "instanceConfig": _instance_config(instances_format, flags.echo),
+        "instanceConfig": _instance_config(instances_format, flags),
         "outputConfig": _output_config(flags),
         "manualBatchTuningParameters": {"batchSize": flags.batch_size},
     }
@@ -43,11 +43,12 @@ def _output_config(flags: Flags) -> dict[str, Any]:
     return {"predictionsFormat": "jsonl", "gcsDestination": destination}
 
 
-def _instance_config(instances_format: str, echo: bool) -> dict[str, Any]:
-    """Choose the output: the key, a whole record, or a row whose id is not sent."""
-    if not echo:
+def _instance_config(instances_format: str, flags: Flags) -> dict[str, Any]:
+    """Choose the output: the key, the whole row or record, or a row whose id is not sent."""
+    if not flags.echo:
         return {"keyField": "id"}
-    return {} if instances_format == "tf-record" else {"excludedFields": ["id"]}
+    is_whole = instances_format == "tf-record" or not LAYOUTS[flags.layout].has_id
+    return {} if is_whole else {"excludedFields": ["id"]}
 
 
 def main() -> None:
@@ -56,7 +57,7 @@ def main() -> None:
     path = flags.output / "job.json"
     path.write_text(json.dumps(job(flags), indent=2))
     # exec, not a child process: measure the command as a user starts it.
-    command = [sys.executable, "-m", "beam_batch_predict", "run", str(path)]
+    command = [sys.executable, "-m", "beam_batch_predict", "run", str(path), *flags.options.split()]
     if flags.checkout:
         os.chdir(flags.checkout)  # where `-m` looks first
     os.execv(sys.executable, command)
