@@ -102,7 +102,7 @@ def _values_of(texts: _Texts) -> list[Any]:
     """Return the value of each text; `_ABSENT` for None."""
     found = [text for text in texts if text is not None]
     try:
-        values = list(exact_values(found, list(map(decode, found))))
+        values = list(exact_values(found, decode(b"[%b]" % b",".join(found))))
     except msgspec.DecodeError:  # a number larger than any double
         values = list(map(read_exact, found))
     if len(found) == len(texts):

@@ -28,9 +28,12 @@ def framed(records: Sequence[bytes]) -> bytes:
         >>> framed([b"hi"]).hex()
         '020000000000000078270b34686913d60856'
     """
-    lengths = [struct.pack("<Q", len(record)) for record in records]
-    heads = _tails(lengths)
-    return b"".join(chain.from_iterable(zip(lengths, heads, records, _tails(records), strict=True)))
+    sizes = list(map(len, records))
+    lengths = {size: struct.pack("<Q", size) for size in set(sizes)}  # most have one of a few
+    crcs = _tails(list(lengths.values()))
+    heads = {size: lengths[size] + crc for size, crc in zip(lengths, crcs, strict=True)}
+    pieces = zip(map(heads.__getitem__, sizes), records, _tails(records), strict=True)
+    return b"".join(chain.from_iterable(pieces))
 
 
 def masked(crcs: NDArray[np.uint32]) -> NDArray[np.uint32]:
@@ -54,5 +57,5 @@ def length_of_record(head: bytes) -> int | None:
 
 def _tails(texts: Sequence[bytes]) -> list[bytes]:
     crcs = np.fromiter(map(google_crc32c.value, texts), np.uint32, len(texts))
-    tails = masked(crcs).astype("<u4").tobytes()
-    return [tails[at : at + TAIL.size] for at in range(0, len(tails), TAIL.size)]
+    tails: list[bytes] = masked(crcs).astype("<u4").view("V4").tolist()
+    return tails

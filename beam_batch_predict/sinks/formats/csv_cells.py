@@ -49,6 +49,11 @@ def value_cells(values: Sequence[Any], non_finite: NonFinite = NonFinite.STRING)
             text = b"null"
         if b"null" not in text:
             return [text[1:-1].split(b",")]
+    elif types in ({list}, {dict}):
+        try:
+            return _quoted_pieces(column_pieces(values, non_finite))
+        except (TypeError, ValueError, RecursionError):  # JSON cannot hold one: the row has failed
+            pass
     return [[_cell(value, non_finite) for value in values]]
 
 
@@ -67,7 +72,7 @@ def array_cells(
         return value_cells(output_values(name, array))
     pieces = output_pieces(name, array, non_finite)
     if array.ndim > 1:
-        return [b'"', *map(_doubled, pieces), b'"']
+        return _quoted_pieces(pieces)
     if is_float(array) and not np.isfinite(array.astype(np.float64)).all():
         return [piece if isinstance(piece, bytes) else _bare(piece) for piece in pieces]
     return pieces
@@ -81,6 +86,10 @@ def quoted(text: bytes) -> bytes:
         b'"say ""a"", b"'
     """
     return b'"%b"' % text.replace(b'"', b'""')
+
+
+def _quoted_pieces(pieces: Sequence[Piece]) -> list[Piece]:
+    return [b'"', *map(_doubled, pieces), b'"']
 
 
 def _doubled(piece: Piece) -> Piece:

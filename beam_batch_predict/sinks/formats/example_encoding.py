@@ -7,7 +7,8 @@ https://protobuf.dev/programming-guides/encoding.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import accumulate, chain, repeat
 from typing import Any, TypeAlias
 
@@ -40,7 +41,7 @@ def encoded_examples(columns: Iterable[tuple[str, str, Values]], count: int) -> 
     named = sorted((name.encode(), kind, values) for name, kind, values in columns)
     entries = [_entries(name, kind, values) for name, kind, values in named]
     rows = map(b"".join, zip(*entries, strict=True)) if entries else repeat(b"", count)
-    return [_FIRST + _sized(row) if row else b"" for row in rows]
+    return _headed(list(rows), lambda size: _FIRST + _varint(size))
 
 
 def _entries(name: bytes, kind: str, values: Values) -> list[bytes]:
@@ -50,45 +51,65 @@ def _entries(name: bytes, kind: str, values: Values) -> list[bytes]:
     """
     key, tag = _FIRST + _sized(name), _LIST_TAGS[kind]
     if kind == "float_list":
-        return _float_entries(key, tag, values)
-    encode = _packed if kind == "int64_list" else _repeated
+        if isinstance(values, np.ndarray):
+            return _float_rows(key, tag, values)
+        return _headed(_floats(values), partial(_packed_head, key, tag))
     rows = values.tolist() if isinstance(values, np.ndarray) else values
-    return [_entry(key, tag, encode(row)) if row else b"" for row in rows]
+    if kind == "int64_list":
+        return _headed([_integers(row or ()) for row in rows], partial(_packed_head, key, tag))
+    return _headed([_repeated(row or ()) for row in rows], partial(_head, key, tag))
 
 
-def _entry(key: bytes, tag: bytes, content: bytes) -> bytes:
-    feature = tag + _sized(content)
-    return _FIRST + _sized(key + _SECOND + _sized(feature))
+def _headed(contents: Sequence[bytes], head: Callable[[int], bytes]) -> list[bytes]:
+    """Put before each content the head of its size; an empty content stays empty.
 
-
-def _float_entries(key: bytes, tag: bytes, values: Values) -> list[bytes]:
-    if isinstance(values, np.ndarray):
-        sizes = [values.shape[1]] * len(values)
-        numbers = values.reshape(-1)
-    else:
-        sizes = [len(row) if row else 0 for row in values]
-        flat = chain.from_iterable(row for row in values if row)
-        numbers = np.fromiter(flat, np.float64, sum(sizes))
-    with np.errstate(over="ignore"):
-        data = numbers.astype("<f4").tobytes()
-    identity = {size: _float_head(key, tag, 4 * size) for size in set(sizes)}
-    ends = accumulate(sizes)
-    return [
-        identity[size] + data[4 * (end - size) : 4 * end]
-        for size, end in zip(sizes, ends, strict=True)
-    ]
-
-
-def _float_head(key: bytes, tag: bytes, size: int) -> bytes:
-    """Return the start of an entry for this number of bytes of floats.
-
-    The floats follow.
+    Most rows have one of a few sizes, so few heads are made.
     """
-    return _entry(key, tag, _FIRST + _sized(b"\0" * size))[:-size] if size else b""
+    heads = {size: head(size) if size else b"" for size in set(map(len, contents))}
+    return [heads[len(content)] + content for content in contents]
 
 
-def _packed(row: Sequence[int]) -> bytes:
-    return _FIRST + _sized(b"".join([_varint(value & 0xFFFFFFFFFFFFFFFF) for value in row]))
+def _head(key: bytes, tag: bytes, size: int) -> bytes:
+    """Return the start of an entry, before a list of this number of bytes."""
+    feature = tag + _varint(size)
+    entry = key + _SECOND + _varint(len(feature) + size) + feature
+    return _FIRST + _varint(len(entry) + size) + entry
+
+
+def _packed_head(key: bytes, tag: bytes, size: int) -> bytes:
+    """Return the start of an entry, before this number of bytes of numbers."""
+    packed = _FIRST + _varint(size)
+    return _head(key, tag, len(packed) + size) + packed
+
+
+def _float_rows(key: bytes, tag: bytes, values: NDArray[Any]) -> list[bytes]:
+    """Return the entries of floats in a matrix, which all have the same size."""
+    size = 4 * values.shape[1]
+    if not size:
+        return [b""] * len(values)
+    head = _packed_head(key, tag, size)
+    rows = np.empty((len(values), len(head) + size), np.uint8)
+    rows[:, : len(head)] = np.frombuffer(head, np.uint8)
+    rows[:, len(head) :] = _float32(values).view(np.uint8)
+    entries: list[bytes] = rows.view(f"V{rows.shape[1]}").ravel().tolist()
+    return entries
+
+
+def _floats(values: Sequence[list[Any] | None]) -> list[bytes]:
+    sizes = [len(row) if row else 0 for row in values]
+    flat = chain.from_iterable(row for row in values if row)
+    data = _float32(np.fromiter(flat, np.float64, sum(sizes))).tobytes()
+    ends = accumulate(sizes)
+    return [data[4 * (end - size) : 4 * end] for size, end in zip(sizes, ends, strict=True)]
+
+
+def _float32(numbers: NDArray[Any]) -> NDArray[Any]:
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(numbers.astype("<f4"))
+
+
+def _integers(row: Sequence[int]) -> bytes:
+    return b"".join([_varint(value & 0xFFFFFFFFFFFFFFFF) for value in row])
 
 
 def _repeated(row: Sequence[bytes]) -> bytes:
