@@ -86,7 +86,7 @@ def _measure(name: str, rows: int, cache: Cache) -> dict[str, float]:
         make_tensors: Callable[..., Any] = predict._tensors_in_memory
         for _ in range(2):
             clock = _Clock()
-            predict._tensors_in_memory = lambda *args, clock=clock: clock.timed(  # type: ignore[assignment]  # with any arguments
+            predict._tensors_in_memory = lambda *args, clock=clock: clock.timed(
                 "tensors", lambda: make_tensors(*args)
             )
             _work(spec, caller, directory, clock)
