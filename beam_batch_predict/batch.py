@@ -150,8 +150,8 @@ class InstanceBatch:
         keyed_by_user: whether the pipeline gave the keys together with the rows; otherwise they
             come from a field.
         keyed_by_location: whether the keys are the locations of the rows, which are unique.
-        attached: the excluded fields of each row that the output carries: a list, or
-            `ArrowRows`.
+        attached: the excluded fields of each row that the output carries: a list,
+            `ArrowRows`, or `JsonFields` with their texts.
         timestamps: the time of each row of a pipeline of rows, in microseconds since 1970.
         statuses: why a row failed, by position; `location` has its location.
         predictions: the predictions, in groups of rows of one shape.

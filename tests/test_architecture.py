@@ -19,7 +19,7 @@ import pytest
 PACKAGE = "beam_batch_predict"
 ROOT = pathlib.Path(__file__).parent.parent / PACKAGE
 
-TOP = "__init__ __main__ batch cancellation errors messages retries status"
+TOP = "__init__ __main__ batch cancellation collector errors messages retries status"
 
 CORE = {
     "status": "",
@@ -27,6 +27,7 @@ CORE = {
     "errors": "status messages",
     "retries": "errors status",
     "cancellation": "errors status",
+    "collector": "",
 }
 """Modules that every room may import, and what they may import themselves."""
 

@@ -42,6 +42,8 @@ from beam_batch_predict.commands.dry_run import show_run
 from beam_batch_predict.errors import BatchPredictError, InvalidArgument
 from beam_batch_predict.jobs import Job
 from beam_batch_predict.messages import counted, printable, redacted
+from beam_batch_predict.runners.worker_count import workers_ahead
+from beam_batch_predict.runners.worker_processes import waiting_workers
 from beam_batch_predict.spec import RunState
 
 if TYPE_CHECKING:
@@ -216,17 +218,20 @@ def _run_to_exit_code(arguments: argparse.Namespace, beam_flags: Sequence[str]) 
 
 def _run(arguments: argparse.Namespace, beam_flags: Sequence[str]) -> Finished:
     job, notes = _job(arguments, beam_flags)
-    # Importing Beam takes seconds: --help and errors in job files must not wait for it.
-    beam_flags = _checked(arguments.command, beam_flags)
-    show = _shower(arguments)
-    for note in notes:
-        show(f"note: {note}")
-    from beam_batch_predict.commands.run import run_job
+    options = run_options(arguments)
+    source = job.to_spec(options).source
+    # Importing Beam takes seconds: neither errors in job files nor workers may wait for it.
+    with waiting_workers(workers_ahead(beam_flags, options.model_copies, source)):
+        beam_flags = _checked(arguments.command, beam_flags)
+        show = _shower(arguments)
+        for note in notes:
+            show(f"note: {note}")
+        from beam_batch_predict.commands.run import run_job
 
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(keep_log_record)
-    threading.excepthook = log_thread_exception
-    return run_job(job, run_options(arguments), beam_flags, show=show)
+        for handler in logging.getLogger().handlers:
+            handler.addFilter(keep_log_record)
+        threading.excepthook = log_thread_exception
+        return run_job(job, options, beam_flags, show=show)
 
 
 def _shower(arguments: argparse.Namespace) -> Callable[[str], None]:

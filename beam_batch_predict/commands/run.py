@@ -58,6 +58,7 @@ from beam_batch_predict.spec import (
     SavedModel,
     TfRecord,
 )
+from beam_batch_predict.spec.chunk_sizes import MOST_CHUNK_BYTES
 from beam_batch_predict.spec.options import RunOptions
 from beam_batch_predict.transforms.batch_predict import BatchPredict
 from beam_batch_predict.transforms.work_prefix import work_prefix
@@ -186,7 +187,6 @@ class _Launcher:
             if not self._run.resumed:
                 remove_parts(self._run.parts_directory)
             raise
-        self._engine.limit_workers(chunks)
         with showing_progress(self._run.directory, chunks, self._show):
             try:
                 self._run_pipelines()
@@ -204,6 +204,7 @@ class _Launcher:
         """
         run = self._run
         chunks = plan_run(self._spec, run)
+        self._engine.limit_workers(len(chunks), sum(map(_size, chunks)))
         if chunks[0].stream is not None:
             self._show(
                 "note: if this run is interrupted, it can be resumed until "
@@ -276,6 +277,14 @@ class _Launcher:
                 f"this machine cannot read what workers have written to {self._run.directory}",
                 "write to a directory that this machine and all workers reach, such as gs://bucket/…",
             )
+
+
+def _size(chunk: Chunk) -> int:
+    """Return the bytes of a chunk; a guess if it is a share of a table."""
+    if chunk.stream is not None:
+        return MOST_CHUNK_BYTES
+    stops = (span.size if span.stop is None else span.stop for span in chunk.spans)
+    return sum(stops) - sum(span.start for span in chunk.spans)
 
 
 def _check_sent(spec: BatchPredictSpec, inputs: Sequence[TensorInfo]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Any, overload
 
 import numpy as np
@@ -64,7 +65,10 @@ class LineBlock(Sequence[bytes]):
 
     def __getitem__(self, at: int | slice) -> Any:
         if not isinstance(at, slice):
-            return self.lines()[at]
+            if self._lines is not None:
+                return self._lines[at]
+            at = range(len(self))[at]
+            return self.content[self.ends[at - 1] + 1 if at else 0 : self.ends[at]]
         rows = range(len(self))[at]
         if rows.step != 1:
             raise ValueError("a slice of lines has no step")
@@ -76,9 +80,17 @@ class LineBlock(Sequence[bytes]):
         last = int(self.ends[rows.stop - 1]) + 1
         return LineBlock(self.content[first:last], self.ends[rows.start : rows.stop] - first)
 
-    def __add__(self, other: LineBlock) -> LineBlock:
-        ends = np.concatenate([self.ends, other.ends + len(self.content)])
-        return LineBlock(self.content + other.content, ends)
+    @classmethod
+    def joined(cls, blocks: Sequence[LineBlock]) -> LineBlock:
+        r"""Return the lines of several blocks as one.
+
+        Example:
+            >>> LineBlock.joined([LineBlock(b"a\n"), LineBlock(b"b\n")])
+            [b'a', b'b']
+        """
+        starts = accumulate((len(block.content) for block in blocks), initial=0)
+        ends = [block.ends + start for block, start in zip(blocks, starts, strict=False)]
+        return cls(b"".join(block.content for block in blocks), np.concatenate(ends))
 
     def __eq__(self, other: object) -> bool:
         if isinstance(other, LineBlock):

@@ -16,9 +16,11 @@ from beam_batch_predict.instances.listed_files import convert_listed_files
 from beam_batch_predict.instances.location_keys import location_keys
 from beam_batch_predict.instances.raw_rows import RAW_FORMATS, convert_raw, convert_text_records
 from beam_batch_predict.instances.tf_records import convert_records
+from beam_batch_predict.instances.typed_csv import convert_typed_csv
 from beam_batch_predict.instances.value_rows import convert_values
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.spec.instance_config import check_applicable
+from beam_batch_predict.spec.plain_way import is_plain
 
 __all__ = ["convert", "stays_raw"]
 
@@ -73,7 +75,11 @@ def convert(
         parsed = converter(batch, field_rules, non_finite) if config.key_field else None
         converted = convert_raw(batch, parsed)
     else:
-        converted = converter(batch, field_rules, non_finite)
+        converted = (
+            None
+            if batch.format not in ("csv", "csv-multiline") or is_plain()
+            else convert_typed_csv(batch, field_rules, non_finite, tuple(inputs))
+        ) or converter(batch, field_rules, non_finite)
     if not len(batch) and batch.format in COLUMNS_OF_ROWS:
         return with_expected_columns(converted, batch.columns, config)
     if config.location_as_key:

@@ -57,11 +57,10 @@ class Instance(NamedTuple):
 
 
 class Instances(NamedTuple):
-    """Rows as parallel lists; `keys` and `attached` may be None."""
+    """Rows as parallel lists; `keys` may be None."""
 
     values: Sequence[Any]
     keys: Sequence[Any] | None
-    attached: Sequence[Mapping[str, Any]] | None
 
 
 def check_columns(columns: Sequence[str], config: InstanceConfig) -> None:
@@ -238,10 +237,10 @@ def make_instances(values: Sequence[Any], config: InstanceConfig) -> Instances |
     removed from the objects in `values`, even if None is returned.
     """
     if config == InstanceConfig():
-        return None if None in values else Instances(values, None, None)
+        return None if None in values else Instances(values, None)
     types = set(map(type, values))
     if config == InstanceConfig(instance_type="array") and types == {list}:
-        return Instances(values, None, None)
+        return Instances(values, None)
     if types != {dict} or (config.instance_type == "array" and not config.included_fields):
         return None
     try:
@@ -257,10 +256,7 @@ def _columns(values: Sequence[dict[str, Any]], config: InstanceConfig) -> Instan
         types = set(map(type, keys))
         if not types <= {str, int} or (int in types and 0 in keys):  # 0 may be -0
             return None
-    attached = None
-    if names := config.attached_fields:
-        attached = [{name: value[name] for name in names if name in value} for value in values]
-    return Instances(_sent_columns(values, config), keys, attached)
+    return Instances(_sent_columns(values, config), keys)
 
 
 def _sent_columns(values: Sequence[dict[str, Any]], config: InstanceConfig) -> Sequence[Any]:

@@ -6,10 +6,9 @@ never rewritten: keys, excluded fields and other echoes have those of the line.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -18,13 +17,20 @@ import orjson
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding import json_text
 from beam_batch_predict.encoding.exact_number import ExactNumber
-from beam_batch_predict.encoding.json_columns import column_pieces, join_rows
+from beam_batch_predict.encoding.json_fields import JsonFields
 from beam_batch_predict.instances.fields import (
     Instance,
     RowError,
     make_instance,
     make_instances,
     with_rows,
+)
+from beam_batch_predict.instances.own_text import (
+    Fields,
+    attached_texts,
+    own_fields,
+    own_texts,
+    shows_fields,
 )
 from beam_batch_predict.messages import generalized
 from beam_batch_predict.spec import InstanceConfig, NonFinite
@@ -49,36 +55,39 @@ def convert_json_lines(
     """
     try:
         values = list(map(json_text.decode, batch.rows))
-        exact = _exact_rows(batch.rows, values) if _is_reencoded(config) else None
         made = make_instances(values, config)
-        shown = make_instances(exact, config) if exact else made
-        if not (made and shown) or (made.attached and any(map(json_text.may_be_deep, batch.rows))):
+        may_be_deep = config.attached_fields and any(map(json_text.may_be_deep, batch.rows))
+        if not made or may_be_deep:
             return _convert_rows(batch, config, non_finite)
-        texts = join_rows(column_pieces(shown.values)) if _is_reencoded(config) else batch.rows
+        lines = batch.rows if batch.format == "jsonl" else list(map(_line, batch.rows))
+        texts, attached = own_texts(lines, config) if shows_fields(config) else (lines, None)
     except (msgspec.DecodeError, RecursionError, TypeError):  # of a row that is a `Status`
         return _convert_rows(batch, config, non_finite)
     return dataclasses.replace(
-        batch, instances=made.values, keys=made.keys, attached=shown.attached, texts=texts
+        batch, instances=made.values, keys=made.keys, attached=attached, texts=texts
     )
 
 
-def _exact_rows(rows: Sequence[bytes], values: Sequence[Any]) -> list[Any] | None:
-    """Return copies of the values with exact numbers; None if all numbers are exact."""
-    exact = json_text.exact_values(rows, values)
-    return None if exact is values else list(map(copy.copy, exact))
-
-
-def _is_reencoded(config: InstanceConfig) -> bool:
-    """Return whether the output has instances that differ from the text of the line."""
-    return not config.key_field and bool(config.included_fields or config.excluded_fields)
+def _line(row: bytes) -> bytes:
+    """Return a JSON text on one line: a record may have line breaks between its tokens."""
+    return row.replace(b"\n", b" ")
 
 
 def _convert_rows(
     batch: InstanceBatch, config: InstanceConfig, non_finite: NonFinite
 ) -> InstanceBatch:
     """Convert row by row: a row of the batch is invalid."""
-    rows = (_convert_row(row, config, non_finite) for row in batch.rows)
-    return with_rows(batch, config, rows)
+    converted = with_rows(
+        batch, config, (_convert_row(row, config, non_finite) for row in batch.rows)
+    )
+    if not config.attached_fields:
+        return converted
+    attached = converted.attached or ()
+    own = [
+        _own_fields(row) if fields else {} for row, fields in zip(batch.rows, attached, strict=True)
+    ]
+    fields = JsonFields(attached_texts(own, config), attached)
+    return dataclasses.replace(converted, attached=fields)
 
 
 def _convert_row(
@@ -91,12 +100,15 @@ def _convert_row(
         value, is_json = _read(row, config)
         if config.attached_fields and json_text.may_be_deep(row) and json_text.is_deep(value):
             raise json_text.NotJson(json_text.TOO_DEEP)  # a row cannot fail when it is written
-        text = row if is_json else json_text.dumps(value, non_finite)
+        text = _line(row) if is_json else json_text.dumps(value, non_finite)
         if not isinstance(value, dict) or config == InstanceConfig():
             return make_instance(value, config), text, None
         shown = make_instance(json_text.exact_values([row], [value])[0], config)
-        if _is_reencoded(config):
-            text = json_text.dumps(shown.value, non_finite)
+        if shows_fields(config):
+            try:
+                (text,) = own_texts([_line(row)], config).instances
+            except msgspec.DecodeError:  # NaN
+                text = json_text.dumps(shown.value, non_finite)
         return shown._replace(value=make_instance(value, config).value), text, None
     except RowError as error:
         return Instance(error.key, value, error.attached), text, error.status
@@ -104,6 +116,14 @@ def _convert_row(
         why = json_text.TOO_DEEP if isinstance(error, RecursionError) else str(error)
         text = json_text.echo_text(row)
         return Instance(None, orjson.loads(text), {}), text, RowError(why, generalized(why)).status
+
+
+def _own_fields(row: bytes | Status) -> Fields:
+    """Return the texts of the fields of a row; none if it is not an object in strict JSON."""
+    try:
+        return own_fields(b"" if isinstance(row, Status) else _line(row))
+    except (msgspec.DecodeError, RecursionError):
+        return {}
 
 
 def _read(row: bytes, config: InstanceConfig) -> tuple[Any, bool]:

@@ -33,6 +33,7 @@ from beam_batch_predict.encoding.tf_examples import (
 from beam_batch_predict.instances.fields import Instance, RowError, missing_error
 from beam_batch_predict.messages import counted
 from beam_batch_predict.spec import InstanceConfig, NonFinite
+from beam_batch_predict.spec.plain_way import is_plain
 from beam_batch_predict.status import Status
 
 __all__ = ["convert_records"]
@@ -91,7 +92,7 @@ def _convert_together(
     If the output has keys, it does not show the Examples: they stay unfiltered, and the batch has
     the filter in addition.
     """
-    table = None if _unread(batch.rows) else decode_examples(batch.rows)
+    table = None if is_plain() or _unread(batch.rows) else decode_examples(batch.rows)
     if table is None or not _have_all(table, config):
         return None
     features = table.select([name for name in table.schema.names if sent.passes(name)])
@@ -156,16 +157,17 @@ def _lengths(column: pa.Array) -> NDArray[np.int64]:
 
 def _values(column: pa.Array) -> list[Any]:
     """Return the values of all rows, row after row."""
-    values: NDArray[Any] = column.flatten().to_numpy(zero_copy_only=False)
+    flat = column.flatten()
+    if pa.types.is_large_binary(flat.type):
+        try:
+            flat = flat.cast(pa.large_string())
+        except pa.ArrowInvalid:  # a text that is not UTF-8
+            return list(map(_text, flat.to_pylist()))
+    values: NDArray[Any] = flat.to_numpy(zero_copy_only=False)
     if values.dtype.kind == "f":
         return shortest_floats(values)
     plain: list[Any] = values.tolist()
-    if values.dtype.kind == "i":
-        return plain
-    try:
-        return list(map(bytes.decode, plain))
-    except UnicodeDecodeError:
-        return list(map(_text, plain))
+    return plain
 
 
 def _convert_rows(

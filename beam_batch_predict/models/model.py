@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from beam_batch_predict.models.signature import Signature
 
-__all__ = ["Model"]
+__all__ = ["GroupingModel", "Model"]
 
 
 class Model(Protocol):
@@ -25,6 +25,13 @@ class Model(Protocol):
     def repeatable(self) -> bool:
         """Whether a call may be made once more to check the outputs; False for servers."""
 
+    @property
+    def most_in_flight(self) -> int:
+        """For how many batches calls may be under way at once in a process.
+
+        2 keep a model in the process busy; a server gets 1, because it has other clients.
+        """
+
     def call(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[Any]]:
         """Predict rows: inputs and outputs are arrays with rows in the outer dimension."""
 
@@ -33,3 +40,13 @@ class Model(Protocol):
 
     def cancellable(self) -> AbstractContextManager[Callable[[], None]]:
         """Yield a function that cancels the calls of this thread, if that is possible."""
+
+
+@runtime_checkable
+class GroupingModel(Protocol):
+    """A model that can make many calls at once, such as one in this process."""
+
+    def call_group(
+        self, inputs: Mapping[str, NDArray[Any]], calls: int
+    ) -> Mapping[str, NDArray[Any]]:
+        """Make calls at once, each for the same number of rows, with the results of `call`."""

@@ -69,8 +69,13 @@ class Engine:
         """
         return DerivedOptions()
 
-    def limit_workers(self, chunks: int) -> None:
-        """Start no more workers than there are chunks, if this process starts them."""
+    def limit_workers(self, chunks: int, size: int) -> None:
+        """Start no more workers than the input needs, if this process starts them.
+
+        Args:
+            chunks: the number of chunks.
+            size: the bytes of the input.
+        """
 
     def check_reach(self, spec: BatchPredictSpec) -> str:
         """Check that workers can reach the inputs, the model, its modules and the destination.

@@ -19,12 +19,16 @@ from beam_batch_predict.runners.local import LocalEngine
 from beam_batch_predict.runners.names import DATAFLOW, LOCAL, runner_name
 from beam_batch_predict.runners.pipeline_options import flags_given
 from beam_batch_predict.runners.portable import PortableEngine
+from beam_batch_predict.runners.worker_count import AUTO
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 
 __all__ = ["make_engine", "runner_options"]
 
 GIVEN = "given"
+
+WITH_AUTO = f"--direct_num_workers={AUTO}"
+"""The flag that Beam itself does not know: for it the option is a number."""
 
 
 class RunnerOptions(NamedTuple):
@@ -112,8 +116,9 @@ def make_engine(flags: Sequence[str]) -> Engine:
         >>> make_engine(["--runner=PortableRunner", "--job_endpoint=host:8099"]).runs_here
         False
     """
-    options = PipelineOptions(list(flags))
+    numbers = [flag for flag in flags if flag != WITH_AUTO]
+    options = PipelineOptions(numbers)
     name = runner_name(options.view_as(StandardOptions).runner)
     if name in LOCAL:
-        return LocalEngine(options)
+        return LocalEngine(options, automatic=len(numbers) < len(flags))
     return DataflowEngine(options) if name == DATAFLOW else PortableEngine(options)

@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import multiprocessing
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 import uuid
@@ -42,9 +40,11 @@ from google.protobuf import json_format, text_format  # type: ignore[import-unty
 from beam_batch_predict import cancellation
 from beam_batch_predict.errors import BatchPredictError, Violation
 from beam_batch_predict.messages import redacted
+from beam_batch_predict.runners.claimed_bundles import ClaimedBundles
 from beam_batch_predict.runners.derived_options import DerivedOption, DerivedOptions
 from beam_batch_predict.runners.engine import Engine, Given
-from beam_batch_predict.runners.worker_main import PARENT
+from beam_batch_predict.runners.worker_count import AUTO, workers_worth
+from beam_batch_predict.runners.worker_processes import keep_waiting, start_work
 from beam_batch_predict.spec.options import ModelCopies
 from beam_batch_predict.spec.resources import Resources
 from beam_batch_predict.status import Code
@@ -52,8 +52,6 @@ from beam_batch_predict.status import Code
 __all__ = ["LocalEngine", "LocalRunner"]
 
 _URN = "beam_batch_predict:env:worker_processes:v1"
-
-_COMMAND = [sys.executable, "-m", "beam_batch_predict.runners.worker_main"]
 
 _SECONDS_TO_END = 5.0
 
@@ -65,8 +63,9 @@ class LocalEngine(Engine):
 
     is_local = runs_here = True
 
-    def __init__(self, options: PipelineOptions) -> None:
+    def __init__(self, options: PipelineOptions, automatic: bool = False) -> None:
         super().__init__(options)
+        self._automatic = automatic
         mode = options.view_as(DirectOptions).direct_running_mode
         self.workers_in_process = mode != "multi_processing"
 
@@ -81,7 +80,7 @@ class LocalEngine(Engine):
             wrong = Violation(f"--direct_running_mode={mode}", message)
             return DerivedOptions(violations=(wrong,))
         workers = given.get("direct_num_workers", 1)
-        if workers < 0:
+        if workers != AUTO and workers < 0:
             wrong = Violation("--direct_num_workers", f"expected a number from 0, found {workers}")
             return DerivedOptions(violations=(wrong,))
         if mode or workers == 1:
@@ -92,11 +91,17 @@ class LocalEngine(Engine):
             option = option._replace(value="multi_threading", source=chosen)
         return DerivedOptions((option,))
 
-    def limit_workers(self, chunks: int) -> None:
+    def limit_workers(self, chunks: int, size: int) -> None:
         """Start no more workers than there are chunks; a further one would be idle."""
         options = self.options.view_as(DirectOptions)
         wanted = options.direct_num_workers or multiprocessing.cpu_count()  # as Beam reads 0
+        if self._automatic:
+            wanted = workers_worth(size)
         options.direct_num_workers = min(wanted, max(chunks, 1))
+        if self._automatic and options.direct_num_workers == 1:
+            options.direct_running_mode = "in_memory"
+            self.workers_in_process = True
+        keep_waiting(0 if self.workers_in_process else options.direct_num_workers)
 
     def make_runner(self) -> LocalRunner:
         """Make the runner, whose worker processes get the pipeline options too.
@@ -123,6 +128,14 @@ class LocalRunner(fn_runner.FnApiRunner):
                 environment.urn, environment.payload = _URN, workers.name.encode()
         with workers:
             return super().run_via_runner_api(pipeline_proto, options)
+
+    def _get_bundle_manager(self, bundle_context_manager: Any) -> Any:
+        manager = super()._get_bundle_manager(bundle_context_manager)
+        if isinstance(manager, fn_runner.ParallelBundleManager):
+            return ClaimedBundles(
+                bundle_context_manager, cache_token_generator=self.get_cache_token_generator(False)
+            )
+        return manager
 
 
 class _WorkerLost(BatchPredictError):
@@ -211,18 +224,15 @@ class _WorkerProcess(GrpcWorkerHandler):
             "LOGGING": endpoints_pb2.ApiServiceDescriptor(url=f"localhost:{port}"),
         }
         options = self.provision_info.provision_info.pipeline_options
-        self.process = subprocess.Popen(
-            _COMMAND,
-            env={
-                **os.environ,
+        self.process = start_work(
+            {
                 **{
                     f"{name}_API_SERVICE_DESCRIPTOR": text_format.MessageToString(address)
                     for name, address in addresses.items()
                 },
                 "PIPELINE_OPTIONS": json_format.MessageToJson(options),
                 "WORKER_ID": self.worker_id,
-                PARENT: str(os.getpid()),
-            },
+            }
         )
         self._workers.workers.append(self)
         self._watch.start()

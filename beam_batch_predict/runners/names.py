@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from apache_beam.options.pipeline_options import StandardOptions
-from apache_beam.runners.runner import PipelineRunner
+import functools
+from typing import TYPE_CHECKING
 
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import did_you_mean
+
+if TYPE_CHECKING:
+    from apache_beam.runners.runner import PipelineRunner
 
 __all__ = [
     "DATAFLOW",
@@ -16,8 +19,6 @@ __all__ = [
     "is_local_runner",
     "runner_name",
 ]
-
-_BEAMS = {path.rpartition(".")[2].lower(): path for path in StandardOptions.ALL_KNOWN_RUNNERS}
 
 _REFUSED = {
     "daskrunner": "the runner drops what a step outputs at the end of a bundle, without an error",
@@ -39,6 +40,14 @@ WITH_JOB_SERVERS = frozenset({"portablerunner", "flinkrunner", "sparkrunner"})
 """Runners of clusters, with a number of Python processes on each worker."""
 
 
+@functools.cache
+def _beams() -> dict[str, str]:
+    """Return the paths of Beam's runners, by their names in lowercase."""
+    from apache_beam.options.pipeline_options import StandardOptions  # late: it takes a second
+
+    return {path.rpartition(".")[2].lower(): path for path in StandardOptions.ALL_KNOWN_RUNNERS}
+
+
 def runner_name(given: str | None) -> str:
     """Return the full name of a runner in lowercase, without its module.
 
@@ -47,7 +56,7 @@ def runner_name(given: str | None) -> str:
         ('flinkrunner', 'directrunner')
     """
     name = (given or "").lower().rpartition(".")[2]
-    return f"{name}runner" if f"{name}runner" in _BEAMS else name
+    return f"{name}runner" if f"{name}runner" in _beams() else name
 
 
 def is_local_runner(runner: PipelineRunner) -> bool:
@@ -71,8 +80,8 @@ def check_runner(given: str | None) -> None:
     if name in _REFUSED or f"{name}runner" in _REFUSED:
         reason = _REFUSED.get(name) or _REFUSED[f"{name}runner"]
         raise InvalidArgument(f"--runner={given}: rows would be missing: {reason}")
-    if name in _BEAMS or name in LOCAL or "." in str(given):  # or a class of another package
+    if name in _beams() or name in LOCAL or "." in str(given):  # or a class of another package
         return
-    names = [*(path.rpartition(".")[2] for path in _BEAMS.values()), "local"]
+    names = [*(path.rpartition(".")[2] for path in _beams().values()), "local"]
     hint = did_you_mean(name, names, str) or "local is the runner on this machine"
     raise InvalidArgument(f"--runner={given}: there is no such runner", hint)

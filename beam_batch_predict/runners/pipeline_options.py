@@ -12,6 +12,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.messages import did_you_mean
 from beam_batch_predict.runners.names import DATAFLOW, LOCAL, check_runner, runner_name
+from beam_batch_predict.runners.worker_count import AUTO
 
 __all__ = ["flags_given", "in_beams_spelling", "takes_value"]
 
@@ -102,10 +103,17 @@ class _Parser(argparse.ArgumentParser):
         raise InvalidArgument(message)
 
     def add_argument(self, *args: Any, **kwargs: Any) -> Any:
+        if "--direct_num_workers" in args:
+            kwargs["type"] = _number_of_workers
         try:
             return super().add_argument(*args, **kwargs)
         except argparse.ArgumentError:
             return None
+
+
+def _number_of_workers(text: str) -> int | str:
+    """Read a number of workers, which for us can also be `auto`."""
+    return AUTO if text == AUTO else int(text)
 
 
 def _subclasses(parent: type[Any]) -> Iterator[Any]:

@@ -13,6 +13,7 @@ from typing import Any
 from apache_beam.options.value_provider import RuntimeValueProvider
 
 from beam_batch_predict.runners.names import WITH_JOB_SERVERS, runner_name
+from beam_batch_predict.runners.worker_count import usable_cores
 
 __all__ = ["processes_beside", "share_cores"]
 
@@ -28,7 +29,7 @@ def share_cores() -> None:
     Call it before TensorFlow first computes. It has an effect only in a worker process, which has
     the options of its pipeline.
     """
-    cores = _cores()
+    cores = usable_cores()
     processes = processes_beside(RuntimeValueProvider.runtime_options or {}, cores)
     if processes > 1:
         for name in _VARIABLES:
@@ -69,10 +70,3 @@ def _number(value: Any) -> int:
         return int(value)
     except (TypeError, ValueError):
         return 1
-
-
-def _cores() -> int:
-    """Count the cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,34 +1,44 @@
 """A worker process of the local runner.
 
-It is Beam's own worker process with another end: it ends together with the process that started
-it, and after a signal it ends at the next batch instead of in the middle of a file.
+It is Beam's own worker process with another beginning and end: it imports what it needs before it
+has work; it ends together with the process that started it, and after a signal it ends at the next
+batch instead of in the middle of a file.
 """
 
 from __future__ import annotations
 
 import ctypes
+import importlib
 import io
+import json
 import os
 import signal
 import sys
 
-from beam_batch_predict import cancellation
+from beam_batch_predict import cancellation, collector
 from beam_batch_predict.messages import for_terminal
+from beam_batch_predict.runners.worker_processes import PARENT
 
-__all__ = ["PARENT", "main"]
+__all__ = ["main"]
 
-PARENT = "BEAM_BATCH_PREDICT_PARENT"
-"""The environment variable with the id of the process that started this one."""
+_PRELOAD = "beam_batch_predict.transforms.preload"
+"""The module that imports what the work needs. It is above this room, hence by name."""
 
 _PR_SET_PDEATHSIG = 1
 """Option of prctl(2): the signal to send when the thread that started the process ends."""
 
 
 def main() -> None:
-    """Work for the runner that the environment names, until it closes the connection."""
+    """Work for the runner that standard input names, until it closes the connection."""
+    collector.start_up()
     _end_with(int(os.environ[PARENT]))
     cancellation.handle_signals(_silence_stderr)
     sys.stderr = _WithoutTracebacks()
+    importlib.import_module(_PRELOAD).preload()
+    work = sys.stdin.readline()
+    if not work:  # the launcher has no work, or has ended
+        return
+    os.environ.update(json.loads(work))
     from apache_beam.runners.worker import sdk_worker_main
 
     sdk_worker_main.main(sys.argv)

@@ -12,9 +12,9 @@ from typing import Any
 
 from beam_batch_predict import files
 from beam_batch_predict.files import File
-from beam_batch_predict.spec import BatchPredictSpec, BigQueryDestination
+from beam_batch_predict.spec import BatchPredictSpec, BigQuery, BigQueryDestination, FileSource
 
-__all__ = ["differences", "model_files", "settings_of", "software_versions"]
+__all__ = ["as_planned", "differences", "model_files", "settings_of", "software_versions"]
 
 _PACKAGES = ("beam-batch-predict", "apache-beam", "tensorflow", "numpy", "pyarrow")
 
@@ -49,6 +49,21 @@ def settings_of(spec: BatchPredictSpec) -> dict[str, Any]:
         settings["file_names"] = spec.destination.file_names.value
     found: dict[str, Any] = json.loads(json.dumps(settings, default=str))
     return found
+
+
+def as_planned(spec: BatchPredictSpec, chunk_bytes: int | None) -> BatchPredictSpec:
+    """Return a spec with the chunk size of its plan, unless it has its own.
+
+    Example:
+        >>> from beam_batch_predict.spec import GcsDestination, JsonLines, SavedModel
+        >>> spec = BatchPredictSpec(JsonLines("a"), SavedModel("m"), GcsDestination("out"))
+        >>> as_planned(spec, 9).source.chunk_bytes
+        9
+    """
+    source = spec.source
+    if isinstance(source, FileSource | BigQuery) and source.chunk_bytes is None:
+        source = dataclasses.replace(source, chunk_bytes=chunk_bytes)
+    return dataclasses.replace(spec, source=source)
 
 
 def _fields(described: Any) -> dict[str, Any]:

@@ -10,7 +10,12 @@ from beam_batch_predict.batch import Chunk
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files.errors import StorageUnavailable
 from beam_batch_predict.instances.fields import check_columns, sent_names
-from beam_batch_predict.runs.fingerprint import model_files, settings_of, software_versions
+from beam_batch_predict.runs.fingerprint import (
+    as_planned,
+    model_files,
+    settings_of,
+    software_versions,
+)
 from beam_batch_predict.runs.output_path import claim_output_path
 from beam_batch_predict.runs.own_outputs import refuse_outputs
 from beam_batch_predict.runs.plan_file import RunPlan, read_plan, write_plan
@@ -22,6 +27,7 @@ from beam_batch_predict.sinks.publish.bigquery_tables import prepare_tables
 from beam_batch_predict.sinks.publish.files import has_publication, refuse_published
 from beam_batch_predict.sources.planning import (
     Listing,
+    chunk_bytes_of,
     chunks_of_listing,
     list_source,
     list_source_files,
@@ -91,8 +97,11 @@ def plan_run(spec: BatchPredictSpec, run: Run) -> list[Chunk]:
     """
     kept = read_plan(run.parts_directory)
     if kept is not None:
-        return _chunks(spec.source, Listing.from_json(kept.listing, kept.inputs))
+        source = as_planned(spec, kept.settings["source"]["chunk_bytes"]).source
+        return _chunks(source, Listing.from_json(kept.listing, kept.inputs))
     listing = _list(spec.source, spec.instances)
+    if isinstance(spec.source, FileSource):
+        spec = as_planned(spec, chunk_bytes_of(spec.source, listing))
     refuse_outputs(spec, listing.files, run)
     chunks = _chunks(spec.source, listing)
     config = spec.instances

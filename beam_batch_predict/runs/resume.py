@@ -13,6 +13,7 @@ from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.files import File
 from beam_batch_predict.messages import quoted
 from beam_batch_predict.runs.fingerprint import (
+    as_planned,
     differences,
     model_files,
     settings_of,
@@ -145,8 +146,9 @@ def check_resumable(unfinished: Unfinished, spec: BatchPredictSpec) -> list[str]
         raise _refused(unfinished, ["its plan is missing"])
     if has_publication(unfinished.parts_directory):
         return []  # all rows are done: changes of the inputs no longer matter
+    settings = settings_of(as_planned(spec, plan.settings["source"]["chunk_bytes"]))
     reasons = [
-        *differences(plan.settings, settings_of(spec)),
+        *differences(plan.settings, settings),
         *_changes("model file", plan.model, model_files(spec.model.uri)),
         *_input_changes(plan, spec),
     ]

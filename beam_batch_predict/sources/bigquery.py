@@ -24,6 +24,7 @@ from beam_batch_predict.errors import SourceError
 from beam_batch_predict.gcp.bigquery import sql_name
 from beam_batch_predict.gcp.errors import google_errors
 from beam_batch_predict.sources.bigquery_rows import plain_rows
+from beam_batch_predict.spec.chunk_sizes import default_chunk_bytes
 from beam_batch_predict.spec.sources import BigQuery
 from beam_batch_predict.status import Code
 
@@ -343,8 +344,9 @@ def _make_session(project: str, source: BigQuery, found: _Found) -> ReadSession:
         )
 
 
-def _stream_count(table: Table, chunk_bytes: int) -> int:
+def _stream_count(table: Table, chunk_bytes: int | None) -> int:
     """Return how many streams to request, by the size of all columns of the table."""
     buffered = table.streaming_buffer.estimated_bytes if table.streaming_buffer else 0
     size = (table.num_bytes or 0) + (buffered or 0)
+    chunk_bytes = chunk_bytes or default_chunk_bytes(size)
     return min(max(-(-size // chunk_bytes), 1), MAX_STREAMS)

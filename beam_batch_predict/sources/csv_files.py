@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 from beam_batch_predict.batch import Span
 from beam_batch_predict.encoding.csv_text import has_bare_return, leaves_open
+from beam_batch_predict.encoding.line_block import LineBlock
 from beam_batch_predict.errors import SourceError
 from beam_batch_predict.files import File
 from beam_batch_predict.sources.compression import READ_ERRORS, Bounds, is_compressed
@@ -234,14 +235,20 @@ def _records(span: Span, open_file: Open, max_bytes: int, delimiter: str = ",") 
 def _whole_records(content: Iterable[bytes], max_bytes: int, delimiter: str) -> Iterator[Rows]:
     """Joins lines until no quoted cell is open."""
     waiting = _OpenRecord(max_bytes, delimiter)
-    for lines in split_lines(content, 0, max_bytes):
+    for lines in split_lines(content, 0, max_bytes, in_blocks=True):
         if not lines.rows:
             yield from waiting.add_too_long(lines)
-        elif waiting.is_empty() and not any(b'"' in line for line in lines.rows):
+        elif waiting.is_empty() and not _has_quotes(lines):
             yield as_rows(lines)
         else:
             yield from waiting.add(lines)
     yield from waiting.give_up()
+
+
+def _has_quotes(lines: Lines) -> bool:
+    if isinstance(lines.rows, LineBlock):
+        return b'"' in lines.rows.content
+    return any(b'"' in line for line in lines.rows)
 
 
 class _OpenRecord:
@@ -262,27 +269,28 @@ class _OpenRecord:
 
     def add(self, lines: Lines) -> Iterator[Rows]:
         """Add lines; yield the records that they complete."""
-        whole = Lines([], [], True)
+        offsets: list[int] = []
+        rows: list[bytes] = []
         for offset, line in zip(lines.offsets, lines.rows, strict=True):
             odd = line.count(b'"') % 2 == 1
             if not self._runs:
                 # By RFC 4180, an even number of quotes is closed; an odd one has one open or wrong.
                 text = line.removeprefix(_BOM) if offset == 0 else line
                 if not odd or not leaves_open(text, self._delimiter):
-                    whole.offsets.append(offset)
-                    whole.rows.append(line)
+                    offsets.append(offset)
+                    rows.append(line)
                     continue
                 odd = False
             self._keep(offset, line)
             if odd and (record := self._whole_record()) is not None:
-                whole.offsets.append(self._runs[0][0])
-                whole.rows.append(record)
+                offsets.append(self._runs[0][0])
+                rows.append(record)
                 self._clear()
             elif odd or self._size > LONGEST_RECORD:
-                yield as_rows(whole)
-                whole = Lines([], [], True)
+                yield as_rows(Lines(rows, offsets, True))
+                offsets, rows = [], []
                 yield from self._too_long() if odd else self.give_up()
-        yield as_rows(whole)
+        yield as_rows(Lines(rows, offsets, True))
 
     def add_too_long(self, lines: Lines) -> Iterator[Rows]:
         """Add a line that is not kept; only the number of its quotes is known."""

@@ -6,12 +6,16 @@ once, whatever their borders.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import accumulate, chain, pairwise, repeat
 from operator import add
 from typing import BinaryIO, NamedTuple
 
+import numpy as np
+
 from beam_batch_predict.batch import Span
+from beam_batch_predict.encoding.line_block import LineBlock
 from beam_batch_predict.sources.compression import (
     READ_ERRORS,
     Bounds,
@@ -44,6 +48,12 @@ __all__ = [
 
 _BOM = b"\xef\xbb\xbf"
 
+_BLANK = ord(" ")
+"""The last of the characters with which a blank line may begin."""
+
+LONGEST_IN_BLOCK = 16 * 1024
+"""The mean size of lines up to which they are read as a block: long ones would be copied twice."""
+
 
 class Lines(NamedTuple):
     """Some consecutive lines of one file, and the byte offset of each.
@@ -55,8 +65,8 @@ class Lines(NamedTuple):
         quotes: the number of quotes in a line that is too long.
     """
 
-    rows: list[bytes]
-    offsets: list[int]
+    rows: list[bytes] | LineBlock
+    offsets: list[int] | array[int]
     returns: bool = False
     quotes: int = 0
 
@@ -91,7 +101,7 @@ def read_lines(
     with open_file(span.uri) as file:
         if span.stop is None:
             content = text_blocks(file, span.uri, is_json=is_json)
-            found = split_lines(content, 0, max_bytes, keeps_blank=False)
+            found = split_lines(content, 0, max_bytes, keeps_blank=False, in_blocks=True)
         else:
             found = _lines_of_range(file, span, max_bytes, is_json)
         for lines in found:
@@ -180,6 +190,7 @@ def split_lines(
     at: int,
     max_bytes: int = DEFAULT_MAX_INSTANCE_BYTES,
     keeps_blank: bool = True,
+    in_blocks: bool = False,
 ) -> Iterator[Lines]:
     r"""Cut blocks of bytes into lines, whatever the borders between blocks.
 
@@ -190,6 +201,7 @@ def split_lines(
             row.
         keeps_blank: whether to keep all blank lines; otherwise most are dropped, because a small
             compressed file may have billions of them.
+        in_blocks: whether lines may be a `LineBlock`: those that are rows without a change.
 
     Example:
         >>> [lines.rows for lines in split_lines([b"a\nb", b"c\n"], 10)]
@@ -197,6 +209,13 @@ def split_lines(
     """
     line = _Unfinished(max_bytes)
     for block in content:
+        if in_blocks and line.parts is not None and (end := block.rfind(b"\n") + 1):
+            if whole := _plain_lines(b"".join([*line.parts, block[:end]]), at, max_bytes):
+                yield whole
+                at += line.size + end
+                line = _Unfinished(max_bytes)
+                line.add(block[end:])
+                continue
         is_blank = not keeps_blank and len(block) <= max_bytes and block.isspace()
         rows = block.split(b"\n", 1 if is_blank else -1)
         if len(rows) == 1:
@@ -223,7 +242,22 @@ def split_lines(
     if line.parts is None:
         yield Lines([], [at], quotes=line.quotes)
     elif line.size:
-        yield Lines([b"".join(line.parts)], [at], line.returns)
+        last = b"".join(line.parts)
+        whole = _plain_lines(last + b"\n", at, max_bytes) if in_blocks else None
+        yield whole or Lines([last], [at], line.returns)
+
+
+def _plain_lines(content: bytes, at: int, max_bytes: int) -> Lines | None:
+    """Return whole lines as a block; None if one is not a row as it is, or lines are long."""
+    if b"\n\n" in content or b"\r" in content or (at == 0 and content.startswith(_BOM)):
+        return None
+    rows = LineBlock(content)
+    starts = rows.starts
+    if len(content) > LONGEST_IN_BLOCK * len(rows) or (rows.ends - starts).max() > max_bytes:
+        return None
+    if (np.frombuffer(content, np.uint8)[starts] <= _BLANK).any():
+        return None
+    return Lines(rows, array("q", (starts + at).tobytes()))
 
 
 class _Unfinished:
@@ -283,7 +317,7 @@ def _lines_of_range(file: BinaryIO, span: Span, max_bytes: int, is_json: bool) -
     content = _up_to_bounds(content, at, bounds, max_bytes)
     if span.start > 0 and bounds.first != 0:
         content, at = _skip_line(iter(content), at, bounds)
-    for lines in split_lines(content, at, max_bytes, keeps_blank=False):
+    for lines in split_lines(content, at, max_bytes, keeps_blank=False, in_blocks=True):
         inside = bounds.within(lines.offsets).stop
         if not inside:
             return
@@ -335,6 +369,8 @@ def _skip_line(content: Iterator[bytes], at: int, bounds: Bounds) -> tuple[Itera
 def as_rows(lines: Lines) -> Rows:
     """Make rows of lines, without final carriage returns, byte order mark and blank lines."""
     rows, offsets, returns, _ = lines
+    if isinstance(rows, LineBlock):
+        return Rows(rows, offsets, len(rows.content))
     size = offsets[-1] - offsets[0] + len(rows[-1]) if rows else 0
     if offsets and offsets[0] == 0 and rows[0].startswith(_BOM):
         rows[0] = rows[0][len(_BOM) :]

@@ -22,6 +22,7 @@ from beam_batch_predict.sources.compression import is_compressed
 from beam_batch_predict.sources.csv_files import read_columns
 from beam_batch_predict.sources.file_checks import special_file_problem
 from beam_batch_predict.sources.parquet.files import read_parquet_columns
+from beam_batch_predict.spec.chunk_sizes import default_chunk_bytes
 from beam_batch_predict.spec.sources import (
     Avro,
     BigQuery,
@@ -34,6 +35,7 @@ from beam_batch_predict.spec.sources import (
 
 __all__ = [
     "Listing",
+    "chunk_bytes_of",
     "chunks_of_listing",
     "list_files",
     "list_source",
@@ -143,6 +145,12 @@ def list_source_files(source: FileSource, match: Callable[[str], list[File]]) ->
     return list_files(source.uris, _match_data(match) if isinstance(source, Parquet) else match)
 
 
+def chunk_bytes_of(source: FileSource, listing: Listing) -> int:
+    """The bytes of a chunk: those that the source names, or by the size of its files."""
+    total = sum(file.size for file in listing.files)
+    return max(source.chunk_bytes or default_chunk_bytes(total), -(-total // MOST_CHUNKS))
+
+
 def chunks_of_listing(source: Source, listing: Listing) -> list[Chunk]:
     """The chunks of a listing, in input order."""
     if isinstance(source, BigQuery) and listing.session is not None:
@@ -156,8 +164,7 @@ def chunks_of_listing(source: Source, listing: Listing) -> list[Chunk]:
         what["max_instance_bytes"] = source.max_instance_bytes
     if isinstance(source, Csv):
         what |= {"csv_header": source.header, "csv_delimiter": source.delimiter}
-    total = sum(file.size for file in listing.files)
-    size = max(source.chunk_bytes, -(-total // MOST_CHUNKS))
+    size = chunk_bytes_of(source, listing)
     chunks = make_chunks(listing.files, size, source.splits_files, readers)
     return [chunk._replace(**what) for chunk in chunks]
 

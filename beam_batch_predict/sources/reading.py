@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import reduce
+from operator import iadd
 from typing import Any, BinaryIO
 
 import pyarrow as pa
 
 from beam_batch_predict.batch import Chunk, InstanceBatch, Span
 from beam_batch_predict.encoding.arrow_rows import ArrowRows
+from beam_batch_predict.encoding.line_block import LineBlock
 from beam_batch_predict.messages import counted
 from beam_batch_predict.sources.avro.files import read_avro
 from beam_batch_predict.sources.bigquery_rows import read_stream
@@ -31,6 +35,15 @@ ROWS_PER_BATCH = 1024
 BYTES_PER_BATCH = 4 * 1024 * 1024
 """Rows are large if a full batch has more bytes; batches then have as few rows as possible."""
 
+ROWS_PER_BLOCK = 8192
+"""The most rows of a batch whose rows are not one Python object each, or stay as they are.
+
+Many calls of the model are then made together. More objects than `ROWS_PER_BATCH` would not fit
+in the processor's cache.
+"""
+
+BYTES_PER_BLOCK = 1024 * 1024
+"""The approximate bytes of such a batch."""
 
 MOST_BYTES = 256 * 1024 * 1024
 """The most bytes of a batch: calls for larger rows have fewer rows than `batch_size`."""
@@ -79,6 +92,9 @@ READERS: dict[str, Reader] = {
 _UNITS = {"parquet": "row", "bigquery": "row"}
 """The unit of offsets, by format, if it is not the byte."""
 
+_STAY = frozenset({"tf-record", "tf-record-gzip"})
+"""Formats of lists whose rows are not decoded one by one."""
+
 
 def read_chunk(
     chunk: Chunk, open_file: Callable[[str], BinaryIO], batch_size: int
@@ -95,7 +111,8 @@ def read_chunk(
             `MOST_BYTES`, as many rows as fit.
 
     Yields:
-        Batches in row order. The last one has `last`; it may have no rows.
+        Batches in row order, with rows as the reader of the format has them: a list, `ArrowRows`
+        or a `LineBlock`. The last one has `last`; it may have no rows.
     """
     buffer = _Buffer(chunk, batch_size)
     for span in chunk.spans:
@@ -142,9 +159,10 @@ class _Buffer:
         self.batch_size = batch_size
         self._failures: list[Status] = []
         self._failure_count = 0
-        self._rows: Any = _empty_rows(chunk.schema) if chunk.schema else []
-        self._bytes_per_row = 1
+        self._parts: list[Any] = [_empty_rows(chunk.schema)] if chunk.schema else []
         self._offsets: list[Any] = []
+        self._count = 0
+        self._bytes_per_row = 1
         self._origins: list[tuple[int, str]] = []
         self._first_row = 0
 
@@ -158,23 +176,24 @@ class _Buffer:
         """Add rows; yield batches that are full, or that cannot hold these rows."""
         self.fail(uri, found.failures)
         if len(found.rows):
-            joined = _joined(self._rows, found.rows)
-            if joined is None:
-                yield from self._batches(len(self._rows))
-                joined = found.rows
+            parts = _with_part(self._parts, found.rows)
+            if parts is None:
+                yield from self._batches(self._count)
+                parts = [found.rows]
             if not self._origins or self._origins[-1][1] != uri:
-                self._origins.append((len(self._rows), uri))
+                self._origins.append((self._count, uri))
             self._bytes_per_row = found.size // len(found.rows) + 1
-            self._rows = joined
-            self._offsets += found.offsets
-        elif isinstance(found.rows, ArrowRows) and not len(self._rows):
-            self._rows = found.rows  # they show the types of the columns
+            self._parts = parts
+            self._offsets.append(found.offsets)
+            self._count += len(found.rows)
+        elif isinstance(found.rows, ArrowRows) and not self._count:
+            self._parts = [found.rows]  # they show the types of the columns
         yield from self._batches(self._rows_per_batch())
 
     def _batches(self, size: int) -> Iterator[InstanceBatch]:
         """Yield full batches of a number of rows."""
         start = 0
-        while len(self._rows) - start >= max(size, 1):
+        while self._count - start >= max(size, 1):
             yield self._batch(start, start + size)
             start += size
         if start:
@@ -185,19 +204,21 @@ class _Buffer:
             found = counted(more, "more fault")
             message = f"{found} in files of this chunk: only the first {MOST_FAILURES} are listed"
             self._failures.append(Status(Code.DATA_LOSS, message))
-        return self._batch(0, len(self._rows), last=True)
+        return self._batch(0, self._count, last=True)
 
     def _rows_per_batch(self) -> int:
         """The rows of a batch, a multiple of the batch size, by the size of the last rows."""
         rows = min(ROWS_PER_BATCH, BYTES_PER_BATCH // self._bytes_per_row)
+        if self.chunk.format in _STAY or not any(isinstance(part, list) for part in self._parts):
+            rows = max(rows, min(ROWS_PER_BLOCK, BYTES_PER_BLOCK // self._bytes_per_row))
         size = max(rows // self.batch_size, 1) * self.batch_size
         return min(size, max(MOST_BYTES // self._bytes_per_row, 1))
 
     def _batch(self, start: int, stop: int, last: bool = False) -> InstanceBatch:
         failures, self._failures = tuple(self._failures), []
         return InstanceBatch(
-            rows=self._rows[start:stop],
-            offsets=self._offsets[start:stop],
+            rows=_joined(_slices(self._parts, start, stop)),
+            offsets=_joined(_slices(self._offsets, start, stop)),
             unit=_UNITS.get(self.chunk.format, "byte"),
             origins=_origins_of(self._origins, start, stop),
             format=self.chunk.format,
@@ -211,9 +232,36 @@ class _Buffer:
         )
 
     def _drop(self, count: int) -> None:
-        self._origins = list(_origins_of(self._origins, count, len(self._rows)))
-        self._rows, self._offsets = self._rows[count:], self._offsets[count:]
+        self._origins = list(_origins_of(self._origins, count, self._count))
+        self._parts = _slices(self._parts, count, self._count)
+        self._offsets = _slices(self._offsets, count, self._count)
         self._first_row += count
+        self._count -= count
+
+
+def _slices(parts: Sequence[Any], start: int, stop: int) -> list[Any]:
+    """The parts of a slice of joined sequences.
+
+    Example:
+        >>> _slices([[1, 2, 3], [4, 5], [6]], 2, 5)
+        [[3], [4, 5]]
+    """
+    found = []
+    for part in parts:
+        if max(start, 0) < min(stop, len(part)) or isinstance(part, ArrowRows):
+            found.append(part[max(start, 0) : max(stop, 0)])
+        start, stop = start - len(part), stop - len(part)
+    return found
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Join sequences; a list, if they are not of one kind."""
+    if len(parts) == 1:
+        return parts[0]
+    kinds = set(map(type, parts))
+    if kinds == {LineBlock}:
+        return LineBlock.joined(parts)
+    return reduce(iadd, parts, array("q") if kinds == {array} else [])
 
 
 def _empty_rows(serialized: bytes) -> ArrowRows:
@@ -223,17 +271,20 @@ def _empty_rows(serialized: bytes) -> ArrowRows:
     return ArrowRows(pa.RecordBatch.from_arrays(arrays, schema=schema))
 
 
-def _joined(rows: Any, more: Any) -> Any | None:
-    """Join two sequences of rows; return None if they cannot be in one batch."""
-    if not len(rows):
-        return more
-    if isinstance(rows, ArrowRows):
+def _with_part(parts: list[Any], more: Any) -> list[Any] | None:
+    """Return rows in parts, with more rows; None if they cannot be in one batch."""
+    if not any(map(len, parts)):
+        return [more]
+    if isinstance(parts[0], ArrowRows):
         try:
-            return rows + more if rows.joins(more) else None
+            return [parts[0] + more] if parts[0].joins(more) else None
         except pa.ArrowException:  # too large for one array
             return None
-    if isinstance(more, list) and _fields(reversed(rows)) in (None, _fields(more)):
-        return rows + more
+    if isinstance(more, LineBlock):
+        return [*parts, more]
+    before = (row for part in reversed(parts) for row in reversed(part))
+    if isinstance(more, list) and _fields(before) in (None, _fields(more)):
+        return [*parts, more]
     return None
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any, BinaryIO, NamedTuple
 
 import google_crc32c
 import numpy as np
+from numpy.typing import NDArray
 
 from beam_batch_predict.batch import Span
 from beam_batch_predict.encoding.tf_record import HEAD, TAIL, length_of_record, masked
@@ -29,6 +31,9 @@ _AROUND = HEAD.size + TAIL.size
 
 _MOST_HEADS = 4096
 """The most valid heads to remember: a record of a known length costs only a look-up."""
+
+_MANY = 64
+"""The records of one length in a row from which on they are handled together."""
 
 _NO_HEAD = (
     "the length of the record at byte 0 is damaged, or this is not a file of TFRecords, or it has "
@@ -143,37 +148,49 @@ def _cut(content: bytes, at: int, heads: dict[bytes, int], max_bytes: int, bound
     Args:
         content: the bytes; a record begins with the first.
         at: their offset in the file.
-        heads: the lengths of records by their heads, of heads that are known to be valid.
+        heads: the sizes of records by their heads, of valid heads of records that are not too
+            large.
         max_bytes: the most bytes of a record.
         bounds: the bounds outside of which records are skipped.
     """
-    starts: list[int] = []
-    position, end, head_size, around = 0, len(content), HEAD.size, _AROUND
+    starts = array("q")
+    position, end, head_size = 0, len(content), HEAD.size
     too_large: dict[int, Status] = {}
     missing, damaged = 0, False
+    previous = in_a_row = 0
     while position + head_size <= end:
         head = content[position : position + head_size]
-        length = heads.get(head)
-        if length is None:
+        size = heads.get(head)
+        if size is None:
             length = length_of_record(head)
             if length is None:
                 damaged = True
                 break
-            heads[head] = length
-        stop = position + around + length
-        if length > max_bytes:
-            too_large[position] = _too_large(length, max_bytes)
-        elif stop > end:
-            missing = stop - end
+            size = _AROUND + length
+            if length > max_bytes:
+                too_large[position] = _too_large(length, max_bytes)
+                starts.append(position)
+                position += size
+                continue
+            heads[head] = size
+        if position + size > end:
+            missing = position + size - end
             break
         starts.append(position)
-        position = stop
+        position += size
+        if size != previous:
+            previous, in_a_row = size, 0
+        in_a_row += 1
+        if in_a_row >= _MANY:
+            more = _same_heads(content, head, position, size, in_a_row)
+            stop = position + more * size
+            starts.frombytes(np.arange(position, stop, size, dtype=np.int64).tobytes())
+            position, in_a_row = stop, in_a_row + more
     if len(heads) > _MOST_HEADS:
         heads.clear()
-    offsets = [at + start for start in starts]
-    inside = bounds.within(offsets)
-    found = _checked(content, starts[inside], [*starts[1:], position][inside], too_large)
-    return _Cut(found._replace(offsets=offsets[inside]), position, missing, damaged)
+    starts.append(min(position, end))
+    found = _rows(content, np.frombuffer(starts, np.int64), at, too_large, bounds)
+    return _Cut(found, position, missing, damaged)
 
 
 def _no_records(content: bytes, reason: str) -> OSError:
@@ -184,28 +201,63 @@ def _no_records(content: bytes, reason: str) -> OSError:
     return WrongFormat(other) if other else OSError(reason)
 
 
-def _checked(
-    content: bytes, starts: Sequence[int], stops: Sequence[int], too_large: Mapping[int, Status]
+def _same_heads(content: bytes, head: bytes, position: int, size: int, most: int) -> int:
+    """Count the whole records from a position on that have a head and a size, up to a limit."""
+    count = min(most, (len(content) - position) // size)
+    if not count:
+        return 0
+    heads = np.ndarray((count, HEAD.size), np.uint8, content, position, (size, 1))
+    others = np.flatnonzero(heads != np.frombuffer(head, np.uint8))
+    return int(others[0]) // HEAD.size if len(others) else count
+
+
+def _rows(
+    content: bytes,
+    borders: NDArray[np.int64],
+    at: int,
+    too_large: Mapping[int, Status],
+    bounds: Bounds,
 ) -> Rows:
-    """Return the data of records between positions.
+    """Return the data of the records between borders that begin inside of bounds.
 
-    A record that is too large is a `Status`.
-
-    The last record may end after the content if it is too large.
+    A record that is too large is a `Status`; it may end after the content.
     """
-    if not starts:
+    offsets = array("q", (borders[:-1] + at).tobytes())
+    inside = bounds.within(offsets)
+    starts, stops = borders[:-1][inside], borders[1:][inside]
+    if not len(starts):
         return Rows([], [], 0)
-    head, tail = HEAD.size, TAIL.size
-    rows: list[Any] = [content[a + head : b - tail] for a, b in zip(starts, stops, strict=True)]
+    rows: list[Any] = _data(content, starts, stops, too_large)
     crcs = np.fromiter(map(google_crc32c.value, rows), np.uint32, len(rows))
-    tails = b"".join([content[b - tail : b] for b in stops]).ljust(tail * len(rows))
-    for bad in np.flatnonzero(masked(crcs) != np.frombuffer(tails, "<u4")).tolist():
+    words = np.ndarray(len(content) - TAIL.size + 1, "<u4", content, strides=(1,))  # at each byte
+    for bad in np.flatnonzero(masked(crcs) != words[stops - TAIL.size]).tolist():
         rows[bad] = _DAMAGED
     for start, status in too_large.items():
-        row = bisect_left(starts, start)
+        row = int(np.searchsorted(starts, start))
         if row < len(starts) and starts[row] == start:
             rows[row] = status
-    return Rows(rows, (), min(stops[-1], len(content)) - starts[0])
+    return Rows(rows, offsets[inside], int(stops[-1] - starts[0]))
+
+
+def _data(
+    content: bytes,
+    starts: NDArray[np.int64],
+    stops: NDArray[np.int64],
+    too_large: Mapping[int, Status],
+) -> list[bytes]:
+    """Return the data of records; those of one length in a row are cut together."""
+    borders = [0, *(np.flatnonzero(np.diff(stops - starts)) + 1).tolist(), len(starts)]
+    if too_large or (len(borders) - 1) * _MANY > len(starts):
+        pairs = zip((starts + HEAD.size).tolist(), (stops - TAIL.size).tolist(), strict=True)
+        return [content[start:stop] for start, stop in pairs]
+    rows: list[bytes] = []
+    for first, last in pairwise(borders):
+        size = int(stops[first] - starts[first]) - _AROUND
+        fields = ("head", HEAD.size), ("data", size), ("tail", TAIL.size)
+        frame = np.dtype([(name, f"V{width}") for name, width in fields])
+        records = np.frombuffer(content, frame, last - first, int(starts[first]))
+        rows += records["data"].tolist()
+    return rows
 
 
 def _too_large(length: int, max_bytes: int) -> Status:

@@ -27,7 +27,6 @@ from beam_batch_predict.spec.predict_settings import (
     PredictSettings,
 )
 from beam_batch_predict.spec.sources import (
-    DEFAULT_CHUNK_BYTES,
     Avro,
     BigQuery,
     Csv,
@@ -42,7 +41,6 @@ from beam_batch_predict.spec.sources import (
 __all__ = [
     "DEFAULT_BATCH_SIZE",
     "DEFAULT_CALL_TIMEOUT_SECONDS",
-    "DEFAULT_CHUNK_BYTES",
     "DEFAULT_SIGNATURE",
     "Avro",
     "BatchPredictSpec",

@@ -13,12 +13,18 @@ from beam_batch_predict.spec.batch_predict import (
     DEFAULT_MAX_FAILED_MIN_ROWS,
     BatchPredictSpec,
 )
-from beam_batch_predict.spec.checks import check_fields, check_number, check_positive, check_type
+from beam_batch_predict.spec.checks import (
+    check_fields,
+    check_number,
+    check_positive,
+    check_type,
+)
+from beam_batch_predict.spec.chunk_sizes import check_chunk_bytes
 from beam_batch_predict.spec.model import DEFAULT_SIGNATURE, SavedModel
 from beam_batch_predict.spec.modules import module_names
 from beam_batch_predict.spec.output import NonFinite
 from beam_batch_predict.spec.predict_settings import DEFAULT_CALL_TIMEOUT_SECONDS
-from beam_batch_predict.spec.sources import DEFAULT_CHUNK_BYTES, DEFAULT_MAX_INSTANCE_BYTES
+from beam_batch_predict.spec.sources import DEFAULT_MAX_INSTANCE_BYTES
 
 __all__ = ["ModelCopies", "RunOptions", "row_key"]
 
@@ -45,7 +51,8 @@ class RunOptions:
     Attributes:
         resume: whether to resume the newest unfinished run of the job.
         signature_name: the signature to call, if the job names none.
-        chunk_bytes: bytes of input in one chunk, which becomes one output file.
+        chunk_bytes: bytes of input in one chunk, which becomes one output file; None lets the size
+            of the input decide.
         non_finite: how NaN and infinities are written.
         max_instance_bytes: the maximum size of a line, a record, or a file of a file list.
         max_failed_fraction: the run fails if a larger fraction of its rows fails; 1 is no limit.
@@ -72,7 +79,7 @@ class RunOptions:
 
     resume: bool = False
     signature_name: str = DEFAULT_SIGNATURE
-    chunk_bytes: int = DEFAULT_CHUNK_BYTES
+    chunk_bytes: int | None = None
     non_finite: NonFinite = NonFinite.STRING
     max_instance_bytes: int = DEFAULT_MAX_INSTANCE_BYTES
     max_failed_fraction: float = DEFAULT_MAX_FAILED_FRACTION
@@ -95,7 +102,7 @@ class RunOptions:
         check_fields(self, str, "bigquery_query", "bigquery_row_restriction")
         check_type(self.non_finite, NonFinite, "non_finite")
         check_type(self.model_copies, ModelCopies, "model_copies")
-        check_positive(self.chunk_bytes, "chunk_bytes")
+        check_chunk_bytes(self.chunk_bytes)
         check_positive(self.max_instance_bytes, "max_instance_bytes")
         check_positive(self.max_failed_min_rows, "max_failed_min_rows")
         check_positive(self.readers_per_file, "readers_per_file")

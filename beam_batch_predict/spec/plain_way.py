@@ -1,4 +1,4 @@
-"""A switch for tests that compare results: without the fast ways for many rows at once."""
+"""A switch for tests: rows and calls one by one, without the fast ways."""
 
 from __future__ import annotations
 

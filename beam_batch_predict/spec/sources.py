@@ -23,10 +23,10 @@ from beam_batch_predict.spec.checks import (
     check_type,
     check_uri,
 )
+from beam_batch_predict.spec.chunk_sizes import LIST_CHUNK_BYTES, check_chunk_bytes
 
 __all__ = [
     "CSV_HEADERS",
-    "DEFAULT_CHUNK_BYTES",
     "DEFAULT_MAX_INSTANCE_BYTES",
     "SOURCES",
     "Avro",
@@ -41,17 +41,11 @@ __all__ = [
     "TfRecord",
 ]
 
-DEFAULT_CHUNK_BYTES = 64 * 1024 * 1024
-"""Bytes of input in one chunk, which becomes one output file."""
-
 DEFAULT_MAX_INSTANCE_BYTES = 256 * 1024 * 1024
 """The maximum size of a line, record or listed file; the row of a larger one fails."""
 
 CSV_HEADERS = ("auto", "first_row", "none")
 """Which rows of CSV files are headers."""
-
-LIST_CHUNK_BYTES = 16 * 1024
-"""Bytes of a file list in one chunk: each line names a whole file."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +66,7 @@ class FileSource(Source):
     """Files of one format; use one of its subclasses."""
 
     uris: str | Sequence[str]
-    chunk_bytes: int = DEFAULT_CHUNK_BYTES
+    chunk_bytes: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "uris", check_strings(self.uris, "uris"))
@@ -80,7 +74,7 @@ class FileSource(Source):
             raise InvalidArgument("uris: expected at least one path or URI, found none")
         for uri in self.uris:
             check_uri(uri, "uris", of_files=True)
-        check_positive(self.chunk_bytes, "chunk_bytes")
+        check_chunk_bytes(self.chunk_bytes)
 
     @property
     def reader(self) -> str:
@@ -130,7 +124,8 @@ class JsonLines(SequentialSource):
         uris: local paths or URIs of any file system that Beam knows, with wildcards.
             They are read in this order, the matches of one pattern by name. A file that
             matches twice is read once.
-        chunk_bytes: bytes of input in one chunk, which becomes one output file.
+        chunk_bytes: bytes of input in one chunk, which becomes one output file; by default by the
+            size of the input, see `default_chunk_bytes`.
         max_instance_bytes: the maximum size of a line; a longer line is an error, and is not kept
             in memory.
         readers_per_file: as for `SequentialSource`.
@@ -207,7 +202,7 @@ class TfRecord(SequentialSource):
 
     Args:
         uris: as for `JsonLines`.
-        chunk_bytes: bytes of input in one chunk; smaller files are combined.
+        chunk_bytes: as for `JsonLines`; smaller files are combined.
         gzip: whether files should be compressed with gzip. Their first bytes show whether they
             are, or have another compression, so that both values read all files.
         max_instance_bytes: the maximum size of a record; a longer record is an error, and is not
@@ -256,7 +251,7 @@ class FileList(SequentialSource):
 
     format: ClassVar[str] = "file-list"
 
-    chunk_bytes: int = LIST_CHUNK_BYTES
+    chunk_bytes: int | None = LIST_CHUNK_BYTES
 
 
 @dataclasses.dataclass(frozen=True)
@@ -315,7 +310,7 @@ class BigQuery(Source):
         snapshot_time: the moment, with a time zone; the default is the time of the chunk plan,
             when a run begins. It must be within the time travel window of the table.
         chunk_bytes: the approximate bytes of the table in one chunk, which becomes one output
-            file. There are at most 1,000 chunks.
+            file; by default as for `JsonLines`. There are at most 1,000 chunks.
         clients: project, credentials and endpoints.
         query_job_id: the id of the query's job, so that several chunk plans run the query only
             once. The default is a new id each time.
@@ -335,7 +330,7 @@ class BigQuery(Source):
     query: str = ""
     row_restriction: str = ""
     snapshot_time: datetime.datetime | None = None
-    chunk_bytes: int = DEFAULT_CHUNK_BYTES
+    chunk_bytes: int | None = None
     clients: BigQueryClients = BigQueryClients()
     query_job_id: str = dataclasses.field(default="", compare=False)
 
@@ -343,7 +338,7 @@ class BigQuery(Source):
         check_fields(self, str, "table", "query", "row_restriction", "query_job_id")
         check_type(self.clients, BigQueryClients, "clients")
         check_type(self.snapshot_time, (datetime.datetime, type(None)), "snapshot_time")
-        check_positive(self.chunk_bytes, "chunk_bytes")
+        check_chunk_bytes(self.chunk_bytes)
         if self.table:
             object.__setattr__(self, "table", ".".join(_table_parts(self.table)))
         elif not self.query:

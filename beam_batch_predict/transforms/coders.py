@@ -8,6 +8,7 @@ import pickle
 from apache_beam import coders
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.models.predict import BatchInFlight
 
 __all__ = ["InstanceBatchCoder"]
 
@@ -16,20 +17,20 @@ _BYTES_PER_ROW = 256
 
 
 class InstanceBatchCoder(coders.Coder):
-    """Coder that pickles batches and estimates their size."""
+    """Coder that pickles batches and estimates their size. A batch in flight is settled."""
 
-    def encode(self, value: InstanceBatch) -> bytes:
+    def encode(self, value: InstanceBatch | BatchInFlight) -> bytes:
         """Encode the batch."""
-        # `instances` has the decoded features too.
-        value = dataclasses.replace(value, features=None) if value.features is not None else value
+        if isinstance(value, InstanceBatch) and value.features is not None:
+            value = dataclasses.replace(value, features=None)  # `instances` has them too
         return pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
 
-    def decode(self, encoded: bytes) -> InstanceBatch:
+    def decode(self, encoded: bytes) -> InstanceBatch | BatchInFlight:
         """Decode the batch."""
-        batch: InstanceBatch = pickle.loads(encoded)
+        batch: InstanceBatch | BatchInFlight = pickle.loads(encoded)
         return batch
 
-    def estimate_size(self, value: InstanceBatch) -> int:
+    def estimate_size(self, value: InstanceBatch | BatchInFlight) -> int:
         """Return the approximate size of the batch in bytes."""
         return _BYTES_PER_ROW * len(value)
 
@@ -39,3 +40,4 @@ class InstanceBatchCoder(coders.Coder):
 
 
 coders.registry.register_coder(InstanceBatch, InstanceBatchCoder)
+coders.registry.register_coder(BatchInFlight, InstanceBatchCoder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import os
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -17,7 +16,7 @@ from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.prediction_json import row_values
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.models.calls.isolation import ModelCaller
-from beam_batch_predict.models.predict import predict_batch
+from beam_batch_predict.models.predict import BatchInFlight, PredictedBatch
 from beam_batch_predict.models.saved_model.loaded_model import load_model
 from beam_batch_predict.runners.worker_cores import share_cores
 from beam_batch_predict.spec import DEFAULT_CALL_TIMEOUT_SECONDS, PredictSettings, SavedModel
@@ -26,7 +25,7 @@ from beam_batch_predict.transforms.checks import as_batch, as_model
 from beam_batch_predict.transforms.lineage import descended, new_id
 from beam_batch_predict.transforms.row_values import batch_of_rows
 
-__all__ = ["NAMESPACE", "BatchModelHandler", "SavedModelHandler"]
+__all__ = ["NAMESPACE", "BatchModelHandler", "Counters", "SavedModelHandler"]
 
 NAMESPACE = "beam_batch_predict"
 
@@ -34,17 +33,31 @@ NAMESPACE = "beam_batch_predict"
 class SharedCaller(ModelCaller):
     """A caller whose one method also works from another process, through Beam's proxy."""
 
-    def predict_batch(
-        self, batch: InstanceBatch, settings: PredictSettings
-    ) -> tuple[InstanceBatch, int]:
-        """Predict a batch; return it with the number of calls of the model."""
-        before = self.calls
-        predicted = predict_batch(batch, self, settings)
-        return predicted, self.calls - before
+    def predict_batch(self, batch: InstanceBatch, settings: PredictSettings) -> PredictedBatch:
+        """Predict a batch."""
+        return BatchInFlight(batch, self, settings).settle()
+
+
+class Counters:
+    """The counters of predicted batches."""
+
+    def __init__(self) -> None:
+        self._predicted = Metrics.counter(NAMESPACE, "instances_predicted")
+        self._failed = Metrics.counter(NAMESPACE, "instances_failed")
+        self._calls = Metrics.counter(NAMESPACE, "batches")
+        self._model_millis = Metrics.counter(NAMESPACE, "model_milliseconds")
+
+    def count(self, predicted: PredictedBatch) -> None:
+        """Count a batch, in the thread of its bundle."""
+        batch = predicted.batch
+        self._predicted.inc(len(batch) - len(batch.statuses))
+        self._failed.inc(len(batch.statuses))
+        self._calls.inc(predicted.calls)
+        self._model_millis.inc(round(predicted.seconds * 1000))
 
 
 class _Handler(ModelHandler[Any, Any, SharedCaller]):
-    """The base of both handlers: the model, its caller and counters."""
+    """The base of both handlers: the model, and how it is called."""
 
     def __init__(
         self,
@@ -59,29 +72,12 @@ class _Handler(ModelHandler[Any, Any, SharedCaller]):
         self._model = model
         self._settings = settings
         self._record_failure = record_failure
-        self._predicted = Metrics.counter(NAMESPACE, "instances_predicted")
-        self._failed = Metrics.counter(NAMESPACE, "instances_failed")
-        self._calls = Metrics.counter(NAMESPACE, "batches")
-        self._model_millis = Metrics.counter(NAMESPACE, "model_milliseconds")
 
     def load_model(self) -> SharedCaller:
         """Load the model, once per process."""
         share_cores()
         with self._record_failure():
             return SharedCaller(load_model(self._model))
-
-    def _predict(
-        self, batch: InstanceBatch, caller: SharedCaller, settings: PredictSettings
-    ) -> InstanceBatch:
-        """Predict a batch and count its rows."""
-        start = time.perf_counter()
-        predicted, calls = caller.predict_batch(batch, settings)
-        seconds = time.perf_counter() - start
-        self._predicted.inc(len(predicted) - len(predicted.statuses))
-        self._failed.inc(len(predicted.statuses))
-        self._calls.inc(calls)
-        self._model_millis.inc(round(seconds * 1000))
-        return descended(predicted, self._transform)
 
     def get_num_bytes(self, batch: Sequence[Any]) -> int:
         """Return a constant, because Beam's default pickles every batch to measure it."""
@@ -124,6 +120,7 @@ class SavedModelHandler(_Handler):
         _check_batching(batching)
         settings = PredictSettings(call_timeout_seconds=call_timeout_seconds)
         super().__init__(as_model(model), settings, transform=new_id(), **batching)
+        self._counters = Counters()
 
     def run_inference(
         self,
@@ -149,6 +146,14 @@ class SavedModelHandler(_Handler):
             results.update(zip(group.rows, row_values(group.columns), strict=True))
         model_id = self._model.uri
         return [PredictionResult(row, results[at], model_id) for at, row in enumerate(rows)]
+
+    def _predict(
+        self, batch: InstanceBatch, caller: SharedCaller, settings: PredictSettings
+    ) -> InstanceBatch:
+        """Predict a batch and count its rows."""
+        predicted = caller.predict_batch(descended(batch, self._transform), settings)
+        self._counters.count(predicted)
+        return predicted.batch
 
     def validate_inference_args(self, inference_args: Mapping[str, Any] | None) -> None:
         """Refuse arguments of the call: a signature has inputs only.
@@ -199,7 +204,7 @@ def _check_batching(given: Mapping[str, Any]) -> None:
 
 
 class BatchModelHandler(_Handler):
-    """A model in `Predict`, where each element is a batch.
+    """A model in `Predict`, where each element is a batch, and results are batches in flight.
 
     Args:
         model: the model.
@@ -213,9 +218,12 @@ class BatchModelHandler(_Handler):
         batch: Any,
         model: SharedCaller,
         inference_args: Mapping[str, Any] | None = None,
-    ) -> list[InstanceBatch]:
-        """Predict one batch."""
-        return [self._predict(as_batch(batch, "Predict"), model, self._settings)]
+    ) -> list[BatchInFlight]:
+        """Begin the calls for one batch."""
+        rows = descended(as_batch(batch, "Predict"), self._transform)
+        in_flight = BatchInFlight(rows, model, self._settings)
+        in_flight.begin()
+        return [in_flight]
 
     def should_skip_batching(self) -> bool:
         """Return True, because elements are batches."""

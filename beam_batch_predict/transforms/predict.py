@@ -10,6 +10,7 @@ from apache_beam.ml.inference.base import RunInference
 from apache_beam.pvalue import PCollection
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.models.predict import BatchInFlight
 from beam_batch_predict.runs.run import Run
 from beam_batch_predict.spec import (
     DEFAULT_BATCH_SIZE,
@@ -22,6 +23,7 @@ from beam_batch_predict.transforms import coders as _coders  # noqa: F401 - regi
 from beam_batch_predict.transforms.checks import State, as_model, check_batches
 from beam_batch_predict.transforms.lineage import new_id
 from beam_batch_predict.transforms.model_handler import BatchModelHandler
+from beam_batch_predict.transforms.settle import Settle
 
 __all__ = ["Predict"]
 
@@ -68,4 +70,7 @@ class Predict(beam.PTransform):
         guard = self._run.recording_failure if self._run else nullcontext
         transform = None if self._run else new_id()
         handler = BatchModelHandler(self.model, self.settings, guard, transform)
-        return batches | "RunInference" >> RunInference(handler).with_output_types(InstanceBatch)
+        in_flight = batches | "RunInference" >> RunInference(handler).with_output_types(
+            BatchInFlight
+        )
+        return in_flight | "Settle" >> beam.ParDo(Settle()).with_output_types(InstanceBatch)

@@ -8,7 +8,7 @@ import google_crc32c
 
 from beam_batch_predict.batch import Span
 from beam_batch_predict.encoding.tf_record import framed
-from beam_batch_predict.sources import compression
+from beam_batch_predict.sources import compression, tf_records
 from beam_batch_predict.sources.compression import READ_ERRORS
 from beam_batch_predict.sources.tf_records import read_records
 from beam_batch_predict.status import Code, Status
@@ -19,18 +19,23 @@ LENGTHS = [0, 1, 15, 16, 17, 2**31 - 1, 2**31, 2**32, 2**63 - 1, 2**63, 2**64 - 
 """Lengths that a hostile file may declare for a record, with a valid checksum."""
 
 SEEDS = [
-    b"\x40\x20\x00\x00" + framed([b"", b"one", b"x" * 70, b"two"]),
-    b"\x10\x05\x01\x00" + gzip.compress(framed([b"a", b"b" * 40])) + gzip.compress(framed([b"c"])),
-    b"\x20\x07\x00\x05" + b"\x00\x03abc\x02\x01z\x00\x00\x0a\x05hello\x03\x04rest",
-    b"\x20\x10\x01\x09" + b"\x05\x01a\x00\x02bc" * 5,
+    b"\x40\x20\x00\x00\x00" + framed([b"", b"one", b"x" * 70, b"two"]),
+    b"\x10\x05\x01\x00\x02"
+    + gzip.compress(framed([b"a", b"b" * 40]))
+    + gzip.compress(framed([b"c"])),
+    b"\x20\x07\x00\x05\x01" + b"\x00\x03abc\x02\x01z\x00\x00\x0a\x05hello\x03\x04rest",
+    b"\x20\x10\x01\x09\x00" + b"\x05\x01a\x00\x02bc" * 5,
+    b"\x20\xf8\x00\x01\x00" + b"\xff\x01a\xc8\x01b\x0c\x01c\xe0\x01d\x0d\x01e\xc8\x01f",
+    b"\x05\xf8\x00\x00\x01" + framed([b"one", b"two", b"six"] * 9 + [b"larger"] * 5 + [b"one"]),
 ]
 
 
 def check(data: bytes) -> None:
     """Read a file, or a file of records of which some have a wrong frame."""
     choices = Choices(data)
-    max_bytes, block = choices.number(0, 100), choices.number(1, 60)
+    max_bytes, block = choices.number(0, 100), choices.number(1, 250)
     packed, forged = choices.number(0, 1), choices.number(0, 12)
+    many = choices.number(1, 3)
     content = _forged(choices) if forged else choices.rest
     if forged and packed:
         content = gzip.compress(content, mtime=0)
@@ -38,6 +43,7 @@ def check(data: bytes) -> None:
     with (
         patch.object(compression, "BLOCK_BYTES", block),
         patch.object(compression, "PRESSED_BYTES", block),
+        patch.object(tf_records, "_MANY", many),
     ):
         try:
             for found in read_records(Span("a"), opener(content), max_bytes):
@@ -66,7 +72,7 @@ def _plain(row):
 
 
 def _forged(choices):
-    """Make a file of records; the first byte of each decides which part of it is wrong."""
+    """Make a file of records; the first byte of each says what is wrong, or how often it comes."""
     found = b""
     while choices.rest:
         fault, size = choices.number(0, 255), choices.number(0, 40)
@@ -79,7 +85,7 @@ def _forged(choices):
             one = one[:-1] + bytes([one[-1] ^ 1])
         elif fault == 13:
             one = one[:8] + bytes([one[8] ^ 1]) + one[9:]
-        found += one
+        found += one * max(fault - 200, 1)
     return found
 
 

@@ -9,6 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from beam_batch_predict.batch import InstanceBatch
+from beam_batch_predict.encoding.json_text import read_exact
 from beam_batch_predict.instances.json_lines import convert_json_lines
 from beam_batch_predict.spec import InstanceConfig, NonFinite
 from beam_batch_predict.status import Code, Status
@@ -383,3 +384,83 @@ def test_rows_that_are_made_to_take_long_do_not():
         assert len(batch.texts) == len(rows) + 1
         assert len(rows) not in batch.statuses
         assert max(len(status.message) for status in batch.statuses.values()) < 1000
+
+
+OWN = st.recursive(
+    st.sampled_from(
+        ["1", "1.0", "1.50", "-0", "1E5", "12e-1", "0.10000000000000000000001", "null", "true"]
+        + ["18446744073709551617", '""', '"\\u00e9"', '"\\/"', '"é, \\"b\\": "', '"a\u2028b"']
+    ),
+    lambda inside: (
+        st.lists(inside, max_size=3).map(lambda texts: f"[ {' ,'.join(texts)}]")
+        | st.lists(inside, max_size=3).map(
+            lambda texts: "{" + ", ".join(f'"n\\u0061" :{text}' for text in texts) + " }"
+        )
+    ),
+    max_leaves=4,
+)
+"""Texts of values in forms that no JSON writer here has; objects repeat a name."""
+NAMES = {'"id"': "id", '"a"': "a", '"\\u0062"': "b", '"é"': "é", '"q\\""': 'q"', '"note"': "note"}
+
+
+@settings(deadline=None, max_examples=examples(300))
+@given(
+    config=st.sampled_from(
+        [
+            INCLUDED,
+            ARRAY,
+            EXCLUDED,
+            Config(excluded_fields=["id", 'q"', "é"]),
+            Config(included_fields=["b", 'q"']),
+            Config("array", included_fields=["b"]),
+            Config(included_fields=["é"]),
+        ]
+    ),
+    rows=st.lists(st.dictionaries(st.sampled_from(list(NAMES)), OWN), min_size=1, max_size=4),
+    blank=st.sampled_from(["", " ", "\t "]),
+    beside=st.sampled_from([[], [b"oops"], [b'{"a": NaN, "b": [1.50, NaN]}']]),
+)
+@example(INCLUDED, [{'"a"': "1.50", '"\\u0062"': "[ 1 ,2]"}], " ", [b'{"b": -1e400, "a": 1}'])
+def test_a_field_keeps_its_own_text_by_both_ways(config, rows, blank, beside):
+    def line(row):
+        fields = f",{blank}".join(f"{name}{blank}:{blank}{text}" for name, text in row.items())
+        return f"{blank}{{{fields}}}{blank}".encode()
+
+    lines = [line(row) for row in rows]
+    batch = convert(*lines, *beside, config=config)
+    for at, row in enumerate(rows):
+        own = {NAMES[name]: text for name, text in row.items()}
+        if not own.keys() >= set(config.included_fields):
+            assert at in batch.statuses
+            assert batch.texts[at] == lines[at]
+        else:
+            sent = {name: own[name] for name in config.included_fields or own}
+            for name in () if config.included_fields else config.excluded_fields:
+                sent.pop(name, None)
+            shown = ",".join(f"{json.dumps(n, ensure_ascii=False)}:{t}" for n, t in sent.items())
+            array = f"[{','.join(sent.values())}]"
+            expected = array if config.instance_type == "array" else f"{{{shown}}}"
+            assert batch.texts[at].decode() == expected
+        for name in config.attached_fields:
+            text = batch.attached.texts(name)[at]
+            assert (text and text.decode()) == own.get(name)
+            assert repr(batch.attached[at].get(name)) == repr(
+                read_exact(own[name].encode()) if name in own else None
+            )
+
+
+def test_a_line_that_is_not_strict_json_is_written_again():
+    config = Config(excluded_fields=["note", "id"])
+    rows = [b'{"x": [1.50, NaN], "note": [1.50,  NaN], "id": 2.50}', b'{"x": [1.50, 2], "id": 1}']
+    batch = convert(*rows, config=config)
+    assert batch.texts == [b'{"x":[1.50,"NaN"]}', b'{"x":[1.50, 2]}']
+    assert batch.attached.texts("note") == [b'[1.50,"NaN"]', None]
+    assert batch.attached.texts("note", NonFinite.NULL) == [b"[1.50,null]", None]
+    assert batch.attached.texts("id") == [b"2.50", b"1"]
+
+
+def test_a_number_larger_than_any_double_keeps_its_line_as_it_is():
+    batch = convert(b'{"x": [1.50, 2], "id": [1e400, 2]}', config=EXCLUDED)
+    assert batch.texts == [b'{"x":[1.50, 2]}']
+    assert batch.attached.texts("id") == [b"[1e400, 2]"]
+    assert repr(batch.attached[0]) == "{'id': [1e400, 2]}"

@@ -55,6 +55,21 @@ def predict(callers):
     return run
 
 
+def test_json_records_with_line_breaks_are_single_lines_of_the_output():
+    rows = [b'{"s":\n[1,\n2],\n"note": [1.50,\n2]}', b'{"s": "a\\nb",\n"note": 2}']
+    for beside in ([], [b"[oops"]):
+        for names in ([], ["note"]):
+            batch = InstanceBatch([*rows, *beside], format="tf-record")
+            config = InstanceConfig(raw_strings=True, excluded_fields=names)
+            converted = convert(batch, config)
+            assert not any(b"\n" in text for text in converted.texts)
+            if names:
+                assert converted.texts[:2] == [b'{"s":[1, 2]}', b'{"s":"a\\nb"}']
+                assert converted.attached.texts("note")[:2] == [b"[1.50, 2]", b"2"]
+            else:
+                assert converted.texts[:2] == [row.replace(b"\n", b" ") for row in rows]
+
+
 def answers(batch):
     """The prediction of each row, "NaN" for NaN, or the message of its error record."""
     found = {row: record["error"]["message"] for row, record in error_records(batch)}

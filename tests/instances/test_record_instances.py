@@ -22,6 +22,7 @@ from beam_batch_predict.encoding.tf_examples import (
 from beam_batch_predict.instances.convert import convert
 from beam_batch_predict.sources.file_lists import ListedFile
 from beam_batch_predict.spec import InstanceConfig
+from beam_batch_predict.spec.plain_way import PLAIN
 from beam_batch_predict.status import Code, Status
 
 DAMAGED = Status(Code.DATA_LOSS, "damaged")
@@ -312,6 +313,23 @@ def shown(batch):
     """The lines of an errors file for all rows, failed or not, without their locations."""
     failed = dict.fromkeys(range(len(batch)), Status(Code.INTERNAL, ""))
     return error_lines(dataclasses.replace(batch, statuses=failed, origins=())).splitlines()
+
+
+@pytest.mark.tfx_bsl
+@settings(deadline=None)
+@given(rows=batches_of_examples(), config=st.sampled_from(CONFIGS))
+def test_rows_are_converted_together_as_they_are_row_by_row(rows, config):
+    batch = convert(batch_of(*rows), InstanceConfig(**config))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv(PLAIN, "1")
+        plain = convert(batch_of(*rows), InstanceConfig(**config))
+    assert plain.features is None
+    assert repr(batch.keys) == repr(plain.keys)
+    assert repr(batch.attached) == repr(plain.attached)
+    assert shown(batch) == shown(plain)
+    assert batch.statuses == plain.statuses
+    for at, one in enumerate(sent(batch)):
+        assert at in batch.statuses or one == plain.instances[at]
 
 
 @pytest.mark.tfx_bsl

@@ -42,6 +42,7 @@ class Backend:
         "double", (TensorInfo("x", "int64", (None,)),), (TensorInfo("y", "int64", (None,)),)
     )
     repeatable = False
+    most_in_flight = 1
 
     def __init__(self, code=Code.UNAVAILABLE):
         self.code = code
@@ -186,6 +187,7 @@ class FeatureStore:
     """A real model behind a service that is not always there, as TensorFlow tells it."""
 
     repeatable = False
+    most_in_flight = 1
 
     def __init__(self, model, failing):
         self.model, self.failing = model, failing

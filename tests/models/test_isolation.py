@@ -29,6 +29,7 @@ class Doubler:
         "double", (TensorInfo("x", "int64", (None,)),), (TensorInfo("y", "int64", (None,)),)
     )
     repeatable = False
+    most_in_flight = 1
 
     def __init__(self, rows_that_fit=None, too_big=10**9, broken=False):
         self.rows_that_fit = rows_that_fit

@@ -14,6 +14,7 @@ from beam_batch_predict.sinks.formats.json_lines import error_records
 from beam_batch_predict.spec import NonFinite, PredictSettings, SavedModel
 from beam_batch_predict.status import Code, Status
 from beam_batch_predict.transforms.model_handler import BatchModelHandler, SavedModelHandler
+from beam_batch_predict.transforms.predict import Predict
 
 
 def inferred(elements, handler, check):
@@ -114,9 +115,11 @@ def test_the_handler_for_batches_keeps_to_the_batch_size(model_uri):
     handler = BatchModelHandler(SavedModel(model_uri, "picky"), PredictSettings(4))
     caller = handler.load_model()
     calls = caller.calls
-    (batch,) = handler.run_inference(InstanceBatch(range(10), instances=range(10)), caller)
-    assert outcomes(batch) == [2 * x for x in range(10)]
-    assert [len(group.rows) for group in batch.predictions] == [4, 4, 2]
+    (in_flight,) = handler.run_inference(InstanceBatch(range(10), instances=range(10)), caller)
+    predicted = in_flight.settle()
+    assert outcomes(predicted.batch) == [2 * x for x in range(10)]
+    assert [len(group.rows) for group in predicted.batch.predictions] == [4, 4, 2]
+    assert predicted.calls == 3
     assert caller.calls == calls + 3
 
 
@@ -162,9 +165,9 @@ def test_predictions_that_json_lacks_fail_their_rows_on_request(load):
 
 def test_counters_tell_rows_calls_and_model_time(model_uri):
     pipeline = beam.Pipeline(runner=fn_runner.FnApiRunner())
-    handler = BatchModelHandler(SavedModel(model_uri, "picky"), PredictSettings(4))
     batches = [InstanceBatch([1, 2, 3, 4, 5, "6"], instances=[1, 2, 3, 4, 5, "6"])]
-    _ = pipeline | beam.Create(batches, reshuffle=False) | RunInference(handler)
+    predict = Predict(SavedModel(model_uri, "picky"), 4)
+    _ = pipeline | beam.Create(batches, reshuffle=False) | predict
     result = pipeline.run()
     result.wait_until_finish()
     counters = {

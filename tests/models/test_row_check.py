@@ -115,6 +115,7 @@ class Server:
     """A model of another kind, for which a call has a price."""
 
     repeatable = False
+    most_in_flight = 1
 
     def __init__(self, model):
         self.signature, self.call = model.signature, model.call
@@ -131,6 +132,7 @@ class OneSize:
     """A model whose graph takes one number of rows only, which its signature does not show."""
 
     repeatable = True
+    most_in_flight = 2
 
     def __init__(self, model):
         self.model, self.signature = model, model.signature

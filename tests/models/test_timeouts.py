@@ -90,6 +90,7 @@ class Slow:
     """A model whose call cannot be ended, and needs too long for a row, or for many."""
 
     repeatable = False
+    most_in_flight = 1
 
     def __init__(self, model, most=1000, poison=None):
         self.model, self.most, self.poison = model, most, poison
@@ -184,7 +185,7 @@ def steps():
     yield timeouts.Step({{}}, 1)
 
 atexit.register(print, "finalized", file=sys.stderr)
-timeouts.run(steps(), lambda step, call: call(step.rows), Hanging(), 0.2)
+timeouts.Calls(steps(), lambda step, call: call(step.rows), Hanging(), 0.2).run()
 sys.exit(cancellation.end(3))
 """
     ended = subprocess.run(
@@ -296,7 +297,7 @@ def test_an_idle_thread_keeps_no_array():
 
     column = np.zeros(3)
     kept = weakref.ref(column)
-    timeouts.run(steps(column), lambda step, call: call(step.rows.inputs), Answering(), 60)
+    timeouts.Calls(steps(column), lambda step, call: call(step.rows.inputs), Answering(), 60).run()
     del column
     deadline = time.monotonic() + 10
     while kept() is not None and time.monotonic() < deadline:
@@ -342,7 +343,7 @@ def answers(model, limit, between=0.0):
             found.append((yield timeouts.Step(step, 1)))
             time.sleep(between)
 
-    timeouts.run(steps(), lambda step, call: call(step.rows.inputs), model, limit)
+    timeouts.Calls(steps(), lambda step, call: call(step.rows.inputs), model, limit).run()
     return found
 
 
@@ -395,7 +396,7 @@ def test_threads_share_a_caller(caller):
 
 def test_a_row_that_hung_beside_another_threads_call_has_a_second_chance(caller):
     shared = caller("looping")
-    results = Results([], [])
+    results = Results()
     rows = TensorBatch([7, 8], {"x": np.array([1.0, 2.0], np.float32)})
     steps = shared._steps([rows], 1, results)
     hung = failure_of(CallTimeout("too long"))
@@ -418,7 +419,8 @@ def test_the_handlers_take_the_limit(uri):
     handler = BatchModelHandler(model, PredictSettings(4, call_timeout_seconds=LIMIT))
     held = handler.load_model()
     rows = InstanceBatch([1.0, POISON], instances=[1.0, POISON])
-    (batch,) = handler.run_inference(rows, held)
+    (in_flight,) = handler.run_inference(rows, held)
+    batch = in_flight.settle().batch
     assert outcomes(batch) == [2.0, Status(Code.DEADLINE_EXCEEDED, TOO_LONG)]
 
     stock = SavedModelHandler(model, call_timeout_seconds=LIMIT, max_batch_size=8)

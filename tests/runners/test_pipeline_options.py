@@ -1,6 +1,7 @@
 """Engines by the flags that name them, and what each says of its workers."""
 
 import os
+import time
 
 import apache_beam as beam
 import pytest
@@ -85,7 +86,7 @@ def test_several_local_workers_are_processes_unless_a_mode_is_named(flags, mode)
 )
 def test_there_are_never_more_local_workers_than_chunks(workers, chunks, started):
     engine = runner_options(Resources(), [f"--direct_num_workers={workers}"]).engine()
-    engine.limit_workers(chunks)
+    engine.limit_workers(chunks, 0)
     assert engine.options.view_as(DirectOptions).direct_num_workers == started
 
 
@@ -93,20 +94,23 @@ def test_each_of_several_workers_is_a_process(tmp_path):
     engine = runner_options(Resources(), ["--direct_num_workers=2"]).engine()
     assert not engine.options.view_as(SetupOptions).save_main_session
     directory = str(tmp_path)
+
+    def meet(_):
+        """Wait for the other worker, so that neither does the work alone."""
+        open(os.path.join(directory, str(os.getpid())), "w").close()
+        until = time.monotonic() + 120
+        while len(os.listdir(directory)) < 2 and time.monotonic() < until:
+            time.sleep(0.01)
+
     with engine.make_pipeline() as pipeline:
-        _ = (
-            pipeline
-            | beam.Create(range(100))
-            | beam.Reshuffle()
-            | beam.Map(lambda _: open(os.path.join(directory, str(os.getpid())), "w").close())
-        )
+        _ = pipeline | beam.Create(range(100)) | beam.Reshuffle() | beam.Map(meet)
     processes = set(os.listdir(directory))
     assert len(processes) == 2
     assert str(os.getpid()) not in processes
 
 
 def test_a_worker_process_that_cannot_start_is_an_error(monkeypatch):
-    monkeypatch.setattr("beam_batch_predict.runners.local._COMMAND", ["false"])
+    monkeypatch.setattr("beam_batch_predict.runners.worker_processes.COMMAND", ["false"])
     engine = runner_options(Resources(), ["--direct_num_workers=2"]).engine()
     with (
         pytest.raises(BatchPredictError, match="a worker process ended: exit code 1"),

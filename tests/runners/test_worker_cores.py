@@ -45,7 +45,7 @@ def shares(monkeypatch):
 
     def told(options, cores=16, **environment):
         monkeypatch.setattr(RuntimeValueProvider, "runtime_options", options)
-        monkeypatch.setattr(worker_cores, "_cores", lambda: cores)
+        monkeypatch.setattr(worker_cores, "usable_cores", lambda: cores)
         for name in (INTRA, INTER):
             # Set first, so that the test takes away in the end what is set here.
             monkeypatch.setenv(name, "")
@@ -83,7 +83,7 @@ def test_tensorflow_uses_the_configured_threads(tiny_model):
         "import os; from beam_batch_predict.runners import worker_cores; "
         "from apache_beam.options.value_provider import RuntimeValueProvider; "
         f"RuntimeValueProvider.set_runtime_options({LOCAL!r}); "
-        "worker_cores._cores = lambda: 32; "
+        "worker_cores.usable_cores = lambda: 32; "
         "import beam_batch_predict as bbp; "
         f"bbp.SavedModelHandler(bbp.SavedModel({tiny_model!r})).load_model(); "
         "from tensorflow.python.eager import context; "

@@ -165,6 +165,7 @@ class _Broken:
 
     signature = Signature("serving_default", (X,), ())
     repeatable = False
+    most_in_flight = 1
 
     def call(self, inputs):
         raise ValueError("no table")

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -83,6 +84,27 @@ def test_attached_fields_come_with_errors_too():
     assert error_lines(batch) == (
         b'{"instance": {"x":1}, "a": 2, "error": {"code": 3, "message": "expected \\"x\\""}}\n'
     )
+
+
+def test_attached_fields_have_their_own_texts_in_the_rows_that_have_them():
+    rows = [b'{"x": 1, "a": [1.50, 2]}', b'{"x": 2}', b'{"b": NaN, "x": 3, "a": "\\u00e9"}']
+    for at in (0, 1, 2):
+        batch = answered(converted(rows[at:], excluded_fields=["b", "a"]))
+        expected = [
+            b'{"instance": {"x":1}, "a": [1.50, 2]',
+            b'{"instance": {"x":2}',
+            b'{"instance": {"x":3}, "b": "NaN", "a": "\xc3\xa9"',
+        ]
+        assert heads(prediction_lines(batch)) == expected[at:]
+    failed = dataclasses.replace(batch, predictions=(), statuses={0: FAILED})
+    assert heads(error_lines(failed, NonFinite.NULL)) == [
+        b'{"instance": {"x":3}, "b": null, "a": "\xc3\xa9"'
+    ]
+
+
+def heads(lines):
+    """What is before the outcome in each line."""
+    return [re.split(rb', "(?:prediction|error)"', line)[0] for line in lines.splitlines()]
 
 
 def test_groups_of_several_shapes_come_out_in_row_order():

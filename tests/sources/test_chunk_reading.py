@@ -56,19 +56,21 @@ def check_batches(batches, batch_size):
     rows_per_batch=st.integers(1, 20),
     block=st.integers(5, 200),
     chunk_bytes=st.integers(1, 300),
+    unlike=st.integers(0, 60),
 )
 def test_rows_are_read_once_in_order_with_their_location(
-    counts, batch_size, rows_per_batch, block, chunk_bytes, tmp_path, monkeypatch
+    counts, batch_size, rows_per_batch, block, chunk_bytes, unlike, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(reading, "ROWS_PER_BATCH", rows_per_batch)
+    monkeypatch.setattr(reading, "ROWS_PER_BLOCK", 2 * rows_per_batch)
     monkeypatch.setattr(compression, "BLOCK_BYTES", block)
     contents, expected = [], []
     for file, count in enumerate(counts):
-        content = b"\n \n"
+        content = b"\n \n" if file % 2 else b""
         for row in range(count):
             text = b"[%d, %d]" % (file, row)
             expected.append((text, f"{tmp_path}/{file}.jsonl, byte {len(content)}"))
-            content += text + b"\n"
+            content += text + (b"\r\n" if row == unlike else b"\n")
         contents.append(content)
     found = []
     for chunk in make_chunks(store(tmp_path, contents), chunk_bytes):
@@ -88,18 +90,40 @@ def test_a_chunk_without_rows_has_one_batch_without_rows(tmp_path, content):
 
 
 def test_a_chunk_that_fills_its_batches_ends_with_an_empty_one(tmp_path):
-    chunk = chunk_of(store(tmp_path, [b"1\n" * 4096]))
+    chunk = chunk_of(store(tmp_path, [b"1\n" * 16384]))
     batches = list(read_chunk(chunk, open_file, 64))
     check_batches(batches, 64)
-    assert [len(batch) for batch in batches] == [1024] * 4 + [0]
+    assert [len(batch) for batch in batches] == [8192, 8192, 0]
 
 
-def test_batches_are_near_a_thousand_rows_and_a_multiple_of_the_batch_size(tmp_path):
-    chunk = chunk_of(store(tmp_path, [b"1\n" * 5000]))
-    for batch_size, usual in ((1, 1024), (64, 1024), (100, 1000), (1024, 1024), (3000, 3000)):
+SIZES = [(1, 1024, 8192), (100, 1000, 8100), (512, 1024, 8192), (3000, 3000, 6000)]
+
+
+@pytest.mark.parametrize(("batch_size", "list_size", "block_size"), SIZES)
+def test_batches_have_about_a_thousand_rows_in_a_list_and_eight_thousand_in_a_block(
+    batch_size, list_size, block_size, tmp_path
+):
+    for end, usual in ((b"\r\n", list_size), (b"\n", block_size)):
+        chunk = chunk_of(store(tmp_path, [(b"1" + end) * 30_000]))
         batches = list(read_chunk(chunk, open_file, batch_size))
         check_batches(batches, batch_size)
         assert {len(batch) for batch in batches[:-1]} == {usual}
+
+
+def test_a_block_has_about_a_megabyte_but_no_less_rows_than_a_list(tmp_path):
+    for size, usual in ((256, 4080), (2560, 1024), (5120, 816)):
+        chunk = chunk_of(store(tmp_path, [(b"x" * (size - 1) + b"\n") * 10_000]))
+        batches = list(read_chunk(chunk, open_file, 16))
+        assert len(batches[0]) == usual
+
+
+def test_one_line_that_is_unlike_the_others_makes_a_list_of_its_piece_only(tmp_path):
+    content = b"1\n" * 100_000
+    for text, count in ((content, 100_000), (b" \n" + content, 100_000), (content + b"2", 100_001)):
+        batches = list(read_chunk(chunk_of(store(tmp_path, [text])), open_file, 64))
+        lists = sum(len(batch) for batch in batches if isinstance(batch.rows, list))
+        assert sum(map(len, batches)) == count
+        assert lists <= (131_072 if text.startswith(b" ") else 0)
 
 
 def test_large_rows_come_in_small_batches(tmp_path):
@@ -189,7 +213,7 @@ def test_a_file_that_was_cut_keeps_the_rows_before_the_fault(tmp_path):
 
 
 def test_a_failure_of_the_last_file_is_in_the_last_batch(tmp_path):
-    files = store(tmp_path, [b"1\n" * 1024, b"2\n"])
+    files = store(tmp_path, [b"1\n" * 8192, b"2\n"])
     os.remove(files[1].uri)
     batches = list(read_chunk(chunk_of(files), open_file, 1))
     assert [len(batch.source_failures) for batch in batches] == [0, 1]

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import io
 import lzma
 import os
 import struct
@@ -11,8 +12,11 @@ import google_crc32c
 import pyarrow as pa
 import pytest
 import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from beam_batch_predict.batch import Chunk, Span
+from beam_batch_predict.encoding.tf_record import framed
 from beam_batch_predict.files import match, open_file
 from beam_batch_predict.sources import compression, tf_records
 from beam_batch_predict.sources.planning import plan
@@ -133,6 +137,38 @@ def test_a_flipped_byte_anywhere_is_an_error_of_its_record(
             expected = [*RECORDS]
             expected[hit] = Status(Code.DATA_LOSS, DAMAGED)
             assert (rows, offsets, failures) == (expected, borders[:-1], [])
+
+
+RUNS = st.lists(st.tuples(st.integers(0, 40), st.integers(1, 30)), max_size=6)
+FLIPS = st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), max_size=3)
+
+
+@settings(deadline=None)
+@given(runs=RUNS, flips=FLIPS, cut=st.integers(0, 20), block=st.integers(1, 2000), span=st.data())
+def test_records_that_are_cut_together_are_those_that_are_cut_alone(runs, flips, cut, block, span):
+    content = bytearray(framed([bytes([at]) * length for length, at in runs for _ in range(at)]))
+    for at, flip in flips if content else ():
+        content[int(at * len(content))] ^= flip
+    content = bytes(content[: len(content) - cut])
+    borders = st.integers(0, len(content))
+    start, stop = sorted([span.draw(borders), span.draw(borders)])
+    limit = span.draw(st.sampled_from([10, 30, 1000]))
+
+    def found(many):
+        rows, fault = [], None
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(compression, "BLOCK_BYTES", block)
+            patched.setattr(tf_records, "_MANY", many)
+            try:
+                for some in tf_records.read_records(
+                    Span("a", start, stop), lambda _: io.BytesIO(content), limit
+                ):
+                    rows += zip(some.rows, some.offsets, strict=True)
+            except (OSError, EOFError) as error:
+                fault = type(error), str(error)
+        return rows, fault
+
+    assert found(1) == found(3) == found(10**6)
 
 
 def test_a_damaged_file_does_not_touch_those_beside_it(written, stored):

@@ -194,14 +194,14 @@ installed TensorFlow.',)
 
 
 def _source(given: PredictionInput, options: RunOptions) -> spec.FileSource:
+    uris, size = given.patterns(), options.chunk_bytes
     shared: dict[str, int] = {
-        "chunk_bytes": options.chunk_bytes,
         "readers_per_file": options.readers_per_file,
         "max_instance_bytes": options.max_instance_bytes,
     }
     if given.data_format in ("TF_RECORD", "TF_RECORD_GZIP"):
-        return spec.TfRecord(given.patterns(), gzip=given.data_format == "TF_RECORD_GZIP", **shared)
-    return spec.JsonLines(given.patterns(), **shared)
+        return spec.TfRecord(uris, size, given.data_format == "TF_RECORD_GZIP", **shared)
+    return spec.JsonLines(uris, size, **shared)
 
 
 def _region_note(region: str) -> str:

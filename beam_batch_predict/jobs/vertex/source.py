@@ -7,8 +7,8 @@ import uuid
 from beam_batch_predict import spec
 from beam_batch_predict.errors import InvalidArgument
 from beam_batch_predict.jobs.vertex.types import InputConfig
+from beam_batch_predict.spec.chunk_sizes import LIST_CHUNK_BYTES
 from beam_batch_predict.spec.options import RunOptions
-from beam_batch_predict.spec.sources import LIST_CHUNK_BYTES
 
 __all__ = ["files_of", "table_of"]
 
@@ -64,7 +64,8 @@ def files_of(config: InputConfig, options: RunOptions) -> spec.FileSource:
             **shared,
         )
     if config.instances_format == "file-list":
-        return spec.FileList(uris, min(chunk_bytes, LIST_CHUNK_BYTES), **shared)
+        size = min(chunk_bytes or LIST_CHUNK_BYTES, LIST_CHUNK_BYTES)
+        return spec.FileList(uris, size, **shared)
     if config.instances_format in ("tf-record", "tf-record-gzip"):
         gzip = config.instances_format == "tf-record-gzip"
         return spec.TfRecord(uris, chunk_bytes, gzip, **shared)

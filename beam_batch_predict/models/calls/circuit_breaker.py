@@ -73,6 +73,11 @@ class CircuitBreaker:
         return 1 + max(1, int(self._retries))
 
     @property
+    def is_closed(self) -> bool:
+        """Whether the last call returned."""
+        return not (self._unavailable or self._out_of_memory or self._hangs_in_a_row)
+
+    @property
     def is_down(self) -> bool:
         """Whether too many consecutive calls were unavailable for a retry to be useful."""
         return self._unavailable >= DOWN_AFTER
@@ -109,13 +114,16 @@ class CircuitBreaker:
         self._hangs_in_a_row = 0
         self._skipped = 0
 
-    def succeeded(self, attempts: int) -> None:
-        """Note that a call succeeded. A successful retry restores the whole retry budget."""
+    def succeeded(self, attempts: int, calls: int = 1) -> None:
+        """Note that a call succeeded, or calls at once.
+
+        A successful retry restores the whole retry budget.
+        """
         self.answered()
         most = float(self.policy.attempts - 1)
-        earned = most if attempts > 1 else 1 / SUCCESSES_PER_RETRY
+        earned = most if attempts > 1 else calls / SUCCESSES_PER_RETRY
         self._retries = min(most, self._retries + earned)
-        self._hangs_left = min(float(HANGS), self._hangs_left + 1 / SUCCESSES_PER_HANG)
+        self._hangs_left = min(float(HANGS), self._hangs_left + calls / SUCCESSES_PER_HANG)
 
     def unavailable(self, attempts: int) -> None:
         """Note that all attempts of a call failed with a transient error."""

@@ -10,17 +10,21 @@ output turns out not to belong to rows, all rows fail.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import random
+import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from numpy.typing import NDArray
 
 from beam_batch_predict.batch import Predictions
+from beam_batch_predict.models.calls.call_groups import CallGroups
 from beam_batch_predict.models.calls.circuit_breaker import CircuitBreaker, RetryPolicy, RowLimit
 from beam_batch_predict.models.calls.failures import Failure, Fault, failure_of, is_transient
 from beam_batch_predict.models.calls.row_check import RowCheck
-from beam_batch_predict.models.calls.timeouts import Answer, Call, Step, Steps, run
+from beam_batch_predict.models.calls.timeouts import Answer, Call, Calls, Step, Steps
 from beam_batch_predict.models.inputs.tensors import TensorBatch
 from beam_batch_predict.models.model import Model
 from beam_batch_predict.retries import retried
@@ -33,11 +37,19 @@ HOPELESS_AFTER = 32
 """Single rows that must fail before any call succeeds; then the model counts as broken."""
 
 
-class Results(NamedTuple):
-    """The outcome of some rows: each row is in one of the two lists."""
+@dataclasses.dataclass(slots=True)
+class Results:
+    """The outcome of some rows: each row is in one of the two lists.
 
-    predictions: list[Predictions]
-    failures: list[tuple[int, Status]]
+    Attributes:
+        predictions: the predicted rows.
+        failures: the failed rows, with their statuses.
+        calls: the number of calls.
+    """
+
+    predictions: list[Predictions] = dataclasses.field(default_factory=list)
+    failures: list[tuple[int, Status]] = dataclasses.field(default_factory=list)
+    calls: int = 0
 
 
 class ModelCaller:
@@ -59,12 +71,23 @@ class ModelCaller:
         self._row_limit = RowLimit()
         self._breaker = CircuitBreaker(retries or RetryPolicy())
         self._row_check = RowCheck(model)
+        self._groups = CallGroups(model)
         self._failed_alone = 0
 
     @property
     def row_limit(self) -> int | None:
         """The most rows in a call, if larger calls did not fit; None if there is no limit."""
         return self._row_limit.rows
+
+    @property
+    def is_steady(self) -> bool:
+        """Whether the calls of several batches may be under way at the same time.
+
+        They may not before one has succeeded, nor while the model or the memory causes trouble.
+        """
+        breaker = self._breaker
+        in_trouble = breaker.is_stuck or breaker.is_down or breaker.is_out_of_memory
+        return self.succeeded and self.row_limit is None and not in_trouble
 
     def predict(self, batches: Sequence[TensorBatch], settings: PredictSettings) -> Results:
         """Predict all rows of all batches.
@@ -73,19 +96,41 @@ class ModelCaller:
             batches: rows of one shape each.
             settings: the most rows in a call, and its time limit.
         """
-        results = Results([], [])
-        steps = self._steps(batches, settings.batch_size, results)
-        run(steps, self._attempt, self.model, settings.call_timeout_seconds)
+        calls, results = self.calls_for(batches, settings)
+        calls.run()
         return results
 
-    def _attempt(self, step: Step, call: Call) -> Answer:
-        """Make a call, and retry it after a transient error."""
+    def calls_for(
+        self, batches: Sequence[TensorBatch], settings: PredictSettings
+    ) -> tuple[Calls, Results]:
+        """Return the calls that `predict` makes, and their results, which are complete at the end.
+
+        Args:
+            batches: rows of one shape each.
+            settings: the most rows in a call, and its time limit.
+        """
+        results = Results()
+        steps = self._steps(batches, settings.batch_size, results)
+        attempt = functools.partial(self._attempt, results)
+        return Calls(steps, attempt, self.model, settings.call_timeout_seconds), results
+
+    def _attempt(self, results: Results, step: Step, call: Call) -> Answer:
+        """Make a call, and retry it after a transient error; or make calls at once."""
+        start = time.perf_counter()
+        if step.calls > 1:
+            try:
+                columns = call(step.rows.inputs, step.calls)
+            except Exception as error:  # the calls are made one by one
+                return failure_of(error)
+            self._groups.timed(step, columns, time.perf_counter() - start)
+            return columns
         attempts = 0
 
         def once() -> Mapping[str, NDArray[Any]]:
             nonlocal attempts
             attempts += 1
             self.calls += 1
+            results.calls += 1
             return call(step.rows.inputs)
 
         _, first_wait, longest_wait = self._breaker.policy
@@ -102,31 +147,63 @@ class ModelCaller:
             if failure.fault is Fault.TRANSIENT:
                 self._breaker.unavailable(attempts)
             return failure
+        if attempts == 1:
+            self._groups.timed(step, columns, time.perf_counter() - start)
         self._breaker.succeeded(attempts)
         return columns
 
     def _steps(self, batches: Sequence[TensorBatch], batch_size: int, results: Results) -> Steps:
         check = self._row_check
         for batch in batches:
-            for piece in self._pieces(batch, batch_size):
-                if check.status:
-                    _fail(piece, check.status, results)
-                elif self._breaker.skips_call():
-                    _skip(piece, results)
+            made = len(results.predictions)
+            for piece, calls in self._pieces(batch, batch_size):
+                if calls > 1:
+                    yield from self._predict_at_once(piece, calls, results)
                 else:
-                    yield from self._predict(piece, results, self._breaker.attempts)
+                    yield from self._predict_piece(piece, results)
+            yield from self._groups.trial(batch, batch_size, results.predictions[made:])
         yield from check.steps(batches, results.predictions, self._breaker.attempts)
         if check.status:
             for group in results.predictions:
                 results.failures.extend((row, check.status) for row in group.rows)
             results.predictions.clear()
 
-    def _pieces(self, batch: TensorBatch, batch_size: int) -> Iterator[TensorBatch]:
+    def _pieces(
+        self, batch: TensorBatch, batch_size: int, at_once: bool = True
+    ) -> Iterator[tuple[TensorBatch, int]]:
+        """Cut a batch; each piece is for a number of calls, which are made at once if not 1."""
         start = 0
         while start < len(batch.rows):
-            stop = start + min(batch_size, self.row_limit or batch_size)
-            yield _slice(batch, start, stop)
-            start = stop
+            size, calls = min(batch_size, self.row_limit or batch_size), 1
+            ready = not self.row_limit and self._row_check.has_passed and self._breaker.is_closed
+            if at_once and ready:
+                calls = self._groups.at_once((len(batch.rows) - start) // size, size)
+            yield _slice(batch, start, start + calls * size), calls
+            start += calls * size
+
+    def _predict_at_once(self, batch: TensorBatch, calls: int, results: Results) -> Steps:
+        """Make calls at once; if that fails, one by one."""
+        answer = yield Step(batch, 1, calls)
+        if not isinstance(answer, Failure):
+            self.calls += calls
+            results.calls += calls
+            self._breaker.succeeded(1, calls)
+            self._groups.succeeded()
+            results.predictions.append(Predictions(batch.rows, answer))
+            return
+        failed = len(results.failures)
+        for piece, _ in self._pieces(batch, len(batch.rows) // calls, at_once=False):
+            yield from self._predict_piece(piece, results)
+        self._groups.failed(calls, answer, len(results.failures) > failed)
+
+    def _predict_piece(self, piece: TensorBatch, results: Results) -> Steps:
+        """Make one call, unless earlier ones have shown that it is of no use."""
+        if self._row_check.status:
+            _fail(piece, self._row_check.status, results)
+        elif self._breaker.skips_call():
+            _skip(piece, results)
+        else:
+            yield from self._predict(piece, results, self._breaker.attempts)
 
     def _predict(self, batch: TensorBatch, results: Results, attempts: int = 1) -> Steps:
         """Make one call, and further ones without retries if it fails."""
@@ -223,7 +300,7 @@ class ModelCaller:
         size = len(batch.rows)
         wanted = max(HOPELESS_AFTER - self._failed_alone, 1)
         for row in random.Random(self.calls).sample(range(size), min(wanted, size)):
-            if (yield from self._try(_slice(batch, row, row + 1), Results([], []))) is None:
+            if (yield from self._try(_slice(batch, row, row + 1), Results())) is None:
                 return True
             self._failed_alone += 1
             if self._breaker.is_stuck:

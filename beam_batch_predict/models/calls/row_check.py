@@ -44,6 +44,11 @@ class RowCheck:
         self._done = not model.repeatable or self._size == 1
         self._lock = threading.Lock()
 
+    @property
+    def has_passed(self) -> bool:
+        """Whether the check is over, and each output belongs to a row."""
+        return self._done and self.status is None
+
     def steps(
         self, batches: Sequence[TensorBatch], predictions: Sequence[Predictions], attempts: int
     ) -> Generator[Step, Answer, None]:

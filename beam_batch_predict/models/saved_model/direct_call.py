@@ -14,10 +14,13 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from typing import Any
 
-__all__ = ["Call", "Cancellation", "PublicCall", "make_caller"]
+__all__ = ["Call", "Cancellation", "FlatCall", "PublicCall", "make_caller", "make_flat_caller"]
 
 Call = Callable[[Mapping[str, Any], "Cancellation | None"], Mapping[str, Any]]
 """Takes a signature's inputs by name and a cancellation or None; returns the outputs by name."""
+
+FlatCall = Callable[[Sequence[Any], "Cancellation | None"], Any]
+"""Takes the inputs of a graph in their order and a cancellation or None; returns its outputs."""
 
 _EAGER = "tensorflow.python.eager."
 
@@ -82,32 +85,47 @@ class PublicCall:
 
 def _direct(function: Any, names: Sequence[str]) -> Call | None:
     try:
+        parameters = function.function_type._sorted_parameters
+        order = [parameter.name for parameter in parameters]
+    except AttributeError:
+        return None
+    flat = make_flat_caller(function, len(order)) if sorted(order) == sorted(names) else None
+    if flat is None:
+        return None
+    return lambda tensors, cancellation: flat([tensors[name] for name in order], cancellation)
+
+
+def make_flat_caller(function: Any, count: int) -> FlatCall | None:
+    """Make a function that calls a graph directly; None if that is not possible.
+
+    Args:
+        function: a concrete function.
+        count: the number of its inputs.
+    """
+    try:
         execute = importlib.import_module(_EAGER + "execute")
         plainly, cancellably = execute.execute, execute.execute_with_cancellation
         context = importlib.import_module(_EAGER + "context").context()
         options = context.function_call_options.as_attrs()
-        inference, inner = function.inference_fn, function.function_type
-        order = [parameter.name for parameter in inner._sorted_parameters]
+        inference = function.inference_fn
         captures = list(function.captured_inputs)
         expected = len(inference.cached_definition.signature.input_arg)
         name = inference.name.decode()
-        count, pack = len(inner.flat_outputs), inference.function_type.pack_output
+        outputs = len(function.function_type.flat_outputs)
+        pack = inference.function_type.pack_output
     except (ImportError, AttributeError):
         return None
-    if sorted(order) != sorted(names) or expected != len(order) + len(captures):
+    if expected != count + len(captures):
         return None
     attributes = tuple(item for option in options.items() for item in option)
 
-    def directly(
-        tensors: Mapping[str, Any], cancellation: Cancellation | None
-    ) -> Mapping[str, Any]:
-        inputs = [*(tensors[key] for key in order), *captures]
+    def directly(tensors: Sequence[Any], cancellation: Cancellation | None) -> Any:
+        inputs = [*tensors, *captures]
         manager = cancellation.manager() if cancellation else None
         if manager is None:
-            found = plainly(name, count, inputs, attributes, context)
+            found = plainly(name, outputs, inputs, attributes, context)
         else:
-            found = cancellably(name, count, inputs, attributes, context, manager)
-        packed: Mapping[str, Any] = pack(found)
-        return packed
+            found = cancellably(name, outputs, inputs, attributes, context, manager)
+        return pack(found)
 
     return directly

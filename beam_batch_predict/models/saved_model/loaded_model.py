@@ -5,7 +5,6 @@ TensorFlow is imported when the first model is loaded.
 
 from __future__ import annotations
 
-import gc
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from beam_batch_predict import collector
 from beam_batch_predict.encoding.json_text import dumps
 from beam_batch_predict.encoding.tensor_info import TensorInfo
 from beam_batch_predict.errors import ModelError
@@ -22,15 +22,13 @@ from beam_batch_predict.messages import counted
 from beam_batch_predict.models.calls.failures import OutputError
 from beam_batch_predict.models.inputs.values import RowMisfit, check_value
 from beam_batch_predict.models.saved_model.direct_call import Call, Cancellation, make_caller
+from beam_batch_predict.models.saved_model.grouped_calls import GroupedCalls, NotGroupable
 from beam_batch_predict.models.saved_model.loading import load_saved_model
 from beam_batch_predict.models.saved_model.proto import read_signatures
 from beam_batch_predict.models.signature import OUTPUT_REMEDY, Signature, check_named
 from beam_batch_predict.spec import SavedModel
 
 __all__ = ["check_model", "load_model"]
-
-OBJECTS_BETWEEN_COLLECTIONS = 20_000
-"""The threshold of Python's cycle collector, once a model is loaded."""
 
 _loaded: weakref.WeakValueDictionary[tuple[str, str, bytes], LoadedModel] = (
     weakref.WeakValueDictionary()
@@ -55,11 +53,13 @@ class LoadedModel:
     """A signature of a SavedModel, ready to be called with NumPy arrays."""
 
     repeatable = True
+    most_in_flight = 2
 
     def __init__(
         self,
         signature: Signature,
         function: Call,
+        grouped: GroupedCalls,
         parameters: Mapping[str, _Parameter],
         keep: Any = None,
     ) -> None:
@@ -68,6 +68,7 @@ class LoadedModel:
         self.signature = signature
         self._constant = tf.constant
         self._function = function
+        self._grouped = grouped
         self._parameters = parameters
         self._dtypes = {tensor.name: tf.as_dtype(tensor.dtype) for tensor in signature.inputs}
         self._static_rows = signature.static_rows
@@ -103,6 +104,34 @@ class LoadedModel:
             name: np.concatenate([columns[name] for columns in calls])[:count] for name in calls[0]
         }
 
+    def call_group(self, inputs: Mapping[str, NDArray[Any]], calls: int) -> dict[str, NDArray[Any]]:
+        """Make calls at once, each for the same number of rows.
+
+        Args:
+            inputs: the rows of all calls, as in `call`.
+            calls: the number of calls.
+
+        Returns:
+            An array for each output, with the rows of all calls.
+
+        Raises:
+            OutputError: the outputs do not have one entry per row.
+            NotGroupable: calls of this model cannot be grouped.
+        """
+        count = len(next(iter(inputs.values())))
+        size = count // calls
+        if self._static_rows:
+            if size % self._static_rows:
+                raise NotGroupable(f"calls of {size} rows are padded to {self._static_rows} each")
+            size = self._static_rows
+        outputs = self._grouped(
+            self._tensors(inputs, size), self._constant(size), self._cancellation()
+        )
+        columns = {name: np.asarray(output) for name, output in outputs.items()}
+        for name, array in columns.items():
+            _check_rows(name, array.shape[1:], size)
+        return {name: array.reshape(count, *array.shape[2:]) for name, array in columns.items()}
+
     def to_array(self, values: Sequence[Any], dtype: np.dtype[Any]) -> NDArray[Any]:
         """Convert nested lists to an array: TensorFlow is four times as fast as NumPy."""
         array: NDArray[Any] = self._constant(values, dtype).numpy()
@@ -118,22 +147,33 @@ class LoadedModel:
             self._thread.cancellation = None
 
     def _call(self, inputs: Mapping[str, NDArray[Any]], count: int) -> dict[str, NDArray[Any]]:
+        outputs = self._function(self._tensors(inputs, count), self._cancellation())
+        columns = {
+            output.name: np.asarray(outputs[output.name]) for output in self.signature.outputs
+        }
+        for name, array in columns.items():
+            _check_rows(name, array.shape, count)
+        return columns
+
+    def _tensors(self, inputs: Mapping[str, NDArray[Any]], count: int) -> dict[str, Any]:
+        """The inputs and parameters of calls of so many rows."""
         tensors = {
             name: self._constant(array, self._dtypes[name]) for name, array in inputs.items()
         }
         for name, parameter in self._parameters.items():
             tensors[name] = self._constant(parameter.for_rows(count))
-        outputs = self._function(tensors, getattr(self._thread, "cancellation", None))
-        columns = {
-            output.name: np.asarray(outputs[output.name]) for output in self.signature.outputs
-        }
-        for name, array in columns.items():
-            if array.ndim == 0 or len(array) != count:
-                raise OutputError(
-                    f"output {name!r} has shape {list(array.shape)} for {counted(count, 'row')}, "
-                    f"which is not one entry for each row; {OUTPUT_REMEDY}"
-                )
-        return columns
+        return tensors
+
+    def _cancellation(self) -> Cancellation | None:
+        return getattr(self._thread, "cancellation", None)
+
+
+def _check_rows(name: str, shape: Sequence[int], count: int) -> None:
+    if tuple(shape[:1]) != (count,):
+        raise OutputError(
+            f"output {name!r} has shape {list(shape)} for {counted(count, 'row')}, "
+            f"which is not one entry for each row; {OUTPUT_REMEDY}"
+        )
 
 
 def _padded(array: NDArray[Any], size: int) -> NDArray[Any]:
@@ -156,7 +196,7 @@ def load_model(model: SavedModel) -> LoadedModel:
         loaded = _loaded.get(key)
         if loaded is None:
             loaded = _loaded[key] = _load(model)
-            _tune_collector()
+            collector.end_start_up()
         return loaded
 
 
@@ -176,20 +216,6 @@ def check_model(model: SavedModel) -> Signature:
     with _named(model):
         check_named(model.signature_name, named)
         return _split(named[model.signature_name], model.parameters)[0]
-
-
-def _tune_collector() -> None:
-    """Reduce the work of Python's cycle collector.
-
-    TensorFlow's half a million objects live until the process ends. Scanning them again and
-    again takes a third of the time at full speed, so they are frozen. Rows have no reference
-    cycles: a scan after every 700 new objects takes another twentieth.
-    """
-    gc.collect()
-    gc.freeze()
-    young, *older = gc.get_threshold()
-    if young:  # 0 if the user has turned the collector off
-        gc.set_threshold(max(young, OBJECTS_BETWEEN_COLLECTIONS), *older)
 
 
 def _load(model: SavedModel) -> LoadedModel:
@@ -214,8 +240,14 @@ def _with_signature(model: SavedModel, root: Any) -> LoadedModel:
     outputs = _tensor_infos(function.structured_outputs)
     whole = Signature(model.signature_name, inputs, outputs)
     signature, parameters = _split(whole, model.parameters)
-    call = make_caller(function, sorted(tensor.name for tensor in inputs))
-    return LoadedModel(signature, call, parameters, keep=root)
+    call = make_caller(function, [tensor.name for tensor in inputs])
+    grouped = GroupedCalls(
+        function,
+        [tensor.name for tensor in signature.inputs],
+        sorted(parameters),
+        [tensor.name for tensor in outputs],
+    )
+    return LoadedModel(signature, call, grouped, parameters, keep=root)
 
 
 def _split(whole: Signature, values: Mapping[str, Any]) -> tuple[Signature, dict[str, _Parameter]]:

@@ -8,6 +8,9 @@ from typing import Any, NamedTuple
 
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_rows import ArrowColumn, ArrowRows
+from beam_batch_predict.encoding.json_fields import JsonFields
+from beam_batch_predict.encoding.line_block import LineBlock
+from beam_batch_predict.encoding.typed_values import TypedValues
 
 __all__ = ["failed_rows", "predicted_rows", "take"]
 
@@ -55,11 +58,15 @@ def failed_rows(batch: InstanceBatch) -> FailedRows:
 
 def take(column: Sequence[Any] | None, rows: Sequence[int]) -> Any:
     """Select rows of a column; return the column itself if they are all of its rows."""
+    if isinstance(column, LineBlock):
+        column = column.lines()
+    elif isinstance(column, TypedValues):
+        column = column.values()
     if column is None or (
-        len(rows) == len(column) and isinstance(column, (list, ArrowColumn, ArrowRows))
+        len(rows) == len(column) and isinstance(column, (list, ArrowColumn, ArrowRows, JsonFields))
     ):
         return column
-    if isinstance(column, (ArrowColumn, ArrowRows)):
+    if isinstance(column, (ArrowColumn, ArrowRows, JsonFields)):
         return column.take(rows)
     if isinstance(rows, range):
         return column[rows.start : rows.stop]

@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from beam_batch_predict.batch import InstanceBatch, Predictions
 from beam_batch_predict.encoding.arrow_rows import ArrowColumn, ArrowRows
 from beam_batch_predict.encoding.json_columns import Piece, column_pieces, join_lines, join_rows
+from beam_batch_predict.encoding.json_fields import JsonFields
 from beam_batch_predict.encoding.json_text import dumps, fallback_text, loads, quote
 from beam_batch_predict.encoding.prediction_json import output_pieces, row_pieces, row_values
 from beam_batch_predict.sinks.columns.batch_rows import failed_rows, take
@@ -30,7 +31,7 @@ from beam_batch_predict.sinks.columns.layout import (
     column_names,
     outcome_columns,
 )
-from beam_batch_predict.spec import RecordShape
+from beam_batch_predict.spec import NonFinite, RecordShape
 
 __all__ = ["JsonLineRecords", "error_records", "prediction_records"]
 
@@ -186,6 +187,8 @@ class JsonLineRecords(BytesFormat):
     def _attached_pieces(self, attached: Sequence[Mapping[str, Any]] | None) -> list[Piece]:
         if attached is None:
             return []
+        if isinstance(attached, JsonFields):
+            return _own_pieces(attached, self._non_finite)
         if isinstance(attached, ArrowRows):
             names = attached.names
             columns = {name: attached.column_pieces(name, self._non_finite) for name in names}
@@ -206,6 +209,16 @@ class JsonLineRecords(BytesFormat):
             b", %b: %b" % (quote(name).encode(), dumps(value, self._non_finite))
             for name, value in fields.items()
         )
+
+
+def _own_pieces(attached: JsonFields, non_finite: NonFinite) -> list[Piece]:
+    """The texts of fields that a row may lack."""
+    pieces: list[Piece] = []
+    for name in attached.names:
+        head = f", {quote(name)}: ".encode()
+        texts = attached.texts(name, non_finite)
+        pieces.append([b"" if text is None else head + text for text in texts])
+    return pieces
 
 
 def _same(block: bytes, schema: Schema) -> bytes:

@@ -112,7 +112,6 @@ class RowDecoder:
         self._wanted: list[str] = []
         self._floats: list[str] = []
         self._arrays: list[str] = []
-        self._selects = self._of_record and bool(columns)
         if self._of_record:
             root = self._select(root, columns)
         self._group = [{"name": number, "type": root} for number in range(GROUP)]
@@ -203,7 +202,7 @@ class RowDecoder:
                 column = shorten([row[name] for row in rows])
                 for row, value in zip(rows, column, strict=True):
                     row[name] = value
-        if self._selects:
+        if self._wanted != [*self.names]:
             rows = [{name: row[name] for name in self._wanted} for row in rows]
         if self._faults:
             self._faults.clear()
