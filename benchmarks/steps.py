@@ -4,7 +4,7 @@
     python -m benchmarks.steps named --vs ../other      # also of another commit, in turn
 
 A table has microseconds of CPU a row, of all threads, without Beam. Each run is a new process that
-does the job twice and measures the second time; a cell is the least of the runs. A step that
+does each job twice and measures the second time; a cell is the least of the runs. A step that
 leaves work to a later one is cheap: typed decoding, for example, moves work of `tensors` to
 `convert`.
 """
@@ -19,8 +19,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from unittest import mock
 
 from benchmarks import machine, report
 from benchmarks.arena import ENVIRONMENT, ROOT, Arena
@@ -43,11 +45,11 @@ class _Clock:
         self.seconds = dict.fromkeys(STEPS, 0.0)
         self._inside = 0.0
 
-    def timed(self, step: str, work: Callable[[], Result]) -> Result:
+    def timed(self, step: str, work: Callable[..., Result], *args: Any) -> Result:
         """Do the work of a step."""
         before, self._inside = self._inside, 0.0
         start = time.process_time()
-        result = work()
+        result = work(*args)
         spent = time.process_time() - start
         self.seconds[step] += spent - self._inside
         self._inside = before + spent
@@ -55,7 +57,7 @@ class _Clock:
 
     def timed_items(self, step: str, items: Iterator[Result]) -> Iterator[Result]:
         """Yield the items; the time to make them counts."""
-        while (item := self.timed(step, lambda: next(items, None))) is not None:
+        while (item := self.timed(step, next, items, None)) is not None:
             yield item
 
 
@@ -83,13 +85,12 @@ def _measure(name: str, rows: int, cache: Cache) -> dict[str, float]:
         )
         spec = read_job(job(flags)).to_spec()
         caller = ModelCaller(load_model(spec.model))
-        make_tensors: Callable[..., Any] = predict._tensors_in_memory
+        make_tensors = predict._tensors_in_memory
         for _ in range(2):
             clock = _Clock()
-            predict._tensors_in_memory = lambda *args, clock=clock: clock.timed(  # type: ignore[assignment]  # with any arguments
-                "tensors", lambda: make_tensors(*args)
-            )
-            _work(spec, caller, directory, clock)
+            timed = partial(clock.timed, "tensors", make_tensors)
+            with mock.patch.object(predict, "_tensors_in_memory", timed):
+                _work(spec, caller, directory, clock)
     return {step: seconds / rows * 1e6 for step, seconds in clock.seconds.items()}
 
 
@@ -110,19 +111,19 @@ def _work(spec: Any, caller: Any, directory: str, clock: _Clock) -> None:
         writer = None
         batches = read_chunk(chunk, files.open_file, spec.batch_size)
         for batch in clock.timed_items("read", batches):
-            (converted,) = clock.timed("convert", lambda: list(converter.process(batch)))  # noqa: B023 - called at once
-            predicted = clock.timed("model", lambda: predict_batch(converted, caller, settings))  # noqa: B023 - called at once
+            converted = clock.timed("convert", next, converter.process(batch))
+            predicted = clock.timed("model", predict_batch, converted, caller, settings)
             writer = writer or PartWriter(directory, predicted, spec.output, 0.0)
-            clock.timed("write", lambda: writer.write(predicted))  # noqa: B023 - called at once
+            clock.timed("write", writer.write, predicted)
         if writer:
             clock.timed("write", writer.commit)
 
 
-def _least(name: str, args: argparse.Namespace, checkouts: Sequence[str]) -> list[dict[str, float]]:
-    """Measure a case in new processes, the checkouts in turn; return the least of each step."""
-    command = [sys.executable, "-m", "benchmarks.steps", name, "--cache", str(args.cache)]
+def _least(args: argparse.Namespace, checkouts: Sequence[str]) -> list[dict[str, Any]]:
+    """Measure the cases in new processes, the checkouts in turn; return the least of each step."""
+    command = [sys.executable, "-m", "benchmarks.steps", *args.cases, "--cache", str(args.cache)]
     command += ["--rows", str(args.rows), "--child"]
-    found: list[list[dict[str, float]]] = [[] for _ in checkouts]
+    found: list[list[dict[str, dict[str, float]]]] = [[] for _ in checkouts]
     for _ in range(args.repeat):
         for costs, checkout in zip(found, checkouts, strict=True):
             environment = {**os.environ, **ENVIRONMENT}
@@ -130,7 +131,13 @@ def _least(name: str, args: argparse.Namespace, checkouts: Sequence[str]) -> lis
                 [*command, checkout], cwd=ROOT, env=environment, check=True, stdout=subprocess.PIPE
             )
             costs.append(json.loads(done.stdout.splitlines()[-1]))
-    return [{step: min(cost[step] for cost in costs) for step in STEPS} for costs in found]
+    return [
+        {
+            name: {step: min(cost[name][step] for cost in costs) for step in STEPS}
+            for name in args.cases
+        }
+        for costs in found
+    ]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -149,7 +156,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.child:
         # `benchmarks` is imported already: only the package comes from there.
         sys.path.insert(0, args.child)
-        print(json.dumps(_measure(args.cases[0], args.rows, cache)))
+        print(json.dumps({name: _measure(name, args.rows, cache) for name in args.cases}))
         return 0
     here, lines = machine.describe(), []
     checkouts = [*([args.vs] if args.vs else []), str(ROOT)]
@@ -158,9 +165,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             case = CASES[name]
             arena = Arena(cache, case.file_format, case.echo, case.batch_size, 0.0, case.layout)
             arena.prepare(case.file_format, [args.rows], [case.model])
-            for checkout, cost in zip(checkouts, _least(name, args, checkouts), strict=True):
-                commit = "this" if checkout == str(ROOT) else "other"
-                lines.append((case.job, commit, *cost.values(), sum(cost.values())))
+        found = _least(args, checkouts)
+    for name in args.cases:
+        for checkout, costs in zip(checkouts, found, strict=True):
+            commit = "this" if checkout == str(ROOT) else "other"
+            cost = costs[name]
+            lines.append((CASES[name].job, commit, *cost.values(), sum(cost.values())))
     print(report.step_table(("case", "commit", *STEPS, "sum"), lines))
     print(f"\n{report.machine_line(here)}")
     return 0
