@@ -36,6 +36,7 @@ NAMES = [
     "BatchPredict/ConvertInstances/Convert",
     "BatchPredict/Plan",
     "BatchPredict/Predict/RunInference/BeamML_RunInference",
+    "BatchPredict/Predict/Settle",
     "BatchPredict/Read/ReadChunk",
     "BatchPredict/Read/SpreadChunks/AddRandomKeys",
     "BatchPredict/Read/SpreadChunks/RemoveRandomKeys",
@@ -124,7 +125,7 @@ def check_one_stage(pipeline):
     """Nothing between a chunk and its part makes a runner write rows somewhere."""
     walked = chain(pipeline, "/ReadChunk", "/WriteParts")
     assert [step.unique_name.rpartition("/")[2] for step in walked] == [
-        *("ReadChunk", "Convert", "BeamML_RunInference", "InOneWindow", "WriteParts")
+        *("ReadChunk", "Convert", "BeamML_RunInference", "Settle", "InOneWindow", "WriteParts")
     ]
     (environment,) = {step.environment_id for step in walked}
     assert environment in pipeline.components.environments
