@@ -269,6 +269,7 @@ class _WorkerProcess(GrpcWorkerHandler):
             if self._workers.error is None and not cancellation.received_signal():
                 raise
         finally:
+            self.fail("the pipeline has ended")  # a thread may still wait for an answer
             self.stop_worker()
 
     def _is_busy(self) -> bool:

@@ -20,7 +20,7 @@ _REQUEST = re.compile(r'\{[^{\[]*"instances"\s*:\s*\[')
 
 _ONE_LINE = "not JSON Lines: write each instance on a line of its own, as jq -c {} does"
 
-_decoder = json.JSONDecoder()
+_decoder = json.JSONDecoder(parse_int=str)  # Python converts no integer of 5,000 digits
 
 
 def document_problem(start: bytes) -> str:

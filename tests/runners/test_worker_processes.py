@@ -217,3 +217,31 @@ def test_an_error_in_one_bundle_ends_the_pipeline():
 
     with pytest.raises(Exception, match="no number 3"), engine.make_pipeline() as pipeline:
         _ = pipeline | beam.Create(range(10)) | beam.Reshuffle() | beam.Map(refuse_three)
+
+
+FAILS_WHILE_ANOTHER_WORKER_WORKS = """
+import time
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+from beam_batch_predict.runners.local import LocalEngine
+
+def work(number):
+    time.sleep(1 if number == 3 else 3)
+    if number == 3:
+        raise ValueError("element 3")
+
+if __name__ == "__main__":
+    flags = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+    options = PipelineOptions(flags)
+    with beam.Pipeline(runner=LocalEngine(options).make_runner(), options=options) as pipeline:
+        pipeline | beam.Create(range(8)) | beam.Reshuffle() | beam.Map(work)
+"""
+
+
+@pytest.mark.slow
+def test_a_pipeline_that_fails_while_another_worker_works_lets_the_process_end(tmp_path):
+    script = tmp_path / "fails.py"
+    script.write_text(FAILS_WHILE_ANOTHER_WORKER_WORKS)
+    ended = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120)
+    assert ended.returncode == 1
+    assert "element 3" in ended.stderr

@@ -324,6 +324,7 @@ def test_a_json_document_is_one_failure_that_says_what_to_do(store, kind, chunk_
         b"[text]\nmore\n",
         b'"a\nb"\n',
         b"[" * 100_000 + b"\n1\n",
+        b'{"x": ' + b"9" * 5_000 + b'}\n{"x": 1}\n',
     ],
 )
 def test_lines_with_a_bad_row_are_lines(store, content):
