@@ -285,6 +285,23 @@ def test_several_outputs_are_a_struct_of_the_signature_where_nothing_was_predict
     assert found.schema.field("prediction").type == expected
 
 
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_batches_without_predictions_do_not_decide_types_if_others_have_some(
+    size, tmp_path, published
+):
+    rows = [({"x": 1, "z": "a"}, True), ({"x": 2, "z": "b"}, False), ({"x": 3, "z": "c"}, False)]
+    *full, last = batches_of([rows], size)
+    empty = dataclasses.replace(batches_of([[]], 1)[0], first_row=3)
+    found = [*full, dataclasses.replace(last, last=False), empty]
+    inputs = (TensorInfo("x", "float32", (None,)), TensorInfo("z", "string", (None,)))
+    told = [dataclasses.replace(batch, format="jsonl", inputs=inputs) for batch in found]
+    run(tmp_path, [told], "parquet")
+    content = published(tmp_path)
+    for kind in ("predictions", "errors"):
+        (table,) = tables_of(content, kind)
+        assert table.schema.types[:2] == [pa.int64(), pa.string()]
+
+
 def test_where_no_batch_tells_a_type_there_are_strings(tmp_path, published):
     run(tmp_path, [batches_of([[(None, True)]], 1, ())], "parquet")
     (found,) = tables_of(published(tmp_path), "predictions")

@@ -224,14 +224,18 @@ class _Table:
         self._directory = directory
         self._format = record_format
         self._layout: Layout = ()
+        self._expected: Layout = ()
         self._file: NewFile | None = None
         self._section: SectionWriter | None = None
 
     def write(self, rows: Rows) -> None:
+        if rows.content is None:
+            # These types count only if no batch has rows of the table: otherwise the columns would
+            # depend on where batches end.
+            self._expected = union(self._expected, rows.layout)
+            return
         if rows.layout != self._layout:
             self._layout = union(self._layout, rows.layout)
-        if rows.content is None:
-            return
         if self._section is None or self._section.layout != self._layout:
             self._end_section()
             self._file = self._file or new_file(self._directory)
@@ -242,7 +246,7 @@ class _Table:
         """Move the file to its name."""
         self._end_section()
         if self._file is None:
-            self.sections = [Section(self._layout, 0)] if self._layout else []
+            self.sections = [Section(self._expected, 0)] if self._expected else []
             return NO_FILE
         schemas = [self._format.schema(section.layout) for section in self.sections]
         if not self._format.fits(schemas, self._format.schema(self._layout)):
