@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -21,11 +20,11 @@ from typing import Any
 
 from benchmarks import machine, report
 from benchmarks.arena import TINY_ROWS, Arena, Run
-from benchmarks.cache import DEFAULT_CACHE, Cache
+from benchmarks.cache import Cache
 from benchmarks.contestants import CONTESTANTS, OURS, OURS_VS, Contestant, of_format, versus
 from benchmarks.measure import BenchmarkError
 from benchmarks.report import Line, Ratio, ratio
-from benchmarks.session import alone, cost, progress, save
+from benchmarks.session import add_shared_flags, alone, cost, progress, save, settings_of
 
 __all__ = ["CASES", "Case", "main"]
 
@@ -245,10 +244,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("cases", nargs="*", help=f"all, or some of {', '.join(CASES)}")
     add("--rows", type=int, help="rows of the input; default: those of the case")
     add("--repeat", type=int, default=5, help="rounds, each with every contestant once")
-    add("--vs", type=os.path.abspath, help="a checkout of another commit")
     add("--table", action="store_true", help="only print the newest result of every case")
-    add("--timeout", type=float, default=1800.0, help="seconds before a contestant is killed")
-    add("--cache", type=Path, default=DEFAULT_CACHE, help="directory of the generated files")
+    add_shared_flags(parser)
     args = parser.parse_args(argv)
     if args.cases == ["all"]:
         args.cases = list(CASES)
@@ -269,7 +266,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = _parse(argv)
     cache = Cache(args.cache.absolute())
-    settings = {name: value for name, value in vars(args).items() if name != "cache"}
+    settings = settings_of(args)
     here, lines = machine.describe(), []
     try:
         with alone(cache.root):

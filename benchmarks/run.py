@@ -17,18 +17,16 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
-import os
 import sys
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from benchmarks import emulators, machine, report
 from benchmarks.arena import TINY_ROWS, Arena, Run
-from benchmarks.cache import DEFAULT_CACHE, FORMATS, TABLES, Cache
+from benchmarks.cache import FORMATS, TABLES, Cache
 from benchmarks.contestants import OURS, OURS_VS, of_format, versus
 from benchmarks.measure import BenchmarkError
-from benchmarks.session import alone, cost, progress, save
+from benchmarks.session import add_shared_flags, alone, cost, progress, save, settings_of
 
 __all__ = ["main"]
 
@@ -99,10 +97,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--batch-size", type=int, default=512, help="rows in one call of the model")
     add("--repeat", type=int, default=3, help="rounds, each with every contestant once")
     add("--contestants", nargs="+", help="contestants to run; default: all of the format")
-    add("--vs", type=os.path.abspath, help="a checkout of another commit; its package runs too")
     add("--memory", action="store_true", help="only measure peak memory of ours at 1x and 10x rows")
-    add("--timeout", type=float, default=1800.0, help="seconds before a contestant is killed")
-    add("--cache", type=Path, default=DEFAULT_CACHE, help="directory of the generated files")
+    add_shared_flags(parser)
     args = parser.parse_args(argv)
     if min(args.rows, args.slow_rows) <= TINY_ROWS:
         parser.error(f"--rows and --slow-rows must be above {TINY_ROWS}, the rows of start-up")
@@ -133,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         progress(f"benchmark failed: {error}")
         return 1
     print(f"\n{report.machine_line(here)}")
-    settings = {name: value for name, value in vars(args).items() if name != "cache"}
+    settings = settings_of(args)
     name = f"{args.format}-to-{args.to}" if args.format == TABLES else args.format
     content = {"settings": settings, "machine": here, kind: numbers}
     progress(f"raw numbers: {save(cache.results(), f'{name}-{kind}', content)}")

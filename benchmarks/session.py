@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import dataclasses
 import datetime
 import fcntl
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cache import DEFAULT_CACHE
 from benchmarks.contestants import Contestant
 from benchmarks.measure import BenchmarkError, Measurement
 
-__all__ = ["alone", "cost", "progress", "save"]
+__all__ = ["add_shared_flags", "alone", "cost", "progress", "save", "settings_of"]
+
+
+def add_shared_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the flags of every program that compares contestants."""
+    add = parser.add_argument
+    add("--vs", type=os.path.abspath, help="a checkout of another commit; its package runs too")
+    add("--timeout", type=float, default=1800.0, help="seconds before a contestant is killed")
+    add("--cache", type=Path, default=DEFAULT_CACHE, help="directory of the generated files")
+
+
+def settings_of(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the flags that a result depends on."""
+    return {name: value for name, value in vars(args).items() if name != "cache"}
 
 
 def progress(text: str) -> None:

@@ -145,16 +145,20 @@ def _convert_rows(
         parsed = converter(batch, field_rules, non_finite) if config.key_field else None
         return convert_raw(batch, parsed)
     converted = converter(batch, field_rules, non_finite)
-    if not len(batch) and batch.format in COLUMNS_OF_ROWS:
+    if _has_only_columns(batch):
         return with_expected_columns(converted, batch.columns, config)
     return converted
 
 
 def _with_location_keys(batch: InstanceBatch, config: InstanceConfig) -> InstanceBatch:
-    has_columns_only = not len(batch) and batch.format in COLUMNS_OF_ROWS
-    if not config.location_as_key or has_columns_only:
+    if not config.location_as_key or _has_only_columns(batch):
         return batch
     return dataclasses.replace(batch, keys=location_keys(batch), keyed_by_location=True)
+
+
+def _has_only_columns(batch: InstanceBatch) -> bool:
+    """Return whether a batch has no rows, but may have the columns of rows."""
+    return not len(batch) and batch.format in COLUMNS_OF_ROWS
 
 
 def stays_raw(instances_format: str, config: InstanceConfig) -> bool:

@@ -13,12 +13,7 @@ from beam_batch_predict.spec.batch_predict import (
     DEFAULT_MAX_FAILED_MIN_ROWS,
     BatchPredictSpec,
 )
-from beam_batch_predict.spec.checks import (
-    check_fields,
-    check_number,
-    check_positive,
-    check_type,
-)
+from beam_batch_predict.spec.checks import check_fields, check_number, check_positive, check_type
 from beam_batch_predict.spec.chunk_sizes import check_chunk_bytes
 from beam_batch_predict.spec.model import DEFAULT_SIGNATURE, SavedModel
 from beam_batch_predict.spec.modules import module_names

@@ -16,7 +16,6 @@ import pyarrow as pa
 from beam_batch_predict.batch import InstanceBatch
 from beam_batch_predict.encoding.arrow_rows import ArrowColumn, ArrowRows
 from beam_batch_predict.encoding.json_text import exact_values, read_exact
-from beam_batch_predict.encoding.typed_values import TypedValues
 from beam_batch_predict.sinks.columns.batch_rows import take
 from beam_batch_predict.sinks.columns.expected_columns import expected_identity
 from beam_batch_predict.sinks.columns.layout import (
@@ -49,9 +48,7 @@ def with_exact_instances(batch: InstanceBatch) -> InstanceBatch:
         return batch
     if batch.keys is not None and (batch.keyed_by_user or None not in batch.keys):
         return batch
-    instances = batch.instances
-    if isinstance(instances, TypedValues):
-        instances = instances.values()
+    instances = take(batch.instances, range(len(batch)))
     if set(map(type, instances)) <= {str, bytes}:
         return batch
     exact = exact_values(batch.texts, instances)
